@@ -1,0 +1,79 @@
+# How Docstore is set up, run, tested and checked, the same at the desk and in CI; `make help` lists it.
+#
+# Everything lives in one virtual environment, VENV. Two files in it mark what is installed: the runtime, then the
+# tools of the tests. They carry the name of the PYTHON they were made with and depend on the locks and pyproject.toml,
+# so a second run installs nothing, and a change of any of these makes the environment anew, with no leftovers in it.
+#
+# pip installs what the locks pin, by hash. Nothing is compiled: all but two entries must come as wheels, and those two
+# (plain Python, for the tests only) are built by the setuptools that is in the lock. Bare `pip install -e .` was
+# rejected: it takes whatever is newest that day.
+
+PYTHON ?= python3
+VENV ?= .venv
+UV ?= uv
+ARGS ?=
+
+SOURCE_ONLY := forbiddenfruit,sniffpy
+RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
+TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
+
+.DELETE_ON_ERROR:
+.PHONY: check serve install test lint types format lock clean help
+
+check: lint types test ## All that CI asks: format, lint, types, tests (the default)
+
+serve: $(RUNTIME) ## Run the server; more options through ARGS='--port 9000'
+	@$(VENV)/bin/docstore serve $(ARGS)
+
+install: $(RUNTIME) ## Make .venv with the runtime and the command .venv/bin/docstore
+
+test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
+	@$(VENV)/bin/pytest -n auto --maxprocesses 4 $(ARGS)
+
+lint: $(TOOLS) ## Check the format and the lint rules
+	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .
+
+types: $(TOOLS) ## Check the types, strictly
+	@$(VENV)/bin/mypy
+
+format: $(TOOLS) ## Format the code and mend what lint can mend
+	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+lock: ## Resolve the locks again (needs uv); newer versions with ARGS=--upgrade
+	@$(call resolve,requirements/serve.txt,--group build)
+	@$(call resolve,requirements/dev.txt,--group build --group dev --constraint requirements/serve.txt)
+
+clean: ## Remove the environment and all caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+help: ## List these targets
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+
+$(RUNTIME): requirements/serve.txt pyproject.toml
+	$(usable)
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV)
+	@$(call pip,requirements/serve.txt,--only-binary :all: --require-hashes -r requirements/serve.txt)
+	@$(call pip,docstore,--no-deps -e .)
+	@touch $@
+
+$(TOOLS): $(RUNTIME) requirements/dev.txt
+	@echo "adding the tools of the tests to $(VENV)"
+	@$(call pip,requirements/dev.txt,--only-binary :all: --no-binary $(SOURCE_ONLY) --require-hashes -r requirements/dev.txt)
+	@touch $@
+
+# Stops before anything is made, in one line, when PYTHON can't do it.
+usable = $(if $(call runs,import sys; sys.exit(sys.version_info < (3, 11))),,$(error Docstore needs Python 3.11 or newer, \
+$(PYTHON) is not; name another with PYTHON=python3.12))$(if $(call runs,import ensurepip; import venv),,$(error \
+$(PYTHON) has no venv module; on Debian it is in the package python3-venv))
+runs = $(shell $(PYTHON) -c '$(1)' >/dev/null 2>&1 </dev/null && echo yes)
+
+# Installs $(1) with the options $(2). What pip has to say goes into a log; its last error becomes the one line here.
+pip = $(VENV)/bin/python -m pip install --no-input --quiet --no-build-isolation --use-pep517 $(2) \
+	>$(VENV)/pip.log 2>&1 </dev/null || { \
+	echo "pip can't install $(1): $$(sed -n 's/^ERROR: //p' $(VENV)/pip.log | tail -n 1) (all of it is in $(VENV)/pip.log)" >&2; \
+	exit 1; }
+
+# Writes the lock $(1) with the options $(2): for every system and Python, with hashes, and no address of any host.
+resolve = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url \
+	--no-emit-find-links --custom-compile-command 'make lock' --output-file $(1) $(2) $(ARGS) pyproject.toml

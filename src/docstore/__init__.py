@@ -1,0 +1,1 @@
+"""Docstore: a store of documents over plain HTTP, on any engine."""
