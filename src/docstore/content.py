@@ -1,0 +1,109 @@
+"""Content: bytes to read (Inline, Sealed, Stream) and bytes on their way in (Upload).
+
+Each kind of content knows its size, slices without I/O and is read by `async for`. There is nothing to close: a
+Sealed holds an open descriptor that goes when the last slice of it goes, so a reader keeps its version even when the
+file has been replaced or unlinked meanwhile. A path to open later was rejected: between the look-up and the open
+another version may stand there.
+
+Any content is an Upload too, so a document is copied by putting its content elsewhere.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from docstore.errors import Corrupt
+
+CHUNK_SIZE: Final = 256 * 1024
+"""The most that is read from a file at a time; with what the transport holds, the memory a download takes."""
+
+
+class Upload(Protocol):
+    """Bytes on their way in: `size` is what was announced, None when nothing was.
+
+    Iterating raises an UploadError when the bytes do not arrive as announced; who iterates stores nothing then. The
+    iteration is good once.
+    """
+
+    @property
+    def size(self) -> int | None: ...
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """Content that is in memory already."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def slice(self, start: int, stop: int) -> "Inline":
+        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+        return Inline(self.data[start:stop])
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.data:
+            yield self.data
+
+
+class Descriptor:
+    """An open file descriptor that closes itself when nothing refers to it any more."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A stretch of a file that is never changed once written, only replaced or unlinked whole."""
+
+    descriptor: Descriptor
+    start: int
+    size: int
+
+    def slice(self, start: int, stop: int) -> "Sealed":
+        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+        return Sealed(self.descriptor, self.start + start, stop - start)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        position, end = self.start, self.start + self.size
+        while position < end:
+            chunk = await asyncio.to_thread(os.pread, self.descriptor.number, min(CHUNK_SIZE, end - position), position)
+            if not chunk:
+                raise Corrupt(f"a sealed file ends at {position} of {end} bytes")
+            position += len(chunk)
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Content that comes from elsewhere, a stretch at a time; `read(start, stop)` yields exactly those bytes."""
+
+    read: Callable[[int, int], AsyncIterator[bytes]]
+    start: int
+    size: int
+
+    def slice(self, start: int, stop: int) -> "Stream":
+        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+        return Stream(self.read, self.start + start, stop - start)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self.read(self.start, self.start + self.size)
+
+
+Content = Inline | Sealed | Stream
+
+
+async def read_all(upload: Upload) -> bytes:
+    """The whole of it in memory: for small documents, and for engines that promise no more."""
+    return b"".join([chunk async for chunk in upload])

@@ -1,0 +1,26 @@
+"""The operating system's errors in words of the store, for all engines that keep files."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from docstore.errors import EngineError, NoSpace, Unavailable
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK}
+
+
+def kind_of(number: int | None) -> type[EngineError]:
+    """What the errno `number` means to the store: NoSpace, Unavailable, or no more than EngineError."""
+    return NoSpace if number in _FULL else Unavailable if number in _BUSY else EngineError
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[None]:
+    """Raises NoSpace, Unavailable or EngineError, naming `path`, for an OSError raised inside."""
+    try:
+        yield
+    except OSError as error:
+        raise kind_of(error.errno)(f"{path}: {error.strerror or error}") from error

@@ -1,0 +1,53 @@
+"""What a key may be: one rule a mount, applied to the whole of the key.
+
+The original's pattern had no end anchor and `match` looks at a beginning only, so that `a/../../etc/passwd` passed.
+Every rule here is a full match, on the decoded key, before anything else sees it.
+
+Keys are compared byte for byte in UTF-8. Python compares strings by code point, which is the same order.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from docstore.errors import InvalidKey
+
+KeyRule = Callable[[str], None]
+"""Raises InvalidKey with a reason for a person; returns for a key that may be stored."""
+
+SEGMENT_LIMIT: Final = 255
+PATH_LIMIT: Final = 1024
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def is_name(key: str) -> bool:
+    """Whether `key` is a plain name, which is a valid key by every rule."""
+    return _NAME.fullmatch(key) is not None
+
+
+def check_name(key: str) -> None:
+    """The rule of the original, whole: 1 to 255 of `A-Z a-z 0-9 _ -`."""
+    if not is_name(key):
+        raise InvalidKey("a key here is 1 to 255 characters of A-Z a-z 0-9 _ -")
+
+
+def check_path(key: str) -> None:
+    """The rule of `keys=path`: segments of 1 to 255 bytes, 1,024 bytes in all, UTF-8."""
+    try:
+        size = len(key.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise InvalidKey("a key is UTF-8") from None
+    if size > PATH_LIMIT:
+        raise InvalidKey(f"a key is at most {PATH_LIMIT} bytes, this one is {size}")
+    if _CONTROL.search(key):
+        raise InvalidKey("a key has no control characters")
+    for segment in key.split("/"):
+        if segment in ("", ".", ".."):
+            raise InvalidKey("no segment of a key is empty, '.' or '..'")
+        if len(segment.encode("utf-8")) > SEGMENT_LIMIT:
+            raise InvalidKey(f"a segment of a key is at most {SEGMENT_LIMIT} bytes")
+
+
+KEY_RULES: Final[dict[str, KeyRule]] = {"name": check_name, "path": check_path}

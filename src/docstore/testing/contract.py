@@ -1,0 +1,21 @@
+"""The whole contract in one class: each topic is a class of tests in a file of its own."""
+
+from docstore.testing.contents import Contents
+from docstore.testing.expectations import Expectations
+from docstore.testing.expiry import Expiry
+from docstore.testing.lifetime import Lifetime
+from docstore.testing.listings import Listings
+from docstore.testing.machine import LikeADict
+from docstore.testing.names import Names
+from docstore.testing.races import Races
+from docstore.testing.uploading import Uploading
+
+
+class EngineContract(Expectations, Contents, Uploading, Races, Names, Listings, Expiry, Lifetime, LikeADict):
+    """Subclass it, say how the engine is opened and whether it is `durable`, and run pytest."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in vars(cls):
+            if name.startswith("test_") and hasattr(EngineContract, name):
+                raise TypeError(f"{cls.__name__} overrides {name}: every engine passes every test of the contract")
