@@ -1,0 +1,73 @@
+"""Documents without a record: files that a person, or another program, put into the folder or edited there.
+
+Their digest is computed when it is asked for, and kept in memory for as long as the file looks the same. Writing it
+to the disk was rejected: a reader would become a writer.
+"""
+
+import hashlib
+import mimetypes
+import os
+import threading
+import time
+from collections import OrderedDict
+from typing import Final
+
+from docstore.content import CHUNK_SIZE, Descriptor
+from docstore.model import DEFAULT_MEDIA_TYPE, Fields, Meta, version_of
+
+_KEPT: Final = 10_000
+"""Digests in memory."""
+_SETTLED_NS: Final = 2_000_000_000
+"""The coarsest step of a file system's clock: younger times may stay the same through another edit."""
+
+Look = tuple[int, int, int, int, int]
+
+
+def look_of(status: os.stat_result) -> Look:
+    """All that changes when a file is edited or replaced."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def describe(key: str, digest: bytes, status: os.stat_result) -> Meta:
+    """The meta of a file that nobody described."""
+    # With a folder before it, no name is taken for a URL with a scheme.
+    media_type, encoding = mimetypes.guess_type("./" + key.rpartition("/")[2])
+    fields = Fields(media_type if media_type and not encoding else DEFAULT_MEDIA_TYPE)
+    return Meta(key, version_of(digest, fields), status.st_size, digest, fields, status.st_mtime_ns)
+
+
+class Digests:
+    """The SHA-256 of files, by what they look like; safe among threads."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[Look, bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, file: Descriptor, status: os.stat_result) -> bytes | None:
+        """None when the file changed while it was read."""
+        look = look_of(status)
+        with self._lock:
+            if look in self._known:
+                self._known.move_to_end(look)
+                return self._known[look]
+        digest = _digest(file)
+        if look_of(os.fstat(file.number)) != look:
+            return None
+        # The file system's own clock, not the engine's: what is asked is whether its times can still tell edits apart.
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS:
+            self._keep(look, digest)
+        return digest
+
+    def _keep(self, look: Look, digest: bytes) -> None:
+        with self._lock:
+            self._known[look] = digest
+            if len(self._known) > _KEPT:
+                self._known.popitem(last=False)
+
+
+def _digest(file: Descriptor) -> bytes:
+    state, position = hashlib.sha256(), 0
+    while chunk := os.pread(file.number, CHUNK_SIZE, position):
+        state.update(chunk)
+        position += len(chunk)
+    return state.digest()

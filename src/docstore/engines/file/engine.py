@@ -1,0 +1,92 @@
+"""The engine of `file:` URLs: its blocking half in threads, and nothing else.
+
+Readers and writers have threads of their own, so that a read does not queue behind writes that wait for the disk or
+for each other.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from functools import partial
+from typing import Final, TypeVar
+
+from docstore.content import Upload
+from docstore.engines.file.control import Control
+from docstore.engines.file.reader import INLINE_LIMIT, Reader
+from docstore.engines.file.writer import Write, Writer
+from docstore.engines.receiving import receive
+from docstore.engines.storage_errors import mapped
+from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
+
+_READERS: Final = 8
+_WRITERS: Final = 32
+"""More than the processors: writers wait for the disk, which takes several at once better than one by one."""
+
+_Result = TypeVar("_Result")
+
+
+class File:
+    """The engine of `file:` URLs; `opened` closes what opening it opened."""
+
+    def __init__(self, control: Control, reader: Reader, writer: Writer, opened: ExitStack) -> None:
+        self._control = control
+        self._reader = reader
+        self._writer = writer
+        self._opened = opened
+        self._reads = ThreadPoolExecutor(_READERS, "docstore-file-read")
+        self._writes = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
+
+    async def get(self, key: str) -> Document | None:
+        return await self._read(key, partial(self._reader.get, key))
+
+    async def head(self, key: str) -> Meta | None:
+        return await self._read(key, partial(self._reader.head, key))
+
+    async def put(
+        self,
+        key: str,
+        upload: Upload,
+        fields: Fields,
+        *,
+        expires_ns: int | None = None,
+        expect: Expectation = ANY,
+    ) -> Written:
+        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+        # Nothing waits between here and the thread, which takes the temporary file over.
+        return await self._write(key, partial(self._writer.write, Write(key, received, fields, expires_ns, expect)))
+
+    async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
+        return await self._write(key, partial(self._writer.remove, key, expect))
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        return await self._read("", partial(self._reader.list, prefix, after, limit))
+
+    async def sweep(self, *, limit: int = 1000) -> int:
+        return await self._write("", partial(self._writer.sweep, limit))
+
+    async def close(self) -> None:
+        for pool in (self._writes, self._reads):
+            await asyncio.to_thread(pool.shutdown)
+        self._opened.close()
+
+    async def _read(self, key: str, step: Callable[[], _Result]) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._reads, self._mapping, key, step)
+
+    async def _write(self, key: str, step: Callable[[], _Result]) -> _Result:
+        """Runs `step` to its end even when this task is cancelled: then it has happened, whole, when this raises."""
+        work = asyncio.get_running_loop().run_in_executor(self._writes, self._mapping, key, step)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            while not work.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
+            raise
+
+    def _mapping(self, key: str, step: Callable[[], _Result]) -> _Result:
+        try:
+            return step()
+        except OSError:
+            with mapped(self._reader.path_of(key)):
+                raise

@@ -1,0 +1,129 @@
+"""Looking at documents, blocking: which file stands for a key, and which record is its own.
+
+Readers take no lock. Between opening a content and reading its sidecar another version may be committed, so a reader
+looks at the name again afterwards. The file it holds open can't have left the name and come back, so a name that still
+shows it showed it all the while, and the sidecar held its record. Comparing times and sizes alone was rejected: under
+a clock that stands still, the next version but one may look like this one.
+"""
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from docstore.content import Descriptor, Inline, Sealed
+from docstore.engines.file.byhand import Digests, describe
+from docstore.engines.file.control import Control, fingerprint, read_whole
+from docstore.engines.file.listing import keys
+from docstore.engines.file.records import Record, fitting, identity
+from docstore.engines.file.tree import Tree, open_file_in, status_in
+from docstore.engines.filenames import Place, aside_of, place_of
+from docstore.errors import Unavailable
+from docstore.model import Clock, Document, Meta
+
+INLINE_LIMIT: Final = 64 * 1024
+"""Bytes of content that are read into memory; larger content is handed out as its open file."""
+
+_LOOKS: Final = 10
+"""Tries before a reader waits for the writers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document, expired or not, with its content open. Without a record it was put there by hand."""
+
+    place: Place
+    file: Descriptor
+    status: os.stat_result
+    record: Record | None
+    meta: Meta
+
+
+class _Changed(Exception):
+    """The file was replaced, moved or edited between two looks at it."""
+
+
+class Reader:
+    """Looks at the documents of one mount; safe among threads."""
+
+    def __init__(self, tree: Tree, control: Control, clock: Clock) -> None:
+        self._tree = tree
+        self._control = control
+        self._clock = clock
+        self._digests = Digests()
+
+    def present(self, found: Found | None) -> Meta | None:
+        """The meta of a document that has not expired."""
+        return None if found is None or found.meta.expired(self._clock()) else found.meta
+
+    def path_of(self, key: str) -> Path:
+        """Where a person would look for it."""
+        return self._control.path_of(place_of(key, self._tree.scheme))
+
+    def head(self, key: str) -> Meta | None:
+        return self.present(self.find(key))
+
+    def get(self, key: str) -> Document | None:
+        for _ in range(_LOOKS):
+            found = self.find(key)
+            meta = self.present(found)
+            if found is None or meta is None:
+                return None
+            if meta.size > INLINE_LIMIT:
+                return Document(meta, Sealed(found.file, 0, meta.size))
+            data = read_whole(found.file, meta.size)
+            if len(data) == meta.size and identity(os.fstat(found.file.number)) == identity(found.status):
+                if found.record is None:
+                    meta = describe(key, hashlib.sha256(data).digest(), found.status)
+                return Document(meta, Inline(data))
+        raise self._unavailable(key)
+
+    def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
+        page: list[Meta] = []
+        candidates = keys(self._tree, prefix, after)
+        while len(page) < limit and (key := next(candidates, None)) is not None:
+            meta = self.present(self.find(key))
+            if meta is not None:
+                page.append(meta)
+        return page
+
+    def find(self, key: str) -> Found | None:
+        for _ in range(_LOOKS):
+            with suppress(_Changed):
+                return self._look(key)
+        with self._control.locked(fingerprint(key)):
+            return self.find_locked(key)
+
+    def find_locked(self, key: str) -> Found | None:
+        """The same for who holds the key's lock: only other programs can still change the file."""
+        for _ in range(_LOOKS):
+            with suppress(_Changed):
+                return self._look(key)
+        raise self._unavailable(key)
+
+    def _look(self, key: str) -> Found | None:
+        # In this order: a document moves from its place to aside, never back.
+        for place in (place_of(key, self._tree.scheme), aside_of(key, self._tree.scheme)):
+            folder = self._tree.folder(place[:-1])
+            opened = None if folder is None else open_file_in(folder, place[-1])
+            if folder is None or opened is None:
+                continue
+            file, status = opened
+            sidecar = self._control.read("meta", fingerprint(key))
+            now = status_in(folder, place[-1])
+            if now is None or not os.path.samestat(now, status) or identity(now) != identity(status):
+                raise _Changed
+            record = fitting(sidecar, key, status) if sidecar else None
+            return Found(place, file, status, record, record.meta if record else self._by_hand(key, file, status))
+        return None
+
+    def _by_hand(self, key: str, file: Descriptor, status: os.stat_result) -> Meta:
+        digest = self._digests.of(file, status)
+        if digest is None:
+            raise _Changed
+        return describe(key, digest, status)
+
+    def _unavailable(self, key: str) -> Unavailable:
+        return Unavailable(f"{self.path_of(key)}: another program is changing it")

@@ -1,0 +1,179 @@
+"""Changing documents, blocking: a write, a removal, a sweep, each under the lock of its key.
+
+The package's docstring argues the order of the steps. A write that needs folders lets go of its lock to make them, so
+no thread ever holds two locks; then it starts again. Folders that a removal left empty go without a lock: the rename
+into one that went fails, and the write starts again too. Both are bounded.
+"""
+
+import heapq
+import os
+import re
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from docstore.content import Descriptor
+from docstore.engines.file.control import Control, fingerprint
+from docstore.engines.file.reader import Found, Reader
+from docstore.engines.file.records import Record, compose, identity, key_of
+from docstore.engines.file.tree import Tree, status_in
+from docstore.engines.filenames import aside_of, place_of
+from docstore.engines.receiving import Received
+from docstore.errors import Conflict, EngineError, Unavailable
+from docstore.model import Clock, Expectation, Fields, Meta, Written, met, version_of
+
+_ATTEMPTS: Final = 100
+
+_STEPS_NS: Final = [sign * step for step in (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000) for sign in (1, -1)]
+"""How far a modification time is moved to differ: file systems keep it to the nanosecond, or only to two seconds."""
+
+_MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
+
+
+def _marker(meta: Meta) -> str:
+    """The name of the empty file that says when a document is due."""
+    return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """All that a write was asked for, its upload received."""
+
+    key: str
+    received: Received
+    fields: Fields
+    expires_ns: int | None
+    expect: Expectation
+
+
+@dataclass(frozen=True, slots=True)
+class _Staged:
+    """New content in its temporary file, fsynced."""
+
+    path: Path
+    file: Descriptor
+
+
+class Writer:
+    """Changes the documents of one mount; safe among threads and processes."""
+
+    def __init__(self, tree: Tree, control: Control, reader: Reader, clock: Clock) -> None:
+        self._tree = tree
+        self._control = control
+        self._reader = reader
+        self._clock = clock
+
+    def write(self, write: Write) -> Written:
+        place = place_of(write.key, self._tree.scheme)
+        path = write.received.path or self._control.new_temporary()
+        try:
+            staged = self._stage(path, write.received.data)
+            for _ in range(_ATTEMPTS):
+                with suppress(FileNotFoundError):  # a folder above was removed, being empty
+                    with self._control.locked(fingerprint(write.key)):
+                        found = self._reader.find_locked(write.key)
+                        current = self._reader.present(found)
+                        if not met(write.expect, current):
+                            raise Conflict(current)
+                        # From here to the rename no other writer changes this key.
+                        place = found.place if found else self._tree.place_for(write.key)
+                        folder = self._tree.folder(place[:-1])
+                        if folder is not None:
+                            meta = self._commit(write, staged, found, folder, place[-1])
+                            return Written(meta, created=current is None)
+                    self._tree.make(write.key, place)
+            raise Unavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
+        except BaseException:
+            self._control.discard(path)
+            self._tree.prune(place[:-1])
+            raise
+
+    def _stage(self, path: Path, data: bytes | None) -> _Staged:
+        file = self._control.reopen(path) if data is None else self._control.create(path, data)
+        now_ns = self._clock()
+        os.utime(file.number, ns=(now_ns, now_ns))
+        os.fsync(file.number)
+        return _Staged(path, file)
+
+    def _commit(self, write: Write, staged: _Staged, found: Found | None, folder: Descriptor, name: bytes) -> Meta:
+        mtime_ns = _distinct(staged, found)
+        received, fields = write.received, write.fields
+        version = version_of(received.digest, fields)
+        meta = Meta(write.key, version, received.size, received.digest, fields, self._clock(), write.expires_ns)
+        before = [found.record] if found and found.record else []
+        if meta.expires_ns is not None:
+            self._control.mark("expiring", _marker(meta))
+        self._control.write("meta", fingerprint(write.key), compose(*before, Record(mtime_ns, meta)))
+        self._control.place(staged.path, folder.number, name)
+        if found and found.meta.expires_ns not in (None, meta.expires_ns):
+            self._control.remove("expiring", _marker(found.meta))
+        return meta
+
+    def remove(self, key: str, expect: Expectation) -> Meta | None:
+        with self._control.locked(fingerprint(key)):
+            found = self._reader.find_locked(key)
+            current = self._reader.present(found)
+            if not met(expect, current):
+                raise Conflict(current)
+            if found:
+                self._unlink(found)
+        if found:
+            self._tree.prune(found.place[:-1])
+        return current
+
+    def _unlink(self, found: Found) -> None:
+        key = found.meta.key
+        # Somebody may have put a file both in the place and aside: one that stayed would be the document now.
+        for place in (aside_of(key, self._tree.scheme), place_of(key, self._tree.scheme)):
+            folder = self._tree.folder(place[:-1])
+            status = folder and status_in(folder, place[-1])
+            if folder and status and stat.S_ISREG(status.st_mode):
+                os.unlink(place[-1], dir_fd=folder.number)
+                os.fsync(folder.number)
+        self._control.remove("meta", fingerprint(key))
+        if found.meta.expires_ns is not None:
+            self._control.remove("expiring", _marker(found.meta))
+
+    def sweep(self, limit: int) -> int:
+        swept, now_ns = 0, self._clock()
+        while swept < limit:
+            markers = (name for name in map(_MARKER.fullmatch, self._control.names("expiring")) if name)
+            due = heapq.nsmallest(limit - swept, (name[0] for name in markers if int(name[1]) <= now_ns))
+            if not due:
+                break
+            for marker in due:
+                swept += self._sweep(marker)
+        return swept
+
+    def _sweep(self, marker: str) -> bool:
+        """Removes what the marker was made for, when it is still there and has expired; the marker in any case."""
+        mark = marker.partition("-")[2]
+        found: Found | None = None
+        with self._control.locked(mark):
+            try:
+                sidecar = self._control.read("meta", mark)
+                found = self._reader.find_locked(key_of(sidecar, mark)) if sidecar else None
+                expired = found is not None and self._reader.present(found) is None
+                if found and expired:
+                    self._unlink(found)
+            finally:
+                # Also of a corrupt one: its error is told once, and does not keep the others from being swept.
+                self._control.remove("expiring", marker)
+        if found and expired:
+            self._tree.prune(found.place[:-1])
+        return expired
+
+
+def _distinct(staged: _Staged, found: Found | None) -> int:
+    """The modification time of the new content, moved until it can't be taken for the content that it replaces."""
+    status = os.fstat(staged.file.number)
+    for step_ns in _STEPS_NS:
+        if found is None or identity(status) != identity(found.status):
+            return status.st_mtime_ns
+        moved_ns = found.status.st_mtime_ns + step_ns
+        os.utime(staged.file.number, ns=(moved_ns, moved_ns))
+        os.fsync(staged.file.number)
+        status = os.fstat(staged.file.number)
+    raise EngineError(f"{staged.path}: the file system does not keep modification times")

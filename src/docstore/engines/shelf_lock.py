@@ -1,0 +1,37 @@
+"""PATH.lock: who has a shelve open, and whether it was closed the last time.
+
+The lock is the system's own, so it goes with its process however that ends; the file stays. The file holds something
+from open to close, and so tells a store that was closed from one that was left in the middle of a write.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+
+from docstore.errors import CannotOpen
+
+
+class Lock:
+    """Taken when made; `stopped_cleanly` is what the one before left."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises CannotOpen when the store at `path` is open, in this process or another."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock_path = path.with_name(path.name + ".lock")
+            self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except (OSError, ValueError) as error:
+            raise CannotOpen(f"can't open {path}: {error}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.stopped_cleanly = os.fstat(self._descriptor).st_size == 0
+            os.pwrite(self._descriptor, b"open\n", 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            why = "it is open already, here or in another process" if isinstance(error, BlockingIOError) else error
+            raise CannotOpen(f"can't open {path}: {why}") from error
+
+    def release(self, *, stopped_cleanly: bool) -> None:
+        if stopped_cleanly:
+            os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)

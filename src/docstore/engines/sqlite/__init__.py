@@ -1,0 +1,15 @@
+"""sqlite: the durable default, one database file for any number of documents and processes.
+
+    schema         the tables, and the connections to them
+    driver_errors  the driver's errors in words of the store
+    rows           documents as rows: every statement there is
+    writer         the one thread that writes, many operations in one transaction
+    sealed         content too large for a row, in files beside the database
+    engine         the engine, made of these
+
+A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
+"""
+
+from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
+
+__all__ = ["INLINE_LIMIT", "Sqlite", "open_sqlite"]

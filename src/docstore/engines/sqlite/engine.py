@@ -1,0 +1,157 @@
+"""The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
+
+A point SELECT is some 10 µs and a thread hop is several times that, so `get` and `head` read where they are called,
+with a connection of their own. A listing takes milliseconds: it has a thread with a connection. Neither holds a read
+transaction after it returned, which would keep the log from being written back.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import apsw
+
+from docstore.content import Inline, Sealed, Upload
+from docstore.engines import EngineURL
+from docstore.engines.receiving import receive
+from docstore.engines.sqlite import rows
+from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
+from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
+from docstore.engines.sqlite.sealed import SealedFolder, make_folder
+from docstore.engines.sqlite.writer import Writer
+from docstore.errors import CannotOpen, Corrupt, EngineError, Unavailable
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+
+INLINE_LIMIT: Final = 64 * 1024
+"""Content up to this size is in its row; a file would cost two fsyncs more."""
+
+OPEN_ATTEMPTS: Final = 10
+"""How often a document may be replaced between the look at its row and the opening of its file."""
+
+LIST_CACHE_KIB: Final = 2 * 1024
+
+
+def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
+    """`sqlite:PATH`; makes the database, and the folder it is in, when they are absent."""
+    url.refuse_options()
+    if not url.location:
+        raise CannotOpen("sqlite: needs the path of a database, as in sqlite:docs.db")
+    path = Path(url.location)
+    try:
+        # SQLite puts its log beside the file that a symbolic link leads to; so must the sealed files be.
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            raise CannotOpen(f"{path} is no file, so no database")
+        make_folder(path.parent)
+        return Sqlite(path, clock)
+    except OSError as error:
+        raise CannotOpen(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise CannotOpen(f"{url.location!r} is no path: {error}") from error
+    except apsw.NotADBError as error:
+        raise CannotOpen(f"{path} is no SQLite database") from error
+    except (apsw.Error, EngineError) as error:
+        raise CannotOpen(f"{path} can't be opened: {error}") from error
+
+
+class Sqlite:
+    """One database with its sealed files, opened."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Raises CannotOpen, OSError or apsw.Error."""
+        self._path = path
+        self._clock = clock
+        opened: list[Callable[[], None]] = []
+        try:
+            writing = open_writing(path)
+            opened.append(writing.close)
+            self._folder = SealedFolder(Path(f"{path}.sealed"), partial(rows.names_file, writing))
+            opened.append(self._folder.close)
+            self._reading = open_reading(path, cache_kib=CACHE_KIB)
+            opened.append(self._reading.close)
+            self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
+        except BaseException:
+            for close in reversed(opened):
+                close()
+            raise
+        self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
+        self._writer = Writer(writing, path, self._folder, clock)
+
+    async def get(self, key: str) -> Document | None:
+        gone: str | None = None
+        for _ in range(OPEN_ATTEMPTS):
+            try:
+                row: rows.FoundRow | None = self._reading.execute(rows.GET, (key,)).get
+            except apsw.Error as error:
+                raise engine_error(error, self._reading, self._path) from error
+            if row is None:
+                return None
+            version, size, digest, fields, modified_ns, expires_ns, file, data = row
+            if expires_ns is not None and expires_ns <= self._clock():
+                return None
+            if file is not None and file == gone:
+                raise Corrupt(f"{self._folder.path / file} is missing")
+            content = self._content(key, size, file, data)
+            if content is not None:
+                unpacked = rows.unpack_fields(fields)
+                return Document(Meta(key, version, size, digest, unpacked, modified_ns, expires_ns), content)
+            # Another version has been committed since the row was read; or else the row is as it was.
+            gone = file
+        raise Unavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
+
+    def _content(self, key: str, size: int, file: str | None, data: bytes | None) -> Inline | Sealed | None:
+        """The content of a row, None when its file is gone."""
+        if file is not None:
+            return self._folder.open(file, size)
+        if data is None or len(data) != size:
+            raise Corrupt(f"{self._path}: the content of {key!r} is not of {size} bytes")
+        return Inline(data)
+
+    async def head(self, key: str) -> Meta | None:
+        try:
+            row: rows.MetaRow | None = self._reading.execute(rows.HEAD, (key,)).get
+        except apsw.Error as error:
+            raise engine_error(error, self._reading, self._path) from error
+        if row is None:
+            return None
+        meta = rows.meta_of(row)
+        return None if meta.expired(self._clock()) else meta
+
+    async def put(
+        self,
+        key: str,
+        upload: Upload,
+        fields: Fields,
+        *,
+        expires_ns: int | None = None,
+        expect: Expectation = ANY,
+    ) -> Written:
+        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+        sealed = received.path.name if received.path is not None else None
+        return await self._writer.run(
+            lambda transaction: rows.put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
+        )
+
+    async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
+        return await self._writer.run(lambda transaction: rows.delete(transaction, key, expect))
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._list_thread, self._page, prefix, after, limit)
+
+    def _page(self, prefix: str, after: str, limit: int) -> rows.Page:
+        with driver_errors(self._listing, self._path):
+            return rows.page(self._listing, self._clock(), prefix, after, limit)
+
+    async def sweep(self, *, limit: int = 1000) -> int:
+        return await self._writer.run(lambda transaction: rows.sweep(transaction, limit))
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._list_thread.shutdown)
+        self._listing.close()
+        self._reading.close()
+        await self._writer.close()
+        self._folder.close()

@@ -1,0 +1,117 @@
+"""Content that is too large for a row, in files beside the database: `<database>.sealed/<random name>`.
+
+A file is complete and on the disk before a row names it, is never renamed nor changed, and is unlinked after the
+COMMIT that lets go of it; who reads it then holds a descriptor. So the database alone says which files are documents,
+and a process that dies leaves at worst a file that no row names.
+
+Such orphans are collected when the store is opened and no other process has it open: an upload on its way is a file
+that no row names yet. Every engine holds a shared lock on `lock`, and who gets it exclusively is alone. Only files with
+names of our making are touched. Where there is no flock (Windows), nothing is collected.
+"""
+
+import logging
+import os
+import re
+import secrets
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from docstore.content import Descriptor, Sealed
+from docstore.engines.storage_errors import mapped
+from docstore.errors import Corrupt
+
+if sys.platform != "win32":
+    import fcntl
+
+_NAME: Final = re.compile(r"[0-9a-f]{32}")
+_READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+
+_log: Final = logging.getLogger(__name__)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes what was created in a folder outlive a power cut. Windows can't, and needs not."""
+    if sys.platform == "win32":
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def make_folder(path: Path) -> None:
+    """The folder and those above it, on the disk when it returns. Raises OSError."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+class SealedFolder:
+    """The folder of one database's sealed files, opened: holds its lock until it is closed."""
+
+    def __init__(self, path: Path, is_named: Callable[[str], bool]) -> None:
+        """`is_named` says whether a row names the file. Raises OSError, and what `is_named` raises."""
+        make_folder(path)
+        self.path = path
+        self._lock: int | None = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._share(self._lock, is_named)
+        except BaseException:
+            self.close()
+            raise
+
+    def _share(self, lock: int, is_named: Callable[[str], bool]) -> None:
+        if sys.platform == "win32":
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _log.debug("%s is in use: nothing is collected", self.path)
+        else:
+            self._collect(is_named)
+        # Waits for a process that collects: an upload begun before its end could be taken for an orphan.
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+    def _collect(self, is_named: Callable[[str], bool]) -> None:
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name) and not is_named(entry.name):
+                    self.remove([entry.name])
+
+    def new_path(self) -> Path:
+        return self.path / secrets.token_hex(16)
+
+    def open(self, name: str, size: int) -> Sealed | None:
+        """The content in a file, None when it is gone. Raises Corrupt when it has another size."""
+        path = self.path / name
+        with mapped(path):
+            try:
+                descriptor = Descriptor(os.open(path, _READ))
+            except FileNotFoundError:
+                return None
+            found = os.fstat(descriptor.number).st_size
+        if found != size:
+            raise Corrupt(f"{path} has {found} bytes of {size}")
+        return Sealed(descriptor, 0, size)
+
+    def sync(self) -> None:
+        """Makes the names of new files outlive a power cut; to be called before the COMMIT that refers to them."""
+        with mapped(self.path):
+            sync_folder(self.path)
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Unlinks files that no row names any more. What can't be unlinked is left to the next collection."""
+        for name in names:
+            try:
+                (self.path / name).unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("%s stays until the store is opened again: %s", self.path / name, error)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            os.close(lock)

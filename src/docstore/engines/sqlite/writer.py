@@ -1,0 +1,256 @@
+"""The one thread that writes: all operations that wait become one transaction, answered after its COMMIT.
+
+A durable COMMIT costs one fsync however much is in it, so under load the cost of a write falls by the size of the
+batch. Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything)
+leaves its neighbours alone. One that breaks the transaction makes it start again, each operation in one of its own.
+When BEGIN or COMMIT fails all of the batch get that error, those that were refused too: what refused them may have been
+written by a neighbour, and then never was.
+
+A caller that is cancelled is only not answered: its operation is in the batch already. So the writer and not the
+caller looks after sealed files: it removes a new one when its operation fails, and an old one after COMMIT. The kernel
+takes some 0.2 s to unlink a gigabyte, so a second thread does it, and answers those operations when it has. A COMMIT
+that fails with an I/O error may yet be found in the log after a crash: its new files stay, to be collected later.
+
+The log is written back after the answers, by the size it has grown to. SQLite's own checkpointing would do it inside
+COMMIT, at the cost of those who wait for it.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import apsw
+
+from docstore.engines.sqlite.driver_errors import engine_error
+from docstore.engines.sqlite.rows import Transaction
+from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.errors import DocstoreError, EngineError, Unavailable
+from docstore.model import Clock
+
+BATCH_LIMIT: Final = 512
+"""The most operations in a transaction: with documents of 64 KiB, 32 MiB of log."""
+
+WAITING_LIMIT: Final = 10_000
+"""The most operations that wait; each is held by a caller, so a server's limit on connections comes first."""
+
+CHECKPOINT_PAGES: Final = 4000
+"""Pages in the log (16 MiB) from which on it is written back."""
+
+T = TypeVar("T")
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(Generic[T]):
+    """An operation, with who waits for it and what came out."""
+
+    operation: Callable[[Transaction], T]
+    sealed: str | None
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[T]
+    result: Any = None
+    error: Exception | None = None
+    unnamed: list[str] = field(default_factory=list)
+    """Sealed files to remove before the answer: no row names them."""
+
+    def own_file(self) -> list[str]:
+        return [] if self.sealed is None else [self.sealed]
+
+    def answer(self) -> None:
+        """Runs on the loop that waits."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+_Batch = list[_Waiting[Any]]
+
+
+class _Broken(Exception):
+    """An operation failed midway with `error`: what it changed must go, and with it the transaction."""
+
+    def __init__(self, error: EngineError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Writer:
+    """Owns the connection that writes, and the thread that uses it. Used by one event loop."""
+
+    def __init__(self, connection: apsw.Connection, path: Path, folder: SealedFolder, clock: Clock) -> None:
+        self._connection = connection
+        self._path = path
+        self._folder = folder
+        self._clock = clock
+        self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
+        self._closing = False
+        self._log_pages = 0
+        connection.set_wal_hook(self._note_log_pages)
+        self._remover = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-remover")
+        self._thread = threading.Thread(target=self._work, name="docstore-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    async def run(self, operation: Callable[[Transaction], T], *, sealed: str | None = None) -> T:
+        """What `operation` returned, once it is committed; `sealed` names the new file that it refers to.
+
+        Raises what the operation raises, or the EngineError that kept it from being committed.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        waiting = _Waiting(operation, sealed, loop, future)
+        # Nothing waits between this check and the queue, so nothing is queued behind the end.
+        if self._closing or self._queue.qsize() >= WAITING_LIMIT:
+            if sealed is not None:
+                await asyncio.to_thread(self._folder.remove, [sealed])
+            raise Unavailable(f"{self._path} is closed" if self._closing else f"{self._path}: too many writes wait")
+        self._queue.put(waiting)
+        return await future
+
+    async def close(self) -> None:
+        """Finishes all that waits, then closes the connection and ends the thread."""
+        if not self._closing:
+            self._closing = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _work(self) -> None:
+        last = False
+        while not last:
+            batch, last = self._next()
+            if batch:
+                self._commit(batch)
+                self._answer(batch)
+            if self._log_pages >= CHECKPOINT_PAGES and not last:
+                self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._connection.close()
+        self._remover.shutdown()
+
+    def _next(self) -> tuple[_Batch, bool]:
+        """All that waits, up to the limit, and whether it is the last; waits when there is nothing."""
+        batch: _Batch = []
+        waiting = self._queue.get()
+        with suppress(queue.Empty):
+            while waiting is not None:
+                batch.append(waiting)
+                if len(batch) == BATCH_LIMIT:
+                    return batch, False
+                waiting = self._queue.get_nowait()
+            return batch, True
+        return batch, False
+
+    def _commit(self, batch: _Batch) -> None:
+        """Gives each of the batch its result or its error."""
+        try:
+            self._transact(batch)
+        except _Broken as broken:
+            self._roll_back()
+            if len(batch) == 1:
+                _fail(batch, broken.error)
+                return
+            for waiting in batch:
+                self._commit([waiting])
+        except Exception as error:
+            failure = self._failure(error)
+            self._roll_back()
+            _fail(batch, failure)
+
+    def _transact(self, batch: _Batch) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(self._connection, self._clock)
+        new_files = False
+        for waiting in batch:
+            transaction.unnamed = []
+            try:
+                waiting.result, waiting.error = waiting.operation(transaction), None
+            except DocstoreError as refusal:
+                waiting.error = refusal
+                waiting.unnamed = waiting.own_file()
+            except Exception as error:
+                raise _Broken(self._failure(error)) from error
+            else:
+                waiting.unnamed = transaction.unnamed
+                new_files = new_files or waiting.sealed is not None
+        if new_files:
+            self._folder.sync()
+        self._connection.execute("COMMIT")
+
+    def _roll_back(self) -> None:
+        """SQLite has rolled back by itself after some errors."""
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except apsw.Error as error:
+            _log.error("%s: a transaction can't be rolled back: %s", self._path, error)
+
+    def _failure(self, cause: Exception) -> EngineError:
+        """What `cause` means; to be asked before the connection is used again."""
+        if isinstance(cause, EngineError):
+            return cause
+        if isinstance(cause, apsw.Error):
+            failure = engine_error(cause, self._connection, self._path)
+        else:
+            failure = EngineError(f"{self._path}: {cause!r}")
+        failure.__cause__ = cause
+        return failure
+
+    def _answer(self, batch: _Batch) -> None:
+        removing = [waiting for waiting in batch if waiting.unnamed]
+        if removing:
+            self._remover.submit(self._remove_and_answer, removing)
+            batch = [waiting for waiting in batch if not waiting.unnamed]
+        _wake(batch)
+
+    def _remove_and_answer(self, batch: _Batch) -> None:
+        for waiting in batch:
+            self._folder.remove(waiting.unnamed)
+        _wake(batch)
+
+    def _note_log_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self._log_pages = pages
+        return apsw.SQLITE_OK
+
+    def _checkpoint(self, mode: int) -> None:
+        """Writes the log back. It harms nothing when it fails: the next COMMIT or the next to close tries again."""
+        try:
+            self._connection.wal_checkpoint(mode=mode)
+        except apsw.BusyError:
+            _log.debug("%s: the log is in use, it is written back later", self._path)
+        except apsw.Error as error:
+            _log.warning("%s: the log can't be written back: %s", self._path, error)
+
+
+def _fail(batch: _Batch, failure: EngineError) -> None:
+    uncertain = isinstance(failure.__cause__, apsw.IOError)
+    for waiting in batch:
+        # Each gets an error of its own: a raised exception collects the tracebacks of all who raise it.
+        waiting.error = type(failure)(*failure.args)
+        waiting.error.__cause__ = failure.__cause__
+        waiting.unnamed = [] if uncertain else waiting.own_file()
+
+
+def _wake(batch: _Batch) -> None:
+    """Wakes each loop once for all who wait on it."""
+    batches: defaultdict[asyncio.AbstractEventLoop, _Batch] = defaultdict(list)
+    for waiting in batch:
+        batches[waiting.loop].append(waiting)
+    for loop, answered in batches.items():
+        # A loop that is closed has nobody left who waits.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_answer_all, answered)
+
+
+def _answer_all(batch: _Batch) -> None:
+    for waiting in batch:
+        waiting.answer()

@@ -1,0 +1,99 @@
+"""Stores for the tests of the file engine: opened and closed around a test, with a look at the folder inside."""
+
+import hashlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from docstore.content import Inline, read_all
+from docstore.engines import EngineURL
+from docstore.engines.file import File, open_file
+from docstore.model import ANY, Clock, Expectation, Fields, Written
+
+TEXT: Final = Fields.make("text/plain", {"content-language": "de"})
+LARGE: Final = 100_000
+"""A size of content that does not come inline."""
+PYTHON: Final = [sys.executable, "-c"]
+ROOT: Final = Path(__file__).parents[2]
+"""Where a child process finds these modules."""
+
+
+@asynccontextmanager
+async def opened(folder: Path, clock: Clock = time.time_ns) -> AsyncIterator[File]:
+    engine = open_file(EngineURL("file", str(folder)), clock)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def put(
+    engine: File,
+    key: str,
+    data: bytes,
+    fields: Fields = TEXT,
+    *,
+    expires_ns: int | None = None,
+    expect: Expectation = ANY,
+) -> Written:
+    return await engine.put(key, Inline(data), fields, expires_ns=expires_ns, expect=expect)
+
+
+async def read(engine: File, key: str) -> tuple[bytes, Fields] | None:
+    """What stands at `key`, after a check that its meta is that of its content."""
+    document = await engine.get(key)
+    if document is None:
+        return None
+    data = await read_all(document.content)
+    assert (document.meta.digest, document.meta.size) == (hashlib.sha256(data).digest(), len(data))
+    return data, document.meta.fields
+
+
+async def everything(engine: File) -> dict[str, tuple[bytes, Fields]]:
+    """All documents, after a check that every way to look at them shows the same."""
+    page = await engine.list()
+    assert [meta.key for meta in page] == sorted(meta.key for meta in page)
+    found: dict[str, tuple[bytes, Fields]] = {}
+    for meta in page:
+        assert await engine.head(meta.key) == meta
+        state = await read(engine, meta.key)
+        assert state is not None
+        found[meta.key] = state
+    assert len(found) == len(page)
+    return found
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What a person sees there: the path and the bytes of each file that is not the service's own."""
+    own = folder / ".docstore"
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and own not in path.parents
+    }
+
+
+def left(folder: Path, kind: str) -> list[str]:
+    """The names of the service's own files of this kind."""
+    return sorted(path.name for path in (folder / ".docstore" / kind).iterdir())
+
+
+def seen(folder: Path) -> set[Path]:
+    """What stands at the top of the folder."""
+    return set(folder.iterdir())
+
+
+def fold(folder: Path) -> None:
+    """Makes `folder` one whose names are spelled for a file system that folds them."""
+    (folder / ".docstore").mkdir(parents=True)
+    (folder / ".docstore" / "format").write_text("docstore file 1 folded\n")
+
+
+def without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)

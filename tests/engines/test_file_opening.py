@@ -1,0 +1,154 @@
+"""Opening a folder of the file engine: what is refused, how names come to be spelled, what a crash left behind."""
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from docstore.engines import EngineURL
+from docstore.engines.file import File, open_file, opening
+from docstore.errors import CannotOpen, SetupError
+from tests.engines.file_stores import everything, files, fold, left, opened, put
+
+
+def open_at(folder: Path) -> File:
+    return open_file(EngineURL("file", str(folder)), time.time_ns)
+
+
+def says(line: bytes) -> Callable[[Path], None]:
+    """Makes a store whose format says `line`."""
+
+    def make(folder: Path) -> None:
+        fold(folder / "store")
+        (folder / "store" / ".docstore" / "format").write_bytes(line)
+
+    return make
+
+
+def takes(name: str) -> Callable[[Path], None]:
+    """Puts a file where a folder is wanted."""
+
+    def make(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "location", "message"),
+    [
+        (takes("store"), "store", "store: Not a directory"),
+        (takes("file"), "file/store", "file/store: Not a directory"),
+        (takes("store/.docstore"), "store", ".docstore: Not a directory"),
+        (takes("other"), "/proc/store", "/proc/store: No such file"),
+        (says(b"docstore file 2 plain\n"), "store", "format: written by a newer Docstore, format 2"),
+        (says(b"docstore file 1 loud\n"), "store", "format: not written by Docstore"),
+        (says(b"\xff\x00"), "store", "format: not written by Docstore"),
+        (says(b""), "store", "format: not written by Docstore"),
+    ],
+)
+def test_what_can_not_be_opened_is_told_in_one_line(
+    tmp_path: Path, make: Callable[[Path], None], location: str, message: str
+) -> None:
+    make(tmp_path)
+    with pytest.raises(CannotOpen, match=message) as caught:
+        open_at(tmp_path / location)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_must_be_named() -> None:
+    with pytest.raises(CannotOpen, match="needs the path of a folder"):
+        open_file(EngineURL.parse("file:"), time.time_ns)
+
+
+def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The superuser may write anywhere, so the system's answer is set.
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    with pytest.raises(CannotOpen, match=f"{tmp_path}: Permission denied"):
+        open_at(tmp_path)
+
+
+def test_a_system_that_can_not_open_below_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "supports_dir_fd", set())
+    with pytest.raises(CannotOpen, match="sqlite: works on every system"):
+        open_at(tmp_path)
+
+
+def test_a_refused_folder_is_let_go(tmp_path: Path) -> None:
+    says(b"docstore file 2 plain\n")(tmp_path)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(CannotOpen):
+        open_at(tmp_path / "store")
+    assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def store() -> None:
+        async with opened(Path("deep/store")) as engine:
+            monkeypatch.chdir("/")
+            for size in (9, 100_000):
+                await put(engine, f"{size}", bytes(size))
+            assert len(await everything(engine)) == 2
+
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(store())
+    assert list(files(tmp_path / "deep/store")) == ["100000", "9"]
+
+
+def test_what_a_crash_left_is_cleared_when_nobody_else_has_the_folder_open(tmp_path: Path) -> None:
+    async def open_twice() -> None:
+        async with opened(tmp_path):
+            (tmp_path / ".docstore" / "tmp" / "on its way").touch()
+            async with opened(tmp_path):
+                assert left(tmp_path, "tmp") == ["on its way"]
+
+    asyncio.run(open_twice())
+    open_again = open_at(tmp_path)
+    assert left(tmp_path, "tmp") == []
+    asyncio.run(open_again.close())
+
+
+def test_an_option_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no option 'x'"):
+        open_file(EngineURL("file", str(tmp_path), {"x": "y"}), time.time_ns)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_folded_where_the_file_system_folds_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def store() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "README", b"one")
+            await put(engine, "readme", b"two")
+            assert len(await everything(engine)) == 2
+
+    monkeypatch.setattr(opening, "_keeps_names", lambda folder: False)
+    asyncio.run(store())
+    monkeypatch.undo()
+    asyncio.run(store())  # as it was chosen, though this file system would do
+    assert files(tmp_path) == {"%52%45%41%44%4d%45": b"one", "readme": b"two"}
+
+
+@pytest.mark.parametrize("refusal", [errno.EINVAL, errno.EILSEQ])
+def test_a_file_system_that_refuses_names_takes_folded_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    def touch(path: Path, **_: object) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    asyncio.run(open_at(tmp_path).close())
+    assert (tmp_path / ".docstore" / "format").read_text() == "docstore file 1 folded\n"
+
+
+def test_plain_names_moved_to_a_file_system_that_folds_them_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(open_at(tmp_path).close())
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    with pytest.raises(CannotOpen, match="tells all names apart"):
+        open_at(tmp_path)

@@ -1,0 +1,172 @@
+"""What the disk, the driver and other programs do to an open store."""
+
+import asyncio
+import os
+import subprocess
+from pathlib import Path
+
+import apsw
+import pytest
+
+from docstore.content import Inline
+from docstore.errors import Corrupt, EngineError, NoSpace, Unavailable
+from docstore.model import Fields
+from tests.engines.sqlite_stores import (
+    LARGE,
+    PYTHON,
+    file_size,
+    opened,
+    put,
+    queued,
+    read,
+    sealed_files,
+    seen_connections,
+    settled,
+    write_lock,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "docs.db"
+
+
+def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
+    async def run() -> None:
+        with seen_connections() as connections:
+            async with opened(path) as engine:
+                old = await put(engine, "key", b"old")
+                connections[0].execute("PRAGMA max_page_count = 30")
+                with write_lock(path):
+                    tasks = [asyncio.create_task(put(engine, "first", b"small"))]
+                    await queued()
+                    contents = [bytes(60_000), b"small", bytes(60_000), bytes(60_000)]
+                    tasks += [asyncio.create_task(put(engine, f"key{n}", data)) for n, data in enumerate(contents)]
+                    await queued()
+                answers = await settled(*tasks)
+                # One has room, and so have its small neighbours.
+                assert [type(answer) for answer in answers[3:]] == [NoSpace] * 2
+                assert str(path) in str(answers[3])
+                assert await engine.head("key") == old.meta
+                assert await read(engine, "key1") == b"small"
+                connections[0].execute("PRAGMA max_page_count = 1000000")
+                await put(engine, "key2", bytes(60_000))
+
+    asyncio.run(run())
+
+
+FULL = """
+import asyncio, resource, sys
+from docstore.content import Inline
+from docstore.engines import open_engine, EngineURL
+from docstore.errors import NoSpace
+from docstore.model import Fields
+
+async def run():
+    engine = open_engine(EngineURL("sqlite", sys.argv[1]))
+    await engine.put("key", Inline(b"old"), Fields.make())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
+    refused = 0
+    for n in range(40):
+        try:
+            await engine.put(f"key{n}", Inline(bytes(int(sys.argv[2]))), Fields.make())
+        except NoSpace as error:
+            assert sys.argv[1] in str(error), error
+            refused += 1
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    await engine.put("last", Inline(bytes(int(sys.argv[2]))), Fields.make())
+    print(refused)
+    await engine.close()
+
+asyncio.run(run())
+"""
+
+
+@pytest.mark.parametrize("size", [30_000, 200_000], ids=["the log", "a sealed file"])
+def test_a_file_that_can_not_grow_is_no_space_and_harms_nothing(path: Path, size: int) -> None:
+    process = subprocess.run([*PYTHON, FULL, str(path), str(size)], capture_output=True, text=True, check=False)
+    assert process.stderr == ""
+    refused = int(process.stdout)
+    assert refused > 0
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            page = await engine.list()
+            assert len(page) == 42 - refused
+            for meta in page:
+                assert len(await read(engine, meta.key) or b"") == meta.size
+            assert len(sealed_files(path)) == sum(meta.size > len(LARGE) for meta in page)
+
+    asyncio.run(run())
+
+
+def test_a_database_that_another_program_keeps_locked_is_unavailable(path: Path) -> None:
+    async def run() -> None:
+        with seen_connections() as connections:
+            async with opened(path) as engine:
+                await put(engine, "key", b"old")
+                connections[0].set_busy_timeout(10)
+                with write_lock(path):
+                    with pytest.raises(Unavailable, match=r"docs\.db"):
+                        await put(engine, "key", LARGE)
+                    with pytest.raises(Unavailable):
+                        await engine.delete("key")
+                    assert await read(engine, "key") == b"old"
+                assert sealed_files(path) == []
+                await put(engine, "key", b"new")
+
+    asyncio.run(run())
+
+
+def test_a_damaged_database_is_corrupt_to_every_method(path: Path) -> None:
+    async def fill() -> None:
+        async with opened(path) as engine:
+            await asyncio.gather(*(put(engine, f"key{n:03}", bytes(500)) for n in range(300)))
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            for call in (
+                engine.get("key100"),
+                engine.head("key100"),
+                engine.list(),
+                engine.delete("key100"),
+                engine.put("key100", Inline(b""), Fields.make()),
+            ):
+                with pytest.raises(Corrupt, match=r"docs\.db"):
+                    await call
+
+    asyncio.run(fill())
+    with path.open("r+b") as file:
+        # The first pages hold the schema and the roots of empty indexes.
+        file.seek(3 * 4096)
+        file.write(os.urandom(file_size(path) - 3 * 4096))
+    asyncio.run(run())
+
+
+def test_fields_and_content_that_nobody_wrote_are_corrupt(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "fields")
+            await put(engine, "content")
+            connection = apsw.Connection(str(path))
+            connection.execute("UPDATE documents SET fields = '{' WHERE key = 'fields'")
+            connection.execute("UPDATE documents SET data = x'00' WHERE key = 'content'")
+            connection.close()
+            for key in ("fields", "content"):
+                with pytest.raises(Corrupt):
+                    await engine.get(key)
+
+    asyncio.run(run())
+
+
+def test_a_table_that_is_gone_is_an_engine_error(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            connection = apsw.Connection(str(path))
+            connection.execute("DROP TABLE documents")
+            connection.close()
+            for call in (engine.get("key"), engine.head("key"), engine.list(), engine.sweep(), engine.delete("key")):
+                with pytest.raises(EngineError, match=r"docs\.db"):
+                    await call
+
+    asyncio.run(run())
