@@ -1,0 +1,139 @@
+"""Conditional requests (RFC 9110 §13): what the headers demand, judged against a state, lowered to an expectation.
+
+A write is judged twice: here, before its content is read, and by the engine inside the commit, which knows nothing
+but an expectation. The order for a caller is
+
+    conditions = Conditions.of(request.headers)
+    outcome = conditions.evaluate(method, current, now)         # FAILED: 412, NOT_MODIFIED: 304
+    engine.put(..., expect=expectation(conditions, current))    # Conflict: evaluate again with its `current`
+
+The expectation is the very version that was judged, so a date is as safe as a tag: a new version after the judgement
+makes a Conflict and a new judgement. To lower only what maps onto a version, and to trust the first look for the rest,
+was rejected: it is a check and an act with a gap between.
+
+Documents have a strong entity tag, whose opaque part is their version, and a Last-Modified in whole seconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from docstore.http.dates import parse_http_date
+from docstore.http.fields import EntityTag, Tags, parse_entity_tag, parse_entity_tags
+from docstore.http.message import Headers
+from docstore.model import ABSENT, ANY, Expectation, Meta
+
+_FIELDS: Final = {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
+_UNCONDITIONAL: Final = {"OPTIONS", "CONNECT", "TRACE"}
+_NEEDS_DOCUMENT: Final = {"GET", "HEAD", "DELETE", "PATCH"}
+_READS: Final = {"GET", "HEAD"}
+
+
+class Outcome(Enum):
+    PROCEED = "perform the method"
+    NOT_MODIFIED = "304"
+    FAILED = "412"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """The preconditions of one request. Dates stay text until they are judged: some forms need the present year."""
+
+    if_match: Tags | None = None
+    if_none_match: Tags | None = None
+    if_modified_since: str | None = None
+    if_unmodified_since: str | None = None
+
+    @classmethod
+    def of(cls, headers: Headers) -> "Conditions | None":
+        """None when the request has no precondition, as most have not: that answer costs one look at each name."""
+        for name, _ in headers.pairs():
+            if name in _FIELDS:
+                break
+        else:
+            return None
+        if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
+        return cls(
+            None if if_match is None else parse_entity_tags(if_match),
+            None if if_none_match is None else parse_entity_tags(if_none_match),
+            headers.get("if-modified-since"),
+            headers.get("if-unmodified-since"),
+        )
+
+    def evaluate(self, method: str, current: Meta | None, now: int) -> Outcome:
+        """The steps of §13.2.2, for all but If-Range; `now` is POSIX seconds.
+
+        Without a document (`current` is None) GET, HEAD, DELETE and PATCH always PROCEED, to the caller's 404: where
+        the answer without conditions is no success, they are ignored (§13.2.1). For PUT, POST and any other method
+        If-Match fails then, If-None-Match holds, and dates are ignored, there being none to compare with.
+        """
+        if method in _UNCONDITIONAL or (current is None and method in _NEEDS_DOCUMENT):
+            return Outcome.PROCEED
+        if self.if_match is not None:
+            if not _matches(self.if_match, current):
+                return Outcome.FAILED
+        elif self._modified_after(self.if_unmodified_since, current, now) is True:
+            return Outcome.FAILED
+        if self.if_none_match is not None:
+            if _matches(self.if_none_match, current, weakly=True):
+                return Outcome.NOT_MODIFIED if method in _READS else Outcome.FAILED
+        elif method in _READS and self._modified_after(self.if_modified_since, current, now) is False:
+            return Outcome.NOT_MODIFIED
+        return Outcome.PROCEED
+
+    @staticmethod
+    def _modified_after(date: str | None, current: Meta | None, now: int) -> bool | None:
+        """None when there is nothing to compare: no field, no valid date (a list of dates is none), no document."""
+        seconds = None if date is None or current is None else parse_http_date(date, now)
+        return None if seconds is None or current is None else last_modified(current) > seconds
+
+    @property
+    def binds_writes(self) -> bool:
+        """Whether a field other than If-Modified-Since is there, which is for reads only (§13.1.3)."""
+        return (self.if_match, self.if_none_match, self.if_unmodified_since) != (None, None, None)
+
+
+def last_modified(meta: Meta) -> int:
+    """The document's Last-Modified, in POSIX seconds."""
+    return meta.modified_ns // 10**9
+
+
+def expectation(conditions: Conditions | None, current: Meta | None) -> Expectation:
+    """What a write is to demand of the state it replaces, after `evaluate` answered PROCEED for `current`."""
+    if conditions is None or not conditions.binds_writes:
+        return ANY
+    return ABSENT if current is None else current.version
+
+
+def exact(conditions: Conditions | None) -> Expectation | None:
+    """The expectation that the headers alone determine, so that a write need not look first; None when they don't.
+
+    After a Conflict `evaluate` says what the answer is, as it does after any other.
+    """
+    if conditions is None or not conditions.binds_writes:
+        return ANY
+    if conditions.if_match is None:
+        # If-Unmodified-Since beside `*` changes nothing: it is ignored where there is no document.
+        create_only = conditions.if_none_match is not None and conditions.if_none_match.star
+        return ABSENT if create_only else None
+    versions = {tag.opaque for tag in conditions.if_match.members if not tag.weak}
+    return versions.pop() if len(versions) == 1 and conditions.if_none_match is None else None
+
+
+def if_range_holds(value: str, current: Meta, now: int) -> bool:
+    """Whether Range counts beside this If-Range (§13.1.5); `now` is POSIX seconds.
+
+    A tag must match strongly. A date must be the Last-Modified exactly, and that second must be over: within it the
+    document may change once more under the same date (§8.8.2.2). What is neither does not hold.
+    """
+    tag = parse_entity_tag(value)
+    if tag is not None:
+        return tag == EntityTag(weak=False, opaque=current.version)
+    modified = last_modified(current)
+    return modified < now and parse_http_date(value, now) == modified
+
+
+def _matches(tags: Tags, current: Meta | None, *, weakly: bool = False) -> bool:
+    if current is None:
+        return False
+    return tags.star or (tags.match_weakly if weakly else tags.match_strongly)(current.version)

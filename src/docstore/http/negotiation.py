@@ -1,0 +1,87 @@
+"""Content negotiation by Accept (RFC 9110 §12.5.1): which of our media types a client would rather have.
+
+Weights come first, then the order of the offers: it is ours to say which of two equally welcome forms is given. The
+most specific range speaks for an offer, so `text/html;q=0, */*` is "anything but HTML". A range of the form
+`application/*+json` is a subtype of that odd name and matches nothing: the RFC knows two wildcards only.
+
+An offer that names no charset counts as UTF-8, which all of Docstore's own representations are; so
+`application/json; charset=utf-8` asks for what `application/json` is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from docstore.http.fields import parse_media_type, parse_quality, split_list
+
+RANGES_LIMIT: Final = 100
+"""How many members of an Accept are read; browsers send ten. Later ones count as not sent."""
+
+_Parameters = frozenset[tuple[str, str]]
+_CHARSET: Final = ("charset", "utf-8")
+
+
+def choose(accept: str | None, offers: Sequence[str]) -> str | None:
+    """The best of `offers`, media types in our order of preference; None when not one of them is acceptable.
+
+    No Accept, and one in which nothing is well-formed, mean the first offer: the client has said nothing.
+    """
+    ranges = [] if accept is None else _parse_accept(accept)
+    if not ranges:
+        return offers[0]
+    best, best_quality = None, 0
+    for offer in offers:
+        quality = _quality(offer, ranges)
+        if quality > best_quality:
+            best, best_quality = offer, quality
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """A media range with its weight in thousandths."""
+
+    type: str
+    subtype: str
+    parameters: _Parameters
+    quality: int
+
+    def precedence(self, type: str, subtype: str, parameters: _Parameters) -> tuple[int, int] | None:
+        """How closely this range names that media type, greater being closer; None when it does not match."""
+        if self.type not in ("*", type) or self.subtype not in ("*", subtype) or not self.parameters <= parameters:
+            return None
+        return (self.type != "*") + (self.subtype != "*"), len(self.parameters)
+
+
+def _parse_accept(accept: str) -> list[_Range]:
+    ranges = (_parse_range(member) for member in split_list(accept)[:RANGES_LIMIT])
+    return [found for found in ranges if found is not None]
+
+
+def _parse_range(member: str) -> _Range | None:
+    """A parameter named q is the weight wherever it stands: senders put it last, recipients need not ask."""
+    parsed = parse_media_type(member)
+    if parsed is None or (parsed.type == "*" and parsed.subtype != "*"):
+        return None
+    quality = parse_quality(parsed.parameters.get("q", "1"))
+    if quality is None:
+        return None
+    parameters = _folded((name, value) for name, value in parsed.parameters.items() if name != "q")
+    return _Range(parsed.type, parsed.subtype, parameters, quality)
+
+
+def _folded(parameters: Iterable[tuple[str, str]]) -> _Parameters:
+    """Values in lower case: the parameters that anybody negotiates by are compared so."""
+    return frozenset((name, value.lower()) for name, value in parameters)
+
+
+def _quality(offer: str, ranges: list[_Range]) -> int:
+    """The weight of the range that names `offer` most closely, the greater when two do; 0 when none matches."""
+    parsed = parse_media_type(offer)
+    if parsed is None:
+        raise ValueError(f"{offer!r} is offered and is no media type")
+    parameters = _folded(parsed.parameters.items())
+    if "charset" not in parsed.parameters:
+        parameters |= {_CHARSET}
+    claims = ((found.precedence(parsed.type, parsed.subtype, parameters), found.quality) for found in ranges)
+    return max(((closeness, quality) for closeness, quality in claims if closeness is not None), default=(None, 0))[1]

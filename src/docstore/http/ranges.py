@@ -1,0 +1,128 @@
+"""Byte ranges (RFC 9110 §14): what a Range field selects, and the content of an answer with several parts.
+
+A server may ignore Range at will, so whatever is odd selects the whole: a unit other than bytes, a field that breaks
+the grammar, more than RANGES_LIMIT ranges, ranges that add up to more than the document (only overlapping ones can),
+and any range of an empty document, since players and downloaders probe with `bytes=0-` and no Content-Range could
+describe the answer. Where at least one range can be met, those that can't are left out.
+
+Ranges stay in the order of the request and are not coalesced: the sum is bounded already, and a client gets the parts
+it asked for. Positions are compared as digits and cut to the size before they become numbers, so the length of a
+number costs nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from docstore.http.fields import parse_natural, split_list
+
+RANGES_LIMIT: Final = 16
+
+_SPEC: Final = re.compile(r"([0-9]*+)-([0-9]*+)")
+
+Span = tuple[int, int]
+"""Half-open: the bytes from the first number up to, not including, the second, as content slices."""
+
+
+class _Selected(Enum):
+    WHOLE = "200"
+    UNSATISFIABLE = "416"
+
+
+WHOLE: Final = _Selected.WHOLE
+UNSATISFIABLE: Final = _Selected.UNSATISFIABLE
+
+Selection = _Selected | tuple[Span, ...]
+"""WHOLE, UNSATISFIABLE, or at least one span, none of them empty. A single span is no multipart (§15.3.7.1)."""
+
+
+def select(value: str | None, size: int) -> Selection:
+    """What the Range field `value` (None: not sent) selects of a document of `size` bytes."""
+    specs = None if value is None or size == 0 else _parse(value)
+    if specs is None:
+        return WHOLE
+    spans = tuple(span for span in (_resolve(first, last, size) for first, last in specs) if span is not None)
+    if not spans:
+        return UNSATISFIABLE
+    return spans if sum(stop - start for start, stop in spans) <= size else WHOLE
+
+
+def _parse(value: str) -> list[tuple[str, str]] | None:
+    """The digits on both sides of each dash; None for what is to be ignored, one invalid range spoiling all."""
+    unit, equals, listed = value.partition("=")
+    if not equals or unit.lower() != "bytes":
+        return None
+    members = split_list(listed)
+    if not 0 < len(members) <= RANGES_LIMIT:
+        return None
+    specs: list[tuple[str, str]] = []
+    for member in members:
+        found = _SPEC.fullmatch(member)
+        if found is None or member == "-" or (found[1] and found[2] and _less(found[2], found[1])):
+            return None
+        specs.append((found[1], found[2]))
+    return specs
+
+
+def _less(left: str, right: str) -> bool:
+    """Whether one run of digits is the smaller number, whatever the length."""
+    left, right = left.lstrip("0"), right.lstrip("0")
+    return (len(left), left) < (len(right), right)
+
+
+def _resolve(first: str, last: str, size: int) -> Span | None:
+    """The span of one range; None when it can't be met."""
+    if first:
+        start, stop = _capped(first, size), _capped(last, size - 1) + 1 if last else size
+    else:
+        start, stop = size - _capped(last, size), size
+    return (start, stop) if start < stop else None
+
+
+def _capped(digits: str, limit: int) -> int:
+    number = parse_natural(digits, limit)
+    return limit if number is None else number
+
+
+def content_range(start: int, stop: int, size: int) -> str:
+    """The Content-Range of the bytes `start` up to, not including, `stop` (§14.4)."""
+    return f"bytes {start}-{stop - 1}/{size}"
+
+
+def unsatisfied_range(size: int) -> str:
+    """The Content-Range of a 416 (§14.4)."""
+    return f"bytes */{size}"
+
+
+@dataclass(frozen=True, slots=True)
+class Multipart:
+    """The content of a 206 with several parts, in order: bytes to send as they are, and spans of the document."""
+
+    length: int
+    pieces: tuple[bytes | Span, ...]
+
+
+def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> Multipart:
+    """multipart/byteranges (§14.6) of a document of `size` bytes, each part with the document's `media_type`.
+
+    The caller chooses a `boundary` that a client can't have put into the content, and names it in Content-Type
+    (`byteranges`); there is no I/O here to look.
+    """
+    pieces: list[bytes | Span] = []
+    length = 0
+    delimiter = f"--{boundary}"
+    for start, stop in parts:
+        fields = f"Content-Type: {media_type}\r\nContent-Range: {content_range(start, stop, size)}"
+        head = f"{delimiter}\r\n{fields}\r\n\r\n".encode("latin-1")
+        pieces += [head, (start, stop)]
+        length += len(head) + stop - start
+        delimiter = f"\r\n--{boundary}"
+    end = f"{delimiter}--\r\n".encode("latin-1")
+    return Multipart(length + len(end), (*pieces, end))
+
+
+def byteranges(boundary: str) -> str:
+    """The Content-Type of a multipart; `boundary` is a token of at most 70 characters, so it needs no quotes."""
+    return f"multipart/byteranges; boundary={boundary}"

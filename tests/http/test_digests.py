@@ -1,0 +1,278 @@
+"""Digest fields (RFC 9530), Digest (RFC 3230) and Content-MD5 (RFC 1864), with the vectors of RFC 9530 Appendix B."""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+
+import http_sf
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docstore.content import Inline, Upload, read_all
+from docstore.errors import DigestMismatch, Incomplete
+from docstore.http.digests import (
+    Announced,
+    Digest,
+    Verified,
+    Verifier,
+    Wanted,
+    content_md5,
+    legacy_digest,
+    structured_digest,
+    wanted,
+)
+from docstore.http.message import Headers
+
+WHOLE = b'{"hello": "world"}\n'
+SHA256 = "RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg="
+SHA512 = "YMAam51Jz/jOATT6/zvHrLVgOYTGFy1d6GJiOHTohq4yP+pgk4vf2aCsyRZOtw8MjkM7iw7yZ/WkppmM44T3qg=="
+MD5 = "UFIauregE76D7gDe0/n0JA=="
+SHA = base64.b64encode(hashlib.sha1(WHOLE).digest()).decode()
+PART = b'"world"}\n'
+PART_SHA256 = "jjcgBDWNAtbYUXI37CVG3gRuGOAjaaDRGpIUFsdyepQ="
+OTHER_SHA256 = base64.b64encode(hashlib.sha256(b"another").digest()).decode()
+
+
+def headers(*lines: tuple[str, str]) -> Headers:
+    return Headers((name.encode("latin-1"), value.encode("latin-1")) for name, value in lines)
+
+
+def check(announced: Announced, content: bytes) -> None:
+    verifier = Verifier(announced)
+    for start in range(0, len(content), 5):
+        verifier.update(content[start : start + 5])
+    verifier.check()
+
+
+RIGHT = [
+    ("content-digest", f"sha-256=:{SHA256}:"),
+    ("content-digest", f"sha-512=:{SHA512}:"),
+    ("content-digest", f"sha-256=:{SHA256}:, sha-512=:{SHA512}:"),
+    ("content-digest", f"sha-256=:{SHA256.rstrip('=')}:;made-by=me"),
+    ("content-digest", f"sha-256=:AAAA:, sha-256=:{SHA256}:"),
+    ("content-digest", f"md5=:AAAA:, unixsum=:AA==:, sha-256=:{SHA256}:"),
+    ("repr-digest", f"sha-256=:{SHA256}:"),
+    ("content-md5", MD5),
+    ("digest", f"sha-256={SHA256}"),
+    ("digest", f"SHA-256={SHA256},MD5={MD5}"),
+    ("digest", f"sha-512={SHA512}, unixsum=30637, sha={SHA}"),
+]
+
+WRONG = [
+    ("content-digest", f"sha-256=:{OTHER_SHA256}:", "sha-256"),
+    ("content-digest", f"sha-256=:{SHA256}:, sha-512=:{OTHER_SHA256}:", "sha-512"),
+    ("content-digest", "sha-256=::", "sha-256"),
+    ("repr-digest", f"sha-256=:{OTHER_SHA256}:", "sha-256"),
+    ("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg==", "md5"),
+    ("content-md5", "", "md5"),
+    ("content-md5", MD5.rstrip("="), "md5"),
+    ("content-md5", MD5[:8] + " " + MD5[8:], "md5"),
+    ("content-md5", MD5 + "=", "md5"),
+    ("content-md5", f"{MD5}, {MD5}", "md5"),
+    ("content-md5", hashlib.md5(WHOLE).hexdigest(), "md5"),
+    ("content-md5", "\xe4", "md5"),
+    ("digest", f"sha-256={OTHER_SHA256}", "sha-256"),
+    ("digest", f"sha-256={SHA256}, md5=AAAA", "md5"),
+    ("digest", f"sha-256={hashlib.sha256(WHOLE).hexdigest()}", "sha-256"),
+    ("digest", "sha-256", "sha-256"),
+]
+
+NOTHING = [
+    ("content-digest", ""),
+    ("content-digest", "md5=:AAAA:"),
+    ("content-digest", f"sha-256={SHA256}"),
+    ("content-digest", f"sha-256=:{SHA256}"),
+    ("content-digest", f"sha-256=:{SHA256}:, sha-512=1"),
+    ("content-digest", f"SHA-256=:{SHA256}:"),
+    ("repr-digest", f"sha-256=:{SHA256[:9]} {SHA256[9:]}:"),
+    ("digest", "unixsum=30637"),
+    ("digest", ", ,"),
+    ("want-digest", "sha-256"),
+    ("x-digest", f"sha-256={OTHER_SHA256}"),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), RIGHT)
+def test_content_that_is_what_was_announced_passes(field: str, value: str) -> None:
+    announced = Announced.of(headers((field, value)))
+    assert announced is not None
+    check(announced, WHOLE)
+    with pytest.raises(DigestMismatch):
+        check(announced, WHOLE[:-1] + b" ")
+
+
+@pytest.mark.parametrize(("field", "value", "algorithm"), WRONG)
+def test_a_digest_that_is_not_the_content_s_is_named(field: str, value: str, algorithm: str) -> None:
+    announced = Announced.of(headers((field, value)))
+    assert announced is not None
+    with pytest.raises(DigestMismatch, match=f"{algorithm} .* {field} "):
+        check(announced, WHOLE)
+
+
+@pytest.mark.parametrize(("field", "value"), NOTHING)
+def test_what_is_unsupported_or_no_structured_field_announces_nothing(field: str, value: str) -> None:
+    assert Announced.of(headers((field, value))) is None
+
+
+def test_every_field_and_every_line_is_checked() -> None:
+    announced = Announced.of(
+        headers(
+            ("content-digest", f"sha-256=:{SHA256}:"),
+            ("content-digest", f"sha-512=:{SHA512}:"),
+            ("repr-digest", f"sha-256=:{SHA256}:"),
+            ("content-md5", MD5),
+            ("content-md5", "AAAA"),
+            ("digest", f"sha={SHA}"),
+        )
+    )
+    assert announced is not None
+    assert [(digest.field, digest.algorithm) for digest in announced.digests] == [
+        ("content-digest", "sha-256"),
+        ("content-digest", "sha-512"),
+        ("repr-digest", "sha-256"),
+        ("content-md5", "md5"),
+        ("content-md5", "md5"),
+        ("digest", "sha"),
+    ]
+    with pytest.raises(DigestMismatch, match="content-md5"):
+        check(announced, WHOLE)
+
+
+def test_empty_content_has_digests_too() -> None:
+    announced = Announced((Digest("content-digest", "sha-256", hashlib.sha256().digest()),))
+    Verifier(announced).check()
+
+
+class Pieces:
+    """An upload in pieces, which may fail after the last one."""
+
+    size = None
+
+    def __init__(self, *pieces: bytes, failure: Exception | None = None) -> None:
+        self._pieces = pieces
+        self._failure = failure
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            yield piece
+        if self._failure is not None:
+            raise self._failure
+
+
+RIGHT_DIGEST = Announced((Digest("repr-digest", "sha-256", hashlib.sha256(WHOLE).digest()),))
+
+
+def test_a_verified_upload_gives_the_bytes_as_they_came() -> None:
+    async def chunks(upload: Upload) -> list[bytes]:
+        return [chunk async for chunk in upload]
+
+    assert asyncio.run(chunks(Verified(Pieces(WHOLE[:7], WHOLE[7:]), RIGHT_DIGEST))) == [WHOLE[:7], WHOLE[7:]]
+
+
+def test_a_verified_upload_says_the_size_that_was_announced() -> None:
+    assert Verified(Inline(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
+    assert Verified(Pieces(WHOLE), RIGHT_DIGEST).size is None
+
+
+@pytest.mark.parametrize("content", [b"", WHOLE[:-1], WHOLE + b"\n", WHOLE[:3] + b"H" + WHOLE[4:]])
+def test_an_upload_with_other_bytes_never_ends_well(content: bytes) -> None:
+    with pytest.raises(DigestMismatch):
+        asyncio.run(read_all(Verified(Inline(content), RIGHT_DIGEST)))
+
+
+def test_an_upload_that_fails_fails_as_it_did() -> None:
+    with pytest.raises(Incomplete):
+        asyncio.run(read_all(Verified(Pieces(WHOLE[:7], failure=Incomplete("gone")), RIGHT_DIGEST)))
+
+
+BOTH = ("sha-256", "sha-512")
+WISHES = [
+    ((), None),
+    ((("want-repr-digest", "sha-256=1"),), Wanted(repr_digest="sha-256")),
+    ((("want-content-digest", "sha-256=10"),), Wanted(content_digest="sha-256")),
+    ((("want-repr-digest", "sha-512=3, sha-256=10, unixsum=0"),), Wanted(repr_digest="sha-256")),
+    ((("want-repr-digest", "sha-512=4, sha-256=3"),), Wanted(repr_digest="sha-512")),
+    ((("want-repr-digest", "sha-512=4, sha-256=4"),), Wanted(repr_digest="sha-256")),
+    ((("want-repr-digest", "sha-512=1, sha-256=0"),), Wanted(repr_digest="sha-512")),
+    ((("want-repr-digest", "sha-256=0"),), None),
+    ((("want-repr-digest", "md5=10"),), None),
+    ((("want-repr-digest", "md5=10, sha-256=1"),), Wanted(repr_digest="sha-256")),
+    ((("want-repr-digest", "sha-256=11"),), None),
+    ((("want-repr-digest", "sha-256=-1"),), None),
+    ((("want-repr-digest", "sha-256=5, md5=11"),), None),
+    ((("want-repr-digest", "sha-256"),), None),
+    ((("want-repr-digest", "sha-256=1.0"),), None),
+    ((("want-repr-digest", "sha-256=1,"),), None),
+    ((("want-repr-digest", "SHA-256=1"),), None),
+    ((("want-repr-digest", "md5=1"), ("want-repr-digest", "sha-256=1")), Wanted(repr_digest="sha-256")),
+    ((("want-digest", "sha-256"),), Wanted(digest="sha-256")),
+    ((("want-digest", "SHA-256;q=0.3, sha;q=1"),), Wanted(digest="sha-256")),
+    ((("want-digest", "sha-512;q=0.5, sha-256;q=0.4"),), Wanted(digest="sha-512")),
+    ((("want-digest", "sha-512, sha-256"),), Wanted(digest="sha-256")),
+    ((("want-digest", "sha-256;q=0"),), None),
+    ((("want-digest", "sha-256;q=x, sha-512;q=0.1"),), Wanted(digest="sha-512")),
+    ((("want-digest", "contentMD5, md5"),), None),
+    (
+        (("want-digest", "sha-256"), ("want-repr-digest", "sha-512=1"), ("want-content-digest", "sha-256=1")),
+        Wanted("sha-512", "sha-256", "sha-256"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("lines", "wish"), WISHES)
+def test_the_algorithm_that_is_liked_best_is_wanted(lines: tuple[tuple[str, str], ...], wish: Wanted | None) -> None:
+    assert wanted(headers(*lines), BOTH) == wish
+
+
+def test_only_what_the_store_keeps_is_offered_unless_more_is() -> None:
+    asked = headers(("want-repr-digest", "sha-512=10, sha-256=1"), ("want-digest", "md5"))
+    assert wanted(asked) == Wanted(repr_digest="sha-256")
+    assert wanted(asked, ("sha-256", "sha-512", "md5")) == Wanted(repr_digest="sha-512", digest="md5")
+
+
+def test_an_answer_has_the_digest_of_the_whole_and_of_the_part() -> None:
+    wish = Wanted("sha-256", "sha-256", "sha-256")
+    whole, part = {"sha-256": hashlib.sha256(WHOLE).digest()}, {"sha-256": hashlib.sha256(PART).digest()}
+    assert wish.answer(whole, part) == [
+        (b"repr-digest", f"sha-256=:{SHA256}:".encode()),
+        (b"content-digest", f"sha-256=:{PART_SHA256}:".encode()),
+        (b"digest", f"sha-256={SHA256}".encode()),
+    ]
+    assert [name for name, _ in wish.answer(whole, {})] == [b"repr-digest", b"digest"]
+    assert wish.answer({"sha-512": b""}, {"sha-512": b""}) == []
+    assert Wanted().answer(whole, part) == []
+
+
+def test_digests_are_written_as_the_rfcs_have_them() -> None:
+    assert structured_digest("sha-512", hashlib.sha512(WHOLE).digest()) == f"sha-512=:{SHA512}:"
+    assert http_sf.parse(structured_digest("sha-256", b"\xff").encode(), tltype="dictionary") == {
+        "sha-256": (b"\xff", {})
+    }
+    assert legacy_digest("sha", hashlib.sha1(WHOLE).digest()) == f"sha={SHA}"
+    assert content_md5(hashlib.md5(WHOLE).digest()) == MD5
+
+
+@given(st.binary(max_size=64), st.sampled_from(["sha-256", "sha-512"]), st.integers(0, 63))
+def test_one_flipped_bit_is_found(content: bytes, algorithm: str, bit: int) -> None:
+    value = hashlib.new(algorithm.replace("-", ""), content).digest()
+    announced = Announced.of(headers(("repr-digest", structured_digest(algorithm, value))))
+    assert announced is not None
+    check(announced, content)
+    if content:
+        flipped = bytearray(content)
+        flipped[bit % len(content)] ^= 1 << bit % 8
+        with pytest.raises(DigestMismatch):
+            check(announced, bytes(flipped))
+
+
+@given(
+    st.sampled_from(["content-digest", "repr-digest", "content-md5", "digest"]),
+    st.text(st.characters(max_codepoint=255) | st.sampled_from("sha-256=:;,md5AA=="), max_size=40),
+)
+def test_no_announcement_is_any_other_error(field: str, value: str) -> None:
+    announced = Announced.of(headers((field, value)))
+    if announced is not None:
+        with pytest.raises(DigestMismatch):
+            check(announced, WHOLE)

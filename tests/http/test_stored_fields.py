@@ -1,0 +1,162 @@
+"""Which fields of a write are stored, and how they come back (RFC 9110 §8, §9.3.4)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from docstore.http.message import Headers
+from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT, FieldRefused, FieldsTooLarge, answer, stored
+from docstore.model import DEFAULT_MEDIA_TYPE, Fields
+
+TEXT = "text/plain"
+
+
+def headers(*lines: tuple[str, str]) -> Headers:
+    return Headers((name.encode("latin-1"), value.encode("latin-1")) for name, value in lines)
+
+
+OF_THE_MESSAGE = """
+    accept authorization connection content-digest content-length content-location content-md5 content-range cookie
+    date etag expect expires host if-match keep-alive last-modified location prefer proxy-authorization range server te
+    trailer transfer-encoding ttl upgrade user-agent vary x-meta-a
+"""
+
+STORED = {
+    "nothing was sent": ([], Fields()),
+    "a media type as it was written": (
+        [("content-type", 'Text/Plain; Charset="utf-8"')],
+        Fields('Text/Plain; Charset="utf-8"'),
+    ),
+    "a coding": ([("content-encoding", "gzip")], Fields.make(others={"content-encoding": "gzip"})),
+    "codings in the order of their lines": (
+        [("content-encoding", "gzip ,"), ("content-encoding", " br")],
+        Fields.make(others={"content-encoding": "gzip, br"}),
+    ),
+    "identity is no coding": ([("content-encoding", "identity")], Fields()),
+    "identity among others": (
+        [("content-encoding", "Identity, gzip")],
+        Fields.make(others={"content-encoding": "gzip"}),
+    ),
+    "an empty list": ([("content-language", ""), ("cache-control", ",")], Fields()),
+    "languages": (
+        [("content-language", "de-CH-1996,en")],
+        Fields.make(others={"content-language": "de-CH-1996, en"}),
+    ),
+    "a disposition": (
+        [("content-disposition", "attachment; filename=\"a, b.txt\"; filename*=UTF-8''%c3%a4")],
+        Fields.make(others={"content-disposition": "attachment; filename=\"a, b.txt\"; filename*=UTF-8''%c3%a4"}),
+    ),
+    "cache directives": (
+        [("cache-control", 'max-age=60,private="set-cookie, x"'), ("cache-control", "Foo")],
+        Fields.make(others={"cache-control": 'max-age=60, private="set-cookie, x", Foo'}),
+    ),
+    "the writer's own": (
+        [("meta-b", "2"), ("meta-a", "  1 \t one "), ("meta-b", "3"), ("meta-empty", "")],
+        Fields.make(others={"meta-a": "1 \t one", "meta-b": "2, 3", "meta-empty": ""}),
+    ),
+    "what belongs to the message": (
+        [(name, "x") for name in OF_THE_MESSAGE.split()],
+        Fields(),
+    ),
+}
+
+REFUSED = {
+    "content-type": [
+        "",
+        "text",
+        "text/",
+        "/plain",
+        "text/plain/x",
+        "text/plain charset=utf-8",
+        "text/plain; charset",
+        "text/plain; charset=utf-8; charset=utf-8",
+        "text/plain, text/html",
+        *("text/*", "*/*", "*/plain"),
+        "text/plain;a=\xe4",
+        'text/plain;a="\xe4"',
+        "text/plain\r\nx: y",
+        'text/plain;a="\x00"',
+        "a/" + "b" * 300,
+    ],
+    "content-disposition": ["", "attachment filename=x", "; filename=x", 'attachment; filename="\xe4"', "a, b"],
+    "content-encoding": ["gz ip", "gzip;q=1", '"gzip"', "*/*"],
+    "content-language": ["de_CH", "de-", "toolonglanguage", "*", "\xe4"],
+    "cache-control": ["max age=1", "=1", "max-age=", "a=1;b=2", 'a="x', 'a="x";b="y"', '"a"', 'a="\xe4"'],
+    "meta-note": ["a\x00b", "a\nb", "\xe4", "a\x7fb"],
+    "meta-b\xe4d": ["x"],
+    "meta-b d": ["x"],
+}
+
+
+@pytest.mark.parametrize(("lines", "fields"), STORED.values(), ids=STORED.keys())
+def test_what_describes_the_document_is_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
+    assert stored(headers(*lines)) == fields
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
+def test_what_could_not_be_sent_back_is_refused(name: str, value: str) -> None:
+    with pytest.raises(FieldRefused) as caught:
+        stored(headers((name, value)))
+    assert not isinstance(caught.value, FieldsTooLarge)
+    assert caught.value.field == name.encode("ascii", "backslashreplace").decode("ascii")
+    assert str(caught.value) == f"{caught.value.field}: {caught.value.reason}"
+
+
+@pytest.mark.parametrize("name", ["content-type", "content-disposition"])
+def test_a_field_that_is_no_list_comes_once(name: str) -> None:
+    value = "text/plain" if name == "content-type" else "inline"
+    with pytest.raises(FieldRefused, match="2 times"):
+        stored(headers((name, value), (name, value)))
+
+
+def test_all_names_and_values_together_have_a_limit() -> None:
+    room = SIZE_LIMIT - len("content-type") - len(TEXT) - len("meta-a") - len("meta-b") - 1
+    most = headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "y"))
+    assert sum(len(name) + len(value) for name, value in answer(stored(most))) == SIZE_LIMIT
+    with pytest.raises(FieldsTooLarge, match=str(SIZE_LIMIT)) as caught:
+        stored(headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "yy")))
+    assert caught.value.field == "meta-a"
+
+
+def test_the_default_media_type_takes_room_too() -> None:
+    room = SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
+    stored(headers(("meta-a", "x" * room)))
+    with pytest.raises(FieldsTooLarge):
+        stored(headers(("meta-a", "x" * (room + 1))))
+
+
+def test_meta_fields_have_a_limit_in_number() -> None:
+    own = [(f"meta-{number:03}", "") for number in range(META_LIMIT + 1)]
+    assert len(stored(headers(*own[:META_LIMIT])).others) == META_LIMIT
+    with pytest.raises(FieldsTooLarge, match=str(META_LIMIT)) as caught:
+        stored(headers(*own))
+    assert caught.value.field == own[META_LIMIT][0]
+
+
+def test_an_answer_names_the_media_type_first_and_the_rest_by_name() -> None:
+    fields = stored(headers(("meta-b", "2"), ("content-language", "en"), ("meta-a", "1"), ("content-type", TEXT)))
+    assert answer(fields) == [
+        (b"content-type", b"text/plain"),
+        (b"content-language", b"en"),
+        (b"meta-a", b"1"),
+        (b"meta-b", b"2"),
+    ]
+
+
+NAMES = st.sampled_from(
+    ["content-type", "content-disposition", "content-encoding", "content-language", "cache-control", "meta-a", "host"]
+)
+VALUES = st.one_of(
+    st.sampled_from(["text/plain", "attachment", "gzip, br", "identity", "en", "no-cache", 'a="b, c"']),
+    st.text(st.characters(max_codepoint=255), max_size=12),
+)
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=5))
+def test_what_was_stored_is_sent_back_and_stored_alike(lines: list[tuple[str, str]]) -> None:
+    try:
+        fields = stored(headers(*lines))
+    except FieldRefused:
+        return
+    assert stored(Headers(answer(fields))) == fields
+    assert Fields.unpack(fields.pack()) == fields
