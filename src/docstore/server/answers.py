@@ -1,0 +1,37 @@
+"""Answers that are made here, whole and small: their type, their length, and what keeps a browser safe from them."""
+
+from typing import Final
+
+from docstore.content import Inline
+from docstore.http.message import HeaderPairs, Response
+from docstore.server.pages import POLICY
+
+SAFETY_HEADERS: Final[HeaderPairs] = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+]
+"""On every answer: it is what it says it is, for pages of this store alone, and tells other sites nothing."""
+
+
+def content_headers(media_type: str) -> HeaderPairs:
+    """The type of content that is made here, with what keeps it safe; text of every kind is UTF-8."""
+    if not media_type.startswith("text/"):
+        return [(b"content-type", media_type.encode("ascii")), *SAFETY_HEADERS]
+    headers = [(b"content-type", f"{media_type}; charset=utf-8".encode("ascii")), *SAFETY_HEADERS]
+    return [*headers, (b"content-security-policy", POLICY)] if media_type == "text/html" else headers
+
+
+def answer(
+    body: str | bytes,
+    media_type: str,
+    *,
+    status: int = 200,
+    cache: bytes = b"no-cache",
+    more: HeaderPairs | None = None,
+) -> Response:
+    """An answer made here, whole and small."""
+    data = body.encode("utf-8") if isinstance(body, str) else body
+    headers = content_headers(media_type)
+    headers += [(b"content-length", b"%d" % len(data)), (b"cache-control", cache), *(more or [])]
+    return Response(status, headers, Inline(data))

@@ -1,0 +1,139 @@
+"""`handle`: one request in, one response out. The whole way of a request can be read here.
+
+    guard      does the store answer to this name?
+    route      which mount, which key?
+    site       may the page that this comes from, if one does, do this?
+    rights     may this client do it? Everybody may, until there are tokens; their place is here
+    resource   what stands there (the key is checked whole, for every method)
+    verb       the resource's method of the request's name, or 405 with Allow, or 501
+    refusal    whatever was raised on the way, as an answer
+    cors       what the browser of a page on another site must see, on answers of every status
+
+Nothing here depends on a server: adapters (asgi, wire) make a Request and send the Response.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from docstore.errors import DocstoreError, EngineError
+from docstore.http.message import Request, Response
+from docstore.http.target import InvalidTarget, segments
+from docstore.keys import is_name
+from docstore.model import Clock
+from docstore.server import problems
+from docstore.server.collection import CollectionResource, OriginalCollection
+from docstore.server.document import DocumentResource
+from docstore.server.guard import Guard, check_site
+from docstore.server.mounts import Mount, Mounts
+from docstore.server.problems import Refusal
+from docstore.server.resource import KNOWN_METHODS, Resource
+from docstore.server.root import MissingSlash, RootResource, ServerResource
+from docstore.server.service import find_service
+from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
+
+log: Final = logging.getLogger("docstore")
+
+
+class Store:
+    """All that a server serves: mounts, behind one `handle`.
+
+    `handle` works as soon as there is a Store; `start` begins what goes on beside the requests, `close` ends all.
+    """
+
+    def __init__(
+        self,
+        mounts: Sequence[Mount],
+        *,
+        clock: Clock = time.time_ns,
+        guard: Guard | None = None,
+        sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
+    ) -> None:
+        self.mounts = Mounts(mounts)
+        self.clock = clock
+        self.guard = guard or Guard()
+        self._sweep_interval_s = sweep_interval_s
+        self._sweeper: Sweeper | None = None
+
+    def start(self) -> None:
+        """Begins to sweep, in the event loop that serves."""
+        self._sweeper = Sweeper(self.mounts, self._sweep_interval_s)
+        self._sweeper.start()
+
+    async def handle(self, request: Request) -> Response:
+        """Always answers."""
+        mount: Mount | None = None
+        try:
+            self.guard.check_host(request.headers)
+            if request.method not in KNOWN_METHODS:
+                raise Refusal("not-implemented")
+            mount, key, parts = self.route(request.path)
+            if mount is None or mount.cors is None or not mount.cors.allows(request.headers):
+                check_site(request.method, request.headers)
+            self.guard.check_rights(request.method)
+            resource = self.resource(mount, key, parts)
+            verb = resource.verbs.get(request.method)
+            if verb is None:
+                raise Refusal("method-not-allowed", headers=[(b"allow", resource.allow)])
+            response = await verb(resource, request)
+        except (Refusal, DocstoreError) as error:
+            response = self._refuse(request, error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = self._refuse(request, Refusal("internal"))
+        if mount is not None and mount.cors is not None:
+            mount.cors.open(request.headers, response)
+        return response
+
+    def route(self, path: str) -> tuple[Mount | None, str, list[str]]:
+        """The mount that answers for a path and the key in it; without one, the path's segments. Raises Refusal.
+
+        `*`, which asks about the server itself, has no segments at all.
+        """
+        # PERF: a plain name under a mount is found by one look-up, without decoding the path.
+        prefix, _, key = path.rpartition("/")
+        mount = self.mounts.get(prefix + "/")
+        if mount is not None and is_name(key):
+            return mount, key, []
+        try:
+            parts = [] if path == "*" else segments(path)
+        except InvalidTarget as error:
+            raise Refusal("invalid-target", str(error)) from None
+        found = self.mounts.find(parts)
+        return (*found, []) if found else (None, "", parts)
+
+    def resource(self, mount: Mount | None, key: str, parts: list[str]) -> Resource:
+        """What stands there. Raises Refusal, or InvalidKey: a key is checked whole, for every method."""
+        if mount is not None:
+            if not key:
+                return (OriginalCollection if mount.collection_put else CollectionResource)(mount, self.clock)
+            mount.check_key(key)
+            return DocumentResource(mount, key, self.clock)
+        if parts == [""]:
+            return RootResource(self.mounts)
+        if not parts:
+            return ServerResource()
+        if parts[0] in ("-", ".well-known"):
+            return find_service(parts, self.mounts)
+        if self.mounts.find([*parts, ""]):
+            return MissingSlash(f"/{'/'.join(parts)}/")
+        raise Refusal("not-found")
+
+    async def close(self) -> None:
+        """Stops sweeping and closes all engines, the rest of them also when one fails to."""
+        if self._sweeper is not None:
+            await self._sweeper.stop()
+        for mount in self.mounts:
+            try:
+                await mount.engine.close()
+            except DocstoreError as error:
+                log.error("closing %s: %s", mount.prefix, error)
+
+    def _refuse(self, request: Request, error: Refusal | DocstoreError) -> Response:
+        if isinstance(error, EngineError):
+            log.error("%s %s: %s", request.method, request.path, error)
+        refusal = error if isinstance(error, Refusal) else problems.refusal_of(error)
+        response = problems.respond(refusal, request.headers.get("accept"))
+        response.head_only = request.method == "HEAD"
+        return response

@@ -1,0 +1,112 @@
+"""ASGI: the store in any ASGI server. A Request is made from the scope, a Response is sent; nothing else is decided.
+
+Date is sent from here, so that no Last-Modified is ever later: a server that adds its own is told not to.
+
+What ASGI can't say stays with the server in front: malformed requests, time limits, and 100-continue, which it sends
+when the body is first asked for, so that a refusal that needs no body comes instead of it.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from typing import Any, Final
+
+from docstore.content import Inline, Upload
+from docstore.errors import Incomplete
+from docstore.http.dates import format_http_date
+from docstore.http.message import Headers, Request, Response
+from docstore.server.app import Store
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handle = Callable[[Request], Awaitable[Response]]
+
+_NO_BODY: Final = Inline(b"")
+
+
+class Body:
+    """The body of a request, chunk by chunk as the server hands it over."""
+
+    __slots__ = ("_receive", "size")
+
+    def __init__(self, receive: Receive, size: int | None) -> None:
+        self._receive = receive
+        self.size = size
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        arrived = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise Incomplete("the client went away")
+            chunk: bytes = message.get("body", b"")
+            if chunk:
+                arrived += len(chunk)
+                yield chunk
+            if not message.get("more_body", False):
+                break
+        if self.size is not None and arrived != self.size:
+            raise Incomplete(f"{self.size} bytes were announced and {arrived} came")
+
+
+def asgi(store: Store, handle: Handle | None = None) -> Application:
+    """The ASGI application of a store, which starts and stops with its server; `handle` may wrap the store's own."""
+    handle = handle or store.handle
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            response = await handle(_request(scope, receive))
+            # Who is not there any more is told nothing: a body that broke off has no one to answer.
+            with contextlib.suppress(OSError):
+                await _send(response, send)
+        elif scope["type"] == "lifespan":
+            await _live(store, receive, send)
+
+    return application
+
+
+def _request(scope: Scope, receive: Receive) -> Request:
+    headers = Headers(scope["headers"])
+    path = (scope.get("raw_path") or scope["path"].encode("utf-8")).decode("latin-1")
+    return Request(
+        method=scope["method"],
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=_body(headers, receive, scope["http_version"]),
+    )
+
+
+def _body(headers: Headers, receive: Receive, http_version: str) -> Upload:
+    length = headers.get("content-length")
+    if length is None and "transfer-encoding" not in headers and http_version.startswith("1"):
+        return _NO_BODY
+    return Body(receive, int(length) if length is not None and length.isascii() and length.isdigit() else None)
+
+
+async def _send(response: Response, send: Send) -> None:
+    date = format_http_date(int(time.time())).encode("ascii")
+    headers = [*response.headers, (b"date", date)]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    content = response.content
+    if response.head_only or (isinstance(content, Inline)):
+        body = b"" if response.head_only or not isinstance(content, Inline) else content.data
+        await send({"type": "http.response.body", "body": body})
+        return
+    async for chunk in content:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _live(store: Store, receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            store.start()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await store.close()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

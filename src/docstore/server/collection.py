@@ -1,0 +1,92 @@
+"""A collection: the documents of a mount, listed, and a place to put a document that has no key yet."""
+
+from uuid import uuid4
+
+from docstore.content import Inline
+from docstore.http.conditions import Conditions
+from docstore.http.message import Generated, HeaderPairs, Request, Response
+from docstore.http.negotiation import choose
+from docstore.model import ABSENT, Clock
+from docstore.server import listing
+from docstore.server.answers import content_headers
+from docstore.server.mounts import Mount
+from docstore.server.problems import Refusal
+from docstore.server.resource import Resource, options
+from docstore.server.writing import Incoming, stored
+
+
+class CollectionResource(Resource):
+    """`/{mount}/`."""
+
+    __slots__ = ("_clock", "_mount")
+
+    def __init__(self, mount: Mount, clock: Clock) -> None:
+        self._mount = mount
+        self._clock = clock
+
+    async def GET(self, request: Request) -> Response:
+        """The listing, in the bytewise order of keys. NDJSON without a limit is the whole collection."""
+        query = listing.Query.parse(request.query)
+        format = query.format or _negotiated(request)
+        _judge(request)
+        headers: HeaderPairs = [
+            *content_headers(listing.FORMATS[format]),
+            (b"cache-control", b"no-cache"),
+            (b"vary", b"Accept"),
+        ]
+        if format == "ndjson" and query.limit is None and not query.delimiter:
+            return Response(200, headers, Generated(listing.stream_ndjson(self._mount, query)))
+        page = await listing.read_page(self._mount, query)
+        data = listing.render(self._mount, page, format).encode("utf-8")
+        headers.append((b"content-length", b"%d" % len(data)))
+        if link := listing.link_next(self._mount, page):
+            headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
+        return Response(200, headers, Inline(data))
+
+    async def HEAD(self, request: Request) -> Response:
+        response = await self.GET(request)
+        response.head_only = True
+        return response
+
+    async def POST(self, request: Request) -> Response:
+        """Stores under a new UUID; a key that is taken, however unlikely, is not overwritten."""
+        incoming = Incoming.of(request, self._mount, self._clock)
+        _judge(request)
+        key = str(uuid4())
+        upload = await incoming.upload(request.body)
+        written = await self._mount.engine.put(
+            key, upload, incoming.fields, expires_ns=incoming.expires_ns, expect=ABSENT
+        )
+        return await stored(self._mount, written, incoming.preferences, self._clock)
+
+    async def OPTIONS(self, request: Request) -> Response:
+        return options(self, request, self._mount.cors)
+
+
+class OriginalCollection(CollectionResource):
+    """As in the original, PUT to the collection stores under a new UUID: a knowing departure from RFC 9110 §9.3.4."""
+
+    __slots__ = ()
+
+    async def PUT(self, request: Request) -> Response:
+        """As POST."""
+        return await self.POST(request)
+
+
+def _judge(request: Request) -> None:
+    """Preconditions are about the collection: it exists, and has neither ETag nor Last-Modified. Raises Refusal."""
+    conditions = Conditions.of(request.headers)
+    if conditions is None:
+        return
+    wants_tag = conditions.if_match is not None and not conditions.if_match.star
+    wants_none = conditions.if_none_match is not None and conditions.if_none_match.star
+    if wants_tag or wants_none:
+        raise Refusal("precondition-failed", "the collection exists and has no ETag")
+
+
+def _negotiated(request: Request) -> str:
+    media_type = choose(request.headers.get("accept"), list(listing.FORMATS.values()))
+    for format, offered in listing.FORMATS.items():
+        if offered == media_type:
+            return format
+    raise Refusal("not-acceptable", f"there are {', '.join(listing.FORMATS.values())}")

@@ -1,0 +1,74 @@
+"""CORS (the Fetch standard): which other sites' pages may use a mount. Off unless the mount names them.
+
+A page of a site that is named may do everything that a page of the store's own may, credentials included, so the fields
+are exact: an origin is echoed and not starred, Authorization is listed by name, answers of every status carry them, and
+a preflight is answered without credentials.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from docstore.http.fields import is_token
+from docstore.http.message import Headers, Response
+
+EXPOSED: Final = (
+    "Accept-Patch, Accept-Ranges, Allow, Content-Digest, Content-Disposition, Content-Encoding, Content-Location, "
+    "Content-Range, Digest, ETag, Link, Location, Preference-Applied, Repr-Digest, Retry-After, Sunset"
+)
+"""What scripts may read, besides the fields that every script may and the `Meta-*` fields of the answer."""
+
+ALLOWED: Final = (
+    "Accept, Authorization, Cache-Control, Content-Digest, Content-Disposition, Content-Encoding, Content-Language, "
+    "Content-MD5, Content-Type, Digest, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, "
+    "Prefer, Range, Repr-Digest, TTL, Want-Content-Digest, Want-Digest, Want-Repr-Digest"
+)
+"""What scripts may send, besides the `Meta-*` fields that a preflight asks for by name."""
+
+PREFLIGHT_LIFETIME_S: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Cors:
+    """The origins, such as `https://app.example`, whose pages may use a mount; `*` for all, without credentials."""
+
+    origins: frozenset[str]
+
+    def allows(self, headers: Headers) -> bool:
+        origin = headers.get("origin")
+        return origin is not None and ("*" in self.origins or origin in self.origins)
+
+    def open(self, headers: Headers, response: Response) -> None:
+        """Adds to an answer of the mount what the page's browser asks for."""
+        star = "*" in self.origins
+        if not star:
+            _vary_by_origin(response)
+        if not self.allows(headers):
+            return
+        origin = "*" if star else headers.get("origin") or ""
+        response.headers.append((b"access-control-allow-origin", origin.encode("latin-1")))
+        own = [name for name, _ in response.headers if name.startswith(b"meta-")]
+        response.headers.append((b"access-control-expose-headers", b", ".join([EXPOSED.encode("ascii"), *own])))
+        if not star:
+            response.headers.append((b"access-control-allow-credentials", b"true"))
+
+    def open_preflight(self, headers: Headers, response: Response) -> None:
+        """Adds to the answer to OPTIONS what a preflight asks for, when it is one."""
+        if "access-control-request-method" not in headers or not self.allows(headers):
+            return
+        asked = (headers.get("access-control-request-headers") or "").lower().split(",")
+        names = {name.strip(" \t") for name in asked}
+        meta = sorted(name for name in names if name.startswith("meta-") and is_token(name))
+        allow = next(value for name, value in response.headers if name == b"allow")
+        response.headers += [
+            (b"access-control-allow-methods", allow),
+            (b"access-control-allow-headers", ", ".join([ALLOWED, *meta]).encode("latin-1")),
+            (b"access-control-max-age", b"%d" % PREFLIGHT_LIFETIME_S),
+        ]
+
+
+def _vary_by_origin(response: Response) -> None:
+    for index, (name, value) in enumerate(response.headers):
+        if name == b"vary":
+            response.headers[index] = (name, value + b", Origin")
+            return
+    response.headers.append((b"vary", b"Origin"))

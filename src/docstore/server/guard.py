@@ -1,0 +1,67 @@
+"""What keeps other people's web pages away from a store: checks of Host, Origin and Sec-Fetch-Site.
+
+A page on another site can send requests to a server on this machine, and DNS rebinding can make it look like the same
+site. So a store on loopback answers only to loopback names, and an unsafe method that a browser marks as coming from
+another site is refused. Programs send none of these fields and are not concerned.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from docstore.http.message import Headers
+from docstore.server.problems import Refusal
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Who may speak to the store. `hosts` are the names in Host that it answers to, None for any."""
+
+    hosts: frozenset[str] | None = None
+    anonymous: str = "write"
+    """What those without credentials may do: `write` (everything) or `read`."""
+
+    def check_host(self, headers: Headers) -> None:
+        """Raises Refusal for a name that this store has not: a page that was rebound to it has one.
+
+        Only HTTP/1.0 knows requests without Host, and no browser sends any.
+        """
+        host = headers.get("host")
+        if self.hosts is not None and host is not None and _name(host) not in self.hosts:
+            raise Refusal("wrong-host", f"this store does not answer to {host[:100]!r}")
+
+    def check_rights(self, method: str) -> None:
+        """Raises Refusal when nobody may do this without credentials."""
+        if self.anonymous == "read" and method not in SAFE_METHODS:
+            raise Refusal("forbidden", "this store is open for reading only")
+
+
+def check_site(method: str, headers: Headers) -> None:
+    """Raises Refusal for an unsafe method that a browser sends on behalf of another site."""
+    if method in SAFE_METHODS:
+        return
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        if site not in ("same-origin", "none"):
+            raise Refusal("cross-site", f"the browser says that it comes from a {site[:20]} page")
+        return
+    origin, host = headers.get("origin"), headers.get("host")
+    if origin is not None and not (host and _authority(origin) == host.lower()):
+        raise Refusal("cross-site", f"it comes from {origin[:100]!r}")
+
+
+def _name(host: str) -> str:
+    """The name in a Host field, lower-case, without its port: `[::1]:8080` gives `[::1]`."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()
+
+
+def _authority(origin: str) -> str:
+    """Host and port of an Origin, lower-case; "" for `null` and for what is no origin."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

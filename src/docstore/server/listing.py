@@ -1,0 +1,196 @@
+"""A collection's listing: the query that asks for it, the page that answers it, and its four representations.
+
+Pages go by key (`after`), never by offset: a page costs the same at the end as at the beginning, and documents that
+come and go meanwhile neither repeat nor hide others. NDJSON without `limit` is the whole collection, a page at a time.
+"""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Final
+from urllib.parse import parse_qs, urlencode
+
+from docstore.http.fields import parse_natural
+from docstore.http.target import encode
+from docstore.keys import PATH_LIMIT
+from docstore.model import Meta
+from docstore.server import pages
+from docstore.server.mounts import Mount
+from docstore.server.problems import Refusal
+
+DEFAULT_LIMIT: Final = 1000
+MAX_LIMIT: Final = 10_000
+
+FORMATS: Final = {
+    "html": "text/html",
+    "json": "application/json",
+    "ndjson": "application/x-ndjson",
+    "text": "text/plain",
+}
+"""`?format=` and the media type it stands for, in the order in which a tie is broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a listing was asked for; `limit` is None when nothing was said of it."""
+
+    prefix: str = ""
+    after: str = ""
+    limit: int | None = None
+    delimiter: str = ""
+    format: str | None = None
+
+    @classmethod
+    def parse(cls, query: str) -> "Query":
+        """Raises Refusal naming the parameter. Parameters that nobody knows are ignored."""
+        try:
+            values = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+        except ValueError:
+            raise Refusal("invalid-query", "it is not percent-encoded UTF-8") from None
+        given = {name: texts[0] for name, texts in values.items()}
+        limit = None
+        if "limit" in given:
+            limit = parse_natural(given["limit"], MAX_LIMIT)
+            if not limit:
+                raise Refusal("invalid-query", f"limit is a number from 1 to {MAX_LIMIT}")
+        if given.get("delimiter", "") not in ("", "/"):
+            raise Refusal("invalid-query", "delimiter is / or nothing")
+        if given.get("format", "html") not in FORMATS:
+            raise Refusal("invalid-query", f"format is one of {', '.join(FORMATS)}")
+        return cls(
+            given.get("prefix", ""), given.get("after", ""), limit, given.get("delimiter", ""), given.get("format")
+        )
+
+    def following(self, after: str) -> "Query":
+        return replace(self, after=after)
+
+    def encoded(self) -> str:
+        """The query string that parses to this."""
+        given = {
+            "prefix": self.prefix,
+            "delimiter": self.delimiter,
+            "after": self.after,
+            "limit": self.limit or "",
+            "format": self.format or "",
+        }
+        return urlencode({name: value for name, value in given.items() if value != ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Documents and, with a delimiter, folders: what keys that go on behind the delimiter have in common."""
+
+    documents: list[Meta]
+    folders: list[str]
+    next: Query | None
+
+
+async def read_page(mount: Mount, query: Query) -> Page:
+    """The page that `query` asks for; one document more is read to know whether there is a next."""
+    limit = query.limit or DEFAULT_LIMIT
+    if query.delimiter:
+        return await _read_folders(mount, query, limit)
+    metas = await mount.engine.list(prefix=query.prefix, after=query.after, limit=limit + 1)
+    page = metas[:limit]
+    return Page(page, [], query.following(page[-1].key) if len(metas) > limit else None)
+
+
+async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
+    """As `read_page`, skipping over what lies in a folder: a folder costs a look-up, whatever it holds."""
+    documents: list[Meta] = []
+    folders: list[str] = []
+    # Only a folder of this very listing is left behind: any other name that ends with a slash lies in one.
+    within = query.after.removeprefix(query.prefix) if query.after.startswith(query.prefix) else ""
+    after = _behind(query.after) if within.find("/") == len(within) - 1 > -1 else query.after
+    last = query.after
+    while True:
+        metas = await mount.engine.list(prefix=query.prefix, after=after, limit=_FOLDER_BATCH)
+        for meta in metas:
+            entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
+            name = query.prefix + entry + slash
+            if len(documents) + len(folders) == limit:
+                return Page(documents, folders, query.following(last))
+            if slash:
+                folders.append(name)
+            else:
+                documents.append(meta)
+            last, after = name, _behind(name)
+            if slash:
+                break
+        else:
+            if len(metas) < _FOLDER_BATCH:
+                return Page(documents, folders, None)
+
+
+_FOLDER_BATCH: Final = 100
+_LAST_CHARACTER: Final = "\U0010ffff"
+
+
+def _behind(name: str) -> str:
+    """What to list after, to leave a folder: no valid key is as long as this. A key never ends with a slash."""
+    return name + _LAST_CHARACTER * (PATH_LIMIT // 4) if name.endswith("/") else name
+
+
+def link_next(mount: Mount, page: Page) -> str:
+    """The address of the next page, "" when there is none."""
+    return f"{encode(mount.prefix)}?{page.next.encoded()}" if page.next else ""
+
+
+def render(mount: Mount, page: Page, format: str) -> str:
+    """The page as html, json, ndjson or text."""
+    if format == "html":
+        rows = [(encode(mount.prefix + meta.key), meta) for meta in page.documents]
+        folders = [(f"?{urlencode({'prefix': folder, 'delimiter': '/'})}", folder) for folder in page.folders]
+        return pages.collection(mount.prefix, rows, folders, link_next(mount, page))
+    if format == "text":
+        return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
+    if format == "ndjson":
+        entries = [(meta.key, describe(meta)) for meta in page.documents]
+        entries += [(folder, {"folder": folder}) for folder in page.folders]
+        return "".join(_line(entry) for _, entry in sorted(entries, key=itemgetter(0)))
+    listing: dict[str, object] = {
+        "mount": mount.prefix,
+        "documents": [describe(meta) for meta in page.documents],
+        "next": link_next(mount, page) or None,
+    }
+    if page.folders:
+        listing["folders"] = page.folders
+    return _line(listing)
+
+
+async def stream_ndjson(mount: Mount, query: Query) -> AsyncIterator[bytes]:
+    """The whole collection from `query.after` on, a document a line, in the memory of one page."""
+    page_query: Query | None = query
+    while page_query is not None:
+        page = await read_page(mount, page_query)
+        yield render(mount, page, "ndjson").encode("utf-8")
+        page_query = page.next
+
+
+def describe(meta: Meta) -> dict[str, object]:
+    """A document's meta as the JSON of listings has it."""
+    described: dict[str, object] = {
+        "key": meta.key,
+        "version": meta.version,
+        "size": meta.size,
+        "sha256": meta.digest.hex(),
+        "media_type": meta.fields.media_type,
+        "modified": _rfc3339(meta.modified_ns),
+    }
+    if meta.fields.others:
+        described["fields"] = dict(meta.fields.others)
+    if meta.expires_ns is not None:
+        described["expires"] = _rfc3339(meta.expires_ns)
+    return described
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def _rfc3339(moment_ns: int) -> str:
+    """With milliseconds and `Z`, as people and JavaScript read it."""
+    seconds, rest_ns = divmod(moment_ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 10**6:03d}Z"

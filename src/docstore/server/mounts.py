@@ -1,0 +1,82 @@
+"""Mounts: which engine answers for which URL prefix, and the routing that follows from it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from docstore.engines import Engine
+from docstore.errors import InvalidKey, SetupError
+from docstore.keys import KEY_RULES, check_name
+from docstore.server.cors import Cors
+
+DEFAULT_MAX_DOCUMENT: Final = 20 * 1024**3
+"""Bytes; 20 GiB, on engines that stream."""
+MEMORY_MAX_DOCUMENT: Final = 64 * 1024**2
+"""Bytes; 64 MiB, on engines that hold a whole document in memory."""
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A URL prefix bound to one engine, with its options."""
+
+    name: str
+    """`docs` or `cache/ac`: the prefix without its outer slashes."""
+    engine: Engine
+    scheme: str = "memory"
+    """The scheme of the engine's URL, for people to see."""
+    keys: str = "name"
+    """Which rule of `keys.KEY_RULES` its keys follow."""
+    max_document: int = DEFAULT_MAX_DOCUMENT
+    """Bytes of the largest document that is taken."""
+    cors: Cors | None = None
+    """The other sites whose pages may use it; None for no site."""
+    collection_put: bool = True
+    """Whether PUT to the collection stores under a new UUID, as in the original."""
+
+    def __post_init__(self) -> None:
+        segments = self.name.split("/")
+        for segment in segments:
+            try:
+                check_name(segment)
+            except InvalidKey:
+                raise SetupError(f"{self.name!r} is not a mount name: segments of A-Z a-z 0-9 _ -") from None
+        if segments[0] == "-":
+            raise SetupError("a mount can't be called '-': that is the service itself")
+        if self.keys not in KEY_RULES:
+            raise SetupError(f"keys={self.keys} of mount {self.name!r}: there are {', '.join(KEY_RULES)}")
+
+    @cached_property
+    def prefix(self) -> str:
+        return f"/{self.name}/"
+
+    def check_key(self, key: str) -> None:
+        """Raises InvalidKey."""
+        KEY_RULES[self.keys](key)
+
+
+class Mounts:
+    """All mounts of a store, found by path: the longest prefix wins."""
+
+    def __init__(self, mounts: Sequence[Mount]) -> None:
+        self._by_prefix: dict[str, Mount] = {}
+        for mount in mounts:
+            if mount.prefix in self._by_prefix:
+                raise SetupError(f"the mount {mount.name!r} is given twice")
+            self._by_prefix[mount.prefix] = mount
+        self._depth = max((mount.name.count("/") + 1 for mount in mounts), default=0)
+
+    def __iter__(self) -> Iterator[Mount]:
+        return iter(self._by_prefix.values())
+
+    def get(self, prefix: str) -> Mount | None:
+        """The mount with exactly this prefix, slashes included."""
+        return self._by_prefix.get(prefix)
+
+    def find(self, segments: list[str]) -> tuple[Mount, str] | None:
+        """The mount that answers for a path of these segments, and the key in it ("" for the collection)."""
+        for depth in range(min(self._depth, len(segments) - 1), 0, -1):
+            mount = self._by_prefix.get(f"/{'/'.join(segments[:depth])}/")
+            if mount is not None:
+                return mount, "/".join(segments[depth:])
+        return None

@@ -1,0 +1,121 @@
+"""PATCH of a JSON document: read, patch, and write back if it is still what was read; again, if it is not.
+
+The fields of a patch request describe the patch, not the document (RFC 5789 §2), so media type and other stored fields
+stay as they are; so does the expiry, unless the request brings a TTL of its own.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from docstore.content import Inline, read_all
+from docstore.errors import Conflict, TooLarge
+from docstore.http import digests, lifetimes
+from docstore.http.conditions import Conditions
+from docstore.http.fields import parse_media_type
+from docstore.http.message import Request, Response
+from docstore.http.patches import (
+    ACCEPT_PATCH,
+    PATCHES,
+    MalformedPatch,
+    PatchConflict,
+    PatchError,
+    PatchNotApplicable,
+    PatchTooLarge,
+    patched,
+)
+from docstore.http.preferences import Preferences
+from docstore.model import Clock
+from docstore.server.mounts import Mount
+from docstore.server.problems import Refusal
+from docstore.server.uploads import Bounded
+from docstore.server.writing import MAX_ATTEMPTS, check_message, rejudge, stored
+
+PATCH_LIMIT: Final = 1024 * 1024
+"""Bytes of a patch."""
+PATCHED_LIMIT: Final = 16 * 1024 * 1024
+"""Bytes of a document that can be patched, before and after: it is parsed in memory."""
+_IN_THREAD: Final = 32 * 1024
+"""Bytes of document and patch from which on the work is done off the event loop."""
+
+_MULTIPLIES: Final = re.compile(rb"copy|\\u")
+"""In a patch that can make much of little, by `copy` or by what may spell it: that is work for a thread too."""
+
+_ACCEPTED: Final = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-encoding", b"identity")]
+"""What goes with 415 (RFC 5789 §2.2, RFC 9110 §12.5.3)."""
+
+_REFUSALS: Final[dict[type[PatchError], str]] = {
+    MalformedPatch: "invalid-patch",
+    PatchConflict: "patch-conflict",
+    PatchNotApplicable: "not-applicable",
+    PatchTooLarge: "not-applicable",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    media_type: str
+    data: bytes
+    lifetime_s: int | None
+
+    async def apply(self, document: bytes, limit: int) -> bytes:
+        """Raises Refusal."""
+        try:
+            if len(document) + len(self.data) < _IN_THREAD and _MULTIPLIES.search(self.data) is None:
+                return patched(self.media_type, document, self.data, size_limit=limit)
+            return await asyncio.to_thread(patched, self.media_type, document, self.data, size_limit=limit)
+        except PatchError as error:
+            raise Refusal(_REFUSALS[type(error)], str(error)) from None
+
+
+async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Response:
+    """Judged from the headers first, then by every attempt again. Raises Refusal."""
+    media_type = _media_type(request)
+    check_message(request.headers)
+    if request.body.size is not None and request.body.size > PATCH_LIMIT:
+        raise TooLarge(PATCH_LIMIT)
+    conditions = Conditions.of(request.headers)
+    current = await mount.engine.head(key)
+    if current is None:
+        raise Refusal("not-found")
+    rejudge("PATCH", conditions, current, clock)
+    change = await _receive(request, media_type)
+    for _ in range(MAX_ATTEMPTS):
+        document = await mount.engine.get(key)
+        if document is None:
+            raise Refusal("not-found")
+        meta = document.meta
+        rejudge("PATCH", conditions, meta, clock)
+        if meta.size > PATCHED_LIMIT:
+            raise Refusal("not-applicable", f"a document that is patched has at most {PATCHED_LIMIT} bytes")
+        limit = min(PATCHED_LIMIT, mount.max_document)
+        data = await change.apply(await read_all(document.content), limit)
+        expires_ns = meta.expires_ns if change.lifetime_s is None else clock() + change.lifetime_s * 10**9
+        try:
+            written = await mount.engine.put(key, Inline(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
+        except Conflict:
+            continue
+        return await stored(mount, written, Preferences.of(request.headers), clock)
+    raise Refusal("changed-meanwhile", "others write this document all the time")
+
+
+def _media_type(request: Request) -> str:
+    """The patch's media type. Raises Refusal (415, with what there is) for any other."""
+    parsed = parse_media_type(request.headers.get("content-type") or "")
+    media_type = f"{parsed.type}/{parsed.subtype}".lower() if parsed else ""
+    if media_type not in PATCHES or "content-encoding" in request.headers:
+        raise Refusal("unsupported-type", f"a patch is {' or '.join(PATCHES)}, without content coding", _ACCEPTED)
+    return media_type
+
+
+async def _receive(request: Request, media_type: str) -> _Patch:
+    """The whole patch. Raises Refusal, or an UploadError."""
+    try:
+        lifetime_s = lifetimes.ttl_s(request.headers)
+    except lifetimes.InvalidTTL as error:
+        raise Refusal("invalid-field", str(error)) from None
+    bounded = Bounded(request.body, PATCH_LIMIT)
+    announced = digests.Announced.of(request.headers)
+    data = await read_all(bounded if announced is None else digests.Verified(bounded, announced))
+    return _Patch(media_type, data, lifetime_s)

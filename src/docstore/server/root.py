@@ -1,0 +1,66 @@
+"""The root: the mounts. And two places beside it: the server as such, and a collection's path without its slash."""
+
+import json
+
+from docstore.http.message import Request, Response
+from docstore.http.negotiation import choose
+from docstore.http.target import encode
+from docstore.server import pages
+from docstore.server.answers import answer
+from docstore.server.mounts import Mounts
+from docstore.server.openapi import SERVICE_LINKS
+from docstore.server.problems import Refusal
+from docstore.server.resource import Resource
+
+
+class RootResource(Resource):
+    """`/`: which mounts there are."""
+
+    __slots__ = ("_mounts",)
+
+    def __init__(self, mounts: Mounts) -> None:
+        self._mounts = mounts
+
+    async def GET(self, request: Request) -> Response:
+        """Which mounts there are."""
+        offers = ("text/html", "application/json", "text/plain")
+        media_type = choose(request.headers.get("accept"), offers)
+        if media_type is None:
+            raise Refusal("not-acceptable", f"there are {', '.join(offers)}")
+        rows = [(mount.prefix, mount.scheme) for mount in self._mounts]
+        if media_type == "text/html":
+            body = pages.mounts(rows)
+        elif media_type == "text/plain":
+            body = "".join(f"{prefix}\n" for prefix, _ in rows)
+        else:
+            body = json.dumps({"mounts": [{"mount": prefix, "engine": scheme} for prefix, scheme in rows]}) + "\n"
+        return answer(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
+
+    async def HEAD(self, request: Request) -> Response:
+        response = await self.GET(request)
+        response.head_only = True
+        return response
+
+
+class ServerResource(Resource):
+    """`*`: the server as such, which can be asked whether it is there (RFC 9110 §9.3.7) and nothing else."""
+
+    __slots__ = ()
+
+
+class MissingSlash(Resource):
+    """`/docs`: who reads is sent on to `/docs/`; nobody else is, for clients do not follow with a body."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def GET(self, request: Request) -> Response:
+        location = encode(self._path) + (f"?{request.query}" if request.query else "")
+        return answer(f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))])
+
+    async def HEAD(self, request: Request) -> Response:
+        response = await self.GET(request)
+        response.head_only = True
+        return response

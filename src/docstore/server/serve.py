@@ -1,0 +1,176 @@
+"""`docstore serve`: sockets, processes and signals around the store, by uvicorn.
+
+Sockets are bound here, before anything else: a taken port is one line, and port 0 can be told. Engines are opened
+before the first request is taken, in each process that serves, and closed after the last one was answered.
+"""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from docstore.config import ONE_PROCESS, MountSettings, Settings, is_loopback
+from docstore.engines import open_engine
+from docstore.errors import SetupError
+from docstore.server.access import logged
+from docstore.server.app import Store
+from docstore.server.asgi import Application, asgi
+from docstore.server.cors import Cors
+from docstore.server.guard import LOOPBACK_NAMES, Guard
+from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
+
+log: Final = logging.getLogger("docstore")
+
+
+def run(settings: Settings) -> None:
+    """Serves until a signal comes. Raises SetupError when that can't begin."""
+    set_up_logging(settings.log_level)
+    stop = _Stop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    listener = listen(settings.host, settings.port)
+    settings = replace(settings, port=listener.getsockname()[1])
+    store = open_store(settings)
+    announce(settings)
+    if settings.workers > 1:
+        asyncio.run(store.close())  # opened once here, so that what can't be opened is said once
+        Multiprocess(_config(settings, Worker(settings), factory=True), sockets=[listener]).run()
+    else:
+        stop.server = uvicorn.Server(_config(settings, application(store)))
+        stop.server.run(sockets=[listener])
+    print("docstore: stopped", flush=True)
+
+
+class _Stop:
+    """What a signal does outside uvicorn's own handling of it, before it serves and after."""
+
+    server: uvicorn.Server | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Before, nothing is in flight: the process ends. After, uvicorn raises again the signal that stopped it."""
+        if self.server is None or not self.server.started:
+            raise SystemExit(0)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What each process of several calls to have its application."""
+
+    settings: Settings
+
+    def __call__(self) -> Application:
+        set_up_logging(self.settings.log_level)
+        return application(open_store(self.settings))
+
+
+def application(store: Store) -> Application:
+    return asgi(store, logged(store.handle))
+
+
+def open_store(settings: Settings) -> Store:
+    """Opens all engines, or none. Raises SetupError."""
+    mounts: list[Mount] = []
+    try:
+        for mount in settings.mounts:
+            mounts.append(open_mount(mount))
+        return Store(mounts, guard=guard_of(settings), sweep_interval_s=settings.sweep_interval_s)
+    except SetupError:
+        with ThreadPoolExecutor(1) as outside_of_any_loop:
+            outside_of_any_loop.submit(asyncio.run, _close(mounts)).result()
+        raise
+
+
+async def _close(mounts: list[Mount]) -> None:
+    for mount in mounts:
+        await mount.engine.close()
+
+
+def open_mount(asked: MountSettings) -> Mount:
+    """Raises SetupError."""
+    scheme = asked.engine.scheme
+    default = MEMORY_MAX_DOCUMENT if scheme in ONE_PROCESS else DEFAULT_MAX_DOCUMENT
+    return Mount(
+        name=asked.name,
+        engine=open_engine(asked.engine),
+        scheme=scheme,
+        keys=asked.keys,
+        max_document=default if asked.max_document is None else asked.max_document,
+        cors=Cors(frozenset(asked.cors)) if asked.cors else None,
+        collection_put=asked.collection_put,
+    )
+
+
+def guard_of(settings: Settings) -> Guard:
+    """On loopback only loopback names are answered to; beyond it the operator has said that all may come."""
+    hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
+    return Guard(hosts, settings.anonymous or "write")
+
+
+def announce(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)")
+    width = max(len(mount.name) for mount in settings.mounts) + 2
+    for mount in settings.mounts:
+        print(f"  {f'/{mount.name}/':<{width}}  {mount.engine}")
+    sys.stdout.flush()
+
+
+def set_up_logging(level: str) -> None:
+    """One readable line an event on standard error."""
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    log.setLevel(level.upper())
+
+
+def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # an application, or with factory what makes one
+        factory=factory,
+        http="httptools",
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        lifespan="on",
+        interface="asgi3",
+        workers=settings.workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=1024,
+        timeout_graceful_shutdown=settings.stop_timeout_s,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises SetupError in one line."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise SetupError(f"can't listen on {host}: {error.strerror}") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise SetupError(f"port {port} of {host} is taken; choose another with --port") from None
+        raise SetupError(f"can't listen on {host} port {port}: {error.strerror}") from None
+    listener.set_inheritable(True)
+    return listener

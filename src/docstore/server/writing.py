@@ -1,0 +1,136 @@
+"""What PUT, POST and PATCH have in common: what the headers say before the body is read, and the answer after it."""
+
+from dataclasses import dataclass
+
+from docstore.content import Inline, Upload
+from docstore.errors import Conflict, TooLarge
+from docstore.http import digests, lifetimes, stored_fields
+from docstore.http.conditions import Conditions, Outcome, expectation
+from docstore.http.message import HeaderPairs, Headers, Request, Response
+from docstore.http.preferences import Preferences
+from docstore.http.target import encode
+from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
+from docstore.server.answers import answer
+from docstore.server.mounts import Mount
+from docstore.server.problems import Refusal
+from docstore.server.representation import etag, headers_of
+from docstore.server.uploads import Bounded, gathered
+
+MAX_ATTEMPTS = 100
+"""How often a write is tried again because others were faster, while its conditions still hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What the headers of a write say, checked before the body is asked for."""
+
+    fields: Fields
+    expires_ns: int | None
+    limit: int
+    announced: digests.Announced | None
+    preferences: Preferences
+
+    @classmethod
+    def of(cls, request: Request, mount: Mount, clock: Clock) -> "Incoming":
+        """Raises Refusal: 400 for fields that can't be stored, 413, 417."""
+        headers = request.headers
+        check_message(headers)
+        if "content-range" in headers:
+            raise Refusal("partial-put", "Content-Range on a write of a whole document")
+        if request.body.size is not None and request.body.size > mount.max_document:
+            raise TooLarge(mount.max_document)
+        try:
+            fields = stored_fields.stored(headers)
+            lifetime_s = lifetimes.ttl_s(headers)
+        except stored_fields.FieldsTooLarge as error:
+            raise Refusal("fields-too-large", str(error)) from None
+        except ValueError as error:
+            raise Refusal("invalid-field", str(error)) from None
+        return cls(
+            fields=fields,
+            expires_ns=None if lifetime_s is None else clock() + lifetime_s * 10**9,
+            limit=mount.max_document,
+            announced=digests.Announced.of(headers),
+            preferences=Preferences.of(headers),
+        )
+
+    async def upload(self, body: Upload) -> Upload:
+        """The body as an engine may take it: bounded, verified at its end, Inline when it is small."""
+        bounded = Bounded(body, self.limit)
+        return await gathered(bounded if self.announced is None else digests.Verified(bounded, self.announced))
+
+
+def check_message(headers: Headers) -> None:
+    """Raises Refusal for an expectation nobody knows (RFC 9110 §10.1.1)."""
+    expect = headers.get("expect")
+    if expect is not None and expect.lower() != "100-continue":
+        raise Refusal("expectation-failed", f"nobody here knows {expect[:100]!r}")
+
+
+async def judge(mount: Mount, key: str, method: str, conditions: Conditions | None, clock: Clock) -> Expectation:
+    """What a write must expect of the state it replaces. Raises Refusal when its conditions are false already."""
+    if conditions is None:
+        return ANY
+    return rejudge(method, conditions, await mount.engine.head(key), clock)
+
+
+def rejudge(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
+    """As `judge`, when it is known what stands there. Raises Refusal."""
+    if conditions is not None and conditions.evaluate(method, current, clock() // 10**9) is not Outcome.PROCEED:
+        raise failed(current)
+    return expectation(conditions, current)
+
+
+def failed(current: Meta | None) -> Refusal:
+    """412, with the ETag that would have matched."""
+    if current is None:
+        return Refusal("precondition-failed", "there is no such document")
+    tag = etag(current)
+    return Refusal("precondition-failed", f"the document's ETag is {tag.decode('ascii')}", [(b"etag", tag)])
+
+
+async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Response:
+    """PUT of one document: judged from the headers, then again by the engine inside its commit."""
+    conditions = Conditions.of(request.headers)
+    incoming = Incoming.of(request, mount, clock)
+    expect = await judge(mount, key, request.method, conditions, clock)
+    upload = await incoming.upload(request.body)
+    for _ in range(MAX_ATTEMPTS):
+        try:
+            written = await mount.engine.put(
+                key, upload, incoming.fields, expires_ns=incoming.expires_ns, expect=expect
+            )
+        except Conflict as conflict:
+            expect = rejudge(request.method, conditions, conflict.current, clock)
+            if not isinstance(upload, Inline):
+                raise Refusal(
+                    "changed-meanwhile", "the document changed while its new content was on the way"
+                ) from None
+        else:
+            return await stored(mount, written, incoming.preferences, clock)
+    raise Refusal("changed-meanwhile", "others write this document all the time")
+
+
+async def stored(mount: Mount, written: Written, wishes: Preferences, clock: Clock) -> Response:
+    """The answer to a write: 201 with Location or 200, the ETag, and the key and a newline, as in the original.
+
+    `return=minimal` leaves the line out, `return=representation` sends the document instead of it (RFC 7240 §4.2).
+    """
+    meta = written.meta
+    location = encode(mount.prefix + meta.key).encode("ascii")
+    created: HeaderPairs = [(b"location", location)] if written.created else []
+    status = 201 if written.created else 200
+    if wishes.return_ == "minimal":
+        more = [(b"etag", etag(meta)), (b"preference-applied", b"return=minimal"), *created]
+        if written.created:
+            return answer(b"", "text/plain", status=201, cache=b"no-store", more=more)
+        return Response(204, [(b"cache-control", b"no-store"), *more])
+    if wishes.return_ == "representation":
+        document = await mount.engine.get(meta.key)
+        if document is not None and document.meta.version == meta.version:
+            headers = headers_of(document.meta, clock())
+            headers += [(b"content-length", b"%d" % meta.size), (b"content-location", location)]
+            headers += [(b"preference-applied", b"return=representation"), *created]
+            return Response(status, headers, document.content)
+    more = [(b"etag", etag(meta)), *created]
+    return answer(f"{meta.key}\n", "text/plain", status=status, cache=b"no-store", more=more)

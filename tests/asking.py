@@ -1,0 +1,85 @@
+"""A plain HTTP client for tests: paths go out as they are written, nothing is followed, nothing is added.
+
+Each answer is linted, so that the whole suite is.
+"""
+
+import http.client
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.message import Message
+
+from tests.lint import lint
+from tests.running import RunningServer
+
+TIMEOUT_S = 60
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Message
+    content: bytes
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a field that must be there."""
+        value = self.headers[name]
+        assert value is not None, f"{name} is missing from {self.headers.items()}"
+        return value
+
+
+def as_pairs(fields: Iterable[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+
+
+class Client:
+    """One kept-alive connection to a server."""
+
+    def __init__(self, server: RunningServer) -> None:
+        self._connection = http.client.HTTPConnection(server.host, server.port, timeout=TIMEOUT_S)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        self._connection.request(method, path, body=content, headers=dict(headers or {}))
+        response = self._connection.getresponse()
+        answer = Answer(response.status, response.headers, response.read())
+        asked, fields = as_pairs((headers or {}).items()), as_pairs(response.getheaders())
+        lint(method, path, asked, answer.status, fields, answer.content)
+        return answer
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def ask(
+    server: RunningServer,
+    method: str,
+    path: str,
+    content: bytes | Iterable[bytes] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """One request on a connection of its own."""
+    with Client(server) as client:
+        return client.ask(method, path, content, headers)
+
+
+def send_raw(server: RunningServer, request: bytes) -> bytes:
+    """All that comes back for these bytes, up to the end of the connection."""
+    with socket.create_connection((server.host, server.port), timeout=TIMEOUT_S) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        received = []
+        while chunk := connection.recv(65536):
+            received.append(chunk)
+        return b"".join(received)

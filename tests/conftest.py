@@ -1,0 +1,25 @@
+"""What all tests share: a server of their module, and settings of Hypothesis that suit a shared machine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.running import RunningServer
+
+settings.register_profile("docstore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.load_profile("docstore")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """`docstore serve` with its four default mounts, shared by the tests of a module."""
+    with RunningServer(tmp_path_factory.mktemp("data")) as running:
+        yield running
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder for a server of the test's own."""
+    return tmp_path / "data"

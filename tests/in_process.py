@@ -1,0 +1,157 @@
+"""A store in the test's own process, under a clock that the test sets: `handle` without a socket.
+
+    @on_a_store(keys="path")
+    async def test_something(store: InProcess) -> None:
+        assert (await store.send("PUT", "/docs/a/b", b"1")).status == 201
+
+Each answer is linted. A call in Docstore that blocks the event loop fails the test; what blocks inside a library, such
+as the reads that the sqlite engine does on the loop on purpose, is not seen.
+"""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blockbuster import blockbuster_ctx
+
+from docstore.content import Inline, Upload, read_all
+from docstore.engines import Engine, EngineURL, open_engine
+from docstore.http.dates import format_http_date
+from docstore.http.message import Headers, Request
+from docstore.server.app import Store
+from docstore.server.guard import Guard
+from docstore.server.mounts import Mount
+from docstore.testing import SetClock
+from tests.lint import lint
+from tests.running import MOUNTS
+
+HANGS_AFTER_S = 120
+
+ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
+"""The engine URL of each of MOUNTS, over a folder."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: list[tuple[str, str]]
+    """Names in lower case, in the order of the answer."""
+    content: bytes
+
+    def __getitem__(self, name: str) -> str:
+        """The value of a field that must be there, once."""
+        values = self.all(name)
+        assert len(values) == 1, f"{name} is there {len(values)} times in {self.headers}"
+        return values[0]
+
+    def __contains__(self, name: str) -> bool:
+        return bool(self.all(name))
+
+    def all(self, name: str) -> list[str]:
+        return [value for field, value in self.headers if field == name]
+
+
+@dataclass(frozen=True)
+class Chunked:
+    """A body that comes in chunks and whose size nobody announces."""
+
+    chunks: Sequence[bytes]
+    size: None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            await asyncio.sleep(0)
+            yield chunk
+
+
+@dataclass(frozen=True)
+class NeverRead:
+    """A body that may be announced and must not be asked for."""
+
+    size: int | None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+
+@dataclass
+class InProcess:
+    """A Store and the clock that all of it reads."""
+
+    store: Store
+    clock: SetClock
+    engines: dict[str, Engine] = field(default_factory=dict)
+
+    async def send(
+        self,
+        method: str,
+        target: str,
+        content: bytes | Upload = b"",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> Reply:
+        """The answer to one request, `target` being as on the wire."""
+        path, _, query = target.partition("?")
+        given = headers.items() if isinstance(headers, Mapping) else headers
+        pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
+        body = Inline(content) if isinstance(content, bytes) else content
+        response = await self.store.handle(Request(method, path, query, Headers(pairs), body))
+        sent = b"" if response.head_only else await read_all(response.content)
+        now_s = self.clock() // 10**9
+        dated = [*response.headers, (b"date", format_http_date(now_s).encode("ascii"))]
+        lint(method, target, pairs, response.status, dated, sent, now_s)
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
+        return Reply(response.status, fields, sent)
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path,
+    mounts: Iterable[str] = MOUNTS,
+    *,
+    guard: Guard | None = None,
+    sweep_interval_s: float = 60,
+    **options: Any,
+) -> AsyncIterator[InProcess]:
+    """A store over `folder` with some of MOUNTS, each with the `options` of a Mount."""
+    clock = SetClock()
+    engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
+    made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
+    inside = InProcess(Store(made, clock=clock, guard=guard, sweep_interval_s=sweep_interval_s), clock, engines)
+    try:
+        with blockbuster_ctx("docstore") as blocking:
+            # The first page of a process loads its template; no later one looks at the file.
+            for function in blocking.functions.values():
+                function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
+            yield inside
+    finally:
+        await inside.store.close()
+
+
+def on_a_store(*mounts: str, **options: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
+    """Makes of `async def test(store, ...)` what pytest collects.
+
+    Open are the `mounts`; when none is named, the one of the test's parameter `mount`, or else all four.
+    """
+
+    def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+        @functools.wraps(test)
+        def collected(tmp_path: Path, **parameters: Any) -> None:
+            async def run() -> None:
+                chosen = mounts or ((parameters["mount"],) if "mount" in parameters else MOUNTS)
+                async with asyncio.timeout(HANGS_AFTER_S), opened(tmp_path, chosen, **options) as store:
+                    await test(store, **parameters)
+
+            asyncio.run(run())
+
+        _store, *own = inspect.signature(test).parameters.values()
+        folder = inspect.Parameter("tmp_path", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        vars(collected)["__signature__"] = inspect.Signature([folder, *own])
+        return collected
+
+    return decorate

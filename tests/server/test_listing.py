@@ -1,0 +1,174 @@
+"""Listings through a real server, the same on each engine: order, pages, prefixes, and the four representations."""
+
+import json
+import re
+import urllib.parse
+
+import pytest
+
+from tests.asking import Answer, Client, ask
+from tests.running import MOUNTS, RunningServer
+
+each_mount = pytest.mark.parametrize("mount", MOUNTS)
+
+KEYS = sorted(["a", "a-b", "a0", "a_", "aa", "B", "b", "_", "-", "0", "z" * 255, *(f"page-{n:03}" for n in range(40))])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _documents(server: RunningServer) -> None:
+    with Client(server) as client:
+        for mount in MOUNTS:
+            for key in reversed(KEYS):
+                client.ask("PUT", f"/{mount}/{key}", key.encode(), {"content-type": "text/x-key"})
+
+
+def listing(server: RunningServer, target: str, accept: str = "application/json") -> Answer:
+    answer = ask(server, "GET", target, headers={"accept": accept})
+    assert answer.status == 200, answer
+    return answer
+
+
+def pages(server: RunningServer, target: str) -> list[list[str]]:
+    """The keys of each page, following Link: rel="next" to the end."""
+    found = []
+    while target:
+        answer = listing(server, target)
+        found.append([document["key"] for document in json.loads(answer.content)["documents"]])
+        link = re.fullmatch(r'<([^>]+)>; rel="next"', answer.headers["link"] or "")
+        assert (json.loads(answer.content)["next"] or "") == (link[1] if link else "")
+        target = link[1] if link else ""
+    return found
+
+
+@each_mount
+def test_keys_come_in_bytewise_order(server: RunningServer, mount: str) -> None:
+    assert pages(server, f"/{mount}/") == [KEYS]
+
+
+@each_mount
+@pytest.mark.parametrize("limit", [1, 7, len(KEYS) - 1, len(KEYS), len(KEYS) + 1])
+def test_pages_follow_each_other_without_gap_or_overlap(server: RunningServer, mount: str, limit: int) -> None:
+    found = pages(server, f"/{mount}/?limit={limit}")
+    assert [key for page in found for key in page] == KEYS
+    assert all(len(page) == limit for page in found[:-1])
+
+
+@each_mount
+@pytest.mark.parametrize("prefix", ["a", "page-", "page-03", "nothing", "z", ""])
+@pytest.mark.parametrize("after", ["", "a", "aa", "page-020", "page-0205", "zz"])
+def test_prefix_and_after_choose_keys(server: RunningServer, mount: str, prefix: str, after: str) -> None:
+    query = urllib.parse.urlencode({"prefix": prefix, "after": after, "limit": 10})
+    expected = [key for key in KEYS if key.startswith(prefix) and key > after]
+    assert [key for page in pages(server, f"/{mount}/?{query}") for key in page] == expected
+
+
+@each_mount
+def test_the_html_is_a_list_of_links_as_in_the_original(server: RunningServer, mount: str) -> None:
+    for accept in ("text/html", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8"):
+        answer = listing(server, f"/{mount}/", accept)
+        assert answer["content-type"] == "text/html; charset=utf-8"
+        links = re.findall(r'<a href="([^"]*)">([^<]*)</a> <small>', answer.content.decode())
+        assert links == [(f"/{mount}/{key}", key) for key in KEYS]
+    assert ask(server, "GET", f"/{mount}/").content == listing(server, f"/{mount}/", "*/*").content
+
+
+@each_mount
+def test_json_tells_what_is_known_of_each_document(server: RunningServer, mount: str) -> None:
+    [document] = json.loads(listing(server, f"/{mount}/?prefix=aa").content)["documents"]
+    tag = ask(server, "HEAD", f"/{mount}/aa")["etag"]
+    assert document["key"] == "aa"
+    assert document["size"] == 2
+    assert document["media_type"] == "text/x-key"
+    assert f'"{document["version"]}"' == tag
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", document["modified"])
+
+
+@each_mount
+def test_ndjson_streams_the_whole_collection_a_document_a_line(server: RunningServer, mount: str) -> None:
+    answer = listing(server, f"/{mount}/", "application/x-ndjson")
+    lines = answer.content.decode().splitlines()
+    assert [json.loads(line)["key"] for line in lines] == KEYS
+    assert "content-length" not in answer.headers
+    assert len(listing(server, f"/{mount}/?limit=3", "application/x-ndjson").content.splitlines()) == 3
+
+
+@each_mount
+def test_plain_text_is_one_key_a_line(server: RunningServer, mount: str) -> None:
+    answer = listing(server, f"/{mount}/", "text/plain")
+    assert answer["content-type"] == "text/plain; charset=utf-8"
+    assert answer.content.decode() == "".join(f"{key}\n" for key in KEYS)
+
+
+@each_mount
+@pytest.mark.parametrize("name", ["html", "json", "ndjson", "text"])
+def test_format_overrides_accept(server: RunningServer, mount: str, name: str) -> None:
+    types = {"html": "text/html", "json": "application/json", "ndjson": "application/x-ndjson", "text": "text/plain"}
+    for accept in ("text/html", "application/json", "image/png"):
+        answer = listing(server, f"/{mount}/?format={name}", accept)
+        assert answer["content-type"].partition(";")[0] == types[name]
+        assert answer["vary"] == "Accept"
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        ("application/json", "application/json"),
+        ("application/json;q=0.5, text/plain", "text/plain"),
+        ("text/*", "text/html"),
+        ("application/*", "application/json"),
+        ("text/html;q=0, */*", "application/json"),
+        ("application/x-ndjson", "application/x-ndjson"),
+        ("nonsense", "text/html"),
+    ],
+)
+def test_the_listing_is_negotiated(server: RunningServer, accept: str, media_type: str) -> None:
+    assert listing(server, "/docs/", accept)["content-type"].partition(";")[0] == media_type
+
+
+def test_what_nobody_has_is_406_and_varies(server: RunningServer) -> None:
+    answer = ask(server, "GET", "/docs/", headers={"accept": "image/png"})
+    assert (answer.status, answer["vary"]) == (406, "Accept")
+    assert b"application/json" in answer.content
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("limit=0", "limit=-1", "limit=10001", "limit=1e3", "limit=x", "limit=%D9%A1"),
+        *("format=xml", "prefix=%FF", "delimiter=a"),
+    ],
+)
+def test_a_query_that_is_wrong_is_400_and_says_why(server: RunningServer, query: str) -> None:
+    answer = ask(server, "GET", f"/docs/?{query}")
+    assert answer.status == 400
+    assert answer.content.startswith(b"invalid query: ")
+
+
+@pytest.mark.parametrize("limit", ["1", "10000"])
+def test_the_limit_is_taken_at_its_bounds(server: RunningServer, limit: str) -> None:
+    assert ask(server, "GET", f"/docs/?limit={limit}").status == 200
+
+
+def test_head_of_a_listing_has_the_fields_of_get(server: RunningServer) -> None:
+    for target in ("/", "/docs/", "/docs/?limit=2&format=json"):
+        get, head = ask(server, "GET", target), ask(server, "HEAD", target)
+        assert head.content == b""
+        assert {k: v for k, v in head.headers.items() if k != "date"} == {
+            k: v for k, v in get.headers.items() if k != "date"
+        }
+
+
+def test_the_root_lists_the_mounts(server: RunningServer) -> None:
+    html = ask(server, "GET", "/").content.decode()
+    assert re.findall(r'<a href="([^"]*)">', html) == [f"/{mount}/" for mount in MOUNTS]
+    described = json.loads(listing(server, "/").content)
+    assert [entry["mount"] for entry in described["mounts"]] == [f"/{mount}/" for mount in MOUNTS]
+    assert listing(server, "/", "text/plain").content.decode() == "".join(f"/{mount}/\n" for mount in MOUNTS)
+
+
+def test_a_collection_without_its_slash_is_shown_the_way(server: RunningServer) -> None:
+    for method in ("GET", "HEAD"):
+        answer = ask(server, method, "/docs?limit=2")
+        assert (answer.status, answer["location"]) == (308, "/docs/?limit=2")
+    answer = ask(server, "PUT", "/docs", b"x")
+    assert (answer.status, answer["allow"]) == (405, "GET, HEAD, OPTIONS")

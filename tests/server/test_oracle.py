@@ -1,0 +1,128 @@
+"""The whole matrix of the oracle through `handle`, against engines that keep, check and write real documents."""
+
+import itertools
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from docstore.content import Inline
+from docstore.model import Document, Fields, version_of
+from tests.http.oracle import Answer, Case, State, cases, expected
+from tests.in_process import InProcess, Reply, on_a_store
+
+CONTENT = b'{"a":"ten"}'
+NEW = b'{"b":1}'
+PATCH = b'{"a":null,"b":1}'
+FIELDS = Fields.make("application/json")
+REFUSALS = {304, 404, 412, 416}
+
+
+@dataclass
+class Scene:
+    """One document that is put back to its first state before the next case, when a case has changed it."""
+
+    store: InProcess
+    mount: str
+    path: str
+    standing: Document | None = None
+
+    async def stand(self, exists: bool, state: State) -> None:
+        engine, clock = self.store.engines[self.mount], self.store.clock
+        key = self.path.rpartition("/")[2]
+        if exists and self.standing is None:
+            clock.set_ns(state.modified * 10**9 + 999_999_999)
+            await engine.put(key, Inline(CONTENT), FIELDS)
+        elif not exists and self.standing is not None:
+            await engine.delete(key)
+        clock.set_ns(max(state.now * 10**9, clock()) if exists else state.now * 10**9)
+        self.standing = await engine.get(key)
+
+    async def now_stands(self) -> Document | None:
+        return await self.store.engines[self.mount].get(self.path.rpartition("/")[2])
+
+
+async def ask(scene: Scene, case: Case, state: State) -> Reply:
+    content = {"PUT": NEW, "PATCH": PATCH}.get(case.method, b"")
+    media_type = {"PUT": "application/json", "PATCH": "application/merge-patch+json"}.get(case.method)
+    fields = case.fields(state) | ({"content-type": media_type} if media_type else {})
+    return await scene.store.send(case.method, scene.path, content, fields)
+
+
+def told(reply: Reply) -> Answer:
+    """The statuses and Content-Ranges of a reply, those of its parts when it has several."""
+    if reply.status == 206 and reply["content-type"].startswith("multipart/byteranges"):
+        assert "content-range" not in reply
+        return Answer(206, tuple(re.findall(r"^Content-Range: (.*)\r$", reply.content.decode(), re.MULTILINE)))
+    return Answer(reply.status, tuple(reply.all("content-range")))
+
+
+def content_of(reply: Reply) -> bytes:
+    """The bytes of the document in a reply, those of several parts joined."""
+    if not reply.headers or not reply["content-type"].startswith("multipart/byteranges"):
+        return reply.content
+    boundary = reply["content-type"].partition("boundary=")[2]
+    parts = reply.content.decode().split(f"--{boundary}")[1:-1]
+    return "".join(part.partition("\r\n\r\n")[2].removesuffix("\r\n") for part in parts).encode()
+
+
+def selected(answer: Answer) -> bytes:
+    """The bytes of CONTENT that the Content-Ranges name; all of it when there are none."""
+    if answer.status != 206:
+        return CONTENT
+    spans = [re.fullmatch(r"bytes (\d+)-(\d+)/\d+", named) for named in answer.content_ranges]
+    return b"".join(CONTENT[int(span[1]) : int(span[2]) + 1] for span in spans if span)
+
+
+def fault(case: Case, state: State, reply: Reply, before: Document | None, after: Document | None) -> str:
+    """What is wrong with a reply and with what it left behind; "" when nothing is."""
+    wanted = expected(case, state)
+    if told(reply) != wanted:
+        return f"{told(reply)} instead of {wanted}"
+    if (case.method in ("GET", "HEAD") or wanted.status in REFUSALS) and after != before:
+        return "the document changed"
+    tag = f'"{state.version}"'
+    if wanted.status in (200, 206, 304) and case.method in ("GET", "HEAD"):
+        needed = {"etag": [tag], "cache-control": ["no-cache"], "last-modified": reply.all("last-modified")}
+        if any(reply.all(name) != values or len(values) != 1 for name, values in needed.items()):
+            return "a field of the representation is missing"
+    if wanted.status == 304 and ("content-type" in reply or "content-length" in reply or reply.content):
+        return "a 304 has content or describes it"
+    if wanted.status == 412 and reply.all("etag") != ([tag] if case.exists else []):
+        return "a 412 does not tell the ETag that would do"
+    if case.method == "GET" and wanted.status in (200, 206) and content_of(reply) != selected(wanted):
+        return "other bytes than were asked for"
+    if case.method in ("PUT", "PATCH") and wanted.status in (200, 201):
+        if after is None or after.content != Inline(NEW) or reply["etag"] != f'"{after.meta.version}"':
+            return "the new document is not there"
+        if ("location" in reply) != (wanted.status == 201):
+            return "Location goes with 201"
+    if case.method == "DELETE" and wanted.status == 200 and after is not None:
+        return "the document is still there"
+    return ""
+
+
+@pytest.mark.parametrize("late_s", [3600, 0], ids=["settled", "in the second of its last change"])
+@pytest.mark.parametrize("mount", ["memory", "docs"])
+@on_a_store()
+async def test_the_whole_matrix_is_answered_as_the_oracle_says(store: InProcess, mount: str, late_s: int) -> None:
+    import hashlib
+
+    modified = 1_700_000_000
+    version = version_of(hashlib.sha256(CONTENT).digest(), FIELDS)
+    state = State(version, modified, len(CONTENT), modified + late_s)
+    scene = Scene(store, mount, f"/{mount}/key")
+    faults: list[tuple[Case, str]] = []
+    for case in itertools.chain(cases()):
+        await scene.stand(case.exists, state)
+        before = scene.standing
+        assert (before is not None) == case.exists
+        reply = await ask(scene, case, state)
+        after = await scene.now_stands()
+        if wrong := fault(case, state, reply, before, after):
+            faults.append((case, wrong))
+        scene.standing = after
+        if after is not None and after != before:
+            await store.engines[mount].delete("key")
+            scene.standing = None
+    assert faults[:5] == []

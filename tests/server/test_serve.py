@@ -1,0 +1,203 @@
+"""`docstore serve` as a process: what it prints, how it stops, and the one line in which it says what is wrong."""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.asking import ask
+from tests.running import RunningServer
+
+
+def refused(*arguments: str, cwd: Path | None = None) -> str:
+    """The one line that `docstore serve` ends with."""
+    command = [sys.executable, "-m", "docstore", "serve", "--port", "0", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd)
+    assert ended.returncode == 2, ended
+    assert "http://" not in ended.stdout
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].startswith("docstore: ")
+    return lines[0]
+
+
+def test_it_prints_the_address_and_the_mounts_and_logs_requests_readably(data: Path) -> None:
+    with RunningServer(data) as server:
+        ask(server, "PUT", "/docs/a", b"hello")
+        ask(server, "GET", "/docs/b%0Ac")
+        server.process.send_signal(signal.SIGTERM)
+        printed = server.process.stdout.read()
+        assert server.wait() == 0
+    for mount, engine in [("memory", "memory:"), ("file", "file:"), ("shelve", "shelve:"), ("docs", "sqlite:")]:
+        assert any(f"/{mount}/" in line and engine in line for line in printed.splitlines())
+    requests = [line for line in server.errors if "/docs/" in line]
+    assert [line.split()[2:5] for line in requests] == [["PUT", "/docs/a", "201"], ["GET", "/docs/b%0Ac", "400"]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly(data: Path, number: int) -> None:
+    with RunningServer(data) as server:
+        ask(server, "PUT", "/docs/a", b"hello")
+        assert server.stop(number) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+
+
+@pytest.mark.parametrize("mount", ["memory", "file", "shelve", "docs"])
+def test_a_request_in_flight_is_finished_before_the_stop(data: Path, mount: str) -> None:
+    with RunningServer(data) as server:
+        with socket.create_connection((server.host, server.port)) as connection:
+            connection.sendall(
+                b"PUT /%s/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345" % mount.encode()
+            )
+            assert ask(server, "GET", "/-/health").status == 200
+            server.process.send_signal(signal.SIGTERM)
+            while server_accepts(server):
+                time.sleep(0.02)
+            connection.sendall(b"67890")
+            answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 201 ")
+        assert server.wait() == 0
+        if mount != "memory":
+            server.start()
+            assert ask(server, "GET", f"/{mount}/slow").content == b"1234567890"
+
+
+def server_accepts(server: RunningServer) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((server.host, server.port)) == 0
+
+
+def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        line = refused("--port", str(port), "--data", str(tmp_path))
+    assert str(port) in line
+    assert "taken" in line
+
+
+BAD_STARTS = {
+    "an unknown engine": (["--mount", "a=nosuch:x"], "nosuch"),
+    "no engine URL": (["--mount", "a=b"], "engine URL"),
+    "no mount": (["--mount", "a"], "mount"),
+    "a mount named twice": (["--mount", "a=memory:", "--mount", "a=memory:"], "twice"),
+    "a mount named like the service": (["--mount", "-=memory:"], "mount"),
+    "a mount name that is none": (["--mount", "a/../b=memory:"], "mount name"),
+    "an option nobody knows": (["--mount", "a=memory:?colour=red"], "colour"),
+    "a key rule nobody knows": (["--mount", "a=memory:?keys=any"], "keys"),
+    "a size that is none": (["--mount", "a=memory:?max_document=big"], "size"),
+    "workers sharing a dict": (["--workers", "2", "--mount", "a=memory:"], "one process"),
+    "an open door": (["--host", "0.0.0.0", "--mount", "a=memory:"], "--anonymous"),
+    "a host that is none": (
+        ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],
+        "listen",
+    ),
+    "a missing config": (["--config", "nowhere.toml"], "nowhere.toml"),
+    "a path for a dict": (["--mount", "a=memory:here"], "memory:"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_STARTS)
+def test_a_bad_start_is_one_line_and_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    arguments, said = BAD_STARTS[name]
+    assert said in refused(*arguments, cwd=tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("engine", ["file:{}", "shelve:{}", "sqlite:{}"])
+def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, engine: str) -> None:
+    in_the_way = tmp_path / "plain-file"
+    in_the_way.write_text("a file where a folder should be")
+    line = refused("--mount", f"a={engine.format(in_the_way / 'store')}")
+    assert "plain-file" in line
+    assert in_the_way.read_text() == "a file where a folder should be"
+
+
+def test_a_shelve_locked_by_another_process_is_said_in_one_line(data: Path) -> None:
+    with RunningServer(data) as server:
+        ask(server, "PUT", "/shelve/a", b"1")
+        line = refused("--data", str(data))
+        assert "shelve" in line
+        assert ask(server, "GET", "/shelve/a").content == b"1"
+
+
+def test_a_config_file_says_what_the_command_line_can(tmp_path: Path) -> None:
+    config = tmp_path / "docstore.toml"
+    config.write_text(
+        f'log_level = "warning"\n[mounts.notes]\nengine = "sqlite:{tmp_path}/notes.db"\nkeys = "path"\n'
+        'max_document = "1KiB"\n[mounts."cache/ac"]\nengine = "memory:"\ncollection_put = false\n'
+    )
+    with RunningServer(tmp_path / "data", "--config", str(config)) as server:
+        assert ask(server, "PUT", "/notes/a/b.txt", b"1" * 1024).status == 201
+        assert ask(server, "PUT", "/notes/a/b.txt", b"1" * 1025).status == 413
+        assert ask(server, "PUT", "/cache/ac/k", b"1").status == 201
+        assert ask(server, "PUT", "/cache/ac/", b"1").status == 405
+        assert ask(server, "GET", "/docs/").status == 404
+        assert server.stop() == 0
+    assert server.errors == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("port = 'x'", "port"),
+        ("colour = 'red'", "colour"),
+        ("mounts = 1", "mounts"),
+        ("[mounts.a]\nkeys = 'path'", "engine"),
+        ("[mounts.a]\nengine = 'memory:'\nkeys = [1]", "keys"),
+        ("not toml", "TOML"),
+    ],
+)
+def test_a_config_file_that_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    config = tmp_path / "docstore.toml"
+    config.write_text(text)
+    line = refused("--config", str(config))
+    assert said in line
+    assert "docstore.toml" in line
+
+
+def test_several_workers_serve_one_store(data: Path) -> None:
+    mounts = ["--mount", f"docs=sqlite:{data}/docs.db", "--mount", f"file=file:{data}/file"]
+    with RunningServer(data, "--workers", "2", *mounts) as server:
+        for n in range(40):
+            mount = ("docs", "file")[n % 2]
+            assert ask(server, "PUT", f"/{mount}/k{n}", b"%d" % n).status == 201
+            assert ask(server, "GET", f"/{mount}/k{n}").content == b"%d" % n
+        assert server.stop() == 0
+
+
+def test_writing_goes_on_until_the_stop_and_every_answered_write_is_there(data: Path) -> None:
+    stored: list[int] = []
+
+    def write(server: RunningServer) -> None:
+        for n in range(100_000):
+            try:
+                status = ask(server, "PUT", f"/docs/k{n}", b"%d" % n).status
+            except OSError:
+                return
+            assert status == 201
+            stored.append(n)
+
+    with RunningServer(data) as server:
+        writer = threading.Thread(target=write, args=(server,))
+        writer.start()
+        while len(stored) < 50:
+            time.sleep(0.01)
+        assert server.stop() == 0
+        writer.join()
+        server.start()
+        for n in stored:
+            assert ask(server, "GET", f"/docs/k{n}").content == b"%d" % n
+
+
+def test_the_command_has_the_version_and_help_with_an_example() -> None:
+    for arguments, expected in ((["--version"], "docstore 0."), (["serve", "--help"], "Example:")):
+        ended = subprocess.run(
+            [sys.executable, "-m", "docstore", *arguments], capture_output=True, text=True, timeout=60
+        )
+        assert (ended.returncode, expected in ended.stdout) == (0, True)
