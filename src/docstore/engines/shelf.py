@@ -6,9 +6,9 @@ thread owns the dbm; no dbm can be shared by several. Writes that wait are appli
 of them is answered, and nobody reads between the two: a sync for each was rejected as slow.
 
 What a kill -9 can do: with dbm.sqlite3 nothing, with dbm.dumb nothing to what was answered. With dbm.gnu it may come in
-the middle of a change to the file's own structure, which then needs gdbm's own recovery. Power loss is another matter:
-dbm.gnu and dbm.sqlite3 wait for the disk, dbm.dumb does not. dbm.dumb writes its whole index when a document is
-replaced or deleted, and never gives room back: it is for small stores.
+the middle of a change to the file's own structure: the store is refused then until gdbmtool has recovered it. Power
+loss is another matter: dbm.gnu and dbm.sqlite3 wait for the disk, dbm.dumb does not. dbm.dumb writes its whole index
+when a document is replaced or deleted, and never gives room back: it is for small stores.
 
 After a write that failed the store is opened anew, and what was refused is made void in it; deletes alone may be done
 though they were refused. If that fails too, the engine stops, and a write that was refused may be found done later.

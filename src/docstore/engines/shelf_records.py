@@ -34,8 +34,8 @@ from docstore.engines.storage_errors import kind_of
 from docstore.errors import CannotOpen, Corrupt, DocstoreError, EngineError, NoSpace
 from docstore.model import Meta
 
-KINDS: Final = ("dbm.gnu", "dbm.sqlite3", "dbm.dumb")
-"""What a store may be kept in, the preferred first."""
+KINDS: Final = ("dbm.sqlite3", "dbm.gnu", "dbm.dumb")
+"""What a store may be kept in, the preferred first: a kill can break no dbm.sqlite3, and a dbm.gnu seldom."""
 
 _VOID: Final = b"VOID"
 """What a place begins with that holds nothing: the rest of a write that was cut off or refused."""

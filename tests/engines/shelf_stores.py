@@ -1,0 +1,133 @@
+"""What the tests of the shelve engine have in common: stores on disk, opened, looked at and spoiled.
+
+Every test that can runs on each dbm that this Python has; dbm.dumb is always there.
+"""
+
+import asyncio
+import importlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from docstore.content import Inline, read_all
+from docstore.engines import Engine, EngineURL
+from docstore.engines.shelf import Shelf, open_shelf
+from docstore.engines.shelf_records import KINDS
+from docstore.errors import CannotOpen
+from docstore.model import Fields
+from docstore.testing import SetClock
+
+
+def _importable(kind: str) -> bool:
+    try:
+        importlib.import_module(kind)
+    except ImportError:
+        return False
+    return True
+
+
+HERE = [kind.removeprefix("dbm.") for kind in KINDS if _importable(kind)]
+EACH_DBM = pytest.mark.parametrize("name", HERE)
+
+OLD, NEW = b"the old document " * 50, b"the new document " * 70
+
+
+@asynccontextmanager
+async def opened(path: Path, name: str = "dumb") -> AsyncIterator[Shelf]:
+    engine = open_shelf(EngineURL("shelve", str(path), {"dbm": name}), SetClock())
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def put(engine: Engine, key: str, data: bytes) -> None:
+    await engine.put(key, Inline(data), Fields())
+
+
+async def read(engine: Engine, key: str) -> bytes | None:
+    document = await engine.get(key)
+    return None if document is None else await read_all(document.content)
+
+
+def store(path: Path, name: str = "dumb", **documents: bytes) -> None:
+    """Puts `documents` into the store, opening and closing it."""
+
+    async def run() -> None:
+        async with opened(path, name) as engine:
+            for key, data in documents.items():
+                await put(engine, key, data)
+
+    asyncio.run(run())
+
+
+def stored(path: Path, name: str = "dumb") -> dict[str, bytes | None]:
+    async def run() -> dict[str, bytes | None]:
+        async with opened(path, name) as engine:
+            return {meta.key: await read(engine, meta.key) for meta in await engine.list()}
+
+    return asyncio.run(run())
+
+
+def refusal(path: Path, name: str | None = None) -> str:
+    """The one line that an opening at `path` is refused with."""
+    with pytest.raises(CannotOpen) as refused:
+        open_shelf(EngineURL("shelve", str(path), {"dbm": name} if name else {}), SetClock())
+    line = str(refused.value)
+    assert str(path) in line
+    assert "\n" not in line
+    return line
+
+
+def was_killed(path: Path) -> None:
+    """Makes the store look like one that nobody closed."""
+    path.with_name(path.name + ".lock").write_bytes(b"open\n")
+
+
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".lock"}
+
+
+def spoil(folder: Path, what: bytes) -> None:
+    """Changes one byte of `what`, in whichever file of the folder holds it."""
+    (found,) = (file for file in folder.iterdir() if what in file.read_bytes())
+    found.write_bytes(found.read_bytes().replace(what, what[:-1] + b"\xff"))
+
+
+WRITER = """
+import asyncio, sys
+from docstore.content import Inline
+from docstore.engines import EngineURL
+from docstore.engines.shelf import open_shelf
+from docstore.model import Fields
+
+async def run():
+    engine = open_shelf(EngineURL("shelve", sys.argv[1], {"dbm": sys.argv[2]}), lambda: 1)
+    async def write(task):
+        for turn in range(100_000):
+            for key in (f"{task} new {turn}", f"{task} replaced"):
+                await engine.put(key, Inline(f"{key} {turn} ".encode() * (turn * 37 % 400 + 1)), Fields())
+                print(key, turn, sep="\\t", flush=True)
+            if turn % 5 == 4:
+                await engine.delete(f"{task} new {turn - 2}")
+                print(f"{task} new {turn - 2}", "deleted", sep="\\t", flush=True)
+    await asyncio.gather(*(write(task) for task in range(4)))
+
+asyncio.run(run())
+"""
+
+
+@contextmanager
+def writing_process(path: Path, name: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that writes to the store and says what was answered, until it is killed."""
+    command = [sys.executable, "-c", WRITER, str(path), name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL)

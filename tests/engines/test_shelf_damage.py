@@ -1,0 +1,253 @@
+"""What becomes of a shelve after a kill -9, a full disk or a bad byte."""
+
+import asyncio
+import dbm.dumb
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docstore.engines import EngineURL
+from docstore.engines.shelf import open_shelf
+from docstore.errors import Corrupt, EngineError, NoSpace
+from docstore.testing import SetClock
+from tests.engines.shelf_stores import (
+    EACH_DBM,
+    NEW,
+    OLD,
+    opened,
+    put,
+    read,
+    refusal,
+    spoil,
+    store,
+    stored,
+    was_killed,
+    writing_process,
+)
+
+
+@pytest.mark.parametrize("answers", [1, 150, 400])
+@EACH_DBM
+def test_what_was_answered_survives_a_kill(tmp_path: Path, name: str, answers: int) -> None:
+    with writing_process(tmp_path / "store", name) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(answers)]
+        process.send_signal(signal.SIGKILL)
+        said += process.stdout.readlines()
+    last = dict(line.rstrip("\n").split("\t") for line in said if line.endswith("\n"))
+    found = stored(tmp_path / "store", name)
+    for key, turn in last.items():
+        if turn == "deleted":
+            assert key not in found
+        elif key.endswith("replaced") or key in found:
+            data = found[key]
+            assert data is not None
+            # One more write may have been done without its answer.
+            seen = int(data.removeprefix(f"{key} ".encode()).split(b" ")[0])
+            assert seen in (int(turn), int(turn) + 1)
+            assert data == f"{key} {seen} ".encode() * (seen * 37 % 400 + 1)
+        else:
+            # A delete may have been done without its answer, of the document that comes next.
+            task = key.split(" ")[0]
+            assert int(turn) + 2 == int(last[f"{task} replaced"])
+
+
+@EACH_DBM
+@pytest.mark.parametrize("what", [OLD[-20:], b'"size"', b"DSR1"], ids=["content", "meta", "magic"])
+def test_a_broken_record_is_named_when_the_store_is_opened(tmp_path: Path, name: str, what: bytes) -> None:
+    store(tmp_path / "store", name, key=OLD)
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes().replace(what, what[:-1] + b"\xff"))
+    for _ in range(2):
+        assert "'key' is broken" in refusal(tmp_path / "store")
+
+
+@EACH_DBM
+def test_a_broken_current_version_is_not_passed_over_for_an_older_one(tmp_path: Path, name: str) -> None:
+    store(tmp_path / "store", name, key=OLD)
+    store(tmp_path / "store", name, key=NEW)
+    spoil(tmp_path, NEW)
+    assert "'key' is broken" in refusal(tmp_path / "store")
+
+
+@EACH_DBM
+def test_a_write_that_a_kill_cut_off_leaves_the_version_before(tmp_path: Path, name: str) -> None:
+    store(tmp_path / "store", name, key=OLD, other=OLD)
+    store(tmp_path / "store", name, key=NEW)
+    spoil(tmp_path, NEW)
+    was_killed(tmp_path / "store")
+    for _ in range(2):
+        assert stored(tmp_path / "store", name) == {"key": OLD, "other": OLD}
+    store(tmp_path / "store", name, key=NEW)
+    assert stored(tmp_path / "store", name) == {"key": NEW, "other": OLD}
+
+
+def test_a_record_that_breaks_while_the_store_is_open_is_corrupt(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            await put(engine, "key", OLD)
+            await put(engine, "other", NEW)
+            spoil(tmp_path, OLD)
+            with pytest.raises(Corrupt, match="'key' is broken"):
+                await engine.get("key")
+            assert await read(engine, "other") == NEW
+
+    asyncio.run(run())
+
+
+def test_a_record_of_another_version_than_was_written_is_corrupt(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            await put(engine, "key", OLD)
+            before = (tmp_path / "store.dat").read_bytes()
+            await engine.delete("key")
+            await put(engine, "key", OLD[::-1])
+            (tmp_path / "store.dat").write_bytes(before[:512] + before[512:].ljust(2048, b"\0") * 2)
+            with pytest.raises(Corrupt, match="'key'"):
+                await engine.get("key")
+
+    asyncio.run(run())
+
+
+def _no_index(path: Path) -> None:
+    path.with_suffix(".dir").rename(path.with_suffix(".bak"))
+
+
+def _half_an_index(path: Path) -> None:
+    lines = path.with_suffix(".dir").read_bytes()
+    _no_index(path)
+    path.with_suffix(".dir").write_bytes(lines[: len(lines) // 2])
+
+
+def _an_empty_index(path: Path) -> None:
+    _no_index(path)
+    path.with_suffix(".dir").touch()
+
+
+def _half_a_line(path: Path) -> None:
+    with path.with_suffix(".dir").open("ab") as file:
+        file.write(b"'half a li")
+
+
+@pytest.mark.parametrize("interrupt", [_no_index, _half_an_index, _an_empty_index, _half_a_line])
+def test_an_index_that_was_being_written_is_put_right(tmp_path: Path, interrupt: Any) -> None:
+    path = tmp_path / "store"
+    documents = {f"key-{number}": OLD + b"%d" % number for number in range(9)}
+    store(path, **documents)
+    interrupt(path)
+    was_killed(path)
+    assert stored(path) == documents
+    store(path, more=NEW)
+    assert stored(path) == {**documents, "more": NEW}
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".dat", ".dir", ".lock"]
+
+
+def test_a_lost_index_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    store(tmp_path / "store", key=OLD)
+    (tmp_path / "store.dir").write_bytes(b"")
+    assert "has lost what it held" in refusal(tmp_path / "store")
+    (tmp_path / "store.dir").unlink()
+    assert "is missing" in refusal(tmp_path / "store")
+    assert OLD in (tmp_path / "store.dat").read_bytes()
+
+
+def test_a_store_killed_before_its_first_document_opens(tmp_path: Path) -> None:
+    for left in ({".dat": b""}, {".dat": b"", ".dir": b""}, {".dat": b"docstore shelve 1\n", ".dir": b"'\\x0"}):
+        for suffix, data in left.items():
+            (tmp_path / "store").with_suffix(suffix).write_bytes(data)
+        store(tmp_path / "store", key=OLD)
+        assert stored(tmp_path / "store") == {"key": OLD}
+        for file in tmp_path.iterdir():
+            file.unlink()
+
+
+@contextmanager
+def files_at_most(size: int) -> Iterator[None]:
+    """As on a full disk: no file grows beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@EACH_DBM
+def test_a_full_disk_changes_nothing(tmp_path: Path, name: str) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store", name) as engine:
+            await put(engine, "key", OLD)
+            await put(engine, "key", OLD)
+            await put(engine, "other", OLD)
+            with files_at_most(200_000):
+                for key in ("key", "new"):
+                    with pytest.raises(NoSpace if name == "dumb" else EngineError):
+                        await put(engine, key, bytes(1_000_000))
+                    assert await read(engine, key) == (OLD if key == "key" else None)
+                await put(engine, "other", NEW)
+            await put(engine, "after", NEW)
+
+    asyncio.run(run())
+    assert stored(tmp_path / "store", name) == {"key": OLD, "other": NEW, "after": NEW}
+
+
+class NoRoomForAnIndex:
+    """Takes the place of dumb's `io`: whole files can be read, a new index only be begun."""
+
+    def __init__(self) -> None:
+        self.room = 0
+
+    def open(self, path: bytes, mode: str, encoding: str) -> Any:
+        if self.room > 0:
+            self.room -= 1
+            return Path(os.fsdecode(path)).open(mode, encoding=encoding)
+        Path(os.fsdecode(path)).write_bytes(b"'key")
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 100])
+def test_a_sync_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            for data in (b"older", OLD):
+                await put(engine, "key", data)
+            with monkeypatch.context() as patched:
+                disk = NoRoomForAnIndex()
+                patched.setattr(dbm.dumb._Database, "_io", disk)  # type: ignore[attr-defined]
+                with pytest.raises(NoSpace):
+                    await put(engine, "key", NEW)
+                assert await read(engine, "key") == OLD
+                with pytest.raises(NoSpace):
+                    await engine.delete("key")
+                assert await read(engine, "key") == OLD
+                disk.room = room
+                outcome = (await asyncio.gather(put(engine, "key", NEW), return_exceptions=True))[0]
+                assert (outcome is None) == (room > 0)
+                assert await read(engine, "key") == (NEW if room > 0 else OLD)
+            await put(engine, "after", NEW)
+
+    asyncio.run(run())
+    assert stored(tmp_path / "store") == {"key": NEW if room > 0 else OLD, "after": NEW}
+
+
+def test_a_store_that_can_not_be_read_again_after_a_failure_stops(tmp_path: Path) -> None:
+    async def run() -> None:
+        engine = open_shelf(EngineURL("shelve", str(tmp_path / "store"), {"dbm": "dumb"}), SetClock())
+        await put(engine, "key", OLD)
+        data = (tmp_path / "store.dat").rename(tmp_path / "elsewhere")
+        for _ in range(2):
+            with pytest.raises(EngineError):
+                await put(engine, "key", NEW)
+        with pytest.raises(EngineError, match="opened anew"):
+            await engine.head("key")
+        data.rename(tmp_path / "store.dat")
+        await engine.close()
+
+    asyncio.run(run())
+    assert stored(tmp_path / "store") == {"key": OLD}
