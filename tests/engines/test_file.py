@@ -1,28 +1,23 @@
-"""The file engine: a folder that a person can read, write to and spoil, and what it takes for documents."""
+"""The file engine: what stands in its folder, for every kind of key, and how it is told when that is spoiled."""
 
 import asyncio
-import hashlib
 import itertools
-import os
 import random
 import shutil
-import socket
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from docstore.content import Descriptor
-from docstore.engines.file import byhand, listing
+from docstore.engines.file import listing
 from docstore.engines.file.control import fingerprint
 from docstore.engines.filenames import Place
-from docstore.errors import Conflict, Corrupt, EngineError
-from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
+from docstore.errors import Corrupt
+from docstore.model import Fields
 from docstore.testing.clock import SetClock
 from tests.engines.file_stores import (
-    LARGE,
     PYTHON,
     ROOT,
     TEXT,
@@ -59,81 +54,6 @@ def test_a_file_carries_the_time_of_its_write(tmp_path: Path) -> None:
     assert (tmp_path / "a").stat().st_mtime_ns == clock()
 
 
-@pytest.mark.parametrize(
-    ("name", "media_type"),
-    [
-        ("page.html", "text/html"),
-        ("sub/picture.png", "image/png"),
-        ("UPPER.JSON", "application/json"),
-        ("no extension", DEFAULT_MEDIA_TYPE),
-        ("what.unheardof", DEFAULT_MEDIA_TYPE),
-        ("archive.tar.gz", DEFAULT_MEDIA_TYPE),
-        ("data:,x.html", "text/html"),
-    ],
-)
-@pytest.mark.parametrize("size", [0, 9, LARGE])
-def test_a_file_put_there_by_hand_is_a_document(tmp_path: Path, name: str, media_type: str, size: int) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_bytes(data)
-            meta = await engine.head(name)
-            assert meta is not None
-            assert (meta.digest, meta.fields) == (hashlib.sha256(data).digest(), Fields(media_type))
-            assert (meta.modified_ns, meta.expires_ns) == ((tmp_path / name).stat().st_mtime_ns, None)
-            assert await everything(engine) == {name: (data, Fields(media_type))}
-            with pytest.raises(Conflict):
-                await put(engine, name, b"new", expect=ABSENT)
-            assert not (await put(engine, name, b"new", expect=meta.version)).created
-            assert await everything(engine) == {name: (b"new", TEXT)}
-
-    data = b"x" * size
-    asyncio.run(look())
-
-
-@pytest.mark.parametrize("edited", [b"other", b"longer than it was", b""])
-@pytest.mark.parametrize("replace", [True, False])
-@pytest.mark.parametrize("wrote", ["the service", "a person"])
-def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, replace: bool, wrote: str) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            if wrote == "the service":
-                await put(engine, "a.md", b"first")
-            else:
-                (tmp_path / "a.md").write_bytes(b"first")
-            before = await engine.head("a.md")
-            if replace:
-                (tmp_path / "new").write_bytes(edited)
-                (tmp_path / "new").rename(tmp_path / "a.md")
-            else:
-                (tmp_path / "a.md").write_bytes(edited)
-            after = await engine.head("a.md")
-            assert before
-            assert after
-            assert before.version != after.version
-            assert await everything(engine) == {"a.md": (edited, Fields("text/markdown"))}
-            assert await engine.delete("a.md", expect=after.version) == after
-            assert await everything(engine) == {}
-
-    asyncio.run(look())
-
-
-def test_a_file_removed_by_hand_is_gone_and_may_come_back(tmp_path: Path) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            await put(engine, "a", b"one")
-            (tmp_path / "a").rename(tmp_path / "b")
-            assert await read(engine, "a") is None
-            assert await engine.delete("a") is None
-            (tmp_path / "b").rename(tmp_path / "a")
-            assert await read(engine, "a") is not None
-            (tmp_path / "a").unlink()
-            assert (await put(engine, "a", b"two", expect=ABSENT)).created
-            assert await everything(engine) == {"a": (b"two", TEXT)}
-
-    asyncio.run(look())
-
-
 def test_a_copy_of_the_folder_is_the_same_store(tmp_path: Path) -> None:
     async def copy() -> None:
         async with opened(tmp_path / "one") as engine:
@@ -143,46 +63,6 @@ def test_a_copy_of_the_folder_is_the_same_store(tmp_path: Path) -> None:
             assert await engine.list() == metas
 
     asyncio.run(copy())
-
-
-def test_what_is_not_a_plain_file_is_no_document(tmp_path: Path) -> None:
-    async def look() -> None:
-        async with opened(store) as engine:
-            for key in (
-                "link",
-                "dangling",
-                "pipe",
-                "socket",
-                "folder",
-                "linked/secret",
-                "linked",
-                ".hidden",
-                "%41",
-                "A",
-            ):
-                assert await engine.get(key) is None
-                assert await engine.head(key) is None
-                assert await engine.delete(key) is None
-            assert await engine.list() == []
-            with pytest.raises(EngineError, match="linked: in the way"):
-                await put(engine, "linked/new", b"x")
-            await put(engine, "link", b"in place of the link")
-            assert await everything(engine) == {"link": (b"in place of the link", TEXT)}
-
-    outside, store = tmp_path / "outside", tmp_path / "store"
-    for folder in (outside, store, store / "folder"):
-        folder.mkdir()
-    (outside / "secret").write_bytes(b"secret")
-    (store / "link").symlink_to(outside / "secret")
-    (store / "linked").symlink_to(outside)
-    (store / "dangling").symlink_to("nowhere")
-    (store / ".hidden").write_bytes(b"not spelled as a key is")
-    (store / "%41").write_bytes(b"not spelled as a key is")
-    os.mkfifo(store / "pipe")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(store / "socket"))
-    asyncio.run(look())
-    assert files(outside) == {"secret": b"secret"}
 
 
 @pytest.mark.parametrize("folded", [False, True])
@@ -254,18 +134,6 @@ def test_a_document_and_those_below_it_come_and_go_in_any_order(
     asyncio.run(come_and_go())
 
 
-def test_a_file_put_both_in_the_place_and_aside_is_one_document(tmp_path: Path) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            (tmp_path / "a").write_bytes(b"in the place")
-            (tmp_path / "a%").write_bytes(b"aside")
-            assert await everything(engine) == {"a": (b"in the place", Fields())}
-            await engine.delete("a")
-            assert await everything(engine) == {}
-
-    asyncio.run(look())
-
-
 @pytest.mark.parametrize("folded", [False, True])
 def test_a_page_is_what_sorting_all_keys_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: bool) -> None:
     async def compare() -> None:
@@ -291,54 +159,6 @@ def test_a_page_is_what_sorting_all_keys_gives(tmp_path: Path, monkeypatch: pyte
     asyncio.run(compare())
 
 
-def changes(folder: Path) -> dict[Path, int]:
-    """When each file and folder there changed last."""
-    return {path: path.stat().st_ctime_ns for path in folder.rglob("*")}
-
-
-def test_reading_writes_nothing(tmp_path: Path) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            await put(engine, "a/b", b"one")
-            (tmp_path / "by hand").write_bytes(b"two")
-            before = changes(tmp_path)
-            for key in ("a", "a/b", "by hand", "absent", "absent/too"):
-                await engine.get(key)
-                await engine.head(key)
-            await engine.list()
-            assert changes(tmp_path) == before
-
-    asyncio.run(look())
-
-
-@pytest.mark.parametrize("count", range(1, 6))
-@pytest.mark.parametrize("wrote", ["the service", "a person"])
-def test_an_edit_in_place_during_a_read_is_not_mixed_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrote: str, count: int
-) -> None:
-    def editing(descriptor: int, size: int, position: int) -> bytes:
-        if edits and os.path.samestat(os.fstat(descriptor), (tmp_path / "a").stat()):
-            (tmp_path / "a").write_bytes(edits.pop())
-        return pread(descriptor, size, position)
-
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            if wrote == "the service":
-                await put(engine, "a", b"first")
-            else:
-                (tmp_path / "a").write_bytes(b"first")
-            edits.extend([b"other", b"longer than it was"][number % 2] for number in range(count))
-            meta = await engine.head("a")
-            assert meta
-            assert meta.modified_ns == (tmp_path / "a").stat().st_mtime_ns or wrote == "the service"
-            assert await read(engine, "a") == (b"other", Fields())
-            assert edits == []
-
-    pread, edits = os.pread, list[bytes]()
-    monkeypatch.setattr(os, "pread", editing)
-    asyncio.run(look())
-
-
 def test_a_document_that_moves_aside_during_a_scan_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(folder: Descriptor, above: Place) -> Iterator[tuple[Place, bool]]:
         return (entry for entry in scan(folder, above) if entry[0] != (b"a%",))
@@ -354,55 +174,6 @@ def test_a_document_that_moves_aside_during_a_scan_is_listed(tmp_path: Path, mon
     asyncio.run(look())
 
 
-def test_what_is_too_deep_for_a_key_is_no_document(tmp_path: Path) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            assert [len(meta.key) for meta in await engine.list()] == [1024]
-
-    folder = tmp_path
-    for _ in range(4):
-        folder = folder / ("x" * 254)
-        folder.mkdir()
-    for name in ("1234", "12345"):
-        (folder / name).touch()
-    (folder / "123").mkdir()
-    (folder / "123" / "4").touch()
-    asyncio.run(look())
-
-
-def test_the_digest_of_a_settled_file_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def look() -> None:
-        async with opened(tmp_path) as engine:
-            for name in ("a", "b", "c"):
-                (tmp_path / name).write_bytes(name.encode())
-            for _ in range(3):
-                await engine.head("a")
-            assert computed == [b"a"] * 3  # its times could still stay the same through another edit
-            monkeypatch.setattr(time, "time_ns", lambda: (tmp_path / "c").stat().st_ctime_ns + 3 * 10**9)
-            computed.clear()
-            for name in ("a", "a", "b", "a", "b", "c", "a", "c", "b"):
-                await engine.head(name)
-            assert computed == [b"a", b"b", b"c", b"a", b"b"]  # two are kept
-
-    computed: list[bytes] = []
-    sha256 = hashlib.sha256
-
-    class Counting:
-        def __init__(self) -> None:
-            self.state = sha256()
-
-        def update(self, data: bytes) -> None:
-            computed.append(data)
-            self.state.update(data)
-
-        def digest(self) -> bytes:
-            return self.state.digest()
-
-    monkeypatch.setattr(hashlib, "sha256", lambda data=None: Counting() if data is None else sha256(data))
-    monkeypatch.setattr(byhand, "_KEPT", 2)
-    asyncio.run(look())
-
-
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -412,7 +183,7 @@ def test_the_digest_of_a_settled_file_is_computed_once(tmp_path: Path, monkeypat
         lambda text: text[:60],
     ],
 )
-def test_a_spoiled_sidecar_is_told_not_served(tmp_path: Path, spoil) -> None:  # type: ignore[no-untyped-def]
+def test_a_spoiled_sidecar_is_told_not_served(tmp_path: Path, spoil: Callable[[str], str]) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"one")

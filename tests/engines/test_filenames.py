@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from typing import Final, Literal
 
 import pytest
 from hypothesis import assume, example, given
@@ -12,7 +13,7 @@ from docstore.errors import InvalidKey
 from docstore.keys import check_path
 
 PLAIN, FOLDED = Scheme.PLAIN, Scheme.FOLDED
-FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+FORMS: Final[list[Literal["NFC", "NFD", "NFKC", "NFKD"]]] = ["NFC", "NFD", "NFKC", "NFKD"]
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(10))}
 
 

@@ -2,13 +2,14 @@
 
     FOLDER/<names of the key>         content; filenames.py says how keys are spelled
     FOLDER/.docstore/format           one line: version of this layout, scheme of the names
-                    /meta/<SHA-256>   what is known of one key's content, one or two records (sidecars.py)
+                    /meta/<SHA-256>   what is known of one key's content, one or two records (records.py)
                     /expiring/        one empty file for each document with an expiry: what `sweep` looks at
                     /tmp/             files on their way; what a crash leaves is removed by the next lone opener
                     /locks/, lock     flock(2): one writer a key; who has the folder open
 
 No key is ever spelled with a leading `.`, so nothing in .docstore is a document. A record is tied to its content by
-the file's size and modification time, which survive a copy or a restore, where an inode does not.
+the file's size and modification time, which survive a copy or a restore, where an inode does not; an edit by hand that
+keeps both goes unseen.
 
 A write goes to the disk in this order, each step fsynced before the next:
 
