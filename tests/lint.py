@@ -18,7 +18,7 @@ _WRITERS_OWN = "it is about a field as its writer stored it, which is given back
 ARGUED: dict[str, str] = {
     **dict.fromkeys(("CC_BAD_VALUE_TYPE", "CC_MAX_AGE_TOO_LARGE", "CC_MISCAP", "CC_QUOTED_VALUE"), _WRITERS_OWN),
     **dict.fromkeys(("FRESHNESS_HEURISTIC", "STORE_PUBLIC_UNNECESSARY"), _WRITERS_OWN),
-    "PARTIAL_WITHOUT_RANGE": "it has several parts: RFC 9110 §15.3.7.2 forbids Content-Range beside multipart/byteranges",
+    "PARTIAL_WITHOUT_RANGE": "beside multipart/byteranges, where RFC 9110 §15.3.7.2 forbids Content-Range",
     "REQUEST_HDR_IN_RESPONSE": "Accept-Encoding beside 415, which RFC 9110 §12.5.3 has for just that",
     "BAD_GZIP": "part of a document in a coding is no whole of it",
     "FIELD_DEPRECATED": "Digest, which goes only to clients that ask for it by Want-Digest",

@@ -3,6 +3,7 @@
 import json
 import re
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
@@ -172,3 +173,12 @@ def test_a_collection_without_its_slash_is_shown_the_way(server: RunningServer) 
         assert (answer.status, answer["location"]) == (308, "/docs/?limit=2")
     answer = ask(server, "PUT", "/docs", b"x")
     assert (answer.status, answer["allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+def test_a_file_that_a_person_gave_a_name_without_address_is_not_listed(tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        folder = tmp_path / "data" / "file"
+        for name in ("a", "notes.txt", "b c", "z"):
+            (folder / name).write_text(name)
+        assert pages(server, "/file/?limit=1") == [["a"], ["z"]]
+        assert ask(server, "GET", "/file/a").content == b"a"

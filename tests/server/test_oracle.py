@@ -1,6 +1,7 @@
-"""The whole matrix of the oracle through `handle`, against engines that keep, check and write real documents."""
+"""The whole matrix of the oracle through `handle`, on real engines, and conditions that cease to hold meanwhile."""
 
-import itertools
+import asyncio
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -8,13 +9,17 @@ import pytest
 
 from docstore.content import Inline
 from docstore.model import Document, Fields, version_of
+from docstore.testing.documents import Gated
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
+from tests.running import MOUNTS
 
 CONTENT = b'{"a":"ten"}'
 NEW = b'{"b":1}'
 PATCH = b'{"a":null,"b":1}'
 FIELDS = Fields.make("application/json")
+VERSION = version_of(hashlib.sha256(CONTENT).digest(), FIELDS)
+MODIFIED = 1_700_000_000
 REFUSALS = {304, 404, 412, 416}
 
 
@@ -102,27 +107,69 @@ def fault(case: Case, state: State, reply: Reply, before: Document | None, after
     return ""
 
 
+async def faulty(scene: Scene, case: Case, state: State) -> str:
+    """As `fault`, for a case that is acted out; a document that it made or changed is gone after it."""
+    await scene.stand(case.exists, state)
+    before = scene.standing
+    assert (before is not None) == case.exists
+    reply = await ask(scene, case, state)
+    scene.standing = after = await scene.now_stands()
+    if after is not None and after != before:
+        await scene.store.engines[scene.mount].delete("key")
+        scene.standing = None
+    return fault(case, state, reply, before, after)
+
+
 @pytest.mark.parametrize("late_s", [3600, 0], ids=["settled", "in the second of its last change"])
 @pytest.mark.parametrize("mount", ["memory", "docs"])
 @on_a_store()
 async def test_the_whole_matrix_is_answered_as_the_oracle_says(store: InProcess, mount: str, late_s: int) -> None:
-    import hashlib
-
-    modified = 1_700_000_000
-    version = version_of(hashlib.sha256(CONTENT).digest(), FIELDS)
-    state = State(version, modified, len(CONTENT), modified + late_s)
+    state = State(VERSION, MODIFIED, len(CONTENT), MODIFIED + late_s)
     scene = Scene(store, mount, f"/{mount}/key")
-    faults: list[tuple[Case, str]] = []
-    for case in itertools.chain(cases()):
-        await scene.stand(case.exists, state)
-        before = scene.standing
-        assert (before is not None) == case.exists
-        reply = await ask(scene, case, state)
-        after = await scene.now_stands()
-        if wrong := fault(case, state, reply, before, after):
-            faults.append((case, wrong))
-        scene.standing = after
-        if after is not None and after != before:
-            await store.engines[mount].delete("key")
-            scene.standing = None
+    faults = [(case, wrong) for case in cases() if (wrong := await faulty(scene, case, state))]
     assert faults[:5] == []
+
+
+MEANWHILE = {
+    # condition that holds before the body comes: the status of a small write and of a large one
+    "if-match: {}": (412, 412),
+    "if-match: *": (200, 409),
+    'if-none-match: "x"': (200, 409),
+    "if-unmodified-since: Tue, 14 Nov 2023 22:13:20 GMT": (412, 412),
+    "": (200, 200),
+}
+
+
+@pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
+@pytest.mark.parametrize("field", MEANWHILE)
+@pytest.mark.parametrize("mount", MOUNTS)
+@on_a_store()
+async def test_conditions_are_judged_again_inside_the_commit(
+    store: InProcess, mount: str, field: str, size: int
+) -> None:
+    """The document changes while the body of a write is on its way, after its headers were judged."""
+    path, (name, _, value) = f"/{mount}/key", field.partition(": ")
+    tag = (await store.send("PUT", path, b"first"))["etag"]
+    body = Gated(b"x" * size)
+    writing = asyncio.create_task(store.send("PUT", path, body, {name: value.format(tag)} if field else {}))
+    await body.halfway.wait()
+    store.clock.advance_s(5)
+    await store.send("PUT", path, b"second")
+    body.gate.set()
+    reply = await writing
+    small, large = MEANWHILE[field]
+    assert reply.status == (small if size == 100 else large)
+    assert (await store.send("GET", path)).content == (body.data if reply.status == 200 else b"second")
+
+
+@pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
+@pytest.mark.parametrize("mount", MOUNTS)
+@on_a_store()
+async def test_of_two_creators_the_first_to_commit_wins(store: InProcess, mount: str, size: int) -> None:
+    body = Gated(b"x" * size)
+    late = asyncio.create_task(store.send("PUT", f"/{mount}/key", body, {"if-none-match": "*"}))
+    await body.halfway.wait()
+    assert (await store.send("PUT", f"/{mount}/key", b"won", {"if-none-match": "*"})).status == 201
+    body.gate.set()
+    assert (await late).status == 412
+    assert (await store.send("GET", f"/{mount}/key")).content == b"won"

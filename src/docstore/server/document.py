@@ -47,10 +47,15 @@ class DocumentResource(Resource):
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
             raise Refusal("not-found")
-        response = _early(request, meta, now_ns) or _whole(meta, NOTHING, now_ns)
+        if request.headers.names().isdisjoint(_SPECIAL):
+            response = _whole(meta, NOTHING, now_ns)
+        elif (early := _early(request, meta, now_ns)) is not None:
+            response = early
+        else:
+            response = _whole(meta, NOTHING, now_ns)
+            if wishes := wanted(request.headers):
+                response.headers += wishes.answer({"sha-256": meta.digest}, {})
         response.head_only = True
-        if response.status == 200 and (wishes := wanted(request.headers)):
-            response.headers += wishes.answer({"sha-256": meta.digest}, {})
         return response
 
     async def PUT(self, request: Request) -> Response:

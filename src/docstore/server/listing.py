@@ -92,9 +92,21 @@ async def read_page(mount: Mount, query: Query) -> Page:
     limit = query.limit or DEFAULT_LIMIT
     if query.delimiter:
         return await _read_folders(mount, query, limit)
-    metas = await mount.engine.list(prefix=query.prefix, after=query.after, limit=limit + 1)
+    metas = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
     return Page(page, [], query.following(page[-1].key) if len(metas) > limit else None)
+
+
+async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
+    """As the engine's, without what has no address here: a person may put a file of any name into a folder."""
+    found: list[Meta] = []
+    while True:
+        wanted = limit - len(found)
+        metas = await mount.engine.list(prefix=prefix, after=after, limit=wanted)
+        found += [meta for meta in metas if mount.allows(meta.key)]
+        if len(metas) < wanted or len(found) == limit:
+            return found
+        after = metas[-1].key
 
 
 async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
@@ -106,7 +118,7 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
     after = _behind(query.after) if within.find("/") == len(within) - 1 > -1 else query.after
     last = query.after
     while True:
-        metas = await mount.engine.list(prefix=query.prefix, after=after, limit=_FOLDER_BATCH)
+        metas = await _list(mount, query.prefix, after, _FOLDER_BATCH)
         for meta in metas:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash

@@ -54,6 +54,13 @@ class Mount:
         """Raises InvalidKey."""
         KEY_RULES[self.keys](key)
 
+    def allows(self, key: str) -> bool:
+        try:
+            self.check_key(key)
+        except InvalidKey:
+            return False
+        return True
+
 
 class Mounts:
     """All mounts of a store, found by path: the longest prefix wins."""

@@ -1,0 +1,252 @@
+"""What is stored with a document and given back, and what every answer says to caches."""
+
+import gzip
+import json
+
+import pytest
+
+from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT
+from tests.in_process import InProcess, Reply, on_a_store
+from tests.running import MOUNTS
+
+each_mount = pytest.mark.parametrize("mount", MOUNTS)
+
+EVERY_FIELD = {
+    "content-type": 'Text/Plain; Charset="utf-8"',
+    "content-encoding": "gzip",
+    "content-language": "de-CH, en",
+    "content-disposition": "attachment; filename=\"a, b.txt\"; filename*=UTF-8''%c3%a4",
+    "cache-control": "public, max-age=60, immutable",
+    "meta-author": "Ada; Lovelace",
+    "meta-empty": "",
+    "meta-Case-Of-Names": "kept in lower case",
+}
+CONTENT = gzip.compress(b"the text", mtime=0)
+
+
+def stored_fields(reply: Reply) -> dict[str, str]:
+    return {name: value for name, value in reply.headers if name in {field.lower() for field in EVERY_FIELD}}
+
+
+@each_mount
+@on_a_store()
+async def test_every_stored_field_comes_back_on_all_answers_that_carry_the_document(
+    store: InProcess, mount: str
+) -> None:
+    path, fields = f"/{mount}/key", {name.lower(): value for name, value in EVERY_FIELD.items()}
+    await store.send("PUT", path, CONTENT, EVERY_FIELD)
+    for method, asked, status in [
+        ("GET", {}, 200),
+        ("HEAD", {}, 200),
+        ("GET", {"range": "bytes=1-3"}, 206),
+        ("PUT", EVERY_FIELD | {"prefer": "return=representation"}, 200),
+    ]:
+        reply = await store.send(method, path, CONTENT if method == "PUT" else b"", asked)
+        assert (reply.status, stored_fields(reply)) == (status, fields)
+    several = await store.send("GET", path, headers={"range": "bytes=0-0,2-3"})
+    assert stored_fields(several) == fields | {"content-type": several["content-type"]}
+    assert several.content.count(b"Content-Type: " + EVERY_FIELD["content-type"].encode()) == 2
+    short = await store.send("GET", path, headers={"if-none-match": "*"})
+    assert stored_fields(short) == {"cache-control": fields["cache-control"]}
+    [described] = json.loads((await store.send("GET", f"/{mount}/?format=json")).content)["documents"]
+    assert described["media_type"] == fields.pop("content-type")
+    assert described["fields"] == fields
+
+
+@each_mount
+@on_a_store()
+async def test_a_write_replaces_all_stored_fields(store: InProcess, mount: str) -> None:
+    path = f"/{mount}/key"
+    tags = {(await store.send("PUT", path, CONTENT, EVERY_FIELD))["etag"]}
+    tags.add((await store.send("PUT", path, CONTENT))["etag"])
+    assert len(tags) == 2, "the fields are part of the representation, so of its ETag"
+    reply = await store.send("GET", path)
+    assert stored_fields(reply) == {"content-type": "application/octet-stream", "cache-control": "no-cache"}
+
+
+@each_mount
+@on_a_store()
+async def test_the_collection_stores_fields_too(store: InProcess, mount: str) -> None:
+    location = (await store.send("POST", f"/{mount}/", CONTENT, EVERY_FIELD))["location"]
+    reply = await store.send("GET", location)
+    assert stored_fields(reply) == {name.lower(): value for name, value in EVERY_FIELD.items()}
+
+
+NEVER_STORED = {
+    "authorization": "Basic eDp5", "cookie": "a=b", "user-agent": "x/1", "accept": "text/x", "prefer": "wait=1",
+    "content-location": "/elsewhere", "last-modified": "Mon, 01 Jan 2001 00:00:00 GMT", "etag": '"mine"',
+    "server": "x",
+    "vary": "*", "access-control-allow-origin": "*", "set-cookie": "a=b", "link": "</>; rel=up", "x-meta-a": "1",
+    "content-security-policy": "default-src *", "x-content-type-options": "sniff", "location": "/x", "age": "1",
+    "expires": "Mon, 01 Jan 2035 00:00:00 GMT", "sunset": "Mon, 01 Jan 2035 00:00:00 GMT", "date": "now",
+}  # fmt: skip
+
+
+@on_a_store("memory")
+async def test_what_belongs_to_the_message_is_not_stored(store: InProcess) -> None:
+    bare = await store.send("PUT", "/memory/key", b"x")
+    plain = await store.send("GET", "/memory/key")
+    assert (await store.send("PUT", "/memory/key", b"x", NEVER_STORED))["etag"] == bare["etag"]
+    assert await store.send("GET", "/memory/key") == plain
+
+
+@each_mount
+@on_a_store()
+async def test_8_kib_of_fields_are_stored_and_one_byte_more_is_431(store: InProcess, mount: str) -> None:
+    room = SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
+    fields = {"content-type": "text/x", "meta-a": "x" * room}
+    assert (await store.send("PUT", f"/{mount}/key", b"", fields)).status == 201
+    reply = await store.send("GET", f"/{mount}/key")
+    assert reply["meta-a"] == fields["meta-a"]
+    for more in ({"meta-a": "x" * (room + 1)}, {"meta-b": ""}):
+        refused = await store.send("PUT", f"/{mount}/key", b"new", fields | more)
+        assert refused.status == 431
+        assert b"meta-a" in refused.content
+    assert await store.send("GET", f"/{mount}/key") == reply
+
+
+@on_a_store("memory")
+async def test_so_many_fields_are_stored_and_one_more_is_431(store: InProcess) -> None:
+    own = [(f"meta-{number}", "x") for number in range(META_LIMIT + 1)]
+    assert (await store.send("PUT", "/memory/key", b"", own[:-1])).status == 201
+    assert (await store.send("PUT", "/memory/key", b"", own)).status == 431
+
+
+BAD_FIELDS = [
+    *(
+        ("content-type", value)
+        for value in ("", "text", "text/", "/x", "text/x y", "a/b; c", "text/*", "*/*", "t\xe4/x")
+    ),
+    *(("content-encoding", value) for value in ("gz ip", "gzip;q=1")),
+    *(("content-language", value) for value in ("de_CH", "*")),
+    *(("content-disposition", value) for value in ("", "attachment filename=x", 'inline; filename="\xe4"')),
+    *(("cache-control", value) for value in ("max age=1", "max-age=", 'a="x')),
+    *(("meta-a", value) for value in ("\xe4", "a\x00b", "a\x7fb")),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
+@on_a_store("memory")
+async def test_a_field_that_could_not_be_given_back_is_400_and_named(store: InProcess, name: str, value: str) -> None:
+    for path in ("/memory/key", "/memory/"):
+        reply = await store.send("PUT", path, b"x", {name: value})
+        assert (reply.status, reply.content.split(b": ")[:2]) == (400, [b"invalid header field", name.encode()])
+    assert (await store.send("GET", "/memory/?format=text")).content == b""
+
+
+@pytest.mark.parametrize(
+    "name", ["content-type", "content-disposition", "content-language", "cache-control", "content-encoding", "meta-a"]
+)
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n", "\x00", "\x0b", "\x85"])
+@on_a_store("memory")
+async def test_no_stored_field_can_begin_a_line_of_its_own(store: InProcess, name: str, end: str) -> None:
+    """A server in front may unfold lines; so `handle` trusts none."""
+    value = f"text/x{end}Set-Cookie: a=b" if name == "content-type" else f"x{end}Set-Cookie: a=b"
+    assert (await store.send("PUT", "/memory/key", b"x", {name: value})).status == 400
+
+
+BOUNDED = {
+    # stored: as it is given back while 90 s are left
+    "max-age=60": "max-age=60",
+    "max-age=3600": "max-age=90",
+    "public, max-age=90, immutable": "public, max-age=90, immutable",
+    "public, Max-Age=91, S-MaxAge=7200": "public, Max-Age=90, S-MaxAge=90",
+    'max-age="3600"': "max-age=90",
+    f"max-age={'9' * 500}": "max-age=90",
+    "max-age=soon": "max-age=soon",
+    "max-age=10, stale-while-revalidate=3600, stale-if-error=3600": "max-age=10",
+    "stale-if-error=3600": "no-cache",
+    "no-store": "no-store",
+    'private="set-cookie, max-age=3600"': 'private="set-cookie, max-age=3600"',
+}
+
+
+@pytest.mark.parametrize("given", BOUNDED)
+@on_a_store("memory")
+async def test_no_cache_is_told_to_keep_a_document_beyond_its_end(store: InProcess, given: str) -> None:
+    await store.send("PUT", "/memory/lasting", b"x", {"cache-control": given})
+    await store.send("PUT", "/memory/ending", b"x", {"cache-control": given, "ttl": "100"})
+    store.clock.advance_s(9.5)
+    for asked in ({}, {"if-none-match": "*"}, {"range": "bytes=0-0"}):
+        assert (await store.send("GET", "/memory/lasting", headers=asked))["cache-control"] == given
+        assert (await store.send("GET", "/memory/ending", headers=asked))["cache-control"] == BOUNDED[given]
+    assert (await store.send("HEAD", "/memory/ending"))["cache-control"] == BOUNDED[given]
+
+
+CACHED = {
+    # method, path, fields: status, Cache-Control, Vary
+    ("GET", "/memory/there", ""): (200, "no-cache", None),
+    ("HEAD", "/memory/there", ""): (200, "no-cache", None),
+    ("GET", "/memory/there", "if-none-match: *"): (304, "no-cache", None),
+    ("GET", "/memory/there", "range: bytes=0-0"): (206, "no-cache", None),
+    ("GET", "/memory/there", "range: bytes=0-0,2-2"): (206, "no-cache", None),
+    ("GET", "/memory/there", "range: bytes=99-"): (416, "no-store", "Accept"),
+    ("GET", "/memory/there", 'if-match: "x"'): (412, "no-store", "Accept"),
+    ("GET", "/memory/there", "accept: image/png"): (200, "no-cache", None),
+    ("PUT", "/memory/there", ""): (200, "no-store", None),
+    ("PUT", "/memory/missing", ""): (201, "no-store", None),
+    ("PUT", "/memory/there", "prefer: return=minimal"): (204, "no-store", None),
+    ("PUT", "/memory/missing", "prefer: return=minimal"): (201, "no-store", None),
+    ("PUT", "/memory/there", "ttl: x"): (400, "no-store", "Accept"),
+    ("PUT", "/memory/there", "sec-fetch-site: cross-site"): (403, "no-store", "Accept"),
+    ("POST", "/memory/", ""): (201, "no-store", None),
+    ("DELETE", "/memory/there", ""): (200, "no-store", None),
+    ("PATCH", "/memory/there", ""): (415, "no-store", "Accept"),
+    ("OPTIONS", "/memory/there", ""): (204, "no-store", None),
+    ("OPTIONS", "/memory/", ""): (204, "no-store", None),
+    ("TRACE", "/memory/there", ""): (405, "no-store", "Accept"),
+    ("BREW", "/memory/there", ""): (501, "no-store", "Accept"),
+    ("GET", "/memory/missing", ""): (404, "no-store", "Accept"),
+    ("GET", "/memory/", ""): (200, "no-cache", "Accept"),
+    ("GET", "/memory/?format=json", ""): (200, "no-cache", "Accept"),
+    ("GET", "/memory/", "accept: application/x-ndjson"): (200, "no-cache", "Accept"),
+    ("HEAD", "/memory/", ""): (200, "no-cache", "Accept"),
+    ("GET", "/memory/", "accept: image/png"): (406, "no-store", "Accept"),
+    ("GET", "/memory/?limit=0", ""): (400, "no-store", "Accept"),
+    ("GET", "/memory", ""): (308, "no-cache", None),
+    ("GET", "/", ""): (200, "no-cache", "Accept"),
+    ("GET", "/", "accept: image/png"): (406, "no-store", "Accept"),
+    ("GET", "/-/health", ""): (200, "no-store", None),
+    ("GET", "/-/web/docstore.css", ""): (200, "max-age=3600", None),
+    ("GET", "/nowhere", ""): (404, "no-store", "Accept"),
+    ("GET", "/memory/%", ""): (400, "no-store", "Accept"),
+}
+
+
+@pytest.mark.parametrize("asked", CACHED, ids=" ".join)
+@on_a_store("memory")
+async def test_every_answer_says_what_caches_may_do_and_what_it_depends_on(
+    store: InProcess, asked: tuple[str, str, str]
+) -> None:
+    method, path, field = asked
+    await store.send("PUT", "/memory/there", b"{}1", {"content-type": "text/x"})
+    name, _, value = field.partition(": ")
+    reply = await store.send(method, path, b"", {name: value} if field else {})
+    status, cached, vary = CACHED[asked]
+    assert (reply.status, reply["cache-control"], reply.all("vary")) == (status, cached, [vary] if vary else [])
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [
+        (None, "text/plain; charset=utf-8"),
+        ("*/*", "text/plain; charset=utf-8"),
+        ("image/png", "text/plain; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("application/json", "application/problem+json"),
+        ("application/problem+json", "application/problem+json"),
+        ("application/*;q=0.9, text/html;q=0.8", "application/problem+json"),
+        ("text/html;q=0, */*;q=0.1", "text/plain; charset=utf-8"),
+    ],
+)
+@on_a_store("memory")
+async def test_a_refusal_is_in_the_form_that_its_reader_names(
+    store: InProcess, accept: str | None, media_type: str
+) -> None:
+    reply = await store.send("GET", "/memory/missing", headers={"accept": accept} if accept else {})
+    assert (reply.status, reply["content-type"]) == (404, media_type)
+    if media_type == "application/problem+json":
+        problem = json.loads(reply.content)
+        assert (problem["status"], problem["title"], problem["type"]) == (404, "not found", "/-/problems#not-found")
+        assert problem["detail"]
+        assert problem["advice"]
