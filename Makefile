@@ -18,7 +18,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test lint types format lock clean help
+.PHONY: check serve install test lint types format bench bench-wire lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -39,6 +39,12 @@ types: $(TOOLS) ## Check the types, strictly
 format: $(TOOLS) ## Format the code and mend what lint can mend
 	@$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
+bench: $(RUNTIME) ## Measure what a request costs in process
+	@$(VENV)/bin/python benchmarks/handle.py
+
+bench-wire: $(RUNTIME) ## Compare the wire with uvicorn's own protocol
+	@$(VENV)/bin/python benchmarks/wire.py $(ARGS)
+
 lock: ## Resolve the locks again (needs uv); newer versions with ARGS=--upgrade
 	@$(call resolve,requirements/serve.txt,--group build)
 	@$(call resolve,requirements/dev.txt,--group build --group dev --constraint requirements/serve.txt)
@@ -47,7 +53,7 @@ clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 help: ## List these targets
-	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 12
 
 $(RUNTIME): requirements/serve.txt pyproject.toml
 	$(usable)

@@ -1,7 +1,7 @@
 """What `handle` costs in process: microseconds a request, without sockets. `make bench`.
 
-Each line is the median of several rounds, and its ratio to a plain GET on memory in the same run: machines differ, ratios
-less. A plain GET builds nothing of conditions, ranges or digests; the other lines show what those who ask for them pay.
+Each line is the median of several rounds, and its ratio to a plain GET on memory in the same run: machines differ,
+ratios less. A plain GET builds nothing of conditions, ranges or digests; the other lines show what those who ask for them pay.
 """
 
 import asyncio

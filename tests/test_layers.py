@@ -10,7 +10,7 @@ LAYERS = [
     {"errors", "model", "content", "keys"},
     {"http"},
     {"engines"},
-    {"config"},
+    {"config", "limits"},
     {"server", "testing"},
     {"cli"},
     {"__main__"},

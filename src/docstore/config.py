@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from docstore.engines import EngineURL
 from docstore.errors import SetupError
+from docstore.limits import DEFAULT_LIMITS, Limits
 
 ONE_PROCESS: Final = frozenset({"memory", "shelve"})
 """Schemes of engines that only one process can hold."""
@@ -92,6 +93,10 @@ class Settings:
     """`read` or `write`: what anybody may do beyond loopback; None keeps the store on loopback."""
     stop_timeout_s: int = 30
     sweep_interval_s: int = 60
+    http: str = "wire"
+    """Which protocol speaks HTTP: `wire`, our own, or `uvicorn`, that of the server beneath."""
+    limits: Limits = DEFAULT_LIMITS
+    """The bounds of the wire."""
     log_level: str = "info"
 
     def checked(self) -> "Settings":
@@ -130,7 +135,14 @@ def is_loopback(host: str) -> bool:
 
 
 _PLAIN: Final = {"host": str, "port": int, "data": str, "workers": int, "anonymous": str, "stop_timeout_s": int,
-                 "sweep_interval_s": int, "log_level": str}  # fmt: skip
+                 "sweep_interval_s": int, "http": str, "log_level": str}  # fmt: skip
+
+CHOICES: Final = {
+    "anonymous": ("read", "write"),
+    "http": ("wire", "uvicorn"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+"""Settings that are one of a few words."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -146,10 +158,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     for name, value in given.items():
         if name == "mounts":
             settings[name] = tuple(_mount_of_toml(path, mount, table) for mount, table in _table(path, name, value))
+        elif name == "limits":
+            settings[name] = dict(_table(path, name, value))
         elif name not in _PLAIN:
             raise SetupError(f"{path}: there is no setting {name!r}")
         elif type(value) is not _PLAIN[name]:
-            raise SetupError(f"{path}: {name} is a {_PLAIN[name].__name__}")
+            raise SetupError(f"{path}: {name} is {'text' if _PLAIN[name] is str else 'a whole number'}")
+        elif name in CHOICES and value not in CHOICES[name]:
+            raise SetupError(f"{path}: {name} is one of {', '.join(CHOICES[name])}")
         else:
             settings[name] = Path(str(value)) if name == "data" else value
     return settings

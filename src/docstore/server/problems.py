@@ -47,7 +47,9 @@ PROBLEMS: Final = {
         Problem("not-acceptable", 406, "not acceptable", "Accept one of the types that are named, or use ?format=."),
         Problem("timeout", 408, "the content came too slowly", "Send the content again, faster."),
         Problem("changed-meanwhile", 409, "changed meanwhile", "Read the document again and repeat the write."),
-        Problem("patch-conflict", 409, "patch conflicts with the document", "Read the document again and make a new patch."),
+        Problem(
+            "patch-conflict", 409, "patch conflicts with the document", "Read the document again and make a new patch."
+        ),
         Problem("precondition-failed", 412, "precondition failed", "Read the document again; use its present ETag."),
         Problem("too-large", 413, "content too large", "Send less, or use a mount with a higher limit."),
         Problem("unsupported-type", 415, "unsupported media type", "Use one of the types that are named."),

@@ -22,6 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from docstore.config import ONE_PROCESS, MountSettings, Settings, is_loopback
 from docstore.engines import open_engine
 from docstore.errors import SetupError
+from docstore.server import wire
 from docstore.server.access import logged
 from docstore.server.app import Store
 from docstore.server.asgi import Application, asgi
@@ -29,12 +30,18 @@ from docstore.server.cors import Cors
 from docstore.server.guard import LOOPBACK_NAMES, Guard
 from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
 
+try:
+    import resource
+except ImportError:  # Windows has no such limits
+    resource = None  # type: ignore[assignment]
+
 log: Final = logging.getLogger("docstore")
 
 
 def run(settings: Settings) -> None:
     """Serves until a signal comes. Raises SetupError when that can't begin."""
     set_up_logging(settings.log_level)
+    allow_descriptors()
     stop = _Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
@@ -46,7 +53,7 @@ def run(settings: Settings) -> None:
         asyncio.run(store.close())  # opened once here, so that what can't be opened is said once
         Multiprocess(_config(settings, Worker(settings), factory=True), sockets=[listener]).run()
     else:
-        stop.server = uvicorn.Server(_config(settings, application(store)))
+        stop.server = uvicorn.Server(_config(settings, application(store, settings)))
         stop.server.run(sockets=[listener])
     print("docstore: stopped", flush=True)
 
@@ -70,11 +77,15 @@ class Worker:
 
     def __call__(self) -> Application:
         set_up_logging(self.settings.log_level)
-        return application(open_store(self.settings))
+        return application(open_store(self.settings), self.settings)
 
 
-def application(store: Store) -> Application:
-    return asgi(store, logged(store.handle))
+def application(store: Store, settings: Settings) -> Application:
+    """What uvicorn is given: the ASGI application, and for the wire a way past it."""
+    handle = logged(store.handle)
+    if settings.http == "uvicorn":
+        return asgi(store, handle)
+    return wire.Application(asgi(store, handle), handle, settings.limits)
 
 
 def open_store(settings: Settings) -> Store:
@@ -125,6 +136,13 @@ def announce(settings: Settings) -> None:
     sys.stdout.flush()
 
 
+def allow_descriptors() -> None:
+    """As many open files, and so connections, as the system lets this process have."""
+    if resource is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def set_up_logging(level: str) -> None:
     """One readable line an event on standard error."""
     handler = logging.StreamHandler()
@@ -141,7 +159,8 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an application, or with factory what makes one
         factory=factory,
-        http="httptools",
+        http=wire.Protocol if settings.http == "wire" else "httptools",
+        ws="none",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         interface="asgi3",

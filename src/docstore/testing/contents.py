@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """What was written is what is read: meta, content of every size, slices of it, and readers that keep their version."""
 
 import asyncio

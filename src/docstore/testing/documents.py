@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """What the tests of the contract store, uploads that break off or wait among it, and a look at what is there."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """What a write demands of the state it replaces: the whole table, for put and delete."""
 
 from typing import Final

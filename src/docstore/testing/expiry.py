@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """Expiry: a document is there one nanosecond before its instant and gone at it, whether it was swept or not."""
 
 import pytest

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """Closing and opening: what is durable is there again as it was, and nothing of the engine outlives it."""
 
 import asyncio

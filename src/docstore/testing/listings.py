@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """The listing: bytewise order across pages, prefixes, and any `after`, whether such a key exists or not."""
 
 from typing import Final

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """A Hypothesis state machine: whatever is done in whatever order, an engine behaves as a dict does.
 
 The machine goes through calls one at a time; what happens between concurrent calls is for `races`. Each run has a

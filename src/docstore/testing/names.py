@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """Keys that file systems, SQL and URLs would take for something else: each stays itself and apart from all others."""
 
 import unicodedata

@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """Many tasks on one key: one winner, no lost update, and never parts of two versions."""
 
 import asyncio

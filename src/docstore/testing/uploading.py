@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """Content on its way in: in any pieces, broken off, waited for, cancelled. All of it is stored, or nothing is."""
 
 import asyncio

@@ -1,0 +1,116 @@
+"""The bytes of an answer's head: status line, date, the response's own fields, connection and framing.
+
+A head is checked as it is made: a CR or LF inside a field would let stored data forge a second answer, and a
+`content-length` that isn't the content's would make the next answer part of this one.
+"""
+
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Final
+
+from docstore.content import Inline
+from docstore.http.message import HeaderPairs, Response
+from docstore.server.wire.connection import Connection
+from docstore.server.wire.head import Head
+from docstore.server.wire.refusals import Refused
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+WITHOUT_CONTENT: Final = frozenset({204, 304})
+
+CLOSE: Final = b"connection: close\r\n"
+KEEP: Final = b"connection: keep-alive\r\n"
+CHUNKED: Final = b"transfer-encoding: chunked\r\n"
+
+
+class Unsendable(ValueError):
+    """The response can't be sent as it is: a fault of whoever made it."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+class Openings:
+    """Status lines with their date: the same bytes for all answers of one second."""
+
+    __slots__ = ("_of_status", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._of_status: dict[int, bytes] = {}
+
+    def opening(self, status: int) -> bytes:
+        # Looked at for every answer, not once a second by a timer: Date is never earlier than a Last-Modified.
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._of_status.clear()
+        opening = self._of_status.get(status)
+        if opening is None:
+            date = formatdate(second, usegmt=True)
+            opening = f"HTTP/1.1 {status} {_phrase(status)}\r\ndate: {date}\r\n".encode("ascii")
+            self._of_status[status] = opening
+        return opening
+
+
+def field_lines(headers: HeaderPairs) -> bytes:
+    """Raises Unsendable for a field that would end its line early."""
+    if not headers:
+        return b""
+    lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
+    # PERF: what is left without these characters is counted: one pass, a third of what three searches take.
+    if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(headers):
+        raise Unsendable(f"a field of a response holds CR, LF or NUL: {lines[:200]!r}")
+    return lines
+
+
+def with_length(lines: bytes, size: int) -> bytes:
+    """`lines` with the content-length that `size` demands. Raises Unsendable when they say another."""
+    line = b"content-length: %d\r\n" % size
+    if lines.endswith(b"\n" + line) or b"\n" + line in lines or lines.startswith(line):
+        return lines
+    if lines.startswith(b"content-length:") or b"\ncontent-length:" in lines:
+        raise Unsendable(f"the content has {size} bytes, its content-length says otherwise")
+    return lines + line
+
+
+def start(openings: Openings, response: Response, head: Head, connection: Connection) -> tuple[bytes, bool]:
+    """The head of an answer, and whether content follows it.
+
+    Decides whether the connection is kept after it, and says so. Raises Unsendable.
+    """
+    size = response.content.size
+    filled = not (response.head_only or response.status in WITHOUT_CONTENT or head.method == "HEAD")
+    lines, framing = field_lines(response.headers), b""
+    if filled:
+        if size is not None:
+            lines = with_length(lines, size)
+        elif head.section.minor >= 1:
+            framing = CHUNKED
+        else:
+            connection.kept = False  # to HTTP/1.0 the end of such content is the end of the connection
+    if not connection.decide():
+        framing += CLOSE
+    elif head.section.minor == 0:
+        framing = KEEP
+    return b"%b%b%b\r\n" % (openings.opening(response.status), lines, framing), filled
+
+
+def refusal(openings: Openings, refused: Refused) -> bytes:
+    """A whole answer, the last of its connection."""
+    return b"%b%b%b\r\n%b" % (
+        openings.opening(refused.status),
+        field_lines(refused.headers),
+        CLOSE,
+        refused.line,
+    )
+
+
+def fault() -> Response:
+    """What is answered for whoever should have answered and could not."""
+    refused = Refused(500)
+    return Response(refused.status, refused.headers, Inline(refused.line))

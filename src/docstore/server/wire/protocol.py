@@ -1,0 +1,311 @@
+"""The transport part of the wire: does what `connection` decides, with the transport, the handler and the clock.
+
+Its calls come from the event loop; what a request needs runs in `_answer`, in a Task only when it waits. All that
+depends on a connection's state is settled in one place, `_settle`, after anything has happened.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from docstore.content import Inline, Upload
+from docstore.errors import Incomplete, TooSlow, UploadError
+from docstore.http.message import NOTHING, Request, Response
+from docstore.server.wire import answers
+from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
+from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
+from docstore.server.wire.fields import CHUNKED
+from docstore.server.wire.head import Head
+from docstore.server.wire.house import Admission, Application
+from docstore.server.wire.patience import Patience, Wait
+from docstore.server.wire.refusals import Refused
+from docstore.server.wire.sending import JOIN_SIZE, Outlet, SentLater, send
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+log: Final = logging.getLogger("docstore")
+
+TURN_REQUESTS: Final = 32
+"""Requests of one connection that are answered before others have their turn."""
+AHEAD_SIZE: Final = 64 * 1024
+"""Bytes sent ahead of the present request's answer; with more, reading pauses."""
+
+
+class Protocol(asyncio.Protocol):
+    """One connection. uvicorn makes it, and calls `shutdown` when the server stops."""
+
+    __slots__ = ("_address", "_body", "_connection", "_house", "_outlet", "_patience", "_reading", "_state",
+                 "_transport")  # fmt: skip
+
+    def __init__(
+        self,
+        config: "Config",
+        server_state: "ServerState",
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        loop = _loop or asyncio.get_running_loop()
+        self._house = cast(Application, config.loaded_app).house(loop, server_state)
+        self._state = server_state
+        self._connection = Connection(self._house.limits)
+        self._patience = Patience()
+        self._body: Body | None = None
+        self._reading = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._outlet = Outlet(self._transport, self._house.loop)
+        peer = transport.get_extra_info("peername")
+        self._address = peer[0] if isinstance(peer, tuple) else ""
+        self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes only
+        match self._house.admit(self, self._address):
+            case Admission.FULL:
+                self._refuse(Refused(503))
+            case Admission.CROWDED:
+                self._transport.abort()
+            case Admission.WELCOME:
+                self._connection.stopping = self._house.stopping
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._house.leave(self, self._address)
+        self._state.connections.discard(self)
+        self._connection.phase = OVER
+        self._outlet.lose()
+        self._fail_body(Incomplete("the client went away"))
+
+    def data_received(self, data: bytes) -> None:
+        connection = self._connection
+        connection.receive(data)
+        # What belongs to a body is handed on at once: a segment may be large, and more come in the same turn.
+        if connection.phase is HEAD and connection.waiting_size <= AHEAD_SIZE:
+            self._house.soon(self)
+        else:
+            self.advance()
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more; what it has sent is answered still, where the transport lets us (not TLS)."""
+        connection = self._connection
+        connection.end()
+        if connection.phase is BODY:
+            self._break_off(Incomplete("the content ends early"))
+        self.advance()
+        return self._outlet.can_end
+
+    def pause_writing(self) -> None:
+        self._outlet.pause()
+
+    def resume_writing(self) -> None:
+        self._outlet.resume()
+        # Not at once: this may have been called from inside a write.
+        if self._connection.phase is HEAD and self._connection.waiting_size:
+            self._house.loop.call_soon(self.advance)
+
+    def shutdown(self) -> None:
+        """uvicorn's word for a graceful stop: what has begun is finished, nothing else begins."""
+        self._house.stopping = self._connection.stopping = True
+        self._settle()
+
+    def check(self, now_s: float) -> None:
+        """Called at every sweep of the house."""
+        wait, moved = self._waits_for()
+        if not self._patience.is_over(wait, self._connection.requests, moved, now_s, self._house.limits):
+            return
+        match wait:
+            case Wait.HEAD:
+                self._refuse(Refused(408))
+            case Wait.BODY:
+                self._break_off(TooSlow("the content came too slowly"))
+            case Wait.FIRST | Wait.NEXT:
+                self._transport.close()
+            case _:
+                self._transport.abort()
+
+    def _waits_for(self) -> tuple[Wait, int]:
+        """What this connection waits for, and the bytes that have moved that way."""
+        connection = self._connection
+        if self._outlet.unsent:
+            return Wait.READER, self._outlet.sent
+        match connection.phase:
+            case Phase.HEAD if connection.waiting_size:
+                return Wait.HEAD, 0
+            case Phase.HEAD:
+                return (Wait.NEXT if connection.requests else Wait.FIRST), 0
+            case Phase.BODY if self._reading and connection.continued:
+                return Wait.BODY, connection.received
+            case Phase.BODY | Phase.ENDED | Phase.BROKEN:
+                return Wait.STORE, 0
+            case _:
+                return Wait.LINGER, 0
+
+    def advance(self) -> None:
+        """Does all that can be done with what has come."""
+        connection = self._connection
+        for _ in range(TURN_REQUESTS):
+            if connection.phase is BODY or connection.phase is DRAIN:
+                self._move_body()
+            if connection.phase is not HEAD or self._outlet.paused:
+                break
+            try:
+                head = connection.take_head()
+                if head is None:
+                    self._end_of_requests()
+                    break
+                self._begin(head)
+            except Refused as refused:
+                self._refuse(refused)
+                break
+        else:
+            self._house.loop.call_soon(self.advance)
+        self._settle()
+
+    def _end_of_requests(self) -> None:
+        """No whole head is there: with the client's end, none will be. Raises Refused."""
+        if self._connection.ended:
+            partial = self._connection.waiting_size > 0
+            self._connection.refuse()
+            if partial:
+                raise Refused(400, "the head ends early")
+
+    def _begin(self, head: Head) -> None:
+        """Runs a request, to its end or to its first wait. Raises Refused when its body is none."""
+        request = Request(head.method, head.path, head.query, head.headers, self._upload(head))
+        self._state.total_requests += 1
+        task = self._house.runner.run(self._answer(request, head))
+        if task is not None:
+            task.add_done_callback(self._answered)
+
+    def _upload(self, head: Head) -> Upload:
+        """The request's body: in memory when all of it is there, which spares a PUT its first wait."""
+        connection = self._connection
+        if connection.phase is ENDED:
+            return NOTHING
+        piece = connection.take_body() if connection.waiting_size else b""
+        if cast(Phase, connection.phase) is ENDED:
+            return Inline(piece)
+        length = head.section.length
+        self._body = Body(None if length == CHUNKED else length, self._body_changed)
+        if piece:
+            self._body.feed(piece)
+        return self._body
+
+    async def _answer(self, request: Request, head: Head) -> None:
+        """Gets the answer and sends it, whole or, when that fails, in a way that can't be taken for whole."""
+        try:
+            response = await self._house.handle(request)
+        except UploadError:
+            self._transport.abort()
+            return
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            response = answers.fault()
+        if self._outlet.lost:
+            return
+        content = self._send_start(response, head)
+        if content is not None:
+            try:
+                await send(self._outlet, content, chunked=head.section.minor >= 1)
+            except Exception as error:
+                if not self._outlet.lost:
+                    log.error("%s %s: its answer broke off: %s", request.method, request.path, error)
+                self._transport.abort()
+                return
+        self._connection.answered()
+        if self._body is not None:
+            self._body.abandon()
+            self._body = None
+
+    def _send_start(self, response: Response, head: Head) -> SentLater | None:
+        """Sends the head of an answer, with content that is in memory; what is left to send."""
+        openings, connection = self._house.openings, self._connection
+        try:
+            start, filled = answers.start(openings, response, head, connection)
+        except answers.Unsendable:
+            log.exception("the answer to %s %s can't be sent", head.method, head.path)
+            response = answers.fault()
+            start, filled = answers.start(openings, response, head, connection)
+        content = response.content
+        if filled and isinstance(content, Inline):
+            # One write is one packet; what is large is not copied for it.
+            if content.size <= JOIN_SIZE:
+                self._outlet.write(start + content.data)
+            else:
+                self._outlet.write_parts(start, content.data)
+            return None
+        self._outlet.write(start)
+        return content if filled and not isinstance(content, Inline) else None
+
+    def _answered(self, task: "asyncio.Task[None]") -> None:
+        """A request that had to wait is over."""
+        if task.cancelled() or task.exception() is not None:
+            self._transport.abort()
+        elif not self._outlet.lost:
+            self.advance()
+
+    def _move_body(self) -> None:
+        """Hands on what has come of the body, or drops it when the answer is out already."""
+        try:
+            piece = self._connection.take_body()
+        except Refused as refused:
+            self._fail_body(Incomplete(refused.detail))
+            return
+        if self._body is not None:
+            if piece:
+                self._body.feed(piece)
+            if self._connection.phase is ENDED:
+                self._body.finish()
+
+    def _body_changed(self) -> None:
+        """The body is asked for, or enough of it was taken."""
+        if not self._connection.continued and self._connection.phase is BODY:
+            self._connection.continued = True
+            self._outlet.write(answers.CONTINUE)
+        self._settle()
+
+    def _break_off(self, error: UploadError) -> None:
+        self._connection.break_off()
+        self._fail_body(error)
+
+    def _fail_body(self, error: UploadError) -> None:
+        if self._body is not None:
+            self._body.fail(error)
+
+    def _refuse(self, refused: Refused) -> None:
+        """The last answer of this connection."""
+        self._outlet.write(answers.refusal(self._house.openings, refused))
+        self._connection.refuse()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Brings the transport in line with the state: reads or pauses, ends its half, or closes."""
+        connection, transport = self._connection, self._transport
+        if transport.is_closing():
+            return
+        idle = connection.phase is HEAD and not connection.waiting_size
+        if idle and self._reading and not connection.stopping:
+            return
+        if connection.phase is OVER or (idle and connection.stopping):
+            transport.close()
+            return
+        if connection.phase is LINGER and self._outlet.can_end:
+            transport.write_eof()
+        wanted = idle or self._wants_more()
+        if wanted != self._reading and not connection.ended:
+            self._reading = wanted
+            if wanted:
+                transport.resume_reading()
+            else:
+                transport.pause_reading()
+
+    def _wants_more(self) -> bool:
+        connection = self._connection
+        match connection.phase:
+            case Phase.BODY if self._body is not None:
+                return self._body.held < HIGH_SIZE if self._reading else self._body.held <= LOW_SIZE
+            case Phase.ENDED:
+                return connection.waiting_size < AHEAD_SIZE
+            case Phase.HEAD if self._outlet.paused:
+                return connection.waiting_size < AHEAD_SIZE
+            case _:
+                return True

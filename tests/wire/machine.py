@@ -1,0 +1,93 @@
+"""The state machine driven as the transport drives it, without sockets: what a server would do with some bytes."""
+
+from dataclasses import dataclass, field
+
+from docstore.server.wire import Limits
+from docstore.server.wire.connection import Connection, Phase
+from docstore.server.wire.head import Head
+from docstore.server.wire.refusals import Refused
+
+
+@dataclass
+class Seen:
+    """One request as the handler would see it; `body` is None when it never came whole."""
+
+    head: Head
+    body: bytes | None
+    kept: bool
+
+    def facts(self) -> tuple[str, str, str, list[tuple[bytes, bytes]], bytes | None, bool]:
+        return (
+            self.head.method,
+            self.head.path,
+            self.head.query,
+            self.head.headers.pairs(),
+            self.body,
+            self.kept,
+        )
+
+
+@dataclass
+class Driven:
+    """A connection whose requests are all read whole and answered at once."""
+
+    limits: Limits = field(default_factory=Limits)
+    seen: list[Seen] = field(default_factory=list)
+    refused: int | None = None
+
+    def __post_init__(self) -> None:
+        self.connection = Connection(self.limits)
+        self._head: Head | None = None
+        self._body = b""
+
+    def receive(self, data: bytes) -> None:
+        self.connection.receive(data)
+        while self._step():
+            pass
+
+    def end(self) -> None:
+        self.connection.end()
+        if self.connection.phase is Phase.BODY:
+            self.connection.break_off()
+            self._answer(None)
+        while self._step():
+            pass
+
+    def _step(self) -> bool:
+        """Whether there may be more to do."""
+        connection = self.connection
+        try:
+            if connection.phase is Phase.HEAD:
+                self._head = connection.take_head()
+                self._body = b""
+                if self._head is None:
+                    return False
+            if connection.phase is Phase.BODY:
+                self._body += connection.take_body()
+        except Refused as refused:
+            self.refused = refused.status
+            if connection.phase is Phase.BROKEN:
+                self._answer(None)
+            return False
+        if connection.phase is not Phase.ENDED:
+            return False
+        self._answer(self._body)
+        return True
+
+    def _answer(self, body: bytes | None) -> None:
+        assert self._head is not None
+        self.seen.append(Seen(self._head, body, self.connection.decide()))
+        self.connection.answered()
+
+    def facts(self) -> tuple[list[object], int | None, Phase]:
+        """What must not depend on how the bytes were split."""
+        return [seen.facts() for seen in self.seen], self.refused, self.connection.phase
+
+
+def drive(*segments: bytes, limits: Limits | None = None, end: bool = False) -> Driven:
+    driven = Driven(limits or Limits())
+    for segment in segments:
+        driven.receive(segment)
+    if end:
+        driven.end()
+    return driven

@@ -1,0 +1,180 @@
+"""A client that sends exactly the bytes it is given and reads answers one by one: what no HTTP library would send."""
+
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+WAITS_S = 20
+"""How long a test waits for what must come; nothing is concluded from how long it took."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: list[tuple[str, str]]
+    content: bytes
+
+    def get(self, name: str) -> str | None:
+        values = [value for field, value in self.headers if field == name]
+        return ", ".join(values) if values else None
+
+
+class Raw:
+    """One connection. What was received and not read yet is kept between calls."""
+
+    def __init__(self, port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None,
+                 receive_size: int | None = None, source: str = "") -> None:  # fmt: skip
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = socket.socket(family, socket.SOCK_STREAM)
+        if receive_size is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_size)
+        if source:
+            self.socket.bind((source, 0))
+        self.socket.settimeout(WAITS_S)
+        try:
+            self.socket.connect((host, port))
+        except OSError:
+            self.socket.close()
+            raise
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        self._received = b""
+
+    @classmethod
+    def over(cls, family: int, address: object) -> "Raw":
+        """A connection over another family of sockets."""
+        raw = cls.__new__(cls)
+        raw.socket = socket.socket(family, socket.SOCK_STREAM)
+        raw.socket.settimeout(WAITS_S)
+        raw.socket.connect(address)
+        raw._received = b""
+        return raw
+
+    def send(self, *parts: bytes) -> None:
+        self.socket.sendall(b"".join(parts))
+
+    def finish_sending(self) -> None:
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def answer(self, *, to_head: bool = False) -> Answer:
+        """The next final answer; 1xx before it is an error."""
+        answer = self.any_answer(to_head=to_head)
+        assert answer.status >= 200, answer
+        return answer
+
+    def any_answer(self, *, to_head: bool = False) -> Answer:
+        lines = self._until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        version, status, _ = lines[0].split(" ", 2)
+        assert version == "HTTP/1.1"
+        headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
+        return Answer(int(status), headers, self._content(int(status), dict(headers), to_head=to_head))
+
+    def _content(self, status: int, headers: dict[str, str], *, to_head: bool) -> bytes:
+        if to_head or status < 200 or status in (204, 304):
+            return b""
+        if headers.get("transfer-encoding") == "chunked":
+            return self._chunks()
+        if "content-length" in headers:
+            return self._exactly(int(headers["content-length"]))
+        return self.rest()
+
+    def _chunks(self) -> bytes:
+        content = b""
+        while size := int(self._until(b"\r\n"), 16):
+            content += self._exactly(size)
+            assert self._exactly(2) == b"\r\n"
+        assert self._exactly(2) == b"\r\n"
+        return content
+
+    def rest(self) -> bytes:
+        """Everything until the server ends the connection; a reset is the end too."""
+        while self._receive():
+            pass
+        data, self._received = self._received, b""
+        return data
+
+    def is_closed(self) -> bool:
+        """Whether the server has ended the connection, without another byte."""
+        return self.rest() == b""
+
+    def is_open(self) -> bool:
+        """Whether another request is answered."""
+        self.send(GET)
+        return self.answer().status in (200, 404)
+
+    def _until(self, end: bytes) -> bytes:
+        while end not in self._received:
+            assert self._receive(), f"closed after {self._received[:300]!r}"
+        data, _, self._received = self._received.partition(end)
+        return data
+
+    def _exactly(self, size: int) -> bytes:
+        parts, held = [self._received], len(self._received)
+        while held < size:
+            self._received = b""
+            assert self._receive(), f"closed after {held} of {size} bytes"
+            parts.append(self._received)
+            held += len(self._received)
+        data = b"".join(parts)
+        self._received = data[size:]
+        return data[:size]
+
+    def _receive(self) -> bool:
+        try:
+            data = self.socket.recv(1 << 20)
+        except (ConnectionResetError, BrokenPipeError):
+            return False
+        self._received += data
+        return bool(data)
+
+    def send_until_it_fails(self) -> None:
+        """Sends a little again and again, until the server has closed the connection for good."""
+        try:
+            while True:
+                self.send(b"x" * 1000)
+                time.sleep(0.01)
+        except OSError:
+            return
+
+    def reset(self) -> None:
+        """Goes away without a farewell."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def __enter__(self) -> "Raw":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+
+GET = b"GET /docs/known HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def request(line: bytes, *fields: bytes, body: bytes = b"", host: bytes = b"localhost") -> bytes:
+    """A well-formed request around what a test is about."""
+    return b"".join(
+        [line, b" HTTP/1.1\r\nHost: ", host, b"\r\n", *(field + b"\r\n" for field in fields), b"\r\n", body]
+    )
+
+
+def put(key: bytes, body: bytes, *fields: bytes) -> bytes:
+    return request(b"PUT /docs/" + key, b"Content-Length: %d" % len(body), *fields, body=body)
+
+
+def wait_until_refused(port: int) -> None:
+    """Returns when the server takes no new connections."""
+    try:
+        while True:
+            Raw(port).socket.close()
+            time.sleep(0.01)
+    except ConnectionRefusedError:
+        return
+
+
+def ask(port: int, data: bytes) -> Answer:
+    """One answer to some bytes on a new connection."""
+    with Raw(port) as raw:
+        raw.send(data)
+        return raw.answer(to_head=data.startswith(b"HEAD"))

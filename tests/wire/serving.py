@@ -1,0 +1,237 @@
+"""A server process for the tests of the wire: a store on memory and on a file engine, with limits of a test's own.
+
+Paths below `/test/` are answered by what misbehaves on purpose: that is what the wire must stand.
+"""
+
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+
+import uvicorn
+
+from docstore.content import Inline, Stream
+from docstore.engines import EngineURL, open_engine
+from docstore.http.message import Generated, Request, Response
+from docstore.server import wire
+from docstore.server.app import Store
+from docstore.server.asgi import asgi
+from docstore.server.mounts import Mount
+from docstore.server.wire.house import Handle
+
+WAITS_S = 20
+
+
+class WireServer:
+    """`with WireServer(data, Limits(...)) as server`; `told` is what it has said on standard output since its start."""
+
+    def __init__(
+        self,
+        data: Path,
+        limits: wire.Limits | None = None,
+        *,
+        stop_timeout_s: int = 10,
+        tls: tuple[Path, Path] | None = None,
+        loop: str = "uvloop",
+        unix: Path | None = None,
+    ) -> None:
+        told = {
+            "limits": asdict(limits or wire.Limits()),
+            "stop_timeout_s": stop_timeout_s,
+            "data": str(data),
+            "tls": [str(path) for path in tls or ()],
+            "loop": loop,
+            "unix": unix and str(unix),
+        }
+        command = [sys.executable, "-m", "tests.wire.serving", json.dumps(told)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.told: list[str] = []
+        self.errors: list[str] = []
+        self._said = threading.Condition()
+        self._readers = [
+            threading.Thread(target=self._read, args=(self.process.stdout, self.told)),
+            threading.Thread(target=self._read, args=(self.process.stderr, self.errors)),
+        ]
+        for reader in self._readers:
+            reader.start()
+        self.port = int(self.wait_for("port ").removeprefix("port "))
+
+    def _read(self, stream, lines: list[str]) -> None:
+        for line in stream:
+            with self._said:
+                lines.append(line.rstrip("\n"))
+                self._said.notify_all()
+
+    def wait_for(self, start: str) -> str:
+        """The first line told that starts so."""
+
+        def found() -> str | None:
+            return next((line for line in self.told if line.startswith(start)), None)
+
+        with self._said:
+            line = self._said.wait_for(lambda: found() or self.process.poll() is not None, WAITS_S) and found()
+        assert line, f"{start!r} was never told: {self.told} {self.errors}"
+        return line
+
+    def memory(self) -> int:
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+    def ask_to_stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        status = self.process.wait(WAITS_S)
+        for reader in self._readers:
+            reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return status
+
+    def __enter__(self) -> "WireServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.ask_to_stop()
+        self.wait()
+        complaints = [line for line in self.errors if re.search("Task|never awaited|Exception in|Fatal", line)]
+        assert not complaints, "\n".join(self.errors)
+
+
+class Bad:
+    """Handlers that behave as none should, by the last part of their path."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    async def handle(self, request: Request) -> Response:
+        if not request.path.startswith("/test/"):
+            return await self._handle(request)
+        return await getattr(self, request.path.removeprefix("/test/"))(request)
+
+    async def raises(self, request: Request) -> Response:
+        raise SystemError("on purpose")
+
+    async def injects(self, request: Request) -> Response:
+        return Response(200, [(b"meta-a", b"b\r\nset-cookie: forged"), (b"content-length", b"2")], Inline(b"ok"))
+
+    async def miscounts(self, request: Request) -> Response:
+        return Response(200, [(b"content-length", b"5")], Inline(b"longer than five"))
+
+    async def ends_early(self, request: Request) -> Response:
+        async def read(start: int, stop: int) -> AsyncIterator[bytes]:
+            yield b"only this"
+
+        return Response(200, [(b"content-length", b"100")], Stream(read, 0, 100))
+
+    async def breaks(self, request: Request) -> Response:
+        async def generate() -> AsyncIterator[bytes]:
+            yield b"so far"
+            raise OSError("the disk is gone")
+
+        return Response(200, [], Generated(generate()))
+
+    async def generates(self, request: Request) -> Response:
+        async def generate() -> AsyncIterator[bytes]:
+            for number in range(3):
+                await asyncio.sleep(0)
+                yield b"line %d\n" % number
+
+        return Response(200, [], Generated(generate()))
+
+    async def endless(self, request: Request) -> Response:
+        """Tells how much it has made, by the megabyte."""
+
+        async def generate() -> AsyncIterator[bytes]:
+            made = 0
+            try:
+                while True:
+                    yield b"x" * 65536
+                    made += 65536
+                    if made % (1 << 20) == 0:
+                        print("made", made >> 20, "MB", flush=True)
+            finally:
+                print("endless ended", flush=True)
+
+        return Response(200, [], Generated(generate()))
+
+    async def large(self, request: Request) -> Response:
+        return Response(200, [(b"content-length", b"200000")], Inline(b"x" * 200_000))
+
+    async def never_reads(self, request: Request) -> Response:
+        return Response(403, [(b"content-length", b"3")], Inline(b"no\n"))
+
+    async def reads_slowly(self, request: Request) -> Response:
+        """Takes one chunk, tells so, and takes the rest when SIGUSR1 comes."""
+        chunks = aiter(request.body)
+        size = len(await anext(chunks))
+        event = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, event.set)
+        print("took one chunk", flush=True)
+        await event.wait()
+        async for chunk in chunks:
+            size += len(chunk)
+        line = b"%d\n" % size
+        return Response(200, [(b"content-length", b"%d" % len(line))], Inline(line))
+
+    async def waits(self, request: Request) -> Response:
+        """Waits as long as the query says, inside what needs a Task."""
+        print("waiting", flush=True)
+        async with asyncio.timeout(WAITS_S):
+            await asyncio.sleep(float(request.query))
+        print("waited", flush=True)
+        return Response(200, [(b"content-length", b"5")], Inline(b"done\n"))
+
+    async def store(self, request: Request) -> Response:
+        """Reads all of the body, then waits before it is stored."""
+        size = sum([len(chunk) async for chunk in request.body])
+        await asyncio.sleep(0.1)
+        print("stored", size, flush=True)
+        return Response(201, [(b"content-length", b"0")])
+
+
+def open_store(data: Path) -> Store:
+    return Store(
+        [
+            Mount("docs", open_engine(EngineURL.parse("memory:")), max_document=64 << 20),
+            Mount("small", open_engine(EngineURL.parse("memory:")), max_document=1000),
+            Mount("file", open_engine(EngineURL.parse(f"file:{data}/file"))),
+        ]
+    )
+
+
+def application(told: dict) -> wire.Application:
+    store = open_store(Path(told["data"]))
+    return wire.Application(asgi(store), Bad(store.handle).handle, wire.Limits(**told["limits"]))
+
+
+def main(told: dict) -> None:
+    if told["unix"]:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(told["unix"])
+        listener.listen()
+        print("port 0", flush=True)
+    else:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        print("port", listener.getsockname()[1], flush=True)
+    tls = dict(zip(("ssl_certfile", "ssl_keyfile"), told["tls"], strict=False))
+    config = uvicorn.Config(
+        application(told), http=wire.Protocol, loop=told["loop"], ws="none", interface="asgi3", log_config=None,
+        access_log=False, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=told["stop_timeout_s"], **tls,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,57 @@
+"""The bytes of an answer's head."""
+
+import pytest
+
+from docstore.server.wire.answers import Openings, Unsendable, field_lines, refusal, with_length
+from docstore.server.wire.refusals import TITLES, Refused
+
+
+def test_fields_are_written_as_they_are() -> None:
+    assert field_lines([(b"a", b"b"), (b"c", b"")]) == b"a: b\r\nc: \r\n"
+    assert field_lines([]) == b""
+
+
+@pytest.mark.parametrize("evil", [b"\r", b"\n", b"\r\n", b"\0", b"x\r\nset-cookie: a"])
+@pytest.mark.parametrize("place", ["name", "value"])
+def test_a_field_that_would_end_its_line_is_not_sent(evil: bytes, place: str) -> None:
+    field = (b"a" + evil, b"b") if place == "name" else (b"a", b"b" + evil)
+    with pytest.raises(Unsendable):
+        field_lines([(b"x", b"y"), field])
+
+
+@pytest.mark.parametrize(
+    ("lines", "result"),
+    [
+        (b"", b"content-length: 5\r\n"),
+        (b"content-length: 5\r\n", b"content-length: 5\r\n"),
+        (b"a: b\r\ncontent-length: 5\r\n", b"a: b\r\ncontent-length: 5\r\n"),
+        (b"x-content-length: 5\r\n", b"x-content-length: 5\r\ncontent-length: 5\r\n"),
+        (b"content-length: 55\r\n", None),
+        (b"a: b\r\ncontent-length: 4\r\n", None),
+    ],
+)
+def test_the_length_is_the_contents(lines: bytes, result: bytes | None) -> None:
+    if result is None:
+        with pytest.raises(Unsendable):
+            with_length(lines, 5)
+    else:
+        assert with_length(lines, 5) == result
+
+
+def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    openings = Openings()
+    monkeypatch.setattr("time.time", lambda: 784111777.9)
+    first = openings.opening(200)
+    assert first == b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+    assert openings.opening(200) is first
+    monkeypatch.setattr("time.time", lambda: 784111778.0)
+    assert b"08:49:38" in openings.opening(200)
+    assert openings.opening(299).startswith(b"HTTP/1.1 299 \r\n")
+
+
+@pytest.mark.parametrize("status", TITLES)
+def test_a_refusal_is_one_line_and_the_last(status: int) -> None:
+    head, _, line = refusal(Openings(), Refused(status, "this")).partition(b"\r\n\r\n")
+    assert line == f"{TITLES[status]}: this\n".encode()
+    assert b"connection: close" in head
+    assert b"content-length: %d\r\n" % len(line) in head

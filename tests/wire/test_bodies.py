@@ -1,0 +1,213 @@
+"""Bodies on a real server, both ways: whole or not at all, and never more of them in memory than is wanted."""
+
+import hashlib
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.wire.raw import WAITS_S, Raw, ask, put, request
+from tests.wire.serving import WireServer
+
+CHUNKED = b"Transfer-Encoding: chunked"
+LARGE = os.urandom(1 << 20) * 8
+
+
+def in_chunks(data: bytes, size: int) -> bytes:
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+TRUNCATED = {
+    "counted": (b"Content-Length: 100", b"only this"),
+    "counted-with-nothing": (b"Content-Length: 100", b""),
+    "counted-and-large": (b"Content-Length: 9000000", LARGE),
+    "chunked-within-a-chunk": (CHUNKED, b"64\r\nonly this"),
+    "chunked-between-chunks": (CHUNKED, b"9\r\nonly this\r\n"),
+    "chunked-before-the-end-of-the-trailers": (CHUNKED, b"9\r\nonly this\r\n0\r\n"),
+    "chunked-and-large": (CHUNKED, in_chunks(LARGE, 100_000)[:-5]),
+}
+
+
+@pytest.mark.parametrize("leave", ["half-closes", "closes", "resets"])
+@pytest.mark.parametrize(("field", "body"), TRUNCATED.values(), ids=TRUNCATED)
+@pytest.mark.parametrize("mount", [b"docs", b"file"])
+def test_a_truncated_body_is_never_stored(port: int, mount: bytes, field: bytes, body: bytes, leave: str) -> None:
+    path = b"/" + mount + b"/truncated"
+    with Raw(port) as raw:
+        raw.send(request(b"PUT " + path, field), body)
+        if leave == "half-closes":
+            raw.finish_sending()
+            answer = raw.answer()
+            assert answer.status == 400
+            assert answer.content.startswith(b"incomplete content")
+            assert raw.is_closed()
+        elif leave == "resets":
+            raw.reset()
+    assert ask(port, request(b"GET " + path)).status == 404
+
+
+@pytest.mark.parametrize("mount", [b"docs", b"file"])
+def test_the_old_document_stays_when_its_replacement_is_truncated(port: int, mount: bytes) -> None:
+    path = b"/" + mount + b"/kept"
+    assert ask(port, request(b"PUT " + path, b"Content-Length: 3", body=b"old")).status == 201
+    with Raw(port) as raw:
+        raw.send(request(b"PUT " + path, b"Content-Length: 3", body=b"ne"))
+        raw.finish_sending()
+        assert raw.answer().status == 400
+    assert ask(port, request(b"GET " + path)).content == b"old"
+
+
+@pytest.mark.parametrize("body", [b"abc", LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("field", [b"Content-Length: ", CHUNKED], ids=["counted", "chunked"])
+def test_who_leaves_after_the_last_byte_without_reading_has_stored(port: int, body: bytes, field: bytes) -> None:
+    key = hashlib.sha256(body + field).hexdigest().encode()
+    with Raw(port) as raw:
+        if field == CHUNKED:
+            raw.send(request(b"PUT /file/" + key, field), in_chunks(body, 65_536))
+        else:
+            raw.send(request(b"PUT /file/" + key, field + b"%d" % len(body)), body)
+    deadline_s = time.monotonic() + WAITS_S
+    while (answer := ask(port, request(b"GET /file/" + key))).status == 404:
+        assert time.monotonic() < deadline_s
+    assert answer.content == body
+
+
+def test_a_write_goes_on_when_its_client_has_gone(wire_server: WireServer) -> None:
+    with Raw(wire_server.port) as raw:
+        raw.send(request(b"PUT /test/store", CHUNKED), in_chunks(b"a body", 2))
+    assert wire_server.wait_for("stored ") == "stored 6"
+
+
+@pytest.mark.parametrize("mount", [b"docs", b"file"])
+@pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 300_000, len(LARGE)])
+def test_bodies_of_any_size_come_back_as_they_were(port: int, mount: bytes, size: int) -> None:
+    body = LARGE[:size]
+    path = b"/" + mount + b"/sized"
+    with Raw(port) as raw:
+        raw.send(request(b"PUT " + path, b"Content-Length: %d" % size), body)
+        assert raw.answer().status in (200, 201)
+        raw.send(request(b"GET " + path))
+        assert raw.answer().content == body
+        raw.send(request(b"PUT " + path, CHUNKED), in_chunks(body, 7777) if body else b"0\r\n\r\n")
+        assert raw.answer().status == 200
+        raw.send(request(b"GET " + path), request(b"GET " + path, b"Range: bytes=1-3,5-6"), request(b"GET " + path))
+        assert raw.answer().content == body
+        assert raw.answer().status in (200, 206, 416)
+        assert raw.answer().content == body
+
+
+def test_a_file_leaves_in_order_with_what_is_pipelined_behind_it(port: int) -> None:
+    assert ask(port, request(b"PUT /file/large", b"Content-Length: %d" % len(LARGE), body=LARGE)).status == 201
+    with Raw(port) as raw:
+        raw.send(request(b"GET /file/large"), request(b"GET /docs/known"), request(b"GET /file/large"))
+        assert raw.answer().content == LARGE
+        assert raw.answer().content == b"hello"
+        assert raw.answer().content == LARGE
+
+
+def test_several_ranges_of_a_file_are_joined(port: int) -> None:
+    assert ask(port, request(b"PUT /file/ranged", b"Content-Length: %d" % len(LARGE), body=LARGE)).status == 201
+    answer = ask(port, request(b"GET /file/ranged", b"Range: bytes=0-999999,2000000-4000000"))
+    assert answer.status == 206
+    assert LARGE[:1_000_000] in answer.content
+    assert LARGE[2_000_000:4_000_001] in answer.content
+
+
+def test_a_client_that_leaves_a_large_answer_leaves_nothing_open(wire_server: WireServer) -> None:
+    port, descriptors = wire_server.port, Path(f"/proc/{wire_server.process.pid}/fd")
+    assert ask(port, request(b"PUT /file/left", b"Content-Length: %d" % len(LARGE), body=LARGE)).status == 201
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        with Raw(port, receive_size=4096) as raw:
+            raw.send(request(b"GET /file/left"))
+            raw.socket.recv(100)
+            raw.reset()
+    deadline_s = time.monotonic() + WAITS_S
+    while len(list(descriptors.iterdir())) > before:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_nothing_is_made_for_a_client_that_does_not_read(wire_server: WireServer) -> None:
+    with Raw(wire_server.port, receive_size=65_536) as raw:
+        raw.send(request(b"GET /test/endless"))
+        raw.socket.recv(100)
+        last = ""
+        while (made := [line for line in wire_server.told if line.startswith("made")][-1:]) != [last] or not made:
+            last = made[0] if made else ""
+            time.sleep(0.3)
+        megabytes = int(last.split()[1])
+        assert megabytes <= 16  # what the buffers of two sockets may hold, and a little
+    wire_server.wait_for("endless ended")
+
+
+def test_reading_stops_when_storage_is_slower(wire_server: WireServer) -> None:
+    size = 64 << 20
+    with Raw(wire_server.port) as raw:
+        before = wire_server.memory()
+        raw.send(request(b"PUT /test/reads_slowly", b"Content-Length: %d" % size))
+        raw.send(LARGE[:1000])
+        wire_server.wait_for("took one chunk")
+        raw.socket.setblocking(False)
+        sent, stalls = 1000, 0
+        while stalls < 5:
+            try:
+                sent += raw.socket.send(LARGE[: min(len(LARGE), size - sent)])
+                stalls = 0
+            except BlockingIOError:
+                stalls += 1
+                time.sleep(0.1)
+        assert sent < size / 2
+        assert wire_server.memory() - before < 16 << 20
+        raw.socket.settimeout(WAITS_S)
+        wire_server.process.send_signal(signal.SIGUSR1)
+        while sent < size:
+            sent += raw.socket.send(LARGE[: min(len(LARGE), size - sent)])
+        assert raw.answer().content == b"%d\n" % size
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_everything_works_through_TLS_and_on_either_loop(tmp_path: Path, loop: str) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)  # fmt: skip
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = False
+    trusting.verify_mode = ssl.CERT_NONE
+    for tls in (None, (certificate, key)):
+        context = trusting if tls else None
+        with WireServer(tmp_path / f"data-{tls is None}", tls=tls, loop=loop) as server:
+            with Raw(server.port, tls=context) as raw:
+                for mount in (b"docs", b"file"):
+                    raw.send(request(b"PUT /" + mount + b"/large", CHUNKED), in_chunks(LARGE, 99_999))
+                    assert raw.answer().status == 201
+                    raw.send(request(b"GET /" + mount + b"/large"), request(b"GET /test/generates"))
+                    assert raw.answer().content == LARGE
+                    assert raw.answer().content == b"line 0\nline 1\nline 2\n"
+            with Raw(server.port, tls=context) as raw:
+                raw.send(b"nonsense\r\n\r\n")
+                assert raw.answer().status == 400
+
+
+def test_a_socket_of_another_family_serves_files_too(tmp_path: Path) -> None:
+    """Over a Unix socket, as behind a proxy on the same machine."""
+    path = tmp_path / "socket"
+    with WireServer(tmp_path / "data", unix=path) as server:
+        raw = Raw.over(socket.AF_UNIX, str(path))
+        with raw:
+            raw.send(request(b"PUT /file/large", b"Content-Length: %d" % len(LARGE)), LARGE)
+            assert raw.answer().status == 201
+            raw.send(request(b"GET /file/large"))
+            assert raw.answer().content == LARGE
+        assert server.process.poll() is None
+
+
+def test_put_helper_is_well_formed() -> None:
+    assert put(b"k", b"abc").endswith(b"Content-Length: 3\r\n\r\nabc")

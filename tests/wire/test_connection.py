@@ -1,0 +1,193 @@
+"""The state machine, without sockets: phases, what is kept, and what is never taken for a request."""
+
+import pytest
+
+from docstore.server.wire import Limits
+from docstore.server.wire.connection import Connection, Phase
+from docstore.server.wire.refusals import Refused
+from tests.wire.machine import drive
+from tests.wire.raw import GET, put, request
+from tests.wire.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
+
+PUT = put(b"k", b"0123456789")
+SMALL = Limits(drain_size=100, linger_size=1000)
+
+
+def begun(data: bytes, limits: Limits = SMALL) -> Connection:
+    """A connection whose first head was taken."""
+    connection = Connection(limits)
+    connection.receive(data)
+    assert connection.take_head() is not None
+    return connection
+
+
+@pytest.mark.parametrize("data", [data for data, _ in (REFUSED | ANSWERED).values()], ids=[*REFUSED, *ANSWERED])
+def test_splitting_the_bytes_anywhere_changes_nothing(data: bytes) -> None:
+    data += GET
+    whole = drive(data).facts()
+    for position in range(1, len(data), 1 if len(data) < 500 else 509):
+        assert drive(data[:position], data[position:]).facts() == whole, position
+    if len(data) < 500:
+        assert drive(*(data[i : i + 1] for i in range(len(data)))).facts() == whole
+
+
+@pytest.mark.parametrize("body", CHUNK_FAULTS.values(), ids=CHUNK_FAULTS)
+def test_splitting_a_faulty_body_anywhere_changes_nothing(body: bytes) -> None:
+    data = request(b"PUT /docs/k", b"Transfer-Encoding: chunked", body=body) + GET
+    whole = drive(data)
+    assert whole.refused in (400, 431)
+    assert [seen.body for seen in whole.seen] == [None]
+    for position in range(1, len(data), 1 if len(data) < 500 else 509):
+        assert drive(data[:position], data[position:]).facts() == whole.facts(), position
+
+
+def test_requests_are_taken_one_at_a_time() -> None:
+    connection = begun(GET + GET)
+    assert connection.phase is Phase.ENDED
+    assert connection.waiting_size == len(GET)
+    assert connection.decide()
+    connection.answered()
+    assert connection.phase is Phase.HEAD
+    assert connection.take_head() is not None
+    assert connection.waiting_size == 0
+
+
+def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
+    connection = Connection(SMALL)
+    connection.receive(b"nonsense\r\n\r\n" + GET)
+    with pytest.raises(Refused):
+        connection.take_head()
+    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+    connection.receive(GET)
+    assert connection.waiting_size == 0
+
+
+def test_lingering_ends_after_its_bytes_or_with_the_client() -> None:
+    for last in (lambda connection: connection.receive(b"x"), Connection.end):
+        connection = Connection(SMALL)
+        connection.refuse()
+        connection.receive(b"x" * 1000)
+        assert connection.phase is Phase.LINGER
+        last(connection)
+        assert connection.phase is Phase.OVER
+
+
+def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> None:
+    connection = begun(PUT[:-5])
+    assert connection.take_body() == b"01234"
+    assert connection.decide()
+    connection.answered()
+    connection.receive(b"56789" + GET)
+    assert connection.phase is Phase.DRAIN
+    assert connection.take_body() == b""
+    assert connection.phase is Phase.HEAD
+    assert connection.take_head() is not None
+
+
+def test_a_large_rest_of_a_counted_body_is_not_waited_for() -> None:
+    for size, kept in ((100, True), (101, False)):
+        connection = begun(request(b"PUT /docs/k", b"Content-Length: %d" % size))
+        assert connection.decide() is kept
+        connection.answered()
+        assert connection.phase is (Phase.DRAIN if kept else Phase.LINGER)
+
+
+def test_a_chunked_rest_is_drained_until_it_is_too_large() -> None:
+    connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
+    assert connection.decide()
+    connection.answered()
+    connection.receive(b"64\r\n" + b"x" * 100 + b"\r\n")
+    connection.take_body()
+    assert connection.phase is Phase.DRAIN
+    connection.receive(b"1\r\nx")
+    connection.take_body()
+    assert connection.phase is Phase.LINGER
+
+
+def test_a_rest_that_is_no_body_ends_the_draining() -> None:
+    connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
+    connection.decide()
+    connection.answered()
+    connection.receive(b"nonsense\r\n" + GET)
+    with pytest.raises(Refused):
+        connection.take_body()
+    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+
+
+def test_a_body_that_was_never_asked_for_is_not_waited_for() -> None:
+    connection = begun(request(b"PUT /docs/k", b"Content-Length: 5", b"Expect: 100-continue"))
+    assert not connection.continued
+    assert not connection.decide()
+
+
+@pytest.mark.parametrize(
+    ("field", "version", "kept"),
+    [
+        (b"A: b", b"1.1", True),
+        (b"Connection: close", b"1.1", False),
+        (b"Connection: keep-alive, CLOSE", b"1.1", False),
+        (b"Connection: closed", b"1.1", True),
+        (b"A: b", b"1.0", False),
+        (b"Connection: keep-alive", b"1.0", True),
+        (b"Connection: keep-alive, close", b"1.0", False),
+    ],
+)
+def test_the_client_decides_whether_the_connection_may_be_kept(field: bytes, version: bytes, kept: bool) -> None:
+    connection = begun(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + field + b"\r\n\r\n")
+    assert connection.decide() is kept
+
+
+def test_a_client_that_asked_for_the_end_and_sent_all_needs_no_lingering() -> None:
+    connection = begun(request(b"GET /", b"Connection: close"))
+    connection.decide()
+    connection.answered()
+    assert connection.phase is Phase.OVER
+
+
+def test_a_client_that_did_not_ask_for_the_end_may_be_sending_still() -> None:
+    connection = begun(GET)
+    connection.stopping = True
+    assert not connection.decide()
+    connection.answered()
+    assert connection.phase is Phase.LINGER
+
+
+def test_the_last_of_the_requests_that_a_connection_may_have_ends_it() -> None:
+    assert [seen.kept for seen in drive(GET * 5, limits=Limits(request_count=3)).seen] == [True, True, False]
+
+
+def test_what_was_sent_before_the_client_ended_its_half_is_answered() -> None:
+    driven = drive(GET + PUT, end=True)
+    assert [seen.body for seen in driven.seen] == [b"", b"0123456789"]
+
+
+@pytest.mark.parametrize("data", [PUT[:-1], request(b"PUT /", b"Transfer-Encoding: chunked", body=b"1\r\nx\r\n0\r\n")])
+def test_a_body_that_the_client_ends_early_is_never_whole(data: bytes) -> None:
+    driven = drive(data, end=True)
+    assert [seen.body for seen in driven.seen] == [None]
+    assert driven.connection.phase is Phase.OVER
+
+
+def test_a_body_comes_in_the_pieces_that_it_came_in() -> None:
+    connection = begun(request(b"PUT /docs/k", b"Content-Length: 6"))
+    segment = b"abc"
+    connection.receive(segment)
+    assert connection.take_body() is segment
+    connection.receive(b"def" + GET)
+    assert connection.take_body() == b"def"
+    assert connection.phase is Phase.ENDED
+    assert connection.received == 6
+
+
+def test_absolute_form_becomes_path_query_and_Host() -> None:
+    head = drive(request(b"GET http://Other:1/a?b=c?d", b"A: b", host=b"localhost")).seen[0].head
+    assert (head.path, head.query) == ("/a", "b=c?d")
+    assert head.headers.pairs() == [(b"host", b"Other:1"), (b"a", b"b")]
+    head = drive(request(b"GET http://other?b")).seen[0].head
+    assert (head.path, head.query) == ("/", "b")
+
+
+def test_values_lose_their_outer_whitespace_and_names_their_capitals() -> None:
+    data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Y: \t b  c\t \r\nEmpty:\r\nEmpty-Too: \r\n\r\n"
+    pairs = drive(data).seen[0].head.headers.pairs()
+    assert pairs == [(b"host", b"a"), (b"x-y", b"b  c"), (b"empty", b""), (b"empty-too", b"")]

@@ -1,0 +1,109 @@
+"""What uvicorn is given, and what the connections of a process share."""
+
+import asyncio
+import pickle
+
+import pytest
+import uvicorn
+
+from docstore.http.message import Request, Response
+from docstore.server.wire import Application, Limits, Protocol
+from docstore.server.wire.house import SPARE_CONNECTIONS, Admission, House
+
+
+class Guest:
+    """A connection that counts how often it was looked at, and tells when that was three times."""
+
+    def __init__(self) -> None:
+        self.checked = 0
+        self.advanced = 0
+        self.thrice = asyncio.Event()
+
+    def advance(self) -> None:
+        self.advanced += 1
+        if self.advanced == 1:
+            raise RuntimeError("on purpose")
+
+    def check(self, now_s: float) -> None:
+        self.checked += 1
+        if self.checked == 3:
+            self.thrice.set()
+
+
+async def handle(request: Request) -> Response:
+    return Response(204, [])
+
+
+async def asgi(scope: object, receive: object, send: object) -> None:
+    raise AssertionError("the wire calls handle instead")
+
+
+def make_application() -> Application:
+    return Application(asgi, handle)
+
+
+def house(limits: Limits) -> House:
+    return House(handle, limits, asyncio.get_running_loop(), set())
+
+
+def test_a_worker_can_be_sent_what_it_needs() -> None:
+    """Several workers are spawned: the class goes by its name, and the application is made where it serves."""
+    config = uvicorn.Config(make_application, factory=True, http=Protocol, interface="asgi3", proxy_headers=False)
+    received = pickle.loads(pickle.dumps(config))
+    received.load()
+    assert received.http_protocol_class is Protocol
+    assert received.loaded_app.handle is handle
+
+
+def test_connections_are_counted_in_all_and_from_each_address() -> None:
+    async def main() -> None:
+        inn = house(Limits(connection_count=3, address_connection_count=2))
+        guests = [Guest() for _ in range(6)]
+        addresses = ["a", "a", "a", "", "b", ""]
+        admitted = [inn.admit(guest, address) for guest, address in zip(guests, addresses, strict=True)]
+        full, welcome = Admission.FULL, Admission.WELCOME
+        assert admitted == [welcome, welcome, full, full, full, full]
+        for guest, address in zip(guests, addresses, strict=True):
+            inn.leave(guest, address)
+        assert inn.admit(guests[0], "a") is welcome
+        inn.leave(guests[0], "a")
+
+    asyncio.run(main())
+
+
+def test_only_some_of_those_that_are_too_many_are_told_so() -> None:
+    async def main() -> None:
+        inn = house(Limits(connection_count=0))
+        guests = [Guest() for _ in range(SPARE_CONNECTIONS + 1)]
+        admitted = [inn.admit(guest, "") for guest in guests]
+        assert admitted == [Admission.FULL] * SPARE_CONNECTIONS + [Admission.CROWDED]
+        for guest in guests:
+            inn.leave(guest, "")
+
+    asyncio.run(main())
+
+
+def test_connections_are_looked_at_again_and_again_while_there_are_any() -> None:
+    async def main() -> None:
+        inn, guest = house(Limits(head_s=0.004)), Guest()
+        inn.admit(guest, "")
+        await guest.thrice.wait()
+        inn.leave(guest, "")
+        seen = guest.checked
+        await asyncio.sleep(0.01)
+        assert guest.checked == seen
+
+    asyncio.run(main())
+
+
+def test_one_connection_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        inn, guests = house(Limits()), [Guest() for _ in range(3)]
+        for _ in range(2):
+            for guest in guests:
+                inn.soon(guest)
+            await asyncio.sleep(0)
+        assert [guest.advanced for guest in guests] == [2, 2, 2]
+
+    asyncio.run(main())
+    assert len(caplog.records) == 3
