@@ -13,12 +13,14 @@ from typing import Any, Final
 
 from docstore.engines import EngineURL
 from docstore.errors import SetupError
+from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
 
 ONE_PROCESS: Final = frozenset({"memory", "shelve"})
 """Schemes of engines that only one process can hold."""
 
 _UNITS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([KMGT]iB|B|)")
 
 
@@ -53,19 +55,24 @@ class MountSettings:
 
     @classmethod
     def make(cls, name: str, url: EngineURL) -> "MountSettings":
-        options = dict(url.options)
+        name, options = name.strip("/"), dict(url.options)
         keys = options.pop("keys", "name")
         max_document = options.pop("max_document", None)
         cors = options.pop("cors", "")
         collection_put = options.pop("collection_put", "yes")
         if collection_put not in ("yes", "no"):
             raise SetupError(f"collection_put={collection_put} of mount {name!r}: yes or no")
+        check_mount(name, keys)
+        origins = tuple(origin for origin in cors.split(",") if origin)
+        for origin in origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise SetupError(f"cors={origin} of mount {name!r}: an origin looks like https://app.example")
         return cls(
-            name.strip("/"),
+            name,
             EngineURL(url.scheme, url.location, options),
             keys,
             None if max_document is None else parse_size(max_document),
-            tuple(origin for origin in cors.split(",") if origin),
+            origins,
             collection_put == "yes",
         )
 
@@ -78,6 +85,14 @@ def default_mounts(data: Path) -> tuple[MountSettings, ...]:
         MountSettings("shelve", EngineURL("shelve", str(data / "shelve"))),
         MountSettings("docs", EngineURL("sqlite", str(data / "docs.db"))),
     )
+
+
+CHOICES: Final = {
+    "anonymous": ("read", "write"),
+    "http": ("wire", "uvicorn"),
+    "log_level": ("debug", "info", "warning", "error"),
+}
+"""Settings that are one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +123,12 @@ class Settings:
                 raise SetupError(f"the mount {name!r} is given twice")
         if not 0 <= self.port <= 65535:
             raise SetupError(f"port {self.port} is not between 0 and 65535")
-        if self.workers < 1:
-            raise SetupError("there is at least one worker")
-        if self.sweep_interval_s < 1:
-            raise SetupError("the sweep interval is at least one second")
+        for name in ("workers", "stop_timeout_s", "sweep_interval_s"):
+            if getattr(self, name) < 1:
+                raise SetupError(f"{name} is at least 1")
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in (*words, None):
+                raise SetupError(f"{name} is one of {', '.join(words)}")
         if self.workers > 1:
             self._check_workers(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
@@ -137,13 +154,6 @@ def is_loopback(host: str) -> bool:
 _PLAIN: Final = {"host": str, "port": int, "data": str, "workers": int, "anonymous": str, "stop_timeout_s": int,
                  "sweep_interval_s": int, "http": str, "log_level": str}  # fmt: skip
 
-CHOICES: Final = {
-    "anonymous": ("read", "write"),
-    "http": ("wire", "uvicorn"),
-    "log_level": ("debug", "info", "warning", "error"),
-}
-"""Settings that are one of a few words."""
-
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The settings of a TOML file, by name. Raises SetupError naming the file."""
@@ -164,8 +174,6 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise SetupError(f"{path}: there is no setting {name!r}")
         elif type(value) is not _PLAIN[name]:
             raise SetupError(f"{path}: {name} is {'text' if _PLAIN[name] is str else 'a whole number'}")
-        elif name in CHOICES and value not in CHOICES[name]:
-            raise SetupError(f"{path}: {name} is one of {', '.join(CHOICES[name])}")
         else:
             settings[name] = Path(str(value)) if name == "data" else value
     return settings

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from docstore.errors import Corrupt
+from docstore.errors import Corrupt, EngineError
 
 CHUNK_SIZE: Final = 256 * 1024
 """The most that is read from a file at a time; with what the transport holds, the memory a download takes."""
@@ -76,13 +76,20 @@ class Sealed:
         return Sealed(self.descriptor, self.start + start, stop - start)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises EngineError when the file can't be read, Corrupt when it is too short."""
         position, end = self.start, self.start + self.size
         while position < end:
-            chunk = await asyncio.to_thread(os.pread, self.descriptor.number, min(CHUNK_SIZE, end - position), position)
+            chunk = await asyncio.to_thread(self._read, position, min(CHUNK_SIZE, end - position))
             if not chunk:
                 raise Corrupt(f"a sealed file ends at {position} of {end} bytes")
             position += len(chunk)
             yield chunk
+
+    def _read(self, position: int, size: int) -> bytes:
+        try:
+            return os.pread(self.descriptor.number, size, position)
+        except OSError as error:
+            raise EngineError(f"a sealed file can't be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from docstore.errors import InvalidKey
+from docstore.errors import InvalidKey, SetupError
 
 KeyRule = Callable[[str], None]
 """Raises InvalidKey with a reason for a person; returns for a key that may be stored."""
@@ -51,3 +51,14 @@ def check_path(key: str) -> None:
 
 
 KEY_RULES: Final[dict[str, KeyRule]] = {"name": check_name, "path": check_path}
+
+
+def check_mount(name: str, keys: str) -> None:
+    """Raises SetupError unless `name` may be a mount's (segments that are plain names) and `keys` names a rule."""
+    segments = name.split("/")
+    if not all(is_name(segment) for segment in segments):
+        raise SetupError(f"{name!r} is not a mount name: segments of A-Z a-z 0-9 _ -")
+    if segments[0] == "-":
+        raise SetupError("a mount can't be called '-': that is the service itself")
+    if keys not in KEY_RULES:
+        raise SetupError(f"keys={keys} of mount {name!r}: there are {', '.join(KEY_RULES)}")

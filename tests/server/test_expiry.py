@@ -6,6 +6,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,21 @@ async def test_each_write_says_anew_how_long(store: InProcess, mount: str) -> No
     assert "sunset" not in await store.send("GET", path)
     store.clock.advance_s(1000)
     assert (await store.send("GET", path)).status == 200
+
+
+@each_mount
+@on_a_store()
+async def test_a_life_begins_when_the_content_has_come(store: InProcess, mount: str) -> None:
+    class Slow:
+        size = None
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x"
+            store.clock.advance_s(100)
+
+    assert (await store.send("PUT", f"/{mount}/key", Slow(), {"ttl": "10"})).status == 201
+    store.clock.advance_s(9)
+    assert (await store.send("GET", f"/{mount}/key")).status == 200
 
 
 @each_mount

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docstore.server.listing import Query
 from tests.asking import Answer, Client, ask
 from tests.running import MOUNTS, RunningServer
 
@@ -157,6 +158,31 @@ def test_head_of_a_listing_has_the_fields_of_get(server: RunningServer) -> None:
         assert {k: v for k, v in head.headers.items() if k != "date"} == {
             k: v for k, v in get.headers.items() if k != "date"
         }
+
+
+def test_a_collection_is_there_for_its_conditions_and_has_no_etag(server: RunningServer) -> None:
+    for method, field, value, status in [
+        ("GET", "If-None-Match", "*", 304),
+        ("HEAD", "If-None-Match", "*", 304),
+        ("GET", "If-None-Match", '"x"', 200),
+        ("GET", "If-Match", "*", 200),
+        ("GET", "If-Match", '"x"', 412),
+        ("POST", "If-None-Match", "*", 412),
+        ("POST", "If-Match", '"x"', 412),
+    ]:
+        answer = ask(server, method, "/docs/", b"" if method == "POST" else None, {field: value})
+        assert answer.status == status, (method, field, value)
+        assert answer["vary"] == "Accept"
+
+
+def test_raw_utf8_in_a_query_stands_for_its_bytes() -> None:
+    assert Query.parse("prefix=été".encode().decode("latin-1")).prefix == "été"
+
+
+def test_a_query_has_a_bound(server: RunningServer) -> None:
+    assert ask(server, "GET", "/docs/?" + "&".join("a=1" for _ in range(100))).status == 200
+    answer = ask(server, "GET", "/docs/?" + "&".join("a=1" for _ in range(101)))
+    assert (answer.status, b"100 parameters" in answer.content) == (400, True)
 
 
 def test_the_root_lists_the_mounts(server: RunningServer) -> None:

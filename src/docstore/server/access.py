@@ -18,11 +18,11 @@ def logged(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
             return await handle(request)
         started_s = time.perf_counter()
         response = await handle(request)
-        size = response.content.size
+        size = 0 if response.head_only else response.content.size
         log.info(
             "%s %s %d %s %.1f ms",
             request.method,
-            _printable(request.path + ("?" + request.query if request.query else "")),
+            printable(request.path + ("?" + request.query if request.query else "")),
             response.status,
             "-" if size is None else f"{size} B",
             (time.perf_counter() - started_s) * 1000,
@@ -32,6 +32,6 @@ def logged(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
     return logging_handle
 
 
-def _printable(target: str) -> str:
-    """A target that can't forge a line of the log."""
-    return "".join(c if 0x20 < ord(c) < 0x7F else f"\\x{ord(c):02x}" for c in target[:500])
+def printable(text: str) -> str:
+    """Text of a client, so that it can't forge a line of the log."""
+    return "".join(c if 0x20 < ord(c) < 0x7F else f"\\x{ord(c):02x}" for c in text[:500])

@@ -11,7 +11,7 @@ SAFETY_HEADERS: Final[HeaderPairs] = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"referrer-policy", b"no-referrer"),
 ]
-"""On every answer: it is what it says it is, for pages of this store alone, and tells other sites nothing."""
+"""On every answer made here that has content: it is what it says, is for this store alone, and tells others nothing."""
 
 
 def content_headers(media_type: str) -> HeaderPairs:

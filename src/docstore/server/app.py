@@ -1,13 +1,13 @@
 """`handle`: one request in, one response out. The whole way of a request can be read here.
 
-    guard      does the store answer to this name?
+    guard      does the store answer to this name, and does it know the method (501)?
     route      which mount, which key?
     site       may the page that this comes from, if one does, do this?
     rights     may this client do it? Everybody may, until there are tokens; their place is here
     resource   what stands there (the key is checked whole, for every method)
-    verb       the resource's method of the request's name, or 405 with Allow, or 501
+    verb       the resource's method of the request's name, or 405 with Allow
     refusal    whatever was raised on the way, as an answer
-    cors       what the browser of a page on another site must see, on answers of every status
+    cors       what the browser of a page on another site must see, on every answer of the mount
 
 Nothing here depends on a server: adapters (asgi, wire) make a Request and send the Response.
 """
@@ -23,6 +23,7 @@ from docstore.http.target import InvalidTarget, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server import problems
+from docstore.server.access import printable
 from docstore.server.collection import CollectionResource, OriginalCollection
 from docstore.server.document import DocumentResource
 from docstore.server.guard import Guard, check_site
@@ -80,7 +81,7 @@ class Store:
         except (Refusal, DocstoreError) as error:
             response = self._refuse(request, error)
         except Exception:
-            log.exception("%s %s failed", request.method, request.path)
+            log.exception("%s %s failed", printable(request.method), printable(request.path))
             response = self._refuse(request, Refusal("internal"))
         if mount is not None and mount.cors is not None:
             mount.cors.open(request.headers, response)
@@ -127,12 +128,12 @@ class Store:
         for mount in self.mounts:
             try:
                 await mount.engine.close()
-            except DocstoreError as error:
-                log.error("closing %s: %s", mount.prefix, error)
+            except Exception as error:
+                log.error("closing %s: %s", mount.prefix, error, exc_info=not isinstance(error, DocstoreError))
 
     def _refuse(self, request: Request, error: Refusal | DocstoreError) -> Response:
         if isinstance(error, EngineError):
-            log.error("%s %s: %s", request.method, request.path, error)
+            log.error("%s %s: %s", printable(request.method), printable(request.path), error)
         refusal = error if isinstance(error, Refusal) else problems.refusal_of(error)
         response = problems.respond(refusal, request.headers.get("accept"))
         response.head_only = request.method == "HEAD"

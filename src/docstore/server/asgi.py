@@ -6,7 +6,7 @@ What ASGI can't say stays with the server in front: malformed requests, time lim
 when the body is first asked for, so that a refusal that needs no body comes instead of it.
 """
 
-import contextlib
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -14,7 +14,9 @@ from typing import Any, Final
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete
 from docstore.http.dates import format_http_date
+from docstore.http.fields import parse_natural
 from docstore.http.message import Headers, Request, Response
+from docstore.http.target import encode
 from docstore.server.app import Store
 
 Scope = MutableMapping[str, Any]
@@ -24,6 +26,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handle = Callable[[Request], Awaitable[Response]]
 
 _NO_BODY: Final = Inline(b"")
+_LENGTH_LIMIT: Final = 2**63 - 1
 
 
 class Body:
@@ -58,9 +61,7 @@ def asgi(store: Store, handle: Handle | None = None) -> Application:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             response = await handle(_request(scope, receive))
-            # Who is not there any more is told nothing: a body that broke off has no one to answer.
-            with contextlib.suppress(OSError):
-                await _send(response, send)
+            await _send(response, receive, send)
         elif scope["type"] == "lifespan":
             await _live(store, receive, send)
 
@@ -69,7 +70,8 @@ def asgi(store: Store, handle: Handle | None = None) -> Application:
 
 def _request(scope: Scope, receive: Receive) -> Request:
     headers = Headers(scope["headers"])
-    path = (scope.get("raw_path") or scope["path"].encode("utf-8")).decode("latin-1")
+    raw_path: bytes | None = scope.get("raw_path")
+    path = encode(scope["path"]) if raw_path is None else raw_path.decode("latin-1")
     return Request(
         method=scope["method"],
         path=path,
@@ -83,21 +85,34 @@ def _body(headers: Headers, receive: Receive, http_version: str) -> Upload:
     length = headers.get("content-length")
     if length is None and "transfer-encoding" not in headers and http_version.startswith("1"):
         return _NO_BODY
-    return Body(receive, int(length) if length is not None and length.isascii() and length.isdigit() else None)
+    return Body(receive, None if length is None else parse_natural(length, _LENGTH_LIMIT))
 
 
-async def _send(response: Response, send: Send) -> None:
+async def _send(response: Response, receive: Receive, send: Send) -> None:
+    """Sends a response, up to the end or until its client is gone: some servers take content for nobody."""
     date = format_http_date(int(time.time())).encode("ascii")
     headers = [*response.headers, (b"date", date)]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     content = response.content
-    if response.head_only or (isinstance(content, Inline)):
-        body = b"" if response.head_only or not isinstance(content, Inline) else content.data
+    if response.head_only or isinstance(content, Inline):
+        body = content.data if isinstance(content, Inline) and not response.head_only else b""
         await send({"type": "http.response.body", "body": body})
         return
-    async for chunk in content:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        async for chunk in content:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if gone.done():
+                return
+    finally:
+        gone.cancel()
     await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Returns when the client is gone; what is left of its body is dropped."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _live(store: Store, receive: Receive, send: Send) -> None:

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from docstore.content import Inline
-from docstore.http.conditions import Conditions
+from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Generated, HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
@@ -28,12 +28,13 @@ class CollectionResource(Resource):
         """The listing, in the bytewise order of keys. NDJSON without a limit is the whole collection."""
         query = listing.Query.parse(request.query)
         format = query.format or _negotiated(request)
-        _judge(request)
-        headers: HeaderPairs = [
-            *content_headers(listing.FORMATS[format]),
-            (b"cache-control", b"no-cache"),
-            (b"vary", b"Accept"),
-        ]
+        outcome = _judged(request)
+        if outcome is Outcome.FAILED:
+            raise Refusal("precondition-failed", "the collection has no ETag")
+        headers: HeaderPairs = [(b"cache-control", b"no-cache"), (b"vary", b"Accept")]
+        if outcome is Outcome.NOT_MODIFIED:
+            return Response(304, headers)
+        headers += content_headers(listing.FORMATS[format])
         if format == "ndjson" and query.limit is None and not query.delimiter:
             return Response(200, headers, Generated(listing.stream_ndjson(self._mount, query)))
         page = await listing.read_page(self._mount, query)
@@ -50,12 +51,13 @@ class CollectionResource(Resource):
 
     async def POST(self, request: Request) -> Response:
         """Stores under a new UUID; a key that is taken, however unlikely, is not overwritten."""
-        incoming = Incoming.of(request, self._mount, self._clock)
-        _judge(request)
+        incoming = Incoming.of(request, self._mount)
+        if _judged(request) is not Outcome.PROCEED:
+            raise Refusal("precondition-failed", "the collection exists and has no ETag")
         key = str(uuid4())
         upload = await incoming.upload(request.body)
         written = await self._mount.engine.put(
-            key, upload, incoming.fields, expires_ns=incoming.expires_ns, expect=ABSENT
+            key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT
         )
         return await stored(self._mount, written, incoming.preferences, self._clock)
 
@@ -73,15 +75,16 @@ class OriginalCollection(CollectionResource):
         return await self.POST(request)
 
 
-def _judge(request: Request) -> None:
-    """Preconditions are about the collection: it exists, and has neither ETag nor Last-Modified. Raises Refusal."""
+def _judged(request: Request) -> Outcome:
+    """Preconditions are about the collection: it exists, and has neither ETag nor Last-Modified (RFC 9110 §13.2.2)."""
     conditions = Conditions.of(request.headers)
     if conditions is None:
-        return
-    wants_tag = conditions.if_match is not None and not conditions.if_match.star
-    wants_none = conditions.if_none_match is not None and conditions.if_none_match.star
-    if wants_tag or wants_none:
-        raise Refusal("precondition-failed", "the collection exists and has no ETag")
+        return Outcome.PROCEED
+    if conditions.if_match is not None and not conditions.if_match.star:
+        return Outcome.FAILED
+    if conditions.if_none_match is not None and conditions.if_none_match.star:
+        return Outcome.NOT_MODIFIED
+    return Outcome.PROCEED
 
 
 def _negotiated(request: Request) -> str:

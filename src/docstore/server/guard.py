@@ -2,7 +2,7 @@
 
 A page on another site can send requests to a server on this machine, and DNS rebinding can make it look like the same
 site. So a store on loopback answers only to loopback names, and an unsafe method that a browser marks as coming from
-another site is refused. Programs send none of these fields and are not concerned.
+another site is refused. Programs send a Host too, and no Origin: for them only the first matters.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Guard:
 
     def check_rights(self, method: str) -> None:
         """Raises Refusal when nobody may do this without credentials."""
-        if self.anonymous == "read" and method not in SAFE_METHODS:
+        if self.anonymous != "write" and method not in SAFE_METHODS:
             raise Refusal("forbidden", "this store is open for reading only")
 
 

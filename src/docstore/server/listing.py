@@ -22,6 +22,7 @@ from docstore.server.problems import Refusal
 
 DEFAULT_LIMIT: Final = 1000
 MAX_LIMIT: Final = 10_000
+PARAMETERS_LIMIT: Final = 100
 
 FORMATS: Final = {
     "html": "text/html",
@@ -45,10 +46,14 @@ class Query:
     @classmethod
     def parse(cls, query: str) -> "Query":
         """Raises Refusal naming the parameter. Parameters that nobody knows are ignored."""
+        if query.count("&") >= PARAMETERS_LIMIT:
+            raise Refusal("invalid-query", f"it has more than {PARAMETERS_LIMIT} parameters")
         try:
-            values = parse_qs(query, keep_blank_values=True, errors="strict", max_num_fields=100)
+            # What came unencoded stands for the bytes on the wire, as in a path.
+            text = query.encode("latin-1").decode("utf-8")
+            values = parse_qs(text, keep_blank_values=True, errors="strict")
         except ValueError:
-            raise Refusal("invalid-query", "it is not percent-encoded UTF-8") from None
+            raise Refusal("invalid-query", "it is not UTF-8") from None
         given = {name: texts[0] for name, texts in values.items()}
         limit = None
         if "limit" in given:
@@ -100,13 +105,13 @@ async def read_page(mount: Mount, query: Query) -> Page:
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
     """As the engine's, without what has no address here: a person may put a file of any name into a folder."""
     found: list[Meta] = []
+    asked = limit
     while True:
-        wanted = limit - len(found)
-        metas = await mount.engine.list(prefix=prefix, after=after, limit=wanted)
+        metas = await mount.engine.list(prefix=prefix, after=after, limit=asked)
         found += [meta for meta in metas if mount.allows(meta.key)]
-        if len(metas) < wanted or len(found) == limit:
-            return found
-        after = metas[-1].key
+        if len(metas) < asked or len(found) >= limit:
+            return found[:limit]
+        after, asked = metas[-1].key, max(limit, 100)
 
 
 async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:

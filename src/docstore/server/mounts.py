@@ -7,7 +7,7 @@ from typing import Final
 
 from docstore.engines import Engine
 from docstore.errors import InvalidKey, SetupError
-from docstore.keys import KEY_RULES, check_name
+from docstore.keys import KEY_RULES, check_mount
 from docstore.server.cors import Cors
 
 DEFAULT_MAX_DOCUMENT: Final = 20 * 1024**3
@@ -35,16 +35,7 @@ class Mount:
     """Whether PUT to the collection stores under a new UUID, as in the original."""
 
     def __post_init__(self) -> None:
-        segments = self.name.split("/")
-        for segment in segments:
-            try:
-                check_name(segment)
-            except InvalidKey:
-                raise SetupError(f"{self.name!r} is not a mount name: segments of A-Z a-z 0-9 _ -") from None
-        if segments[0] == "-":
-            raise SetupError("a mount can't be called '-': that is the service itself")
-        if self.keys not in KEY_RULES:
-            raise SetupError(f"keys={self.keys} of mount {self.name!r}: there are {', '.join(KEY_RULES)}")
+        check_mount(self.name, self.keys)
 
     @cached_property
     def prefix(self) -> str:

@@ -95,15 +95,10 @@ def open_store(settings: Settings) -> Store:
         for mount in settings.mounts:
             mounts.append(open_mount(mount))
         return Store(mounts, guard=guard_of(settings), sweep_interval_s=settings.sweep_interval_s)
-    except SetupError:
+    except BaseException:
         with ThreadPoolExecutor(1) as outside_of_any_loop:
-            outside_of_any_loop.submit(asyncio.run, _close(mounts)).result()
+            outside_of_any_loop.submit(asyncio.run, Store(mounts).close()).result()
         raise
-
-
-async def _close(mounts: list[Mount]) -> None:
-    for mount in mounts:
-        await mount.engine.close()
 
 
 def open_mount(asked: MountSettings) -> Mount:

@@ -42,8 +42,9 @@ class _Begun:
         self.size = size
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while self._chunks:
-            yield self._chunks.pop(0)
+        chunks, self._chunks = self._chunks, []
+        for chunk in chunks:
+            yield chunk
         async for chunk in self._rest:
             yield chunk
 

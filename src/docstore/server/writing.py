@@ -25,13 +25,13 @@ class Incoming:
     """What the headers of a write say, checked before the body is asked for."""
 
     fields: Fields
-    expires_ns: int | None
+    lifetime_s: int | None
     limit: int
     announced: digests.Announced | None
     preferences: Preferences
 
     @classmethod
-    def of(cls, request: Request, mount: Mount, clock: Clock) -> "Incoming":
+    def of(cls, request: Request, mount: Mount) -> "Incoming":
         """Raises Refusal: 400 for fields that can't be stored, 413, 417."""
         headers = request.headers
         check_message(headers)
@@ -48,11 +48,15 @@ class Incoming:
             raise Refusal("invalid-field", str(error)) from None
         return cls(
             fields=fields,
-            expires_ns=None if lifetime_s is None else clock() + lifetime_s * 10**9,
+            lifetime_s=lifetime_s,
             limit=mount.max_document,
             announced=digests.Announced.of(headers),
             preferences=Preferences.of(headers),
         )
+
+    def expires_ns(self, clock: Clock) -> int | None:
+        """Asked for when the body has come, or begins to stream: a life does not begin while it is on its way."""
+        return None if self.lifetime_s is None else clock() + self.lifetime_s * 10**9
 
     async def upload(self, body: Upload) -> Upload:
         """The body as an engine may take it: bounded, verified at its end, Inline when it is small."""
@@ -92,13 +96,13 @@ def failed(current: Meta | None) -> Refusal:
 async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Response:
     """PUT of one document: judged from the headers, then again by the engine inside its commit."""
     conditions = Conditions.of(request.headers)
-    incoming = Incoming.of(request, mount, clock)
+    incoming = Incoming.of(request, mount)
     expect = await judge(mount, key, request.method, conditions, clock)
     upload = await incoming.upload(request.body)
     for _ in range(MAX_ATTEMPTS):
         try:
             written = await mount.engine.put(
-                key, upload, incoming.fields, expires_ns=incoming.expires_ns, expect=expect
+                key, upload, incoming.fields, expires_ns=incoming.expires_ns(clock), expect=expect
             )
         except Conflict as conflict:
             expect = rejudge(request.method, conditions, conflict.current, clock)
