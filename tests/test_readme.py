@@ -2,11 +2,15 @@
 
 import re
 import subprocess
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from docstore.config import MountSettings, Settings, read_toml
+from docstore.limits import Limits
+from docstore.server.mounts import Mounts
+from docstore.server.service import describe
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parent.parent
@@ -58,5 +62,25 @@ def test_the_mounts_of_the_readme_can_be_served(tmp_path: Path, monkeypatch: pyt
 def test_the_config_of_the_readme_can_be_read(tmp_path: Path) -> None:
     file = tmp_path / "docstore.toml"
     file.write_text(blocks("toml")[0])
-    settings = Settings(**read_toml(file)).checked()
+    told = read_toml(file)
+    assert Limits.of(told.pop("limits")).head_s == 10
+    settings = Settings(**told).checked()
     assert (settings.port, settings.mounts[0].name, settings.mounts[0].max_document) == (8080, "notes", 5 * 1024**3)
+
+
+def test_every_limit_is_listed_with_its_default() -> None:
+    for limit in fields(Limits):
+        assert re.search(rf"^\| `{limit.name}` \| {limit.default:,} \|", README, re.MULTILINE), limit.name
+
+
+def test_every_setting_and_option_is_named() -> None:
+    for setting in fields(Settings):
+        assert f"`{setting.name}`" in README or f"[{setting.name}" in README, setting.name
+    for option in ("keys", "max_document", "cors", "collection_put"):
+        assert f"`{option}=" in README
+
+
+def test_every_path_of_the_service_is_named() -> None:
+    served = [path for path in describe(Mounts([]))["paths"] if not path.startswith("/-/web/")]
+    for path in served:
+        assert path in README, path

@@ -105,21 +105,6 @@ def expectation(conditions: Conditions | None, current: Meta | None) -> Expectat
     return ABSENT if current is None else current.version
 
 
-def exact(conditions: Conditions | None) -> Expectation | None:
-    """The expectation that the headers alone determine, so that a write need not look first; None when they don't.
-
-    After a Conflict `evaluate` says what the answer is, as it does after any other.
-    """
-    if conditions is None or not conditions.binds_writes:
-        return ANY
-    if conditions.if_match is None:
-        # If-Unmodified-Since beside `*` changes nothing: it is ignored where there is no document.
-        create_only = conditions.if_none_match is not None and conditions.if_none_match.star
-        return ABSENT if create_only else None
-    versions = {tag.opaque for tag in conditions.if_match.members if not tag.weak}
-    return versions.pop() if len(versions) == 1 and conditions.if_none_match is None else None
-
-
 def if_range_holds(value: str, current: Meta, now: int) -> bool:
     """Whether Range counts beside this If-Range (§13.1.5); `now` is POSIX seconds.
 

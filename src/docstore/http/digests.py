@@ -213,10 +213,5 @@ def legacy_digest(algorithm: str, value: bytes) -> str:
     return f"{algorithm}={_encode(value)}"
 
 
-def content_md5(md5: bytes) -> str:
-    """A value of Content-MD5 (RFC 1864)."""
-    return _encode(md5)
-
-
 def _encode(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")

@@ -11,11 +11,11 @@ from docstore.server import listing
 from docstore.server.answers import content_headers
 from docstore.server.mounts import Mount
 from docstore.server.problems import Refusal
-from docstore.server.resource import Resource, options
+from docstore.server.resource import Readable, options
 from docstore.server.writing import Incoming, stored
 
 
-class CollectionResource(Resource):
+class CollectionResource(Readable):
     """`/{mount}/`."""
 
     __slots__ = ("_clock", "_mount")
@@ -43,11 +43,6 @@ class CollectionResource(Resource):
         if link := listing.link_next(self._mount, page):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
         return Response(200, headers, Inline(data))
-
-    async def HEAD(self, request: Request) -> Response:
-        response = await self.GET(request)
-        response.head_only = True
-        return response
 
     async def POST(self, request: Request) -> Response:
         """Stores under a new UUID; a key that is taken, however unlikely, is not overwritten."""

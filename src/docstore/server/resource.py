@@ -34,6 +34,17 @@ class Resource:
         return options(self, request)
 
 
+class Readable(Resource):
+    """A resource whose HEAD is its GET without the content."""
+
+    __slots__ = ()
+
+    async def HEAD(self, request: Request) -> Response:
+        response = await self.verbs["GET"](self, request)
+        response.head_only = True
+        return response
+
+
 def options(
     resource: Resource, request: Request, cors: Cors | None = None, offers: HeaderPairs | None = None
 ) -> Response:

@@ -10,10 +10,10 @@ from docstore.server.answers import answer
 from docstore.server.mounts import Mounts
 from docstore.server.openapi import SERVICE_LINKS
 from docstore.server.problems import Refusal
-from docstore.server.resource import Resource
+from docstore.server.resource import Readable, Resource
 
 
-class RootResource(Resource):
+class RootResource(Readable):
     """`/`: which mounts there are."""
 
     __slots__ = ("_mounts",)
@@ -36,11 +36,6 @@ class RootResource(Resource):
             body = json.dumps({"mounts": [{"mount": prefix, "engine": scheme} for prefix, scheme in rows]}) + "\n"
         return answer(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
 
-    async def HEAD(self, request: Request) -> Response:
-        response = await self.GET(request)
-        response.head_only = True
-        return response
-
 
 class ServerResource(Resource):
     """`*`: the server as such, which can be asked whether it is there (RFC 9110 §9.3.7) and nothing else."""
@@ -48,7 +43,7 @@ class ServerResource(Resource):
     __slots__ = ()
 
 
-class MissingSlash(Resource):
+class MissingSlash(Readable):
     """`/docs`: who reads is sent on to `/docs/`; nobody else is, for clients do not follow with a body."""
 
     __slots__ = ("_path",)
@@ -59,8 +54,3 @@ class MissingSlash(Resource):
     async def GET(self, request: Request) -> Response:
         location = encode(self._path) + (f"?{request.query}" if request.query else "")
         return answer(f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))])
-
-    async def HEAD(self, request: Request) -> Response:
-        response = await self.GET(request)
-        response.head_only = True
-        return response

@@ -21,7 +21,7 @@ from docstore.server.document import DocumentResource
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_components import KEY_DESCRIPTIONS, KEY_SCHEMAS, Node
 from docstore.server.problems import PROBLEMS, Refusal
-from docstore.server.resource import Resource
+from docstore.server.resource import Readable, Resource
 from docstore.server.root import RootResource
 
 log: Final = logging.getLogger("docstore")
@@ -32,18 +32,13 @@ _CACHE: Final = b"max-age=60"
 """What describes the store changes only when it is started anew."""
 
 
-class Service(Resource):
+class Service(Readable):
     """What can only be read."""
 
     __slots__ = ("_mounts",)
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
-
-    async def HEAD(self, request: Request) -> Response:
-        response = await self.verbs["GET"](self, request)
-        response.head_only = True
-        return response
 
 
 class Health(Service):

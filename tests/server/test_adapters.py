@@ -1,0 +1,84 @@
+"""The same tests on other servers than our own wire: uvicorn's own protocol, and Granian, both through ASGI.
+
+What a document is and what a method does is `handle`'s affair and must not depend on who speaks HTTP. What only the
+wire keeps (limits, malformed requests, early answers on a kept connection) is in `tests/wire`; ARCHITECTURE.md has
+the table. Granian closes a connection after an answer that came before its body, so no test here counts on a next one.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running import STARTS_WITHIN_S, STOPS_WITHIN_S, RunningServer
+from tests.server.test_documents import (  # noqa: F401 - these run here on the server below
+    test_a_body_cut_off_in_the_middle_changes_nothing,
+    test_chunked_content_is_stored_whole,
+    test_concurrent_writers_leave_one_whole_document,
+    test_content_comes_back_byte_for_byte,
+    test_dot_segments_are_gone_before_routing,
+    test_exactly_one_of_many_creators_wins,
+)
+from tests.server.test_original_session import test_the_session_of_the_article_works_line_by_line  # noqa: F401
+from tests.server.test_validators import (  # noqa: F401
+    test_a_304_has_no_content_and_the_fields_that_a_200_would,
+    test_conditions_are_kept,
+    test_head_has_the_fields_of_get,
+    test_last_modified_is_a_date_not_later_than_date,
+    test_the_etag_is_made_from_content_and_type,
+)
+
+
+class RunningGranian(RunningServer):
+    """Granian in the place of `docstore serve`; only what the tests above use."""
+
+    def start(self, port: int = 0) -> None:
+        with socket.create_server(("127.0.0.1", port)) as free:
+            self.host, self.port = free.getsockname()[:2]
+        self.url = f"http://{self.host}:{self.port}"
+        command = [
+            sys.executable,
+            "-m",
+            "granian",
+            "--interface",
+            "asgi",
+            "--host",
+            self.host,
+            "--port",
+            str(self.port),
+        ]
+        self.errors = []
+        self.process = subprocess.Popen(
+            [*command, "--no-log", "tests.server.granian_application:application"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parent.parent.parent,
+            env={**os.environ, "DOCSTORE_DATA": str(self._data)},
+        )
+        ends_s = time.monotonic() + STARTS_WITHIN_S
+        while not self._answers():
+            assert self.process.poll() is None, "Granian ended"
+            assert time.monotonic() < ends_s, "Granian does not answer"
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex((self.host, self.port)) == 0
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(STOPS_WITHIN_S)
+
+
+@pytest.fixture(scope="module", params=["uvicorn", "granian"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    data = tmp_path_factory.mktemp("data")
+    with RunningServer(data, "--http", "uvicorn") if request.param == "uvicorn" else RunningGranian(data) as running:
+        yield running
