@@ -42,9 +42,18 @@ class Inline:
     def size(self) -> int:
         return len(self.data)
 
-    def slice(self, start: int, stop: int) -> "Inline":
-        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+    def slice(self, start: int, stop: int) -> "Inline | Stream":
+        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size.
+
+        A long one is read a piece at a time: slow readers of one document must not hold a copy each.
+        """
+        if stop - start > CHUNK_SIZE:
+            return Stream(self._pieces, start, stop - start)
         return Inline(self.data[start:stop])
+
+    async def _pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
+        for position in range(start, stop, CHUNK_SIZE):
+            yield self.data[position : min(position + CHUNK_SIZE, stop)]
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self.data:

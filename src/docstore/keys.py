@@ -30,7 +30,7 @@ def is_name(key: str) -> bool:
 def check_name(key: str) -> None:
     """The rule of the original, whole: 1 to 255 of `A-Z a-z 0-9 _ -`."""
     if not is_name(key):
-        raise InvalidKey("a key here is 1 to 255 characters of A-Z a-z 0-9 _ -")
+        raise InvalidKey("a key here is 1 to 255 characters of A-Z a-z 0-9 _ -; a mount with keys=path takes others")
 
 
 def check_path(key: str) -> None:

@@ -303,3 +303,26 @@ def test_any_json_as_a_patch_raises_nothing_but_patch_errors(target: JSON, patch
     except PatchError:
         return
     assert json.loads(format_json(result)) == result
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/0", "value": 1},
+        {"op": "move", "from": "/0", "path": "/-"},
+        {"op": "remove", "path": "/0"},
+    ],
+    ids=["add", "move", "remove"],
+)
+def test_shifting_a_long_array_again_and_again_is_bounded(operation: JSON) -> None:
+    document: JSON = [0] * 1_000_000
+    assert isinstance(json_patch(document, [operation] * 40), list)
+    with pytest.raises(PatchTooLarge):
+        json_patch(document, [operation] * 60)
+
+
+def test_appending_to_a_long_array_shifts_nothing() -> None:
+    document: JSON = [0] * 1_000_000
+    changed = json_patch(document, [{"op": "add", "path": "/-", "value": 1}] * 1000)
+    assert isinstance(changed, list)
+    assert len(changed) == 1_001_000

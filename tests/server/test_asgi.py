@@ -64,6 +64,21 @@ def test_a_length_of_many_digits_is_no_failure(length: bytes) -> None:
     asyncio.run(main())
 
 
+def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None:
+    async def main() -> None:
+        store = memory_store()
+        [mount] = store.mounts
+        await mount.engine.put("a", Inline(b"old"), Fields.make())
+        headers = [(b"transfer-encoding", b"chunked"), (b"upgrade", b"h2c"), (b"connection", b"Upgrade")]
+        sent = await call(store, path="/m/a", method="PUT", headers=headers)
+        assert sent[0]["status"] == 400
+        document = await mount.engine.get("a")
+        assert document is not None
+        assert document.content == Inline(b"old")
+
+    asyncio.run(main())
+
+
 def test_content_is_not_made_for_a_client_that_is_gone() -> None:
     made = 0
 

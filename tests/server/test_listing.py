@@ -199,6 +199,8 @@ def test_a_collection_without_its_slash_is_shown_the_way(server: RunningServer) 
         assert (answer.status, answer["location"]) == (308, "/docs/?limit=2")
     answer = ask(server, "PUT", "/docs", b"x")
     assert (answer.status, answer["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert b"/docs/" in answer.content
+    assert ask(server, "GET", '/docs?a="<^%20')["location"] == "/docs/?a=%22%3C%5E%20"
 
 
 def test_a_file_that_a_person_gave_a_name_without_address_is_not_listed(tmp_path: Path) -> None:

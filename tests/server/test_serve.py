@@ -97,6 +97,7 @@ BAD_STARTS = {
         ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],
         "listen",
     ),
+    "a host that is no name": (["--host", "a..b", "--anonymous", "read", "--mount", "a=memory:"], "listen"),
     "a missing config": (["--config", "nowhere.toml"], "nowhere.toml"),
     "a mount name with a database": (["--mount", "bad name=sqlite:b.db"], "mount name"),
     "a key rule nobody knows, with a database": (["--mount", "a=sqlite:b.db?keys=any"], "keys"),
@@ -177,6 +178,17 @@ def test_several_workers_serve_one_store(data: Path) -> None:
             assert ask(server, "PUT", f"/{mount}/k{n}", b"%d" % n).status == 201
             assert ask(server, "GET", f"/{mount}/k{n}").content == b"%d" % n
         assert server.stop() == 0
+
+
+def test_workers_end_when_the_process_that_started_them_was_killed(data: Path) -> None:
+    mounts = ["--mount", f"docs=sqlite:{data}/docs.db"]
+    with RunningServer(data, "--workers", "2", *mounts) as server:
+        assert ask(server, "PUT", "/docs/a", b"1").status == 201
+        server.process.kill()
+        server.process.wait()
+        while server_accepts(server):
+            time.sleep(0.05)
+        server.wait()
 
 
 def test_writing_goes_on_until_the_stop_and_every_answered_write_is_there(data: Path) -> None:

@@ -33,6 +33,9 @@ is as long may bring itself."""
 COPIED_ENTRIES_LIMIT: Final = 10_000_000
 """Members and elements of all containers that are copied for one patch: some tenths of a second of work."""
 
+SHIFTED_LIMIT: Final = 50_000_000
+"""Elements that all insertions into arrays and removals from them may move along, in one patch: as much work again."""
+
 _Container: TypeAlias = "list[JSON] | dict[str, JSON]"
 
 
@@ -123,6 +126,7 @@ class _Draft:
         self._own: dict[int, _Container] = {}
         self._entries_left = COPIED_ENTRIES_LIMIT
         self._size_left = COPIED_SIZE_LIMIT
+        self._shifts_left = SHIFTED_LIMIT
 
     def container(self, path: Pointer) -> _Container:
         """The object or array in which the last token of `path` (not empty) is looked for, to be changed."""
@@ -145,6 +149,12 @@ class _Draft:
         # The entry keeps the container alive, so that no other one gets its id.
         self._own[id(copied)] = copied
         return copied
+
+    def shift(self, array: list[JSON], index: int) -> None:
+        """An element comes or goes at `index`, and all behind it move."""
+        self._shifts_left -= len(array) - index
+        if self._shifts_left < 0:
+            raise PatchTooLarge(f"a patch moves at most {SHIFTED_LIMIT} elements of arrays along")
 
     def shared(self, value: JSON) -> JSON:
         """`value`, about to stand at a second place: from now on nothing in it may be changed."""
@@ -171,7 +181,9 @@ def _put(draft: _Draft, path: Pointer, value: JSON) -> None:
     elif last == "-":
         container.append(value)
     else:
-        container.insert(index_of(last, len(container) + 1), value)
+        index = index_of(last, len(container) + 1)
+        draft.shift(container, index)
+        container.insert(index, value)
 
 
 def _set(container: _Container, token: str, value: JSON) -> None:
@@ -193,7 +205,9 @@ def _take(draft: _Draft, path: Pointer) -> JSON:
         raise PatchNotApplicable("a document without any value is no JSON; DELETE removes it")
     container, last = draft.container(path), path[-1]
     if isinstance(container, list):
-        return container.pop(index_of(last, len(container)))
+        index = index_of(last, len(container))
+        draft.shift(container, index)
+        return container.pop(index)
     step(container, last)
     return container.pop(last)
 

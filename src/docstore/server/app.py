@@ -76,7 +76,7 @@ class Store:
             resource = self.resource(mount, key, parts)
             verb = resource.verbs.get(request.method)
             if verb is None:
-                raise Refusal("method-not-allowed", headers=[(b"allow", resource.allow)])
+                raise Refusal("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
             response = await verb(resource, request)
         except (Refusal, DocstoreError) as error:
             response = self._refuse(request, error)

@@ -54,6 +54,16 @@ class Body:
             raise Incomplete(f"{self.size} bytes were announced and {arrived} came")
 
 
+class _Upgraded:
+    """What comes with a request to upgrade: a server that leaves its parser for that may hand over nothing of it."""
+
+    size: None = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        raise Incomplete("content that comes with Upgrade can't be had from this server")
+        yield b""
+
+
 def asgi(store: Store, handle: Handle | None = None) -> Application:
     """The ASGI application of a store, which starts and stops with its server; `handle` may wrap the store's own."""
     handle = handle or store.handle
@@ -82,6 +92,8 @@ def _request(scope: Scope, receive: Receive) -> Request:
 
 
 def _body(headers: Headers, receive: Receive, http_version: str) -> Upload:
+    if "upgrade" in headers:
+        return _Upgraded()
     length = headers.get("content-length")
     if length is None and "transfer-encoding" not in headers and http_version.startswith("1"):
         return _NO_BODY

@@ -56,7 +56,7 @@ def check_site(method: str, headers: Headers) -> None:
 def _name(host: str) -> str:
     """The name in a Host field, lower-case, without its port: `[::1]:8080` gives `[::1]`."""
     name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).lower()
+    return (name if colon and (port.isdigit() or not port) else host).lower()
 
 
 def _authority(origin: str) -> str:

@@ -111,7 +111,7 @@ async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]
         found += [meta for meta in metas if mount.allows(meta.key)]
         if len(metas) < asked or len(found) >= limit:
             return found[:limit]
-        after, asked = metas[-1].key, max(limit, 100)
+        after, asked = metas[-1].key, max(limit, DEFAULT_LIMIT)
 
 
 async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:

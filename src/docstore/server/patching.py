@@ -6,7 +6,10 @@ stay as they are; so does the expiry, unless the request brings a TTL of its own
 
 import asyncio
 import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from docstore.content import Inline, read_all
@@ -34,8 +37,10 @@ from docstore.server.writing import MAX_ATTEMPTS, check_message, rejudge, stored
 
 PATCH_LIMIT: Final = 1024 * 1024
 """Bytes of a patch."""
-PATCHED_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of a document that can be patched, before and after: it is parsed in memory."""
+PATCHED_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of a document that can be patched, before and after: to parse and write it takes a second or two."""
+WAITING_LIMIT: Final = 16
+"""Patches that may be worked on in threads, or wait for it; one more is 503."""
 _IN_THREAD: Final = 32 * 1024
 """Bytes of document and patch from which on the work is done off the event loop."""
 
@@ -64,9 +69,30 @@ class _Patch:
         try:
             if len(document) + len(self.data) < _IN_THREAD and _MULTIPLIES.search(self.data) is None:
                 return patched(self.media_type, document, self.data, size_limit=limit)
-            return await asyncio.to_thread(patched, self.media_type, document, self.data, size_limit=limit)
+            return await _THREADS.run(partial(patched, self.media_type, document, self.data, size_limit=limit))
         except PatchError as error:
             raise Refusal(_REFUSALS[type(error)], str(error)) from None
+
+
+class _Threads:
+    """Two threads of this process that do nothing else: the default ones also receive uploads and read files."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="docstore-patch")
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], bytes]) -> bytes:
+        """Raises Refusal when too many wait already."""
+        if self._waiting >= WAITING_LIMIT:
+            raise Refusal("unavailable", "too many large patches wait", [(b"retry-after", b"1")])
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._waiting -= 1
+
+
+_THREADS: Final = _Threads()
 
 
 async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Response:

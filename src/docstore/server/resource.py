@@ -25,6 +25,11 @@ class Resource:
     verbs: ClassVar[dict[str, Verb]] = {}
     allow: ClassVar[bytes] = b""
 
+    @property
+    def hint(self) -> str:
+        """What to say to a client that uses a verb that is not answered here."""
+        return ""
+
     def __init_subclass__(cls) -> None:
         cls.verbs = {name: getattr(cls, name) for name in dir(cls) if name in KNOWN_METHODS}
         cls.allow = ", ".join(sorted(cls.verbs)).encode("ascii")

@@ -1,6 +1,8 @@
 """The root: the mounts. And two places beside it: the server as such, and a collection's path without its slash."""
 
 import json
+from typing import Final
+from urllib.parse import quote
 
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
@@ -43,6 +45,10 @@ class ServerResource(Resource):
     __slots__ = ()
 
 
+_QUERY: Final = "!$&'()*+,;=:@/?%-._~"
+"""What stands in a query as it is (RFC 3986 §3.4), and escapes that are there already."""
+
+
 class MissingSlash(Readable):
     """`/docs`: who reads is sent on to `/docs/`; nobody else is, for clients do not follow with a body."""
 
@@ -51,6 +57,10 @@ class MissingSlash(Readable):
     def __init__(self, path: str) -> None:
         self._path = path
 
+    @property
+    def hint(self) -> str:
+        return f"a collection's path ends with a slash: {self._path}"
+
     async def GET(self, request: Request) -> Response:
-        location = encode(self._path) + (f"?{request.query}" if request.query else "")
+        location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY)}" if request.query else "")
         return answer(f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))])

@@ -7,9 +7,11 @@ before the first request is taken, in each process that serves, and closed after
 import asyncio
 import errno
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -36,6 +38,9 @@ except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
 log: Final = logging.getLogger("docstore")
+
+PARENT_INTERVAL_S: Final = 1.0
+"""How often a worker looks whether the process that started it is still there."""
 
 
 def run(settings: Settings) -> None:
@@ -77,7 +82,15 @@ class Worker:
 
     def __call__(self) -> Application:
         set_up_logging(self.settings.log_level)
+        threading.Thread(target=_end_without_parent, args=(os.getppid(),), daemon=True).start()
         return application(open_store(self.settings), self.settings)
+
+
+def _end_without_parent(parent: int) -> None:
+    """Stops this worker when the process that would stop it was killed: the port must not stay taken."""
+    while os.getppid() == parent:
+        time.sleep(PARENT_INTERVAL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def application(store: Store, settings: Settings) -> Application:
@@ -175,8 +188,9 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise SetupError(f"can't listen on {host}: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        raise SetupError(f"can't listen on {host}: {reason}") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
