@@ -12,13 +12,15 @@ PYTHON ?= python3
 VENV ?= .venv
 UV ?= uv
 ARGS ?=
+CYCLES ?= 1000
+SEED ?=
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test lint types format bench bench-wire lock clean help
+.PHONY: check serve install test crash lint types format bench bench-wire lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -29,6 +31,10 @@ install: $(RUNTIME) ## Make .venv with the runtime and the command .venv/bin/doc
 
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 $(ARGS)
+
+crash: $(TOOLS) ## Kill servers under load a thousand times and check what is left; CYCLES=100, SEED=7
+	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
+		tests/crash/test_kill.py tests/crash/test_linear.py $(ARGS)
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

@@ -1,0 +1,149 @@
+"""A client that writes, reads and deletes at random over HTTP, and remembers what it asked and was told.
+
+Every content is of its own, tagged by who wrote it and sized by chance, so what a read finds tells the write. What
+stands in a history is the version, computed here from the content: an answer whose ETag is another one is a failure at
+once, and so is a document that is not whole.
+
+What ends a client is the loss of its connection. That is right when the server was killed, and a failure when not.
+"""
+
+import hashlib
+import http.client
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from threading import Event
+from typing import Final
+from urllib.parse import quote
+
+from docstore.model import ABSENT, ANY, Expectation, Fields, version_of
+from tests.crash.history import FOREVER, Act, Answer, Operation, State
+from tests.running import RunningServer
+
+History = dict[str, list[Operation]]
+"""By key, in the order of their calls for each client."""
+
+MOUNT: Final = "/docs/"
+TIMEOUT_S: Final = 60
+SIZES: Final = (0, 20, 700, 5_000, 64 * 1024, 64 * 1024 + 1, 150_000, 1_200_000)
+SIZE_WEIGHTS: Final = (1, 12, 6, 4, 2, 2, 3, 1)
+
+
+def path_of(key: str) -> str:
+    return MOUNT + quote(key)
+
+
+def version_as_written(content: bytes) -> str:
+    return version_of(hashlib.sha256(content).digest(), Fields())
+
+
+def made(tag: str, size: int) -> bytes:
+    """Content of about `size` bytes that nobody else writes."""
+    return f"{tag}\n".encode() + (hashlib.sha256(tag.encode()).digest() * (size // 32 + 1))[:size]
+
+
+def condition_of(expect: Expectation) -> dict[str, str]:
+    """The header that asks for it."""
+    if expect is ANY:
+        return {}
+    return {"If-None-Match": "*"} if expect is ABSENT else {"If-Match": f'"{expect}"'}
+
+
+@dataclass
+class Client:
+    """One connection to a server, made when it runs, and what it was used for."""
+
+    server: RunningServer
+    name: str
+    """No other client is or was called like this."""
+    chance: Random
+    keys: Sequence[str]
+    weights: tuple[int, int, int, int, int]
+    """How often it reads, writes, creates, replaces what it last saw, deletes."""
+    history: History = field(default_factory=lambda: defaultdict(list))
+    lost: bool = False
+    _seen: dict[str, str] = field(default_factory=dict)
+    _count: int = 0
+
+    def run(self, stop: Event, killed: Event) -> None:
+        """Until `stop` is set, or the connection is lost: `killed` is set before the server is killed."""
+        connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=TIMEOUT_S)
+        try:
+            while not stop.is_set():
+                self._step(connection)
+        except (OSError, http.client.HTTPException):
+            self.lost = True
+            if not killed.is_set():
+                raise
+        finally:
+            connection.close()
+
+    def _step(self, connection: http.client.HTTPConnection) -> None:
+        key = self.chance.choice(self.keys)
+        (what,) = self.chance.choices(["read", "write", "create", "replace", "delete"], self.weights)
+        if what == "read":
+            self._read(connection, key)
+        elif what == "delete":
+            self._delete(connection, key)
+        else:
+            expect = {"write": ANY, "create": ABSENT, "replace": self._seen.get(key, ABSENT)}[what]
+            self._write(connection, key, expect)
+
+    def _read(self, connection: http.client.HTTPConnection, key: str) -> None:
+        self._begin(key, Operation(Act.READ, time.monotonic_ns(), FOREVER, Answer.NONE))
+        status, tag, content = _ask(connection, "GET", key)
+        assert status in (200, 404), (status, content)
+        version: State = None
+        if status == 200:
+            version = version_as_written(content)
+            assert tag == f'"{version}"', f"{key} is not whole: {len(content)} bytes that begin {content[:40]!r}"
+            self._seen[key] = version
+        self._end(key, Answer.DONE, version=version)
+
+    def _write(self, connection: http.client.HTTPConnection, key: str, expect: Expectation) -> None:
+        self._count += 1
+        (size,) = self.chance.choices(SIZES, SIZE_WEIGHTS)
+        content = made(f"{self.name} {self._count}", size)
+        version = version_as_written(content)
+        headers = condition_of(expect)
+        if self.chance.random() < 0.2:
+            headers["TTL"] = "36000"
+        self._begin(key, Operation(Act.WRITE, time.monotonic_ns(), FOREVER, Answer.NONE, version, expect))
+        status, tag, body = _ask(connection, "PUT", key, content, headers)
+        if status == 412:
+            assert expect is not ANY
+            self._seen.pop(key, None)
+            self._end(key, Answer.REFUSED, version=version)
+            return
+        assert status in (200, 201), (status, body)
+        assert tag == f'"{version}"'
+        self._seen[key] = version
+        self._end(key, Answer.DONE, version=version, created=status == 201)
+
+    def _delete(self, connection: http.client.HTTPConnection, key: str) -> None:
+        self._begin(key, Operation(Act.DELETE, time.monotonic_ns(), FOREVER, Answer.NONE))
+        status, _, body = _ask(connection, "DELETE", key)
+        assert status in (200, 404), (status, body)
+        self._end(key, Answer.DONE if status == 200 else Answer.REFUSED, version=None)
+
+    def _begin(self, key: str, operation: Operation) -> None:
+        self.history[key].append(operation)
+
+    def _end(self, key: str, answer: Answer, *, version: State, created: bool | None = None) -> None:
+        self.history[key][-1] = replace(
+            self.history[key][-1], returned=time.monotonic_ns(), answer=answer, version=version, created=created
+        )
+
+
+def _ask(
+    connection: http.client.HTTPConnection,
+    method: str,
+    key: str,
+    content: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> tuple[int, str | None, bytes]:
+    connection.request(method, path_of(key), body=content, headers=headers or {})
+    response = connection.getresponse()
+    return response.status, response.headers["ETag"], response.read()

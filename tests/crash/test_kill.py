@@ -1,0 +1,111 @@
+"""A server is killed at random instants under load, again and again, and started on what is left.
+
+Each key has one client here, so what must stand is known without a search: what the last answer said, or what the one
+attempt after it would have made. `test_linear.py` has clients that share their keys.
+"""
+
+import hashlib
+import json
+from math import ceil
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.asking import Client as Asking
+from tests.crash.clients import MOUNT, Client, History, path_of, version_as_written
+from tests.crash.history import State, allowed, result
+from tests.crash.lives import CYCLES, killed_at_start, live, options, random_numbers
+from tests.crash.remains import CHECKS, Listed
+from tests.running import RunningServer
+
+CLIENTS = 5
+KEYS = [
+    [f"name-{number}", f"name-{number}/below", f"folder/{number}", f"folder/shared/{number}", f"\u00e9 {number}/%41"]
+    for number in range(CLIENTS)
+]
+"""For each client; documents whose name is another's folder, and folders that several share, among them."""
+
+MIX = (2, 6, 2, 3, 3)
+STORE_CYCLES = 25
+"""After so many kills a new store is begun, because the making of one can be cut off too."""
+
+_EACH = ceil(CYCLES / len(CHECKS))
+STORES = [(engine, store) for engine in CHECKS for store in range(ceil(_EACH / STORE_CYCLES))]
+
+
+@pytest.mark.parametrize(("engine", "store"), STORES)
+def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
+    chance = random_numbers(f"{engine} {store}")
+    states: dict[str, State] = {key: None for keys in KEYS for key in keys}
+    answered = unanswered = 0
+    cycles = min(STORE_CYCLES, _EACH - store * STORE_CYCLES)
+    killed_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
+    with RunningServer(tmp_path, *options(engine, tmp_path)) as server:
+        for cycle in range(cycles):
+            history = live(server, clients_of(server, cycle, chance), life_s(chance), kill=True)
+            done = [operation.answered for operations in history.values() for operation in operations]
+            answered, unanswered = answered + sum(done), unanswered + done.count(False)
+            if chance.random() < 0.2:
+                killed_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
+            server.start()
+            states = {key: one_of(found, possible(history, key, states[key])) for key, found in whole(server).items()}
+            assert list(CHECKS[engine](tmp_path, listing(server))) == [], f"after kill {cycle}"
+    print(f"{engine} {store}: {cycles} kills, {answered} answered, {unanswered} unanswered")
+    assert answered > 0
+
+
+def life_s(chance: Random) -> float:
+    """Short lives more often than long ones: the first writes of a life are as likely to be hit as the later."""
+    return 0.01 + 0.5 * chance.random() ** 2
+
+
+def clients_of(server: RunningServer, cycle: int, chance: Random) -> list[Client]:
+    return [
+        Client(server, f"{cycle} {number}", Random(chance.getrandbits(64)), keys, MIX)
+        for number, keys in enumerate(KEYS)
+    ]
+
+
+def possible(history: History, key: str, state: State) -> set[State]:
+    """The states that the key may be in, from `state` on. What its one client was told must fit one after another."""
+    for operation in history.get(key, []):
+        if not operation.answered:
+            # The connection was lost with it, so it is the last.
+            return {state, result(operation, state)} if allowed(operation, state) else {state}
+        assert allowed(operation, state), f"{key} was {state} when it was told {operation}"
+        state = result(operation, state)
+    return {state}
+
+
+def one_of(found: State, states: set[State]) -> State:
+    assert found in states, f"{found} stands, it should be one of {states}"
+    return found
+
+
+def listing(server: RunningServer) -> Listed:
+    with Asking(server) as client:
+        page = json.loads(client.ask("GET", f"{MOUNT}?format=json").content)
+    assert page["next"] is None
+    assert [entry["key"] for entry in page["documents"]] == sorted(entry["key"] for entry in page["documents"])
+    return {entry["key"]: entry for entry in page["documents"]}
+
+
+def whole(server: RunningServer) -> dict[str, State]:
+    """The version of every key that clients use. Each document is whole, and what the listing says is what GET says."""
+    listed = listing(server)
+    states: dict[str, State] = {}
+    with Asking(server) as client:
+        for key in (key for keys in KEYS for key in keys):
+            answer = client.ask("GET", path_of(key))
+            entry = listed.pop(key, None)
+            assert answer.status == (404 if entry is None else 200), key
+            states[key] = None
+            if entry is not None:
+                states[key] = version_as_written(answer.content)
+                assert answer["ETag"] == f'"{states[key]}"', key
+                digest = hashlib.sha256(answer.content).hexdigest()
+                assert (entry["version"], entry["sha256"]) == (states[key], digest)
+                assert entry["size"] == len(answer.content)
+    assert not listed, "nobody wrote these"
+    return states

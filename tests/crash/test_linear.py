@@ -1,0 +1,40 @@
+"""What concurrent clients are told over HTTP is linearizable on every engine, kills and restarts included."""
+
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.crash.clients import Client, History
+from tests.crash.linear import contradiction
+from tests.crash.lives import CYCLES, URLS, live, options, random_numbers
+from tests.running import RunningServer
+
+KEYS = ("name", "name/below", "another")
+CLIENTS = 6
+LIFE_S = 0.4
+KILLS = max(2, CYCLES // 100)
+MIX = (8, 4, 2, 4, 2)
+
+
+@pytest.mark.parametrize("engine", URLS)
+def test_what_concurrent_clients_are_told_can_be_told_in_one_order(tmp_path: Path, engine: str) -> None:
+    chance = random_numbers(engine)
+    # memory goes with its process, and says so.
+    lives = 1 if engine == "memory" else KILLS + 1
+    history: History = defaultdict(list)
+    with RunningServer(tmp_path, *options(engine, tmp_path)) as server:
+        for life in range(lives):
+            if life:
+                server.start()
+            clients = [
+                Client(server, f"{life} {number}", Random(chance.getrandbits(64)), KEYS, MIX)
+                for number in range(CLIENTS)
+            ]
+            for key, operations in live(server, clients, LIFE_S, kill=life < lives - 1).items():
+                history[key] += operations
+    print(f"{engine}: {lives - 1} kills, {sum(map(len, history.values()))} operations")
+    assert set(history) == set(KEYS)
+    for key, operations in history.items():
+        assert contradiction(operations) == [], key
