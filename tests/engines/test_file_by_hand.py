@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import os
 import socket
+import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from docstore.content import Descriptor
 from docstore.engines.file import byhand
 from docstore.errors import Conflict, EngineError
 from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
@@ -79,6 +82,55 @@ def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, re
             assert await engine.delete("a.md", expect=after.version) == after
             assert await everything(engine) == {}
 
+    asyncio.run(look())
+
+
+@pytest.mark.parametrize(
+    ("mtime_ns", "modified_ns"),
+    [
+        (-(10**20), 0),
+        (-1, 0),
+        (0, 0),
+        (253_402_300_799 * 10**9, 253_402_300_799 * 10**9),
+        (253_402_300_800 * 10**9, 253_402_300_799 * 10**9),
+        (10**21, 253_402_300_799 * 10**9),
+    ],
+)
+def test_a_time_that_no_date_can_be_written_of_is_the_nearest_one_that_can(mtime_ns: int, modified_ns: int) -> None:
+    status = os.stat_result([0] * 10, {"st_mtime_ns": mtime_ns})
+    meta = byhand.describe("a", bytes(32), status)
+    assert meta.modified_ns == modified_ns
+    assert datetime.fromtimestamp(meta.modified_ns // 10**9, UTC)
+
+
+def test_small_reads_do_not_wait_for_the_hashing_of_large_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(file: Descriptor) -> bytes:
+        if os.fstat(file.number).st_size == LARGE:
+            assert go_on.wait(20)
+        return digest(file)
+
+    async def look() -> None:
+        async with opened(tmp_path) as engine:
+            for number in range(40):
+                (tmp_path / f"large {number}").write_bytes(bytes(LARGE))
+            (tmp_path / "small").write_bytes(b"x")
+            await put(engine, "written", bytes(LARGE))
+            reads = [asyncio.create_task(engine.head(f"large {number}")) for number in range(40)]
+            await asyncio.sleep(0)
+            try:
+                async with asyncio.timeout(15):
+                    assert await read(engine, "small") == (b"x", Fields())
+                    assert await read(engine, "written") == (bytes(LARGE), TEXT)
+            finally:
+                go_on.set()
+            assert {meta and meta.digest for meta in await asyncio.gather(*reads)} == {
+                hashlib.sha256(bytes(LARGE)).digest()
+            }
+
+    go_on, digest = threading.Event(), byhand._digest
+    monkeypatch.setattr(byhand, "_digest", waiting)
     asyncio.run(look())
 
 

@@ -43,7 +43,7 @@ def takes(name: str) -> Callable[[Path], None]:
     ("make", "location", "message"),
     [
         (takes("store"), "store", "store: Not a directory"),
-        (takes("file"), "file/store", "file/store: Not a directory"),
+        (takes("file"), "file/store", "file: Not a directory"),
         (takes("store/.docstore"), "store", ".docstore: Not a directory"),
         (takes("other"), "/proc/store", "/proc/store: No such file"),
         (says(b"docstore file 2 plain\n"), "store", "format: written by a newer Docstore, format 2"),
@@ -52,7 +52,7 @@ def takes(name: str) -> Callable[[Path], None]:
         (says(b""), "store", "format: not written by Docstore"),
     ],
 )
-def test_what_can_not_be_opened_is_told_in_one_line(
+def test_what_can_not_be_opened_is_reported_in_one_line(
     tmp_path: Path, make: Callable[[Path], None], location: str, message: str
 ) -> None:
     make(tmp_path)

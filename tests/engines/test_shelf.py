@@ -11,7 +11,7 @@ import pytest
 
 from docstore.engines import Engine, EngineURL
 from docstore.engines.shelf import Shelf, open_shelf
-from docstore.engines.shelf_records import Records
+from docstore.engines.shelf_records import Record, Records
 from docstore.errors import EngineError
 from docstore.model import Clock
 from docstore.testing import EngineContract, SetClock
@@ -126,6 +126,65 @@ def test_writes_that_wait_share_a_sync(tmp_path: Path, name: str, monkeypatch: p
 
     asyncio.run(run())
     assert len(stored(tmp_path / "store", name)) == 50
+
+
+def test_a_read_has_its_turn_between_two_groups_of_writes(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            go_on = threading.Event()
+            engine._thread.submit(go_on.wait)
+            first = await waiting(engine, [put(engine, "key", OLD)])
+            seen = asyncio.create_task(read(engine, "key"))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            # A second write of one key is a second group.
+            second = asyncio.create_task(put(engine, "key", NEW))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(engine._waiting) == 2
+            go_on.set()
+            assert await seen == OLD
+            await asyncio.gather(*first, second)
+            assert await read(engine, "key") == NEW
+
+    asyncio.run(run())
+
+
+def test_a_write_that_comes_during_a_group_waits_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on, write = threading.Event(), threading.Event(), Records.write
+
+    def slow(records: Records, number: int, record: Record) -> None:
+        begun.set()
+        assert go_on.wait(20)
+        write(records, number, record)
+
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            first = asyncio.create_task(put(engine, "first", OLD))
+            await asyncio.to_thread(begun.wait, 20)
+            seen = asyncio.create_task(read(engine, "second"))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            (second,) = await waiting(engine, [put(engine, "second", NEW)])
+            go_on.set()
+            assert await seen is None
+            await asyncio.gather(first, second)
+
+    monkeypatch.setattr(Records, "write", slow)
+    asyncio.run(run())
+
+
+def test_closing_finishes_all_groups_that_wait(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            go_on = threading.Event()
+            engine._thread.submit(go_on.wait)
+            writes = await waiting(engine, [put(engine, "key", NEW + b"%d" % number) for number in range(3)])
+            go_on.set()
+        await asyncio.gather(*writes)
+
+    asyncio.run(run())
+    assert stored(tmp_path / "store") == {"key": NEW + b"2"}
 
 
 def test_waiting_writes_of_one_key_never_overwrite_what_was_answered(

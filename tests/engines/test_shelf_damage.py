@@ -2,9 +2,11 @@
 
 import asyncio
 import dbm.dumb
+import errno
 import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +16,9 @@ import pytest
 
 from docstore.engines import EngineURL
 from docstore.engines.shelf import open_shelf
+from docstore.engines.shelf_records import Record, Records
 from docstore.errors import Corrupt, EngineError, NoSpace
+from docstore.model import Fields, Meta
 from docstore.testing import SetClock
 from tests.engines.shelf_stores import (
     EACH_DBM,
@@ -236,6 +240,39 @@ def test_a_sync_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert stored(tmp_path / "store") == {"key": NEW if room > 0 else OLD, "after": NEW}
 
 
+def test_writes_whose_sync_fails_get_an_error_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(records: Records) -> None:
+        raise NoSpace(f"{records.path}: full") from OSError(errno.ENOSPC, "full")
+
+    async def run() -> None:
+        async with opened(tmp_path / "store") as engine:
+            go_on = threading.Event()
+            engine._thread.submit(go_on.wait)
+            writes = [asyncio.create_task(put(engine, f"{number}", OLD)) for number in range(3)]
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert len(engine._waiting) == len(writes)
+            with monkeypatch.context() as patched:
+                patched.setattr(Records, "sync", failing)
+                go_on.set()
+                errors = await asyncio.gather(*writes, return_exceptions=True)
+            assert [(type(error), str(error)) for error in errors] == [(NoSpace, f"{tmp_path / 'store'}: full")] * 3
+            assert len({id(error) for error in errors}) == 3
+            assert all(isinstance(error, NoSpace) and isinstance(error.__cause__, OSError) for error in errors)
+
+    asyncio.run(run())
+    assert stored(tmp_path / "store") == {}
+
+
+def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
+    records = Records(tmp_path / "store", "dbm.dumb", whole=True)
+    meta = Meta("key", "not the version of that", 0, bytes(32), Fields(), 0)
+    records.write(0, Record(1, meta, b""))
+    with pytest.raises(Corrupt, match=f"{tmp_path / 'store'}: the record of 'key'"):
+        records.read("key", 0)
+    records.close()
+
+
 def test_a_store_that_can_not_be_read_again_after_a_failure_stops(tmp_path: Path) -> None:
     async def run() -> None:
         engine = open_shelf(EngineURL("shelve", str(tmp_path / "store"), {"dbm": "dumb"}), SetClock())
@@ -244,8 +281,11 @@ def test_a_store_that_can_not_be_read_again_after_a_failure_stops(tmp_path: Path
         for _ in range(2):
             with pytest.raises(EngineError):
                 await put(engine, "key", NEW)
-        with pytest.raises(EngineError, match="opened anew"):
-            await engine.head("key")
+        calls = [engine.head("key"), engine.get("key"), put(engine, "key", NEW), engine.delete("key")]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(answer, EngineError) and "opened anew" in str(answer) for answer in answers)
+        # A raised exception collects the tracebacks of all who raise it.
+        assert len({id(answer) for answer in answers}) == len(calls)
         data.rename(tmp_path / "store.dat")
         await engine.close()
 

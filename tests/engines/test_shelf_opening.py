@@ -3,18 +3,20 @@
 import asyncio
 import dbm.dumb
 import importlib
+import importlib.util
 import pickle
 import shelve
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docstore.engines import EngineURL, shelf_records
+from docstore.engines import EngineURL, shelf_lock, shelf_records
 from docstore.engines.shelf import open_shelf
-from docstore.errors import SetupError
+from docstore.errors import CannotOpen, SetupError
 from docstore.testing import SetClock
 from tests.engines.shelf_stores import (
     EACH_DBM,
@@ -35,6 +37,20 @@ class Bomb:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open, (str(self.path), "w")
+
+
+def test_a_system_without_locks_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    spec = importlib.util.spec_from_file_location("shelf_lock_elsewhere", shelf_lock.__file__)
+    assert spec
+    assert spec.loader
+    elsewhere = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(elsewhere)
+    with pytest.raises(CannotOpen, match="sqlite: works on every system") as refused:
+        elsewhere.Lock(tmp_path / "store")
+    assert "\n" not in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @EACH_DBM

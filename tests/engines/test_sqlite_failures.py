@@ -153,8 +153,11 @@ def test_fields_and_content_that_nobody_wrote_are_corrupt(path: Path) -> None:
             connection.execute("UPDATE documents SET data = x'00' WHERE key = 'content'")
             connection.close()
             for key in ("fields", "content"):
-                with pytest.raises(Corrupt):
+                with pytest.raises(Corrupt, match=rf"docs\.db: .*'?{key}'?"):
                     await engine.get(key)
+            for call in (engine.head("fields"), engine.list(), engine.delete("fields")):
+                with pytest.raises(Corrupt, match=r"docs\.db: 'fields': "):
+                    await call
 
     asyncio.run(run())
 

@@ -61,9 +61,9 @@ def a_pipe(path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (a_folder, "is no file"),
-        (a_pipe, "is no file"),
-        (no_database, "is no SQLite database"),
+        (a_folder, "is not a file"),
+        (a_pipe, "is not a file"),
+        (no_database, "is not an SQLite database"),
         (another_programs, "is a database of another program"),
         (marked_as_another_programs, "is a database of another program"),
         (a_newer_versions, "has schema version 2"),

@@ -79,7 +79,7 @@ class EngineURL:
 
     @classmethod
     def parse(cls, text: str) -> "EngineURL":
-        """Raises SetupError, in one line, for what is no engine URL."""
+        """Raises SetupError, in one line, for what is not an engine URL."""
         scheme, colon, rest = text.partition(":")
         if not colon or not scheme:
             raise SetupError(f"{text!r} is not an engine URL; one looks like sqlite:docs.db or memory:")

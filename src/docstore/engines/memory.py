@@ -4,14 +4,18 @@ All other engines must behave as these lines do. Nothing here waits between a ch
 one event loop every method is atomic without a lock.
 """
 
-import hashlib
-
-from sortedcontainers import SortedDict, SortedSet
+import asyncio
+from hashlib import sha256
+from typing import Final
 
 from docstore.content import Inline, Upload, read_all
 from docstore.engines import EngineURL
+from docstore.engines.ordered import Ordered
 from docstore.errors import CannotOpen, Conflict
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
+
+HASHED_AT_ONCE: Final = 1024 * 1024
+"""Bytes hashed on the event loop, in some 1 ms; more would keep it from everybody else, and goes to a thread."""
 
 
 def open_memory(url: EngineURL, clock: Clock) -> "Memory":
@@ -27,19 +31,13 @@ class Memory:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._documents: SortedDict[str, Document] = SortedDict()
-        self._expiring: SortedSet[tuple[int, str]] = SortedSet()
-
-    def _current(self, key: str) -> Document | None:
-        document = self._documents.get(key)
-        return None if document is None or document.meta.expired(self._clock()) else document
+        self._documents: Ordered[Document] = Ordered()
 
     async def get(self, key: str) -> Document | None:
-        return self._current(key)
+        return self._documents.current(key, self._clock())
 
     async def head(self, key: str) -> Meta | None:
-        document = self._current(key)
-        return document.meta if document else None
+        return self._current(key)
 
     async def put(
         self,
@@ -51,48 +49,35 @@ class Memory:
         expect: Expectation = ANY,
     ) -> Written:
         data = await read_all(upload)
-        digest = hashlib.sha256(data).digest()
+        hashed = sha256(data) if len(data) <= HASHED_AT_ONCE else await asyncio.to_thread(sha256, data)
+        digest = hashed.digest()
         # From here to the end nothing waits: the check and the write are one step.
-        current = await self.head(key)
+        current = self._current(key)
         if not met(expect, current):
             raise Conflict(current)
         meta = Meta(key, version_of(digest, fields), len(data), digest, fields, self._clock(), expires_ns)
-        self._forget(key)
-        self._documents[key] = Document(meta, Inline(data))
-        if expires_ns is not None:
-            self._expiring.add((expires_ns, key))
+        self._documents.hold(Document(meta, Inline(data)))
         return Written(meta, created=current is None)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
-        current = await self.head(key)
+        current = self._current(key)
         if not met(expect, current):
             raise Conflict(current)
-        self._forget(key)
+        self._documents.forget(key)
         return current
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
-        now_ns = self._clock()
-        page: list[Meta] = []
-        for key in self._documents.irange(max(prefix, after)):
-            if not key.startswith(prefix) or len(page) == limit:
-                break
-            meta = self._documents[key].meta
-            if key > after and not meta.expired(now_ns):
-                page.append(meta)
-        return page
+        return self._documents.page(self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
-        now_ns, swept = self._clock(), 0
-        while self._expiring and self._expiring[0][0] <= now_ns and swept < limit:
-            self._forget(self._expiring[0][1])
-            swept += 1
-        return swept
+        expired = self._documents.expired(self._clock(), limit)
+        for key in expired:
+            self._documents.forget(key)
+        return len(expired)
 
     async def close(self) -> None:
-        self._documents.clear()
-        self._expiring.clear()
+        self._documents = Ordered()
 
-    def _forget(self, key: str) -> None:
-        document = self._documents.pop(key, None)
-        if document is not None and document.meta.expires_ns is not None:
-            self._expiring.discard((document.meta.expires_ns, key))
+    def _current(self, key: str) -> Meta | None:
+        document = self._documents.current(key, self._clock())
+        return document.meta if document else None

@@ -2,7 +2,7 @@
 
 The file is complete and fsynced when `receive` returns, and gone when it raises: nothing that refers to it can be
 committed before its bytes are on the disk. Hashing and writing happen together in a thread, a large piece at a time,
-while the next piece is gathered: an upload costs the event loop a hop a megabyte, and two pieces of memory.
+while the next piece is gathered: an upload costs one hop from the event loop per megabyte, and two pieces of memory.
 
 A thread can't be cancelled, so a cancelled upload waits for its thread before the file is closed: else the thread would
 write to a descriptor that is already another file's. Executor futures are used and no tasks, because a loop that shuts
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Upload
+from docstore.engines.durable import write_all
 from docstore.engines.storage_errors import mapped
 
 PIECE_SIZE: Final = 1024 * 1024
@@ -34,12 +35,6 @@ class Received:
     size: int
     data: bytes | None
     path: Path | None
-
-    def discard(self) -> None:
-        """Removes the file, when there is one: for a write that was refused."""
-        if self.path is not None:
-            with mapped(self.path):
-                self.path.unlink(missing_ok=True)
 
 
 async def receive(upload: Upload, *, inline_limit: int, new_path: Callable[[], Path]) -> Received:
@@ -125,9 +120,7 @@ class _File:
             for piece in pieces:
                 self.hash.update(piece)
                 self.size += len(piece)
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(self._descriptor, view) :]
+                write_all(self._descriptor, piece)
 
     def _seal(self, pieces: list[bytes]) -> None:
         self._append(pieces)

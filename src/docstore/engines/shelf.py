@@ -26,9 +26,10 @@ from typing import Any, Final, TypeVar
 
 from docstore.content import Inline, Upload, read_all
 from docstore.engines import EngineURL
-from docstore.engines.shelf_index import Index, Place
+from docstore.engines.ordered import Ordered
 from docstore.engines.shelf_lock import Lock
 from docstore.engines.shelf_records import KINDS, Record, Records
+from docstore.engines.storage_errors import another
 from docstore.errors import CannotOpen, Conflict, Corrupt, DocstoreError, EngineError
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 
@@ -75,17 +76,26 @@ class _Job:
             self.answer.set_result(outcome)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Which of a document's two places holds its current version, and what is known of that."""
+
+    number: int
+    sequence: int
+    meta: Meta
+
+
 class Shelf:
     """The engine of `shelve:` URLs. Its asynchronous methods hand the others to its one thread."""
 
     def __init__(self, path: Path, kind: str | None, lock: Lock, thread: ThreadPoolExecutor, clock: Clock) -> None:
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
-        self._index = Index()
+        self._index: Ordered[_Held] = Ordered()
         self._waiting: deque[_Job] = deque()
         self._written: dict[str, int] = {}
         self._sequence = 0
         self._closed = False
-        self._broken: EngineError | None = None
+        self._broken: str | None = None
         self._records = Records(path, kind, whole=lock.stopped_cleanly)
         try:
             self._load(whole=lock.stopped_cleanly)
@@ -139,7 +149,7 @@ class Shelf:
     async def _read(self, step: Callable[[], _T]) -> _T:
         def unless_broken() -> _T:
             if self._broken is not None:
-                raise self._broken
+                raise EngineError(self._broken)
             return step()
 
         self._refuse_when_closed()
@@ -149,7 +159,7 @@ class Shelf:
         self._refuse_when_closed()
         answer: Future[_T] = Future()
         self._waiting.append(_Job(key, step, answer))
-        # The first of these to run applies all that waits; the others find nothing left.
+        # The first of these to run applies all that can be applied together; what is left waits for the next.
         self._thread.submit(self._drain)
         return await asyncio.wrap_future(answer)
 
@@ -158,7 +168,8 @@ class Shelf:
             raise EngineError(f"{self._path} is closed")
 
     def _drain(self) -> None:
-        while self._waiting:
+        # One group and no more: reads that came meanwhile have their turn, and each write has a `_drain` of its own.
+        if self._waiting:
             self._apply_group()
 
     def _apply_group(self) -> None:
@@ -167,9 +178,11 @@ class Shelf:
         refused: dict[str, int] = {}
         failed = reload = False
         self._written.clear()
+        # Those that come meanwhile wait for the next group: else this one would last as long as others come.
+        left = len(self._waiting)
         # A key is written once in a group: its second write would go where the version lies that was synced last.
-        while self._waiting and self._waiting[0].key not in self._written and not failed:
-            job = self._waiting.popleft()
+        while left and self._waiting[0].key not in self._written and not failed:
+            left, job = left - 1, self._waiting.popleft()
             if job.answer.set_running_or_notify_cancel():
                 outcome, failed = self._apply(job)
                 done.append((job, outcome))
@@ -178,7 +191,7 @@ class Shelf:
         try:
             self._records.sync()
         except EngineError as error:
-            done = [(job, error) for job, _ in done]
+            done = [(job, another(error)) for job, _ in done]
             refused, failed, reload = self._written, True, True
         if failed:
             self._recover(refused, reload=reload)
@@ -187,8 +200,10 @@ class Shelf:
 
     def _apply(self, job: _Job) -> tuple[object, bool]:
         """The outcome of a write, and whether it failed in a way that asks for recovery."""
+        if self._broken is not None:
+            return EngineError(self._broken), False
         try:
-            return self._broken or job.step(), False
+            return job.step(), False
         except Conflict as conflict:
             return conflict, False
         except Exception as error:
@@ -203,12 +218,13 @@ class Shelf:
             if reload:
                 self._load(whole=False)
         except DocstoreError as error:
-            self._broken = EngineError(f"{self._path} has to be opened anew: {error}")
+            self._broken = f"{self._path} has to be opened anew: {error}"
 
     def _finish(self) -> None:
         stopped_cleanly = False
         try:
-            self._drain()
+            while self._waiting:
+                self._apply_group()
             self._records.close()
             stopped_cleanly = self._broken is None
         finally:
@@ -217,7 +233,7 @@ class Shelf:
     def _load(self, *, whole: bool) -> None:
         """Learns all meta from the records. Raises Corrupt for a broken one; but in a store that was not left `whole`
         one that lies beside a good one is a write that was cut off, and made void."""
-        self._index = Index()
+        self._index = Ordered()
         broken: list[tuple[str, int, Corrupt]] = []
         for key, number in self._records.places():
             try:
@@ -229,19 +245,19 @@ class Shelf:
                 self._sequence = max(self._sequence, record.sequence)
                 held = self._index.get(key)
                 if held is None or held.sequence < record.sequence:
-                    self._index.hold(Place(number, record.sequence, record.meta))
+                    self._index.hold(_Held(number, record.sequence, record.meta))
         for key, number, reason in broken:
             if whole or self._index.get(key) is None:
                 raise reason
             self._records.void(key, number)
 
     def _current(self, key: str) -> Meta | None:
-        held = self._index.get(key)
-        return None if held is None or held.meta.expired(self._clock()) else held.meta
+        held = self._index.current(key, self._clock())
+        return None if held is None else held.meta
 
     def _get(self, key: str) -> Document | None:
-        held = self._index.get(key)
-        if held is None or held.meta.expired(self._clock()):
+        held = self._index.current(key, self._clock())
+        if held is None:
             return None
         record = self._records.read(key, held.number)
         if record is None or record.meta != held.meta:
@@ -259,7 +275,7 @@ class Shelf:
         self._sequence += 1
         self._written[key] = number
         self._records.write(number, Record(self._sequence, meta, data))
-        self._index.hold(Place(number, self._sequence, meta))
+        self._index.hold(_Held(number, self._sequence, meta))
         return Written(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:

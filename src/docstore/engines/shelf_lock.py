@@ -4,11 +4,15 @@ The lock is the system's own, so it goes with its process however that ends; the
 from open to close, and so tells a store that was closed from one that was left in the middle of a write.
 """
 
-import fcntl
 import os
+import sys
 from pathlib import Path
 
+from docstore.engines.durable import make_folder
 from docstore.errors import CannotOpen
+
+if sys.platform != "win32":
+    import fcntl
 
 
 class Lock:
@@ -16,8 +20,10 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         """Raises CannotOpen when the store at `path` is open, in this process or another."""
+        if sys.platform == "win32":
+            raise CannotOpen(f"can't open {path}: this system has no flock(2); sqlite: works on every system")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             lock_path = path.with_name(path.name + ".lock")
             self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except (OSError, ValueError) as error:

@@ -10,12 +10,12 @@ as ours; a store without it is somebody else's and is not touched.
 
 dbm.dumb needs watching. It writes its index anew by renaming PATH.dir to PATH.bak and writing another PATH.dir, and
 takes a missing PATH.dir for an empty one. So PATH.bak is removed when the new index is whole, and put back when it is
-not. Its lines for new records are appended; one that has no end belongs to a write that nobody was told of, and is cut.
+not. Its lines for new records are appended; one that has no end belongs to a write that was never answered, and is cut.
 
 dbm.gnu takes a file for damaged that is longer than its header says, which is what a kill or a full disk leaves of a
 write: it is cut to that length.
 
-dbm.ndbm was rejected: it refuses values over some 1,000 bytes and can't be told to sync. This module knows no engine
+dbm.ndbm was rejected: it refuses values over some 1,000 bytes and has no sync. This module knows no engine
 and no thread: one thread at a time may use it.
 """
 
@@ -65,7 +65,7 @@ class Record:
 
     @classmethod
     def unframe(cls, raw: bytes) -> "Record | None":
-        """None when `raw` is not, byte for byte, what `frame` made."""
+        """None when `raw` is not, byte for byte, what `frame` made. Raises Corrupt for meta that can't be read."""
         if len(raw) < _HEAD.size + _CRC.size:
             return None
         magic, meta_size, size, sequence = _HEAD.unpack_from(raw)
@@ -141,12 +141,15 @@ class Records:
             return [(key.decode(), int(number)) for key, _, number in names]
 
     def read(self, key: str, number: int) -> Record | None:
-        """What the place holds, None when that is void. Raises Corrupt for what is no record of this key."""
+        """What the place holds, None when that is void. Raises Corrupt for what is not a record of this key."""
         with _driver(self.path):
             raw = self._dbm[_name(key, number)]
         if raw.startswith(_VOID):
             return None
-        record = Record.unframe(raw)
+        try:
+            record = Record.unframe(raw)
+        except Corrupt as error:
+            raise Corrupt(f"{self.path}: the record of {key!r}: {error}") from error
         if record is None or record.meta.key != key:
             raise Corrupt(f"{self.path}: the record of {key!r} is broken")
         return record
@@ -192,7 +195,7 @@ class Records:
             self._dbm.close()
 
     def _find(self) -> str | None:
-        """The kind of the store at the path, None when there is none yet. Raises CannotOpen for what is no store."""
+        """The kind of the store at the path, None when there is none yet. Raises CannotOpen for what is not a store."""
         path = self.path
         if path.is_dir():
             raise CannotOpen(f"{path} is a folder, not a shelve")

@@ -1,4 +1,4 @@
-"""The operating system's errors in words of the store, for all engines that keep files."""
+"""Errors of the storage in words of the store, for all engines that keep files."""
 
 import errno
 from collections.abc import Iterator
@@ -15,6 +15,13 @@ _BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK}
 def kind_of(number: int | None) -> type[EngineError]:
     """What the errno `number` means to the store: NoSpace, Unavailable, or no more than EngineError."""
     return NoSpace if number in _FULL else Unavailable if number in _BUSY else EngineError
+
+
+def another(error: EngineError) -> EngineError:
+    """The same for one more caller: a raised exception collects the tracebacks of all who raise it."""
+    alike = type(error)(*error.args)
+    alike.__cause__ = error.__cause__
+    return alike
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
     FOLDER/<names of the key>         content; filenames.py says how keys are spelled
     FOLDER/.docstore/format           one line: version of this layout, scheme of the names
-                    /meta/<SHA-256>   what is known of one key's content, one or two records (records.py)
+                    /meta/<SHA-256>   what is known of one key's content, one or two notes (sidecar.py)
                     /expiring/        one empty file for each document with an expiry: what `sweep` looks at
                     /tmp/             files on their way; what a crash leaves is removed by the next lone opener
                     /locks/, lock     flock(2): one writer a key; who has the folder open
 
-No key is ever spelled with a leading `.`, so nothing in .docstore is a document. A record is tied to its content by
+No key is ever spelled with a leading `.`, so nothing in .docstore is a document. A note is tied to its content by
 the file's size and modification time, which survive a copy or a restore, where an inode does not; an edit by hand that
 keeps both goes unseen.
 
@@ -15,7 +15,7 @@ A write goes to the disk in this order, each step fsynced before the next:
 
     1. all of the content, to tmp/: it never stands half in its place
     2. the marker of its expiry: a marker without a document is dropped when due, the reverse would never be swept
-    3. the sidecar, with the record of the old content and that of the new: whichever stands after a crash finds its own
+    3. the sidecar, with the note of the old content and that of the new: whichever stands after a crash finds its own
     4. the rename of the content to its place: the commit
 A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a sidecar alone is nothing. A folder found
 standing is taken to be durable: whoever made it fsyncs its parent, and journals keep the order.
@@ -24,8 +24,16 @@ Files put there by hand are documents: their type is guessed from the name, thei
 writes. A person who edits in place changes a file that may be being sent; replace it by `mv` instead. Hand-made names
 that no key is spelled as, files whose name begins with `.`, links, sockets, pipes and devices are not documents.
 
+A listing leaves out files and folders that the server may not read, and documents whose sidecar is corrupt, with one
+warning in the log; to read one of them is an error that names it. Any other failure fails the listing.
+
+There is no index of names, because a person changes the folder behind its back. So every page of a listing scans the
+whole of each folder that it comes to, whatever its limit: half a second for 100,000 names in one folder, and then a few
+opens for each document that it shows. Files that came by hand are hashed when they are first listed. Large collections
+belong into folders of some thousands each, or into sqlite:.
+
 Windows was rejected: it has no openat(2), and does not replace a file that somebody reads. There the module loads, and
-opening is refused in one line. An index of names was rejected too: a person changes the folder behind its back.
+opening is refused in one line.
 """
 
 from docstore.engines.file.engine import File

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
+from docstore.engines.durable import write_all
 from docstore.engines.filenames import Place
+from docstore.engines.storage_errors import mapped
 
 if sys.platform != "win32":
     import fcntl
@@ -43,6 +45,10 @@ class Control:
         """For people to read in a message: nothing is opened by it."""
         return self._folder / os.fsdecode(b"/".join(place))
 
+    def own_path(self, kind: str, name: str) -> Path:
+        """The same for a file of the service's own."""
+        return self._folder / NAME / kind / name
+
     @contextmanager
     def locked(self, mark: str) -> Iterator[None]:
         """No other thread or process is inside for the same fingerprint. Never taken twice at a time: it may be equal.
@@ -57,15 +63,13 @@ class Control:
             os.close(lock)
 
     def new_temporary(self) -> Path:
-        return self._folder / NAME / "tmp" / uuid.uuid4().hex
+        return self.own_path("tmp", uuid.uuid4().hex)
 
     def create(self, temporary: Path, data: bytes) -> Descriptor:
         """A new temporary file that holds `data`, not yet fsynced; the caller discards it, also when this raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         file = Descriptor(os.open(temporary.name, flags, 0o666, dir_fd=self._folders["tmp"]))
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file.number, view) :]
+        write_all(file.number, data)
         return file
 
     def reopen(self, temporary: Path) -> Descriptor:
@@ -80,11 +84,14 @@ class Control:
         self.remove("tmp", temporary.name)
 
     def read(self, kind: str, name: str) -> bytes | None:
-        """All of a small file; None when there is none."""
+        """All of a small file; None when there is none. Raises an EngineError that names it."""
         try:
             file = Descriptor(os.open(name, os.O_RDONLY, dir_fd=self._folders[kind]))
         except FileNotFoundError:
             return None
+        except OSError:
+            with mapped(self.own_path(kind, name)):
+                raise
         return read_whole(file, os.fstat(file.number).st_size)
 
     def write(self, kind: str, name: str, data: bytes) -> None:

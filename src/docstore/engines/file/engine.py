@@ -1,7 +1,8 @@
 """The engine of `file:` URLs: its blocking half in threads, and nothing else.
 
 Readers and writers have threads of their own, so that a read does not queue behind writes that wait for the disk or
-for each other.
+for each other. So has hashing: a read that turns out to need the digest of a large file, put there by hand, begins
+anew in a thread where nobody waits for less.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from docstore.content import Upload
+from docstore.engines.file.byhand import TakesLong
 from docstore.engines.file.control import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
 from docstore.engines.file.writer import Write, Writer
@@ -22,6 +24,8 @@ from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
 _READERS: Final = 8
 _WRITERS: Final = 32
 """More than the processors: writers wait for the disk, which takes several at once better than one by one."""
+_HASHERS: Final = 2
+"""Each keeps a processor busy."""
 
 _Result = TypeVar("_Result")
 
@@ -29,19 +33,22 @@ _Result = TypeVar("_Result")
 class File:
     """The engine of `file:` URLs; `opened` closes what opening it opened."""
 
-    def __init__(self, control: Control, reader: Reader, writer: Writer, opened: ExitStack) -> None:
+    def __init__(self, control: Control, soon: Reader, reader: Reader, writer: Writer, opened: ExitStack) -> None:
+        """`soon` is a reader that raises TakesLong."""
         self._control = control
+        self._soon = soon
         self._reader = reader
         self._writer = writer
         self._opened = opened
         self._reads = ThreadPoolExecutor(_READERS, "docstore-file-read")
+        self._hashing = ThreadPoolExecutor(_HASHERS, "docstore-file-hash")
         self._writes = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
 
     async def get(self, key: str) -> Document | None:
-        return await self._read(key, partial(self._reader.get, key))
+        return await self._read(key, lambda reader: reader.get(key))
 
     async def head(self, key: str) -> Meta | None:
-        return await self._read(key, partial(self._reader.head, key))
+        return await self._read(key, lambda reader: reader.head(key))
 
     async def put(
         self,
@@ -60,18 +67,23 @@ class File:
         return await self._write(key, partial(self._writer.remove, key, expect))
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
-        return await self._read("", partial(self._reader.list, prefix, after, limit))
+        return await self._read("", lambda reader: reader.list(prefix, after, limit))
 
     async def sweep(self, *, limit: int = 1000) -> int:
         return await self._write("", partial(self._writer.sweep, limit))
 
     async def close(self) -> None:
-        for pool in (self._writes, self._reads):
+        for pool in (self._writes, self._reads, self._hashing):
             await asyncio.to_thread(pool.shutdown)
+        self._writer.close()
         self._opened.close()
 
-    async def _read(self, key: str, step: Callable[[], _Result]) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._reads, self._mapping, key, step)
+    async def _read(self, key: str, step: Callable[[Reader], _Result]) -> _Result:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._reads, self._mapping, key, partial(step, self._soon))
+        except TakesLong:
+            return await loop.run_in_executor(self._hashing, self._mapping, key, partial(step, self._reader))
 
     async def _write(self, key: str, step: Callable[[], _Result]) -> _Result:
         """Runs `step` to its end even when this task is cancelled: then it has happened, whole, when this raises."""

@@ -34,8 +34,23 @@ class _Range:
         return within and (folder > self.after or self.after.startswith(folder)) and len(folder.encode()) < PATH_LIMIT
 
 
-def keys(tree: Tree, prefix: str, after: str) -> Iterator[str]:
-    """Keys that have a file, or had one a moment ago: who iterates looks at each."""
+@dataclass(slots=True)
+class LeftOut:
+    """What a listing would show if it could be read: how many, and what is wrong with the first."""
+
+    count: int = 0
+    first: str = ""
+
+    def add(self, why: str) -> None:
+        self.first = self.first or why
+        self.count += 1
+
+
+def keys(tree: Tree, prefix: str, after: str, left_out: LeftOut) -> Iterator[str]:
+    """Keys that have a file, or had one a moment ago: who iterates looks at each.
+
+    Folders that may not be read are added to `left_out`.
+    """
     asked, cursor = _Range(prefix, after), Cursor(tree)
     levels: list[tuple[str, Place, list[_Entry]]] = [("", (), _entries(cursor, tree.scheme, (), "", asked))]
     while levels:
@@ -48,7 +63,10 @@ def keys(tree: Tree, prefix: str, after: str) -> Iterator[str]:
             yield above + text
         else:
             below = (*place, *names)
-            levels.append((above + text, below, _entries(cursor, tree.scheme, below, above + text, asked)))
+            try:
+                levels.append((above + text, below, _entries(cursor, tree.scheme, below, above + text, asked)))
+            except PermissionError as error:
+                left_out.add(f"{tree.path_of(below)}: {error.strerror}")
 
 
 def _entries(cursor: Cursor, scheme: Scheme, place: Place, above: str, asked: _Range) -> list[_Entry]:

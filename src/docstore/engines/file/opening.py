@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines import EngineURL
+from docstore.engines.durable import make_folder, sync_folder
+from docstore.engines.file.byhand import Digests
 from docstore.engines.file.control import FOLDERS, NAME, Control
 from docstore.engines.file.engine import File
 from docstore.engines.file.reader import Reader
@@ -50,27 +52,22 @@ def open_file(url: EngineURL, clock: Clock) -> File:
             raise CannotOpen(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
     tree = Tree(root, scheme, control)
-    reader = Reader(tree, control, clock)
-    return File(control, reader, Writer(tree, control, reader, clock), opened)
+    digests = Digests()
+    soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
+    return File(control, soon, reader, Writer(tree, control, reader, clock), opened)
 
 
 def _make(folder: Path) -> None:
     """Makes the folder, those above it and its own folders, durably."""
     wanted = [folder, folder / NAME, *(folder / NAME / name for name in FOLDERS)]
-    absent = [above for above in reversed(folder.parents) if not above.exists()]
-    for path in [*absent, *wanted]:
-        if not path.is_dir():
-            if path.exists():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
-            path.mkdir(exist_ok=True)
-            _sync(path.parent)
     for path in wanted:
+        make_folder(path)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
 
 
 def _enter(folder: Path, opened: ExitStack) -> Scheme:
-    """Says to others that the folder is open, as long as `opened` is; clears it when nobody else has it open."""
+    """Tells others that the folder is open, as long as `opened` is; clears it when nobody else has it open."""
     own = folder / NAME
     with ExitStack() as opening:
         # Held until this process has its share of the lock proper: an exclusive lock is not turned into a shared one
@@ -121,7 +118,7 @@ def _write(own: Path, line: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(own / "format")
-    _sync(own)
+    sync_folder(own)
 
 
 def _keeps_names(folder: Path) -> bool:
@@ -138,11 +135,3 @@ def _keeps_names(folder: Path) -> bool:
     kept = probe in folder.iterdir() and not any((folder / other).exists() for other in others)
     probe.unlink()
     return kept
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,26 +1,29 @@
-"""Looking at documents, blocking: which file stands for a key, and which record is its own.
+"""Looking at documents, blocking: which file stands for a key, and which note is its own.
 
 Readers take no lock. Between opening a content and reading its sidecar another version may be committed, so a reader
 looks at the name again afterwards. The file it holds open can't have left the name and come back, so a name that still
-shows it showed it all the while, and the sidecar held its record. Comparing times and sizes alone was rejected: under
+shows it showed it all the while, and the sidecar held its note. Comparing times and sizes alone was rejected: under
 a clock that stands still, the next version but one may look like this one.
 """
 
 import hashlib
+import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, Inline, Sealed
-from docstore.engines.file.byhand import Digests, describe
+from docstore.engines.file.byhand import describe
 from docstore.engines.file.control import Control, fingerprint, read_whole
-from docstore.engines.file.listing import keys
-from docstore.engines.file.records import Record, fitting, identity
+from docstore.engines.file.listing import LeftOut, keys
+from docstore.engines.file.sidecar import Note, fitting, identity
 from docstore.engines.file.tree import Tree, open_file_in, status_in
 from docstore.engines.filenames import Place, aside_of, place_of
-from docstore.errors import Unavailable
+from docstore.engines.storage_errors import mapped
+from docstore.errors import Corrupt, EngineError, Unavailable
 from docstore.model import Clock, Document, Meta
 
 INLINE_LIMIT: Final = 64 * 1024
@@ -29,15 +32,20 @@ INLINE_LIMIT: Final = 64 * 1024
 _LOOKS: Final = 10
 """Tries before a reader waits for the writers."""
 
+DigestOf = Callable[[Descriptor, os.stat_result], bytes | None]
+"""The SHA-256 of an open file; None when it changed while it was read."""
+
+_log: Final = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document, expired or not, with its content open. Without a record it was put there by hand."""
+    """A document, expired or not, with its content open. Without a note it was put there by hand."""
 
     place: Place
     file: Descriptor
     status: os.stat_result
-    record: Record | None
+    note: Note | None
     meta: Meta
 
 
@@ -48,11 +56,12 @@ class _Changed(Exception):
 class Reader:
     """Looks at the documents of one mount; safe among threads."""
 
-    def __init__(self, tree: Tree, control: Control, clock: Clock) -> None:
+    def __init__(self, tree: Tree, control: Control, clock: Clock, digest_of: DigestOf) -> None:
+        """What `digest_of` raises, of a file put there by hand, every method may raise."""
         self._tree = tree
         self._control = control
         self._clock = clock
-        self._digests = Digests()
+        self._digest_of = digest_of
 
     def present(self, found: Found | None) -> Meta | None:
         """The meta of a document that has not expired."""
@@ -75,18 +84,28 @@ class Reader:
                 return Document(meta, Sealed(found.file, 0, meta.size))
             data = read_whole(found.file, meta.size)
             if len(data) == meta.size and identity(os.fstat(found.file.number)) == identity(found.status):
-                if found.record is None:
+                if found.note is None:
                     meta = describe(key, hashlib.sha256(data).digest(), found.status)
                 return Document(meta, Inline(data))
         raise self._unavailable(key)
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
         page: list[Meta] = []
-        candidates = keys(self._tree, prefix, after)
+        left_out = LeftOut()
+        candidates = keys(self._tree, prefix, after, left_out)
         while len(page) < limit and (key := next(candidates, None)) is not None:
-            meta = self.present(self.find(key))
+            try:
+                meta = self.present(self.find(key))
+            except EngineError as error:
+                # Any other failure may pass, or be one of the whole disk: the rest would be taken for all there is.
+                if not isinstance(error, Corrupt) and not isinstance(error.__cause__, PermissionError):
+                    raise
+                left_out.add(str(error))
+                continue
             if meta is not None:
                 page.append(meta)
+        if left_out.count:
+            _log.warning("%d left out of a listing, the first: %s", left_out.count, left_out.first)
         return page
 
     def find(self, key: str) -> Found | None:
@@ -104,6 +123,13 @@ class Reader:
         raise self._unavailable(key)
 
     def _look(self, key: str) -> Found | None:
+        try:
+            return self._look_in_places(key)
+        except OSError:
+            with mapped(self.path_of(key)):
+                raise
+
+    def _look_in_places(self, key: str) -> Found | None:
         # In this order: a document moves from its place to aside, never back.
         for place in (place_of(key, self._tree.scheme), aside_of(key, self._tree.scheme)):
             folder = self._tree.folder(place[:-1])
@@ -115,12 +141,18 @@ class Reader:
             now = status_in(folder, place[-1])
             if now is None or not os.path.samestat(now, status) or identity(now) != identity(status):
                 raise _Changed
-            record = fitting(sidecar, key, status) if sidecar else None
-            return Found(place, file, status, record, record.meta if record else self._by_hand(key, file, status))
+            note = self._fitting(sidecar, key, status) if sidecar else None
+            return Found(place, file, status, note, note.meta if note else self._by_hand(key, file, status))
         return None
 
+    def _fitting(self, sidecar: bytes, key: str, status: os.stat_result) -> Note | None:
+        try:
+            return fitting(sidecar, key, status)
+        except Corrupt as error:
+            raise Corrupt(f"{self._control.own_path('meta', fingerprint(key))}: {error}") from error
+
     def _by_hand(self, key: str, file: Descriptor, status: os.stat_result) -> Meta:
-        digest = self._digests.of(file, status)
+        digest = self._digest_of(file, status)
         if digest is None:
             raise _Changed
         return describe(key, digest, status)

@@ -7,6 +7,7 @@ followed, and a key of 1,024 bytes can be longer on disk than a path may be.
 import errno
 import os
 import stat
+from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
@@ -63,6 +64,10 @@ class Tree:
         self._root = root
         self._control = control
 
+    def path_of(self, place: Place) -> Path:
+        """For people to read in a message: nothing is opened by it."""
+        return self._control.path_of(place)
+
     def top(self) -> Descriptor:
         """The mount's folder, opened anew: two threads that list one descriptor would share its position."""
         return Descriptor(os.open(".", _FOLDER_FLAGS, dir_fd=self._root))
@@ -114,7 +119,7 @@ class Tree:
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._move_aside(folder, name, aside_of(owner, self.scheme)[len(place) - 1 :])
             elif status is not None and not stat.S_ISDIR(status.st_mode):
-                raise EngineError(f"{self._control.path_of(place)}: in the way of a folder")
+                raise EngineError(f"{self.path_of(place)}: in the way of a folder")
             _make_folder(folder, name)
 
     def _move_aside(self, folder: Descriptor, name: bytes, aside: Place) -> None:

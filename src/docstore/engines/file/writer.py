@@ -5,10 +5,11 @@ no thread ever holds two locks; then it starts again. Folders that a removal lef
 into one that went fails, and the write starts again too. Both are bounded.
 """
 
-import heapq
 import os
 import re
 import stat
+import threading
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from typing import Final
 from docstore.content import Descriptor
 from docstore.engines.file.control import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
-from docstore.engines.file.records import Record, compose, identity, key_of
+from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
 from docstore.engines.filenames import aside_of, place_of
 from docstore.engines.receiving import Received
-from docstore.errors import Conflict, EngineError, Unavailable
+from docstore.errors import Conflict, Corrupt, EngineError, Unavailable
 from docstore.model import Clock, Expectation, Fields, Meta, Written, met, version_of
 
 _ATTEMPTS: Final = 100
@@ -64,6 +65,8 @@ class Writer:
         self._control = control
         self._reader = reader
         self._clock = clock
+        self._sweeping = threading.Lock()
+        self._due = self._due_markers()
 
     def write(self, write: Write) -> Written:
         place = place_of(write.key, self._tree.scheme)
@@ -102,10 +105,10 @@ class Writer:
         received, fields = write.received, write.fields
         version = version_of(received.digest, fields)
         meta = Meta(write.key, version, received.size, received.digest, fields, self._clock(), write.expires_ns)
-        before = [found.record] if found and found.record else []
+        before = [found.note] if found and found.note else []
         if meta.expires_ns is not None:
             self._control.mark("expiring", _marker(meta))
-        self._control.write("meta", fingerprint(write.key), compose(*before, Record(mtime_ns, meta)))
+        self._control.write("meta", fingerprint(write.key), compose(*before, Note(mtime_ns, meta)))
         self._control.place(staged.path, folder.number, name)
         if found and found.meta.expires_ns not in (None, meta.expires_ns):
             self._control.remove("expiring", _marker(found.meta))
@@ -137,33 +140,57 @@ class Writer:
             self._control.remove("expiring", _marker(found.meta))
 
     def sweep(self, limit: int) -> int:
-        swept, now_ns = 0, self._clock()
-        while swept < limit:
-            markers = (name for name in map(_MARKER.fullmatch, self._control.names("expiring")) if name)
-            due = heapq.nsmallest(limit - swept, (name[0] for name in markers if int(name[1]) <= now_ns))
-            if not due:
-                break
-            for marker in due:
-                swept += self._sweep(marker)
+        """Goes on where the last sweep stopped, also by an error: one look at all markers does for many sweeps, and a
+        document that can't be removed does not keep the others from it."""
+        swept, from_the_start = 0, False
+        with self._sweeping:
+            while swept < limit:
+                marker = next(self._due, None)
+                if marker is not None:
+                    swept += self._sweep(marker)
+                elif from_the_start:
+                    break
+                else:
+                    self._due, from_the_start = self._due_markers(), True
         return swept
 
+    def _due_markers(self) -> Generator[str, None, None]:
+        for name in self._control.names("expiring"):
+            marker = _MARKER.fullmatch(name)
+            if marker and int(marker[1]) <= self._clock():
+                yield name
+
     def _sweep(self, marker: str) -> bool:
-        """Removes what the marker was made for, when it is still there and has expired; the marker in any case."""
+        """Removes what the marker was made for, when it is still there and has expired; else the marker alone, once it
+        is known to be of no use."""
         mark = marker.partition("-")[2]
-        found: Found | None = None
         with self._control.locked(mark):
             try:
                 sidecar = self._control.read("meta", mark)
-                found = self._reader.find_locked(key_of(sidecar, mark)) if sidecar else None
-                expired = found is not None and self._reader.present(found) is None
-                if found and expired:
-                    self._unlink(found)
-            finally:
-                # Also of a corrupt one: its error is told once, and does not keep the others from being swept.
+                found = self._reader.find_locked(self._key_of(sidecar, mark)) if sidecar else None
+            except Corrupt:
+                # Reported once: nothing will ever be found by this marker.
+                self._control.remove("expiring", marker)
+                raise
+            expired = found is not None and self._reader.present(found) is None
+            if found and expired:
+                self._unlink(found)
+            if found is None or found.meta.expires_ns is None or _marker(found.meta) != marker:
+                # Not otherwise: under a clock that was set back the document is not due yet.
                 self._control.remove("expiring", marker)
         if found and expired:
             self._tree.prune(found.place[:-1])
         return expired
+
+    def _key_of(self, sidecar: bytes, mark: str) -> str:
+        try:
+            return key_of(sidecar)
+        except Corrupt as error:
+            raise Corrupt(f"{self._control.own_path('meta', mark)}: {error}") from error
+
+    def close(self) -> None:
+        """Lets go of the look at the markers; no other method may be called after it."""
+        self._due.close()
 
 
 def _distinct(staged: _Staged, found: Found | None) -> int:

@@ -16,11 +16,12 @@ import apsw
 
 from docstore.content import Inline, Sealed, Upload
 from docstore.engines import EngineURL
+from docstore.engines.durable import make_folder
 from docstore.engines.receiving import receive
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
-from docstore.engines.sqlite.sealed import SealedFolder, make_folder
+from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.sqlite.writer import Writer
 from docstore.errors import CannotOpen, Corrupt, EngineError, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
@@ -44,15 +45,15 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         # SQLite puts its log beside the file that a symbolic link leads to; so must the sealed files be.
         path = path.resolve()
         if path.exists() and not path.is_file():
-            raise CannotOpen(f"{path} is no file, so no database")
+            raise CannotOpen(f"{path} is not a file")
         make_folder(path.parent)
         return Sqlite(path, clock)
     except OSError as error:
         raise CannotOpen(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
-        raise CannotOpen(f"{url.location!r} is no path: {error}") from error
+        raise CannotOpen(f"{url.location!r} is not a path: {error}") from error
     except apsw.NotADBError as error:
-        raise CannotOpen(f"{path} is no SQLite database") from error
+        raise CannotOpen(f"{path} is not an SQLite database") from error
     except (apsw.Error, EngineError) as error:
         raise CannotOpen(f"{path} can't be opened: {error}") from error
 
@@ -96,7 +97,7 @@ class Sqlite:
                 raise Corrupt(f"{self._folder.path / file} is missing")
             content = self._content(key, size, file, data)
             if content is not None:
-                unpacked = rows.unpack_fields(fields)
+                unpacked = rows.fields_of(self._reading, key, fields)
                 return Document(Meta(key, version, size, digest, unpacked, modified_ns, expires_ns), content)
             # Another version has been committed since the row was read; or else the row is as it was.
             gone = file
@@ -117,7 +118,7 @@ class Sqlite:
             raise engine_error(error, self._reading, self._path) from error
         if row is None:
             return None
-        meta = rows.meta_of(row)
+        meta = rows.meta_of(self._reading, row)
         return None if meta.expired(self._clock()) else meta
 
     async def put(

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, Sealed
+from docstore.engines.durable import make_folder, sync_folder
 from docstore.engines.storage_errors import mapped
 from docstore.errors import Corrupt
 
@@ -29,25 +30,6 @@ _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
 _log: Final = logging.getLogger(__name__)
-
-
-def sync_folder(path: Path) -> None:
-    """Makes what was created in a folder outlive a power cut. Windows can't, and needs not."""
-    if sys.platform == "win32":
-        return
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def make_folder(path: Path) -> None:
-    """The folder and those above it, on the disk when it returns. Raises OSError."""
-    if not path.is_dir():
-        make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync_folder(path.parent)
 
 
 class SealedFolder:

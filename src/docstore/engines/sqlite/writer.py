@@ -32,6 +32,7 @@ import apsw
 from docstore.engines.sqlite.driver_errors import engine_error
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.engines.storage_errors import another
 from docstore.errors import DocstoreError, EngineError, Unavailable
 from docstore.model import Clock
 
@@ -234,9 +235,7 @@ class Writer:
 def _fail(batch: _Batch, failure: EngineError) -> None:
     uncertain = isinstance(failure.__cause__, apsw.IOError)
     for waiting in batch:
-        # Each gets an error of its own: a raised exception collects the tracebacks of all who raise it.
-        waiting.error = type(failure)(*failure.args)
-        waiting.error.__cause__ = failure.__cause__
+        waiting.error = another(failure)
         waiting.unnamed = [] if uncertain else waiting.own_file()
 
 
