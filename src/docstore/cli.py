@@ -1,14 +1,16 @@
-"""The command: `docstore serve` and what will stand beside it.
+"""The command: `docstore serve` and what stands beside it.
 
 A command's own trouble is one line on standard error and exit status 2, never a traceback.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
+from docstore import commands
 from docstore.config import CHOICES, MountSettings, Settings, read_toml
 from docstore.errors import SetupError
 from docstore.limits import Limits
@@ -58,3 +60,62 @@ def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...],
     except SetupError as error:
         click.echo(f"docstore: {error}", err=True)
         sys.exit(2)
+
+
+def _end(command: Callable[[], int]) -> NoReturn:
+    """Runs `command` and exits with its status."""
+    try:
+        sys.exit(command())
+    except SetupError as error:
+        click.echo(f"docstore: {error}", err=True)
+        sys.exit(2)
+
+
+@main.command(epilog="Example:  docstore check sqlite:docstore-data/docs.db")
+@click.argument("engine_url")
+@click.option("--repair", is_flag=True, help="Remove orphans: files that belong to no document. Nothing else.")
+def check(engine_url: str, repair: bool) -> None:
+    """Verify a store on disk: every digest, every index entry, every orphan.
+
+    Changes nothing, and may run beside a server (not on shelve). Exits with 0 when all is sound, 1 with a line for each
+    finding, 2 when the store can't be opened.
+    """
+    _end(lambda: commands.check(engine_url, repair=repair))
+
+
+@main.command(epilog="Example:  docstore copy file:docstore-data/file sqlite:new.db --prefix 2026/")
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--prefix", default="", help="Only documents whose keys begin with this.")
+def copy(source: str, target: str, prefix: str) -> None:
+    """Copy documents between any two engines, given as URLs.
+
+    Content, fields, expiry and ETags stay what they are; the time of modification is that of the copy. What TO has
+    already is passed over, so that an interrupted copy can be started again.
+    """
+    _end(lambda: commands.copy_store(source, target, prefix=prefix))
+
+
+@main.command(epilog="Example:  docstore export sqlite:docs.db backup.tar")
+@click.argument("engine_url")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+def export(engine_url: str, file: Path | None) -> None:
+    """Write a store as one tar, with all that is known of each document, to FILE or standard output.
+
+    FILE is whole or not there. The store may be in use meanwhile (not on shelve): each document is exported in one
+    whole version.
+    """
+    _end(lambda: commands.export(engine_url, file))
+
+
+@main.command("import", epilog="Example:  zcat backup.tar.gz | docstore import sqlite:docs.db")
+@click.argument("engine_url")
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--replace", is_flag=True, help="Replace documents that are there in another version.")
+def import_(engine_url: str, file: Path | None, replace: bool) -> None:
+    """Store the documents of an export, read from FILE or standard input.
+
+    Each document is verified, and stored whole or not at all. Documents that are there in another version stay as they
+    are, unless --replace is given.
+    """
+    _end(lambda: commands.import_(engine_url, file, replace=replace))

@@ -1,12 +1,18 @@
 """Every engine that ships runs the public contract suite."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.checking import Finding, check_store
 from docstore.model import Clock
 from docstore.testing import EngineContract
+
+
+def findings(scheme: str, store: Path) -> Iterable[Finding]:
+    return (found for found in check_store(EngineURL(scheme, str(store))) if isinstance(found, Finding))
 
 
 class TestMemory(EngineContract):
@@ -22,6 +28,9 @@ class TestFile(EngineContract):
     def open(self, folder: Path, clock: Clock) -> Engine:
         return open_engine(EngineURL("file", str(folder / "store")), clock)
 
+    def check(self, folder: Path) -> Iterable[Finding]:
+        return findings("file", folder / "store")
+
 
 class TestShelve(EngineContract):
     durable = True
@@ -29,12 +38,18 @@ class TestShelve(EngineContract):
     def open(self, folder: Path, clock: Clock) -> Engine:
         return open_engine(EngineURL("shelve", str(folder / "store")), clock)
 
+    def check(self, folder: Path) -> Iterable[Finding]:
+        return findings("shelve", folder / "store")
+
 
 class TestSQLite(EngineContract):
     durable = True
 
     def open(self, folder: Path, clock: Clock) -> Engine:
         return open_engine(EngineURL("sqlite", str(folder / "store.db")), clock)
+
+    def check(self, folder: Path) -> Iterable[Finding]:
+        return findings("sqlite", folder / "store.db")
 
 
 @pytest.mark.parametrize("name", [name for name in dir(EngineContract) if name.startswith("test_")])

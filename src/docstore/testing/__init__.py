@@ -8,7 +8,8 @@ An engine's author writes a test module with one class, and pytest does the rest
         def open(self, folder: Path, clock: Clock) -> Engine:
             return open_engine(EngineURL.parse(f"mine:{folder / 'store'}"), clock)
 
-`open` is called within a running event loop, and again on the same folder when a test opens a store anew. A subclass
+`open` is called within a running event loop, and again on the same folder when a test opens a store anew. An engine on
+disk also says by `check(folder)` what is wrong with a store that is closed; after every test nothing may be. A subclass
 that overrides a test is refused: an engine keeps the whole of the contract or is none. What an engine does with its
 own disk, driver and errors is for its own tests.
 
@@ -27,6 +28,7 @@ _TOPICS: Final = (
     "listings",
     "machine",
     "names",
+    "opening",
     "races",
     "uploading",
 )

@@ -171,4 +171,5 @@ class _Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self._run(self._engine.close)
         self._runner.close()
+        assert list(self._under_test.check(Path(self._folder.name))) == []
         self._folder.cleanup()

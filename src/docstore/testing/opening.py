@@ -1,3 +1,4 @@
+# ruff: noqa: S101 - assertions are what this package is for
 """What an engine's author gives, and how a test of the contract runs on it.
 
 A test is a coroutine over an engine that is open and its clock. `on_an_engine` makes of it what pytest collects: a
@@ -9,7 +10,7 @@ import asyncio
 import functools
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar, Final
@@ -32,6 +33,13 @@ class Opening(ABC):
     def open(self, folder: Path, clock: Clock) -> Engine:
         """The engine over a store inside `folder`, which is the test's own; the same store for the same folder."""
 
+    def check(self, folder: Path) -> Iterable[object]:
+        """All that is wrong with the store in `folder`, orphans included. Asked for whenever a test has closed it.
+
+        Of an engine on disk it looks at the disk and not at the engine; by default nothing is looked at.
+        """
+        return ()
+
     @asynccontextmanager
     async def opened(self, folder: Path, clock: Clock) -> AsyncIterator[Engine]:
         engine = self.open(folder, clock)
@@ -39,6 +47,7 @@ class Opening(ABC):
             yield engine
         finally:
             await engine.close()
+        assert list(self.check(folder)) == []
 
 
 def on_an_engine(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

@@ -1,0 +1,205 @@
+"""The commands beside `serve`: check, copy, export, import. What each does is elsewhere; here it is told to a person.
+
+Exit status 0: all is well; 1: something is not, each with a line of its own; 2: nothing could be begun.
+Results go to standard output, the summary and the count while it runs to standard error.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, Final
+
+import click
+
+from docstore.archive import BrokenArchive, export_store, import_store
+from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.checking import Finding, check_store
+from docstore.errors import CannotOpen, EngineError, SetupError
+from docstore.transfer import Outcome, Step, copy
+
+_STEP_S: Final = 0.2
+_ON_DISK: Final = frozenset({"file", "shelve", "sqlite"})
+_WRONG: Final = frozenset({Outcome.REFUSED, Outcome.BROKEN})
+
+
+class Tally:
+    """Counts documents; on a terminal, in a line that it keeps writing anew."""
+
+    def __init__(self, doing: str) -> None:
+        self.documents = self.size = self.wrong = self.passed = 0
+        self._doing = doing
+        self._began_s = self._told_s = time.monotonic()
+        self._shown = sys.stderr.isatty()
+
+    def count(self, size: int) -> None:
+        self.documents += 1
+        self.size += size
+        now_s = time.monotonic()
+        if self._shown and now_s - self._told_s >= _STEP_S:
+            self._told_s = now_s
+            rate = self.size / (now_s - self._began_s)
+            click.echo(f"\r{self._doing} {self.documents:,}, {size_text(rate)}/s\033[K", err=True, nl=False)
+
+    def clear(self) -> None:
+        if self._shown:
+            click.echo("\r\033[K", err=True, nl=False)
+
+    def tell(self, line: object, *, err: bool = False) -> None:
+        self.clear()
+        click.echo(str(line), err=err)
+
+    def step(self, step: Step) -> None:
+        """Counts what became of a document, and tells what is wrong with it."""
+        if step.outcome in _WRONG:
+            self.wrong += 1
+            self.tell(f"docstore: {step.key!r}: {step.why}", err=True)
+        elif step.outcome is Outcome.STORED:
+            self.count(step.size)
+        else:
+            self.passed += 1
+
+
+def size_text(size: float) -> str:
+    """`size` bytes for a person: 999 B, 1.5 MiB."""
+    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
+    unit = next(units)
+    while size >= 1024 and unit != "TiB":
+        size, unit = size / 1024, next(units)
+    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def check(url: str, *, repair: bool) -> int:
+    tally = Tally("checked")
+    removed = 0
+    for checked in check_store(EngineURL.parse(url), repair=repair):
+        if isinstance(checked, Finding):
+            tally.tell(checked)
+            removed += checked.removed
+            tally.wrong += not checked.removed
+        else:
+            tally.count(checked.size)
+    summary = f"{number(tally.documents, 'sound document')} of {size_text(tally.size)}"
+    summary += f", {number(removed, 'orphan')} removed" if repair else ""
+    tally.tell(f"{url}: {summary}, {number(tally.wrong, 'finding')}", err=True)
+    return 1 if tally.wrong else 0
+
+
+def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
+    async def run(tally: Tally) -> None:
+        async with _opened(standing(source_url)) as source, _opened(EngineURL.parse(target_url)) as target:
+            async for step in copy(source, target, prefix=prefix):
+                tally.step(step)
+
+    return _run(run, Tally("copied"), target_url, "copied", "the same already or gone")
+
+
+def export(url: str, path: Path | None) -> int:
+    source = standing(url)
+    if path is None and sys.stdout.isatty():
+        raise SetupError("an export is no text for a terminal: name a file, or send it on with > or |")
+
+    async def run(tally: Tally) -> None:
+        async with _opened(source) as engine:
+            with _written(path) as file:
+                async for step in export_store(engine, file):
+                    tally.step(step)
+
+    return _run(run, Tally("exported"), str(path or "standard output"), "exported", "gone")
+
+
+def import_(url: str, path: Path | None, *, replace: bool) -> int:
+    target = EngineURL.parse(url)
+
+    async def run(tally: Tally) -> None:
+        with _read(path) as file:
+            async with _opened(target) as engine:
+                async for step in import_store(engine, file, time.time_ns, replace=replace):
+                    tally.step(step)
+
+    return _run(run, Tally("imported"), url, "imported", "the same already or expired")
+
+
+def _run(run: Callable[[Tally], Any], tally: Tally, what: str, done: str, passed: str) -> int:
+    failure = ""
+    try:
+        asyncio.run(run(tally))
+    except BrokenArchive as error:
+        failure = f"docstore: this is not a whole export: {error}"
+    except EngineError as error:
+        failure = f"docstore: {error}"
+    except BrokenPipeError:
+        # Python would complain once more when it closes it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        failure = "docstore: whoever was to read the export has gone"
+    except OSError as error:
+        failure = f"docstore: {error.filename or what}: {error.strerror or error}"
+    summary = f"{what}: {number(tally.documents, 'document')} {done}, {size_text(tally.size)}"
+    summary += f"; {tally.passed:,} {passed}" if tally.passed else ""
+    summary += f"; {tally.wrong:,} not {done}" if tally.wrong else ""
+    tally.tell(summary, err=True)
+    if failure:
+        click.echo(failure, err=True)
+    return 1 if failure or tally.wrong else 0
+
+
+def standing(text: str) -> EngineURL:
+    """The URL of a store to read from. Raises CannotOpen when there is none: opening it would make an empty one."""
+    url = EngineURL.parse(text)
+    path = Path(url.location)
+    if url.scheme in _ON_DISK and not any(Path(f"{path}{end}").exists() for end in ("", ".dat")):
+        raise CannotOpen(f"{path}: there is no such store")
+    return url
+
+
+@asynccontextmanager
+async def _opened(url: EngineURL) -> AsyncIterator[Engine]:
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+@contextmanager
+def _read(path: Path | None) -> Iterator[IO[bytes]]:
+    if path is None:
+        yield sys.stdin.buffer
+        return
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise SetupError(f"{path}: {error.strerror}") from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _written(path: Path | None) -> Iterator[IO[bytes]]:
+    """A file that stands under its name only when it is whole and on the disk; or standard output."""
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    partial = path.with_name(path.name + ".partial")
+    try:
+        file = partial.open("wb")
+    except OSError as error:
+        raise SetupError(f"{partial}: {error.strerror}") from error
+    try:
+        with file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise

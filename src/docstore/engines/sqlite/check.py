@@ -1,0 +1,152 @@
+"""Looking over a database and its sealed files, without an engine and while others may use them.
+
+SQLite's own integrity check goes first: it compares every index entry with its row, and every row with the schema. Then
+every row is read, some at a time, each time in a transaction of its own: one over all of them would keep the log of a
+running server from being written back. A row may so be replaced between the look at it and at its sealed file; a
+file that is missing is a finding only when the row still names it.
+
+The connection can't write. It leaves the log as it is, for the next opener to read; it may make an empty one.
+"""
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final, cast
+
+import apsw
+
+from docstore.content import CHUNK_SIZE
+from docstore.engines import EngineURL
+from docstore.engines.checking import Checked, Finding, alone, fault_of
+from docstore.engines.sqlite import rows
+from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
+from docstore.errors import CannotOpen, Corrupt
+from docstore.model import Meta
+
+ROWS_AT_ONCE: Final = 64
+"""Rows read in one transaction: with 64 KiB of content each, 4 MiB."""
+
+_SEALED_NAME: Final = re.compile(r"[0-9a-f]{32}")
+"""Written here again on purpose, like the name of the lock: what an engine gets wrong must not hide itself."""
+_LOCK: Final = "lock"
+
+_SOME: Final = """
+SELECT id, key, version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents
+WHERE id > ? ORDER BY id LIMIT ?"""
+_FILE: Final = "SELECT file FROM documents WHERE id = ?"
+
+_Row = tuple[int, str, str, int, bytes, str, int, int | None, str | None, bytes | None]
+
+_log: Final = logging.getLogger(__name__)
+
+
+def check_sqlite(url: EngineURL, repair: bool) -> Checked:
+    """Raises CannotOpen when there is no database of ours."""
+    url.refuse_options()
+    path = Path(url.location)
+    try:
+        path = path.resolve()
+        if not path.is_file():
+            raise CannotOpen(f"{path}: there is no such database")
+        connection = _open(path)
+    except apsw.NotADBError as error:
+        raise CannotOpen(f"{path} is no SQLite database") from error
+    except (OSError, ValueError, RuntimeError, apsw.Error) as error:
+        raise CannotOpen(f"{path} can't be opened: {error}") from error
+    return _check(connection, path, Path(f"{path}.sealed"), repair)
+
+
+def _open(path: Path) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        connection.set_busy_timeout(READ_TIMEOUT_MS)
+        if connection.pragma("application_id") != APPLICATION_ID:
+            raise CannotOpen(f"{path} is a database of another program")
+        version = connection.pragma("user_version")
+        if version != SCHEMA_VERSION:
+            raise CannotOpen(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) -> Checked:
+    with closing(connection):
+        try:
+            for (line,) in connection.execute("PRAGMA integrity_check").fetchall():
+                if line != "ok":
+                    yield Finding(str(path), str(line))
+            yield from _documents(connection, path, folder)
+            yield from _orphans(connection, folder, repair)
+        except apsw.Error as error:
+            yield Finding(str(path), f"can't be read on: {error}")
+        except OSError as error:
+            yield Finding(str(error.filename or folder), f"can't be read on: {error.strerror or error}")
+
+
+def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked:
+    last = -(2**63)
+    while some := cast(list[_Row], connection.execute(_SOME, (last, ROWS_AT_ONCE)).fetchall()):
+        for row in some:
+            last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
+            try:
+                meta = Meta(key, version, size, digest, rows.unpack_fields(fields), modified_ns, expires_ns)
+            except Corrupt as error:
+                yield Finding(f"{path}: {key!r}", str(error))
+                continue
+            where = f"{path}: {key!r}"
+            if file is None:
+                fault: str | None = "it has neither content nor a sealed file"
+                if data is not None:
+                    fault = fault_of(meta, hashlib.sha256(data).digest(), len(data))
+            else:
+                where = f"{folder / file}: {key!r}"
+                fault = _fault_of_sealed(meta, folder / file)
+                if fault is not None and connection.execute(_FILE, (last,)).get != file:
+                    continue  # replaced or deleted since the row was read
+            yield Finding(where, fault) if fault else meta
+
+
+def _fault_of_sealed(meta: Meta, path: Path) -> str | None:
+    state, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            # A file of another size is told by its size alone: it need not be read.
+            if os.fstat(file.fileno()).st_size != meta.size:
+                return fault_of(meta, b"", os.fstat(file.fileno()).st_size)
+            while chunk := file.read(CHUNK_SIZE):
+                state.update(chunk)
+                size += len(chunk)
+    except FileNotFoundError:
+        return "its content is missing"
+    except OSError as error:
+        return f"its content can't be read: {error.strerror or error}"
+    return fault_of(meta, state.digest(), size)
+
+
+def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterator[Finding]:
+    unjudged = 0
+    for path in _unnamed(connection, folder):
+        with alone(folder / _LOCK) as judge:
+            if not judge:
+                unjudged += 1
+            elif path.exists() and not rows.names_file(connection, path.name):
+                if repair:
+                    path.unlink()
+                yield Finding(str(path), "no document has this content", orphan=True, removed=repair)
+    if unjudged:
+        _log.warning("%s is in use: %d files in it may be orphans, or uploads on their way", folder, unjudged)
+
+
+def _unnamed(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _SEALED_NAME.fullmatch(entry.name) and not rows.names_file(connection, entry.name):
+                yield Path(entry.path)

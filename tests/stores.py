@@ -1,0 +1,89 @@
+"""Stores of every engine on disk for the tests of the commands: filled, looked at, and the commands run on them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from docstore.cli import main
+from docstore.content import Inline, read_all
+from docstore.engines import Engine, EngineURL, open_engine
+from docstore.model import Fields, Meta
+
+FIELDS = Fields.make("text/plain", {"content-language": "de", "meta-café": '"☃"'})
+LARGE = bytes(range(256)) * 1000
+"""Content that is in a file of its own on every engine that has such."""
+LATE_NS = 9_000_000_000_000_000_000
+"""An expiry that does not come while the tests run, in the year 2255."""
+DOCUMENTS = {
+    "empty": b"",
+    "small": b"the small one",
+    "large": LARGE,
+    "a": b"beside a folder",
+    "a/b": b"in it",
+    "é": b"x",
+}
+ON_DISK = ("file", "shelve", "sqlite")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+    data: bytes
+
+
+def run(*arguments: object, data: bytes = b"") -> Ended:
+    """`docstore` with these arguments; what it shows on no account is a traceback."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ended(result.exit_code, result.stdout_bytes.decode(errors="replace"), result.stderr, result.stdout_bytes)
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Engine]:
+    engine = open_engine(EngineURL.parse(url))
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def store(url: str, documents: Mapping[str, bytes] = DOCUMENTS) -> None:
+    """Puts `documents`, of which `small` expires some day."""
+
+    async def put_all() -> None:
+        async with opened(url) as engine:
+            for key, data in documents.items():
+                await engine.put(key, Inline(data), FIELDS, expires_ns=LATE_NS if key == "small" else None)
+
+    asyncio.run(put_all())
+
+
+def stored(url: str) -> dict[str, tuple[Meta, bytes]]:
+    async def look() -> dict[str, tuple[Meta, bytes]]:
+        found = {}
+        async with opened(url) as engine:
+            for meta in await engine.list():
+                document = await engine.get(meta.key)
+                assert document is not None
+                found[meta.key] = meta, await read_all(document.content)
+        return found
+
+    return asyncio.run(look())
+
+
+def on_the_disk(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder` but the index of SQLite's log, which is no part of the database."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith("-shm")
+    }
