@@ -1,0 +1,64 @@
+"""The example of docs/engines.md: found by its entry points alone, and as good as any engine."""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from docstore.engines import Engine, EngineURL, open_engine, schemes
+from docstore.engines.checking import Finding, check_store
+from docstore.errors import CannotOpen
+from docstore.model import Clock
+from docstore.testing import EngineContract
+from tests.stores import DOCUMENTS, run, store, stored
+
+
+class TestLog(EngineContract):
+    durable = True
+
+    def open(self, folder: Path, clock: Clock) -> Engine:
+        return open_engine(EngineURL("log", str(folder / "store.log")), clock)
+
+    def check(self, folder: Path) -> Iterable[Finding]:
+        checked = check_store(EngineURL("log", str(folder / "store.log")))
+        return (found for found in checked if isinstance(found, Finding))
+
+
+def test_it_is_an_engine_like_those_that_ship(tmp_path: Path) -> None:
+    url, other = f"log:{tmp_path / 'store.log'}", f"sqlite:{tmp_path / 'other.db'}"
+    assert "log" in schemes()
+    store(url)
+    assert run("check", url).status == 0
+    assert run("copy", url, other).status == 0
+    assert {key: data for key, (_, data) in stored(other).items()} == DOCUMENTS
+
+
+def test_a_record_that_was_cut_off_is_gone_and_the_others_stay(tmp_path: Path) -> None:
+    path = tmp_path / "store.log"
+    store(f"log:{path}", {"a": b"first", "b": b"second"})
+    whole = path.read_bytes()
+    for size in range(len(whole) - 1, 0, -37):
+        path.write_bytes(whole[:size])
+        there = {key: data for key, (_, data) in stored(f"log:{path}").items()}
+        assert there in ({"a": b"first"}, {})
+        assert run("check", f"log:{path}").status == 0
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "store.log"
+    store(f"log:{path}", {"a": b"first", "b": b"second"})
+    path.write_bytes(path.read_bytes().replace(b"first", b"f1rst"))
+    ended = run("check", f"log:{path}")
+    assert ended.status == 1
+    assert "'a'" in ended.out
+
+
+def test_it_is_open_once(tmp_path: Path) -> None:
+    url = EngineURL("log", str(tmp_path / "store.log"))
+    first = open_engine(url)
+    try:
+        with pytest.raises(CannotOpen, match="open already"):
+            open_engine(url)
+    finally:
+        asyncio.run(first.close())

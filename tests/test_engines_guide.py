@@ -1,0 +1,29 @@
+"""docs/engines.md does not lie: its code is that of the example, and the tests that it names are there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GUIDE = (ROOT / "docs" / "engines.md").read_text()
+EXAMPLE = ROOT / "tests" / "example_engine"
+
+
+@pytest.mark.parametrize(("language", "file"), [("toml", "pyproject.toml"), ("python", "test_log.py")])
+def test_the_guide_shows_the_example_as_it_is(language: str, file: str) -> None:
+    [shown] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    assert shown in (EXAMPLE / file).read_text()
+
+
+def test_every_test_that_the_guide_names_is_there() -> None:
+    sources = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "src" / "docstore" / "testing").glob("*.py")]
+    there = set(re.findall(r"def (test_\w+)\(", "".join(path.read_text() for path in sources)))
+    named = re.findall(r"`(test_\w+)`", GUIDE)
+    assert len(named) >= 15
+    assert [name for name in named if name not in there] == []
+
+
+def test_every_note_of_the_tables_is_explained_and_every_explanation_is_used() -> None:
+    notes = set(re.findall(r"\[(\d+)\]", GUIDE))
+    assert notes == set(re.findall(r"^(\d+)\. ", GUIDE, re.MULTILINE))
