@@ -339,13 +339,14 @@ def test_the_help_of_each_command_has_an_example(command: str) -> None:
 
 def test_memory_stays_small_with_a_large_document(tmp_path: Path) -> None:
     """A document of 300 MB passes through with less than that in memory."""
+    # What getrusage says begins with the peak of the process that forked this one.
     measured = (
-        "import resource, sys\n"
+        "import re, sys\n"
         "from docstore.cli import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        "    print(re.search('VmHWM:\\\\s*([0-9]+) kB', open('/proc/self/status').read())[1], file=sys.stderr)\n"
     )
     folder = tmp_path / "source"
     folder.mkdir()
