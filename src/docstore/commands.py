@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -127,7 +127,7 @@ def import_(url: str, path: Path | None, *, replace: bool) -> int:
     return _run(run, Tally("imported"), url, "imported", "the same already or expired")
 
 
-def _run(run: Callable[[Tally], Any], tally: Tally, what: str, done: str, passed: str) -> int:
+def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], tally: Tally, what: str, done: str, passed: str) -> int:
     failure = ""
     try:
         asyncio.run(run(tally))
