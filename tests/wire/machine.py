@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from docstore.server.wire import Limits
+from docstore.limits import Limits
 from docstore.server.wire.connection import Connection, Phase
 from docstore.server.wire.head import Head
 from docstore.server.wire.refusals import Refused

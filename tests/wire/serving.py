@@ -20,6 +20,7 @@ import uvicorn
 from docstore.content import Inline, Stream
 from docstore.engines import EngineURL, open_engine
 from docstore.http.message import Generated, Request, Response
+from docstore.limits import Limits
 from docstore.server import wire
 from docstore.server.app import Store
 from docstore.server.asgi import asgi
@@ -35,7 +36,7 @@ class WireServer:
     def __init__(
         self,
         data: Path,
-        limits: wire.Limits | None = None,
+        limits: Limits | None = None,
         *,
         stop_timeout_s: int = 10,
         tls: tuple[Path, Path] | None = None,
@@ -43,7 +44,7 @@ class WireServer:
         unix: Path | None = None,
     ) -> None:
         told = {
-            "limits": asdict(limits or wire.Limits()),
+            "limits": asdict(limits or Limits()),
             "stop_timeout_s": stop_timeout_s,
             "data": str(data),
             "tls": [str(path) for path in tls or ()],
@@ -212,7 +213,7 @@ def open_store(data: Path) -> Store:
 
 def application(told: dict) -> wire.Application:
     store = open_store(Path(told["data"]))
-    return wire.Application(asgi(store), Bad(store.handle).handle, wire.Limits(**told["limits"]))
+    return wire.Application(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
 
 
 def main(told: dict) -> None:

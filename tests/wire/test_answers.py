@@ -2,7 +2,8 @@
 
 import pytest
 
-from docstore.server.wire.answers import Openings, Unsendable, field_lines, refusal, with_length
+from docstore.http.message import Unsendable, field_lines
+from docstore.server.wire.answers import Openings, refusal, with_length
 from docstore.server.wire.refusals import TITLES, Refused
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from docstore.server.wire import Limits
+from docstore.limits import Limits
 from docstore.server.wire.connection import Connection, Phase
 from docstore.server.wire.refusals import Refused
 from tests.wire.machine import drive

@@ -6,7 +6,7 @@ import h11
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from docstore.server.wire import Limits
+from docstore.limits import Limits
 from docstore.server.wire.connection import Phase
 from tests.wire.machine import Driven, drive
 from tests.wire.raw import GET, put, request

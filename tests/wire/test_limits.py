@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.server.wire import Limits
+from docstore.limits import Limits
 from tests.wire.raw import GET, WAITS_S, Raw, ask, put, request
 from tests.wire.serving import WireServer
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from docstore.server.wire import Limits
+from docstore.limits import Limits
 from docstore.server.wire.patience import Patience, Wait, allowed_s
 
 LIMITS = Limits(head_s=1, body_idle_s=2, answer_idle_s=3, keep_alive_s=4, linger_s=5, lowest_rate=10)

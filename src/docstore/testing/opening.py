@@ -1,4 +1,3 @@
-# ruff: noqa: S101 - assertions are what this package is for
 """What an engine's author gives, and how a test of the contract runs on it.
 
 A test is a coroutine over an engine that is open and its clock. `on_an_engine` makes of it what pytest collects: a

@@ -21,13 +21,14 @@ from typing import Final
 from docstore.content import CHUNK_SIZE, Descriptor
 from docstore.engines import EngineURL
 from docstore.engines.checking import Checked, Finding, alone, fault_of
+from docstore.engines.file.byhand import Digests
 from docstore.engines.file.control import NAME, Control, fingerprint
-from docstore.engines.file.listing import keys
+from docstore.engines.file.listing import LeftOut, keys
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.strays import strays
 from docstore.engines.file.tree import Tree
 from docstore.engines.filenames import Scheme
-from docstore.errors import CannotOpen, Corrupt, EngineError, Unavailable
+from docstore.errors import CannotOpen, Corrupt, EngineError
 from docstore.model import Meta
 
 _FORMAT: Final = re.compile(r"docstore file 1 (plain|folded)\n")
@@ -68,7 +69,7 @@ class _Check:
         self._control = control
         self._tree = tree
         # Expired documents are on the disk like others; no time is asked for.
-        self._reader = Reader(tree, control, lambda: 0)
+        self._reader = Reader(tree, control, lambda: 0, Digests().of)
         self._repair = repair
         self._told: set[str] = set()
         """Sidecars that a finding of their document was about."""
@@ -77,8 +78,11 @@ class _Check:
     def run(self, opened: ExitStack) -> Checked:
         with opened:
             try:
-                for key in keys(self._tree, "", ""):
+                left_out = LeftOut()
+                for key in keys(self._tree, "", "", left_out):
                     yield from self._document(key)
+                if left_out.count:
+                    yield Finding(str(self._folder), f"{left_out.count} folders can't be read, first {left_out.first}")
                 for place, what in strays(self._tree):
                     yield Finding(str(self._control.path_of(place)), what)
                 yield from self._sidecars()
@@ -95,7 +99,7 @@ class _Check:
         path = self._reader.path_of(key)
         try:
             found = self._reader.find(key)
-            if found is not None and found.record is None and self._sidecar(key) is not None:
+            if found is not None and found.note is None and self._sidecar(key) is not None:
                 # A write may have put its sidecar there since the look: only a second one tells.
                 found = self._reader.find(key)
             if found is not None:
@@ -104,7 +108,7 @@ class _Check:
         except Corrupt as error:
             self._told.add(fingerprint(key))
             yield Finding(str(path), f"{error}, in {self._own / 'meta' / fingerprint(key)}")
-        except Unavailable as error:
+        except EngineError as error:
             yield Finding(str(path), str(error))
         except OSError as error:
             yield Finding(str(path), f"can't be read: {error.strerror or error}")
@@ -114,7 +118,7 @@ class _Check:
 
     def _fault_of(self, found: Found) -> str | None:
         key = found.meta.key
-        if found.record is None:
+        if found.note is None:
             if self._sidecar(key) is None:
                 return None  # put there by hand: nothing says what it should be
             return "it was changed after it was written, by hand or by damage: its size or time is another"

@@ -95,7 +95,9 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
-                meta = Meta(key, version, size, digest, rows.unpack_fields(fields), modified_ns, expires_ns)
+                meta = Meta(
+                    key, version, size, digest, rows.fields_of(connection, key, fields), modified_ns, expires_ns
+                )
             except Corrupt as error:
                 yield Finding(f"{path}: {key!r}", str(error))
                 continue

@@ -1,0 +1,96 @@
+"""What is kept ready between answers: the same bytes as when it is made anew, and nothing that others could change."""
+
+from dataclasses import replace
+
+import pytest
+
+from docstore.http.message import Block, Headers, Response, Unsendable, field_lines
+from docstore.model import Fields, Meta
+from docstore.server import representation
+from docstore.server.representation import BLOCK_COUNT, headers_of, whole_headers
+
+SECOND_NS = 10**9
+NOW_NS = 1_000 * SECOND_NS
+META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": "b"}), NOW_NS - SECOND_NS)
+
+
+def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
+    return Response(200, whole_headers(meta, now_ns)).lines()
+
+
+def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
+    return field_lines([*headers_of(meta, now_ns), (b"content-length", b"%d" % meta.size)])
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        META,
+        replace(META, version="w" * 32, size=6, fields=Fields.make("a/b", {"cache-control": "max-age=9"})),
+        replace(META, modified_ns=NOW_NS - 2 * SECOND_NS),
+        replace(META, modified_ns=NOW_NS),
+        replace(META, modified_ns=NOW_NS + SECOND_NS),
+        replace(META, expires_ns=NOW_NS + 60 * SECOND_NS),
+        replace(META, version="x" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000})),
+    ],
+    ids=["plain", "other version", "written before", "written now", "from the future", "expires", "large"],
+)
+def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
+    assert lines_of(META) == made_anew(META)
+    for _ in range(2):
+        assert lines_of(meta) == made_anew(meta)
+        assert Response(200, whole_headers(meta, NOW_NS)).headers == [
+            *headers_of(meta, NOW_NS),
+            (b"content-length", b"%d" % meta.size),
+        ]
+
+
+def test_what_depends_on_the_time_is_not_kept() -> None:
+    expiring = replace(
+        META, expires_ns=NOW_NS + 60 * SECOND_NS, fields=Fields.make("a/b", {"cache-control": "max-age=99"})
+    )
+    assert [b"max-age=%d" % left in lines_of(expiring, NOW_NS + (60 - left) * SECOND_NS) for left in (60, 9)] == [
+        True,
+        True,
+    ]
+    future = replace(META, version="f" * 32, modified_ns=NOW_NS + 5 * SECOND_NS)
+    assert lines_of(future) != lines_of(future, NOW_NS + 5 * SECOND_NS) == made_anew(future, NOW_NS + 5 * SECOND_NS)
+
+
+def test_only_so_many_versions_are_kept() -> None:
+    for number in range(BLOCK_COUNT + 10):
+        whole_headers(replace(META, version=f"{number:032}"), NOW_NS)
+    assert len(representation._blocks) == BLOCK_COUNT
+    assert (f"{BLOCK_COUNT + 9:032}", META.modified_ns // SECOND_NS) in representation._blocks
+
+
+def test_large_fields_are_not_kept() -> None:
+    large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
+    assert isinstance(whole_headers(large, NOW_NS), Block)
+    assert (large.version, large.modified_ns // SECOND_NS) not in representation._blocks
+
+
+def test_what_is_added_to_one_response_is_on_no_other() -> None:
+    block = Block([(b"a", b"b")])
+    first, second = Response(200, block), Response(200, block)
+    first.headers.append((b"c", b"d"))
+    assert (first.lines(), second.lines()) == (b"a: b\r\nc: d\r\n", b"a: b\r\n")
+    second.headers += [(b"e", b"f")]
+    assert (second.lines(), Response(200, block).headers) == (b"a: b\r\ne: f\r\n", [(b"a", b"b")])
+    third = Response(200, block)
+    third.headers = []
+    assert third.lines() == b""
+
+
+def test_a_block_holds_whole_lines_only() -> None:
+    with pytest.raises(Unsendable):
+        Block([(b"a", b"b\r\nc: d")])
+
+
+def test_fields_of_a_request_are_found_again_and_again() -> None:
+    headers = Headers([(b"a", b" 1"), (b"b", b""), (b"a", b"2\xff ")])
+    for _ in range(2):
+        assert [headers.get(name) for name in ("a", "b", "c")] == ["1, 2\xff", "", None]
+        assert [headers.lines(name) for name in ("a", "b", "c")] == [["1", "2\xff"], [""], []]
+        assert ["a" in headers, "c" in headers, headers.names()] == [True, False, {b"a", b"b"}]
+    assert (Headers().get("a"), Headers().names()) == (None, frozenset())
