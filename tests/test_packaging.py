@@ -70,7 +70,7 @@ def make(folder: Path, *arguments: str, python: str = sys.executable) -> subproc
 
 
 def test_every_target_is_in_the_help_and_in_the_guide(checkout: Path) -> None:
-    listed = re.findall(r"^([a-z]+) +\S", make(checkout, "help").stdout, re.MULTILINE)
+    listed = re.findall(r"^([a-z-]+) +\S", make(checkout, "help").stdout, re.MULTILINE)
     phony = re.search(r"^\.PHONY: (.+)$", (checkout / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
     assert sorted(listed) == sorted(phony[1].split())

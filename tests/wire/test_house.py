@@ -1,15 +1,17 @@
 """What uvicorn is given, and what the connections of a process share."""
 
 import asyncio
+import gc
 import pickle
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
 
 from docstore.http.message import Request, Response
 from docstore.limits import Limits
 from docstore.server.wire import Application, Protocol
-from docstore.server.wire.house import SPARE_CONNECTIONS, Admission, House
+from docstore.server.wire.house import SPARE_CONNECTIONS, YOUNG_OBJECTS, Admission, House
 
 
 class Guest:
@@ -113,18 +115,14 @@ def test_one_connection_that_fails_does_not_stop_the_others(caplog: pytest.LogCa
 @pytest.mark.parametrize(("before", "after"), [(700, YOUNG_OBJECTS), (50_000, 50_000), (0, 0)])
 def test_garbage_is_collected_seldom_and_as_the_process_has_it_when_that_is_seldomer(before: int, after: int) -> None:
     """0 is: never."""
+
+    async def move_in() -> None:
+        make_application().house(asyncio.get_running_loop(), ServerState())
+
     found = gc.get_threshold()
     try:
         gc.set_threshold(before, *found[1:])
-        asyncio.run(made())
+        asyncio.run(move_in())
         assert gc.get_threshold() == (after, *found[1:])
     finally:
         gc.set_threshold(*found)
-
-
-async def made() -> None:
-    async def never(*_: object) -> Response:
-        raise AssertionError
-
-    application = Application(cast(Any, never), never)
-    application.house(asyncio.get_running_loop(), cast(Any, ServerState()))

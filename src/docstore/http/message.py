@@ -14,35 +14,42 @@ HeaderPairs = list[tuple[bytes, bytes]]
 
 
 class Headers:
-    """The fields of one request, names in lower case, in the order of the wire."""
+    """The fields of one request, names in lower case, in the order of the wire. Nobody changes them."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_by_name", "_names", "_pairs")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._pairs = list(pairs)
+        self._names = frozenset([field for field, _ in self._pairs])
+        self._by_name: dict[str, str] = {}
 
     def get(self, name: str) -> str | None:
         """The field's value, several lines joined by ", " (RFC 9110 §5.3); None when it was not sent."""
-        wanted = name.encode("latin-1")
-        values = [value for field, value in self._pairs if field == wanted]
-        if not values:
-            return None
-        return b", ".join(values).decode("latin-1").strip(" \t")
+        # PERF: clients repeat their fields, and the wire hands over the same Headers for them: most fields are decoded
+        # once, then looked up. A scan for each `get` was 1 us of a GET's 13 and some 2 us of a PUT's 47.
+        value = self._by_name.get(name)
+        if value is None and (wanted := name.encode("latin-1")) in self._names:
+            value = (
+                b", ".join([value for field, value in self._pairs if field == wanted]).decode("latin-1").strip(" \t")
+            )
+            self._by_name[name] = value
+        return value
 
     def lines(self, name: str) -> list[str]:
         """The field's lines, each for itself: for fields that are not lists."""
         wanted = name.encode("latin-1")
+        if wanted not in self._names:
+            return []
         return [value.decode("latin-1").strip(" \t") for field, value in self._pairs if field == wanted]
 
-    def names(self) -> set[bytes]:
-        return {field for field, _ in self._pairs}
+    def names(self) -> frozenset[bytes]:
+        return self._names
 
     def pairs(self) -> HeaderPairs:
         return self._pairs
 
     def __contains__(self, name: str) -> bool:
-        wanted = name.encode("latin-1")
-        return any(field == wanted for field, _ in self._pairs)
+        return name.encode("latin-1") in self._names
 
 
 @dataclass(slots=True)
@@ -57,6 +64,21 @@ class Request:
 
 
 NOTHING: Final = Inline(b"")
+
+
+class Unsendable(ValueError):
+    """The response can't be sent as it is: a fault of whoever made it."""
+
+
+def field_lines(headers: HeaderPairs) -> bytes:
+    """Raises Unsendable for a field that would end its line early, and so could forge a second answer."""
+    if not headers:
+        return b""
+    lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
+    # PERF: what is left without these characters is counted: one pass, a third of what three searches take.
+    if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(headers):
+        raise Unsendable(f"a field of a response holds CR, LF or NUL: {lines[:200]!r}")
+    return lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +108,53 @@ class Joined:
                 yield chunk
 
 
-@dataclass(slots=True)
+class Block:
+    """Fields that many answers share, ready to be sent: as pairs, and as the lines that they are in HTTP/1.1."""
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, pairs: HeaderPairs) -> None:
+        """Raises Unsendable."""
+        self.pairs = tuple(pairs)
+        self.lines = field_lines(pairs)
+
+
 class Response:
     """One final response. Adapters add `date` and framing; `content-length` is here whenever the size is known.
 
     With `head_only` the fields are those of a GET and the content is not sent.
     """
 
-    status: int
-    headers: HeaderPairs
-    content: Content | Joined | Generated = NOTHING
-    head_only: bool = False
+    __slots__ = ("_block", "_headers", "content", "head_only", "status")
+
+    def __init__(
+        self,
+        status: int,
+        headers: HeaderPairs | Block,
+        content: Content | Joined | Generated = NOTHING,
+        head_only: bool = False,
+    ) -> None:
+        self.status = status
+        self.content = content
+        self.head_only = head_only
+        self._block: Block | None = None
+        self._headers: HeaderPairs = []
+        if isinstance(headers, Block):
+            self._block = headers
+        else:
+            self._headers = headers
+
+    @property
+    def headers(self) -> HeaderPairs:
+        """A list that may be added to. Who looks at it may change it, so a Block is turned into one and forgotten."""
+        if self._block is not None:
+            self._headers, self._block = list(self._block.pairs), None
+        return self._headers
+
+    @headers.setter
+    def headers(self, headers: HeaderPairs) -> None:
+        self._headers, self._block = headers, None
+
+    def lines(self) -> bytes:
+        """The fields as HTTP/1.1 has them. Raises Unsendable."""
+        return field_lines(self._headers) if self._block is None else self._block.lines

@@ -16,7 +16,7 @@ from docstore.server.answers import answer
 from docstore.server.mounts import Mount
 from docstore.server.patching import patch
 from docstore.server.problems import Refusal
-from docstore.server.representation import headers_of, validators
+from docstore.server.representation import headers_of, validators, whole_headers
 from docstore.server.resource import Resource, options
 from docstore.server.writing import MAX_ATTEMPTS, failed, rejudge, write
 
@@ -38,7 +38,7 @@ class DocumentResource(Resource):
             raise Refusal("not-found")
         meta, now_ns = document.meta, self._clock()
         # PERF: most requests ask for nothing special, and then nothing of it is built.
-        if request.headers.names().isdisjoint(_SPECIAL):
+        if _SPECIAL.isdisjoint(request.headers.names()):
             return _whole(meta, document.content, now_ns)
         return _early(request, meta, now_ns) or _special(request, meta, document.content, now_ns)
 
@@ -47,7 +47,7 @@ class DocumentResource(Resource):
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
             raise Refusal("not-found")
-        if request.headers.names().isdisjoint(_SPECIAL):
+        if _SPECIAL.isdisjoint(request.headers.names()):
             response = _whole(meta, NOTHING, now_ns)
         elif (early := _early(request, meta, now_ns)) is not None:
             response = early
@@ -103,9 +103,7 @@ _SPECIAL: Final = frozenset(
 
 
 def _whole(meta: Meta, content: Content, now_ns: int) -> Response:
-    headers = headers_of(meta, now_ns)
-    headers.append((b"content-length", b"%d" % meta.size))
-    return Response(200, headers, content)
+    return Response(200, whole_headers(meta, now_ns), content)
 
 
 def _early(request: Request, meta: Meta, now_ns: int) -> Response | None:

@@ -6,7 +6,7 @@ from docstore.http import stored_fields
 from docstore.http.dates import format_http_date
 from docstore.http.fields import parse_natural, split_list
 from docstore.http.lifetimes import fresh_s, sunset
-from docstore.http.message import HeaderPairs
+from docstore.http.message import Block, HeaderPairs
 from docstore.model import Meta
 
 DOCUMENT_SAFETY: Final[HeaderPairs] = [
@@ -16,6 +16,12 @@ DOCUMENT_SAFETY: Final[HeaderPairs] = [
     (b"referrer-policy", b"no-referrer"),
 ]
 """A stored document can't run script against the store, nor be taken for another type."""
+
+BLOCK_COUNT: Final = 1024
+BLOCK_SIZE: Final = 2048
+"""How many versions' fields are kept ready, and bytes of the largest: some megabytes in all."""
+
+_blocks: Final[dict[tuple[str, int], Block]] = {}
 
 
 def etag(meta: Meta) -> bytes:
@@ -42,6 +48,27 @@ def headers_of(meta: Meta, now_ns: int) -> HeaderPairs:
         (b"accept-ranges", b"bytes"),
         *DOCUMENT_SAFETY,
     ]
+
+
+def whole_headers(meta: Meta, now_ns: int) -> HeaderPairs | Block:
+    """All fields of a 200."""
+    # PERF: made anew, these fields and their lines are 3.1 us of the 12.3 that a GET from memory takes. They depend on
+    # the version and on Last-Modified alone, but for a document that expires or comes from the future.
+    if meta.expires_ns is not None or meta.modified_ns > now_ns:
+        return _whole_headers(meta, now_ns)
+    named = meta.version, meta.modified_ns // 10**9
+    block = _blocks.get(named)
+    if block is None:
+        block = Block(_whole_headers(meta, now_ns))
+        if len(block.lines) <= BLOCK_SIZE:
+            if len(_blocks) >= BLOCK_COUNT:
+                _blocks.pop(next(iter(_blocks)), None)
+            _blocks[named] = block
+    return block
+
+
+def _whole_headers(meta: Meta, now_ns: int) -> HeaderPairs:
+    return [*headers_of(meta, now_ns), (b"content-length", b"%d" % meta.size)]
 
 
 def _cache_control(meta: Meta, now_ns: int) -> bytes:

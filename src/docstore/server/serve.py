@@ -56,7 +56,7 @@ def run(settings: Settings) -> None:
     announce(settings)
     if settings.workers > 1:
         asyncio.run(store.close())  # opened once here, so that what can't be opened is said once
-        Multiprocess(_config(settings, Worker(settings), factory=True), sockets=[listener]).run()
+        Multiprocess(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
     else:
         stop.server = uvicorn.Server(_config(settings, application(store, settings)))
         stop.server.run(sockets=[listener])
@@ -79,10 +79,12 @@ class Worker:
     """What each process of several calls to have its application."""
 
     settings: Settings
+    parent: int
+    """The process that started it: told, for it may be gone before the worker can ask."""
 
     def __call__(self) -> Application:
         set_up_logging(self.settings.log_level)
-        threading.Thread(target=_end_without_parent, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=_end_without_parent, args=(self.parent,), daemon=True).start()
         return application(open_store(self.settings), self.settings)
 
 

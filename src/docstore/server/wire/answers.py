@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.content import Inline
-from docstore.http.message import HeaderPairs, Response
+from docstore.http.message import Response, Unsendable, field_lines
 from docstore.server.wire.connection import Connection
 from docstore.server.wire.head import Head
 from docstore.server.wire.refusals import Refused
@@ -21,10 +21,6 @@ WITHOUT_CONTENT: Final = frozenset({204, 304})
 CLOSE: Final = b"connection: close\r\n"
 KEEP: Final = b"connection: keep-alive\r\n"
 CHUNKED: Final = b"transfer-encoding: chunked\r\n"
-
-
-class Unsendable(ValueError):
-    """The response can't be sent as it is: a fault of whoever made it."""
 
 
 def _phrase(status: int) -> str:
@@ -57,25 +53,14 @@ class Openings:
         return opening
 
 
-def field_lines(headers: HeaderPairs) -> bytes:
-    """Raises Unsendable for a field that would end its line early."""
-    if not headers:
-        return b""
-    lines = b"\r\n".join(map(b": ".join, headers)) + b"\r\n"
-    # PERF: what is left without these characters is counted: one pass, a third of what three searches take.
-    if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(headers):
-        raise Unsendable(f"a field of a response holds CR, LF or NUL: {lines[:200]!r}")
-    return lines
-
-
 def with_length(lines: bytes, size: int) -> bytes:
     """`lines` with the content-length that `size` demands. Raises Unsendable when they say another."""
-    line = b"content-length: %d\r\n" % size
-    if lines.endswith(b"\n" + line) or b"\n" + line in lines or lines.startswith(line):
+    line = b"\ncontent-length: %d\r\n" % size
+    if lines.endswith(line) or line in lines or lines.startswith(line[1:]):
         return lines
     if lines.startswith(b"content-length:") or b"\ncontent-length:" in lines:
         raise Unsendable(f"the content has {size} bytes, its content-length says otherwise")
-    return lines + line
+    return lines + line[1:]
 
 
 def start(openings: Openings, response: Response, head: Head, connection: Connection) -> tuple[bytes, bool]:
@@ -83,10 +68,10 @@ def start(openings: Openings, response: Response, head: Head, connection: Connec
 
     Decides whether the connection is kept after it, and says so. Raises Unsendable.
     """
-    size = response.content.size
-    filled = not (response.head_only or response.status in WITHOUT_CONTENT or head.method == "HEAD")
-    lines, framing = field_lines(response.headers), b""
+    lines, framing = response.lines(), b""
+    filled = not response.head_only and response.status not in WITHOUT_CONTENT and head.method != "HEAD"
     if filled:
+        size = response.content.size
         if size is not None:
             lines = with_length(lines, size)
         elif head.section.minor >= 1:

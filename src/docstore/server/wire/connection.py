@@ -102,11 +102,13 @@ class Connection:
         Only in the phase HEAD; the phase after it is BODY, or ENDED when there is no body.
         """
         data, start = self._data, self._position
-        if start < len(data) and data[start] == CR:
-            start = self._skip_empty_lines()
         if start == len(data):
             return None
-        end = data.find(b"\r\n\r\n", max(start, self._scanned - 3))
+        if data[start] == CR:
+            start = self._skip_empty_lines()
+            if start == len(data):
+                return None
+        end = data.find(b"\r\n\r\n", max(start, self._scanned - 3) if self._scanned else start)
         try:
             if end < 0:
                 self._check_partial()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete, TooSlow, UploadError
-from docstore.http.message import NOTHING, Request, Response
+from docstore.http.message import NOTHING, Request, Response, Unsendable
 from docstore.server.wire import answers
 from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
 from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
@@ -170,7 +170,8 @@ class Protocol(asyncio.Protocol):
 
     def _begin(self, head: Head) -> None:
         """Runs a request, to its end or to its first wait. Raises Refused when its body is none."""
-        request = Request(head.method, head.path, head.query, head.headers, self._upload(head))
+        body = NOTHING if self._connection.phase is ENDED else self._upload(head)
+        request = Request(head.method, head.path, head.query, head.headers, body)
         self._state.total_requests += 1
         task = self._house.runner.run(self._answer(request, head))
         if task is not None:
@@ -179,10 +180,8 @@ class Protocol(asyncio.Protocol):
     def _upload(self, head: Head) -> Upload:
         """The request's body: in memory when all of it is there, which spares a PUT its first wait."""
         connection = self._connection
-        if connection.phase is ENDED:
-            return NOTHING
         piece = connection.take_body() if connection.waiting_size else b""
-        if cast(Phase, connection.phase) is ENDED:
+        if connection.phase is ENDED:
             return Inline(piece)
         length = head.section.length
         self._body = Body(None if length == CHUNKED else length, self._body_changed)
@@ -221,7 +220,7 @@ class Protocol(asyncio.Protocol):
         openings, connection = self._house.openings, self._connection
         try:
             start, filled = answers.start(openings, response, head, connection)
-        except answers.Unsendable:
+        except Unsendable:
             log.exception("the answer to %s %s can't be sent", head.method, head.path)
             response = answers.fault()
             start, filled = answers.start(openings, response, head, connection)
