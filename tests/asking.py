@@ -79,7 +79,12 @@ def send_raw(server: RunningServer, request: bytes) -> bytes:
     with socket.create_connection((server.host, server.port), timeout=TIMEOUT_S) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
-        received = []
+        received = b""
         while chunk := connection.recv(65536):
-            received.append(chunk)
-        return b"".join(received)
+            received += chunk
+    method, target, _ = request.partition(b"\r\n")[0].decode("latin-1").split(" ")
+    head, _, content = received.partition(b"\r\n\r\n")
+    status, *lines = head.split(b"\r\n")
+    fields = [(name, value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
+    lint(method, target, [], int(status.split(b" ")[1]), fields, content)
+    return received

@@ -22,7 +22,10 @@ ARGUED: dict[str, str] = {
     "REQUEST_HDR_IN_RESPONSE": "Accept-Encoding beside 415, which RFC 9110 §12.5.3 has for just that",
     "BAD_GZIP": "part of a document in a coding is no whole of it",
     "FIELD_DEPRECATED": "Digest, which goes only to clients that ask for it by Want-Digest",
-    "STATUS_BAD_REQUEST": "tests send bad requests on purpose",
+    **dict.fromkeys(
+        ("STATUS_BAD_REQUEST", "STATUS_URI_TOO_LONG", "STATUS_VERSION_NOT_SUPPORTED"),
+        "tests send such requests on purpose",
+    ),
     "FRESHNESS_NO_CACHE_NO_VALIDATOR": "a listing has no validator, for it would have to be read whole to have one",
 }
 """The class of a note, and why the answers that it is about are right as they are."""

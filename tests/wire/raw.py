@@ -5,6 +5,8 @@ import ssl
 import time
 from dataclasses import dataclass
 
+from tests.lint import lint
+
 WAITS_S = 20
 """How long a test waits for what must come; nothing is concluded from how long it took."""
 
@@ -18,6 +20,16 @@ class Answer:
     def get(self, name: str) -> str | None:
         values = [value for field, value in self.headers if field == name]
         return ", ".join(values) if values else None
+
+
+OWN_REFUSALS = (400, 408, 414, 431, 501, 503, 505)
+"""What the wire answers before there is a request to handle."""
+
+
+def lint_refusal(answer: Answer, *, to_head: bool) -> None:
+    """What the wire answers by itself is linted; the other answers here are those of handlers made for these tests."""
+    fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
+    lint("HEAD" if to_head else "GET", "/", [], answer.status, fields, answer.content)
 
 
 class Raw:
@@ -68,7 +80,10 @@ class Raw:
         version, status, _ = lines[0].split(" ", 2)
         assert version == "HTTP/1.1"
         headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
-        return Answer(int(status), headers, self._content(int(status), dict(headers), to_head=to_head))
+        answer = Answer(int(status), headers, self._content(int(status), dict(headers), to_head=to_head))
+        if answer.status in OWN_REFUSALS:
+            lint_refusal(answer, to_head=to_head)
+        return answer
 
     def _content(self, status: int, headers: dict[str, str], *, to_head: bool) -> bytes:
         if to_head or status < 200 or status in (204, 304):
