@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -178,6 +179,19 @@ def test_several_workers_serve_one_store(data: Path) -> None:
             assert ask(server, "PUT", f"/{mount}/k{n}", b"%d" % n).status == 201
             assert ask(server, "GET", f"/{mount}/k{n}").content == b"%d" % n
         assert server.stop() == 0
+
+
+@pytest.mark.parametrize("mount", ["memory", "file", "docs"])
+def test_a_client_that_leaves_a_download_is_no_error_of_the_server(data: Path, mount: str) -> None:
+    with RunningServer(data) as server:
+        ask(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
+        for _ in range(20):
+            with socket.create_connection((server.host, server.port)) as connection:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.sendall(f"GET /{mount}/large HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                connection.recv(1000)
+        assert server.stop() == 0
+    assert [line for line in server.errors if " E " in line] == []
 
 
 def test_workers_end_when_the_process_that_started_them_was_killed(data: Path) -> None:

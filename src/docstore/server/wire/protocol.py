@@ -206,7 +206,8 @@ class Protocol(asyncio.Protocol):
             try:
                 await send(self._outlet, content, chunked=head.section.minor >= 1)
             except Exception as error:
-                if not self._outlet.lost:
+                # A client that goes away is not the server's trouble.
+                if not self._outlet.lost and not isinstance(error, ConnectionError):
                     log.error("%s %s: its answer broke off: %s", request.method, request.path, error)
                 self._transport.abort()
                 return
