@@ -35,7 +35,7 @@ from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mo
 try:
     import resource
 except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]
+    resource = None  # type: ignore[assignment]  # None where a module is expected: it is asked for below
 
 log: Final = logging.getLogger("docstore")
 

@@ -47,7 +47,7 @@ class LikeADict(Opening):
     """The state machine, as one test."""
 
     def test_it_behaves_as_a_dict_does(self, tmp_path: Path) -> None:
-        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=SETTINGS)  # type: ignore[arg-type]
+        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=SETTINGS)  # type: ignore[arg-type]  # a factory will do
 
 
 class _Machine(RuleBasedStateMachine):
