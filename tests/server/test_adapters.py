@@ -2,7 +2,7 @@
 
 What a document is and what a method does is `handle`'s affair and must not depend on who speaks HTTP. What only the
 wire keeps (limits, malformed requests, early answers on a kept connection) is in `tests/wire`; ARCHITECTURE.md has
-the table. Granian closes a connection after an answer that came before its body, so no test here counts on a next one.
+the table. Granian closes a connection after an answer that came before its body, so no write is refused here.
 """
 
 import os
@@ -23,12 +23,10 @@ from tests.server.test_documents import (  # noqa: F401 - these run here on the 
     test_concurrent_writers_leave_one_whole_document,
     test_content_comes_back_byte_for_byte,
     test_dot_segments_are_gone_before_routing,
-    test_exactly_one_of_many_creators_wins,
 )
 from tests.server.test_original_session import test_the_session_of_the_article_works_line_by_line  # noqa: F401
 from tests.server.test_validators import (  # noqa: F401
     test_a_304_has_no_content_and_the_fields_that_a_200_would,
-    test_conditions_are_kept,
     test_head_has_the_fields_of_get,
     test_last_modified_is_a_date_not_later_than_date,
     test_the_etag_is_made_from_content_and_type,

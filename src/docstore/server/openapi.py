@@ -120,7 +120,7 @@ def operation_of(resource: type[Resource], verb: str) -> Operation:
 def text_of(resource: type[Resource], verb: str) -> str:
     """What a verb does: its docstring, or that of the method that it overrides. Raises Undescribed."""
     for owner in resource.__mro__:
-        text = getattr(owner.__dict__.get(verb), "__doc__", None)
+        text = owner.__dict__[verb].__doc__ if verb in owner.__dict__ else None
         if text:
             first, blank, rest = cleandoc(text).partition("\n\n")
             return " ".join(first.split()) + blank + rest
