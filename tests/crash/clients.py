@@ -19,7 +19,9 @@ from typing import Final
 from urllib.parse import quote
 
 from docstore.model import ABSENT, ANY, Expectation, Fields, version_of
+from tests.asking import as_pairs
 from tests.crash.history import FOREVER, Act, Answer, Operation, State
+from tests.lint import lint_one_of_many
 from tests.running import RunningServer
 
 History = dict[str, list[Operation]]
@@ -146,4 +148,7 @@ def _ask(
 ) -> tuple[int, str | None, bytes]:
     connection.request(method, path_of(key), body=content, headers=headers or {})
     response = connection.getresponse()
-    return response.status, response.headers["ETag"], response.read()
+    received = response.read()
+    asked, fields = as_pairs((headers or {}).items()), as_pairs(response.getheaders())
+    lint_one_of_many(method, path_of(key), asked, response.status, fields, received)
+    return response.status, response.headers["ETag"], received

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.asking import ask
+from tests.lint import lint_one_of_many
 from tests.running import MOUNTS, RunningServer
 
 CONNECTIONS = 8
@@ -41,12 +42,13 @@ class Connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
         self._socket.sendall(head.encode() + content)
         status = int(self._answers.readline().split()[1])
-        length = 0
+        fields = []
         while (line := self._answers.readline()) != b"\r\n":
             name, _, value = line.partition(b":")
-            if name.lower() == b"content-length":
-                length = int(value)
-        return status, self._answers.read(length)
+            fields.append((name.lower(), value.strip()))
+        answer = self._answers.read(int(dict(fields)[b"content-length"]))
+        lint_one_of_many(method, path, [], status, fields, answer)
+        return status, answer
 
     def close(self) -> None:
         self._answers.close()
