@@ -20,7 +20,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash lint types format bench bench-wire lock clean help
+.PHONY: check serve install test crash lint types format bench bench-wire bench-large bench-many lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -50,6 +50,12 @@ bench: $(RUNTIME) ## Measure what a request costs in process
 
 bench-wire: $(RUNTIME) ## Compare the wire with uvicorn's own protocol
 	@$(VENV)/bin/python benchmarks/wire.py $(ARGS)
+
+bench-large: $(RUNTIME) ## Documents up and down with the server's peak memory; ARGS='--sizes 20GiB'
+	@$(VENV)/bin/python benchmarks/large.py $(ARGS)
+
+bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
+	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
 
 lock: ## Resolve the locks again (needs uv); newer versions with ARGS=--upgrade
 	@$(call resolve,requirements/serve.txt,--group build)
