@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
 LAYERS = [
-    {"errors", "model", "content", "keys"},
+    {"errors", "model", "content", "keys", "progress"},
     {"http"},
     {"engines"},
     {"transfer"},

@@ -19,38 +19,27 @@ from docstore.archive import BrokenArchive, export_store, import_store
 from docstore.engines import Engine, EngineURL, open_engine
 from docstore.engines.checking import Finding, check_store
 from docstore.errors import CannotOpen, EngineError, SetupError
+from docstore.progress import Bar, number, progress, size_text
 from docstore.transfer import Outcome, Step, copy
 
-_STEP_S: Final = 0.2
 _ON_DISK: Final = frozenset({"file", "shelve", "sqlite"})
 _WRONG: Final = frozenset({Outcome.REFUSED, Outcome.BROKEN})
 
 
 class Tally:
-    """Counts documents; on a terminal, in a line that it keeps writing anew."""
+    """Counts documents, and tells a person what is wrong with them and how far the work has come."""
 
-    def __init__(self, doing: str) -> None:
+    def __init__(self, bar: Bar) -> None:
         self.documents = self.size = self.wrong = self.passed = 0
-        self._doing = doing
-        self._began_s = self._told_s = time.monotonic()
-        self._shown = sys.stderr.isatty()
+        self._bar = bar
 
     def count(self, size: int) -> None:
         self.documents += 1
         self.size += size
-        now_s = time.monotonic()
-        if self._shown and now_s - self._told_s >= _STEP_S:
-            self._told_s = now_s
-            rate = self.size / (now_s - self._began_s)
-            click.echo(f"\r{self._doing} {self.documents:,}, {size_text(rate)}/s\033[K", err=True, nl=False)
-
-    def clear(self) -> None:
-        if self._shown:
-            click.echo("\r\033[K", err=True, nl=False)
+        self._bar.advance(size, documents=1)
 
     def tell(self, line: object, *, err: bool = False) -> None:
-        self.clear()
-        click.echo(str(line), err=err)
+        self._bar.say(lambda: click.echo(str(line), err=err))
 
     def step(self, step: Step) -> None:
         """Counts what became of a document, and tells what is wrong with it."""
@@ -63,32 +52,19 @@ class Tally:
             self.passed += 1
 
 
-def size_text(size: float) -> str:
-    """`size` bytes for a person: 999 B, 1.5 MiB."""
-    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
-    unit = next(units)
-    while size >= 1024 and unit != "TiB":
-        size, unit = size / 1024, next(units)
-    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-
-
-def number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
 def check(url: str, *, repair: bool) -> int:
-    tally = Tally("checked")
-    removed = 0
-    for checked in check_store(EngineURL.parse(url), repair=repair):
-        if isinstance(checked, Finding):
-            tally.tell(checked)
-            removed += checked.removed
-            tally.wrong += not checked.removed
-        else:
-            tally.count(checked.size)
+    with progress("check") as bar:
+        tally, removed = Tally(bar), 0
+        for checked in check_store(EngineURL.parse(url), repair=repair):
+            if isinstance(checked, Finding):
+                tally.tell(checked)
+                removed += checked.removed
+                tally.wrong += not checked.removed
+            else:
+                tally.count(checked.size)
     summary = f"{number(tally.documents, 'sound document')} of {size_text(tally.size)}"
     summary += f", {number(removed, 'orphan')} removed" if repair else ""
-    tally.tell(f"{url}: {summary}, {number(tally.wrong, 'finding')}", err=True)
+    click.echo(f"{url}: {summary}, {number(tally.wrong, 'finding')}", err=True)
     return 1 if tally.wrong else 0
 
 
@@ -98,7 +74,7 @@ def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
             async for step in copy(source, target, prefix=prefix):
                 tally.step(step)
 
-    return _run(run, Tally("copied"), target_url, "copied", "the same already or gone")
+    return _run(run, "copy", target_url, "copied", "the same already or gone")
 
 
 def export(url: str, path: Path | None) -> int:
@@ -112,7 +88,7 @@ def export(url: str, path: Path | None) -> int:
                 async for step in export_store(engine, file):
                     tally.step(step)
 
-    return _run(run, Tally("exported"), str(path or "standard output"), "exported", "gone")
+    return _run(run, "export", str(path or "standard output"), "exported", "gone")
 
 
 def import_(url: str, path: Path | None, *, replace: bool) -> int:
@@ -124,13 +100,15 @@ def import_(url: str, path: Path | None, *, replace: bool) -> int:
                 async for step in import_store(engine, file, time.time_ns, replace=replace):
                     tally.step(step)
 
-    return _run(run, Tally("imported"), url, "imported", "the same already or expired")
+    return _run(run, "import", url, "imported", "the same already or expired")
 
 
-def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], tally: Tally, what: str, done: str, passed: str) -> int:
+def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: str, done: str, passed: str) -> int:
     failure = ""
     try:
-        asyncio.run(run(tally))
+        with progress(doing) as bar:
+            tally = Tally(bar)
+            asyncio.run(run(tally))
     except BrokenArchive as error:
         failure = f"docstore: this is not a whole export: {error}"
     except EngineError as error:
@@ -144,7 +122,7 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], tally: Tally, what: 
     summary = f"{what}: {number(tally.documents, 'document')} {done}, {size_text(tally.size)}"
     summary += f"; {tally.passed:,} {passed}" if tally.passed else ""
     summary += f"; {tally.wrong:,} not {done}" if tally.wrong else ""
-    tally.tell(summary, err=True)
+    click.echo(summary, err=True)
     if failure:
         click.echo(failure, err=True)
     return 1 if failure or tally.wrong else 0

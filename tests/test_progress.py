@@ -1,0 +1,144 @@
+"""The bar of long work: drawn for a person who waits at a terminal, and silent for everybody else."""
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from docstore.progress import number, progress, size_text
+
+MIB = 1024 * 1024
+
+
+class Terminal:
+    """A standard error that is a terminal, as wide as one, and what was drawn on it."""
+
+    def __init__(self) -> None:
+        self._here, there = pty.openpty()
+        self.file = os.fdopen(there, "w")
+        os.set_blocking(self._here, False)
+
+    def drawn(self) -> str:
+        """All that was drawn since this was asked last, without what moves the cursor."""
+        self.file.flush()
+        drawn = b""
+        try:
+            while some := os.read(self._here, 65536):
+                drawn += some
+        except BlockingIOError:
+            pass
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
+
+    def close(self) -> None:
+        self.file.close()
+        os.close(self._here)
+
+
+class Watch:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@contextmanager
+def at_terminal() -> Iterator[Terminal]:
+    """Entered in the test and not by a fixture: pytest captures the standard error of each of the two anew."""
+    terminal = Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal.file)
+        for name, value in {"COLUMNS": "120", "TERM": "xterm", "NO_COLOR": "1"}.items():
+            patch.setenv(name, value)
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+
+
+def test_short_work_draws_nothing() -> None:
+    watch = Watch()
+    with at_terminal() as terminal, progress("export", total_bytes=4 * MIB, now_s=watch) as bar:
+        watch.now_s += 0.9
+        bar.advance(4 * MIB, documents=1)
+        assert terminal.drawn() == ""
+
+
+def test_long_work_tells_how_far_it_is_how_fast_and_what_is_left() -> None:
+    watch = Watch()
+    with at_terminal() as terminal, progress("export", total_bytes=400 * MIB, now_s=watch) as bar:
+        watch.now_s += 2
+        bar.advance(4 * MIB, documents=3)
+        drawn = terminal.drawn()
+        assert "export" in drawn
+        for told in ("3 documents", "4.0 MiB of 400.0 MiB", "2.0 MiB/s", "3:18 left"):
+            assert told in drawn
+        bar.advance(4 * MIB, documents=1)
+        assert terminal.drawn() == "", "it is not drawn more often than anybody can see"
+        watch.now_s += 2
+        bar.advance(392 * MIB)
+        assert "4 documents, 400.0 MiB of 400.0 MiB, 100.0 MiB/s 0 s left" in terminal.drawn()
+
+
+def test_work_of_unknown_size_tells_what_has_come() -> None:
+    watch = Watch()
+    with at_terminal() as terminal, progress("import", now_s=watch) as bar:
+        watch.now_s += 10
+        bar.advance(20 * MIB, documents=1)
+        drawn = terminal.drawn()
+    assert "1 document, 20.0 MiB, 2.0 MiB/s" in drawn
+    assert "left" not in drawn
+
+
+def test_a_line_in_between_stands_on_its_own() -> None:
+    watch = Watch()
+    with at_terminal() as terminal, progress("copy", now_s=watch) as bar:
+        watch.now_s += 2
+        bar.advance(MIB)
+        terminal.drawn()
+        bar.say(lambda: print("a line", file=sys.stderr))
+        assert terminal.drawn().splitlines()[-1] == "a line"
+        watch.now_s += 2
+        bar.advance(MIB)
+        assert "2.0 MiB" in terminal.drawn()
+
+
+def test_who_is_no_terminal_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    watch = Watch()
+    with progress("export", now_s=watch) as bar:
+        watch.now_s += 10
+        bar.advance(MIB, documents=1)
+        bar.say(lambda: print("a line", file=sys.stderr))
+    assert sys.stderr.getvalue() == "a line\n"
+
+
+def test_the_library_that_draws_is_loaded_only_to_draw() -> None:
+    code = (
+        "import sys, docstore.cli\nfrom docstore.progress import progress\n"
+        "with progress('x') as bar: bar.advance(1)\nassert 'rich' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1.5 * MIB, "1.5 MiB"), (5000 * 1024**4, "5000.0 TiB")],
+)
+def test_sizes_are_told_for_a_person(size: float, text: str) -> None:
+    assert size_text(size) == text
+
+
+@pytest.mark.parametrize(("count", "text"), [(1, "1 document"), (0, "0 documents"), (12345, "12,345 documents")])
+def test_numbers_are_told_for_a_person(count: int, text: str) -> None:
+    assert number(count, "document") == text
