@@ -10,10 +10,13 @@ GUIDE = (ROOT / "docs" / "engines.md").read_text()
 EXAMPLE = ROOT / "tests" / "example_engine"
 
 
-@pytest.mark.parametrize(("language", "file"), [("toml", "pyproject.toml"), ("python", "test_log.py")])
-def test_the_guide_shows_the_example_as_it_is(language: str, file: str) -> None:
-    [shown] = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
-    assert shown in (EXAMPLE / file).read_text()
+@pytest.mark.parametrize("language", ["toml", "python"])
+def test_the_guide_shows_the_example_as_it_is(language: str) -> None:
+    files = [path for ending in ("toml", "py") for path in EXAMPLE.rglob(f"*.{ending}")]
+    example = "\n".join(path.read_text() for path in files)
+    shown = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    assert shown
+    assert [code for code in shown if code not in example] == []
 
 
 def test_every_test_that_the_guide_names_is_there() -> None:

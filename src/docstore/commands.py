@@ -16,13 +16,12 @@ from typing import IO, Any, Final
 import click
 
 from docstore.archive import BrokenArchive, export_store, import_store
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines import Engine, EngineURL, kind_of, open_engine
 from docstore.engines.checking import Finding, check_store
 from docstore.errors import CannotOpen, EngineError, SetupError
 from docstore.progress import Bar, number, progress, size_text
 from docstore.transfer import Outcome, Step, copy
 
-_ON_DISK: Final = frozenset({"file", "shelve", "sqlite"})
 _WRONG: Final = frozenset({Outcome.REFUSED, Outcome.BROKEN})
 
 
@@ -132,7 +131,7 @@ def standing(text: str) -> EngineURL:
     """The URL of a store to read from. Raises CannotOpen when there is none: opening it would make an empty one."""
     url = EngineURL.parse(text)
     path = Path(url.location)
-    if url.scheme in _ON_DISK and not any(Path(f"{path}{end}").exists() for end in ("", ".dat")):
+    if kind_of(url.scheme).on_disk and not any(Path(f"{path}{end}").exists() for end in ("", ".dat")):
         raise CannotOpen(f"{path}: there is no such store")
     return url
 

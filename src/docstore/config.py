@@ -4,6 +4,7 @@ The two speak of the same settings under the same names; the command line wins. 
 is found here, before anything is opened, and said in one line.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable
@@ -11,13 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from docstore.engines import EngineURL
+from docstore.engines import EngineURL, Processes, kind_of
 from docstore.errors import SetupError
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
-
-ONE_PROCESS: Final = frozenset({"memory", "shelve"})
-"""Schemes of engines that only one process can hold."""
 
 _UNITS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
@@ -131,6 +129,7 @@ class Settings:
                 raise SetupError(f"{name} is one of {', '.join(words)}")
         if self.workers > 1:
             self._check_workers(mounts)
+        _check_stores(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
             raise SetupError(
                 f"listening on {self.host} opens the store to everybody there; "
@@ -140,10 +139,24 @@ class Settings:
 
     def _check_workers(self, mounts: Iterable[MountSettings]) -> None:
         for mount in mounts:
-            if mount.engine.scheme in ONE_PROCESS:
+            if kind_of(mount.engine.scheme).processes is Processes.ONE:
                 raise SetupError(
                     f"--workers {self.workers} can't share {mount.engine} (mount {mount.name!r}): "
                     f"{mount.engine.scheme} is an engine for one process"
+                )
+
+
+def _check_stores(mounts: Iterable[MountSettings]) -> None:
+    """A store that one process can hold is opened once; others work under several names, as in several processes."""
+    opened: dict[tuple[str, str], str] = {}
+    for mount in mounts:
+        kind = kind_of(mount.engine.scheme)
+        if kind.processes is Processes.ONE and kind.on_disk:
+            store = mount.engine.scheme, os.path.realpath(mount.engine.location.replace("\0", ""))
+            if (other := opened.setdefault(store, mount.name)) != mount.name:
+                raise SetupError(
+                    f"the mounts {other!r} and {mount.name!r} are one store, {mount.engine}, "
+                    f"and {mount.engine.scheme} is an engine that can be opened once"
                 )
 
 

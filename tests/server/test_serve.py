@@ -93,6 +93,8 @@ BAD_STARTS = {
     "a key rule nobody knows": (["--mount", "a=memory:?keys=any"], "keys"),
     "a size that is none": (["--mount", "a=memory:?max_document=big"], "size"),
     "workers sharing a dict": (["--workers", "2", "--mount", "a=memory:"], "one process"),
+    "workers sharing a shelve": (["--workers", "2", "--mount", "a=shelve:s"], "one process"),
+    "a shelve mounted twice": (["--mount", "a=shelve:s", "--mount", "b=shelve:./s?keys=path"], "can be opened once"),
     "an open door": (["--host", "0.0.0.0", "--mount", "a=memory:"], "--anonymous"),
     "a host that is none": (
         ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],

@@ -7,21 +7,24 @@ any of them apart from any other, byte for byte. Its clock is handed to it too, 
 More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`): there is no base
 class, no default and no `supports_x`. An engine maps its driver's errors to errors.py.
 
-Engines of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme,
-the value a callable like `memory.open_memory`.
+An engine is registered by one `EngineKind`: how it is opened, and what people and servers must know of it before
+that. Those of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme.
 """
 
-import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
-from typing import Final, Protocol, cast, runtime_checkable
+from enum import Enum
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from urllib.parse import parse_qsl
 
 from docstore.content import Upload
 from docstore.errors import SetupError
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+
+if TYPE_CHECKING:
+    from docstore.engines.checking import CheckStore
 
 
 class Engine(Protocol):
@@ -104,25 +107,71 @@ class EngineURL:
 OpenEngine = Callable[[EngineURL, Clock], Engine]
 """Opens the storage or raises CannotOpen; may block, and runs before anything is served."""
 
+
+class Processes(Enum):
+    """How many processes may have one store open at once, each keeping every promise."""
+
+    ONE = "one"
+    MANY = "many"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """All that is known of an engine before it is opened; its registration."""
+
+    open: OpenEngine
+    summary: str
+    """One line for a person, without the scheme: what documents are kept in."""
+    example: str
+    """A URL as one would write it."""
+    survives: str
+    """What a write that was answered with success survives, in a few words."""
+    processes: Processes
+    streams: bool
+    """Whether content of any size passes in constant memory; else a whole document is in memory."""
+    on_disk: bool
+    """Whether a URL's location is the path at which its store stands."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """The options of its URLs, each with what it means; `open` is handed no others."""
+    check: "CheckStore | None" = None
+    """Looks a store over; None for an engine that keeps nothing to be checked."""
+
+
+_GROUP: Final = "docstore.engines"
 _BUILT_IN: Final = {
-    "memory": ("docstore.engines.memory", "open_memory"),
-    "file": ("docstore.engines.file", "open_file"),
-    "shelve": ("docstore.engines.shelf", "open_shelf"),
-    "sqlite": ("docstore.engines.sqlite", "open_sqlite"),
+    "memory": "docstore.engines.memory:MEMORY",
+    "file": "docstore.engines.file:FILE",
+    "shelve": "docstore.engines.shelf_kind:SHELVE",
+    "sqlite": "docstore.engines.sqlite:SQLITE",
 }
 
 
 def schemes() -> list[str]:
     """The schemes of all engines that are installed, in order."""
-    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group="docstore.engines"))})
+    return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_GROUP))})
+
+
+def kind_of(scheme: str) -> EngineKind:
+    """The engine of this scheme, loaded. Raises SetupError when there is none, or it is broken."""
+    if scheme in _BUILT_IN:
+        return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
+    for point in entry_points(group=_GROUP, name=scheme):
+        return _load(point)
+    raise SetupError(f"no engine is called {scheme!r}; there are {', '.join(schemes())}")
+
+
+def _load(point: EntryPoint) -> EngineKind:
+    try:
+        kind = point.load()
+    except (ImportError, AttributeError) as error:
+        raise SetupError(f"the engine {point.name!r} can't be loaded from {point.value}: {error}") from error
+    if not isinstance(kind, EngineKind):
+        raise SetupError(f"the engine {point.name!r} can't be loaded: {point.value} is no EngineKind")
+    return kind
 
 
 def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
     """The engine behind `url`. Raises SetupError for a scheme that is unknown, CannotOpen for storage that fails."""
-    if url.scheme in _BUILT_IN:
-        module, name = _BUILT_IN[url.scheme]
-        opener = cast(OpenEngine, getattr(importlib.import_module(module), name))
-        return opener(url, clock)
-    for point in entry_points(group="docstore.engines", name=url.scheme):
-        return cast(OpenEngine, point.load())(url, clock)
-    raise SetupError(f"no engine is called {url.scheme!r}; there are {', '.join(schemes())}")
+    kind = kind_of(url.scheme)
+    url.refuse_options(*kind.options)
+    return kind.open(url, clock)

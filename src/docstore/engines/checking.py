@@ -1,4 +1,4 @@
-"""What looking a store over says, and how a scheme's check is found.
+"""What looking a store over says, and how it is begun.
 
 A check is a function of a URL and not a method of an open engine: opening an engine makes what is absent, recovers what
 a crash left and collects orphans, and a check changes nothing. So it also works beside a server that has the store
@@ -8,21 +8,16 @@ It yields the Meta of every document that is sound, and a Finding for everything
 refers to: it takes room and harms nothing. Uploads on their way look like orphans, and nothing on the disk tells the
 two apart; so a candidate is judged, and removed when that was asked for, only at an instant in which nobody else has
 the store open. Every engine that shares a store holds a shared flock(2) on a file: who gets it exclusively is alone.
-
-Checks of other packages are found through the entry point group `docstore.checks`, named like their engines.
 """
 
-import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Final, cast
 
-from docstore.engines import EngineURL, schemes
+from docstore.engines import EngineURL, kind_of
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import check_path
 from docstore.model import Meta, version_of
@@ -49,23 +44,14 @@ Checked = Iterator[Meta | Finding]
 CheckStore = Callable[[EngineURL, bool], Checked]
 """Checks the store behind a URL; True to remove orphans. Raises CannotOpen at once, or while it is iterated."""
 
-_BUILT_IN: Final = {
-    "file": ("docstore.engines.file.check", "check_file"),
-    "shelve": ("docstore.engines.shelf_check", "check_shelf"),
-    "sqlite": ("docstore.engines.sqlite.check", "check_sqlite"),
-}
-
 
 def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
     """Everything in the store behind `url`, sound or not. Raises SetupError when it can't be looked at."""
-    if url.scheme in _BUILT_IN:
-        module, name = _BUILT_IN[url.scheme]
-        return cast(CheckStore, getattr(importlib.import_module(module), name))(url, repair)
-    for point in entry_points(group="docstore.checks", name=url.scheme):
-        return cast(CheckStore, point.load())(url, repair)
-    if url.scheme in schemes():
+    kind = kind_of(url.scheme)
+    url.refuse_options(*kind.options)
+    if kind.check is None:
         raise SetupError(f"{url.scheme}: keeps nothing that can be checked")
-    raise SetupError(f"no engine is called {url.scheme!r}; there are {', '.join(schemes())}")
+    return kind.check(url, repair)
 
 
 def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:

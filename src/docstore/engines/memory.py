@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import EngineURL
+from docstore.engines import EngineKind, EngineURL, Processes
 from docstore.engines.ordered import Ordered
 from docstore.errors import CannotOpen, Conflict
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
@@ -81,3 +81,14 @@ class Memory:
     def _current(self, key: str) -> Meta | None:
         document = self._documents.current(key, self._clock())
         return document.meta if document else None
+
+
+MEMORY: Final = EngineKind(
+    open=open_memory,
+    summary="documents in memory, for tests and caches",
+    example="memory:",
+    survives="nothing: it goes with the process",
+    processes=Processes.ONE,
+    streams=False,
+    on_disk=False,
+)

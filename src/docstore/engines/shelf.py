@@ -47,7 +47,11 @@ def open_shelf(url: EngineURL, clock: Clock) -> "Shelf":
         raise CannotOpen("shelve: takes the path of the store, as in shelve:documents")
     if kind not in (None, *KINDS):
         raise CannotOpen(f"shelve: keeps no store in {kind}; there are {', '.join(KINDS)}")
-    path = Path(url.location)
+    try:
+        # The lock is beside the store, and a symbolic link is no second one.
+        path = Path(url.location).resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CannotOpen(f"{url.location!r} is not a path: {error}") from error
     lock = Lock(path)
     thread = ThreadPoolExecutor(1, "docstore-shelve")
     try:

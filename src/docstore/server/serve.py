@@ -21,8 +21,8 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from docstore.config import ONE_PROCESS, MountSettings, Settings, is_loopback
-from docstore.engines import open_engine
+from docstore.config import MountSettings, Settings, is_loopback
+from docstore.engines import kind_of, open_engine
 from docstore.errors import SetupError
 from docstore.server import wire
 from docstore.server.access import logged
@@ -119,7 +119,7 @@ def open_store(settings: Settings) -> Store:
 def open_mount(asked: MountSettings) -> Mount:
     """Raises SetupError."""
     scheme = asked.engine.scheme
-    default = MEMORY_MAX_DOCUMENT if scheme in ONE_PROCESS else DEFAULT_MAX_DOCUMENT
+    default = DEFAULT_MAX_DOCUMENT if kind_of(scheme).streams else MEMORY_MAX_DOCUMENT
     return Mount(
         name=asked.name,
         engine=open_engine(asked.engine),

@@ -36,7 +36,22 @@ Windows was rejected: it has no openat(2), and does not replace a file that some
 opening is refused in one line.
 """
 
+from typing import Final
+
+from docstore.engines import EngineKind, Processes
+from docstore.engines.file.check import check_file
 from docstore.engines.file.engine import File
 from docstore.engines.file.opening import open_file
 
-__all__ = ["File", "open_file"]
+__all__ = ["FILE", "File", "open_file"]
+
+FILE: Final = EngineKind(
+    open=open_file,
+    check=check_file,
+    summary="a folder of plain files, which a person can read and put files into",
+    example="file:documents",
+    survives="kill -9 and power loss",
+    processes=Processes.MANY,
+    streams=True,
+    on_disk=True,
+)

@@ -10,6 +10,21 @@
 A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
 """
 
+from typing import Final
+
+from docstore.engines import EngineKind, Processes
+from docstore.engines.sqlite.check import check_sqlite
 from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
 
-__all__ = ["INLINE_LIMIT", "Sqlite", "open_sqlite"]
+__all__ = ["INLINE_LIMIT", "SQLITE", "Sqlite", "open_sqlite"]
+
+SQLITE: Final = EngineKind(
+    open=open_sqlite,
+    check=check_sqlite,
+    summary="one SQLite database, the durable default",
+    example="sqlite:docs.db",
+    survives="kill -9 and power loss",
+    processes=Processes.MANY,
+    streams=True,
+    on_disk=True,
+)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import EngineURL
+from docstore.engines import EngineKind, EngineURL, Processes
 from docstore.engines.checking import Checked, Finding, fault_of
 from docstore.engines.storage_errors import mapped
 from docstore.errors import CannotOpen, Conflict, Corrupt
@@ -162,3 +162,15 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+LOG = EngineKind(
+    open=open_log,
+    check=check_log,
+    summary="one log file, to be read as an example",
+    example="log:documents.log",
+    survives="kill -9 and power loss",
+    processes=Processes.ONE,
+    streams=False,
+    on_disk=True,
+)
