@@ -5,16 +5,20 @@
 Each store is filled through its engine with small documents whose keys come in random order, so that its index is as
 mixed as use makes it. Then the same operations are timed on all stores, interleaved, on keys drawn at random: get, a
 page of a listing of 100 from a random place, a replacing and a creating put (32 at once), a delete. Medians of the
-rounds are told in µs an operation, and as ratios to the first store. At the end the store is opened once more, which
-must not depend on its size either. Ten million take some fifteen minutes and 5 GB.
+rounds are told in µs an operation, as ratios to the first store, and with the reads of the disk an operation: a store
+that is larger than what the system keeps in memory pays for those, whatever its engine does. The files are read once
+before the rounds, so that a system with room has them. Opening is timed too, and must not depend on the size either.
+Ten million take some ten to fifteen minutes and 5 GB.
 """
 
 import argparse
 import asyncio
 import random
+import re
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -55,8 +59,22 @@ async def fill(engine: Engine, documents: int) -> None:
     print(f"filled {documents:,} in {time.perf_counter() - began:.0f} s", flush=True)
 
 
-async def operations(engine: Engine, documents: int, seed: int) -> dict[str, float]:
-    """µs of each operation, by name."""
+def disk_reads() -> int:
+    """Bytes that this process had to fetch from a disk."""
+    return int(re.search(r"read_bytes: (\d+)", Path("/proc/self/io").read_text())[1])
+
+
+def warm(data: Path) -> None:
+    """Reads all files once."""
+    for path in data.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                while file.read(1 << 22):
+                    pass
+
+
+async def operations(engine: Engine, documents: int, seed: int) -> dict[str, tuple[float, float]]:
+    """µs and KiB read from the disk of each operation, by name."""
     draw = random.Random(seed)
     keys = [key_of(draw.randrange(documents)) for _ in range(1000)]
     created = [f"new-{seed}-{draw.random()}" for _ in range(320)]
@@ -85,47 +103,46 @@ async def operations(engine: Engine, documents: int, seed: int) -> dict[str, flo
     async def deleted() -> int:
         return await at_once(created, engine.delete)
 
-    measured = {}
+    measured: dict[str, tuple[float, float]] = {}
     steps = {"get": gets, "page of 100": pages, "replacing put": replaced, "creating put": put_new, "delete": deleted}
     for name, step in steps.items():
-        began = time.perf_counter()
+        began, read = time.perf_counter(), disk_reads()
         count = await step()
-        measured[name] = (time.perf_counter() - began) / count * 1e6
+        measured[name] = (time.perf_counter() - began) / count * 1e6, (disk_reads() - read) / count / 1024
     return measured
 
 
 async def measure(engine_name: str, data: Path, sizes: list[int], rounds: int) -> None:
     urls = {size: EngineURL(engine_name, str(data / f"{size}.store")) for size in sizes}
-    results: dict[int, list[dict[str, float]]] = {size: [] for size in sizes}
     for size, url in urls.items():
         engine = open_engine(url)
         await fill(engine, size)
         await engine.close()
     engines: dict[int, Engine] = {}
-    opening = {}
+    results: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
     for size, url in urls.items():
         began = time.perf_counter()
         engines[size] = open_engine(url)
-        opening[size] = (time.perf_counter() - began) * 1e6
+        results["open"][size].append(((time.perf_counter() - began) * 1e6, 0.0))
+    warm(data)
     for number in range(rounds + 1):
         for size, engine in engines.items():
-            measured = await operations(engine, size, seed=number)
-            if number:  # the first round fills the caches
-                results[size].append(measured)
+            for name, one in (await operations(engine, size, seed=number)).items():
+                if number:  # the first round fills the caches
+                    results[name][size].append(one)
     for engine in engines.values():
         await engine.close()
-    tell(sizes, opening, results)
+    tell(sizes, results)
 
 
-def tell(sizes: list[int], opening: dict[int, float], results: dict[int, list[dict[str, float]]]) -> None:
-    print(f"{'µs':16}" + "".join(f"{size:>16,}" for size in sizes) + f"{'ratio':>10}")
-    rows = {"open": opening}
-    for name in results[sizes[0]][0]:
-        rows[name] = {size: statistics.median(one[name] for one in results[size]) for size in sizes}
-    for name, row in rows.items():
-        print(
-            f"{name:16}" + "".join(f"{row[size]:16.1f}" for size in sizes) + f"{row[sizes[-1]] / row[sizes[0]]:10.2f}"
-        )
+def tell(sizes: list[int], results: dict[str, dict[int, list[tuple[float, float]]]]) -> None:
+    columns = "".join(f"{size:>14,} us {'disk KiB':>10}" for size in sizes)
+    print(f"{'':15}{columns}{'ratio':>8}")
+    for name, by_size in results.items():
+        medians = {size: statistics.median(us for us, _ in by_size[size]) for size in sizes}
+        reads = {size: statistics.median(kib for _, kib in by_size[size]) for size in sizes}
+        columns = "".join(f"{medians[size]:17.1f} {reads[size]:10.1f}" for size in sizes)
+        print(f"{name:15}{columns}{medians[sizes[-1]] / medians[sizes[0]]:8.2f}")
 
 
 def main() -> None:
