@@ -188,12 +188,18 @@ def test_damage_is_named_and_not_repaired(url: str, tmp_path: Path, damage: Dama
         assert after == before
 
 
+def left_snapshot(folder: Path) -> None:
+    (folder / "store.sealed" / "snapshot-0123456789abcdef").mkdir()
+    (folder / "store.sealed" / "snapshot-0123456789abcdef" / "rows").write_bytes(b"x")
+
+
 def lone_sidecar(folder: Path) -> None:
     (folder / "store" / "small").unlink()
 
 
 ORPHANS: list[tuple[str, str, Damage, tuple[str, ...]]] = [
     ("sqlite", "a sealed file", lambda f: (f / "store.sealed" / ORPHAN).write_bytes(b"x") and None, (ORPHAN,)),
+    ("sqlite", "a snapshot", left_snapshot, ("snapshot-0123456789abcdef",)),
     ("file", "a temporary file", lambda f: (own(f) / "tmp" / ORPHAN).write_bytes(b"x") and None, (ORPHAN,)),
     ("file", "a sidecar and a marker", lone_sidecar, (f"meta/{mark('small')}", f"{LATE_NS:020d}-{mark('small')}")),
     ("file", "a marker", lambda f: (own(f) / "expiring" / f"{5:020d}-{mark('a')}").touch(), (f"{5:020d}-",)),

@@ -4,8 +4,9 @@ An engine is a durable, ordered map from keys to documents. It never sees a head
 meaning. It is handed keys that are valid paths (`keys.check_path`), of which plain names are a part, and must keep
 any of them apart from any other, byte for byte. Its clock is handed to it too, so that tests can set the time.
 
-More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`): there is no base
-class, no default and no `supports_x`. An engine maps its driver's errors to errors.py.
+More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Restoring`,
+`Snapshotting`): there is no base class, no default and no `supports_x`. An engine maps its driver's errors to
+errors.py.
 
 An engine is registered by one `EngineKind`: how it is opened, and what people and servers must know of it before
 that. Those of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme.
@@ -13,6 +14,7 @@ that. Those of other packages are found through the entry point group `docstore.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
@@ -70,6 +72,45 @@ class Sweeping(Protocol):
 
     async def sweep(self, *, limit: int = 1000) -> int:
         """Removes at most `limit` expired documents for good; the number removed."""
+
+
+@runtime_checkable
+class Restoring(Protocol):
+    """An engine that takes a document as modified when it was modified elsewhere: for copies and backups."""
+
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+        """`put` of the key, the fields and the expiry of `meta`, with its time of modification.
+
+        What else `meta` says is not believed: size, digest and version are those of `upload`.
+        """
+
+
+class Readable(Protocol):
+    """What can be read of an engine."""
+
+    async def get(self, key: str) -> Document | None: ...
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]: ...
+
+
+class Snapshot(Readable, Protocol):
+    """All documents as they were at one instant; what expired later is among them."""
+
+    @property
+    def documents(self) -> int:
+        """How many there are."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all their content."""
+
+
+@runtime_checkable
+class Snapshotting(Protocol):
+    """An engine that can show one state of the whole store, however long it is looked at and whoever writes."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Every write that was answered before is in it, and of each later one nothing. Writers do not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ one event loop every method is atomic without a lock.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -48,6 +50,20 @@ class Memory:
         expires_ns: int | None = None,
         expect: Expectation = ANY,
     ) -> Written:
+        return await self._put(key, upload, fields, expires_ns, expect)
+
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+        return await self._put(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
+
+    async def _put(
+        self,
+        key: str,
+        upload: Upload,
+        fields: Fields,
+        expires_ns: int | None,
+        expect: Expectation,
+        modified_ns: int | None = None,
+    ) -> Written:
         data = await read_all(upload)
         hashed = sha256(data) if len(data) <= HASHED_AT_ONCE else await asyncio.to_thread(sha256, data)
         digest = hashed.digest()
@@ -55,7 +71,8 @@ class Memory:
         current = self._current(key)
         if not met(expect, current):
             raise Conflict(current)
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, self._clock(), expires_ns)
+        now_ns = self._clock() if modified_ns is None else modified_ns
+        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, now_ns, expires_ns)
         self._documents.hold(Document(meta, Inline(data)))
         return Written(meta, created=current is None)
 
@@ -75,12 +92,32 @@ class Memory:
             self._documents.forget(key)
         return len(expired)
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator["MemorySnapshot"]:
+        yield MemorySnapshot(self._documents.copy(), self._clock())
+
     async def close(self) -> None:
         self._documents = Ordered()
 
     def _current(self, key: str) -> Meta | None:
         document = self._documents.current(key, self._clock())
         return document.meta if document else None
+
+
+class MemorySnapshot:
+    """What a memory held at `now_ns`: documents are values, so the dict alone is copied."""
+
+    def __init__(self, documents: Ordered[Document], now_ns: int) -> None:
+        self._documents = documents
+        self._now_ns = now_ns
+        current = [document.meta.size for document in documents if not document.meta.expired(now_ns)]
+        self.documents, self.size = len(current), sum(current)
+
+    async def get(self, key: str) -> Document | None:
+        return self._documents.current(key, self._now_ns)
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        return self._documents.page(self._now_ns, prefix, after, limit)
 
 
 MEMORY: Final = EngineKind(

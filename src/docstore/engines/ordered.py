@@ -5,6 +5,7 @@ clock: each question says when it is asked. Looking through all entries for what
 cost as much as the store is large, however little is due.
 """
 
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from sortedcontainers import SortedDict, SortedSet
@@ -28,6 +29,15 @@ class Ordered(Generic[E]):
     def __init__(self) -> None:
         self._entries: SortedDict[str, E] = SortedDict()
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
+
+    def copy(self) -> "Ordered[E]":
+        other: Ordered[E] = Ordered()
+        other._entries, other._expiring = self._entries.copy(), self._expiring.copy()
+        return other
+
+    def __iter__(self) -> Iterator[E]:
+        """All entries in order of key, the expired too."""
+        return iter(self._entries.values())
 
     def get(self, key: str) -> E | None:
         """The entry of `key`, expired or not."""

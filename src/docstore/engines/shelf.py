@@ -126,6 +126,11 @@ class Shelf:
         data = await read_all(upload)
         return await self._write(key, lambda: self._put(key, data, fields, expires_ns, expect))
 
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+        data = await read_all(upload)
+        step = functools.partial(self._put, meta.key, data, meta.fields, meta.expires_ns, expect, meta.modified_ns)
+        return await self._write(meta.key, step)
+
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(None, lambda: self._delete(key, expect))
 
@@ -268,12 +273,21 @@ class Shelf:
             raise Corrupt(f"{self._path}: the record of {key!r} is not the one that was written")
         return Document(record.meta, Inline(record.content))
 
-    def _put(self, key: str, data: bytes, fields: Fields, expires_ns: int | None, expect: Expectation) -> Written:
+    def _put(
+        self,
+        key: str,
+        data: bytes,
+        fields: Fields,
+        expires_ns: int | None,
+        expect: Expectation,
+        modified_ns: int | None = None,
+    ) -> Written:
         current = self._current(key)
         if not met(expect, current):
             raise Conflict(current)
         digest = sha256(data).digest()
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, self._clock(), expires_ns)
+        now_ns = self._clock() if modified_ns is None else modified_ns
+        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, now_ns, expires_ns)
         held = self._index.get(key)
         number = 1 - held.number if held else 0
         self._sequence += 1

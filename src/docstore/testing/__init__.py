@@ -30,6 +30,8 @@ _TOPICS: Final = (
     "names",
     "opening",
     "races",
+    "restoring",
+    "snapshots",
     "uploading",
 )
 # Without this a failing assertion of the suite would say nothing of the values it compared.

@@ -8,10 +8,14 @@ from docstore.testing.listings import Listings
 from docstore.testing.machine import LikeADict
 from docstore.testing.names import Names
 from docstore.testing.races import Races
+from docstore.testing.restoring import Restored
+from docstore.testing.snapshots import Snapshots
 from docstore.testing.uploading import Uploading
 
 
-class EngineContract(Expectations, Contents, Uploading, Races, Names, Listings, Expiry, Lifetime, LikeADict):
+class EngineContract(
+    Expectations, Contents, Uploading, Races, Names, Listings, Expiry, Restored, Snapshots, Lifetime, LikeADict
+):
     """Subclass it, say how the engine is opened and whether it is `durable`, and run pytest."""
 
     def __init_subclass__(cls) -> None:

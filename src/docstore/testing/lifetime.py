@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from docstore.engines import Engine, Sweeping
+from docstore.engines import Engine, Snapshotting, Sweeping
 from docstore.errors import Conflict, Incomplete
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
@@ -135,4 +135,7 @@ class Lifetime(Opening):
                     outcome = (await asyncio.gather(attempt, return_exceptions=True))[0]
                     assert isinstance(outcome, expected)
             await asyncio.gather(*(read(engine, "key") for _ in range(20)))
+            if isinstance(engine, Snapshotting):
+                async with engine.snapshot() as snapshot:
+                    assert await snapshot.list() == await engine.list()
             await engine.delete("key")

@@ -63,6 +63,11 @@ class File:
         # Nothing waits between here and the thread, which takes the temporary file over.
         return await self._write(key, partial(self._writer.write, Write(key, received, fields, expires_ns, expect)))
 
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+        write = Write(meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns)
+        return await self._write(meta.key, partial(self._writer.write, write))
+
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(key, partial(self._writer.remove, key, expect))
 

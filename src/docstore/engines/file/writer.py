@@ -47,6 +47,8 @@ class Write:
     fields: Fields
     expires_ns: int | None
     expect: Expectation
+    modified_ns: int | None = None
+    """When it was modified elsewhere; None for now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class Writer:
         place = place_of(write.key, self._tree.scheme)
         path = write.received.path or self._control.new_temporary()
         try:
-            staged = self._stage(path, write.received.data)
+            staged = self._stage(path, write)
             for _ in range(_ATTEMPTS):
                 with suppress(FileNotFoundError):  # a folder above was removed, being empty
                     with self._control.locked(fingerprint(write.key)):
@@ -93,10 +95,11 @@ class Writer:
             self._tree.prune(place[:-1])
             raise
 
-    def _stage(self, path: Path, data: bytes | None) -> _Staged:
+    def _stage(self, path: Path, write: Write) -> _Staged:
+        data = write.received.data
         file = self._control.reopen(path) if data is None else self._control.create(path, data)
-        now_ns = self._clock()
-        os.utime(file.number, ns=(now_ns, now_ns))
+        modified_ns = self._modified_ns(write)
+        os.utime(file.number, ns=(modified_ns, modified_ns))
         os.fsync(file.number)
         return _Staged(path, file)
 
@@ -104,7 +107,8 @@ class Writer:
         mtime_ns = _distinct(staged, found)
         received, fields = write.received, write.fields
         version = version_of(received.digest, fields)
-        meta = Meta(write.key, version, received.size, received.digest, fields, self._clock(), write.expires_ns)
+        modified_ns = self._modified_ns(write)
+        meta = Meta(write.key, version, received.size, received.digest, fields, modified_ns, write.expires_ns)
         before = [found.note] if found and found.note else []
         if meta.expires_ns is not None:
             self._control.mark("expiring", _marker(meta))
@@ -113,6 +117,9 @@ class Writer:
         if found and found.meta.expires_ns not in (None, meta.expires_ns):
             self._control.remove("expiring", _marker(found.meta))
         return meta
+
+    def _modified_ns(self, write: Write) -> int:
+        return self._clock() if write.modified_ns is None else write.modified_ns
 
     def remove(self, key: str, expect: Expectation) -> Meta | None:
         with self._control.locked(fingerprint(key)):

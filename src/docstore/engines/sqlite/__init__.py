@@ -5,6 +5,7 @@
     rows           documents as rows: every statement there is
     writer         the one thread that writes, many operations in one transaction
     sealed         content too large for a row, in files beside the database
+    snapshot       one state of the whole store, for as long as an export reads it
     engine         the engine, made of these
 
 A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.

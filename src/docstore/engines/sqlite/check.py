@@ -12,6 +12,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -31,6 +32,7 @@ ROWS_AT_ONCE: Final = 64
 """Rows read in one transaction: with 64 KiB of content each, 4 MiB."""
 
 _SEALED_NAME: Final = re.compile(r"[0-9a-f]{32}")
+_SNAPSHOT_NAME: Final = re.compile(r"snapshot-[0-9a-f]{16}")
 """Written here again on purpose, like the name of the lock: what an engine gets wrong must not hide itself."""
 _LOCK: Final = "lock"
 
@@ -138,9 +140,11 @@ def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterato
             if not judge:
                 unjudged += 1
             elif path.exists() and not rows.names_file(connection, path.name):
+                of_snapshot = path.is_dir()
                 if repair:
-                    path.unlink()
-                yield Finding(str(path), "no document has this content", orphan=True, removed=repair)
+                    shutil.rmtree(path) if of_snapshot else path.unlink()
+                what = "an export that was killed has left it" if of_snapshot else "no document has this content"
+                yield Finding(str(path), what, orphan=True, removed=repair)
     if unjudged:
         _log.warning("%s is in use: %d files in it may be orphans, or uploads on their way", folder, unjudged)
 
@@ -150,5 +154,6 @@ def _unnamed(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _SEALED_NAME.fullmatch(entry.name) and not rows.names_file(connection, entry.name):
+            sealed = _SEALED_NAME.fullmatch(entry.name) and not rows.names_file(connection, entry.name)
+            if sealed or _SNAPSHOT_NAME.fullmatch(entry.name):
                 yield Path(entry.path)

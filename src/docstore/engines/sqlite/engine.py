@@ -8,6 +8,7 @@ transaction after it returned, which would keep the log from being written back.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
 from docstore.errors import CannotOpen, Corrupt, EngineError, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
@@ -136,6 +138,16 @@ class Sqlite:
             lambda transaction: rows.put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
         )
 
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+        sealed = received.path.name if received.path is not None else None
+        return await self._writer.run(
+            lambda transaction: rows.put(
+                transaction, meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns
+            ),
+            sealed=sealed,
+        )
+
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._writer.run(lambda transaction: rows.delete(transaction, key, expect))
 
@@ -149,6 +161,9 @@ class Sqlite:
 
     async def sweep(self, *, limit: int = 1000) -> int:
         return await self._writer.run(lambda transaction: rows.sweep(transaction, limit))
+
+    def snapshot(self) -> AbstractAsyncContextManager[SqliteSnapshot]:
+        return taken(self._path, self._folder, self._writer)
 
     async def close(self) -> None:
         await asyncio.to_thread(self._list_thread.shutdown)

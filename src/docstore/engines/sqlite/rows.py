@@ -112,8 +112,15 @@ def _held(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, 
 
 
 def put(
-    transaction: Transaction, key: str, received: Received, fields: Fields, expires_ns: int | None, expect: Expectation
+    transaction: Transaction,
+    key: str,
+    received: Received,
+    fields: Fields,
+    expires_ns: int | None,
+    expect: Expectation,
+    modified_ns: int | None = None,
 ) -> Written:
+    """`modified_ns` is the time at which it was modified elsewhere; None for now."""
     now_ns = transaction.clock()
     row_id, file, current = _held(transaction, key, now_ns)
     if not met(expect, current):
@@ -121,9 +128,10 @@ def put(
     if expires_ns is not None:
         expires_ns = min(expires_ns, LAST_NS)
     version = version_of(received.digest, fields)
-    meta = Meta(key, version, received.size, received.digest, fields, now_ns, expires_ns)
+    modified_ns = now_ns if modified_ns is None else min(modified_ns, LAST_NS)
+    meta = Meta(key, version, received.size, received.digest, fields, modified_ns, expires_ns)
     new_file = received.path.name if received.path is not None else None
-    state = (version, received.size, received.digest, fields.pack(), now_ns, expires_ns, new_file, received.data)
+    state = (version, received.size, received.digest, fields.pack(), modified_ns, expires_ns, new_file, received.data)
     if row_id is None:
         transaction.connection.execute(_INSERT, (key, *state))
     else:

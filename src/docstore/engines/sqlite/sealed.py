@@ -4,6 +4,8 @@ A file is complete and on the disk before a row names it, is never renamed nor c
 COMMIT that lets go of it; who reads it then holds a descriptor. So the database alone says which files are documents,
 and a process that dies leaves at worst a file that no row names.
 
+What a snapshot holds is in a folder of its own beside them (snapshot.py), which a process that dies leaves too.
+
 Such orphans are collected when the store is opened and no other process has it open: an upload on its way is a file
 that no row names yet. Every engine holds a shared lock on `lock`, and who gets it exclusively is alone. Only files with
 names of our making are touched. Where there is no flock (Windows), nothing is collected.
@@ -13,6 +15,7 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,6 +28,9 @@ from docstore.errors import Corrupt
 
 if sys.platform != "win32":
     import fcntl
+
+SNAPSHOT: Final = "snapshot-"
+"""How the names of folders begin in which snapshots are held."""
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
@@ -63,6 +69,8 @@ class SealedFolder:
             for entry in entries:
                 if _NAME.fullmatch(entry.name) and not is_named(entry.name):
                     self.remove([entry.name])
+                elif entry.name.startswith(SNAPSHOT):
+                    shutil.rmtree(entry.path, ignore_errors=True)
 
     def new_path(self) -> Path:
         return self.path / secrets.token_hex(16)

@@ -1,0 +1,192 @@
+"""Snapshots of a database: what they cost those who write, and what is left when one ends badly."""
+
+import asyncio
+import errno
+import os
+import shutil
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from docstore.content import read_all
+from docstore.engines.sqlite import snapshot
+from docstore.errors import Corrupt, NoSpace
+from tests.engines.sqlite_stores import LARGE, file_size, opened, put, read, sealed_files
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "docs.db"
+
+
+def folder_of(path: Path) -> Path:
+    return Path(f"{path}.sealed")
+
+
+def test_the_log_is_written_back_while_a_snapshot_is_read(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine, engine.snapshot() as held:
+            for _ in range(40):
+                await asyncio.gather(*(put(engine, f"{number}", os.urandom(60_000)) for number in range(20)))
+            assert file_size(Path(f"{path}-wal")) < 24 * MIB, "48 MB were written"
+            assert await held.list() == []
+
+    asyncio.run(run())
+
+
+def test_a_snapshot_is_taken_while_another_process_may_commit(path: Path) -> None:
+    """Both engines have a writer of their own: what orders them is the transaction alone."""
+
+    async def run() -> None:
+        async with opened(path) as engine, opened(path) as other:
+            await put(engine, "key", LARGE)
+            async with other.snapshot() as held:
+                await asyncio.gather(*(put(engine, "key", LARGE + b"%d" % number) for number in range(30)))
+                document = await held.get("key")
+                assert document is not None
+                assert await read_all(document.content) == LARGE
+            assert len(sealed_files(path)) == 1
+
+    asyncio.run(run())
+
+
+def test_a_document_that_is_replaced_while_it_is_linked_is_the_newer_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first link of all finds its file gone, and the snapshot has what took its place."""
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+            loop, link = asyncio.get_running_loop(), os.link
+
+            def replaced_first(source: Path, target: Path) -> None:
+                monkeypatch.setattr(os, "link", link)
+                asyncio.run_coroutine_threadsafe(put(engine, "key", LARGE + b"new"), loop).result()
+                link(source, target)
+
+            monkeypatch.setattr(os, "link", replaced_first)
+            async with engine.snapshot() as held:
+                document = await held.get("key")
+                assert document is not None
+                assert await read_all(document.content) == LARGE + b"new"
+
+    asyncio.run(run())
+
+
+def test_where_there_are_no_links_the_files_are_copied(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+            monkeypatch.setattr(os, "link", refuse)
+            async with engine.snapshot() as held:
+                await engine.delete("key")
+                document = await held.get("key")
+                assert document is not None
+                assert await read_all(document.content) == LARGE
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("step", ["link", "backup"])
+def test_a_snapshot_without_room_is_refused_and_leaves_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+            if step == "link":
+                monkeypatch.setattr(os, "link", refuse)
+            else:
+                monkeypatch.setattr(snapshot._Taking, "copy", _full(snapshot._Taking.copy))
+            with pytest.raises(NoSpace):
+                async with engine.snapshot():
+                    raise AssertionError
+            monkeypatch.undo()
+            assert len(sealed_files(path)) == 1
+            assert await read(engine, "key") == LARGE
+            async with engine.snapshot() as held:
+                assert len(await held.list()) == 1
+
+    asyncio.run(run())
+
+
+def _full(copy: Any) -> Any:
+    """`copy` onto a disk on which nothing can grow."""
+
+    def step(taking: Any) -> Any:
+        target = taking.held / "rows"
+        target.symlink_to("/dev/full")
+        try:
+            return copy(taking)
+        finally:
+            target.unlink()
+
+    return step
+
+
+def test_a_sealed_file_that_is_missing_is_corrupt_in_the_snapshot_too(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+            await put(engine, "sound", b"hello")
+            (file,) = sealed_files(path)
+            (folder_of(path) / file).unlink()
+            async with engine.snapshot() as held:
+                with pytest.raises(Corrupt, match=file):
+                    await held.get("key")
+                assert await held.get("sound") is not None
+
+    asyncio.run(run())
+
+
+def test_who_is_cancelled_while_it_is_taken_leaves_nothing(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+
+            async def take() -> None:
+                async with engine.snapshot():
+                    await asyncio.Event().wait()
+
+            for turns in range(12):
+                task = asyncio.create_task(take())
+                for _ in range(turns):
+                    await asyncio.sleep(0.001)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                assert len(sealed_files(path)) == 1
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_a_killed_export_left_is_collected_by_the_next_that_is_alone(path: Path, alone: bool) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", LARGE)
+        (file,) = sealed_files(path)
+        left = folder_of(path) / "snapshot-0123456789abcdef"
+        left.mkdir()
+        os.link(folder_of(path) / file, left / file)
+        shutil.copyfile(path, left / "rows")
+        async with AsyncExitStack() as others:
+            if not alone:
+                left.rename(left.with_name("aside"))
+                await others.enter_async_context(opened(path))
+                left.with_name("aside").rename(left)
+            async with opened(path) as engine:
+                assert left.exists() is not alone
+                assert await read(engine, "key") == LARGE
+
+    asyncio.run(run())
