@@ -3,13 +3,16 @@
     python benchmarks/wire.py [--seconds 3] [--rounds 5] [--connections 32] [--idle 10000]
 
 Each server is a process pinned to one core, the client is pinned to another. Rounds are interleaved, medians are told.
-Beside requests a second stands the server's own CPU time a request (user and system): on a shared machine that is the
+GET of one document flatters whoever remembers what he has read: beside it stand many documents, in an order by chance,
+and more of them than the sqlite engine keeps. Beside requests a second stands the server's own CPU time a request (user and system): on a shared machine that is the
 steadier number, and a client that can't keep up doesn't flatter anybody. The last line is the memory that idle
 connections take.
 """
 
 import argparse
+import itertools
 import os
+import random
 import resource
 import select
 import signal
@@ -31,10 +34,10 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Case:
-    """A request that is repeated, and which servers answer it."""
+    """Requests that are repeated in turn, and which servers answer them."""
 
     name: str
-    request: bytes
+    requests: list[bytes]
     servers: tuple[str, ...]
     rates: dict[str, list[float]] = field(default_factory=dict)
     costs_us: dict[str, list[float]] = field(default_factory=dict)
@@ -45,13 +48,48 @@ PUT = b"PUT /%b/bench HTTP/1.1\r\n" + HEAD + b"Content-Type: text/plain\r\nConte
 GET = b"GET /%b/bench HTTP/1.1\r\n" + HEAD + b"\r\n"
 
 
+MANY = 10_000
+MORE = 50_000
+"""Documents of 200 bytes: `RECENT_SIZE` of the sqlite engine holds some 13,700 of them."""
+
+
+def key(number: int) -> str:
+    return f"{number:05}"
+
+
+def gets(count: int) -> list[bytes]:
+    """A GET of each of the first documents in sqlite, in an order by chance that is the same in every run."""
+    target = b"GET /docs/%b HTTP/1.1\r\n" + HEAD + b"\r\n"
+    return [target % key(number).encode("ascii") for number in random.Random(count).sample(range(count), count)]
+
+
 def cases() -> list[Case]:
     return [
-        Case("GET from memory", GET % b"memory", SERVERS),
-        Case("GET from sqlite", GET % b"docs", SERVERS),
-        Case("PUT to memory", PUT % b"memory", ("wire", "uvicorn")),
-        Case("PUT to sqlite, durable", PUT % b"docs", ("wire", "uvicorn")),
+        Case("GET from memory", [GET % b"memory"], SERVERS),
+        Case("GET from sqlite", [GET % b"docs"], SERVERS),
+        Case(f"GET of {MANY} from sqlite", gets(MANY), SERVERS),
+        Case(f"GET of {MORE} from sqlite", gets(MORE), SERVERS),
+        Case("PUT to memory", [PUT % b"memory"], ("wire", "uvicorn")),
+        Case("PUT to sqlite, durable", [PUT % b"docs"], ("wire", "uvicorn")),
     ]
+
+
+def fill(database: Path) -> None:
+    """Puts the documents there that `gets` asks for, each with content of its own."""
+    import asyncio
+
+    from docstore.content import Inline
+    from docstore.engines import EngineURL, open_engine
+    from docstore.model import Fields
+
+    async def put_all() -> None:
+        engine = open_engine(EngineURL.parse(f"sqlite:{database}"))
+        for start in range(0, MORE, 1000):
+            some = [key(number) for number in range(start, start + 1000)]
+            await asyncio.gather(*(engine.put(name, Inline(name.encode() * 40), Fields()) for name in some))
+        await engine.close()
+
+    asyncio.run(put_all())
 
 
 def serve(kind: str, data: Path) -> None:
@@ -83,6 +121,8 @@ def serve(kind: str, data: Path) -> None:
         def shutdown(self) -> None:
             self.transport.close()
 
+    if kind != "constant":
+        fill(data / "docs.db")
     urls = {"memory": "memory:", "docs": f"sqlite:{data}/docs.db"}
     store = Store([Mount(name, open_engine(EngineURL.parse(url))) for name, url in urls.items()])
     application = asgi(store)
@@ -142,14 +182,15 @@ def answer_of(connection: socket.socket, request: bytes) -> bytes:
     return head + b"\r\n\r\n" + body
 
 
-def load(server: Server, request: bytes, connections: int, seconds: float) -> tuple[float, float]:
+def load(server: Server, requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
     """Requests a second, and microseconds of the server's CPU for each. Every answer is counted whole."""
     with connected(server.port, connections) as sockets:
-        sizes = {len(answer_of(sockets[0], request)) for _ in range(3)}
+        sizes = {len(answer_of(sockets[0], request)) for request in (requests * 3)[:10]}
         assert len(sizes) == 1, f"answers of {server.kind} differ in size"
         size = sizes.pop()
         poll = select.epoll()
         missing = {}
+        request = itertools.cycle(requests)
         for connection in sockets:
             connection.setblocking(False)
             poll.register(connection.fileno(), select.EPOLLIN)
@@ -157,7 +198,7 @@ def load(server: Server, request: bytes, connections: int, seconds: float) -> tu
         by_number = {connection.fileno(): connection for connection in sockets}
         started_s, started_cpu_s, done = time.perf_counter(), server.cpu_s(), 0
         for connection in sockets:
-            connection.send(request)
+            connection.send(next(request))
         while time.perf_counter() - started_s < seconds:
             for number, _ in poll.poll(1):
                 got = len(by_number[number].recv(65536))
@@ -166,7 +207,7 @@ def load(server: Server, request: bytes, connections: int, seconds: float) -> tu
                 if missing[number] == 0:
                     done += 1
                     missing[number] = size
-                    by_number[number].send(request)
+                    by_number[number].send(next(request))
         lasted_s, cpu_s = time.perf_counter() - started_s, server.cpu_s() - started_cpu_s
         poll.close()
     return done / lasted_s, cpu_s / done * 1e6
@@ -200,7 +241,7 @@ def main(arguments: argparse.Namespace) -> None:
         for _ in range(arguments.rounds):
             for case in table:
                 for kind in case.servers:
-                    rate, cost_us = load(servers[kind], case.request, arguments.connections, arguments.seconds)
+                    rate, cost_us = load(servers[kind], case.requests, arguments.connections, arguments.seconds)
                     case.rates.setdefault(kind, []).append(rate)
                     case.costs_us.setdefault(kind, []).append(cost_us)
         report(table)
@@ -212,13 +253,13 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def report(table: list[Case]) -> None:
-    print(f"{'':24}{'server':>10}{'requests/s':>12}{'CPU us each':>13}{'rate, wire to it':>18}{'CPU, it to wire':>17}")
+    print(f"{'':26}{'server':>10}{'requests/s':>12}{'CPU us each':>13}{'rate, wire to it':>18}{'CPU, it to wire':>17}")
     for case in table:
         rate = {kind: statistics.median(rates) for kind, rates in case.rates.items()}
         cost = {kind: statistics.median(costs) for kind, costs in case.costs_us.items()}
         for kind in case.servers:
             ratios = f"{rate['wire'] / rate[kind]:>17.2f}x{cost[kind] / cost['wire']:>16.2f}x"
-            print(f"{case.name:24}{kind:>10}{rate[kind]:>12.0f}{cost[kind]:>13.1f}{ratios}")
+            print(f"{case.name:26}{kind:>10}{rate[kind]:>12.0f}{cost[kind]:>13.1f}{ratios}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
 
 A point SELECT is some 10 µs and a thread hop is several times that, so `get` and `head` read where they are called,
-with a connection of their own. A listing takes milliseconds: it has a thread with a connection. Neither holds a read
-transaction after it returned, which would keep the log from being written back.
+with a connection of their own; what they have read since the last commit they have still (`recent`). A listing takes
+milliseconds: it has a thread with a connection. Neither holds a read transaction after it returned: that would keep the
+log from being written back.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from docstore.engines.durable import make_folder
 from docstore.engines.receiving import receive
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
+from docstore.engines.sqlite.recent import Recent
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
@@ -75,6 +77,7 @@ class Sqlite:
             opened.append(self._folder.close)
             self._reading = open_reading(path, cache_kib=CACHE_KIB)
             opened.append(self._reading.close)
+            self._recent = Recent(self._reading)
             self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
         except BaseException:
             for close in reversed(opened):
@@ -84,6 +87,9 @@ class Sqlite:
         self._writer = Writer(writing, path, self._folder, clock)
 
     async def get(self, key: str) -> Document | None:
+        recent = self._recent.find(key)
+        if recent is not None:
+            return None if recent.meta.expired(self._clock()) else recent
         gone: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
@@ -100,7 +106,9 @@ class Sqlite:
             content = self._content(key, size, file, data)
             if content is not None:
                 unpacked = rows.fields_of(self._reading, key, fields)
-                return Document(Meta(key, version, size, digest, unpacked, modified_ns, expires_ns), content)
+                document = Document(Meta(key, version, size, digest, unpacked, modified_ns, expires_ns), content)
+                self._recent.keep(document)
+                return document
             # Another version has been committed since the row was read; or else the row is as it was.
             gone = file
         raise Unavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
@@ -114,6 +122,9 @@ class Sqlite:
         return Inline(data)
 
     async def head(self, key: str) -> Meta | None:
+        recent = self._recent.find(key)
+        if recent is not None:
+            return None if recent.meta.expired(self._clock()) else recent.meta
         try:
             row: rows.MetaRow | None = self._reading.execute(rows.HEAD, (key,)).get
         except apsw.Error as error:
@@ -168,6 +179,7 @@ class Sqlite:
     async def close(self) -> None:
         await asyncio.to_thread(self._list_thread.shutdown)
         self._listing.close()
+        self._recent.close()
         self._reading.close()
         await self._writer.close()
         self._folder.close()
