@@ -4,9 +4,9 @@
 
 Each server is a process pinned to one core, the client is pinned to another. Rounds are interleaved, medians are told.
 GET of one document flatters whoever remembers what he has read: beside it stand many documents, in an order by chance,
-and more of them than the sqlite engine keeps. Beside requests a second stands the server's own CPU time a request (user and system): on a shared machine that is the
-steadier number, and a client that can't keep up doesn't flatter anybody. The last line is the memory that idle
-connections take.
+and more of them than the sqlite engine keeps. Beside requests a second stands the server's own CPU time a request (user
+and system): on a shared machine that is the steadier number, and a client that can't keep up doesn't flatter anybody.
+The last line is the memory that idle connections take.
 """
 
 import argparse

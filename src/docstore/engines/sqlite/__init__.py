@@ -4,6 +4,7 @@
     driver_errors  the driver's errors in words of the store
     rows           documents as rows: every statement there is
     writer         the one thread that writes, many operations in one transaction
+    batches        the way of writes from the event loop to that thread
     recent         documents as they were read last, until the next commit
     sealed         content too large for a row, in files beside the database
     snapshot       one state of the whole store, for as long as an export reads it

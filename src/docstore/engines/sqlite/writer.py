@@ -17,7 +17,6 @@ COMMIT, at the cost of those who wait for it.
 
 import asyncio
 import logging
-import queue
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
+from docstore.engines.sqlite.batches import Batches
 from docstore.engines.sqlite.driver_errors import engine_error
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.sealed import SealedFolder
@@ -94,7 +94,7 @@ class Writer:
         self._path = path
         self._folder = folder
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Waiting[Any] | None] = queue.SimpleQueue()
+        self._queue: Batches[_Waiting[Any]] = Batches(BATCH_LIMIT)
         self._closing = False
         self._log_pages = 0
         connection.set_wal_hook(self._note_log_pages)
@@ -111,45 +111,30 @@ class Writer:
         future: asyncio.Future[T] = loop.create_future()
         waiting = _Waiting(operation, sealed, loop, future)
         # Nothing waits between this check and the queue, so nothing is queued behind the end.
-        if self._closing or self._queue.qsize() >= WAITING_LIMIT:
+        if self._closing or len(self._queue) >= WAITING_LIMIT:
             if sealed is not None:
                 await asyncio.to_thread(self._folder.remove, [sealed])
             raise Unavailable(f"{self._path} is closed" if self._closing else f"{self._path}: too many writes wait")
-        self._queue.put(waiting)
+        self._queue.put(waiting, loop)
         return await future
 
     async def close(self) -> None:
         """Finishes all that waits, then closes the connection and ends the thread."""
         if not self._closing:
             self._closing = True
-            self._queue.put(None)
+            self._queue.end()
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
-        last = False
-        while not last:
-            batch, last = self._next()
-            if batch:
-                self._commit(batch)
-                self._answer(batch)
-            if self._log_pages >= CHECKPOINT_PAGES and not last:
+        while batch := self._queue.take():
+            self._commit(batch)
+            self._answer(batch)
+            self._queue.done()
+            if self._log_pages >= CHECKPOINT_PAGES:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
         self._remover.shutdown()
-
-    def _next(self) -> tuple[_Batch, bool]:
-        """All that waits, up to the limit, and whether it is the last; waits when there is nothing."""
-        batch: _Batch = []
-        waiting = self._queue.get()
-        with suppress(queue.Empty):
-            while waiting is not None:
-                batch.append(waiting)
-                if len(batch) == BATCH_LIMIT:
-                    return batch, False
-                waiting = self._queue.get_nowait()
-            return batch, True
-        return batch, False
 
     def _commit(self, batch: _Batch) -> None:
         """Gives each of the batch its result or its error."""
