@@ -14,6 +14,7 @@ LAYERS = [
     {"archive"},
     {"config", "limits", "commands"},
     {"server", "testing"},
+    {"client"},
     {"cli"},
     {"__main__"},
 ]

@@ -1,1 +1,62 @@
-"""Docstore: a store of documents over plain HTTP, on any engine."""
+"""Docstore: a store of documents over plain HTTP, on any engine.
+
+`Client` and `AsyncClient` are one collection, over HTTP or of an engine in this process; `open` is `Client`. What is
+named here is imported when it is asked for: a server loads no client, and a client over HTTP no server.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from docstore.client.answers import Found as Found
+    from docstore.client.answers import Info as Info
+    from docstore.client.answers import Page as Page
+    from docstore.client.answers import Stored as Stored
+    from docstore.client.answers import Unchanged as Unchanged
+    from docstore.client.asynchronous import AsyncClient as AsyncClient
+    from docstore.client.sync import Client as Client
+    from docstore.errors import CannotOpen as CannotOpen
+    from docstore.errors import Closed as Closed
+    from docstore.errors import Conflict as Conflict
+    from docstore.errors import Corrupt as Corrupt
+    from docstore.errors import DigestMismatch as DigestMismatch
+    from docstore.errors import DocstoreError as DocstoreError
+    from docstore.errors import EngineError as EngineError
+    from docstore.errors import Incomplete as Incomplete
+    from docstore.errors import InvalidKey as InvalidKey
+    from docstore.errors import NoSpace as NoSpace
+    from docstore.errors import NotFound as NotFound
+    from docstore.errors import OutcomeUnknown as OutcomeUnknown
+    from docstore.errors import Problem as Problem
+    from docstore.errors import Refused as Refused
+    from docstore.errors import SetupError as SetupError
+    from docstore.errors import TooLarge as TooLarge
+    from docstore.errors import TooSlow as TooSlow
+    from docstore.errors import Unavailable as Unavailable
+    from docstore.errors import UploadError as UploadError
+
+    open = Client
+
+_MODULES: Final = {
+    "docstore.client.answers": ("Found", "Info", "Page", "Stored", "Unchanged"),
+    "docstore.client.asynchronous": ("AsyncClient",),
+    "docstore.client.sync": ("Client", "open"),
+    "docstore.errors": (
+        *("CannotOpen", "Closed", "Conflict", "Corrupt", "DigestMismatch", "DocstoreError", "EngineError"),
+        *("Incomplete", "InvalidKey", "NoSpace", "NotFound", "OutcomeUnknown", "Problem", "Refused", "SetupError"),
+        *("TooLarge", "TooSlow", "Unavailable", "UploadError"),
+    ),
+}
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'docstore' has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

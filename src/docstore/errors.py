@@ -1,9 +1,11 @@
 """Everything that can go wrong, in words of the store; nothing here knows HTTP.
 
-The tree, with the status that `server/` answers for each:
+The tree, with the status that `server/` answers for each, and that `client/` makes it of again:
 
     DocstoreError
     ├── InvalidKey                 400   the key breaks the mount's rule
+    ├── NotFound                   404   there is no such document; a KeyError too (the client's, as the next one)
+    ├── Refused                    4xx   the store refuses the request, for a reason that has no other word here
     ├── Conflict                   412   the document is not what the write expected; `current` is what it is
     ├── UploadError                      the content did not arrive as announced; nothing is stored
     │   ├── Incomplete             400   it ended early, or the client went away
@@ -13,19 +15,50 @@ The tree, with the status that `server/` answers for each:
     ├── EngineError                500   the storage failed; logged with its cause
     │   ├── NoSpace                507   the disk, the quota or the mount is full
     │   ├── Unavailable            503   busy, locked or out of reach for now: trying again may help
+    │   │   └── OutcomeUnknown      -    no answer came to a write: it may have been carried out (the client's)
     │   └── Corrupt                500   what is stored is not what was written; names the file
     └── SetupError                  -    a start that can't succeed: one line for a person, exit status 2
-        └── CannotOpen              -    the storage behind an engine URL can't be opened
+        ├── CannotOpen              -    the storage behind an engine URL can't be opened
+        └── Closed                  -    a client is used after it was closed
+
+An error that a server answered with carries its problem.
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from docstore.model import Meta
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a server said was wrong (RFC 9457). Texts are "" where it did not say."""
+
+    status: int
+    name: str = ""
+    """Which of the server's problems it is, such as `not-found`; docs/problems.md lists them."""
+    title: str = ""
+    detail: str = ""
+    advice: str = ""
+
+
 class DocstoreError(Exception):
     """The root of the tree: catching it catches all that Docstore raises on purpose."""
+
+    problem: Problem | None = None
+    """What the server answered; None for what went wrong on this side."""
+
+
+class NotFound(DocstoreError, KeyError):
+    """There is no document under the key."""
+
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # a KeyError shows its argument in quotes
+
+
+class Refused(DocstoreError):
+    """The store refuses the request as it is; the message says why."""
 
 
 class InvalidKey(DocstoreError):
@@ -33,11 +66,15 @@ class InvalidKey(DocstoreError):
 
 
 class Conflict(DocstoreError):
-    """A write expected another state than `current` (None: there is no document). Nothing was changed."""
+    """A write expected another state than `current` (None: there is no document). Nothing was changed.
 
-    def __init__(self, current: "Meta | None") -> None:
-        super().__init__("the document is absent" if current is None else f"the version is {current.version}")
+    A client is told no more of it than its `version`, None when there is no document or nothing was said of it.
+    """
+
+    def __init__(self, current: "Meta | None", said: str = "", *, version: str | None = None) -> None:
+        super().__init__(said or ("the document is absent" if current is None else f"the version is {current.version}"))
         self.current = current
+        self.version = version if current is None else current.version
 
 
 class UploadError(DocstoreError):
@@ -53,10 +90,10 @@ class DigestMismatch(UploadError):
 
 
 class TooLarge(UploadError):
-    """The content is larger than `limit` bytes."""
+    """The content is larger than `limit` bytes; None when a server did not say how many."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"a document here is at most {limit} bytes")
+    def __init__(self, limit: int | None, said: str = "") -> None:
+        super().__init__(said or f"a document here is at most {limit} bytes")
         self.limit = limit
 
 
@@ -76,6 +113,10 @@ class Unavailable(EngineError):
     """The storage is busy, locked or out of reach for now."""
 
 
+class OutcomeUnknown(Unavailable):
+    """No answer came to a write, which may have been carried out or not; reading tells what is there now."""
+
+
 class Corrupt(EngineError):
     """What is stored is not what was written; the message names the file or the key."""
 
@@ -86,3 +127,7 @@ class SetupError(DocstoreError):
 
 class CannotOpen(SetupError):
     """The storage behind an engine URL can't be opened."""
+
+
+class Closed(SetupError):
+    """The client was closed before."""

@@ -21,16 +21,15 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from docstore.config import MountSettings, Settings, is_loopback
-from docstore.engines import kind_of, open_engine
+from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
 from docstore.server import wire
 from docstore.server.access import logged
 from docstore.server.app import Store
 from docstore.server.asgi import Application, asgi
-from docstore.server.cors import Cors
 from docstore.server.guard import LOOPBACK_NAMES, Guard
-from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
+from docstore.server.mounts import Mount
+from docstore.server.opening import open_mount
 
 try:
     import resource
@@ -114,21 +113,6 @@ def open_store(settings: Settings) -> Store:
         with ThreadPoolExecutor(1) as outside_of_any_loop:
             outside_of_any_loop.submit(asyncio.run, Store(mounts).close()).result()
         raise
-
-
-def open_mount(asked: MountSettings) -> Mount:
-    """Raises SetupError."""
-    scheme = asked.engine.scheme
-    default = DEFAULT_MAX_DOCUMENT if kind_of(scheme).streams else MEMORY_MAX_DOCUMENT
-    return Mount(
-        name=asked.name,
-        engine=open_engine(asked.engine),
-        scheme=scheme,
-        keys=asked.keys,
-        max_document=default if asked.max_document is None else asked.max_document,
-        cors=Cors(frozenset(asked.cors)) if asked.cors else None,
-        collection_put=asked.collection_put,
-    )
 
 
 def guard_of(settings: Settings) -> Guard:

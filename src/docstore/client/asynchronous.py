@@ -1,0 +1,108 @@
+"""The asynchronous client: the same operations, each of which is awaited, or iterated by `async for`.
+
+What a mapping does by signs has names here: `contains` for `in`, `count` for `len`, `keys` for iteration.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
+
+from docstore.client import listing, looping, reading
+from docstore.client.answers import Found, Unchanged
+from docstore.client.asking import Condition, Part
+from docstore.client.opening import opened_async
+from docstore.client.operations import Operations
+from docstore.client.retrying import DEFAULTS, Patience
+from docstore.client.shapes import shaped
+from docstore.errors import NotFound
+
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D")
+
+_MISSING: Final = object()
+
+
+def _awaited(
+    operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
+) -> "Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]]":
+    async def method(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await operation(client._operations, *args, **kwargs)
+
+    return shaped(method, operation)
+
+
+def _streamed(
+    operation: Callable[Concatenate[Operations, P], AsyncGenerator[T, None]],
+) -> "Callable[Concatenate[AsyncClient, P], AsyncGenerator[T, None]]":
+    def method(client: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[T, None]:
+        return operation(client._operations, *args, **kwargs)
+
+    return shaped(method, operation)
+
+
+class AsyncClient:
+    """As Client, for an event loop: `async with AsyncClient("sqlite:docs.db") as docs: await docs.put("a", b"1")`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = DEFAULTS.timeout_s,
+        patience_s: float = DEFAULTS.patience_s,
+        tries: int = DEFAULTS.tries,
+    ) -> None:
+        self._operations = opened_async(url, headers or {}, Patience(tries, patience_s, timeout_s))
+
+    put = _awaited(Operations.put)
+    put_json = _awaited(Operations.put_json)
+    add = _awaited(Operations.add)
+    json = _awaited(Operations.json)
+    info = _awaited(Operations.info)
+    patch = _awaited(Operations.patch)
+    delete = _awaited(Operations.delete)
+    contains = _awaited(Operations.contains)
+    update = _awaited(looping.update)
+    setdefault = _awaited(looping.setdefault)
+    popitem = _awaited(looping.popitem)
+    clear = _awaited(looping.clear)
+    list = _awaited(listing.page)
+    count = _awaited(listing.count)
+    keys = _streamed(listing.keys)
+    documents = _streamed(listing.documents)
+    iter_content = _streamed(reading.iter_content)
+    download = _awaited(reading.download)
+
+    @overload
+    async def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
+    @overload
+    async def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> Found | D: ...
+    @overload
+    async def get(
+        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
+    ) -> Found | Unchanged | D | None: ...
+    async def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+        return await self._operations.get(key, default, **wished)
+
+    @overload
+    async def pop(self, key: str, /) -> Found: ...
+    @overload
+    async def pop(self, key: str, /, default: D) -> Found | D: ...
+    async def pop(self, key: str, /, default: Any = _MISSING) -> Any:
+        content = await looping.pop(self._operations, key, default)
+        if content is _MISSING:
+            raise NotFound(f"there is no document {key[:100]!r}")
+        return content
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._operations.address.shown!r})"
+
+    async def close(self) -> None:
+        """Lets go of the connections, or of the engine."""
+        await self._operations.wire.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

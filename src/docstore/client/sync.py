@@ -1,0 +1,190 @@
+"""The plain client: a mutable mapping from keys to bytes, and operations that block until they are answered."""
+
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Coroutine,
+    ItemsView,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    ValuesView,
+)
+from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
+
+from docstore.client import listing, looping, reading
+from docstore.client.answers import Found, Stored, Unchanged
+from docstore.client.asking import Condition, Described, Part
+from docstore.client.bodies import Source
+from docstore.client.opening import opened_blocking
+from docstore.client.operations import Operations
+from docstore.client.retrying import DEFAULTS, Patience
+from docstore.client.shapes import shaped
+from docstore.client.wire import each_now, now
+from docstore.errors import NotFound
+
+P = ParamSpec("P")
+T = TypeVar("T")
+D = TypeVar("D")
+
+_MISSING: Final = object()
+
+
+def _answered(
+    operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
+) -> "Callable[Concatenate[Client, P], T]":
+    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return now(operation(client._operations, *args, **kwargs))
+
+    return shaped(method, operation)
+
+
+def _streamed(
+    operation: Callable[Concatenate[Operations, P], AsyncGenerator[T, None]],
+) -> "Callable[Concatenate[Client, P], Iterator[T]]":
+    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return each_now(operation(client._operations, *args, **kwargs))
+
+    return shaped(method, operation)
+
+
+class Client(MutableMapping[str, bytes]):
+    """One collection: `Client("http://127.0.0.1:8080/docs/")`, or an engine here: `Client("sqlite:docs.db")`.
+
+    A mapping whose values are bytes; `put` and `[key] =` also take text, files and paths. Threads may share one. It is
+    closed by `close` or as a context manager. `timeout_s` bounds each wait for the other side, `patience_s` all tries
+    of one call, of which there are at most `tries`; `headers` go with each call. Raises SetupError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = DEFAULTS.timeout_s,
+        patience_s: float = DEFAULTS.patience_s,
+        tries: int = DEFAULTS.tries,
+    ) -> None:
+        self._operations = opened_blocking(url, headers or {}, Patience(tries, patience_s, timeout_s))
+
+    put = _answered(Operations.put)
+    put_json = _answered(Operations.put_json)
+    add = _answered(Operations.add)
+    json = _answered(Operations.json)
+    info = _answered(Operations.info)
+    patch = _answered(Operations.patch)
+    delete = _answered(Operations.delete)
+    contains = _answered(Operations.contains)
+    popitem = _answered(looping.popitem)
+    clear = _answered(looping.clear)
+    list = _answered(listing.page)
+    count = _answered(listing.count)
+    documents = _streamed(listing.documents)
+    iter_content = _streamed(reading.iter_content)
+    download = _answered(reading.download)
+
+    @overload
+    def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
+    @overload
+    def get(self, key: str, default: bytes, /, **wished: Unpack[Part]) -> bytes: ...
+    @overload
+    def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> Found | D: ...
+    @overload
+    def get(
+        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
+    ) -> Found | Unchanged | D | None: ...
+    def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+        return now(self._operations.get(key, default, **wished))
+
+    @overload
+    def pop(self, key: str, /) -> Found: ...
+    @overload
+    def pop(self, key: str, /, default: bytes) -> bytes: ...
+    @overload
+    def pop(self, key: str, /, default: D) -> Found | D: ...
+    def pop(self, key: str, /, default: Any = _MISSING) -> Any:
+        content = now(looping.pop(self._operations, key, default))
+        if content is _MISSING:
+            raise NotFound(f"there is no document {key[:100]!r}")
+        return content
+
+    def setdefault(self, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]) -> bytes:
+        return now(looping.setdefault(self._operations, key, default, **asked))
+
+    @overload
+    def update(self, key: str, function: looping.Function, /, **asked: Unpack[Described]) -> Stored: ...
+    @overload
+    def update(self, other: Any = (), /, **more: Source) -> None: ...
+    def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
+        """`update(key, function)` is the operation, atomic; `update(other)` stores all of a mapping or of pairs, one
+        after the other, as a mapping's does. Two arguments mean nothing to a mapping: neither is in the other's way.
+        """
+        if function is not None:
+            return now(looping.update(self._operations, other, function, **more))
+        return super().update(other, **more)
+
+    def __getitem__(self, key: str, /) -> Found:
+        return now(self._operations.content(key))
+
+    def __setitem__(self, key: str, content: Source, /) -> None:
+        now(self._operations.put(key, content))
+
+    def __delitem__(self, key: str, /) -> None:
+        now(self._operations.delete(key))
+
+    def __contains__(self, key: object, /) -> bool:
+        return isinstance(key, str) and now(self._operations.contains(key))
+
+    def __iter__(self) -> Iterator[str]:
+        return each_now(listing.keys(self._operations))
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return not now(listing.empty(self._operations))
+
+    def items(self) -> ItemsView[str, bytes]:
+        return _Items(self)
+
+    def values(self) -> ValuesView[bytes]:
+        return _Values(self)
+
+    def __repr__(self) -> str:
+        return f"Client({self._operations.address.shown!r})"
+
+    def close(self) -> None:
+        """Lets go of the connections, or of the engine."""
+        now(self._operations.wire.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Items(ItemsView[str, bytes]):
+    """Without what others remove between the listing and the reading."""
+
+    _mapping: Client
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        for key in self._mapping:
+            content = self._mapping.get(key)
+            if content is not None:
+                yield key, content
+
+
+class _Values(ValuesView[bytes]):
+    """As _Items."""
+
+    _mapping: Client
+
+    def __iter__(self) -> Iterator[bytes]:
+        for _, content in _Items(self._mapping):
+            yield content
+
+
+open = Client
+"""`docstore.open(url)`, for those who think of it as opening something."""

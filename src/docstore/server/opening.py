@@ -1,0 +1,21 @@
+"""Opening a mount as it was asked for: by `docstore serve`, and by a client that opens an engine in its own process."""
+
+from docstore.config import MountSettings
+from docstore.engines import kind_of, open_engine
+from docstore.server.cors import Cors
+from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
+
+
+def open_mount(asked: MountSettings) -> Mount:
+    """Raises SetupError."""
+    scheme = asked.engine.scheme
+    default = DEFAULT_MAX_DOCUMENT if kind_of(scheme).streams else MEMORY_MAX_DOCUMENT
+    return Mount(
+        name=asked.name,
+        engine=open_engine(asked.engine),
+        scheme=scheme,
+        keys=asked.keys,
+        max_document=default if asked.max_document is None else asked.max_document,
+        cors=Cors(frozenset(asked.cors)) if asked.cors else None,
+        collection_put=asked.collection_put,
+    )
