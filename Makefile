@@ -13,6 +13,8 @@ VENV ?= .venv
 UV ?= uv
 ARGS ?=
 CYCLES ?= 1000
+STATES ?= 300
+ROUNDS ?= 20
 SEED ?=
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
@@ -20,7 +22,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash lint types format bench bench-wire bench-large bench-many lock clean help
+.PHONY: check serve install test crash power lint types format bench bench-wire bench-large bench-many lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -35,6 +37,10 @@ test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what is left; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
 		tests/crash/test_kill.py tests/crash/test_linear.py $(ARGS)
+
+power: $(TOOLS) ## Cut the power after every step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
+	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
+		-n auto --maxprocesses 4 -rP tests/power $(ARGS)
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

@@ -17,8 +17,8 @@ A write goes to the disk in this order, each step fsynced before the next:
     2. the marker of its expiry: a marker without a document is dropped when due, the reverse would never be swept
     3. the sidecar, with the note of the old content and that of the new: whichever stands after a crash finds its own
     4. the rename of the content to its place: the commit
-A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a sidecar alone is nothing. A folder found
-standing is taken to be durable: whoever made it fsyncs its parent, and journals keep the order.
+A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a sidecar alone is nothing. The names of the
+folders above are fsynced before the first write into them, whoever made them (tree.py).
 
 Files put there by hand are documents: their type is guessed from the name, their digest computed. A reader never
 writes. A person who edits in place changes a file that may be being sent; replace it by `mv` instead. Hand-made names

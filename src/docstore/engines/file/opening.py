@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines import EngineURL
-from docstore.engines.durable import make_folder, sync_folder
+from docstore.engines.durable import make_folder, sync_folder, write_all
 from docstore.engines.file.byhand import Digests
 from docstore.engines.file.control import FOLDERS, NAME, Control
 from docstore.engines.file.engine import File
@@ -113,10 +113,12 @@ def _scheme(own: Path) -> Scheme:
 
 def _write(own: Path, line: str) -> None:
     temporary = own / "tmp" / uuid.uuid4().hex
-    with temporary.open("w") as file:
-        file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        write_all(descriptor, line.encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     temporary.rename(own / "format")
     sync_folder(own)
 

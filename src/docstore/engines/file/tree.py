@@ -1,12 +1,17 @@
 """The folders of one mount, walked name by name from an open descriptor, so that no link ever leads out of them.
 
-It knows places, not what is stored in them. Paths joined from names were rejected: a link among the folders would be
+It knows places, not what is stored in them. A folder found standing may have been made a moment ago, by another thread
+or by a process that was killed, and nobody may have fsynced its name yet: who writes into it does, once, and remembers
+its inode. Another process that removes the folder and makes it anew goes unseen; there journals keep the order. Paths
+joined from names were rejected: a link among the folders would be
 followed, and a key of 1,024 bytes can be longer on disk than a path may be.
 """
 
 import errno
 import os
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +26,9 @@ _FOLDER_FLAGS: Final[int] = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NOFOL
 _FILE_FLAGS: Final[int] = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
 
 _NOT_THERE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.ENODEV}
+_SETTLED_LIMIT: Final = 100_000
+"""Folders whose names are known to be on the disk; when there are more, all are forgotten."""
+
 _IN_USE: Final = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY}
 
 
@@ -63,6 +71,9 @@ class Tree:
         self.scheme = scheme
         self._root = root
         self._control = control
+        self._settled: set[tuple[int, int]] = set()
+        self._settling = threading.Lock()
+        """Keeps what is settled and the removal of folders apart."""
 
     def path_of(self, place: Place) -> Path:
         """For people to read in a message: nothing is opened by it."""
@@ -82,6 +93,31 @@ class Tree:
                 return None
             folder = open_folder_in(folder, name)
         return folder
+
+    def settled(self, place: Place) -> Descriptor | None:
+        """The same for who writes into it: its name and those above outlive a power cut, whoever made them."""
+        folder = Descriptor(os.dup(self._root))
+        for name in place:
+            below = open_folder_in(folder, name)
+            if below is None:
+                return None
+            self._settle(folder, below)
+            folder = below
+        return folder
+
+    def _settle(self, above: Descriptor, folder: Descriptor) -> None:
+        status = os.fstat(folder.number)
+        inode = status.st_dev, status.st_ino
+        with self._settling:
+            if inode in self._settled:
+                return
+        os.fsync(above.number)
+        with self._settling:
+            # The inode of a folder that is gone meanwhile will be another's, but not while this one is open.
+            if os.fstat(folder.number).st_nlink:
+                if len(self._settled) == _SETTLED_LIMIT:
+                    self._settled.clear()
+                self._settled.add(inode)
 
     def place_for(self, key: str) -> Place:
         """Where a document that does not stand yet is to stand."""
@@ -126,6 +162,7 @@ class Tree:
         to = folder
         for above in aside[:-1]:  # a name of 255 bytes has no room for one more, so it stands aside in a folder
             _make_folder(to, above)
+            os.fsync(to.number)
             below = open_folder_in(to, above)
             if below is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -139,12 +176,19 @@ class Tree:
             folder = self.folder(place[: depth - 1])
             try:
                 if folder is not None:
-                    os.rmdir(place[depth - 1], dir_fd=folder.number)
+                    self._remove_folder(folder, place[depth - 1])
             except OSError as error:
                 if error.errno in _IN_USE:
                     return
                 if error.errno != errno.ENOENT:
                     raise
+
+    def _remove_folder(self, folder: Descriptor, name: bytes) -> None:
+        with self._settling:
+            status = status_in(folder, name)
+            os.rmdir(name, dir_fd=folder.number)
+            if status is not None:
+                self._settled.discard((status.st_dev, status.st_ino))
 
 
 def _beginnings(parts: list[str]) -> list[list[str]]:
@@ -152,11 +196,9 @@ def _beginnings(parts: list[str]) -> list[list[str]]:
 
 
 def _make_folder(folder: Descriptor, name: bytes) -> None:
-    try:
+    """Its name is not on the disk yet."""
+    with suppress(FileExistsError):
         os.mkdir(name, dir_fd=folder.number)
-    except FileExistsError:
-        return
-    os.fsync(folder.number)
 
 
 class Cursor:

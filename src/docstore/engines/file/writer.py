@@ -84,7 +84,7 @@ class Writer:
                             raise Conflict(current)
                         # From here to the rename no other writer changes this key.
                         place = found.place if found else self._tree.place_for(write.key)
-                        folder = self._tree.folder(place[:-1])
+                        folder = self._tree.settled(place[:-1])
                         if folder is not None:
                             meta = self._commit(write, staged, found, folder, place[-1])
                             return Written(meta, created=current is None)

@@ -1,0 +1,95 @@
+"""A store after a power cut, opened and looked at like any other.
+
+It must open and hold what was promised, `docstore check` must find nothing, the next writes must work, and after a stop
+nothing may be left but orphans of the kinds that docs/engines.md leaves to `--repair`, which must remove them.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Final
+
+from docstore.content import Inline, read_all
+from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.checking import Finding, check_store
+from docstore.errors import DocstoreError
+from docstore.model import Fields
+from docstore.testing import SetClock
+from tests.power.promise import Promise, State, described
+
+LATER: Final = State(b"written after the cut", Fields.make("text/plain", {"meta-later": "yes"}))
+ORPHANS: Final[dict[str, tuple[str, ...]]] = {"file": ("/.docstore/meta/", "/.docstore/expiring/"), "sqlite": ()}
+"""Where the next start leaves orphans."""
+
+
+def url_in(folder: Path, scheme: str) -> EngineURL:
+    return EngineURL(scheme, str(folder / "store"))
+
+
+async def faults_of(scheme: str, folder: Path, promise: Promise) -> list[str]:
+    """What is not as it must be; what the look leaves in the folder is of no more use."""
+    url = url_in(folder, scheme)
+    try:
+        engine = open_engine(url, SetClock(promise.now_ns))
+    except DocstoreError as error:
+        return [f"it does not open: {error}"]
+    try:
+        faults = [fault async for fault in _as_promised(engine, promise)]
+        faults += [f"check: {found}" for found in findings(url)]
+        if not faults:
+            faults += [fault async for fault in _goes_on(engine, promise)]
+    except DocstoreError as error:
+        return [f"{type(error).__name__}: {error}"]
+    finally:
+        await engine.close()
+    return faults or list(_left_behind(url, scheme))
+
+
+async def stands(scheme: str, folder: Path, now_ns: int) -> dict[str, State]:
+    """All that is in the store."""
+    engine = open_engine(url_in(folder, scheme), SetClock(now_ns))
+    try:
+        found = {meta.key: await _state(engine, meta.key) for meta in await engine.list()}
+        return {key: state for key, state in found.items() if state is not None}
+    finally:
+        await engine.close()
+
+
+async def _state(engine: Engine, key: str) -> State | None:
+    document = await engine.get(key)
+    if document is None:
+        return None
+    return State(await read_all(document.content), document.meta.fields, document.meta.expires_ns)
+
+
+def findings(url: EngineURL, *, repair: bool = False) -> list[Finding]:
+    return [found for found in check_store(url, repair=repair) if isinstance(found, Finding)]
+
+
+async def _as_promised(engine: Engine, promise: Promise) -> AsyncIterator[str]:
+    listed = {meta.key: meta for meta in await engine.list()}
+    for key in sorted({*promise.keys(), *listed}):
+        document, state = await engine.get(key), await _state(engine, key)
+        meta = document and document.meta
+        if (await engine.head(key), listed.get(key)) != (meta, meta):
+            yield f"get, head and list do not see the same {key!r}"
+        if not promise.allows(key, state):
+            yield f"{key!r} is {described(state)}, it may be {promise.told(key)}"
+
+
+async def _goes_on(engine: Engine, promise: Promise) -> AsyncIterator[str]:
+    await engine.sweep()
+    keys = promise.keys()
+    for key in keys:
+        await engine.put(key, Inline(LATER.data), LATER.fields)
+    for number, key in enumerate(keys):
+        if await _state(engine, key) != LATER:
+            yield f"{key!r} is not what was written after the cut"
+        if number % 2 and await engine.delete(key) is None:
+            yield f"{key!r} can't be deleted after the cut"
+
+
+def _left_behind(url: EngineURL, scheme: str) -> Iterator[str]:
+    for found in findings(url, repair=True):
+        if not found.removed or not any(kind in found.where for kind in ORPHANS[scheme]):
+            yield f"after a stop: {found}"
+    yield from (f"after a repair: {found}" for found in findings(url))

@@ -1,0 +1,160 @@
+"""The harness sees what it is for: whatever the engines take care of is left out, and the loss is found."""
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import apsw
+import pytest
+
+from docstore.content import Descriptor
+from docstore.engines.file.control import Control
+from docstore.engines.file.tree import Tree
+from docstore.engines.file.writer import Writer as FileWriter
+from docstore.engines.sqlite import engine, rows
+from docstore.engines.sqlite.sealed import SealedFolder
+from tests.power.replay import first_loss, recorded
+from tests.power.workloads import Session, Workload, expiring, folders, large, small
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_fsync_of(is_kind: Callable[[int], bool]) -> Plant:
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def fsync(descriptor: int) -> None:
+            if not is_kind(os.fstat(descriptor).st_mode):
+                noted(descriptor)
+
+        noted = os.fsync
+        patch.setattr(os, "fsync", fsync)
+
+    return plant
+
+
+def fsynced_after_its_rename(patch: pytest.MonkeyPatch) -> None:
+    def write(control: Control, kind: str, name: str, data: bytes) -> None:
+        temporary = control.new_temporary()
+        file = control.create(temporary, data)
+        control.place(temporary, control._folders[kind], name)
+        os.fsync(file.number)
+
+    patch.setattr(Control, "write", write)
+
+
+def no_fsync_of_the_folder_of(name: str) -> Plant:
+    """A rename or a mark in one folder that is not made durable."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def mark(control: Control, kind: str, marker: str) -> None:
+            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=control._folders[kind]))
+
+        def place(control: Control, temporary: Path, folder: int, name: str | bytes) -> None:
+            os.rename(temporary.name, name, src_dir_fd=control._folders["tmp"], dst_dir_fd=folder)
+            if not os.path.samestat(os.fstat(folder), os.fstat(control._folders["meta"])):
+                os.fsync(folder)
+
+        if name == "expiring":
+            patch.setattr(Control, "mark", mark)
+        else:
+            patch.setattr(Control, "place", place)
+
+    return plant
+
+
+def the_record_after_the_content(patch: pytest.MonkeyPatch) -> None:
+    def write(control: Control, kind: str, name: str, data: bytes) -> None:
+        waiting.append((control, kind, name, data))
+
+    def placed(control: Control, temporary: Path, folder: int, name: str | bytes) -> None:
+        place(control, temporary, folder, name)
+        while waiting:
+            really(*waiting.pop())
+
+    waiting: list[tuple[Control, str, str, bytes]] = []
+    really, place = Control.write, Control.place
+    patch.setattr(Control, "write", write)
+    patch.setattr(Control, "place", placed)
+
+
+def no_fsync_of_the_folders_above(patch: pytest.MonkeyPatch) -> None:
+    def settle(tree: Tree, above: Descriptor, folder: Descriptor) -> None:
+        pass
+
+    patch.setattr(Tree, "_settle", settle)
+
+
+def a_delete_that_is_not_fsynced(patch: pytest.MonkeyPatch) -> None:
+    def unlink(writer: FileWriter, found: Any) -> None:
+        with patch.context() as inner:
+            no_fsync_of(stat.S_ISDIR)(inner)
+            unlinks(writer, found)
+
+    unlinks = FileWriter._unlink
+    patch.setattr(FileWriter, "_unlink", unlink)
+
+
+def synchronous(setting: str) -> Plant:
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        def opened(path: Path) -> apsw.Connection:
+            connection = open_writing(path)
+            connection.pragma("synchronous", setting)
+            return connection
+
+        open_writing = engine.open_writing
+        patch.setattr(engine, "open_writing", opened)
+
+    return plant
+
+
+def sealed_names_after_the_commit(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SealedFolder, "sync", lambda folder: None)
+
+
+def sealed_files_unlinked_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    def put(transaction: rows.Transaction, *args: Any) -> Any:
+        written = really(transaction, *args)
+        for name in transaction.unnamed:
+            Path(f"{transaction.connection.filename}.sealed", name).unlink()
+        return written
+
+    really = rows.put
+    patch.setattr(rows, "put", put)
+
+
+FAULTS: dict[str, tuple[str, Plant, Workload]] = {
+    "file: contents are not fsynced": ("file", no_fsync_of(stat.S_ISREG), small),
+    "file: large contents are not fsynced": ("file", no_fsync_of(stat.S_ISREG), large),
+    "file: no folder is fsynced": ("file", no_fsync_of(stat.S_ISDIR), small),
+    "file: a record is renamed before its fsync": ("file", fsynced_after_its_rename, small),
+    "file: the folder of records is not fsynced": ("file", no_fsync_of_the_folder_of("meta"), small),
+    "file: the folder of markers is not fsynced": ("file", no_fsync_of_the_folder_of("expiring"), expiring),
+    "file: the record comes after the content": ("file", the_record_after_the_content, small),
+    "file: folders above are not fsynced": ("file", no_fsync_of_the_folders_above, folders),
+    "file: a delete is not fsynced": ("file", a_delete_that_is_not_fsynced, small),
+    "sqlite: synchronous=OFF": ("sqlite", synchronous("OFF"), small),
+    "sqlite: synchronous=NORMAL": ("sqlite", synchronous("NORMAL"), small),
+    "sqlite: sealed files are not fsynced": ("sqlite", no_fsync_of(stat.S_ISREG), large),
+    "sqlite: no folder is fsynced": ("sqlite", no_fsync_of(stat.S_ISDIR), large),
+    "sqlite: COMMIT before the names of sealed files": ("sqlite", sealed_names_after_the_commit, large),
+    "sqlite: files are unlinked before COMMIT": ("sqlite", sealed_files_unlinked_before_the_commit, large),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    scheme, plant, workload = FAULTS[name]
+
+    async def planted(session: Session) -> None:
+        # The store has been made already: what is left out is left out of writes.
+        with monkeypatch.context() as patch:
+            plant(patch)
+            await session.reopen()
+            await workload(session)
+
+    recording = recorded(tmp_path / "disk", monkeypatch, scheme, planted)
+    loss = first_loss(recording, scheme, Random(1), states=0)
+    print(loss)
+    assert loss is not None

@@ -1,0 +1,141 @@
+"""What engines are asked while a recording runs: each kind of change alone, then all of them in random order."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final
+
+from docstore.content import Inline
+from docstore.engines import Engine, open_engine
+from docstore.model import Fields
+from docstore.testing import SetClock
+from tests.power.promise import Answered, Asked, State, Told
+from tests.power.recorder import Recorder
+from tests.power.recovery import url_in
+
+SMALL: Final = 20
+LARGE: Final = 66_000
+"""A size that has a file of its own in both engines."""
+SOON_S: Final = 10
+
+
+class Session:
+    """A store that is open while a recording runs, and notes of what it is asked and answers."""
+
+    def __init__(self, recorder: Recorder, scheme: str, clock: SetClock) -> None:
+        self._recorder = recorder
+        self._scheme = scheme
+        self._clock = clock
+        self._asked = 0
+        self.engine = self._opened()
+
+    def _opened(self) -> Engine:
+        return open_engine(url_in(self._recorder.folder, self._scheme), self._clock)
+
+    async def reopen(self) -> None:
+        await self.engine.close()
+        self.engine = self._opened()
+
+    async def put(self, key: str, size: int = SMALL, *, expires_s: float | None = None) -> None:
+        text = f"{self._asked} {key} ".encode()
+        data = (text * (size // len(text) + 1))[:size]
+        expires_ns = None if expires_s is None else self._clock() + round(expires_s * 10**9)
+        # Every second write has fields of its own, so that content and meta of two versions can't be mixed unseen.
+        state = State(data, Fields.make(f"text/x-{self._asked % 2}", {"meta-number": f"{self._asked}"}), expires_ns)
+        writing = self.engine.put(key, Inline(data), state.fields, expires_ns=expires_ns)
+        await self._note(key, state, writing)
+
+    async def delete(self, key: str) -> None:
+        await self._note(key, None, self.engine.delete(key))
+
+    async def _note(self, key: str, state: State | None, write: Awaitable[object]) -> None:
+        number, self._asked = self._asked, self._asked + 1
+        self._recorder.note(Asked(number, key, state))
+        await write
+        self._recorder.note(Answered(number))
+
+    async def expire(self) -> None:
+        """Lets the time come at which documents are due, then sweeps."""
+        self._clock.advance_s(SOON_S)
+        self._recorder.note(Told(self._clock()))
+        await self.engine.sweep()
+
+
+Workload = Callable[[Session], Awaitable[None]]
+
+
+async def nothing(session: Session) -> None:
+    await session.reopen()
+
+
+async def small(session: Session) -> None:
+    for _ in range(2):
+        await session.put("a")
+    await session.delete("a")
+    await session.put("a", 0)
+
+
+async def large(session: Session) -> None:
+    for size in (LARGE, LARGE + 1, SMALL, LARGE):
+        await session.put("a", size)
+    await session.delete("a")
+
+
+async def expiring(session: Session) -> None:
+    await session.put("a", expires_s=SOON_S)
+    await session.put("a", LARGE, expires_s=SOON_S)
+    await session.put("b", expires_s=SOON_S * 9)
+    await session.expire()
+    await session.put("b")
+
+
+async def folders(session: Session) -> None:
+    await session.put("a")
+    await session.put("a/b/c")
+    await session.put("a")
+    await session.delete("a/b/c")
+    await session.put("a/d")
+
+
+async def reopened(session: Session) -> None:
+    await session.put("a")
+    await session.put("b", LARGE)
+    await session.reopen()
+    await session.put("a", LARGE)
+    await session.delete("b")
+    await session.reopen()
+    await session.put("b")
+
+
+async def at_once(session: Session) -> None:
+    await asyncio.gather(*(session.put(key) for key in ("a", "a/b", "b/c", "b/d")), session.put("a", LARGE))
+    await asyncio.gather(session.delete("a"), session.put("a/b", LARGE), session.delete("b/c"))
+
+
+WORKLOADS: Final[dict[str, Workload]] = {
+    workload.__name__.replace("_", " "): workload
+    for workload in (nothing, small, large, expiring, folders, reopened, at_once)
+}
+KEYS: Final = ("a", "a/b", "a/b/c", "d/e", "x" * 255)
+
+
+def at_random(chance: Random, count: int) -> Workload:
+    async def workload(session: Session) -> None:
+        for _ in range(count):
+            if chance.random() < 0.1:
+                await session.reopen()
+            await asyncio.gather(*(_one(session, chance) for _ in range(chance.choice((1, 1, 1, 4)))))
+
+    return workload
+
+
+async def _one(session: Session, chance: Random) -> None:
+    key = chance.choice(KEYS)
+    match chance.choices(("put", "delete", "expire"), (10, 4, 1))[0]:
+        case "put":
+            size = chance.choice((0, SMALL, SMALL, 5000, LARGE))
+            await session.put(key, size, expires_s=chance.choice((None, None, SOON_S, SOON_S * 3)))
+        case "delete":
+            await session.delete(key)
+        case "expire":
+            await session.expire()
