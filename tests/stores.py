@@ -13,7 +13,7 @@ from docstore.content import Inline, read_all
 from docstore.engines import Engine, EngineURL, open_engine
 from docstore.model import Fields, Meta
 
-FIELDS = Fields.make("text/plain", {"content-language": "de", "meta-café": '"☃"'})
+FIELDS = Fields.make("text/plain", {"content-language": "de", "meta-name": '"snowman"'})
 LARGE = bytes(range(256)) * 1000
 """Content that is in a file of its own on every engine that has such."""
 LATE_NS = 9_000_000_000_000_000_000

@@ -11,6 +11,7 @@ LAYERS = [
     {"http"},
     {"engines"},
     {"transfer"},
+    {"tar", "ndjson"},
     {"archive"},
     {"config", "limits", "commands"},
     {"server", "testing"},

@@ -1,6 +1,7 @@
 """`docstore copy`, `export` and `import`: documents arrive whole, as they were, or not at all."""
 
 import asyncio
+import functools
 import hashlib
 import io
 import itertools
@@ -10,19 +11,24 @@ import shlex
 import subprocess
 import sys
 import tarfile
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from docstore.archive import DOCUMENTS as COUNT
-from docstore.archive import META
+from docstore import transfer
+from docstore.archive import FORMATS
 from docstore.content import Inline
 from docstore.engines import EngineURL, open_engine
+from docstore.errors import BrokenArchive, NoSpace
 from docstore.model import Fields, Meta
+from docstore.tar import DOCUMENTS as COUNT
+from docstore.tar import META
 from docstore.testing import SetClock
 from docstore.testing.documents import version
-from docstore.transfer import Outcome, copy
+from docstore.transfer import Outcome, Step, Work, copy
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -30,7 +36,7 @@ NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20
 
 def state(meta: Meta, data: bytes) -> tuple[object, ...]:
     """All of a document that a transfer keeps."""
-    return meta.version, meta.size, meta.digest, meta.fields, meta.expires_ns, data
+    return meta.version, meta.size, meta.digest, meta.fields, meta.expires_ns, meta.modified_ns, data
 
 
 def kept(url: str) -> dict[str, tuple[object, ...]]:
@@ -45,7 +51,7 @@ def source(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(ON_DISK, ON_DISK)))
-def test_a_copy_keeps_content_fields_expiry_and_version(tmp_path: Path, one: str, other: str) -> None:
+def test_a_copy_keeps_content_fields_expiry_version_and_time(tmp_path: Path, one: str, other: str) -> None:
     source, target = f"{one}:{tmp_path / 'source'}", f"{other}:{tmp_path / 'target'}"
     store(source)
     store(target, {"small": b"an older one", "of its own": b"stays"})
@@ -128,13 +134,14 @@ def test_a_document_whose_file_is_short_is_left_out_of_an_export(tmp_path: Path)
     assert set(stored(target)) == DOCUMENTS.keys() - {"large"}
 
 
+@pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_an_export_comes_back_as_it_was(source: str, tmp_path: Path, scheme: str) -> None:
+def test_an_export_comes_back_as_it_was(source: str, tmp_path: Path, scheme: str, format: str) -> None:
     tar, target = tmp_path / "store.tar", f"{scheme}:{tmp_path / 'target'}"
-    ended = run("export", source, tar)
+    ended = run("export", source, tar, "--format", format)
     assert (ended.status, ended.out) == (0, "")
     assert sorted(path.name for path in tmp_path.glob("store.tar*")) == ["store.tar"]
-    assert run("export", source).data == tar.read_bytes()
+    assert run("export", source, "--format", format, "--live").data == tar.read_bytes()
     assert run("import", target, tar).status == 0
     assert kept(target) == kept(source)
     again = run("import", target, data=tar.read_bytes())
@@ -204,6 +211,11 @@ def test_the_name_of_a_member_is_not_believed(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
+def fielded(others: dict[str, str], media_type: str = "text/plain") -> Meta:
+    fields = Fields.make(media_type, others)
+    return replace(meta_of("good", b"data"), fields=fields, version=version(b"data", fields))
+
+
 GOOD = meta_of("good", b"data")
 REFUSED = {
     "a key that is a path out": (replace(GOOD, key="../x"), b"data", "'.' or '..'"),
@@ -211,6 +223,10 @@ REFUSED = {
     "another size": (GOOD, b"data and more", "13 bytes of 4"),
     "another version": (GOOD.pack().replace(GOOD.version, "x" * 32), b"data", "version"),
     "unreadable meta": ("{", b"data", "unreadable"),
+    "a field that no write stores": (fielded({"set-cookie": "a=b"}), b"data", "its fields"),
+    "a field of two lines": (fielded({"meta-a": "b\r\nset-cookie: c"}), b"data", "its fields"),
+    "a field that is not ASCII": (fielded({"meta-a": "\u2603"}), b"data", "its fields"),
+    "a media type that is none": (fielded({}, "text/html\r\nx: y"), b"data", "its fields"),
 }
 
 
@@ -254,6 +270,7 @@ def test_what_is_no_whole_export_is_refused_in_one_line(tmp_path: Path, tar: byt
     summary, line = ended.err.splitlines()
     assert "documents imported" in summary or "document imported" in summary
     assert "not a whole export" in line
+    assert "a whole one adds the rest" in line
 
 
 def test_a_tar_that_is_cut_anywhere_is_told_and_gives_whole_documents_only(tmp_path: Path) -> None:
@@ -273,8 +290,10 @@ def test_a_tar_that_is_cut_anywhere_is_told_and_gives_whole_documents_only(tmp_p
     assert seen == {0, 1, 2, 3}
 
 
-def test_what_goes_between_the_list_and_the_copy_is_passed_over() -> None:
-    async def transfer() -> list[Outcome]:
+def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "AT_ONCE", 1)
+
+    async def run_copy() -> list[Outcome]:
         clock = SetClock()
         source, target = (open_engine(EngineURL.parse("memory:"), clock) for _ in range(2))
         for key in ("a", "b", "c"):
@@ -287,7 +306,7 @@ def test_what_goes_between_the_list_and_the_copy_is_passed_over() -> None:
         assert [meta.key for meta in await target.list()] == ["a"]
         return outcomes
 
-    assert asyncio.run(transfer()) == [Outcome.STORED, Outcome.EXPIRED, Outcome.EXPIRED]
+    assert asyncio.run(run_copy()) == [Outcome.STORED, Outcome.EXPIRED, Outcome.EXPIRED]
 
 
 def test_an_export_to_a_reader_that_goes_away_ends_in_one_line(tmp_path: Path) -> None:
@@ -318,7 +337,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(source: str, tmp_pa
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     lines = re.findall(r"^docstore ((?:check|copy|export|import) .*)$", readme, re.MULTILINE)
-    assert [line.split()[0] for line in lines] == ["check", "copy", "export", "import"]
+    assert [line.split()[0] for line in lines] == ["check", "copy", "export", "import", "export"]
     monkeypatch.chdir(tmp_path)
     store("sqlite:notes.db")
     (tmp_path / "public").mkdir()
@@ -358,3 +377,112 @@ def test_memory_stays_small_with_a_large_document(tmp_path: Path) -> None:
         ended = subprocess.run(command, capture_output=True, text=True, check=True)
         assert "1 document " in ended.stderr
         assert int(ended.stderr.split()[-1]) < 100_000
+
+
+@pytest.mark.parametrize(
+    ("modified_ns", "kept_ns"), [(-1, 0), (10**40, transfer.LAST_NS), (transfer.LAST_NS, transfer.LAST_NS)]
+)
+@pytest.mark.parametrize("scheme", ["file", "shelve"])
+def test_times_that_nobody_can_tell_are_bounded(tmp_path: Path, scheme: str, modified_ns: int, kept_ns: int) -> None:
+    target = f"{scheme}:{tmp_path / 'target'}"
+    tar = members(("m", replace(GOOD, modified_ns=modified_ns, expires_ns=10**40), b"data"), count=1)
+    assert run("import", target, data=tar).status == 0
+    [(meta, _)] = stored(target).values()
+    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, transfer.LAST_NS)
+    assert "1 the same already" in run("import", target, data=tar).err
+
+
+def test_the_last_of_two_members_of_one_key_wins_when_it_may_replace(tmp_path: Path) -> None:
+    target = f"file:{tmp_path / 'target'}"
+    tar = members(*((f"{n}", meta_of("key", b"%d" % n), b"%d" % n) for n in range(30)), count=30)
+    assert run("import", target, "--replace", data=tar).status == 0
+    assert [data for _, data in stored(target).values()] == [b"29"]
+
+
+def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SIZE_AT_ONCE", 100)
+    running: list[int] = []
+    seen: list[list[int]] = []
+
+    async def run_all() -> list[str]:
+        async def one(number: int, size: int) -> Step:
+            running.append(size)
+            seen.append(list(running))
+            await asyncio.sleep(0.0001 * (number % 7))
+            running.remove(size)
+            return Step(f"{number}", Outcome.STORED)
+
+        async def works() -> AsyncIterator[Work]:
+            for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
+                yield Work(f"{number}", size, functools.partial(one, number, size))
+
+        return [step.key async for step in transfer.in_flight(works())]
+
+    assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
+    assert max(len(sizes) for sizes in seen) == transfer.AT_ONCE
+    assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
+
+
+@pytest.mark.parametrize("where", ["in a document", "in what comes after"])
+def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
+    ended: list[int] = []
+
+    async def one(number: int) -> Step:
+        if number == 3 and where == "in a document":
+            raise NoSpace("full")
+        await asyncio.sleep(0.001 * (10 - number))
+        ended.append(number)
+        return Step(f"{number}", Outcome.STORED)
+
+    async def works() -> AsyncIterator[Work]:
+        for number in range(8):
+            yield Work(f"{number}", 1, functools.partial(one, number))
+        if where == "in what comes after":
+            raise BrokenArchive("cut")
+
+    async def run_all() -> None:
+        told = []
+
+        async def take() -> None:
+            async for step in transfer.in_flight(works()):
+                told.append(int(step.key))
+
+        with pytest.raises((NoSpace, BrokenArchive)):
+            await take()
+        assert told == sorted(ended) == [number for number in range(8) if number != 3 or where != "in a document"]
+
+    asyncio.run(run_all())
+
+
+@pytest.mark.parametrize("how", ["leaves", "is cancelled"])
+def test_who_leaves_a_copy_leaves_nothing_running(how: str) -> None:
+    cancelled: list[int] = []
+
+    async def one(number: int) -> Step:
+        try:
+            if number:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(number)
+            raise
+        return Step(f"{number}", Outcome.STORED)
+
+    async def works() -> AsyncIterator[Work]:
+        for number in range(20):
+            yield Work(f"{number}", 1, functools.partial(one, number))
+
+    async def take() -> None:
+        async with aclosing(transfer.in_flight(works())) as steps:
+            await anext(steps)
+            if how == "is cancelled":
+                await anext(steps)
+
+    async def run_all() -> None:
+        task = asyncio.create_task(take())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert cancelled
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run_all())

@@ -1,150 +1,151 @@
-"""A store as one tar: written and read as a stream, a document at a time, in constant memory.
+"""A store as one file, and back: `tar` for any store, `ndjson` for small ones. Their modules say how each is written.
 
-Each document is a plain file named by its key, with all of its meta in the PAX header `DOCSTORE.meta`, as `Meta.pack`
-writes it: any tar lists and unpacks the documents, and only the meta is believed on the way back in. The last member is
-the folder `.` with the number of documents in `DOCSTORE.documents`. No key is `.`, and no tar minds it; a tar
-without it was cut off, also where the cut lies between two members and tarfile sees nothing amiss.
+What an export shows is what it reads from: of a snapshot one state of the whole store; of a store that others write
+each document in one whole version, and those written meanwhile or not. An import of a file that was cut off keeps
+every document that came whole; running it again with a whole one passes over them. All or nothing was rejected: no
+engine holds a transaction of any size.
 
-What an export shows of each document is one whole version; documents written while it runs are in it or not. An import
-of a tar that was cut off keeps every document that came whole: running it again with a whole tar completes it.
-All or nothing was rejected: no engine holds a transaction of any size.
+Whoever wrote the file may have written anything. A document whose fields no write over HTTP would have stored is
+refused, because each of them is a header of answers to others.
 """
 
-import hashlib
-import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import IO, Final
+from functools import partial
+from typing import IO, Final, Protocol
 
-from docstore.content import CHUNK_SIZE
-from docstore.engines import Engine
-from docstore.errors import Corrupt, DocstoreError, Incomplete, InvalidKey
+from docstore.content import Inline, Upload
+from docstore.engines import Engine, Readable
+from docstore.errors import BrokenArchive, Corrupt, Incomplete, InvalidKey
+from docstore.http.message import Headers
+from docstore.http.stored_fields import FieldRefused, answer, stored
 from docstore.keys import check_path
-from docstore.model import Clock, Document, Meta
-from docstore.transfer import PAGE_SIZE, Outcome, Step, put
-
-META: Final = "DOCSTORE.meta"
-DOCUMENTS: Final = "DOCSTORE.documents"
-
-
-class BrokenArchive(DocstoreError):
-    """What was read is no export, or not all of one."""
+from docstore.model import Clock, Document, Fields, Meta
+from docstore.ndjson import LineWriter, read_lines
+from docstore.tar import TarWriter, read_tar
+from docstore.transfer import Moved, Outcome, Step, Work, in_flight, listed, put, to_nobody
 
 
-async def export_store(engine: Engine, file: IO[bytes]) -> AsyncIterator[Step]:
+class Writer(Protocol):
+    """One way to write a store down."""
+
+    async def add(self, document: Document) -> Step: ...
+
+    def end(self, count: int) -> None: ...
+
+
+FORMATS: Final[dict[str, Callable[[IO[bytes], Moved], Writer]]] = {"tar": TarWriter, "ndjson": LineWriter}
+
+
+async def export_store(
+    source: Readable, file: IO[bytes], *, format: str = "tar", moved: Moved = to_nobody
+) -> AsyncGenerator[Step, None]:
     """Writes all documents to `file`; one that can't be read is left out and is a Step that says so.
 
-    Raises Corrupt when a content ends early: the tar has no end then, and no import takes it for whole.
+    Raises Corrupt when a content ends early, and TooLargeForLines: the file has no end then, and no import takes it for
+    whole.
     """
-    after, count = "", 0
-    while page := await engine.list(after=after, limit=PAGE_SIZE):
-        for listed in page:
-            after = listed.key
-            try:
-                document = await engine.get(listed.key)
-            except Corrupt as error:
-                yield Step(listed.key, Outcome.BROKEN, why=str(error))
-                continue
-            if document is None:
-                continue
+    writer, count = FORMATS[format](file, moved), 0
+    async for meta in listed(source):
+        try:
+            document = await source.get(meta.key)
+        except Corrupt as error:
+            yield Step(meta.key, Outcome.BROKEN, why=str(error))
+            continue
+        if document is not None:
+            yield await writer.add(document)
             count += 1
-            yield await _write(document, file)
-    end = tarfile.TarInfo(".")
-    end.type, end.mode = tarfile.DIRTYPE, 0o755
-    end.pax_headers = {DOCUMENTS: str(count)}
-    file.write(_header(end))
-    file.write(bytes(2 * tarfile.BLOCKSIZE))
+    writer.end(count)
 
 
-async def _write(document: Document, file: IO[bytes]) -> Step:
-    meta = document.meta
-    member = tarfile.TarInfo(meta.key)
-    member.size = meta.size
-    member.mtime = meta.modified_ns // 1_000_000_000
-    member.pax_headers = {META: meta.pack()}
-    file.write(_header(member))
-    state = hashlib.sha256()
-    async for chunk in document.content:
-        state.update(chunk)
-        file.write(chunk)
-    file.write(bytes(-meta.size % tarfile.BLOCKSIZE))
-    if state.digest() != meta.digest:
-        why = "its content is not what was written: the digest differs; no import will take it"
-        return Step(meta.key, Outcome.BROKEN, why=why)
-    return Step(meta.key, Outcome.STORED, meta.size)
+async def import_store(
+    engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool, moved: Moved = to_nobody
+) -> AsyncGenerator[Step, None]:
+    """Stores all documents that `file` holds, a tar or ndjson by its first byte; `moved` is told of what is read.
+
+    Raises BrokenArchive at what is no export, or ends too early.
+    """
+    source = _Told(file, moved)
+    # Every member of our tar begins with a header in PAX format, and so with a dot.
+    first = source.read(1)
+    found = read_lines(source, first) if first == b"{" else read_tar(_After(first, source))
+
+    async def works() -> AsyncIterator[Work]:
+        async for each in found:
+            yield await _work(engine, each, clock, replace=replace)
+
+    async with aclosing(in_flight(works())) as steps:
+        async for step in steps:
+            yield step
 
 
-def _header(member: tarfile.TarInfo) -> bytes:
-    return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
-
-
-async def import_store(engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool) -> AsyncIterator[Step]:
-    """Stores all documents that `file` holds. Raises BrokenArchive at what is no export, or ends too early."""
-    count = 0
-    with _opened(file) as tar:
-        while (member := _next(tar)) is not None:
-            # A tarfile remembers every member that it has seen; the stubs do not tell of the list.
-            tar.members.clear()  # type: ignore[attr-defined]
-            if DOCUMENTS in member.pax_headers:
-                if member.pax_headers[DOCUMENTS] != str(count):
-                    raise BrokenArchive(f"it holds {count} documents of {member.pax_headers[DOCUMENTS]}")
-                return
-            count += 1
-            yield await _store(engine, tar, member, clock, replace=replace)
-    raise BrokenArchive(f"it ends early, after {count} documents")
-
-
-def _opened(file: IO[bytes]) -> tarfile.TarFile:
-    try:
-        return tarfile.open(fileobj=file, mode="r|")
-    except (tarfile.TarError, EOFError) as error:
-        raise BrokenArchive(f"it is no tar: {error}") from error
-
-
-def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
-    try:
-        return tar.next()
-    except (tarfile.TarError, ValueError, EOFError) as error:
-        raise BrokenArchive(f"it ends early or is damaged: {error}") from error
-
-
-async def _store(engine: Engine, tar: tarfile.TarFile, member: tarfile.TarInfo, clock: Clock, *, replace: bool) -> Step:
-    if META not in member.pax_headers or not member.isreg():
-        raise BrokenArchive(f"it is no export of a store: {member.name!r} has no {META}")
-    try:
-        meta = Meta.unpack(member.pax_headers[META])
-        check_path(meta.key)
-    except (Corrupt, InvalidKey) as error:
-        return Step(member.name, Outcome.BROKEN, why=str(error))
-    if member.size != meta.size:
-        return Step(meta.key, Outcome.BROKEN, why=f"its content has {member.size} bytes of {meta.size}")
+async def _work(engine: Engine, found: tuple[Meta, Upload] | Step, clock: Clock, *, replace: bool) -> Work:
+    """What is to be done; a large document is stored now, before anything behind it is read."""
+    if isinstance(found, Step):
+        return _done(found)
+    meta, upload = found
+    why = _fault_of(meta)
+    if why:
+        return _done(Step(meta.key, Outcome.BROKEN, why=why))
     if meta.expired(clock()):
-        return Step(meta.key, Outcome.EXPIRED)
+        return _done(Step(meta.key, Outcome.EXPIRED))
+    store: Callable[[], Awaitable[Step]] = partial(put, engine, meta, upload, replace=replace)
+    if isinstance(upload, Inline):
+        return Work(meta.key, meta.size, store)
     try:
-        return await put(engine, meta, _Member(tar, member), replace=replace)
+        return _done(await store())
     except Incomplete as error:
         raise BrokenArchive(f"it ends early, within {meta.key!r}") from error
 
 
+def _done(step: Step) -> Work:
+    async def run() -> Step:
+        return step
+
+    return Work(step.key, 0, run)
+
+
+def _fault_of(meta: Meta) -> str | None:
+    try:
+        check_path(meta.key)
+    except InvalidKey as error:
+        return str(error)
+    return None if _servable(meta.fields) else "its fields are not what a write would have stored"
+
+
+def _servable(fields: Fields) -> bool:
+    try:
+        return stored(Headers(answer(fields))) == fields
+    except (FieldRefused, UnicodeEncodeError):
+        return False
+
+
 @dataclass(frozen=True, slots=True)
-class _Member:
-    """The content of a member, to be read before the next one is."""
+class _Told:
+    """A file that tells of what is read of it."""
 
-    tar: tarfile.TarFile
-    member: tarfile.TarInfo
+    file: IO[bytes]
+    moved: Moved
 
-    @property
-    def size(self) -> int:
-        return self.member.size
+    def read(self, size: int) -> bytes:
+        return self._told(self.file.read(size))
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self._chunks():
-            yield chunk
+    def readline(self, limit: int) -> bytes:
+        return self._told(self.file.readline(limit))
 
-    def _chunks(self) -> Iterator[bytes]:
-        file = self.tar.extractfile(self.member)
-        try:
-            while file is not None and (chunk := file.read(CHUNK_SIZE)):
-                yield chunk
-        except (tarfile.TarError, EOFError) as error:
-            raise Incomplete(str(error)) from error
+    def _told(self, data: bytes) -> bytes:
+        self.moved(len(data))
+        return data
+
+
+class _After:
+    """A stream of which `first` was read already."""
+
+    def __init__(self, first: bytes, rest: _Told) -> None:
+        self._first = first
+        self._rest = rest
+
+    def read(self, size: int) -> bytes:
+        first, self._first = self._first[:size], self._first[size:]
+        return first + self._rest.read(size - len(first))

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from docstore import commands
+from docstore.archive import FORMATS
 from docstore.config import CHOICES, MountSettings, Settings, read_toml
 from docstore.errors import SetupError
 from docstore.limits import Limits
@@ -90,8 +91,8 @@ def check(engine_url: str, repair: bool) -> None:
 def copy(source: str, target: str, prefix: str) -> None:
     """Copy documents between any two engines, given as URLs.
 
-    Content, fields, expiry and ETags stay what they are; the time of modification is that of the copy. What TO has
-    already is passed over, so that an interrupted copy can be started again.
+    Content, fields, expiry, ETags and times of modification stay what they are. What TO has already is passed over, so
+    that an interrupted copy can be started again. Each document is copied in one whole version.
     """
     _end(lambda: commands.copy_store(source, target, prefix=prefix))
 
@@ -99,13 +100,17 @@ def copy(source: str, target: str, prefix: str) -> None:
 @main.command(epilog="Example:  docstore export sqlite:docs.db backup.tar")
 @click.argument("engine_url")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-def export(engine_url: str, file: Path | None) -> None:
-    """Write a store as one tar, with all that is known of each document, to FILE or standard output.
+@click.option("--format", type=click.Choice(list(FORMATS)), default="tar", show_default=True,
+              help="tar for any store; ndjson, a line of JSON a document, for small ones.")  # fmt: skip
+@click.option("--live", is_flag=True,
+              help="Take each document as it is when its turn comes. Needs no room beside the store.")  # fmt: skip
+def export(engine_url: str, file: Path | None, format: str, live: bool) -> None:
+    """Write a store as one file, with all that is known of each document, to FILE or standard output.
 
-    FILE is whole or not there. The store may be in use meanwhile (not on shelve): each document is exported in one
-    whole version.
+    FILE is whole or not there. The store may be in use meanwhile (not on shelve). On sqlite the export is one state of
+    the whole store, held beside it until the end; on file each document is exported in one whole version.
     """
-    _end(lambda: commands.export(engine_url, file))
+    _end(lambda: commands.export(engine_url, file, format=format, live=live))
 
 
 @main.command("import", epilog="Example:  zcat backup.tar.gz | docstore import sqlite:docs.db")
@@ -113,9 +118,9 @@ def export(engine_url: str, file: Path | None) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--replace", is_flag=True, help="Replace documents that are there in another version.")
 def import_(engine_url: str, file: Path | None, replace: bool) -> None:
-    """Store the documents of an export, read from FILE or standard input.
+    """Store the documents of an export, tar or ndjson, read from FILE or standard input.
 
-    Each document is verified, and stored whole or not at all. Documents that are there in another version stay as they
-    are, unless --replace is given.
+    Each document is verified, and stored whole or not at all; an import that is run again passes over what is there.
+    Documents that are there in another version stay as they are, unless --replace is given.
     """
     _end(lambda: commands.import_(engine_url, file, replace=replace))

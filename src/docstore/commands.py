@@ -9,16 +9,17 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
 import click
 
-from docstore.archive import BrokenArchive, export_store, import_store
-from docstore.engines import Engine, EngineURL, kind_of, open_engine
+from docstore.archive import export_store, import_store
+from docstore.engines import Engine, EngineURL, Readable, Restoring, Snapshotting, kind_of, open_engine
 from docstore.engines.checking import Finding, check_store
-from docstore.errors import CannotOpen, EngineError, SetupError
+from docstore.errors import BrokenArchive, CannotOpen, EngineError, SetupError
+from docstore.ndjson import TooLargeForLines
 from docstore.progress import Bar, number, progress, size_text
 from docstore.transfer import Outcome, Step, copy
 
@@ -30,15 +31,15 @@ class Tally:
 
     def __init__(self, bar: Bar) -> None:
         self.documents = self.size = self.wrong = self.passed = 0
-        self._bar = bar
+        self.bar = bar
 
     def count(self, size: int) -> None:
         self.documents += 1
         self.size += size
-        self._bar.advance(size, documents=1)
+        self.bar.advance(documents=1)
 
     def tell(self, line: object, *, err: bool = False) -> None:
-        self._bar.say(lambda: click.echo(str(line), err=err))
+        self.bar.say(lambda: click.echo(str(line), err=err))
 
     def step(self, step: Step) -> None:
         """Counts what became of a document, and tells what is wrong with it."""
@@ -61,6 +62,7 @@ def check(url: str, *, repair: bool) -> int:
                 tally.wrong += not checked.removed
             else:
                 tally.count(checked.size)
+                bar.advance(checked.size)
     summary = f"{number(tally.documents, 'sound document')} of {size_text(tally.size)}"
     summary += f", {number(removed, 'orphan')} removed" if repair else ""
     click.echo(f"{url}: {summary}, {number(tally.wrong, 'finding')}", err=True)
@@ -70,24 +72,37 @@ def check(url: str, *, repair: bool) -> int:
 def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
     async def run(tally: Tally) -> None:
         async with _opened(standing(source_url)) as source, _opened(EngineURL.parse(target_url)) as target:
-            async for step in copy(source, target, prefix=prefix):
-                tally.step(step)
+            _tell_of_times(tally, target, target_url)
+            async with aclosing(copy(source, target, prefix=prefix, moved=tally.bar.advance)) as steps:
+                async for step in steps:
+                    tally.step(step)
 
     return _run(run, "copy", target_url, "copied", "the same already or gone")
 
 
-def export(url: str, path: Path | None) -> int:
+def export(url: str, path: Path | None, *, format: str, live: bool) -> int:
     source = standing(url)
-    if path is None and sys.stdout.isatty():
-        raise SetupError("an export is no text for a terminal: name a file, or send it on with > or |")
+    if path is None and sys.stdout.isatty() and format == "tar":
+        raise SetupError("a tar is no text for a terminal: name a file, or send it on with > or |")
 
     async def run(tally: Tally) -> None:
-        async with _opened(source) as engine:
+        async with _opened(source) as engine, _state_of(engine, tally, live=live) as state:
             with _written(path) as file:
-                async for step in export_store(engine, file):
+                async for step in export_store(state, file, format=format, moved=tally.bar.advance):
                     tally.step(step)
 
     return _run(run, "export", str(path or "standard output"), "exported", "gone")
+
+
+@asynccontextmanager
+async def _state_of(engine: Engine, tally: Tally, *, live: bool) -> AsyncIterator[Readable]:
+    """What an export reads: one state of the whole store when its engine can show one."""
+    if live or not isinstance(engine, Snapshotting):
+        yield engine
+        return
+    async with engine.snapshot() as snapshot:
+        tally.bar.expect(snapshot.size)
+        yield snapshot
 
 
 def import_(url: str, path: Path | None, *, replace: bool) -> int:
@@ -95,11 +110,21 @@ def import_(url: str, path: Path | None, *, replace: bool) -> int:
 
     async def run(tally: Tally) -> None:
         with _read(path) as file:
+            if path is not None:
+                tally.bar.expect(os.fstat(file.fileno()).st_size)
             async with _opened(target) as engine:
-                async for step in import_store(engine, file, time.time_ns, replace=replace):
-                    tally.step(step)
+                _tell_of_times(tally, engine, url)
+                steps = import_store(engine, file, time.time_ns, replace=replace, moved=tally.bar.advance)
+                async with aclosing(steps):
+                    async for step in steps:
+                        tally.step(step)
 
     return _run(run, "import", url, "imported", "the same already or expired")
+
+
+def _tell_of_times(tally: Tally, target: Engine, url: str) -> None:
+    if not isinstance(target, Restoring):
+        tally.tell(f"{url} takes no times of modification: documents there are as of now", err=True)
 
 
 def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: str, done: str, passed: str) -> int:
@@ -109,7 +134,9 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: st
             tally = Tally(bar)
             asyncio.run(run(tally))
     except BrokenArchive as error:
-        failure = f"docstore: this is not a whole export: {error}"
+        failure = f"docstore: this is not a whole export: {error}; what came whole is kept, a whole one adds the rest"
+    except TooLargeForLines as error:
+        failure = f"docstore: {error}"
     except EngineError as error:
         failure = f"docstore: {error}"
     except BrokenPipeError:

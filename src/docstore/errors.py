@@ -17,6 +17,7 @@ The tree, with the status that `server/` answers for each, and that `client/` ma
     │   ├── Unavailable            503   busy, locked or out of reach for now: trying again may help
     │   │   └── OutcomeUnknown      -    no answer came to a write: it may have been carried out (the client's)
     │   └── Corrupt                500   what is stored is not what was written; names the file
+    ├── BrokenArchive               -    what is to be imported is no export of a store, or not all of one
     └── SetupError                  -    a start that can't succeed: one line for a person, exit status 2
         ├── CannotOpen              -    the storage behind an engine URL can't be opened
         └── Closed                  -    a client is used after it was closed
@@ -119,6 +120,10 @@ class OutcomeUnknown(Unavailable):
 
 class Corrupt(EngineError):
     """What is stored is not what was written; the message names the file or the key."""
+
+
+class BrokenArchive(DocstoreError):
+    """What was read is no export, or not all of one."""
 
 
 class SetupError(DocstoreError):

@@ -32,6 +32,9 @@ class Bar(Protocol):
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
         """So much more is done."""
 
+    def expect(self, total_bytes: int) -> None:
+        """Now it is known how much there is to do."""
+
     def say(self, write: Callable[[], None]) -> None:
         """Calls `write`, which writes lines to the terminal, with the bar out of its way."""
 
@@ -68,6 +71,9 @@ class _Silent:
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
         pass
 
+    def expect(self, total_bytes: int) -> None:
+        pass
+
     def say(self, write: Callable[[], None]) -> None:
         write()
 
@@ -88,6 +94,9 @@ class _Drawn:
         if self._now_s() >= self._next_s:
             self._draw()
             self._next_s = self._now_s() + REDRAWN_S
+
+    def expect(self, total_bytes: int) -> None:
+        self._total = total_bytes
 
     def say(self, write: Callable[[], None]) -> None:
         self.clear()

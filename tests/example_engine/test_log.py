@@ -32,6 +32,18 @@ def test_it_is_an_engine_like_those_that_ship(tmp_path: Path) -> None:
     assert run("check", url).status == 0
     assert run("copy", url, other).status == 0
     assert {key: data for key, (_, data) in stored(other).items()} == DOCUMENTS
+    assert {key: meta.modified_ns for key, (meta, _) in stored(other).items()} == {
+        key: meta.modified_ns for key, (meta, _) in stored(url).items()
+    }
+
+
+def test_it_takes_no_times_and_a_copy_to_it_says_so(tmp_path: Path) -> None:
+    url, other = f"log:{tmp_path / 'store.log'}", f"sqlite:{tmp_path / 'other.db'}"
+    store(other)
+    ended = run("copy", other, url)
+    assert ended.status == 0
+    assert "takes no times of modification" in ended.err.splitlines()[0]
+    assert {key: data for key, (_, data) in stored(url).items()} == DOCUMENTS
 
 
 def test_a_record_that_was_cut_off_is_gone_and_the_others_stay(tmp_path: Path) -> None:
