@@ -36,7 +36,7 @@ test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what is left; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
-		tests/crash/test_kill.py tests/crash/test_linear.py $(ARGS)
+		tests/crash/test_kill.py tests/crash/test_linear.py tests/crash/test_together.py $(ARGS)
 
 power: $(TOOLS) ## Cut the power after every step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \

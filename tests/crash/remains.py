@@ -1,6 +1,8 @@
 """What may lie in the folder of a store after a kill and a restart, engine by engine, while it is served.
 
 Each check takes the folder and the documents as the listing tells them, and gives what is wrong with the disk in lines.
+`checked_alone` is `docstore check`, on what a kill left and before anything starts on it: the only time at which nobody
+else has the store open, so that orphans can be told from uploads on their way.
 """
 
 import hashlib
@@ -9,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+
+from docstore.engines import EngineURL
+from docstore.engines.checking import Finding, check_store
 
 Listed = dict[str, dict[str, Any]]
 """The entries of the JSON listing, by key."""
@@ -51,6 +56,15 @@ def _of_sqlite(data: Path, listed: Listed) -> Iterator[str]:
     yield from (f"the sealed file {name} is missing" for name in named - sealed)
     if found != "ok":
         yield f"the database is damaged: {found}"
+
+
+def checked_alone(url: str) -> list[str]:
+    """What `docstore check` finds wrong: nothing but orphans, which --repair removes, and then nothing at all."""
+    asked = EngineURL.parse(url)
+    asked = EngineURL(asked.scheme, asked.location, {k: v for k, v in asked.options.items() if k != "keys"})
+    found = [each for each in check_store(asked, repair=True) if isinstance(each, Finding)]
+    wrong = [f"{each}" for each in found if not each.orphan or not each.removed]
+    return wrong + [f"after a repair: {each}" for each in check_store(asked) if isinstance(each, Finding)]
 
 
 CHECKS: dict[str, Callable[[Path, Listed], Iterator[str]]] = {

@@ -1,0 +1,275 @@
+"""Several processes serve one store at once, two servers or the workers of one, and keep every promise of one."""
+
+import asyncio
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from docstore.engines import EngineURL, open_engine
+from docstore.engines.checking import check_store
+from docstore.model import Meta
+from tests.asking import Client as Asking
+from tests.asking import ask
+from tests.crash.clients import Client, History
+from tests.crash.history import Act
+from tests.crash.linear import contradiction
+from tests.crash.lives import CYCLES, URLS, live, options, random_numbers
+from tests.crash.remains import CHECKS, checked_alone
+from tests.crash.test_kill import listing
+from tests.running import RunningServer
+from tests.stores import run, store
+
+SHARED = ("file", "sqlite")
+"""The engines of many processes."""
+KEYS = ("name", "name/below", "another")
+MIX = (8, 4, 2, 4, 2)
+LIFE_S = 0.5
+LIVES = max(1, CYCLES // 100)
+LARGE = bytes(range(256)) * 20_000
+
+
+@pytest.fixture(scope="module", params=SHARED)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Pair"]:
+    """Two servers on one store, for tests that have keys of their own in it."""
+    data = tmp_path_factory.mktemp("pair")
+    with serving(request.param, data, "--sweep-interval", "1") as (one, other):
+        yield Pair(request.param, data, one, other)
+
+
+@dataclass(frozen=True)
+class Pair:
+    engine: str
+    data: Path
+    one: RunningServer
+    other: RunningServer
+
+    def wrong(self) -> list[str]:
+        """What is wrong with the disk, now that nobody writes."""
+        return list(CHECKS[self.engine](self.data, listing(self.one)))
+
+
+@contextmanager
+def serving(engine: str, data: Path, *more: str, count: int = 2) -> Iterator[list[RunningServer]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(RunningServer(data, *options(engine, data), *more)) for _ in range(count)]
+
+
+def clients_of(server: RunningServer, name: str, chance: Random) -> list[Client]:
+    return [Client(server, f"{name} {n}", Random(chance.getrandbits(64)), KEYS, MIX) for n in range(3)]
+
+
+def url_of(engine: str, data: Path) -> str:
+    return URLS[engine].format(data).partition("?")[0]
+
+
+def test_what_two_servers_tell_can_be_told_in_one_order(pair: Pair) -> None:
+    chance = random_numbers(f"two {pair.engine}")
+    history: History = defaultdict(list)
+    with ThreadPoolExecutor(2) as threads:
+        told = [
+            threads.submit(live, server, clients_of(server, name, chance), LIFE_S * LIVES, kill=False)
+            for server, name in ((pair.one, "one"), (pair.other, "other"))
+        ]
+        checked = run("check", url_of(pair.engine, pair.data))
+        assert (checked.status, checked.out) == (0, ""), checked.err
+        for operations_of in told:
+            for key, operations in operations_of.result().items():
+                history[key] += operations
+    assert pair.wrong() == []
+    in_one_order(history)
+
+
+def in_one_order(history: History) -> None:
+    assert history.keys() <= set(KEYS)
+    assert any(operation.answered for operations in history.values() for operation in operations)
+    for key, operations in history.items():
+        assert contradiction(operations) == [], key
+
+
+@pytest.mark.parametrize("engine", SHARED)
+def test_a_server_goes_on_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
+    chance = random_numbers(f"killed {engine}")
+    history: History = defaultdict(list)
+    with serving(engine, tmp_path) as (one, other), ThreadPoolExecutor(2) as threads:
+        for life in range(LIVES):
+            if life:
+                other.start()
+            lives_on = threads.submit(live, one, clients_of(one, f"{life} one", chance), LIFE_S, kill=False)
+            killed = threads.submit(live, other, clients_of(other, f"{life} other", chance), LIFE_S / 2, kill=True)
+            told = [lives_on.result(), killed.result()]
+            for operations_of in told:
+                for key, operations in operations_of.items():
+                    history[key] += operations
+            ended = max(each.returned for operations in told[1].values() for each in operations)
+            answers = [each for operations in told[0].values() for each in operations if each.called > ended]
+            assert any(each.answered and each.act is not Act.READ for each in answers)
+        one.stop()
+        assert checked_alone(url_of(engine, tmp_path)) == []
+    in_one_order(history)
+
+
+@pytest.mark.parametrize("engine", SHARED)
+def test_what_the_workers_of_a_server_tell_can_be_told_in_one_order(tmp_path: Path, engine: str) -> None:
+    chance = random_numbers(f"workers {engine}")
+    with serving(engine, tmp_path, "--workers", "2", count=1) as (server,):
+        # The address is known before the workers are ready.
+        assert ask(server, "GET", "/-/health").status == 200
+        clients = clients_of(server, "one", chance) + clients_of(server, "other", chance)
+        history = live(server, clients, LIFE_S, kill=False)
+        assert list(CHECKS[engine](tmp_path, listing(server))) == []
+    in_one_order(history)
+
+
+@pytest.mark.parametrize("end", ["replaced", "deleted"])
+def test_a_download_goes_on_when_another_server_removes_its_file(pair: Pair, end: str) -> None:
+    path = f"/docs/large-{end}"
+    with Asking(pair.other) as client, socket.create_connection((pair.one.host, pair.one.port)) as connection:
+        assert client.ask("PUT", path, LARGE).status in (200, 201)
+        # What fits into its buffers would come whole however late it was asked for.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        received = connection.recv(1000)
+        removed = client.ask("DELETE", path) if end == "deleted" else client.ask("PUT", path, b"new")
+        assert removed.status == 200
+        assert client.ask("GET", path).content == (b"not found\n" if end == "deleted" else b"new")
+        while some := connection.recv(1_000_000):
+            received += some
+    head, _, content = received.partition(b"\r\n\r\n")
+    assert b" 200 " in head.partition(b"\r\n")[0]
+    assert hashlib.sha256(content).digest() == hashlib.sha256(LARGE).digest()
+    assert pair.wrong() == []
+
+
+def test_the_sweepers_of_two_servers_remove_what_expired_and_nothing_else(pair: Pair) -> None:
+    lasting = {f"swept/{number}" for number in range(0, 60, 3)}
+    with Asking(pair.one) as client:
+        for number in range(60):
+            content = LARGE[: (10, 100_000)[number % 2]]
+            fields = {"TTL": "1"} if number % 3 else {}
+            assert client.ask("PUT", f"/docs/swept/{number}", content, fields).status == 201
+    while {key for key in listing(pair.one) if key.startswith("swept/")} != lasting or _left(pair) > len(
+        listing(pair.one)
+    ):
+        time.sleep(0.1)
+    assert {key for key in listing(pair.other) if key.startswith("swept/")} == lasting
+    assert pair.wrong() == []
+
+
+def _left(pair: Pair) -> int:
+    """Documents that are on the disk, expired or not."""
+    found = [each for each in check_store(EngineURL.parse(url_of(pair.engine, pair.data))) if isinstance(each, Meta)]
+    return len(found)
+
+
+def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Path) -> None:
+    """What several processes may do, two mounts of one server may: under a link too, each with rules of its own."""
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    mounts: list[str] = []
+    for engine in (*SHARED, "memory"):
+        url, linked = (url_of(engine, path) for path in (tmp_path, tmp_path / "link"))
+        mounts += ["--mount", f"{engine}/0={url}", "--mount", f"{engine}/1={linked}?keys=path"]
+    with RunningServer(tmp_path, *mounts) as server, ThreadPoolExecutor(8) as threads:
+
+        def create(path: str) -> int:
+            with Asking(server) as client:
+                return client.ask("PUT", path, path.encode(), {"If-None-Match": "*"}).status
+
+        for engine, stores in (("sqlite", 1), ("file", 1), ("memory", 2)):
+            statuses = list(threads.map(create, [f"/{engine}/{number % 2}/key" for number in range(8)]))
+            assert (statuses.count(201), statuses.count(412)) == (stores, 8 - stores)
+            with Asking(server) as client:
+                assert len({client.ask("GET", f"/{engine}/{mount}/key").content for mount in "01"}) == stores
+                client.ask("DELETE", f"/{engine}/0/key")
+                assert client.ask("GET", f"/{engine}/1/key").status == (404 if stores == 1 else 200)
+
+
+def test_a_shelve_that_somebody_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
+    url = EngineURL.parse(url_of("shelve", tmp_path))
+    engine = open_engine(url)
+    try:
+        command = [sys.executable, "-m", "docstore", "serve", "--port", "0", "--mount", f"docs={url}"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        asyncio.run(engine.close())
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "open already" in ended.stderr
+
+
+SIZES = {"small": 20, "large": 100_000}
+
+
+def test_an_export_beside_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
+    """Of two documents that are always written in order, none is ever the later without the earlier; others go."""
+    stop = threading.Event()
+
+    def write(server: RunningServer, name: str) -> None:
+        number = 0
+        with Asking(server) as client:
+            while not stop.is_set():
+                number += 1
+                for key in (f"z-first-{name}", f"a-later-{name}"):
+                    content = b"%08d" % number + bytes(SIZES[name])
+                    assert client.ask("PUT", f"/docs/{key}", content).status in (200, 201)
+                if number % 3 == 0:
+                    client.ask("DELETE", f"/docs/m-passing-{name}")
+                else:
+                    client.ask("PUT", f"/docs/m-passing-{name}", LARGE[:200_000])
+
+    with serving("sqlite", tmp_path) as servers, ThreadPoolExecutor(2) as threads:
+        with Asking(servers[0]) as client:
+            for name in SIZES:
+                for key in (f"z-first-{name}", f"a-later-{name}"):
+                    client.ask("PUT", f"/docs/{key}", b"%08d" % 0)
+        writers = [threads.submit(write, server, name) for server, name in zip(servers, SIZES, strict=True)]
+        try:
+            for format in ("tar", "ndjson", "tar"):
+                file = tmp_path / "export"
+                ended = run("export", url_of("sqlite", tmp_path), file, "--format", format)
+                assert ended.status == 0, ended.err
+                numbers = _numbers(file, format)
+                for name in SIZES:
+                    assert 0 <= numbers[f"z-first-{name}"] - numbers[f"a-later-{name}"] <= 1
+                file.unlink()
+        finally:
+            stop.set()
+        for writer in writers:
+            writer.result()
+        assert list(CHECKS["sqlite"](tmp_path, listing(servers[0]))) == []
+
+
+def _numbers(file: Path, format: str) -> dict[str, int]:
+    """What each document of an export begins with."""
+    if format == "ndjson":
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        return {line["key"]: int(line["text"][:8]) for line in lines if "text" in line}
+    with tarfile.open(file) as tar:
+        found = {member.name: tar.extractfile(member) for member in tar if member.isreg()}
+        return {name: int(member.read(8)) for name, member in found.items() if member and name[:2] != "m-"}
+
+
+def test_an_export_that_is_killed_leaves_an_orphan_that_goes(tmp_path: Path) -> None:
+    url = url_of("sqlite", tmp_path)
+    store(url, {"large": LARGE})
+    command = [sys.executable, "-m", "docstore", "export", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(1000)
+        process.kill()
+    [left] = (tmp_path / "docs.db.sealed").glob("snapshot-*")
+    store(url, {"large": b"replaced"})
+    assert not left.exists(), "whoever opens the store alone collects it"
+    assert (run("check", url).status, run("check", url).out) == (0, "")
