@@ -1,0 +1,162 @@
+"""Clocks that jump, back and forward: versions know no time, dates never claim what is not so, expiry is the clock's.
+
+What a date can't tell is told here too: two writes within a second, and a write after a clock was set back. Who sends
+the ETag as well is never told that a changed document is the same: If-None-Match comes before any date (§13.2.2).
+"""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from docstore.engines import EngineURL, Sweeping, open_engine
+from docstore.http.dates import format_http_date
+from docstore.testing import SetClock
+from docstore.testing.documents import keys, put, read, version
+from tests.in_process import ENGINES, InProcess, on_a_store
+from tests.running import MOUNTS
+
+SECOND_NS = 10**9
+YEAR_S = 365 * 86_400
+JUMPS_S = {"back by a year": -YEAR_S, "back by a second": -1, "not at all": 0, "forward by a year": YEAR_S}
+
+each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_jump = pytest.mark.parametrize("jump_s", JUMPS_S.values(), ids=JUMPS_S)
+
+
+@each_mount
+@each_jump
+@on_a_store()
+async def test_versions_and_compare_and_swap_know_no_time(store: InProcess, mount: str, jump_s: int) -> None:
+    path = f"/{mount}/key"
+    old = (await store.send("PUT", path, b"old"))["etag"]
+    store.clock.advance_s(jump_s)
+    assert (await store.send("GET", path))["etag"] == old
+    assert (await store.send("PUT", path, b"again", {"if-none-match": "*"})).status == 412
+    new = await store.send("PUT", path, b"new", {"if-match": old})
+    assert (new.status, new["etag"] != old) == (200, True)
+    assert (await store.send("PUT", path, b"late", {"if-match": old})).status == 412
+    assert (await store.send("PUT", path, b"old", {"if-match": new["etag"]}))["etag"] == old
+    store.clock.advance_s(-jump_s)
+    assert (await store.send("DELETE", path, headers={"if-match": new["etag"]})).status == 412
+    assert (await store.send("DELETE", path, headers={"if-match": old})).status == 200
+
+
+@each_mount
+@each_jump
+@on_a_store()
+async def test_no_last_modified_is_later_than_the_answer(store: InProcess, mount: str, jump_s: int) -> None:
+    """RFC 9110 §8.8.2.1: a document from the future is as of now."""
+    path = f"/{mount}/key"
+    written_s = store.clock() // SECOND_NS
+    await store.send("PUT", path, b"data")
+    store.clock.advance_s(jump_s)
+    for method in ("GET", "HEAD"):
+        answer = await store.send(method, path)
+        assert answer["last-modified"] == format_http_date(min(written_s, written_s + jump_s))
+
+
+@each_mount
+@each_jump
+@on_a_store()
+async def test_a_date_never_hides_what_changed_a_second_later(store: InProcess, mount: str, jump_s: int) -> None:
+    """The date that a client has is of an answer before the change, under whichever clock the document was written."""
+    path = f"/{mount}/key"
+    await store.send("PUT", path, b"old")
+    store.clock.advance_s(jump_s)
+    date = (await store.send("GET", path))["last-modified"]
+    store.clock.advance_s(1)
+    await store.send("PUT", path, b"new")
+    for later_s in (0, 1, YEAR_S):
+        store.clock.advance_s(later_s)
+        changed = await store.send("GET", path, headers={"if-modified-since": date})
+        assert (changed.status, changed.content) == (200, b"new")
+        assert (await store.send("PUT", path, b"x", {"if-unmodified-since": date})).status == 412
+
+
+@each_mount
+@pytest.mark.parametrize("jump_s", [0, 0.5, -1, -YEAR_S], ids=["at once", "within the second", "back", "far back"])
+@on_a_store()
+async def test_where_a_date_can_not_tell_the_tag_does(store: InProcess, mount: str, jump_s: float) -> None:
+    path = f"/{mount}/key"
+    await store.send("PUT", path, b"old")
+    known = await store.send("GET", path)
+    store.clock.advance_s(jump_s)
+    await store.send("PUT", path, b"new")
+    dates = {"if-modified-since": known["last-modified"]}
+    assert (await store.send("GET", path, headers=dates)).status == 304, "a date is a weak validator (§8.8.2.2)"
+    changed = await store.send("GET", path, headers=dates | {"if-none-match": known["etag"]})
+    assert (changed.status, changed.content) == (200, b"new")
+    refused = {"if-unmodified-since": known["last-modified"], "if-match": known["etag"]}
+    assert (await store.send("PUT", path, b"lost", refused)).status == 412
+    part = {"range": "bytes=1-", "if-range": known["etag"]}
+    assert (await store.send("GET", path, headers=part)).content == b"new"
+
+
+@each_mount
+@on_a_store()
+async def test_a_part_is_never_sent_for_a_date_within_its_second(store: InProcess, mount: str) -> None:
+    path = f"/{mount}/key"
+    await store.send("PUT", path, b"old")
+    part = {"range": "bytes=1-", "if-range": (await store.send("GET", path))["last-modified"]}
+    store.clock.advance_s(0.5)
+    await store.send("PUT", path, b"new")
+    assert (await store.send("GET", path, headers=part)).status == 200
+
+
+@each_mount
+@on_a_store()
+async def test_a_document_that_expired_is_back_with_the_clock_until_it_is_swept(store: InProcess, mount: str) -> None:
+    path, engine = f"/{mount}/key", store.engines[mount]
+    await store.send("PUT", path, b"data", {"ttl": "60"})
+    store.clock.advance_s(60)
+    assert (await store.send("GET", path)).status == 404
+    store.clock.advance_s(-1)
+    assert (await store.send("GET", path)).content == b"data"
+    store.clock.advance_s(YEAR_S)
+    assert isinstance(engine, Sweeping)
+    assert await engine.sweep() == 1
+    store.clock.advance_s(-YEAR_S)
+    assert (await store.send("GET", path)).status == 404
+
+
+@pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
+def test_a_sweep_under_a_clock_a_year_ahead_takes_what_has_an_end_and_nothing_else(tmp_path: Path, scheme: str) -> None:
+    async def run() -> None:
+        clock = SetClock()
+        engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
+        try:
+            await put(engine, "in an hour", b"1", expires_ns=clock() + 3600 * SECOND_NS)
+            await put(engine, "in two years", b"2", expires_ns=clock() + 2 * YEAR_S * SECOND_NS)
+            await put(engine, "never", b"3")
+            clock.advance_s(YEAR_S)
+            assert isinstance(engine, Sweeping)
+            assert await engine.sweep() == 1
+            clock.advance_s(-YEAR_S)
+            assert await keys(engine) == ["in two years", "never"]
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
+def test_writes_of_one_instant_and_of_the_past_are_told_apart(tmp_path: Path, scheme: str) -> None:
+    """Nothing of an engine's own takes a time for an identity: the same time, the same size, another document."""
+
+    async def run() -> None:
+        clock = SetClock()
+        engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
+        try:
+            for number, jump_s in enumerate((0, 0, -1, 0, 1, -YEAR_S, YEAR_S, 0)):
+                clock.advance_s(jump_s)
+                data = b"%d" % number * 100_000
+                written = await put(engine, "key", data)
+                assert written.meta.version == version(data)
+                assert written.meta.modified_ns == clock()
+                assert await engine.head("key") == written.meta
+                assert await read(engine, "key") == data
+        finally:
+            await engine.close()
+
+    asyncio.run(run())
