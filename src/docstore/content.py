@@ -122,4 +122,6 @@ Content = Inline | Sealed | Stream
 
 async def read_all(upload: Upload) -> bytes:
     """The whole of it in memory: for small documents, and for engines that promise no more."""
+    if isinstance(upload, Inline):
+        return upload.data
     return b"".join([chunk async for chunk in upload])

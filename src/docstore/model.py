@@ -7,7 +7,7 @@ A version is computed, never counted: the same content with the same stored fiel
 engine, after a restart and after a copy. Counters and modification times were rejected for that reason.
 """
 
-import base64
+import binascii
 import hashlib
 import json
 from collections.abc import Callable
@@ -64,7 +64,10 @@ def _pack(media_type: str, others: tuple[tuple[str, str], ...]) -> str:
 def version_of(digest: bytes, fields: Fields) -> str:
     """The version of content with this SHA-256 `digest` and these fields: 32 characters of `[A-Za-z0-9_-]`."""
     state = hashlib.sha256(b"docstore version 1\n" + digest + fields.pack().encode("ascii"))
-    return base64.urlsafe_b64encode(state.digest()[:24]).decode("ascii")
+    return binascii.b2a_base64(state.digest()[:24], newline=False).translate(_URL_SAFE).decode("ascii")
+
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from docstore.http.message import Block, Headers, Response, Unsendable, field_lines
+from docstore.http.message import NOTHING, Block, Headers, Response, Unsendable, field_lines
 from docstore.model import Fields, Meta
 from docstore.server import representation
-from docstore.server.representation import BLOCK_COUNT, headers_of, whole_headers
+from docstore.server.representation import BLOCK_COUNT, headers_of, whole
 
 SECOND_NS = 10**9
 NOW_NS = 1_000 * SECOND_NS
@@ -15,7 +15,7 @@ META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": 
 
 
 def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return Response(200, whole_headers(meta, now_ns)).lines()
+    return whole(meta, NOTHING, now_ns).lines()
 
 
 def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
@@ -39,7 +39,7 @@ def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
     assert lines_of(META) == made_anew(META)
     for _ in range(2):
         assert lines_of(meta) == made_anew(meta)
-        assert Response(200, whole_headers(meta, NOW_NS)).headers == [
+        assert whole(meta, NOTHING, NOW_NS).headers == [
             *headers_of(meta, NOW_NS),
             (b"content-length", b"%d" % meta.size),
         ]
@@ -59,27 +59,54 @@ def test_what_depends_on_the_time_is_not_kept() -> None:
 
 def test_only_so_many_versions_are_kept() -> None:
     for number in range(BLOCK_COUNT + 10):
-        whole_headers(replace(META, version=f"{number:032}"), NOW_NS)
+        whole(replace(META, version=f"{number:032}"), NOTHING, NOW_NS)
     assert len(representation._blocks) == BLOCK_COUNT
     assert (f"{BLOCK_COUNT + 9:032}", META.modified_ns // SECOND_NS) in representation._blocks
 
 
 def test_large_fields_are_not_kept() -> None:
     large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
-    assert isinstance(whole_headers(large, NOW_NS), Block)
+    assert lines_of(large) == made_anew(large)
     assert (large.version, large.modified_ns // SECOND_NS) not in representation._blocks
 
 
 def test_what_is_added_to_one_response_is_on_no_other() -> None:
     block = Block([(b"a", b"b")])
-    first, second = Response(200, block), Response(200, block)
+    first, second = Response(200, [], block=block), Response(200, [], block=block)
     first.headers.append((b"c", b"d"))
     assert (first.lines(), second.lines()) == (b"a: b\r\nc: d\r\n", b"a: b\r\n")
     second.headers += [(b"e", b"f")]
-    assert (second.lines(), Response(200, block).headers) == (b"a: b\r\ne: f\r\n", [(b"a", b"b")])
-    third = Response(200, block)
+    assert (second.lines(), Response(200, [], block=block).headers) == (b"a: b\r\ne: f\r\n", [(b"a", b"b")])
+    third = Response(200, [], block=block)
     third.headers = []
     assert third.lines() == b""
+
+
+def test_a_response_adds_its_own_fields_to_those_it_shares() -> None:
+    block = Block([(b"a", b"b: c"), (b"d", b"")])
+    response = Response(200, [(b"e", b"f")], block=block)
+    assert response.lines() == b"a: b: c\r\nd: \r\ne: f\r\n"
+    assert response.headers == [(b"a", b"b: c"), (b"d", b""), (b"e", b"f")]
+    assert response.lines() == b"a: b: c\r\nd: \r\ne: f\r\n"
+
+
+def test_what_is_learnt_of_fields_is_asked_once_unless_it_is_refused() -> None:
+    asked: list[str] = []
+
+    def first(headers: Headers) -> str:
+        asked.append(headers.get("a") or "")
+        if not asked[-1]:
+            raise ValueError("no a")
+        return asked[-1]
+
+    headers = Headers([(b"a", b"b")])
+    assert [headers.learn(first), headers.learn(first), asked] == ["b", "b", ["b"]]
+    assert [Headers([(b"a", b"c")]).learn(first), asked] == ["c", ["b", "c"]]
+    none = Headers()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no a"):
+            none.learn(first)
+    assert asked == ["b", "c", "", ""]
 
 
 def test_a_block_holds_whole_lines_only() -> None:

@@ -23,7 +23,7 @@ from docstore.http.fields import EntityTag, Tags, parse_entity_tag, parse_entity
 from docstore.http.message import Headers
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
-_FIELDS: Final = {b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"}
+_FIELDS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
 _UNCONDITIONAL: Final = {"OPTIONS", "CONNECT", "TRACE"}
 _NEEDS_DOCUMENT: Final = {"GET", "HEAD", "DELETE", "PATCH"}
 _READS: Final = {"GET", "HEAD"}
@@ -46,11 +46,8 @@ class Conditions:
 
     @classmethod
     def of(cls, headers: Headers) -> "Conditions | None":
-        """None when the request has no precondition, as most have not: that answer costs one look at each name."""
-        for name, _ in headers.pairs():
-            if name in _FIELDS:
-                break
-        else:
+        """None when the request has no precondition, as most have not: that answer costs one look."""
+        if _FIELDS.isdisjoint(headers.names()):
             return None
         if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
         return cls(

@@ -1,9 +1,10 @@
 """Answers that are made here, whole and small: their type, their length, and what keeps a browser safe from them."""
 
+from functools import lru_cache
 from typing import Final
 
 from docstore.content import Inline
-from docstore.http.message import HeaderPairs, Response
+from docstore.http.message import Block, HeaderPairs, Response
 from docstore.server.pages import POLICY
 
 SAFETY_HEADERS: Final[HeaderPairs] = [
@@ -32,6 +33,11 @@ def answer(
 ) -> Response:
     """An answer made here, whole and small."""
     data = body.encode("utf-8") if isinstance(body, str) else body
-    headers = content_headers(media_type)
-    headers += [(b"content-length", b"%d" % len(data)), (b"cache-control", cache), *(more or [])]
-    return Response(status, headers, Inline(data))
+    headers = [*(more or []), (b"content-length", b"%d" % len(data))]
+    return Response(status, headers, Inline(data), block=_block(media_type, cache))
+
+
+@lru_cache(64)
+def _block(media_type: str, cache: bytes) -> Block:
+    # PERF: what all these answers share is most of them; made anew, it was 1.5 us of a PUT's 15 in process.
+    return Block([*content_headers(media_type), (b"cache-control", cache)])

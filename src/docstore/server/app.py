@@ -87,8 +87,10 @@ class Store:
             mount.cors.open(request.headers, response)
         return response
 
-    def route(self, path: str) -> tuple[Mount | None, str, list[str]]:
+    def route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
         """The mount that answers for a path and the key in it; without one, the path's segments. Raises Refusal.
+
+        There are no segments to be looked at (None) when the key is a plain name, which is valid by every rule.
 
         `*`, which asks about the server itself, has no segments at all.
         """
@@ -96,7 +98,7 @@ class Store:
         prefix, _, key = path.rpartition("/")
         mount = self.mounts.get(prefix + "/")
         if mount is not None and is_name(key):
-            return mount, key, []
+            return mount, key, None
         try:
             parts = [] if path == "*" else segments(path)
         except InvalidTarget as error:
@@ -104,17 +106,19 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, []) if found else (None, "", parts)
 
-    def resource(self, mount: Mount | None, key: str, parts: list[str]) -> Resource:
+    def resource(self, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
         """What stands there. Raises Refusal, or InvalidKey: a key is checked whole, for every method."""
         if mount is not None:
+            if parts is None:
+                return DocumentResource(mount, key, self.clock)
             if not key:
                 return (OriginalCollection if mount.collection_put else CollectionResource)(mount, self.clock)
             mount.check_key(key)
             return DocumentResource(mount, key, self.clock)
-        if parts == [""]:
-            return RootResource(self.mounts)
         if not parts:
             return ServerResource()
+        if parts == [""]:
+            return RootResource(self.mounts)
         if parts[0] in ("-", ".well-known"):
             return find_service(parts, self.mounts)
         if self.mounts.find([*parts, ""]):

@@ -50,7 +50,7 @@ class CollectionResource(Readable):
         if _judged(request) is not Outcome.PROCEED:
             raise Refusal("precondition-failed", "the collection exists and has no ETag")
         key = str(uuid4())
-        upload = await incoming.upload(request.body)
+        upload = await incoming.upload(request.body, self._mount)
         written = await self._mount.engine.put(
             key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT
         )

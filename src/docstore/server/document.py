@@ -16,7 +16,7 @@ from docstore.server.answers import answer
 from docstore.server.mounts import Mount
 from docstore.server.patching import patch
 from docstore.server.problems import Refusal
-from docstore.server.representation import headers_of, validators, whole_headers
+from docstore.server.representation import headers_of, validators, whole
 from docstore.server.resource import Resource, options
 from docstore.server.writing import MAX_ATTEMPTS, failed, rejudge, write
 
@@ -39,7 +39,7 @@ class DocumentResource(Resource):
         meta, now_ns = document.meta, self._clock()
         # PERF: most requests ask for nothing special, and then nothing of it is built.
         if _SPECIAL.isdisjoint(request.headers.names()):
-            return _whole(meta, document.content, now_ns)
+            return whole(meta, document.content, now_ns)
         return _early(request, meta, now_ns) or _special(request, meta, document.content, now_ns)
 
     async def HEAD(self, request: Request) -> Response:
@@ -48,11 +48,11 @@ class DocumentResource(Resource):
         if meta is None:
             raise Refusal("not-found")
         if _SPECIAL.isdisjoint(request.headers.names()):
-            response = _whole(meta, NOTHING, now_ns)
+            response = whole(meta, NOTHING, now_ns)
         elif (early := _early(request, meta, now_ns)) is not None:
             response = early
         else:
-            response = _whole(meta, NOTHING, now_ns)
+            response = whole(meta, NOTHING, now_ns)
             if wishes := wanted(request.headers):
                 response.headers += wishes.answer({"sha-256": meta.digest}, {})
         response.head_only = True
@@ -102,10 +102,6 @@ _SPECIAL: Final = frozenset(
 )
 
 
-def _whole(meta: Meta, content: Content, now_ns: int) -> Response:
-    return Response(200, whole_headers(meta, now_ns), content)
-
-
 def _early(request: Request, meta: Meta, now_ns: int) -> Response | None:
     """304, when the reader has it already; raises Refusal for 412."""
     conditions = Conditions.of(request.headers)
@@ -123,16 +119,16 @@ def _special(request: Request, meta: Meta, content: Content, now_ns: int) -> Res
     if selected is ranges.UNSATISFIABLE:
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
         raise Refusal("range-not-satisfiable", f"it has {meta.size} bytes", [(b"content-range", unsatisfied)])
-    whole = {"sha-256": meta.digest}
+    digest = {"sha-256": meta.digest}
     if selected is ranges.WHOLE:
-        response, sent = _whole(meta, content, now_ns), whole
+        response, sent = whole(meta, content, now_ns), digest
     else:
         response = _partial(headers_of(meta, now_ns), meta, content, selected)
         part = response.content
         # A part's digest is told when it costs no reading of files.
         sent = {"sha-256": sha256(part.data).digest()} if isinstance(part, Inline) else {}
     if wishes := wanted(request.headers):
-        response.headers += wishes.answer(whole, sent)
+        response.headers += wishes.answer(digest, sent)
     return response
 
 

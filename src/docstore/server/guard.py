@@ -13,6 +13,7 @@ from docstore.http.message import Headers
 from docstore.server.problems import Refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+_OF_BROWSERS: Final = frozenset({b"sec-fetch-site", b"origin"})
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -29,9 +30,8 @@ class Guard:
 
         Only HTTP/1.0 knows requests without Host, and no browser sends any.
         """
-        host = headers.get("host")
-        if self.hosts is not None and host is not None and _name(host) not in self.hosts:
-            raise Refusal("wrong-host", f"this store does not answer to {host[:100]!r}")
+        if self.hosts is not None and (name := headers.learn(_name)) is not None and name not in self.hosts:
+            raise Refusal("wrong-host", f"this store does not answer to {(headers.get('host') or '')[:100]!r}")
 
     def check_rights(self, method: str) -> None:
         """Raises Refusal when nobody may do this without credentials."""
@@ -41,7 +41,7 @@ class Guard:
 
 def check_site(method: str, headers: Headers) -> None:
     """Raises Refusal for an unsafe method that a browser sends on behalf of another site."""
-    if method in SAFE_METHODS:
+    if method in SAFE_METHODS or _OF_BROWSERS.isdisjoint(headers.names()):
         return
     site = headers.get("sec-fetch-site")
     if site is not None:
@@ -53,8 +53,11 @@ def check_site(method: str, headers: Headers) -> None:
         raise Refusal("cross-site", f"it comes from {origin[:100]!r}")
 
 
-def _name(host: str) -> str:
-    """The name in a Host field, lower-case, without its port: `[::1]:8080` gives `[::1]`."""
+def _name(headers: Headers) -> str | None:
+    """The name in Host, lower-case, without its port: `[::1]:8080` gives `[::1]`; None when there is no Host."""
+    host = headers.get("host")
+    if host is None:
+        return None
     name, colon, port = host.rpartition(":")
     return (name if colon and (port.isdigit() or not port) else host).lower()
 

@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
 from docstore.server import wire
-from docstore.server.access import logged
+from docstore.server.access import Lines, logged
 from docstore.server.app import Store
 from docstore.server.asgi import Application, asgi
 from docstore.server.guard import LOOPBACK_NAMES, Guard
@@ -140,7 +140,7 @@ def allow_descriptors() -> None:
 def set_up_logging(level: str) -> None:
     """One readable line an event on standard error."""
     handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter = Lines("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root = logging.getLogger()

@@ -28,48 +28,51 @@ class Incoming:
 
     fields: Fields
     lifetime_s: int | None
-    limit: int
     announced: digests.Announced | None
     preferences: Preferences
 
     @classmethod
     def of(cls, request: Request, mount: Mount) -> "Incoming":
         """Raises Refusal: 400 for fields that can't be stored, 413, 417."""
-        headers = request.headers
-        # PERF: most writes say nothing but their type. To look for each of the other fields and to check the type anew
-        # took 18 us of a PUT's 45.
-        special = not _SPECIAL.isdisjoint(headers.names())
-        if special:
-            check_message(headers)
-            if "content-range" in headers:
-                raise Refusal("partial-put", "Content-Range on a write of a whole document")
+        # PERF: clients store many documents with the same few fields, and most say nothing but their type. To look for
+        # each of the other fields and to check the type anew took 18 us of a PUT's 45. This takes 0.3 of 10.
+        incoming = request.headers.learn(_incoming)
         if request.body.size is not None and request.body.size > mount.max_document:
             raise TooLarge(mount.max_document)
-        try:
-            fields = _stored_fields(headers)
-            lifetime_s = lifetimes.ttl_s(headers) if special else None
-        except stored_fields.FieldsTooLarge as error:
-            raise Refusal("fields-too-large", str(error)) from None
-        except ValueError as error:
-            raise Refusal("invalid-field", str(error)) from None
-        return cls(
-            fields=fields,
-            lifetime_s=lifetime_s,
-            limit=mount.max_document,
-            announced=digests.Announced.of(headers) if special else None,
-            preferences=Preferences.of(headers),
-        )
+        return incoming
 
     def expires_ns(self, clock: Clock) -> int | None:
         """Asked for when the body has come, or begins to stream: a life does not begin while it is on its way."""
         return None if self.lifetime_s is None else clock() + self.lifetime_s * 10**9
 
-    async def upload(self, body: Upload) -> Upload:
+    async def upload(self, body: Upload, mount: Mount) -> Upload:
         """The body as an engine may take it: bounded, verified at its end, Inline when it is small."""
         if isinstance(body, Inline) and self.announced is None:
             return body  # as large as it says, which `of` has looked at
-        bounded = Bounded(body, self.limit)
+        bounded = Bounded(body, mount.max_document)
         return await gathered(bounded if self.announced is None else digests.Verified(bounded, self.announced))
+
+
+def _incoming(headers: Headers) -> Incoming:
+    """Raises Refusal."""
+    special = not _SPECIAL.isdisjoint(headers.names())
+    if special:
+        check_message(headers)
+        if "content-range" in headers:
+            raise Refusal("partial-put", "Content-Range on a write of a whole document")
+    try:
+        fields = _stored_fields(headers)
+        lifetime_s = lifetimes.ttl_s(headers) if special else None
+    except stored_fields.FieldsTooLarge as error:
+        raise Refusal("fields-too-large", str(error)) from None
+    except ValueError as error:
+        raise Refusal("invalid-field", str(error)) from None
+    return Incoming(
+        fields=fields,
+        lifetime_s=lifetime_s,
+        announced=digests.Announced.of(headers) if special else None,
+        preferences=Preferences.of(headers),
+    )
 
 
 _SPECIAL: Final = frozenset(
@@ -131,7 +134,7 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     conditions = Conditions.of(request.headers)
     incoming = Incoming.of(request, mount)
     expect = await judge(mount, key, request.method, conditions, clock)
-    upload = await incoming.upload(request.body)
+    upload = await incoming.upload(request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
             written = await mount.engine.put(
