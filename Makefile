@@ -16,13 +16,14 @@ CYCLES ?= 1000
 STATES ?= 300
 ROUNDS ?= 20
 SEED ?=
+SEEDS ?= 100
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power lint types format bench bench-wire bench-large bench-many lock clean help
+.PHONY: check serve install test crash power disks lint types format bench bench-wire bench-large bench-many lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -41,6 +42,9 @@ crash: $(TOOLS) ## Kill servers under load a thousand times and check what is le
 power: $(TOOLS) ## Cut the power after every step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
 		-n auto --maxprocesses 4 -rP tests/power $(ARGS)
+
+disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
+	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

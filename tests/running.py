@@ -20,14 +20,21 @@ STOPS_WITHIN_S = 30
 class RunningServer:
     """`docstore serve` with the arguments given; `url` is known once it serves."""
 
-    def __init__(self, data: Path, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = ("-m", "docstore"),
+    ) -> None:
         self._data = data
+        self._program = program
         self._arguments: Sequence[str] = arguments
         self._environment = {**os.environ, **(environment or {})}
         self.start()
 
     def start(self, port: int = 0) -> None:
-        command = [sys.executable, "-m", "docstore", "serve", "--port", str(port), "--data", str(self._data)]
+        command = [sys.executable, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
         self.process = subprocess.Popen(
             [*command, *self._arguments],
             stdin=subprocess.DEVNULL,

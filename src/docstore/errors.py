@@ -7,6 +7,7 @@ The tree, with the status that `server/` answers for each, and that `client/` ma
     ├── NotFound                   404   there is no such document; a KeyError too (the client's, as the next one)
     ├── Refused                    4xx   the store refuses the request, for a reason that has no other word here
     ├── Conflict                   412   the document is not what the write expected; `current` is what it is
+    ├── Obstructed                 409   something that is no document stands where the key's has to
     ├── UploadError                      the content did not arrive as announced; nothing is stored
     │   ├── Incomplete             400   it ended early, or the client went away
     │   ├── DigestMismatch         400   its bytes are not those that were announced
@@ -76,6 +77,10 @@ class Conflict(DocstoreError):
         super().__init__(said or ("the document is absent" if current is None else f"the version is {current.version}"))
         self.current = current
         self.version = version if current is None else current.version
+
+
+class Obstructed(DocstoreError):
+    """Something that is no document, a link for example, stands where the key's document or its folder has to."""
 
 
 class UploadError(DocstoreError):

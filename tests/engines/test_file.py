@@ -1,7 +1,9 @@
 """The file engine: what stands in its folder, for every kind of key, and how it is told when that is spoiled."""
 
 import asyncio
+import errno
 import itertools
+import os
 import random
 import shutil
 import subprocess
@@ -12,11 +14,12 @@ import pytest
 
 from docstore.content import Descriptor
 from docstore.engines.file import listing
-from docstore.engines.file.control import fingerprint
+from docstore.engines.file.control import Control, fingerprint
 from docstore.engines.filenames import Place
 from docstore.errors import Corrupt
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
+from tests.disks import steps
 from tests.engines.file_stores import (
     PYTHON,
     ROOT,
@@ -226,3 +229,42 @@ def test_a_full_disk_is_reported_and_harms_nothing(tmp_path: Path) -> None:
     ran = subprocess.run([*PYTHON, FULL, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.stderr, ran.stdout) == ("", "full\n" * 6)
     assert list(files(tmp_path)) == ["a"]
+
+
+def test_a_delete_whose_note_can_not_be_removed_has_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refusing(control: Control, kind: str, name: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    async def run() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "key", b"old")
+            with monkeypatch.context() as patched:
+                patched.setattr(Control, "remove", refusing)
+                assert await engine.delete("key") is not None
+            assert await engine.head("key") is None
+            assert "key: what was known of it stays" in caplog.text
+            await put(engine, "key", b"new")
+            assert await read(engine, "key") == (b"new", TEXT)
+
+    asyncio.run(run())
+
+
+def test_locks_that_there_is_no_room_for_still_exclude(tmp_path: Path) -> None:
+    """On a disk without one inode left: deletes work, one at a time, also beside one whose lock was there already."""
+
+    def step(what: str, path: str, size: int) -> None:
+        if what == "open" and "/locks/" in path:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def run() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "key", b"old")
+            for lock in (tmp_path / ".docstore" / "locks").iterdir():
+                lock.unlink()
+            with steps(step):
+                answers = await asyncio.gather(*(engine.delete("key") for _ in range(8)))
+            assert sum(answer is not None for answer in answers) == 1
+
+    asyncio.run(run())

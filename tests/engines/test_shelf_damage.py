@@ -149,7 +149,7 @@ def test_an_index_that_was_being_written_is_put_right(tmp_path: Path, interrupt:
     assert stored(path) == documents
     store(path, more=NEW)
     assert stored(path) == {**documents, "more": NEW}
-    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".dat", ".dir", ".lock"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".dat", ".dir", ".lock", ".reserve"]
 
 
 def test_a_lost_index_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
@@ -273,12 +273,18 @@ def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
     records.close()
 
 
-def test_a_store_that_can_not_be_read_again_after_a_failure_stops(tmp_path: Path) -> None:
+def test_a_store_that_can_not_be_read_again_after_a_failure_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(records: Records, *_: object) -> None:
+        raise EngineError(f"{records.path}: an I/O error")
+
     async def run() -> None:
         engine = open_shelf(EngineURL("shelve", str(tmp_path / "store"), {"dbm": "dumb"}), SetClock())
         await put(engine, "key", OLD)
-        data = (tmp_path / "store.dat").rename(tmp_path / "elsewhere")
-        for _ in range(2):
+        with monkeypatch.context() as patched:
+            for method in ("write", "reopen"):
+                patched.setattr(Records, method, failing)
             with pytest.raises(EngineError):
                 await put(engine, "key", NEW)
         calls = [engine.head("key"), engine.get("key"), put(engine, "key", NEW), engine.delete("key")]
@@ -286,7 +292,6 @@ def test_a_store_that_can_not_be_read_again_after_a_failure_stops(tmp_path: Path
         assert all(isinstance(answer, EngineError) and "opened anew" in str(answer) for answer in answers)
         # A raised exception collects the tracebacks of all who raise it.
         assert len({id(answer) for answer in answers}) == len(calls)
-        data.rename(tmp_path / "store.dat")
         await engine.close()
 
     asyncio.run(run())

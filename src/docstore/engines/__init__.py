@@ -4,9 +4,9 @@ An engine is a durable, ordered map from keys to documents. It never sees a head
 meaning. It is handed keys that are valid paths (`keys.check_path`), of which plain names are a part, and must keep
 any of them apart from any other, byte for byte. Its clock is handed to it too, so that tests can set the time.
 
-More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Restoring`,
-`Snapshotting`): there is no base class, no default and no `supports_x`. An engine maps its driver's errors to
-errors.py.
+More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Probing`,
+`Restoring`, `Snapshotting`): there is no base class, no default and no `supports_x`. An engine maps its driver's errors
+to errors.py.
 
 An engine is registered by one `EngineKind`: how it is opened, and what people and servers must know of it before
 that. Those of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme.
@@ -72,6 +72,14 @@ class Sweeping(Protocol):
 
     async def sweep(self, *, limit: int = 1000) -> int:
         """Removes at most `limit` expired documents for good; the number removed."""
+
+
+@runtime_checkable
+class Probing(Protocol):
+    """An engine whose storage can be taken away while it is open."""
+
+    async def probe(self) -> None:
+        """Raises an EngineError, naming the path, when the storage is not where it was opened."""
 
 
 @runtime_checkable

@@ -22,15 +22,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from docstore.content import Inline, Upload, read_all
 from docstore.engines import EngineURL
 from docstore.engines.ordered import Ordered
+from docstore.engines.reserve import Reserve
+from docstore.engines.shelf_jobs import Job
 from docstore.engines.shelf_lock import Lock
 from docstore.engines.shelf_records import KINDS, Record, Records
 from docstore.engines.storage_errors import another
-from docstore.errors import CannotOpen, Conflict, Corrupt, DocstoreError, EngineError
+from docstore.errors import CannotOpen, Conflict, Corrupt, DocstoreError, EngineError, NoSpace, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 
 SWEPT_AT_ONCE: Final = 32
@@ -66,21 +68,6 @@ def open_shelf(url: EngineURL, clock: Clock) -> "Shelf":
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """A write that waits for its turn; `key` is None when it stores nothing."""
-
-    key: str | None
-    step: Callable[[], object]
-    answer: Future[Any]
-
-    def settle(self, outcome: object) -> None:
-        if isinstance(outcome, Exception):
-            self.answer.set_exception(outcome)
-        else:
-            self.answer.set_result(outcome)
-
-
-@dataclass(frozen=True, slots=True)
 class _Held:
     """Which of a document's two places holds its current version, and what is known of that."""
 
@@ -95,7 +82,7 @@ class Shelf:
     def __init__(self, path: Path, kind: str | None, lock: Lock, thread: ThreadPoolExecutor, clock: Clock) -> None:
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
         self._index: Ordered[_Held] = Ordered()
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[Job] = deque()
         self._written: dict[str, int] = {}
         self._sequence = 0
         self._closed = False
@@ -104,6 +91,8 @@ class Shelf:
         try:
             self._load(whole=lock.stopped_cleanly)
             self._records.sync()
+            self._reserve = Reserve(path.with_name(path.name + ".reserve"))
+            self._keep_reserve()
         except BaseException:
             self._records.close()
             raise
@@ -147,6 +136,9 @@ class Shelf:
                 break
         return swept
 
+    async def probe(self) -> None:
+        await self._read(lambda: None)
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -159,6 +151,7 @@ class Shelf:
         def unless_broken() -> _T:
             if self._broken is not None:
                 raise EngineError(self._broken)
+            self._records.check()
             return step()
 
         self._refuse_when_closed()
@@ -167,7 +160,7 @@ class Shelf:
     async def _write(self, key: str | None, step: Callable[[], _T]) -> _T:
         self._refuse_when_closed()
         answer: Future[_T] = Future()
-        self._waiting.append(_Job(key, step, answer))
+        self._waiting.append(Job(key, step, answer))
         # The first of these to run applies all that can be applied together; what is left waits for the next.
         self._thread.submit(self._drain)
         return await asyncio.wrap_future(answer)
@@ -183,7 +176,7 @@ class Shelf:
 
     def _apply_group(self) -> None:
         """Applies what waits, up to the first failure, and syncs; only then is anybody answered."""
-        done: list[tuple[_Job, object]] = []
+        done: list[tuple[Job, object]] = []
         refused: dict[str, int] = {}
         failed = reload = False
         self._written.clear()
@@ -204,17 +197,40 @@ class Shelf:
             refused, failed, reload = self._written, True, True
         if failed:
             self._recover(refused, reload=reload)
+            done = [(job, self._tried_again(job, outcome)) for job, outcome in done]
+        else:
+            self._keep_reserve()
         for job, outcome in done:
             job.settle(outcome)
 
-    def _apply(self, job: _Job) -> tuple[object, bool]:
+    def _tried_again(self, job: Job, outcome: object) -> object:
+        """A removal that found no room is tried once more, with the reserve given up."""
+        if job.key is not None or not isinstance(outcome, NoSpace) or not self._reserve.give_up():
+            return outcome
+        outcome, failed = self._apply(job)
+        try:
+            self._records.sync()
+        except EngineError as error:
+            outcome, failed = error, True
+        if failed:
+            self._recover({}, reload=True)
+        self._keep_reserve()
+        return outcome
+
+    def _keep_reserve(self) -> None:
+        """Room for a removal: for the index of dbm.dumb once more, for a log of dbm.sqlite3. As much as there is."""
+        if self._reserve.held() < (size := self._reserve.wanted // 2 + self._records.index_size()):
+            self._reserve.refill(size + self._reserve.wanted // 2)
+
+    def _apply(self, job: Job) -> tuple[object, bool]:
         """The outcome of a write, and whether it failed in a way that asks for recovery."""
         if self._broken is not None:
             return EngineError(self._broken), False
         try:
+            self._records.check()
             return job.step(), False
-        except Conflict as conflict:
-            return conflict, False
+        except (Conflict, Unavailable) as refusal:
+            return refusal, False
         except Exception as error:
             return error, True
 
@@ -234,7 +250,9 @@ class Shelf:
         try:
             while self._waiting:
                 self._apply_group()
+            self._reserve.give_up()  # dbm.dumb may write its index once more
             self._records.close()
+            self._keep_reserve()
             stopped_cleanly = self._broken is None
         finally:
             self._lock.release(stopped_cleanly=stopped_cleanly)

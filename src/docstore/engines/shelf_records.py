@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+from docstore.engines.standing import Standing
 from docstore.engines.storage_errors import kind_of
 from docstore.errors import CannotOpen, Corrupt, DocstoreError, EngineError, NoSpace
 from docstore.model import Meta
@@ -131,8 +132,19 @@ class Records:
             raise CannotOpen(f"{path} needs the module {self.kind}, which this Python does not have")
         try:
             self._dbm = self._open(new=found is None, whole=whole)
+            with _driver(self.path):
+                self._standing = Standing(self._data if self.kind == "dbm.dumb" else path)
         except EngineError as error:
             raise CannotOpen(f"can't open {error}") from error
+
+    def check(self) -> None:
+        """Raises Unavailable when the store is not where it was opened."""
+        self._standing.status()
+
+    def index_size(self) -> int:
+        """The bytes that dbm.dumb writes anew for each record that moves or goes; nothing for other kinds."""
+        with _driver(self.path):
+            return self._index.stat().st_size if self.kind == "dbm.dumb" else 0
 
     def places(self) -> list[tuple[str, int]]:
         """Key and number of every place that was ever written and not removed."""
@@ -188,6 +200,7 @@ class Records:
         """After an error: goes on from what is on the disk, whatever the dbm holds in memory."""
         with suppress(EngineError):  # what could not be written before can't be written now, and is not wanted
             self.close()
+        self.check()  # else a new store would be made where there is none
         self._dbm = self._open(new=False, whole=False)
 
     def close(self) -> None:

@@ -80,7 +80,7 @@ _ADDING: Final = Operation(
 )
 _WRITING: Final = Operation(
     {200: _REPLACED, 201: _CREATED, 204: _MINIMAL},
-    (*_KEY, *_STORING, "changed-meanwhile"),
+    (*_KEY, *_STORING, "changed-meanwhile", "obstructed"),
     ("conditions", "stored", "lifetime", "prefer", "digests"),
     "content",
 )

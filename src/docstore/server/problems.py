@@ -50,6 +50,7 @@ PROBLEMS: Final = {
         Problem(
             "patch-conflict", 409, "patch conflicts with the document", "Read the document again and make a new patch."
         ),
+        Problem("obstructed", 409, "something is in the way", "Use another key, or have what is named moved away."),
         Problem("precondition-failed", 412, "precondition failed", "Read the document again; use its present ETag."),
         Problem("too-large", 413, "content too large", "Send less, or use a mount with a higher limit."),
         Problem("unsupported-type", 415, "unsupported media type", "Use one of the types that are named."),
@@ -82,6 +83,7 @@ class Refusal(Exception):
 _NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
     (errors.InvalidKey, "invalid-key"),
     (errors.Conflict, "precondition-failed"),
+    (errors.Obstructed, "obstructed"),
     (errors.DigestMismatch, "digest-mismatch"),
     (errors.TooLarge, "too-large"),
     (errors.TooSlow, "timeout"),

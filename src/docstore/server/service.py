@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Final
 
+from docstore.engines import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
@@ -57,7 +58,7 @@ class Ready(Service):
     __slots__ = ()
 
     async def GET(self, request: Request) -> Response:
-        """Whether every engine answers, in time."""
+        """Whether every engine answers, in time, and from where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
         silent = [mount.prefix for mount, answers_now in zip(self._mounts, answers, strict=True) if not answers_now]
         if silent:
@@ -70,6 +71,8 @@ async def _answers(mount: Mount) -> bool:
     """The key is any valid one; whether there is such a document does not matter."""
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
+            if isinstance(mount.engine, Probing):
+                await mount.engine.probe()
             await mount.engine.head("ready")
     except (EngineError, TimeoutError) as error:
         log.error("%s is not ready: %s", mount.prefix, error or f"no answer within {READY_TIMEOUT_S} s")

@@ -17,7 +17,8 @@ from typing import Final
 from docstore.content import Descriptor
 from docstore.engines.durable import write_all
 from docstore.engines.filenames import Place
-from docstore.engines.storage_errors import mapped
+from docstore.engines.storage_errors import kind_of, mapped
+from docstore.errors import NoSpace
 
 if sys.platform != "win32":
     import fcntl
@@ -55,12 +56,31 @@ class Control:
 
         Only the operating system is called inside, never the event loop, so who waits here waits for a disk at most.
         """
-        lock = os.open(mark[:2], os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
+        lock = self._lock(mark[:2])
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
+
+    def _lock(self, name: str) -> int:
+        """The file to lock. On a disk without room for one more name it is the folder of the locks."""
+        try:
+            return os.open(name, os.O_RDWR, dir_fd=self._folders["locks"])
+        except FileNotFoundError:
+            folder = os.open(".", os.O_RDONLY, dir_fd=self._folders["locks"])
+        try:
+            # Locks are made by who holds the folder. So while one is missing, nobody has it, and the folder stands for
+            # it: who waits here looks again, and finds the lock or the folder his.
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
+        except OSError as error:
+            if kind_of(error.errno) is NoSpace:
+                return folder
+            os.close(folder)
+            raise
+        os.close(folder)
+        return lock
 
     def new_temporary(self) -> Path:
         return self.own_path("tmp", uuid.uuid4().hex)

@@ -18,7 +18,9 @@ from docstore.engines.file.control import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
 from docstore.engines.file.writer import Write, Writer
 from docstore.engines.receiving import receive
+from docstore.engines.standing import Standing
 from docstore.engines.storage_errors import mapped
+from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
 
 _READERS: Final = 8
@@ -33,9 +35,18 @@ _Result = TypeVar("_Result")
 class File:
     """The engine of `file:` URLs; `opened` closes what opening it opened."""
 
-    def __init__(self, control: Control, soon: Reader, reader: Reader, writer: Writer, opened: ExitStack) -> None:
+    def __init__(
+        self,
+        control: Control,
+        soon: Reader,
+        reader: Reader,
+        writer: Writer,
+        standing: list[Standing],
+        opened: ExitStack,
+    ) -> None:
         """`soon` is a reader that raises TakesLong."""
         self._control = control
+        self._standing = standing
         self._soon = soon
         self._reader = reader
         self._writer = writer
@@ -59,7 +70,11 @@ class File:
         expires_ns: int | None = None,
         expect: Expectation = ANY,
     ) -> Written:
-        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+        try:
+            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+        except EngineError:
+            await self.probe()
+            raise
         # Nothing waits between here and the thread, which takes the temporary file over.
         return await self._write(key, partial(self._writer.write, Write(key, received, fields, expires_ns, expect)))
 
@@ -77,6 +92,9 @@ class File:
     async def sweep(self, *, limit: int = 1000) -> int:
         return await self._write("", partial(self._writer.sweep, limit))
 
+    async def probe(self) -> None:
+        await self._write("", self._check)
+
     async def close(self) -> None:
         for pool in (self._writes, self._reads, self._hashing):
             await asyncio.to_thread(pool.shutdown)
@@ -86,13 +104,13 @@ class File:
     async def _read(self, key: str, step: Callable[[Reader], _Result]) -> _Result:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reads, self._mapping, key, partial(step, self._soon))
+            return await loop.run_in_executor(self._reads, self._reading, key, partial(step, self._soon))
         except TakesLong:
-            return await loop.run_in_executor(self._hashing, self._mapping, key, partial(step, self._reader))
+            return await loop.run_in_executor(self._hashing, self._reading, key, partial(step, self._reader))
 
     async def _write(self, key: str, step: Callable[[], _Result]) -> _Result:
         """Runs `step` to its end even when this task is cancelled: then it has happened, whole, when this raises."""
-        work = asyncio.get_running_loop().run_in_executor(self._writes, self._mapping, key, step)
+        work = asyncio.get_running_loop().run_in_executor(self._writes, self._writing, key, step)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -100,6 +118,22 @@ class File:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([work])
             raise
+
+    def _reading(self, key: str, step: Callable[[], _Result]) -> _Result:
+        result = self._mapping(key, step)
+        if not result or isinstance(result, list):
+            # Nothing is found in a folder that was removed, and nothing would tell it from an empty one.
+            self._check()
+        return result
+
+    def _writing(self, key: str, step: Callable[[], _Result]) -> _Result:
+        self._check()
+        return self._mapping(key, step)
+
+    def _check(self) -> None:
+        """Raises Unavailable when the folder, or one of the service's own, is not where it was opened."""
+        for standing in self._standing:
+            standing.status()
 
     def _mapping(self, key: str, step: Callable[[], _Result]) -> _Result:
         try:

@@ -22,6 +22,7 @@ from docstore.engines.file.reader import Reader
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.writer import Writer
 from docstore.engines.filenames import Scheme
+from docstore.engines.standing import Standing
 from docstore.errors import CannotOpen
 from docstore.model import Clock
 
@@ -48,22 +49,26 @@ def open_file(url: EngineURL, clock: Clock) -> File:
             root = os.open(folder, os.O_RDONLY)
             opening.callback(os.close, root)
             control = Control(folder, opening)
+            standing = [Standing(path) for path in _folders(folder)]
         except OSError as error:
             raise CannotOpen(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
     tree = Tree(root, scheme, control)
     digests = Digests()
     soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
-    return File(control, soon, reader, Writer(tree, control, reader, clock), opened)
+    return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
 
 
 def _make(folder: Path) -> None:
     """Makes the folder, those above it and its own folders, durably."""
-    wanted = [folder, folder / NAME, *(folder / NAME / name for name in FOLDERS)]
-    for path in wanted:
+    for path in _folders(folder):
         make_folder(path)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [folder, folder / NAME, *(folder / NAME / name for name in FOLDERS)]
 
 
 def _enter(folder: Path, opened: ExitStack) -> Scheme:

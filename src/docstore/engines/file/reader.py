@@ -115,21 +115,24 @@ class Reader:
         with self._control.locked(fingerprint(key)):
             return self.find_locked(key)
 
-    def find_locked(self, key: str) -> Found | None:
-        """The same for who holds the key's lock: only other programs can still change the file."""
+    def find_locked(self, key: str, *, noted: bool = True) -> Found | None:
+        """The same for who holds the key's lock: only other programs can still change the file.
+
+        Not `noted`: as if it had been put there by hand, whatever its sidecar says.
+        """
         for _ in range(_LOOKS):
             with suppress(_Changed):
-                return self._look(key)
+                return self._look(key, noted=noted)
         raise self._unavailable(key)
 
-    def _look(self, key: str) -> Found | None:
+    def _look(self, key: str, *, noted: bool = True) -> Found | None:
         try:
-            return self._look_in_places(key)
+            return self._look_in_places(key, noted=noted)
         except OSError:
             with mapped(self.path_of(key)):
                 raise
 
-    def _look_in_places(self, key: str) -> Found | None:
+    def _look_in_places(self, key: str, *, noted: bool) -> Found | None:
         # In this order: a document moves from its place to aside, never back.
         for place in (place_of(key, self._tree.scheme), aside_of(key, self._tree.scheme)):
             folder = self._tree.folder(place[:-1])
@@ -137,7 +140,7 @@ class Reader:
             if folder is None or opened is None:
                 continue
             file, status = opened
-            sidecar = self._control.read("meta", fingerprint(key))
+            sidecar = self._control.read("meta", fingerprint(key)) if noted else None
             now = status_in(folder, place[-1])
             if now is None or not os.path.samestat(now, status) or identity(now) != identity(status):
                 raise _Changed

@@ -5,6 +5,7 @@ no thread ever holds two locks; then it starts again. Folders that a removal lef
 into one that went fails, and the write starts again too. Both are bounded.
 """
 
+import logging
 import os
 import re
 import stat
@@ -23,12 +24,14 @@ from docstore.engines.file.tree import Tree, status_in
 from docstore.engines.filenames import aside_of, place_of
 from docstore.engines.receiving import Received
 from docstore.errors import Conflict, Corrupt, EngineError, Unavailable
-from docstore.model import Clock, Expectation, Fields, Meta, Written, met, version_of
+from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written, met, version_of
 
 _ATTEMPTS: Final = 100
 
 _STEPS_NS: Final = [sign * step for step in (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000) for sign in (1, -1)]
 """How far a modification time is moved to differ: file systems keep it to the nanosecond, or only to two seconds."""
+
+_log: Final = logging.getLogger(__name__)
 
 _MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
 
@@ -78,7 +81,7 @@ class Writer:
             for _ in range(_ATTEMPTS):
                 with suppress(FileNotFoundError):  # a folder above was removed, being empty
                     with self._control.locked(fingerprint(write.key)):
-                        found = self._reader.find_locked(write.key)
+                        found = self._find(write.key, write.expect)
                         current = self._reader.present(found)
                         if not met(write.expect, current):
                             raise Conflict(current)
@@ -110,10 +113,16 @@ class Writer:
         modified_ns = self._modified_ns(write)
         meta = Meta(write.key, version, received.size, received.digest, fields, modified_ns, write.expires_ns)
         before = [found.note] if found and found.note else []
-        if meta.expires_ns is not None:
-            self._control.mark("expiring", _marker(meta))
-        self._control.write("meta", fingerprint(write.key), compose(*before, Note(mtime_ns, meta)))
-        self._control.place(staged.path, folder.number, name)
+        try:
+            if meta.expires_ns is not None:
+                self._control.mark("expiring", _marker(meta))
+            self._control.write("meta", fingerprint(write.key), compose(*before, Note(mtime_ns, meta)))
+            self._control.place(staged.path, folder.number, name)
+        except BaseException:
+            status = status_in(folder, name)
+            if status is None or not os.path.samestat(status, os.fstat(staged.file.number)):
+                self._forget(meta, found)
+            raise
         if found and found.meta.expires_ns not in (None, meta.expires_ns):
             self._control.remove("expiring", _marker(found.meta))
         return meta
@@ -121,9 +130,29 @@ class Writer:
     def _modified_ns(self, write: Write) -> int:
         return self._clock() if write.modified_ns is None else write.modified_ns
 
+
+    def _forget(self, meta: Meta, found: Found | None) -> None:
+        """Removes what a write that failed has left, on a full disk say. A note of its own beside an older one stays:
+        it fits no content."""
+        with suppress(OSError):  # it takes room and harms nothing; the error that is being raised says more
+            if found is None:
+                self._control.remove("meta", fingerprint(meta.key))
+            if meta.expires_ns is not None and (found is None or found.meta.expires_ns != meta.expires_ns):
+                self._control.remove("expiring", _marker(meta))
+
+    def _find(self, key: str, expect: Expectation) -> Found | None:
+        """What is to be changed. A change without conditions needs no sidecar that can be read: so it mends one."""
+        try:
+            return self._reader.find_locked(key)
+        except Corrupt as error:
+            if expect is not ANY:
+                raise
+            _log.warning("what is known of %r is given up: %s", key, error)
+            return self._reader.find_locked(key, noted=False)
+
     def remove(self, key: str, expect: Expectation) -> Meta | None:
         with self._control.locked(fingerprint(key)):
-            found = self._reader.find_locked(key)
+            found = self._find(key, expect)
             current = self._reader.present(found)
             if not met(expect, current):
                 raise Conflict(current)
@@ -142,9 +171,13 @@ class Writer:
             if folder and status and stat.S_ISREG(status.st_mode):
                 os.unlink(place[-1], dir_fd=folder.number)
                 os.fsync(folder.number)
-        self._control.remove("meta", fingerprint(key))
-        if found.meta.expires_ns is not None:
-            self._control.remove("expiring", _marker(found.meta))
+        # The document is gone: what can't be removed of the rest is no reason to say otherwise.
+        try:
+            self._control.remove("meta", fingerprint(key))
+            if found.meta.expires_ns is not None:
+                self._control.remove("expiring", _marker(found.meta))
+        except OSError as error:
+            _log.warning("%s: what was known of it stays: %s", self._reader.path_of(key), error)
 
     def sweep(self, limit: int) -> int:
         """Goes on where the last sweep stopped, also by an error: one look at all markers does for many sweeps, and a

@@ -23,11 +23,13 @@ from docstore.engines.receiving import receive
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
 from docstore.engines.sqlite.recent import Recent
+from docstore.engines.sqlite.room import Room, reserve_of
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
-from docstore.errors import CannotOpen, Corrupt, EngineError, Unavailable
+from docstore.engines.storage_errors import another
+from docstore.errors import CannotOpen, Corrupt, EngineError, NoSpace, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
 INLINE_LIMIT: Final = 64 * 1024
@@ -37,6 +39,8 @@ OPEN_ATTEMPTS: Final = 10
 """How often a document may be replaced between the look at its row and the opening of its file."""
 
 LIST_CACHE_KIB: Final = 2 * 1024
+
+SWEPT_WHEN_FULL: Final = 32
 
 
 def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
@@ -51,7 +55,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         if path.exists() and not path.is_file():
             raise CannotOpen(f"{path} is not a file")
         make_folder(path.parent)
-        return Sqlite(path, clock)
+        return _opened(path, clock)
     except OSError as error:
         raise CannotOpen(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
@@ -60,6 +64,16 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         raise CannotOpen(f"{path} is not an SQLite database") from error
     except (apsw.Error, EngineError) as error:
         raise CannotOpen(f"{path} can't be opened: {error}") from error
+
+
+def _opened(path: Path, clock: Clock) -> "Sqlite":
+    try:
+        return Sqlite(path, clock)
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError):
+        # On a full disk the log's index may be what there is no room for; it is made anew at each start.
+        if not reserve_of(path).give_up():
+            raise
+        return Sqlite(path, clock)
 
 
 class Sqlite:
@@ -79,14 +93,17 @@ class Sqlite:
             opened.append(self._reading.close)
             self._recent = Recent(self._reading)
             self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
+            opened.append(self._listing.close)
+            room = Room(writing, path)
         except BaseException:
             for close in reversed(opened):
                 close()
             raise
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = Writer(writing, path, self._folder, clock)
+        self._writer = Writer(writing, path, self._folder, room, clock)
 
     async def get(self, key: str) -> Document | None:
+        self._refuse_when_gone()
         recent = self._recent.find(key)
         if recent is not None:
             return None if recent.meta.expired(self._clock()) else recent
@@ -121,18 +138,35 @@ class Sqlite:
             raise Corrupt(f"{self._path}: the content of {key!r} is not of {size} bytes")
         return Inline(data)
 
+    def _refuse_when_gone(self) -> None:
+        """PERF: a stat for each read would take a tenth of it. So a read knows what the last commit, sweep or probe
+        found."""
+        if self._writer.gone is not None:
+            raise another(self._writer.gone)
+
     async def head(self, key: str) -> Meta | None:
+        self._refuse_when_gone()
         recent = self._recent.find(key)
         if recent is not None:
             return None if recent.meta.expired(self._clock()) else recent.meta
-        try:
-            row: rows.MetaRow | None = self._reading.execute(rows.HEAD, (key,)).get
-        except apsw.Error as error:
-            raise engine_error(error, self._reading, self._path) from error
-        if row is None:
-            return None
-        meta = rows.meta_of(self._reading, row)
-        return None if meta.expired(self._clock()) else meta
+        gone: str | None = None
+        for _ in range(OPEN_ATTEMPTS):
+            try:
+                row: rows.HeadRow | None = self._reading.execute(rows.HEAD, (key,)).get
+            except apsw.Error as error:
+                raise engine_error(error, self._reading, self._path) from error
+            if row is None:
+                return None
+            meta = rows.meta_of(self._reading, row[:-1])
+            if meta.expired(self._clock()):
+                return None
+            file = row[-1]
+            if file is None or self._folder.holds(file):
+                return meta
+            if file == gone:
+                raise Corrupt(f"{self._folder.path / file} is missing")
+            gone = file
+        raise Unavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
 
     async def put(
         self,
@@ -143,7 +177,13 @@ class Sqlite:
         expires_ns: int | None = None,
         expect: Expectation = ANY,
     ) -> Written:
-        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+        try:
+            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+        except NoSpace:
+            await self._writer.make_room()
+            if not isinstance(upload, Inline):
+                raise
+            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
         return await self._writer.run(
             lambda transaction: rows.put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
@@ -163,6 +203,7 @@ class Sqlite:
         return await self._writer.run(lambda transaction: rows.delete(transaction, key, expect))
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        self._refuse_when_gone()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._list_thread, self._page, prefix, after, limit)
 
@@ -171,7 +212,24 @@ class Sqlite:
             return rows.page(self._listing, self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
-        return await self._writer.run(lambda transaction: rows.sweep(transaction, limit))
+        swept, step = 0, limit
+        while swept < limit:
+            step = min(step, limit - swept)
+            try:
+                removed = await self._writer.run(partial(rows.sweep, limit=step))
+            except NoSpace:
+                # On a full disk a transaction has room for a few documents, and each gives room to the next.
+                if step == 1:
+                    raise
+                step = max(1, min(step // 2, SWEPT_WHEN_FULL))
+                continue
+            swept += removed
+            if removed < step:
+                break
+        return swept
+
+    async def probe(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)
 
     def snapshot(self) -> AbstractAsyncContextManager[SqliteSnapshot]:
         return taken(self._path, self._folder, self._writer)

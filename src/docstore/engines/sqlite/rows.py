@@ -29,11 +29,12 @@ GIVEN_BACK_PAGES: Final = 512
 """The most pages that one sweep gives back: some ten milliseconds in which nobody else writes."""
 
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
+HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
 FoundRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
 _HeldRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
 Page = list[Meta]
 
-HEAD: Final = "SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents WHERE key = ?"
+HEAD: Final = "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
 GET: Final = """
 SELECT version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents WHERE key = ?"""
 _HELD: Final = """

@@ -68,6 +68,8 @@ def open_writing(path: Path) -> apsw.Connection:
         connection.pragma("fullfsync", 1)
         connection.pragma("journal_size_limit", LOG_KEPT_SIZE)
         connection.pragma("cache_size", -CACHE_KIB)
+        # A sweep keeps what it removes until it is through; in a file that could have no room.
+        connection.pragma("temp_store", 2)
     except BaseException:
         connection.close()
         raise

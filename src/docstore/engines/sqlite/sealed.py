@@ -88,6 +88,14 @@ class SealedFolder:
             raise Corrupt(f"{path} has {found} bytes of {size}")
         return Sealed(descriptor, 0, size)
 
+    def holds(self, name: str) -> bool:
+        with mapped(self.path / name):
+            try:
+                (self.path / name).stat()
+            except FileNotFoundError:
+                return False
+            return True
+
     def sync(self) -> None:
         """Makes the names of new files outlive a power cut; to be called before the COMMIT that refers to them."""
         with mapped(self.path):

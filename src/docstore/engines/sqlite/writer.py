@@ -4,7 +4,8 @@ A durable COMMIT costs one fsync however much is in it, so under load the cost o
 batch. Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything)
 leaves its neighbours alone. One that breaks the transaction makes it start again, each operation in one of its own.
 When BEGIN or COMMIT fails all of the batch get that error, those that were refused too: what refused them may have been
-written by a neighbour, and then never was.
+written by a neighbour, and then never was. Where there is no room they have another try, each alone, after all room has
+been made that can be (`room`): what removes has to be possible on a full disk.
 
 A caller that is cancelled is only not answered: its operation is in the batch already. So the writer and not the
 caller looks after sealed files: it removes a new one when its operation fails, and an old one after COMMIT. The kernel
@@ -30,10 +31,11 @@ import apsw
 
 from docstore.engines.sqlite.batches import Batches
 from docstore.engines.sqlite.driver_errors import engine_error
+from docstore.engines.sqlite.room import Room
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.storage_errors import another
-from docstore.errors import DocstoreError, EngineError, Unavailable
+from docstore.errors import DocstoreError, EngineError, NoSpace, Unavailable
 from docstore.model import Clock
 
 BATCH_LIMIT: Final = 512
@@ -89,11 +91,15 @@ class _Broken(Exception):
 class Writer:
     """Owns the connection that writes, and the thread that uses it. Used by one event loop."""
 
-    def __init__(self, connection: apsw.Connection, path: Path, folder: SealedFolder, clock: Clock) -> None:
+    def __init__(self, connection: apsw.Connection, path: Path, folder: SealedFolder, room: Room, clock: Clock) -> None:
         self._connection = connection
         self._path = path
         self._folder = folder
+        self._room = room
         self._clock = clock
+        self._short_of_room = False
+        self.gone: EngineError | None = None
+        """Why nothing can be read or written, as it was found at the last commit or by `check`."""
         self._queue: Batches[_Waiting[Any]] = Batches(BATCH_LIMIT)
         self._closing = False
         self._log_pages = 0
@@ -118,6 +124,21 @@ class Writer:
         self._queue.put(waiting, loop)
         return await future
 
+    async def make_room(self) -> None:
+        """After an upload that found none: gives back what is free in the database, as far as it goes."""
+        self._short_of_room = True
+        with suppress(EngineError):  # who asks has an error to raise already
+            await self.run(lambda transaction: None)
+
+    def check(self) -> None:
+        """Raises Unavailable when the database is not where it was opened. In any thread."""
+        try:
+            self._room.check()
+        except EngineError as error:
+            self.gone = error
+            raise
+        self.gone = None
+
     async def close(self) -> None:
         """Finishes all that waits, then closes the connection and ends the thread."""
         if not self._closing:
@@ -128,31 +149,43 @@ class Writer:
     def _work(self) -> None:
         while batch := self._queue.take():
             self._commit(batch)
+            if self._short_of_room:
+                self._short_of_room = False
+                self._room.restore()
             self._answer(batch)
             self._queue.done()
             if self._log_pages >= CHECKPOINT_PAGES:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._connection.close()
+        self._room.settle()
+        try:
+            self._connection.close()
+        except apsw.Error as error:
+            _log.warning("%s: the log is written back when the database is opened again: %s", self._path, error)
         self._remover.shutdown()
 
-    def _commit(self, batch: _Batch) -> None:
+    def _commit(self, batch: _Batch, *, pressed: bool = False) -> None:
         """Gives each of the batch its result or its error."""
         try:
-            self._transact(batch)
+            self._transact(batch, pressed=pressed)
         except _Broken as broken:
-            self._roll_back()
-            if len(batch) == 1:
-                _fail(batch, broken.error)
-                return
-            for waiting in batch:
-                self._commit([waiting])
+            failure, apart = broken.error, len(batch) > 1
         except Exception as error:
-            failure = self._failure(error)
-            self._roll_back()
+            failure, apart = self._failure(error), False
+        else:
+            return
+        self._roll_back()
+        full = isinstance(failure, NoSpace) and not pressed
+        if not (apart or full):
             _fail(batch, failure)
+            return
+        for waiting in batch:
+            if full:
+                self._room.press()
+                self._short_of_room = True
+            self._commit([waiting], pressed=full)
 
-    def _transact(self, batch: _Batch) -> None:
+    def _transact(self, batch: _Batch, *, pressed: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
         new_files = False
@@ -170,7 +203,16 @@ class Writer:
                 new_files = new_files or waiting.sealed is not None
         if new_files:
             self._folder.sync()
+        self._admit(pressed=pressed)
         self._connection.execute("COMMIT")
+
+    def _admit(self, *, pressed: bool) -> None:
+        try:
+            self._room.admit(pressed=pressed)
+        except Unavailable as error:
+            self.gone = error
+            raise
+        self.gone = None
 
     def _roll_back(self) -> None:
         """SQLite has rolled back by itself after some errors."""
@@ -214,11 +256,16 @@ class Writer:
         except apsw.BusyError:
             _log.debug("%s: the log is in use, it is written back later", self._path)
         except apsw.Error as error:
-            _log.warning("%s: the log can't be written back: %s", self._path, error)
+            if isinstance(self._failure(error), NoSpace):
+                self._room.restore()
+            else:
+                _log.warning("%s: the log can't be written back: %s", self._path, error)
 
 
 def _fail(batch: _Batch, failure: EngineError) -> None:
-    uncertain = isinstance(failure.__cause__, apsw.IOError)
+    cause = failure.__cause__
+    # A log that could not be written, for a quota say, has no end of this transaction in it.
+    uncertain = isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
     for waiting in batch:
         waiting.error = another(failure)
         waiting.unnamed = [] if uncertain else waiting.own_file()

@@ -1,0 +1,223 @@
+"""Storage that is full or taken away, under a real server: on a small disk of its own where one can be mounted."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+from tests.disks import FILLER, small_disk
+from tests.running import RunningServer
+from tests.stores import run
+
+DISK = 4 * 1024 * 1024
+MOUNTS = ("file", "docs", "shelve")
+DUMB = "shelve:{}/shelve?dbm=dumb"
+FILLED = (("file", 400_000), ("docs", 30_000), ("docs", 5_000), ("file", 5_000), ("shelve", 5_000))
+STORES = {"file": "file:{}/file", "docs": "sqlite:{}/docs.db", "shelve": "shelve:{}/shelve"}
+
+
+def ask(server: RunningServer, method: str, path: str, data: bytes | None = None) -> tuple[int, bytes]:
+    connection = HTTPConnection(server.host, server.port, timeout=30)
+    with closing(connection):
+        connection.request(method, path, data)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def fill(server: RunningServer, mount: str, size: int, name: str) -> dict[str, bytes]:
+    stored: dict[str, bytes] = {}
+    while True:
+        key, data = f"{name}-{len(stored):03}", os.urandom(size)
+        status, _ = ask(server, "PUT", f"/{mount}/{key}", data)
+        if status == 507:
+            return stored
+        assert status == 201
+        stored[key] = data
+
+
+def served(server: RunningServer, mount: str) -> dict[str, bytes]:
+    status, listing = ask(server, "GET", f"/{mount}/?format=json&limit=10000")
+    assert status == 200
+    keys = [entry["key"] for entry in json.loads(listing)["documents"]]
+    found = {}
+    for key in keys:
+        assert ask(server, "HEAD", f"/{mount}/{key}")[0] == 200
+        status, found[key] = ask(server, "GET", f"/{mount}/{key}")
+        assert status == 200
+    return found
+
+
+def test_a_store_on_a_full_disk_is_read_and_emptied_and_filled_again(tmp_path: Path) -> None:
+    data = tmp_path / "disk"
+    with small_disk(data, DISK) as (disk, program):
+        with RunningServer(data, program=program) as server:
+            model = {mount: {"a": b"a", "b": bytes(30_000), "large": os.urandom(200_000)} for mount in MOUNTS}
+            for mount in MOUNTS:
+                for key, content in model[mount].items():
+                    assert ask(server, "PUT", f"/{mount}/{key}", content)[0] == 201
+            for mount, size in (
+                ("file", 400_000),
+                ("docs", 30_000),
+                ("docs", 5_000),
+                ("file", 5_000),
+                ("shelve", 5_000),
+            ):
+                model[mount].update(fill(server, mount, size, f"fill-{size}"))
+            disk.steal()
+            for _ in range(2):
+                for mount in MOUNTS:
+                    for size in (60_000, 500_000):
+                        assert ask(server, "PUT", f"/{mount}/new", bytes(size))[0] == 507
+                        assert ask(server, "PUT", f"/{mount}/a", bytes(size))[0] == 507
+                    assert served(server, mount) == model[mount]
+                disk.steal()
+                server.kill()
+                server.start()
+                for mount in MOUNTS:
+                    key = max(model[mount])
+                    assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
+                    del model[mount][key]
+                    assert served(server, mount) == model[mount]
+                disk.steal()
+            for mount in MOUNTS:
+                for key in list(model[mount])[1:]:
+                    assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
+                assert served(server, mount) == {"a": b"a"}
+            # What an upload found no room for was given back after it, out of the database.
+            ask(server, "PUT", "/docs/new", bytes(500_000))
+            (data / FILLER).unlink()
+            for mount in MOUNTS:
+                assert ask(server, "PUT", f"/{mount}/new", bytes(500_000))[0] in (200, 201)
+            assert ask(server, "GET", "/-/ready")[0] == 200
+            assert server.stop() == 0
+            server.errors.clear()  # a line for each 507
+        for mount, url in STORES.items():
+            checked = run("check", url.format(data))
+            assert (checked.status, checked.out) == (0, ""), (mount, checked)
+
+
+def _remove(path: Path) -> None:
+    for found in path.parent.glob(f"{path.name}*"):
+        if found.is_dir():
+            shutil.rmtree(found)
+        else:
+            found.unlink()
+
+
+def _move_away(path: Path) -> None:
+    path.rename(path.with_name(f"elsewhere-{path.name}"))
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other")
+    if path.is_dir():
+        shutil.copytree(path, other)
+    else:
+        shutil.copy(path, other)
+    _move_away(path)
+    other.rename(path)
+
+
+@pytest.mark.parametrize("trouble", [_remove, _move_away, _replace])
+def test_storage_that_is_taken_away_is_503_and_named_by_ready(tmp_path: Path, trouble: Callable[[Path], None]) -> None:
+    data = tmp_path / "data"
+    # dbm.dumb is on every Python, and the name of its file is known.
+    mounts = [f"--mount={mount}={url.format(data)}" for mount, url in {**STORES, "shelve": DUMB}.items()]
+    with RunningServer(data, *mounts) as server:
+        gone: list[str] = []
+        for mount, name in (("file", "file"), ("docs", "docs.db"), ("shelve", "shelve.dat")):
+            path = f"/{mount}/key"
+            assert ask(server, "PUT", path, b"before")[0] == 201
+            trouble(data / name)
+            gone.append(f"/{mount}/")
+            assert ask(server, "GET", "/-/ready") == (
+                503,
+                f"storage unavailable: no answer from the storage of {', '.join(gone)}\n".encode(),
+            )
+            for method, asked in (("PUT", path), ("DELETE", path), ("GET", f"/{mount}/"), ("GET", f"/{mount}/none")):
+                assert ask(server, method, asked, b"after" if method == "PUT" else None)[0] == 503, (mount, method)
+            if mount == "docs":
+                assert ask(server, "GET", path)[0] == 503
+            if trouble is not _move_away:
+                continue
+            (data / f"elsewhere-{name}").rename(data / name)
+            gone.clear()
+            assert ask(server, "GET", "/-/ready")[0] == 200
+            assert ask(server, "GET", path) == (200, b"before")
+            assert ask(server, "PUT", path, b"after")[0] == 200
+        assert server.stop() == 0
+        errors = "".join(server.errors)
+        assert all(f"{data / name} was removed or replaced" in errors for name in ("file", "docs.db", "shelve.dat"))
+        server.errors.clear()
+
+
+def test_a_write_is_not_answered_into_a_database_that_was_removed(tmp_path: Path) -> None:
+    """Nobody has asked whether the store is ready: the write itself finds out, and reads after it."""
+    with RunningServer(tmp_path, f"--mount=docs=sqlite:{tmp_path}/docs.db") as server:
+        assert ask(server, "PUT", "/docs/key", b"before")[0] == 201
+        (tmp_path / "docs.db-wal").unlink()
+        assert ask(server, "PUT", "/docs/key", b"after")[0] == 503
+        assert ask(server, "GET", "/docs/key")[0] == 503
+        server.errors.clear()
+
+
+def test_the_log_of_another_database_is_left_when_a_replaced_one_is_closed(tmp_path: Path) -> None:
+    with RunningServer(tmp_path, f"--mount=docs=sqlite:{tmp_path}/docs.db") as server:
+        assert ask(server, "PUT", "/docs/key", b"before")[0] == 201
+        for name in ("docs.db", "docs.db-wal", "docs.db-shm"):
+            (tmp_path / name).rename(tmp_path / f"old-{name}")
+            (tmp_path / name).write_bytes(b"of another database")
+        assert server.stop() == 0
+        assert (tmp_path / "docs.db-wal").read_bytes() == b"of another database"
+        server.errors.clear()
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
+    """A server whose storage the tests damage, each its own document."""
+    data = tmp_path_factory.mktemp("data")
+    mounts = [f"--mount=file=file:{data}/file?keys=path", f"--mount=docs=sqlite:{data}/docs.db"]
+    with RunningServer(data, *mounts) as server:
+        yield server, data
+        assert server.stop() == 0
+        server.errors.clear()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_a_note_that_can_not_be_read_is_mended_by_a_write_without_conditions(
+    damaged: tuple[RunningServer, Path], method: str
+) -> None:
+    server, data = damaged
+    assert ask(server, "PUT", "/file/key", b"before")[0] == 201
+    (note,) = (data / "file" / ".docstore" / "meta").iterdir()
+    note.write_bytes(note.read_bytes()[:30] + b"}")
+    assert ask(server, "GET", "/file/key")[0] == 500
+    assert ask(server, method, "/file/key", b"after" if method == "PUT" else None)[0] == 200
+    assert ask(server, "GET", "/file/key") == ((200, b"after") if method == "PUT" else (404, b"not found\n"))
+    assert run("check", f"file:{data}/file").status == 0
+    ask(server, "DELETE", "/file/key")
+
+
+def test_a_document_whose_sealed_file_is_gone_is_500_for_get_and_head_until_it_is_written_again(
+    damaged: tuple[RunningServer, Path],
+) -> None:
+    server, data = damaged
+    assert ask(server, "PUT", "/docs/key", bytes(100_000))[0] == 201
+    (sealed,) = (path for path in (data / "docs.db.sealed").iterdir() if path.name != "lock")
+    sealed.unlink()
+    assert [ask(server, method, "/docs/key")[0] for method in ("GET", "HEAD")] == [500, 500]
+    assert ask(server, "PUT", "/docs/key", bytes(100_000))[0] == 200
+    assert [ask(server, method, "/docs/key")[0] for method in ("GET", "HEAD")] == [200, 200]
+    assert sum(f"{sealed} is missing" in line for line in server.errors) == 2
+
+
+def test_a_link_in_the_place_of_a_folder_is_409(damaged: tuple[RunningServer, Path]) -> None:
+    server, data = damaged
+    (data / "file" / "linked").symlink_to(data)
+    status, text = ask(server, "PUT", "/file/linked/key", b"x")
+    assert (status, b"'linked' is neither a folder nor a document" in text) == (409, True)
