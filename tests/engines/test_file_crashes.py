@@ -129,7 +129,7 @@ def test_a_document_is_wholly_old_or_wholly_new_after_a_kill(
             outcomes.append(asyncio.run(after(folder, clock, old, new)))
         else:
             break
-    assert len(outcomes) > 3
+    assert len(outcomes) > 2
     assert outcomes == sorted(outcomes), "what was committed stays"
 
 
@@ -179,15 +179,17 @@ def test_a_write_that_fails_leaves_nothing_behind(
     clock, full = SetClock(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     without_waiting_for_the_disk(monkeypatch)
     _, _, new = asyncio.run(run(tmp_path / "whole", fail_before=1_000_000))
-    for number in range(1_000):
+    failures = 0
+    for number in range(40):
         folder = tmp_path / f"{number}"
         failed, old, found = asyncio.run(run(folder, fail_before=number))
-        if not failed:
-            break
-        assert found in (old, new)
+        failures += failed
+        assert found in ((old, new) if failed else (new,))  # a lock that can't be made is no reason to fail
         assert left(folder, "tmp") == []
         assert found == new or not (folder / "a").is_dir()
-    assert number > 5
+        assert set(left(folder, "meta")) == {fingerprint(key) for key in found}
+        assert len(left(folder, "expiring")) == (found == new and "a/b/c" in new and "b" in new)
+    assert failures > 5
 
 
 @pytest.mark.parametrize(

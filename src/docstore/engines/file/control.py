@@ -74,8 +74,8 @@ class Control:
             # it: who waits here looks again, and finds the lock or the folder his.
             fcntl.flock(folder, fcntl.LOCK_EX)
             lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
-        except OSError as error:
-            if kind_of(error.errno) is NoSpace:
+        except BaseException as error:
+            if isinstance(error, OSError) and kind_of(error.errno) is NoSpace:
                 return folder
             os.close(folder)
             raise

@@ -60,6 +60,7 @@ class Room:
         self._connection = connection
         self._path = path
         self._reserve = reserve_of(path)
+        connection.pragma("page_count")  # a first read makes the log, if there is none
         self._database = Standing(path)
         self._write_ahead_log = Standing(Path(f"{path}-wal"))
         self._page_size: int = connection.pragma("page_size")
