@@ -130,7 +130,6 @@ class Writer:
     def _modified_ns(self, write: Write) -> int:
         return self._clock() if write.modified_ns is None else write.modified_ns
 
-
     def _forget(self, meta: Meta, found: Found | None) -> None:
         """Removes what a write that failed has left, on a full disk say. A note of its own beside an older one stays:
         it fits no content."""
