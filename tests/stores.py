@@ -87,3 +87,12 @@ def on_the_disk(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.endswith("-shm")
     }
+
+
+def files_in(folder: Path) -> dict[Path, bytes]:
+    """Every file of a store that is not empty; locks and the index of SQLite's log are left out."""
+    return {
+        path: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.endswith(("-shm", "lock")) and path.stat().st_size
+    }

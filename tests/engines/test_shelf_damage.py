@@ -165,6 +165,7 @@ def test_a_store_killed_before_its_first_document_opens(tmp_path: Path) -> None:
     for left in ({".dat": b""}, {".dat": b"", ".dir": b""}, {".dat": b"docstore shelve 1\n", ".dir": b"'\\x0"}):
         for suffix, data in left.items():
             (tmp_path / "store").with_suffix(suffix).write_bytes(data)
+        was_killed(tmp_path / "store")
         store(tmp_path / "store", key=OLD)
         assert stored(tmp_path / "store") == {"key": OLD}
         for file in tmp_path.iterdir():

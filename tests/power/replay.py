@@ -30,7 +30,7 @@ from tests.power.recorder import Recorder, Step
 from tests.power.recovery import faults_of
 from tests.power.workloads import Session, Workload
 
-STATES: Final = int(os.environ.get("DOCSTORE_POWER_STATES") or 20)
+STATES: Final = int(os.environ.get("DOCSTORE_POWER_STATES") or 12)
 ROUNDS: Final = int(os.environ.get("DOCSTORE_POWER_ROUNDS") or 1)
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """A folder in memory, where there is one: the states are small, and looking at thousands would wear out a disk."""

@@ -27,7 +27,11 @@ def check_shelf(url: EngineURL, repair: bool) -> Checked:
     """Raises CannotOpen when there is no store, or somebody has it open."""
     url.refuse_options("dbm")
     path = Path(url.location)
-    if not url.location or not any(path.with_name(path.name + end).exists() for end in ("", ".dat")):
+    try:
+        there = bool(url.location) and any(path.with_name(path.name + end).exists() for end in ("", ".dat"))
+    except OSError as error:
+        raise CannotOpen(f"can't check {path}: {error.strerror or error}") from error
+    if not there:
         raise CannotOpen(f"{path}: there is no such shelve")
     return _check(path)
 

@@ -213,6 +213,8 @@ class Records:
         if path.is_dir():
             raise CannotOpen(f"{path} is a folder, not a shelve")
         if self._data.exists():
+            if folder := next((part for part in (self._data, self._index) if part.is_dir()), None):
+                raise CannotOpen(f"can't open {path}: {folder} is a folder")
             if self._data.stat().st_size == 0 or self._index.exists() or self._backup.exists():
                 return "dbm.dumb"
             raise CannotOpen(f"can't open {path}: {self._index} is missing")
@@ -236,7 +238,7 @@ class Records:
                 self._cut_off()
             module = importlib.import_module(self.kind)
             if self.kind == "dbm.dumb":
-                self._mend_index()
+                self._mend_index(whole=whole)
             elif not new:
                 # Opening it to write would change it, and it may be somebody else's.
                 with closing(cast(_Dbm, module.open(str(self.path), "r"))) as seen:
@@ -271,9 +273,9 @@ class Records:
                 if 0 < length < file.seek(0, os.SEEK_END):
                     file.truncate(length)
 
-    def _mend_index(self) -> None:
+    def _mend_index(self, *, whole: bool) -> None:
         """Puts the index of dbm.dumb right, if the store is ours and was left in the middle of a write."""
-        if not self._data.exists():
+        if whole or not self._data.exists():
             return
         with self._data.open("rb") as file:
             if file.read(len(_MARK)) != _MARK:

@@ -144,7 +144,7 @@ class Reader:
             now = status_in(folder, place[-1])
             if now is None or not os.path.samestat(now, status) or identity(now) != identity(status):
                 raise _Changed
-            note = self._fitting(sidecar, key, status) if sidecar else None
+            note = self._fitting(sidecar, key, status) if sidecar is not None else None
             return Found(place, file, status, note, note.meta if note else self._by_hand(key, file, status))
         return None
 

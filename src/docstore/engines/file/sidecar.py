@@ -32,6 +32,8 @@ def compose(*notes: Note) -> bytes:
 
 def fitting(sidecar: bytes, key: str, status: os.stat_result) -> Note | None:
     """The note of the content with this status; None when it has none. Raises Corrupt."""
+    if not sidecar:
+        raise Corrupt(f"not the note of {key!r}: it is empty")
     try:
         lines = [line.split(b" ", 1) for line in sidecar.splitlines()]
         metas = [Meta.unpack(packed) for mtime, packed in lines if int(mtime) == status.st_mtime_ns]

@@ -24,6 +24,7 @@ from docstore.content import CHUNK_SIZE
 from docstore.engines import EngineURL
 from docstore.engines.checking import Checked, Finding, alone, fault_of
 from docstore.engines.sqlite import rows
+from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
 from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
 from docstore.errors import CannotOpen, Corrupt
 from docstore.model import Meta
@@ -85,7 +86,7 @@ def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) 
                     yield Finding(str(path), str(line))
             yield from _documents(connection, path, folder)
             yield from _orphans(connection, folder, repair)
-        except apsw.Error as error:
+        except DRIVER_ERRORS as error:
             yield Finding(str(path), f"can't be read on: {error}")
         except OSError as error:
             yield Finding(str(error.filename or folder), f"can't be read on: {error.strerror or error}")
@@ -97,17 +98,17 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
-                meta = Meta(
-                    key, version, size, digest, rows.fields_of(connection, key, fields), modified_ns, expires_ns
-                )
+                meta = rows.meta_of(connection, (key, version, size, digest, fields, modified_ns, expires_ns))
             except Corrupt as error:
                 yield Finding(f"{path}: {key!r}", str(error))
                 continue
             where = f"{path}: {key!r}"
             if file is None:
                 fault: str | None = "it has neither content nor a sealed file"
-                if data is not None:
+                if type(data) is bytes:
                     fault = fault_of(meta, hashlib.sha256(data).digest(), len(data))
+            elif type(file) is not str or not _SEALED_NAME.fullmatch(file):
+                fault = f"it names {file!r}, which is no sealed file"
             else:
                 where = f"{folder / file}: {key!r}"
                 fault = _fault_of_sealed(meta, folder / file)

@@ -1,27 +1,33 @@
-"""SQLite's errors in words of the store. Nothing of apsw leaves the engine but through here."""
+"""SQLite's errors in words of the store. Nothing of apsw leaves the engine but through here.
+
+Text that is no UTF-8 is one of them: SQLite hands out what a damaged page holds, and apsw can't decode it.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import apsw
 
 from docstore.engines.storage_errors import kind_of
 from docstore.errors import Corrupt, EngineError, NoSpace, Unavailable
 
+DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
 
-def engine_error(error: apsw.Error, connection: apsw.Connection, path: Path) -> EngineError:
-    """The EngineError that `error`, just raised by `connection`, means; it names the database's `path`."""
+
+def engine_error(error: Exception, connection: apsw.Connection, path: Path) -> EngineError:
+    """What `error` means, one of DRIVER_ERRORS that `connection` has just raised; it names the database's `path`."""
     return _kind(error, connection)(f"{path}: {error}")
 
 
-def _kind(error: apsw.Error, connection: apsw.Connection) -> type[EngineError]:
+def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
     match error:
         case apsw.FullError():
             return NoSpace
         case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
             return Unavailable
-        case apsw.CorruptError() | apsw.NotADBError():
+        case apsw.CorruptError() | apsw.NotADBError() | UnicodeDecodeError():
             return Corrupt
         case apsw.IOError() | apsw.CantOpenError():
             # SQLite says "full" for ENOSPC alone: a quota or a limit on the file's size is an I/O error to it.
@@ -35,5 +41,5 @@ def driver_errors(connection: apsw.Connection, path: Path) -> Iterator[None]:
     """Raises an EngineError for an error of `connection` raised inside."""
     try:
         yield
-    except apsw.Error as error:
+    except DRIVER_ERRORS as error:
         raise engine_error(error, connection, path) from error

@@ -21,11 +21,11 @@ from docstore.engines import EngineURL
 from docstore.engines.durable import make_folder
 from docstore.engines.receiving import receive
 from docstore.engines.sqlite import rows
-from docstore.engines.sqlite.driver_errors import driver_errors, engine_error
+from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
 from docstore.engines.sqlite.recent import Recent
 from docstore.engines.sqlite.room import Room, reserve_of
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
-from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.engines.sqlite.sealed import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
 from docstore.engines.storage_errors import another
@@ -54,6 +54,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         path = path.resolve()
         if path.exists() and not path.is_file():
             raise CannotOpen(f"{path} is not a file")
+        refuse_without_database(path)
         make_folder(path.parent)
         return _opened(path, clock)
     except OSError as error:
@@ -111,19 +112,19 @@ class Sqlite:
         for _ in range(OPEN_ATTEMPTS):
             try:
                 row: rows.FoundRow | None = self._reading.execute(rows.GET, (key,)).get
-            except apsw.Error as error:
+            except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
                 return None
             version, size, digest, fields, modified_ns, expires_ns, file, data = row
-            if expires_ns is not None and expires_ns <= self._clock():
+            meta = rows.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
+            if meta.expired(self._clock()):
                 return None
             if file is not None and file == gone:
                 raise Corrupt(f"{self._folder.path / file} is missing")
             content = self._content(key, size, file, data)
             if content is not None:
-                unpacked = rows.fields_of(self._reading, key, fields)
-                document = Document(Meta(key, version, size, digest, unpacked, modified_ns, expires_ns), content)
+                document = Document(meta, content)
                 self._recent.keep(document)
                 return document
             # Another version has been committed since the row was read; or else the row is as it was.
@@ -134,7 +135,7 @@ class Sqlite:
         """The content of a row, None when its file is gone."""
         if file is not None:
             return self._folder.open(file, size)
-        if data is None or len(data) != size:
+        if type(data) is not bytes or len(data) != size:
             raise Corrupt(f"{self._path}: the content of {key!r} is not of {size} bytes")
         return Inline(data)
 
@@ -153,7 +154,7 @@ class Sqlite:
         for _ in range(OPEN_ATTEMPTS):
             try:
                 row: rows.HeadRow | None = self._reading.execute(rows.HEAD, (key,)).get
-            except apsw.Error as error:
+            except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
                 return None

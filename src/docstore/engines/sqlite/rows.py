@@ -78,8 +78,15 @@ def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
-    """Raises Corrupt when the fields in the row can't be read; its other columns are taken as they are."""
+    """Raises Corrupt when the fields can't be read, or a column is of another type: so a damaged page may have it."""
     key, version, size, digest, packed, modified_ns, expires_ns = row
+    if not (
+        type(key) is type(version) is type(packed) is str
+        and type(size) is type(modified_ns) is int
+        and type(digest) is bytes
+        and (expires_ns is None or type(expires_ns) is int)
+    ):
+        raise Corrupt(f"{connection.filename}: {key!r}: its row is damaged")
     return Meta(key, version, size, digest, fields_of(connection, key, packed), modified_ns, expires_ns)
 
 

@@ -8,7 +8,8 @@ What a snapshot holds is in a folder of its own beside them (snapshot.py), which
 
 Such orphans are collected when the store is opened and no other process has it open: an upload on its way is a file
 that no row names yet. Every engine holds a shared lock on `lock`, and who gets it exclusively is alone. Only files with
-names of our making are touched. Where there is no flock (Windows), nothing is collected.
+names of our making are touched, and none when the database is not there: then all would be orphans. Where there is no
+flock (Windows), nothing is collected.
 """
 
 import logging
@@ -24,7 +25,7 @@ from typing import Final
 from docstore.content import Descriptor, Sealed
 from docstore.engines.durable import make_folder, sync_folder
 from docstore.engines.storage_errors import mapped
-from docstore.errors import Corrupt
+from docstore.errors import CannotOpen, Corrupt
 
 if sys.platform != "win32":
     import fcntl
@@ -35,7 +36,33 @@ SNAPSHOT: Final = "snapshot-"
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
+SMALLEST_DATABASE: Final = 512
+"""Bytes in the smallest page that SQLite knows."""
+
 _log: Final = logging.getLogger(__name__)
+
+
+def _is_ours(name: object) -> bool:
+    """Whether a row's name for a file is one of our making: in a damaged row it may be anything."""
+    return type(name) is str and _NAME.fullmatch(name) is not None
+
+
+def refuse_without_database(path: Path) -> None:
+    """Raises CannotOpen when what belongs to a database stands beside `path`, but no database does.
+
+    SQLite would drop the log, and the sealed files would be collected as orphans: whoever lost the database, or has
+    not brought it back yet, would lose the rest with it. A file of some bytes SQLite would take for an empty one.
+    """
+    log, folder = Path(f"{path}-wal"), Path(f"{path}.sealed")
+    left: Path | None = log if log.is_file() and log.stat().st_size > 0 else None
+    if left is None and folder.is_dir():
+        left = next((file for file in folder.iterdir() if _NAME.fullmatch(file.name)), None)
+    # In this order: who makes a database makes it before what belongs to it.
+    size = path.stat().st_size if path.exists() else 0
+    if 0 < size < SMALLEST_DATABASE:
+        raise CannotOpen(f"{path} is not an SQLite database")
+    if left is not None and size == 0:
+        raise CannotOpen(f"{path} is missing or empty, but {left} belongs to it: bring it back, or move that away")
 
 
 class SealedFolder:
@@ -76,7 +103,9 @@ class SealedFolder:
         return self.path / secrets.token_hex(16)
 
     def open(self, name: str, size: int) -> Sealed | None:
-        """The content in a file, None when it is gone. Raises Corrupt when it has another size."""
+        """The content in a file, None when it is gone. Raises Corrupt when it has another size, or no name of ours."""
+        if not _is_ours(name):
+            raise Corrupt(f"{self.path}: a row names {name!r}, which is no sealed file")
         path = self.path / name
         with mapped(path):
             try:
@@ -102,8 +131,11 @@ class SealedFolder:
             sync_folder(self.path)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlinks files that no row names any more. What can't be unlinked is left to the next collection."""
-        for name in names:
+        """Unlinks files that no row names any more, never what a damaged row takes for one.
+
+        What can't be unlinked is left to the next collection.
+        """
+        for name in filter(_is_ours, names):
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:

@@ -30,7 +30,7 @@ from typing import Any, Final, Generic, TypeVar
 import apsw
 
 from docstore.engines.sqlite.batches import Batches
-from docstore.engines.sqlite.driver_errors import engine_error
+from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
 from docstore.engines.sqlite.room import Room
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.sealed import SealedFolder
@@ -226,7 +226,7 @@ class Writer:
         """What `cause` means; to be asked before the connection is used again."""
         if isinstance(cause, EngineError):
             return cause
-        if isinstance(cause, apsw.Error):
+        if isinstance(cause, DRIVER_ERRORS):
             failure = engine_error(cause, self._connection, self._path)
         else:
             failure = EngineError(f"{self._path}: {cause!r}")
