@@ -87,11 +87,14 @@ def test_whatever_is_damaged_nothing_is_wrong_or_lost_unseen(tmp_path: Path, url
     shutil.copytree(tmp_path, sound)
     for _ in range(ROUNDS):
         path = chance.choice(list(files_in(tmp_path)))
-        status, data, spoil = path.stat(), bytearray(path.read_bytes()), chance.choice(SPOILS)
+        status, before, spoil = path.stat(), path.read_bytes(), chance.choice(SPOILS)
+        data = bytearray(before)
         spoil(data, chance)
         path.write_bytes(data)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        if not data.endswith(b"\n") or path.suffix != ".dir":  # an index that ends at a line looks like a whole one
+        # An index of dbm.dumb that ends early, but at the end of a line, looks like a whole one.
+        unseen = path.suffix == ".dir" and before.startswith(data) and data.rstrip().endswith(b")")
+        if not unseen:
             ended = run("check", url)
             seen = asyncio.run(as_written(EngineURL.parse(url), tmp_path))
             assert seen or ended.status != 0, f"{path} {spoil.__name__}: check finds nothing"
