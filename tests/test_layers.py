@@ -17,6 +17,8 @@ LAYERS = [
     {"server", "testing"},
     {"client"},
     {"cli"},
+    {"process"},
+    {"fixtures"},
     {"__main__"},
 ]
 """From the bottom up; a layer may import from those below it and from itself."""

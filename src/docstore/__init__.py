@@ -49,7 +49,7 @@ _MODULES: Final = {
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = sorted(_MODULE_OF)
+__all__ = sorted({*_MODULE_OF} - {"open"})  # a star must not hide the open of Python
 
 
 def __getattr__(name: str) -> object:
@@ -59,4 +59,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_MODULE_OF)

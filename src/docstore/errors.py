@@ -51,6 +51,16 @@ class DocstoreError(Exception):
     problem: Problem | None = None
     """What the server answered; None for what went wrong on this side."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _again, (type(self), self.args, vars(self))  # the rule of Exception would make it of its message
+
+
+def _again(kind: type[DocstoreError], args: tuple[object, ...], state: dict[str, object]) -> DocstoreError:
+    """An error as it was in the process that it comes from."""
+    error = kind.__new__(kind, *args)
+    vars(error).update(state)
+    return error
+
 
 class NotFound(DocstoreError, KeyError):
     """There is no document under the key."""

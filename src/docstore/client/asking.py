@@ -17,32 +17,40 @@ Life = int | timedelta
 class Part(TypedDict, total=False):
     """What may be asked of a document besides its key."""
 
-    start: int
-    stop: int
-    if_match: Condition
+    start: int | None
+    stop: int | None
+    if_match: Condition | None
 
 
 class Described(TypedDict, total=False):
     """What may be stored with content."""
 
-    type: str
-    ttl: Life
-    fields: Mapping[str, str]
-    meta: Mapping[str, str]
+    type: str | None
+    ttl: Life | None
+    fields: Mapping[str, str] | None
+    meta: Mapping[str, str] | None
 
 
 class Writing(Described, total=False):
     """What a write may be told."""
 
-    if_match: Condition
-    if_none_match: Condition
+    if_match: Condition | None
+    if_none_match: Condition | None
+
+
+def check(given: Mapping[str, object], known: type) -> None:
+    """Raises TypeError for a keyword that the TypedDict `known` has not: nothing that was asked for is passed over."""
+    options = sorted(known.__annotations__)
+    for name in given:
+        if name not in options:
+            raise TypeError(f"there is no option {name!r}; there are {', '.join(options)}")
 
 
 def described(asked: Described, body: Body) -> Pairs:
     """The fields that are stored with a body, and its life."""
-    named = {name.lower(): value for name, value in asked.get("fields", {}).items()}
-    named.update((f"meta-{name.lower()}", value) for name, value in asked.get("meta", {}).items())
-    kind = asked.get("type", body.type)
+    named = {name.lower(): value for name, value in (asked.get("fields") or {}).items()}
+    named.update((f"meta-{name.lower()}", value) for name, value in (asked.get("meta") or {}).items())
+    kind = asked.get("type") or body.type
     if kind is not None:
         named["content-type"] = kind
     return (*named.items(), *lifetime(asked.get("ttl")))

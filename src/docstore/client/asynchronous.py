@@ -3,15 +3,14 @@
 What a mapping does by signs has names here: `contains` for `in`, `count` for `len`, `keys` for iteration.
 """
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
 
 from docstore.client import listing, looping, reading
 from docstore.client.answers import Found, Unchanged
 from docstore.client.asking import Condition, Part
-from docstore.client.opening import opened_async
+from docstore.client.opening import Options, opened_async
 from docstore.client.operations import Operations
-from docstore.client.retrying import DEFAULTS, Patience
 from docstore.client.shapes import shaped
 from docstore.errors import NotFound
 
@@ -43,16 +42,8 @@ def _streamed(
 class AsyncClient:
     """As Client, for an event loop: `async with AsyncClient("sqlite:docs.db") as docs: await docs.put("a", b"1")`."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = DEFAULTS.timeout_s,
-        patience_s: float = DEFAULTS.patience_s,
-        tries: int = DEFAULTS.tries,
-    ) -> None:
-        self._operations = opened_async(url, headers or {}, Patience(tries, patience_s, timeout_s))
+    def __init__(self, url: str, /, **options: Unpack[Options]) -> None:
+        self._operations = opened_async(url, options)
 
     put = _awaited(Operations.put)
     put_json = _awaited(Operations.put_json)

@@ -127,6 +127,8 @@ def _path(path: Path) -> Body:
 
 def _file(file: IO[bytes]) -> Body:
     """From where the file stands to its end."""
+    if not isinstance(file.read(0), bytes):
+        raise TypeError("a file is opened for reading bytes, as by open(path, 'rb')")
     try:
         start = file.tell()
         size: int | None = max(0, file.seek(0, SEEK_END) - start)
@@ -143,6 +145,4 @@ def _file(file: IO[bytes]) -> Body:
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(BLOCK_SIZE):
-        if not isinstance(block, bytes):
-            raise TypeError("a file is opened for reading bytes, as by open(path, 'rb')")
         yield block

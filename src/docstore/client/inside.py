@@ -7,16 +7,15 @@ thread that called: a generator of the user's runs where the user runs it.
 
 import asyncio
 import threading
-import time
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Final, TypeVar
 
 from docstore.client.address import INSIDE
 from docstore.client.bodies import Body
-from docstore.client.wire import Call, Lost
+from docstore.client.wire import Blocking, Call, Lost, Waiting
 from docstore.config import MountSettings
 from docstore.content import Inline
 from docstore.errors import Closed, DocstoreError, Incomplete
@@ -64,7 +63,7 @@ class _Reply:
         self._pieces = aiter(_NOTHING)
 
 
-class AsyncInside:
+class AsyncInside(Waiting):
     """A Wire to an engine on the caller's loop. Opens it; raises SetupError."""
 
     def __init__(self, url: str) -> None:
@@ -95,12 +94,6 @@ class AsyncInside:
             raise upload.error
         return reply
 
-    async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def work(self, function: Callable[[], T]) -> T:
-        return await asyncio.to_thread(function)
-
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
@@ -123,7 +116,7 @@ class _BlockingReply:
         await self._reply.close()
 
 
-class BlockingInside:
+class BlockingInside(Blocking):
     """A Wire to an engine on a loop in a thread of its own; both end when it is closed, or forgotten."""
 
     def __init__(self, url: str) -> None:
@@ -171,12 +164,6 @@ class BlockingInside:
             answer.cancel()
             raise
         return _result(answer)
-
-    async def pause(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this wire is for
-
-    async def work(self, function: Callable[[], T]) -> T:
-        return function()
 
     async def close(self) -> None:
         self._end()

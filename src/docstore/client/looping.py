@@ -12,7 +12,7 @@ from inspect import isawaitable
 from typing import Final, TypeVar, Unpack
 
 from docstore.client.answers import Found, Stored
-from docstore.client.asking import Described, described
+from docstore.client.asking import Described, check, described
 from docstore.client.bodies import Source, body_of
 from docstore.client.listing import page
 from docstore.client.operations import Operations, told, unknown, written
@@ -53,6 +53,7 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
     Conflict when others are faster all the time, and OutcomeUnknown when an answer was lost and it can't be told
     whether this update is in the document: never is one made twice.
     """
+    check(asked, Described)
     turns = _Turns(operations)
     while True:
         old = await operations.get(key, None)
@@ -76,6 +77,7 @@ async def setdefault(
     operations: Operations, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]
 ) -> Found | bytes:
     """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
+    check(asked, Described)
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)

@@ -11,7 +11,18 @@ from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import Address
 from docstore.client.answers import Found, Info, Stored, Unchanged, info_of, version_in
-from docstore.client.asking import Condition, Life, Part, Writing, conditions, described, lifetime, part
+from docstore.client.asking import (
+    Condition,
+    Described,
+    Life,
+    Part,
+    Writing,
+    check,
+    conditions,
+    described,
+    lifetime,
+    part,
+)
 from docstore.client.bodies import Body, Source, body_of
 from docstore.client.refusals import error_of
 from docstore.client.retrying import Patience, exchange
@@ -70,6 +81,7 @@ class Operations:
     ) -> Found | Unchanged:
         """As `get`. Raises NotFound when there is no document."""
         given = wished or {}
+        check(given, Part)
         headers = (WANT_DIGEST, *part(given), *conditions(given.get("if_match"), if_none_match))
         answer = await self.ask("GET", key, headers)
         if answer.status == 304:
@@ -114,20 +126,21 @@ class Operations:
         and OutcomeUnknown when no answer came. A write whose answer was lost is repeated when its content can be read
         again. When that meets just the document that was to be stored, the write counts as done.
         """
+        check(asked, Writing)
         body = body_of(content)
         headers = described(asked, body)
         answer = await self.write(key, body, headers, asked.get("if_match"), asked.get("if_none_match"))
         if answer.unsure and answer.status in (409, 412):
             if version_in(answer.headers) != version_to_be(headers, body):
                 raise unknown(answer, told("PUT", key))
-            return Stored(key, version_in(answer.headers), "if_match" not in asked)
+            return Stored(key, version_in(answer.headers), asked.get("if_match") is None)
         return written(key, answer, "PUT")
 
     async def write(
         self, key: str, body: Body, headers: Pairs, if_match: Condition | None, if_none_match: Condition | None
     ) -> Answer:
         """The answer to a PUT, whatever it says. Raises Refused for fields that no store takes."""
-        version_to_be(headers, Body.inline(b""))
+        fields_of(headers)
         return await self.ask("PUT", key, (*headers, *conditions(if_match, if_none_match)), body)
 
     async def put_json(self, key: str, value: Any, /, **asked: Unpack[Writing]) -> Stored:
@@ -171,14 +184,15 @@ class Operations:
             raise unknown(answer, told("DELETE", key))
         raise error_of(answer, told("DELETE", key))
 
-    async def add(self, content: Source, /, **asked: Unpack[Writing]) -> Stored:
+    async def add(self, content: Source, /, **asked: Unpack[Described]) -> Stored:
         """Stores `content` under a new key, a UUID that the store chooses. Sent once only.
 
         Raises what `put` does. After OutcomeUnknown there may be a document whose key nobody was told.
         """
+        check(asked, Described)
         body = body_of(content)
         headers = described(asked, body)
-        version_to_be(headers, Body.inline(b""))
+        fields_of(headers)
         call = Call("POST", self.address.path, (*self.headers, *headers), body, once=True)
         answer = await exchange(self.wire, call, self.patience, "POST to the collection")
         return written(_new_key(answer.headers.get("location", "")), answer, "POST")
@@ -221,17 +235,18 @@ def unknown(answer: Answer, what: str) -> OutcomeUnknown:
     return error
 
 
-def version_to_be(headers: Pairs, body: Body) -> str | None:
-    """The version that this content with these fields is stored as; None when not all of it was read.
-
-    Raises Refused for fields that no store takes.
-    """
-    pairs = [(name.encode("ascii"), value.encode("latin-1", "replace")) for name, value in headers]
+def fields_of(headers: Pairs) -> Fields:
+    """What a store makes of these fields. Raises Refused for those that no store takes."""
+    pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
-        fields: Fields = stored_fields.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
+        return stored_fields.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
     except ValueError as error:
         raise Refused(str(error)) from None
-    return None if body.digest is None else version_of(body.digest, fields)
+
+
+def version_to_be(headers: Pairs, body: Body) -> str | None:
+    """The version that this content with these fields is stored as; None when not all of it was read."""
+    return None if body.digest is None else version_of(body.digest, fields_of(headers))
 
 
 def _new_key(location: str) -> str:

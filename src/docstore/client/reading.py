@@ -21,8 +21,11 @@ from docstore.client.asking import Condition, Part, conditions, part
 from docstore.client.operations import WANT_DIGEST, Operations, size_in, told
 from docstore.client.refusals import error_of
 from docstore.client.retrying import Attempts, head, whole
-from docstore.client.wire import PIECE_SIZE, Answer, Call, Lost, Pairs, Reply
-from docstore.errors import Conflict, DigestMismatch, Unavailable
+from docstore.client.wire import Answer, Call, Lost, Pairs, Reply
+from docstore.errors import Conflict, DigestMismatch, EngineError, Unavailable
+
+PROGRESS_SIZE: Final = 256 * 1024
+"""Bytes that have to come over a connection that breaks for the tries to be counted anew."""
 
 _SPAN: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/[0-9]{1,19}")
 
@@ -40,7 +43,7 @@ class _Download:
         self._wished = wished
         self._what = told("GET", key)
         self._hash = None if part(wished) else hashlib.sha256()
-        self._position = wished.get("start", 0)
+        self._position = wished.get("start") or 0
         """Where the next byte belongs in the whole content; negative as long as that is not known."""
         self.info: Info | None = None
         """What the first answer told."""
@@ -55,33 +58,29 @@ class _Download:
         """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, Unavailable."""
         attempts, got = Attempts(self._operations.patience), 0
         while self.info is None or self._position < self._stop():
-            reply, broken = await self._open(attempts), None
+            reply = await self._open(attempts)
             try:
-                while broken is None:
-                    piece = await reply.read()
-                    if isinstance(piece, Lost):
-                        broken = piece
-                        break
-                    if not piece:
-                        break
+                while not isinstance(piece := await reply.read(), Lost) and piece:
                     self._took(piece)
                     got += len(piece)
                     yield piece
             finally:
                 await reply.close()
-            if broken is None:
-                break
-            if got >= PIECE_SIZE:
+            if not isinstance(piece, Lost):
+                if self._position >= self._stop():
+                    break
+                piece = Lost("the answer ended early")
+            if got >= PROGRESS_SIZE:
                 attempts, got = Attempts(self._operations.patience), 0  # it advances
             pause = attempts.pause_s()
             if pause is None:
-                raise Unavailable(f"{self._what}: {broken.reason}")
+                raise Unavailable(f"{self._what}: {piece.reason}")
             await self._operations.wire.pause(pause)
         self._check()
 
     def _stop(self) -> int:
         assert self.info is not None  # noqa: S101 - asked for after an answer only
-        return min(self._wished.get("stop", self.info.size), self.info.size)
+        return min(self._wished.get("stop") or self.info.size, self.info.size)
 
     def _took(self, piece: bytes) -> None:
         self._position += len(piece)
@@ -119,6 +118,8 @@ class _Download:
         span = _SPAN.fullmatch(reply.headers.get("content-range", ""))
         start = 0 if span is None else int(span[1])
         if self.info is None:
+            if reply.status == 200 and part(self._wished) and size_in(reply.headers):
+                raise EngineError(f"{self._what}: the server sent the whole document for a part of it")
             self.info = info_of(self._key, reply.headers, size_in(reply.headers))
             self._position = start
         elif version_in(reply.headers) != self.info.version or start != self._position:
@@ -133,8 +134,7 @@ async def iter_content(operations: Operations, key: str, /, *, start: int | None
     Raises NotFound, DigestMismatch at the end of content that is not what was stored, and Conflict when the document is
     replaced before a broken connection could be taken up again.
     """
-    given = {"start": start, "stop": stop, "if_match": if_match}
-    wished = Part(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]  # the names are above
+    wished: Part = {"start": start, "stop": stop, "if_match": if_match}
     async for piece in _Download(operations, key, wished).pieces():
         yield piece
 

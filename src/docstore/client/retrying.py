@@ -35,8 +35,8 @@ LOST_BEHIND: Final = frozenset({502, 504})
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 _RETRY_AFTER_LIMIT_S: Final = 10**6
-_CONTENT_LIMIT: Final = 256 * 1024 * 1024
-"""Bytes of an answer that is read whole and is no document: a listing, or a problem."""
+_WORDS_LIMIT: Final = 1024 * 1024
+"""Bytes of an answer to a write, or of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Patience:
 
     tries: int = 8
     patience_s: float = 60.0
-    """Seconds after which no further attempt is begun, and none goes on but a download that advances."""
+    """Seconds after which no further attempt is begun. One that goes on, such as a long upload, goes on."""
     timeout_s: float = 30.0
     """Seconds that connecting, or any pause of the other side, may take."""
 
@@ -105,7 +105,7 @@ async def exchange(wire: Wire, call: Call, patience: Patience, what: str) -> Ans
     while True:
         reply, unsure_now = await head(wire, call, attempts, what)
         unsure = unsure or unsure_now
-        content = await whole(reply, attempts if not call.safe or reply.status >= 300 else None)
+        content = await whole(reply, None if call.safe and reply.status < 300 else Attempts(patience))
         if not isinstance(content, Lost):
             return Answer(reply.status, reply.headers, content, unsure)
         unsure = unsure or not call.safe
@@ -118,7 +118,7 @@ async def exchange(wire: Wire, call: Call, patience: Patience, what: str) -> Ans
 
 
 async def whole(reply: Reply, attempts: Attempts | None) -> bytes | Lost:
-    """All content of an answer, which is closed then. With `attempts` their end is its end."""
+    """All content of an answer, which is closed then. Of what is no document little is taken, while `attempts` last."""
     pieces: list[bytes] = []
     size = 0
     try:
@@ -130,7 +130,7 @@ async def whole(reply: Reply, attempts: Attempts | None) -> bytes | Lost:
                 return b"".join(pieces)
             pieces.append(piece)
             size += len(piece)
-            if attempts is not None and (attempts.left_s() < 0 or size > _CONTENT_LIMIT):
+            if attempts is not None and (attempts.left_s() < 0 or size > _WORDS_LIMIT):
                 return Lost("the answer does not come to an end")
     finally:
         await reply.close()

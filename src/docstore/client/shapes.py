@@ -1,8 +1,8 @@
 """What `help` and editors see of a client's method: name, text and parameters of the operation behind it."""
 
 import inspect
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, get_args
 
 M = TypeVar("M", bound=Callable[..., Any])
 
@@ -14,5 +14,15 @@ def shaped(method: M, operation: Callable[..., Any]) -> M:
     method.__name__ = operation.__name__
     method.__qualname__ = operation.__qualname__.replace("Operations", "Client")
     method.__doc__ = operation.__doc__
-    vars(method)["__signature__"] = inspect.Signature([client, *parameters])
+    spelt = [each for parameter in parameters for each in _spelt(parameter)]
+    vars(method)["__signature__"] = inspect.Signature([client, *spelt])
     return method
+
+
+def _spelt(parameter: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    """A parameter; for keywords that a TypedDict lists, each of them."""
+    if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+        yield parameter
+        return
+    for name, annotation in get_args(parameter.annotation)[0].__annotations__.items():
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)

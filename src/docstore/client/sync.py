@@ -6,7 +6,6 @@ from collections.abc import (
     Coroutine,
     ItemsView,
     Iterator,
-    Mapping,
     MutableMapping,
     ValuesView,
 )
@@ -16,9 +15,8 @@ from docstore.client import listing, looping, reading
 from docstore.client.answers import Found, Stored, Unchanged
 from docstore.client.asking import Condition, Described, Part
 from docstore.client.bodies import Source
-from docstore.client.opening import opened_blocking
+from docstore.client.opening import Options, opened_blocking
 from docstore.client.operations import Operations
-from docstore.client.retrying import DEFAULTS, Patience
 from docstore.client.shapes import shaped
 from docstore.client.wire import each_now, now
 from docstore.errors import NotFound
@@ -52,20 +50,13 @@ class Client(MutableMapping[str, bytes]):
     """One collection: `Client("http://127.0.0.1:8080/docs/")`, or an engine here: `Client("sqlite:docs.db")`.
 
     A mapping whose values are bytes; `put` and `[key] =` also take text, files and paths. Threads may share one. It is
-    closed by `close` or as a context manager. `timeout_s` bounds each wait for the other side, `patience_s` all tries
-    of one call, of which there are at most `tries`; `headers` go with each call. Raises SetupError.
+    closed by `close` or as a context manager. Options are `headers` that go with each call, `timeout_s` for each wait
+    for the other side (30), `patience_s` for all tries of one call (60) and how many `tries` there are at most (8).
+    Raises SetupError.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = DEFAULTS.timeout_s,
-        patience_s: float = DEFAULTS.patience_s,
-        tries: int = DEFAULTS.tries,
-    ) -> None:
-        self._operations = opened_blocking(url, headers or {}, Patience(tries, patience_s, timeout_s))
+    def __init__(self, url: str, /, **options: Unpack[Options]) -> None:
+        self._operations = opened_blocking(url, options)
 
     put = _answered(Operations.put)
     put_json = _answered(Operations.put_json)

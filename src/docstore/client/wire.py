@@ -5,17 +5,16 @@ on an event loop; behind the plain one they block and never suspend, so that `no
 step. Twin trees for the two were rejected, and so was generating one from the other.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from docstore.client.bodies import Body
 
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]
-
-PIECE_SIZE: Final = 256 * 1024
-"""Bytes of a download that are handed on at a time, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,26 @@ class Wire(Protocol):
         """What `function` returns; it may wait for a disk."""
 
     async def close(self) -> None: ...
+
+
+class Blocking:
+    """How a Wire passes time that blocks its thread."""
+
+    async def pause(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this wire is for
+
+    async def work(self, function: Callable[[], T]) -> T:
+        return function()
+
+
+class Waiting:
+    """How a Wire passes time on an event loop."""
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def work(self, function: Callable[[], T]) -> T:
+        return await asyncio.to_thread(function)
 
 
 @dataclass(frozen=True, slots=True)

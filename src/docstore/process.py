@@ -1,0 +1,112 @@
+"""`docstore serve` as a process of one's own, for tests: on a free port of loopback, stopped or killed as one wishes.
+
+With `follow` it ends when whoever started it ends, however that comes about: it reads a pipe that nobody writes to, and
+stops at its end. A signal at the parent's death was rejected, for only Linux has it and it follows the thread.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from docstore.errors import SetupError
+
+STOPS_WITHIN_S: Final = 30
+_FOLLOWING: Final = ("-c", "from docstore.process import serve_while_followed; serve_while_followed()")
+
+
+class ServerProcess:
+    """`docstore serve` over the folder `data` with these arguments; `url` is known once it serves.
+
+    Raises SetupError, with what it said, when it does not come to that.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        follow: bool = True,
+        program: Sequence[str] = ("-m", "docstore"),
+    ) -> None:
+        self._data = data
+        self._program = _FOLLOWING if follow else program
+        self._arguments = arguments
+        self._environment = {**os.environ, **(environment or {})}
+        self._follow = follow
+        self.start()
+
+    def start(self, port: int = 0) -> None:
+        command = [sys.executable, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
+        self.process = subprocess.Popen(  # noqa: S603 - the command is ours
+            [*command, *self._arguments],
+            stdin=subprocess.PIPE if self._follow else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._environment,
+        )
+        self.errors: list[str] = []
+        """What it wrote to standard error, line by line."""
+        self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+        first = self.process.stdout.readline() if self.process.stdout else ""
+        match = re.search(r"http://([^/]+):(\d+)/", first)
+        if match is None:
+            self.wait()
+            raise SetupError(f"the server did not start: {first}{''.join(self.errors)}")
+        self.host, self.port = match[1], int(match[2])
+        self.url = f"http://{self.host}:{self.port}"
+
+    def _read_errors(self, stream: IO[str]) -> None:
+        self.errors.extend(stream)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal and waits for the end; the exit status."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """The exit status; what does not end by itself is killed in the end."""
+        try:
+            status = self.process.wait(STOPS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self._reader.join()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        return status
+
+    def __enter__(self) -> "ServerProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        else:
+            self.wait()
+
+
+def serve_while_followed() -> None:
+    """The command, up to the end of standard input: whoever holds its other end has ended then."""
+    from docstore.cli import main
+
+    threading.Thread(target=_stop_at_the_end, args=(sys.stdin.fileno(),), daemon=True).start()
+    main(prog_name="docstore")
+
+
+def _stop_at_the_end(descriptor: int) -> None:
+    while os.read(descriptor, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

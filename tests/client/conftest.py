@@ -1,0 +1,96 @@
+"""Collections of every kind for the tests of the client: over HTTP and in this process, on each engine, plain and
+asynchronous. Every answer of a real server is linted."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from docstore import AsyncClient, Client
+from docstore.client import retrying
+from tests.client.faulty import FaultyServer
+from tests.lint import lint_one_of_many
+from tests.running import MOUNTS, RunningServer
+
+ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
+WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
+"""Over HTTP, where the engine makes no difference any more, and each engine in this process."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A server whose four mounts take paths as keys."""
+    folder = tmp_path_factory.mktemp("data")
+    mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={ENGINES[name].format(folder)}?keys=path")]
+    with RunningServer(folder, *mounts, "--log-level", "error") as running:
+        yield running
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of one of WAYS, "http-docs" for tests that name none; empty, but for what the test before left over HTTP."""
+    way, _, mount = getattr(request, "param", "http-docs").partition("-")
+    if way == "http":
+        server: RunningServer = request.getfixturevalue("server")
+        return f"{server.url}/{mount}/"
+    return ENGINES[mount].format(tmp_path) + "?keys=path"
+
+
+@pytest.fixture
+def docs(url: str) -> Iterator[Client]:
+    """An empty collection."""
+    with Client(url, patience_s=20) as client:
+        client.clear()
+        yield client
+
+
+@pytest.fixture
+def run(url: str) -> Callable[..., object]:
+    """Runs `async def test(docs)` with an empty collection."""
+
+    def run(test: Callable[[AsyncClient], object]) -> object:
+        async def whole() -> object:
+            async with AsyncClient(url, patience_s=20) as docs:
+                await docs.clear()
+                return await test(docs)
+
+        return asyncio.run(whole())
+
+    return run
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultyServer]:
+    server = FaultyServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.002)
+
+
+@pytest.fixture(autouse=True)
+def linted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """What the plain client is answered by a store goes through httplint; the faulty servers of `faulty.py` do not."""
+    if "faulty" in request.fixturenames:
+        return
+    transport = httpx2.HTTPTransport
+    handle = transport.handle_request
+
+    def linting(self: httpx2.HTTPTransport, asked: httpx2.Request) -> httpx2.Response:
+        response = handle(self, asked)
+        if int(response.headers.get("content-length", 0)) > 100_000:
+            return response
+        content = b"".join(response.stream)
+        response.close()
+        target = asked.url.raw_path.decode("ascii")
+        lint_one_of_many(asked.method, target, asked.headers.raw, response.status_code, response.headers.raw, content)
+        return httpx2.Response(
+            response.status_code, headers=response.headers, stream=httpx2.ByteStream(content), extensions={}
+        )
+
+    monkeypatch.setattr(transport, "handle_request", linting)

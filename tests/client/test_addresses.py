@@ -1,0 +1,121 @@
+"""Where documents are: keys are themselves in every path, URLs are what they should be, secrets stay where they are."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import docstore
+from docstore import AsyncClient, Client, InvalidKey, NotFound, SetupError
+from docstore.client.address import Address
+from docstore.keys import check_path
+from tests.running import RunningServer
+
+BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
+
+
+@BOTH
+@pytest.mark.parametrize("key", ["", "/", "a//b", "..", "a/../b", "./a", "a/", "\n", "é" * 600, "\ud800", "x" * 256])
+def test_a_key_that_no_store_takes_never_leaves(docs: Client, key: str) -> None:
+    """Its path might be that of another document, or of another collection."""
+    for operation in (docs.get, docs.info, docs.delete, docs.contains, lambda key: docs.put(key, b"")):
+        with pytest.raises(InvalidKey):
+            operation(key)
+    with pytest.raises(TypeError):
+        docs.get(5)
+
+
+def test_a_key_that_this_store_does_not_take_is_refused_by_it(server: RunningServer) -> None:
+    with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
+        docs["a/b"] = b""
+    assert caught.value.problem is not None
+    assert caught.value.problem.status == 400
+
+
+def is_path(key: str) -> bool:
+    try:
+        check_path(key)
+    except InvalidKey:
+        return False
+    return True
+
+
+KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(is_path)
+
+
+@settings(max_examples=60)
+@given(keys=st.sets(KEYS, min_size=1, max_size=5))
+def test_every_key_is_itself_in_a_path(keys: set[str]) -> None:
+    address = Address.parse("http://h/docs/", {})
+    targets = {key: address.target(key) for key in keys}
+    assert len(set(targets.values())) == len(keys)
+    for target in targets.values():
+        assert target.isascii()
+        assert not set(target) & set("?# \\")
+
+
+def test_every_kind_of_character_comes_back_in_a_key(docs: Client) -> None:
+    keys = [
+        "%41",
+        "%2e%2e",
+        "a%2Fb",
+        "a b+c",
+        "é",
+        "e\u0301",
+        "?x=1#y",
+        "a;b=c",
+        "日本/語",
+        "~-._!$&'()*+,;=:@",
+        "\\",
+        '"<>',
+    ]
+    for key in keys:
+        docs[key] = key.encode()
+    assert {key: content.decode() for key, content in docs.items()} == {key: key for key in keys}
+    for key in keys:
+        assert docs.info(key).key == key
+        assert docs.pop(key) == key.encode()
+
+
+SECRET = "hunter2"
+URLS_THAT_ARE_NONE = [
+    "",
+    "docs",
+    "nothing:here",
+    "http://",
+    "http://host",
+    "http://host/",
+    "http://host:x/docs/",
+    "http://host/docs/?a=b",
+    "http://host/docs/#a",
+    f"http://user:{SECRET}@[::1/docs/",
+    f"http://user:{SECRET}@host:99999/docs/",
+    "file:/dev/null/x",
+    "memory:?unknown=1",
+]
+
+
+@pytest.mark.parametrize("url", URLS_THAT_ARE_NONE)
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_url_of_nothing_is_refused_at_once(url: str, kind: Callable[[str], object]) -> None:
+    with pytest.raises(SetupError) as caught:
+        kind(url)
+    assert SECRET not in str(caught.value)
+
+
+def test_secrets_are_sent_and_never_shown(server: RunningServer) -> None:
+    url = server.url.replace("http://", f"http://user:{SECRET}@")
+    with Client(f"{url}/docs/", headers={"X-Token": "s3cret"}) as docs:
+        assert dict(docs._operations.headers)["Authorization"] == "Basic dXNlcjpodW50ZXIy"
+        with pytest.raises(NotFound) as caught:
+            docs["missing"]
+        shown = f"{docs!r} {caught.value!r} {docs._operations.address!r}"
+    assert SECRET not in shown
+    assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize("value", [{"a": "b\r\n"}, {"a b": "c"}])
+def test_headers_that_can_not_be_sent_are_refused_at_once(value: dict[str, str]) -> None:
+    with pytest.raises(SetupError):
+        Client("http://127.0.0.1:1/docs/", headers=value)

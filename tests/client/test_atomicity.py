@@ -1,0 +1,47 @@
+"""What is one operation is one for all: threads and processes that share a collection lose nothing."""
+
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from docstore import (
+    Client,
+)
+from tests.client.conftest import WAYS
+
+
+@pytest.mark.parametrize("url", WAYS, indirect=True)
+def test_eight_threads_count_and_lose_nothing(docs: Client) -> None:
+    def count(_: int) -> None:
+        for _ in range(5):
+            docs.update("counter", lambda content: b"%d" % (int(content or 0) + 1))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(8)))
+        assert docs.pop("counter") == b"40"
+        winners = list(threads.map(lambda number: docs.setdefault("lock", b"%d" % number), range(8)))
+        assert set(winners) == {docs["lock"]}
+        popped = list(threads.map(lambda _: docs.pop("lock", None), range(8)))
+        assert sorted(content is not None for content in popped) == [False] * 7 + [True]
+        for number in range(8):
+            docs[f"item{number}"] = b""
+        taken = [key for key, _ in threads.map(lambda _: docs.popitem(), range(8))]
+        assert sorted(taken) == [f"item{number}" for number in range(8)]
+
+
+def counting(url: str) -> None:
+    with Client(url) as docs:
+        for _ in range(10):
+            docs.update("counter", lambda content: b"%d" % (int(content or 0) + 1))
+
+
+def test_processes_count_and_lose_nothing(docs: Client, url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=counting, args=(url,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert docs["counter"] == b"30"

@@ -1,0 +1,88 @@
+"""What a client holds, it lets go of: threads, descriptors, locks; and what is imported, and what is not."""
+
+import gc
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import docstore
+from docstore import AsyncClient, CannotOpen, Client
+from tests.client.conftest import ENGINES
+from tests.running import RunningServer
+
+
+def held() -> tuple[int, set[threading.Thread]]:
+    gc.collect()
+    return len([*Path("/proc/self/fd").iterdir()]), set(threading.enumerate())
+
+
+@pytest.mark.parametrize("mount", ENGINES)
+def test_an_engine_that_was_opened_is_let_go_of(mount: str, tmp_path: Path) -> None:
+    url = ENGINES[mount].format(tmp_path)
+    with docstore.open(url) as docs:
+        docs["first"] = b""  # loads what is loaded once
+    before = held()
+    for _ in range(5):
+        with docstore.open(url) as docs:
+            docs["a"] = b"1"
+            docs.put("b", iter([b"1"] * 10))
+            next(docs.iter_content("b"))
+    assert held() == before
+
+
+@pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
+def test_an_engine_that_nobody_closed_is_let_go_of_when_it_is_forgotten(mount: str, tmp_path: Path) -> None:
+    """A shelve has one opener, so the second of these would fail."""
+    url = ENGINES[mount].format(tmp_path)
+    docstore.open(url)["a"] = b"1"
+    gc.collect()
+    assert docstore.open(url)["a"] == b"1"
+    gc.collect()
+    assert [thread for thread in threading.enumerate() if thread.name == "docstore-client"] == []
+
+
+def test_a_shelve_that_is_held_can_not_be_opened_again(tmp_path: Path) -> None:
+    url = ENGINES["shelve"].format(tmp_path)
+    with docstore.open(url):
+        threads = set(threading.enumerate())
+        for kind in (Client, AsyncClient):
+            with pytest.raises(CannotOpen):
+                kind(url)
+        assert set(threading.enumerate()) == threads
+
+
+def test_clients_over_http_leak_nothing(server: RunningServer) -> None:
+    with Client(f"{server.url}/memory/") as docs:
+        docs["a"] = b"1"
+    before = held()
+    for _ in range(20):
+        with Client(f"{server.url}/memory/") as docs:
+            assert docs["a"] == b"1"
+            next(docs.iter_content("a"))
+    assert held() == before
+
+
+def imported(code: str) -> set[str]:
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "left_out"),
+    [
+        ("import docstore", {"docstore.client", "docstore.server", "docstore.errors", "httpx2"}),
+        ("import docstore.server.serve", {"docstore.client", "httpx2"}),
+        ("import docstore.cli", {"docstore.client.http", "httpx2", "uvicorn"}),
+        ("import docstore.fixtures", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
+        ("from docstore import Client", {"docstore.server", "httpx2", "uvicorn", "apsw", "jinja2"}),
+        ("import docstore; docstore.open('http://127.0.0.1:1/docs/')", {"docstore.server", "uvicorn", "apsw"}),
+        ("import docstore; docstore.open('memory:').close()", {"httpx2", "uvicorn"}),
+    ],
+)
+def test_nothing_is_imported_that_is_not_needed(code: str, left_out: set[str]) -> None:
+    assert imported(code) & left_out == set()

@@ -1,0 +1,283 @@
+"""What is tried again and what never, against a server that fails as it is told: statuses, lost answers, silence."""
+
+import asyncio
+import hashlib
+import socket
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from docstore import (
+    AsyncClient,
+    Client,
+    Conflict,
+    DigestMismatch,
+    EngineError,
+    NoSpace,
+    NotFound,
+    OutcomeUnknown,
+    Refused,
+    Unavailable,
+)
+from docstore.client import retrying
+from docstore.http.digests import structured_digest
+from docstore.model import Fields, version_of
+from tests.client.faulty import FaultyServer, Step, answer, hang_up, nonsense, reset, silence
+
+OK = answer(200, b"hello", etag='"v"', content_type="text/plain")
+DONE = answer(200, b"a\n", etag='"v"')
+MADE = answer(201, b"a\n", etag='"v"', location="/docs/a")
+LATER = answer(503, retry_after="0")
+OURS = version_of(hashlib.sha256(b"new").digest(), Fields())
+"""The version that `new` is stored as."""
+
+
+def failed(version: str) -> Step:
+    return answer(412, etag=f'"{version}"')
+
+
+def get(docs: Any) -> Any:
+    return docs.get("a")
+
+
+def put(docs: Any) -> Any:
+    return docs.put("a", b"new")
+
+
+def put_if(docs: Any) -> Any:
+    return docs.put("a", b"new", if_match="old")
+
+
+def put_new(docs: Any) -> Any:
+    return docs.put("a", b"new", if_none_match="*")
+
+
+def put_pieces(docs: Any) -> Any:
+    return docs.put("a", iter([b"ne", b"w"]))
+
+
+def delete(docs: Any) -> Any:
+    return docs.delete("a")
+
+
+def delete_if(docs: Any) -> Any:
+    return docs.delete("a", if_match="old")
+
+
+def patch(docs: Any) -> Any:
+    return docs.patch("a", {"b": 1})
+
+
+def patch_if(docs: Any) -> Any:
+    return docs.patch("a", {"b": 1}, if_match="old")
+
+
+def add(docs: Any) -> Any:
+    return docs.add(b"new")
+
+
+def pop(docs: Any) -> Any:
+    return docs.pop("a")
+
+
+def update(docs: Any) -> Any:
+    return docs.update("a", lambda content: b"new")
+
+
+def setdefault(docs: Any) -> Any:
+    return docs.setdefault("a", b"new")
+
+
+TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
+    # a server that is busy, or behind a proxy that can't reach it, is asked again
+    *((get, [answer(status), OK], b"hello", 2) for status in (408, 429, 502, 503, 504)),
+    (get, [hang_up, OK], b"hello", 2),
+    (get, [reset, OK], b"hello", 2),
+    (get, [nonsense, OK], b"hello", 2),
+    (get, [silence, OK], b"hello", 2),
+    (get, [answer(200, b"hel", size=5, etag='"v"'), OK], b"hello", 2),
+    (get, [LATER] * 4, Unavailable, 4),
+    (get, [hang_up] * 4, Unavailable, 4),
+    (get, [answer(200, b"hel", size=5)] * 4, Unavailable, 4),
+    # a final answer is one
+    *((get, [answer(status)], Refused, 1) for status in (400, 401, 403, 405, 418)),
+    *((get, [answer(status)], EngineError, 1) for status in (500, 501)),
+    (get, [answer(507)], NoSpace, 1),
+    *((get, [answer(status, location="http://127.0.0.1:1/")], Refused, 1) for status in (301, 302, 307, 308)),
+    (get, [answer(404)], None, 1),
+    (delete, [answer(404)], NotFound, 1),
+    # a write that is the same twice as once is repeated
+    (put, [hang_up, DONE], "v", 2),
+    (put, [answer(502), DONE], "v", 2),
+    (put, [LATER, MADE], "v", 2),
+    (put, [hang_up] * 4, OutcomeUnknown, 4),
+    (put, [LATER] * 4, Unavailable, 4),
+    (put, [hang_up, LATER, LATER, LATER], OutcomeUnknown, 4),
+    (delete, [hang_up, answer(200)], None, 2),
+    (delete, [hang_up, answer(404)], None, 2),
+    # a condition that fails after a lost answer may have been made false by this very write
+    (put_if, [hang_up, failed(OURS)], OURS, 2),
+    (put_if, [hang_up, failed("another")], OutcomeUnknown, 2),
+    (put_if, [failed(OURS)], Conflict, 1),
+    (put_if, [LATER, failed("another")], Conflict, 2),
+    (put_new, [answer(504), failed(OURS)], OURS, 2),
+    (put_new, [hang_up, failed("another")], OutcomeUnknown, 2),
+    (delete_if, [hang_up, answer(404)], OutcomeUnknown, 2),
+    (delete_if, [hang_up, failed("another")], OutcomeUnknown, 2),
+    (patch_if, [hang_up, DONE], "v", 2),
+    (patch_if, [hang_up, failed("another")], OutcomeUnknown, 2),
+    # what is not the same twice is sent once
+    (add, [hang_up], OutcomeUnknown, 1),
+    (add, [LATER], Unavailable, 1),
+    (add, [answer(502)], OutcomeUnknown, 1),
+    (patch, [hang_up], OutcomeUnknown, 1),
+    (patch, [LATER], Unavailable, 1),
+    # content that is gone can't be sent again
+    (put_pieces, [hang_up], OutcomeUnknown, 1),
+    (put_pieces, [LATER], Unavailable, 1),
+    # an update or a pop is never guessed to be done: another may have written the same
+    (update, [OK, hang_up, failed(OURS)], OutcomeUnknown, 3),
+    (update, [OK, failed("another"), OK, DONE], "v", 4),
+    (pop, [OK, hang_up, answer(404)], OutcomeUnknown, 3),
+    (pop, [OK, answer(404)], NotFound, 2),
+    (pop, [OK, failed("another"), OK, answer(200)], b"hello", 4),
+    (setdefault, [answer(404), hang_up, failed("another"), OK], b"hello", 4),
+]
+
+
+def check(result: object, expected: object) -> None:
+    if isinstance(expected, str):
+        assert getattr(result, "version", None) == expected
+    else:
+        assert result == expected
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asynchronous"])
+def test_the_table_of_what_is_tried_again(faulty: FaultyServer, asynchronous: bool) -> None:
+    options: Any = {"tries": 4, "patience_s": 15, "timeout_s": 0.3}
+
+    async def waited(operation: Callable[[Any], Any]) -> object:
+        async with AsyncClient(faulty.url, **options) as docs:
+            return await operation(docs)
+
+    for number, (operation, script, expected, count) in enumerate(TABLE):
+        where = f"row {number}, {operation.__name__}"
+        faulty.script, faulty.asked[:] = [*script], []
+        with Client(faulty.url, **options) as docs:
+            context = pytest.raises(expected) if isinstance(expected, type) else nullcontext()
+            with context as caught:
+                result = asyncio.run(waited(operation)) if asynchronous else operation(docs)
+                check(result, expected)
+            assert caught is None or caught.type is expected, where
+        assert len(faulty.asked) == count, where
+        contents = {asked.content for asked in faulty.asked if asked.method == "PUT"}
+        assert len(contents) <= 1, "what is sent again is the same"
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("operation", [get, put, put_pieces, add, patch, update])
+def test_when_nobody_is_there_nothing_was_sent_and_nothing_is_unknown(
+    free_port: int, operation: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    with Client(f"http://127.0.0.1:{free_port}/docs/", tries=5) as docs, pytest.raises(Unavailable) as caught:
+        operation(docs)
+    assert type(caught.value) is Unavailable
+    assert len(pauses) == 4, "to connect is tried again, for a POST too"
+
+
+def test_a_server_that_comes_back_is_found(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Client(faulty.url) as docs:
+        faulty.script = [OK]
+        assert docs["a"] == b"hello"
+        faulty.close()
+
+        def back(seconds: float) -> None:
+            monkeypatch.undo()
+            faulty.port = int(faulty.url.split(":")[2].partition("/")[0])
+            faulty.script = [OK]
+            faulty.__post_init__()
+
+        monkeypatch.setattr(time, "sleep", back)
+        assert docs["a"] == b"hello"
+
+
+def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.1)
+    bounds: list[float] = []
+    monkeypatch.setattr(retrying.random, "uniform", lambda low, high: bounds.append(high) or low)
+    attempts = retrying.Attempts(retrying.Patience(tries=9))
+    while attempts.pause_s() is not None:
+        pass
+    assert bounds == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5])
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("0", 0), ("7", 7), ("x", None), ("", None), (formatdate(0, usegmt=True), 0)]
+)
+def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
+    assert retrying.retry_after_s({"retry-after": said}) == seconds
+
+
+def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(faulty: FaultyServer) -> None:
+    faulty.script = [answer(503, retry_after="3600")]
+    with Client(faulty.url, patience_s=60) as docs, pytest.raises(Unavailable):
+        docs.get("a")
+    assert len(faulty.asked) == 1
+
+
+def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10))
+    faulty.script = [LATER] * 100
+    with Client(faulty.url, patience_s=35, tries=1000) as docs, pytest.raises(Unavailable):
+        docs.get("a")
+    assert len(faulty.asked) == 5
+
+
+def test_a_digest_that_is_not_the_contents_is_found(faulty: FaultyServer) -> None:
+    wrong = structured_digest("sha-256", hashlib.sha256(b"other").digest())
+    lying = answer(200, b"hello", etag='"v"', repr_digest=wrong)
+    faulty.script = [lying, lying]
+    with Client(faulty.url) as docs:
+        with pytest.raises(DigestMismatch):
+            docs.get("a")
+        with pytest.raises(DigestMismatch):
+            b"".join(docs.iter_content("a"))
+
+
+def test_more_content_than_announced_is_none_of_the_next_answer(faulty: FaultyServer) -> None:
+    faulty.script = [answer(200, b"hello and more", size=5, etag='"v"'), answer(200, b"next", etag='"w"')]
+    with Client(faulty.url) as docs:
+        assert docs["a"] == b"hello"
+        assert docs["b"] == b"next"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no json", b"[]", b"{}", b'{"documents": 5, "next": null}', b'{"documents": [{}], "next": null}']
+)
+def test_what_is_no_listing_is_an_error_of_the_store(faulty: FaultyServer, content: bytes) -> None:
+    faulty.script = [answer(200, content)]
+    with Client(faulty.url) as docs, pytest.raises(EngineError, match="not a collection"):
+        docs.list()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"5", b'{"title": 5}', b"[" * 100_000])
+def test_a_problem_that_is_none_is_told_by_its_status(faulty: FaultyServer, content: bytes) -> None:
+    faulty.script = [answer(403, content, content_type="application/problem+json")]
+    with Client(faulty.url) as docs, pytest.raises(Refused) as caught:
+        docs.get("a")
+    assert caught.value.problem is not None
+    assert caught.value.problem.status == 403
