@@ -4,6 +4,8 @@ import gc
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,3 +88,38 @@ def imported(code: str) -> set[str]:
 )
 def test_nothing_is_imported_that_is_not_needed(code: str, left_out: set[str]) -> None:
     assert imported(code) & left_out == set()
+
+
+def test_clients_over_http_that_nobody_closed_leave_no_connection(server: RunningServer) -> None:
+    before = held()
+    for _ in range(5):
+        docstore.open(f"{server.url}/memory/")["a"] = b"1"
+    assert held() == before
+
+
+@pytest.fixture
+def mortal(data: Path) -> Iterator[RunningServer]:
+    with RunningServer(data) as running:
+        yield running
+
+
+def test_a_server_that_is_killed_and_comes_back_is_found_again(
+    mortal: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a stream too, which goes on where it was."""
+    content = bytes(range(256)) * 16384
+    with Client(f"{mortal.url}/docs/") as docs:
+        docs.put("a", content)
+        stream = docs.iter_content("a")
+        read = [next(stream)]
+        mortal.kill()
+
+        def back(seconds: float) -> None:
+            monkeypatch.undo()
+            mortal.start(mortal.port)
+
+        monkeypatch.setattr(time, "sleep", back)
+        docs["b"] = b"after"
+        read += stream
+        assert b"".join(read) == content
+        assert docs["b"] == b"after"

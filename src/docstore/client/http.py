@@ -6,6 +6,7 @@ less than the server keeps them, so that seldom a call meets one that is just be
 """
 
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
@@ -70,6 +71,7 @@ class BlockingHTTP(Blocking):
     def __init__(self, address: Address) -> None:
         self._client = httpx2.Client(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
         self._origin = address.origin
+        weakref.finalize(self, self._client.close)
 
     async def send(self, call: Call, timeout_s: float) -> BlockingReply | Lost:
         if self._client.is_closed:

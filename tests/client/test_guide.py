@@ -1,0 +1,92 @@
+"""docs/python.md does not lie: its examples run against a real server, and it names everything that is public."""
+
+import doctest
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import docstore
+from docstore import errors
+from docstore.client.asking import Part, Writing
+from docstore.client.opening import Options
+from docstore.fixtures import DocstoreServer
+from tests.running import RunningServer
+
+ROOT = Path(__file__).parent.parent.parent
+GUIDE = (ROOT / "docs" / "python.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
+def test_every_example_runs_and_prints_what_it_says(
+    text: str, docs: docstore.Client, server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not docs
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    shown = [block.replace("localhost:8080", f"localhost:{server.port}") for block in blocks(text)]
+    assert shown
+    for number, block in enumerate(shown):
+        if ">>>" in block:
+            test = doctest.DocTestParser().get_doctest(block, names, f"block {number}", None, None)
+            runner.run(test, clear_globs=False)
+            names = test.globs
+        else:
+            exec(compile(block, f"block {number}", "exec"), names)
+    assert runner.summarize().failed == 0
+    for value in names.values():
+        if isinstance(value, docstore.Client):
+            value.close()
+    for name, value in names.items():
+        if name.startswith("test_"):
+            with RunningServerAsFixture(tmp_path / "fixture") as fixture:
+                value(fixture)
+
+
+class RunningServerAsFixture(DocstoreServer):
+    """What the fixture hands out, over a server of this test."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(RunningServer(data, "--mount", "docs=memory:?keys=path"))
+
+    def __enter__(self) -> "RunningServerAsFixture":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
+
+
+def test_every_public_name_is_in_the_guide() -> None:
+    answers = (docstore.Found, docstore.Info, docstore.Stored, docstore.Page, docstore.Unchanged, docstore.Problem)
+    named = {*dir(docstore), *public(docstore.Client), *public(docstore.AsyncClient), *public(DocstoreServer)}
+    named |= {name for answer in answers for name in public(answer)}
+    named |= {*Part.__annotations__, *Writing.__annotations__, *Options.__annotations__}
+    named -= {"alive", "clear", "process_id", "content"}
+    words = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`|```.*?```", GUIDE, re.DOTALL))))
+    assert named - words == set()
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    for name in dir(docstore):
+        assert inspect.getdoc(getattr(docstore, name)), name
+    for kind in (docstore.Client, docstore.AsyncClient):
+        for name in public(kind) - {"get", "pop", "setdefault", "items", "values"}:
+            assert getattr(kind, name).__doc__, name
+
+
+def test_every_error_is_public_and_drawn_in_the_tree() -> None:
+    drawn = re.findall(r"(?:├──|└──) (\w+)", errors.__doc__ or "")
+    defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
+    assert sorted([*drawn, "DocstoreError"]) == sorted(defined)
+    assert defined <= set(dir(docstore))
