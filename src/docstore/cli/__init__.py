@@ -1,0 +1,58 @@
+"""The command `docstore`: what a person types, one file a group of commands.
+
+Commands are loaded when they are asked for: `docstore get` waits for nothing that only `serve` needs, and the list of
+all commands for nothing at all. So their short descriptions stand here, and a test holds them to the commands' own.
+
+A command's own trouble is a line or two on standard error and an exit status, never a traceback.
+"""
+
+import importlib
+from typing import Final, NamedTuple, cast
+
+import click
+
+
+class Place(NamedTuple):
+    """Where a command is: a module of this package and the name in it, and what it does in one line."""
+
+    module: str
+    name: str
+    summary: str
+
+
+SECTIONS: Final[dict[str, dict[str, Place]]] = {
+    "Stores": {
+        "serve": Place("serve", "serve", "Serve mounts over HTTP until Ctrl-C or SIGTERM."),
+        "check": Place("stores", "check", "Verify a store on disk: every digest, every index entry, every orphan."),
+        "copy": Place("stores", "copy", "Copy documents between any two engines, given as URLs."),
+        "export": Place("stores", "export", "Write a store as one tar, to FILE or standard output."),
+        "import": Place("stores", "import_", "Store the documents of an export, read from FILE or standard input."),
+    },
+}
+"""All commands, as the help shows them."""
+
+PLACES: Final = {name: place for commands in SECTIONS.values() for name, place in commands.items()}
+
+
+class Commands(click.Group):
+    """The group of all commands, which knows them without having loaded them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = PLACES.get(cmd_name)
+        if place is None:
+            return None
+        return cast(click.Command, getattr(importlib.import_module(f"docstore.cli.{place.module}"), place.name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, place.summary) for name, place in commands.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="docstore", message="docstore %(version)s")
+def main() -> None:
+    """Docstore stores whatever bytes you send it, under the key you choose, over plain HTTP."""
