@@ -7,7 +7,9 @@ A command's own trouble is a line or two on standard error and an exit status, n
 """
 
 import importlib
-from typing import Final, NamedTuple, cast
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import click
 
@@ -21,12 +23,25 @@ class Place(NamedTuple):
 
 
 SECTIONS: Final[dict[str, dict[str, Place]]] = {
+    "Documents": {
+        "get": Place("get", "get", "Get a document, byte for byte."),
+        "put": Place("put", "put", "Store content as a document, from FILE or standard input."),
+        "rm": Place("rm", "rm", "Remove documents."),
+        "ls": Place("ls", "ls", "List the documents whose keys begin with the address, in bytewise order of keys."),
+        "cp": Place("cp", "cp", "Copy documents between any two addresses: servers, engines, or both."),
+        "info": Place("info", "info", "Tell all that is known of a document but its content."),
+        "edit": Place("edit", "edit", "Edit a document in $VISUAL or $EDITOR."),
+    },
     "Stores": {
         "serve": Place("serve", "serve", "Serve mounts over HTTP until Ctrl-C or SIGTERM."),
         "check": Place("stores", "check", "Verify a store on disk: every digest, every index entry, every orphan."),
         "copy": Place("stores", "copy", "Copy documents between any two engines, given as URLs."),
         "export": Place("stores", "export", "Write a store as one tar, to FILE or standard output."),
         "import": Place("stores", "import_", "Store the documents of an export, read from FILE or standard input."),
+        "engines": Place("engines", "engines", "Tell which engines are installed and what each promises."),
+    },
+    "Shell": {
+        "completion": Place("completion", "completion", "Print the script that completes commands, options and keys."),
     },
 }
 """All commands, as the help shows them."""
@@ -45,6 +60,28 @@ class Commands(click.Group):
         if place is None:
             return None
         return cast(click.Command, getattr(importlib.import_module(f"docstore.cli.{place.module}"), place.name))
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """As click's, but what is wrong is told in a line or two, and Ctrl-C is no failure to be told."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        try:
+            sys.exit(super().main(args, prog_name, complete_var, standalone_mode=False, **extra))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+        except click.UsageError as error:
+            click.echo(f"docstore: {error.format_message()}", err=True)
+            click.echo(f"docstore: {error.ctx.command_path if error.ctx else 'docstore'} --help tells more", err=True)
+        except click.Abort:
+            sys.exit(130)
+        sys.exit(2)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, commands in SECTIONS.items():

@@ -1,0 +1,51 @@
+"""What an address can go on with, for a Tab: mounts, folders and keys, within a second, or nothing at all."""
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from docstore.cli.addresses import Address, parse
+from docstore.cli.options import Access
+from docstore.errors import DocstoreError
+from docstore.http.target import encode
+
+WITHIN_S: Final = 1.0
+_SHOWN: Final = 200
+"""More would help nobody to choose."""
+
+
+def complete(begun: str, base: str) -> list[str]:
+    """Addresses that begin with `begun` as it was typed."""
+    found: list[str] = []
+    # A daemon: a server that answers slowly must not keep the command from its end.
+    looking = threading.Thread(target=lambda: found.extend(_quietly(begun, base)), daemon=True)
+    looking.start()
+    looking.join(WITHIN_S)
+    return list(found)
+
+
+def _quietly(begun: str, base: str) -> list[str]:
+    try:
+        return list(_found(begun, base))
+    except (DocstoreError, OSError, ValueError):
+        return []  # nobody asked for an answer: the line that is typed is no place for complaints
+
+
+def _found(begun: str, base: str) -> Iterator[str]:
+    access = Access({}, WITHIN_S, quiet=True, tries=1)
+    address = parse(begun, base) if begun else parse(base)
+    if address.served and "/" not in address.path:
+        yield from _mounts(begun, address, access)
+        return
+    with access.documents(address) as (docs, prefix):
+        page = docs.list(prefix=prefix, limit=_SHOWN, delimiter="/")
+    for name in sorted([*(info.key for info in page.documents), *page.folders]):
+        yield begun + encode(name[len(prefix) :])
+
+
+def _mounts(begun: str, address: Address, access: Access) -> Iterator[str]:
+    from docstore.cli.service import mounts
+
+    for mount, _ in mounts(address.store, access):
+        if mount[1:].startswith(address.path):
+            yield begun + mount[1 + len(address.path) :]

@@ -1,0 +1,297 @@
+"""The commands on documents: over HTTP to a real server, and on each engine by its URL."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from docstore.cli.folder import PARTS
+from docstore.cli.times import lifetime_s, span_text
+from docstore.errors import SetupError
+from tests.stores import ON_DISK, Ended, run
+
+WHERE = ["docs", "file", *ON_DISK]
+"""Two mounts of a server, and three engines."""
+
+
+@pytest.fixture(params=WHERE)
+def place(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> str:
+    """What an address begins with, before the key: of a collection in which keys are the test's own."""
+    if request.param in ON_DISK:
+        return f"{request.param}:{tmp_path}/store#"
+    return f"{request.param}/t{abs(hash(request.node.name)) % 10**9}-"
+
+
+def done(*arguments: object, data: bytes = b"") -> Ended:
+    ended = run(*arguments, data=data)
+    assert (ended.status, ended.err) == (0, "")
+    return ended
+
+
+def told(address: str) -> dict[str, object]:
+    described = json.loads(done("info", "--json", address).out)
+    assert isinstance(described, dict)
+    return described
+
+
+def test_a_document_is_put_listed_got_and_removed(place: str) -> None:
+    content = bytes(range(256)) + b"no newline"
+    assert done("put", f"{place}key", data=content).data == b""
+    assert done("get", f"{place}key").data == content
+    assert done("get", "--range", "1-3", f"{place}key").data == b"\x01\x02\x03"
+    assert done("get", "--range", "-7", f"{place}key").data == b"newline"
+    assert done("ls", f"{place}k").out.endswith("key\n")
+    assert told(f"{place}key")["size"] == len(content)
+    assert done("rm", f"{place}key").out == ""
+    assert (run("get", f"{place}key").status, run("rm", f"{place}key").status) == (1, 1)
+    assert done("ls", place).out == ""
+
+
+def test_all_that_is_stored_is_told(place: str, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_bytes(b"<p>")
+    options = ["--ttl", "2h", "--meta", "author=ana", "--meta", "x=1=2", "--language", "de", "--encoding", "gzip"]
+    done("put", f"{place}key", file, *options, "--disposition", "inline", "--cache-control", "max-age=60")
+    described = told(f"{place}key")
+    assert described["media_type"] == "text/html"
+    assert described["sha256"] == hashlib.sha256(b"<p>").hexdigest()
+    fields = {"content-language": "de", "content-encoding": "gzip", "content-disposition": "inline"}
+    assert described["fields"] == fields | {
+        "cache-control": "max-age=60",
+        "meta-author": "ana",
+        "meta-x": "1=2",
+    }
+    assert "expires" in described
+    shown = done("info", f"{place}key").out
+    for name, value in described.items():
+        if name not in ("fields", "size"):
+            assert f"{value}\n" in shown, name
+    assert "meta-author" in shown
+
+
+def test_conditions_are_kept(place: str) -> None:
+    key = f"{place}key"
+    done("put", key, "--if-none-match", "*", data=b"one")
+    first = str(told(key)["version"])
+    ended = run("put", key, "--if-none-match", "*", data=b"two")
+    assert (ended.status, ended.err.count("\n")) == (1, 2)
+    done("put", key, "--if-match", f'"{first}"', data=b"two")
+    assert run("put", key, "--if-match", first, data=b"three").status == 1
+    assert run("rm", key, "--if-match", first).status == 1
+    assert done("get", key).data == b"two"
+    done("rm", key, "--if-match", told(key)["version"])
+
+
+def test_keys_are_exact(url: str, tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/store"
+    names = ["a b", "100%", "é/☃", "q?x=1", "#h", "%2e", "a+b", "c:d"]
+    for name in names:
+        encoded = "".join(f"%{byte:02X}" for byte in name.encode())
+        done("put", f"{store}#{encoded}", data=name.encode())
+        done("cp", f"{store}#{encoded}", f"file/exact/{encoded}")
+        assert done("get", f"{url}/file/exact/{encoded}").data == name.encode()
+    listed = done("ls", f"{url}/file/exact/").out.splitlines()
+    assert listed == sorted((f"exact/{name}" for name in names), key=lambda key: key.encode())
+
+
+def test_a_folder_goes_to_a_server_and_comes_back(url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    files = {"a.txt": b"1", "deep/er/b.json": b"{}", "empty": b"", ".hidden": b"h", "deep/é ☃": b"x" * 2_000_000}
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "loop").symlink_to(folder)
+    ended = run("put", "-r", "file/round/", folder)
+    assert (ended.status, ended.err) == (1, f"docstore: {folder}/loop: a link to a folder is not followed\n")
+    (folder / "loop").unlink()
+    done("put", "-r", "file/round/", folder)
+    assert told("file/round/deep/er/b.json")["media_type"] == "application/json"
+    done("cp", "-r", "file/round/", f"sqlite:{tmp_path}/store#in/")
+    for source in ("file/round/", f"sqlite:{tmp_path}/store#in/"):
+        done("get", "-r", source, "-o", tmp_path / "back")
+        there = {path.relative_to(tmp_path / "back").as_posix(): path for path in (tmp_path / "back").rglob("*")}
+        assert {name: path.read_bytes() for name, path in there.items() if path.is_file()} == files
+    done("rm", "-r", "--yes", "file/round/")
+    assert done("ls", "file/round/").out == ""
+    assert PARTS not in there
+
+
+def test_a_prefix_is_what_keys_begin_with(url: str, tmp_path: Path) -> None:
+    for key in ("pre-1", "pre-2", "prey", "other"):
+        done("put", f"cache/ac/p/{key}", data=key.encode())
+    assert done("ls", "cache/ac/p/pre-").out == "p/pre-1\np/pre-2\n"
+    assert done("ls", "-n", "1", "cache/ac/p/pre").out == "p/pre-1\n"
+    done("get", "-r", "cache/ac/p/pre-", "-o", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pre-1", "pre-2"]
+    done("rm", "-r", "-y", "cache/ac/p/pre-")
+    assert done("ls", "cache/ac/p/").out == "p/other\np/prey\n"
+
+
+def test_several_files_go_under_their_names(url: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+    done("put", "file/several/", tmp_path / "one", tmp_path / "two")
+    done("put", "file/several/", tmp_path / "one", "--type", "text/x-one")
+    assert done("ls", "file/several/").out == "several/one\nseveral/two\n"
+    assert told("file/several/one")["media_type"] == "text/x-one"
+
+
+def test_what_has_no_name_gets_a_new_key(url: str) -> None:
+    key = done("put", "docs/", data=b"nameless").out.strip()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key)
+    assert done("get", f"docs/{key}").data == b"nameless"
+
+
+def test_a_large_stream_is_stored_whole(url: str, tmp_path: Path) -> None:
+    content = b"0123456789abcdef" * 200_000
+    done("put", "docs/stream", data=content)
+    done("get", "docs/stream", "-o", tmp_path)
+    assert (tmp_path / "stream").read_bytes() == content
+
+
+@pytest.mark.parametrize("size", [3, 3_000_000])
+def test_a_copy_keeps_the_etag_the_fields_and_the_life(url: str, tmp_path: Path, size: int) -> None:
+    options = ["--type", "text/x", "--meta", "a=b", "--language", "de", "--ttl", "1h"]
+    done("put", "docs/copied", *options, data=b"x" * size)
+    done("cp", "docs/copied", f"file:{tmp_path}/folder#")
+    done("cp", f"file:{tmp_path}/folder#copied", "cache/ac/copied-again")
+    first, last = told("docs/copied"), told("cache/ac/copied-again")
+    assert {**first, "key": "", "modified": "", "expires": ""} == {**last, "key": "", "modified": "", "expires": ""}
+    assert str(first["expires"])[:13] <= str(last["expires"])[:13]
+
+
+def test_a_copy_passes_over_what_is_there_already(url: str, tmp_path: Path) -> None:
+    for key in ("same", "other"):
+        done("put", f"file/twice/{key}", data=key.encode())
+    store = f"sqlite:{tmp_path}/store"
+    done("cp", "-r", "file/twice/", f"{store}#")
+    modified = told(f"{store}#same")["modified"]
+    done("put", f"{store}#other", data=b"changed")
+    done("cp", "-r", "file/twice/", f"{store}#")
+    assert done("get", f"{store}#other").data == b"other"
+    assert told(f"{store}#same")["modified"] == modified
+
+
+def test_a_listing_for_programs_is_a_document_a_line(url: str) -> None:
+    for key in ("json-1", "json-2"):
+        done("put", f"docs/{key}", data=b"x")
+    lines = [json.loads(line) for line in done("ls", "--json", "docs/json-").out.splitlines()]
+    assert [line["key"] for line in lines] == ["json-1", "json-2"]
+    assert {"version", "size", "sha256", "media_type", "modified"} <= lines[0].keys()
+
+
+def test_a_server_tells_of_itself(url: str) -> None:
+    described = told(url)
+    assert (described["health"], described["ready"]) == ("ok", "ready")
+    assert {"mount": "/cache/ac/", "engine": "memory"} in described["mounts"]  # type: ignore[operator]
+    assert done("info", f"{url}/-/").out == done("info").out
+    assert "/cache/ac/: " in done("info").out
+    assert done("ls").out.splitlines() == ["/docs/", "/file/", "/cache/ac/", "/tiny/"]
+
+
+def test_the_engines_are_told_with_what_they_promise() -> None:
+    shown = done("engines").out
+    described = {engine["engine"]: engine for engine in json.loads(done("engines", "--json").out)["engines"]}
+    assert {"memory", "file", "shelve", "sqlite"} <= described.keys()
+    for name, engine in described.items():
+        for promise in (f"{name}: ", engine["summary"], engine["survives"], engine["example"], *engine["options"]):
+            assert promise in shown
+
+
+def test_an_engine_is_opened_beside_the_server_that_has_it(tmp_path: Path, url: str) -> None:
+    from tests.running import RunningServer
+
+    with RunningServer(tmp_path / "data") as server:
+        done("put", f"{server.url}/docs/shared", data=b"from the server")
+        assert done("get", f"sqlite:{tmp_path}/data/docs.db#shared").data == b"from the server"
+        ended = run("ls", f"shelve:{tmp_path}/data/shelve")
+        assert (ended.status, ended.err.count("\n")) == (2, 1)
+
+
+REFUSED = [
+    ("get docs/nothing", 1, "not found"),
+    ("info docs/nothing", 1, "not found"),
+    ("rm docs/nothing", 1, "not found"),
+    ("cp docs/nothing docs/new", 1, "not found"),
+    ("get nowhere/key", 1, "not found"),
+    ("ls nowhere/", 1, "docstore ls"),
+    ("put docs/key -r FILE", 2, "ends with a slash"),
+    ("put docs/ -r", 2, "name them"),
+    ("put docs/ FOLDER", 2, "-r stores what is in it"),
+    ("put docs/key NOFILE", 2, "does not exist"),
+    ("put docs/in.valid FILE", 2, "keys=path"),
+    ("put docs/key --ttl soon", 2, "2h"),
+    ("put docs/key --ttl 99999999999", 2, "99999999999"),
+    ("put docs/key --meta novalue", 2, "author=ana"),
+    ("put docs/key --type nonsense", 2, "media type"),
+    ("put docs/key --header novalue", 2, "X-Team:red"),
+    ("put tiny/key FILE", 3, "content too large"),
+    ("get docs/", 2, "docs/key"),
+    ("get docs", 2, "docs/key"),
+    ("get docs/key --range 9-1", 2, "0-99"),
+    ("get -r docs/", 2, "-o FOLDER"),
+    ("get docs/../key", 2, "'.' or '..'"),
+    ("get docs//key", 2, "no segment"),
+    ("get memory:#key", 2, "memory: is empty"),
+    ("get nosuch:place#key", 2, "no engine is called"),
+    ("get sqlite:FOLDER/none.db#key", 2, "no such store"),
+    ("ls file:FOLDER/none", 2, "no such store"),
+    ("rm -r docs/", 2, "--yes"),
+    ("rm docs/a docs/b --if-match x", 2, "one document"),
+    ("cp -r docs/ docs/key", 2, "ends with a slash"),
+    ("fetch docs/key", 2, "No such command"),
+    ("get", 2, "Missing argument"),
+    ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),
+    ("ls http://127.0.0.1:1/", 3, "docstore serve"),
+    ("put http://127.0.0.1:1/docs/key FILE", 3, "docstore serve"),
+    ("get docs/here -o FOLDER/none/file", 3, "No such file"),
+]
+
+
+@pytest.mark.parametrize(("line", "status", "said"), REFUSED, ids=[line for line, _, _ in REFUSED])
+def test_what_goes_wrong_is_told_in_a_line_or_two(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, status: int, said: str
+) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    (tmp_path / "file").write_bytes(b"more than ten bytes")
+    done("put", "docs/here", data=b"x")
+    places = {"FILE": tmp_path / "file", "NOFILE": tmp_path / "nofile", "FOLDER": tmp_path}
+    words = [str(places.get(word, word.replace("FOLDER", str(tmp_path)))) for word in line.split()]
+    ended = run(*words)
+    assert (ended.status, ended.out) == (status, ""), ended.err
+    assert said in ended.err
+    assert 1 <= ended.err.count("\n") <= 2
+    assert all(one.startswith("docstore: ") for one in ended.err.splitlines())
+
+
+@pytest.mark.parametrize("line", ["put URL/docs/key FILE", "get URL/docs/key", "edit URL/docs/key"])
+def test_a_password_is_shown_to_nobody(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    (tmp_path / "file").touch()
+    line = line.replace("URL", "http://ana:s3cret@127.0.0.1:1").replace("FILE", str(tmp_path / "file"))
+    ended = run(*line.split())
+    assert ended.status == 3
+    assert "s3cret" not in ended.err
+    assert "s3cret" not in run("get", "http://ana:s3cret@127.0.0.1:1/docs/").err
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("0", 0), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1w", 604_800)]
+)
+def test_a_life_is_written_in_seconds_or_larger_units(text: str, seconds: int) -> None:
+    assert lifetime_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "1.5h", "1 h", "2y", "\u0661", "1h30"])
+def test_what_is_no_life_is_refused(text: str) -> None:
+    with pytest.raises(SetupError):
+        lifetime_s(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-5, "0s"), (0.9, "0s"), (119, "119s"), (120, "2m"), (172_800, "2d"), (10**8, "3y")]
+)  # fmt: skip
+def test_an_age_is_shown_in_one_unit(seconds: float, text: str) -> None:
+    assert span_text(seconds) == text

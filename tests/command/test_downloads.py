@@ -1,0 +1,188 @@
+"""Downloads that break, documents that change, digests that are wrong, keys that would like to be elsewhere."""
+
+import hashlib
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docstore.cli import options
+from docstore.cli.folder import PARTS
+from docstore.client import retrying
+from tests.command.fake_store import FakeStore, serving, version
+from tests.stores import Ended, run
+
+PIECE = 256 * 1024
+"""What the library hands on of a connection that breaks later."""
+CONTENT = random.Random(7).randbytes(4 * PIECE + 1000)
+OTHER = CONTENT[::-1]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStore]:
+    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.001)
+    with serving(FakeStore({"big": CONTENT})) as fake:
+        monkeypatch.setenv("DOCSTORE_URL", f"{fake.url}/docs/")
+        yield fake
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fetch(folder: Path) -> Ended:
+    return run("get", "big", "-o", folder / "big")
+
+
+def broken(store: FakeStore, folder: Path, at: int) -> None:
+    """A download that broke for good after `at` bytes."""
+    store.cuts = [at, *[0] * options.TRIES]
+    ended = fetch(folder)
+    assert (ended.status, ended.err.count("\n") <= 2) == (3, True), ended.err
+    part = CONTENT[: at - at % PIECE]
+    assert files(folder) == {"big.part": part, "big.part.etag": f'"{version(CONTENT)}"\n'.encode()}
+    store.asked.clear()
+    store.cuts.clear()
+
+
+def test_a_connection_that_breaks_is_taken_up_where_it_broke(store: FakeStore, tmp_path: Path) -> None:
+    store.cuts = [PIECE + 1000, 2 * PIECE, 0]
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {"big": CONTENT}
+    ranges = [fields.get("range") for method, fields in store.asked if method == "GET"]
+    assert ranges == [None, *(f"bytes={pieces * PIECE}-" for pieces in (1, 3, 3))]
+
+
+def test_a_broken_download_is_gone_on_with_by_the_same_command(store: FakeStore, tmp_path: Path) -> None:
+    broken(store, tmp_path, 2 * PIECE + 1)
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {"big": CONTENT}
+    [asked] = [fields for method, fields in store.asked if method == "GET"]
+    assert asked["range"] == f"bytes={2 * PIECE}-"
+    assert asked["if-match"] == f'"{version(CONTENT)}"'
+
+
+def test_a_document_that_is_another_by_then_is_fetched_anew(store: FakeStore, tmp_path: Path) -> None:
+    broken(store, tmp_path, 2 * PIECE + 1)
+    store.documents["big"] = OTHER
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {"big": OTHER}
+    assert [fields.get("range") for method, fields in store.asked if method == "GET"] == [None]
+
+
+def test_a_document_that_changes_in_the_middle_is_fetched_anew(store: FakeStore, tmp_path: Path) -> None:
+    def change() -> None:
+        if len([1 for method, _ in store.asked if method == "GET"]) == 2:
+            store.documents["big"] = OTHER
+
+    store.cuts, store.before_get = [PIECE], change
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {"big": OTHER}
+
+
+def test_what_an_older_download_left_is_not_trusted_without_its_etag(store: FakeStore, tmp_path: Path) -> None:
+    (tmp_path / "big.part").write_bytes(b"something else")
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {"big": CONTENT}
+
+
+def test_what_was_spoiled_on_the_disk_is_found_by_the_digest(store: FakeStore, tmp_path: Path) -> None:
+    broken(store, tmp_path, PIECE)
+    (tmp_path / "big.part").write_bytes(b"x" * PIECE)
+    ended = fetch(tmp_path)
+    assert (ended.status, files(tmp_path)) == (3, {})
+    assert fetch(tmp_path).status == 0
+
+
+def test_content_that_is_not_what_its_digest_says_is_kept_nowhere(store: FakeStore, tmp_path: Path) -> None:
+    store.wrong_digest = True
+    (tmp_path / "big").write_bytes(b"mine")
+    ended = fetch(tmp_path)
+    assert ended.status == 3
+    assert "not what the store says" in ended.err
+    assert files(tmp_path) == {"big": b"mine"}
+    assert run("get", "big").status == 3, "on standard output too"
+
+
+def test_a_document_that_is_gone_leaves_no_part(store: FakeStore, tmp_path: Path) -> None:
+    broken(store, tmp_path, PIECE)
+    del store.documents["big"]
+    assert (fetch(tmp_path).status, files(tmp_path)) == (1, {})
+
+
+def test_a_link_in_the_place_of_the_part_is_not_written_through(store: FakeStore, tmp_path: Path) -> None:
+    folder = tmp_path / "to"
+    folder.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (folder / "big.part").symlink_to(victim)
+    assert fetch(folder).status == 3
+    assert victim.read_bytes() == b"precious"
+
+
+def test_two_downloads_do_not_write_into_one_part(store: FakeStore, tmp_path: Path) -> None:
+    other: list[Ended] = []
+
+    def meanwhile() -> None:
+        store.before_get = lambda: None
+        other.append(fetch(tmp_path))
+
+    store.before_get = meanwhile
+    ended = fetch(tmp_path)
+    assert (ended.status, files(tmp_path)) == (0, {"big": CONTENT})
+    assert (other[0].status, "another docstore" in other[0].err) == (3, True)
+
+
+def test_a_name_as_long_as_names_can_be_is_downloaded(store: FakeStore, tmp_path: Path) -> None:
+    store.documents["n" * 255] = CONTENT
+    store.cuts = [1000, *[0] * options.TRIES]
+    for status in (3, 0):
+        assert run("get", "n" * 255, "-o", tmp_path).status == status
+    assert files(tmp_path) == {"n" * 255: CONTENT}
+
+
+HOSTILE = ["../out", "/etc/evil", "a/../../out", "..", "b//c", "x\0y", f"{PARTS}/x", "link/out", "file/under"]
+
+
+def test_hostile_keys_write_nothing_outside_and_the_others_arrive(store: FakeStore, tmp_path: Path) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "inside"
+    outside.mkdir()
+    inside.mkdir()
+    (inside / "link").symlink_to(outside)
+    (inside / "file").write_bytes(b"mine")
+    store.documents = dict.fromkeys([*HOSTILE, "good", "deep/good", "é/☃", "-rf"], b"content")
+    ended = run("get", "-r", f"{store.url}/docs/", "-o", inside)
+    assert ended.status == 1
+    assert list(outside.iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside", "outside"]
+    names = {"file", "good", "deep/good", "é/☃", "-rf"}
+    assert {name for name in files(inside) if not name.startswith("link")} == names
+    for key in HOSTILE:
+        assert sum(line.startswith(f"docstore: {key!r}: ") for line in ended.err.splitlines()) == 1, key
+    assert not (inside / PARTS).exists()
+
+
+def test_a_folder_that_was_cut_off_is_gone_on_with_and_the_same_is_not_fetched_twice(
+    store: FakeStore, tmp_path: Path
+) -> None:
+    store.documents = {f"k{number}": os.urandom(10) for number in range(20)} | {"big": CONTENT}
+    store.cuts = [1000, *[0] * 200]
+    ended = run("get", "-r", f"{store.url}/docs/", "-o", tmp_path)
+    assert ended.status == 3
+    assert len(ended.err.splitlines()) <= 2, "the server is gone: that is told once"
+    store.cuts.clear()
+    assert run("get", "-r", f"{store.url}/docs/", "-o", tmp_path).status == 0
+    assert files(tmp_path) == store.documents
+    store.asked.clear()
+    store.documents["k1"] = b"another"
+    assert run("get", "-r", f"{store.url}/docs/", "-o", tmp_path).status == 0
+    assert [method for method, _ in store.asked if method == "GET"] == ["GET"]
+    assert files(tmp_path) == store.documents
+
+
+def test_a_digest_of_nothing_is_checked_too(store: FakeStore, tmp_path: Path) -> None:
+    store.documents["big"] = b""
+    assert fetch(tmp_path).status == 0
+    assert hashlib.sha256((tmp_path / "big").read_bytes()).hexdigest().startswith("e3b0c442")

@@ -1,0 +1,127 @@
+"""A folder that hostile keys are written into: nothing outside it is ever touched."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from docstore.cli import folder as module
+from docstore.cli.folder import PARTS, Folder, UnsafeKey, check_segments
+
+
+def write(folder: Folder, key: str, content: bytes = b"x") -> None:
+    segments, part = folder.claim(key), folder.part(key)
+    with part.open() as file:
+        file.write(content)
+    folder.place(part, segments)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["..", ".", "", "/etc/passwd", "a/../../b", "a//b", "a/", "a/.", "a\0b", f"{PARTS}/x", f"{PARTS.upper()}/x", PARTS],
+)
+def test_a_key_that_is_no_path_of_a_file_is_refused(key: str) -> None:
+    with pytest.raises(UnsafeKey):
+        check_segments(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "CON",
+        "a/nul.txt",
+        "com1",
+        "LPT9.log",
+        "aux .x",
+        "C:",
+        "C:/x",
+        "a\\..\\b",
+        "a:stream",
+        "x.",
+        "x ",
+        "a?",
+        "CONIN$",
+    ],
+)
+def test_names_that_mean_something_else_on_windows_are_refused_there(key: str) -> None:
+    with pytest.raises(UnsafeKey):
+        check_segments(key, windows=True)
+    assert check_segments(key, windows=False) == key.split("/")
+
+
+@pytest.mark.parametrize("key", ["a/b/c", "...", "-rf", "a b", "é/☃", "~", "x" * 255, "$HOME", ".hidden"])
+def test_any_other_key_is_a_file_of_that_name(tmp_path: Path, key: str) -> None:
+    with Folder(tmp_path / "to") as folder:
+        write(folder, key, b"content")
+    assert (tmp_path / "to" / key).read_bytes() == b"content"
+    assert not (tmp_path / "to" / PARTS).exists()
+
+
+@pytest.mark.parametrize("there", ["a link to a folder", "a link to nowhere", "a file"])
+def test_what_stands_in_the_way_of_a_folder_is_not_followed(tmp_path: Path, there: str) -> None:
+    outside, inside = tmp_path / "outside", tmp_path / "to"
+    outside.mkdir()
+    inside.mkdir()
+    if there == "a file":
+        (inside / "a").write_bytes(b"mine")
+    else:
+        (inside / "a").symlink_to(outside if "folder" in there else outside / "nowhere")
+    with Folder(inside) as folder, pytest.raises(UnsafeKey, match="in the way"):
+        write(folder, "a/b")
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    victim, inside = tmp_path / "victim", tmp_path / "to"
+    victim.write_bytes(b"precious")
+    inside.mkdir()
+    (inside / "a").symlink_to(victim)
+    with Folder(inside) as folder:
+        assert folder.digest_of(["a"], len(b"precious")) is None
+        write(folder, "a")
+    assert (victim.read_bytes(), (inside / "a").read_bytes()) == (b"precious", b"x")
+
+
+def test_a_folder_in_the_place_of_the_file_stays(tmp_path: Path) -> None:
+    with Folder(tmp_path) as folder:
+        write(folder, "a/b")
+        with pytest.raises(UnsafeKey, match="in the way"):
+            write(folder, "a")
+        assert (tmp_path / "a" / "b").read_bytes() == b"x"
+
+
+def test_a_link_in_the_place_of_the_partial_files_is_not_followed(tmp_path: Path) -> None:
+    inside = tmp_path / "to"
+    inside.mkdir()
+    (inside / PARTS).symlink_to(tmp_path)
+    with pytest.raises(OSError, match=PARTS):
+        Folder(inside)
+
+
+def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_folds", lambda _: True)
+    with Folder(tmp_path) as folder:
+        for key in ("Readme", "e\u0301", "a/B", "ß"):
+            folder.claim(key)
+            folder.claim(key)
+        for key in ("README", "\u00e9", "A/b", "SS"):
+            with pytest.raises(UnsafeKey, match="the same file"):
+                folder.claim(key)
+
+
+def test_whether_a_disk_tells_cases_apart_is_tried(tmp_path: Path) -> None:
+    with Folder(tmp_path) as folder:
+        write(folder, "a", b"1")
+        write(folder, "A", b"2")
+        assert sorted(path.name for path in tmp_path.iterdir() if path.name != PARTS) == ["A", "a"]
+        assert list((tmp_path / PARTS).iterdir()) == []
+
+
+def test_what_is_there_already_is_known_by_its_digest(tmp_path: Path) -> None:
+    with Folder(tmp_path) as folder:
+        write(folder, "a/b", b"content")
+        os.mkfifo(tmp_path / "pipe")
+        assert folder.digest_of(["a", "b"], 7) is not None
+        assert folder.digest_of(["a", "b"], 8) is None
+        assert folder.digest_of(["a", "c"], 7) is None
+        assert folder.digest_of(["pipe"], 0) is None
