@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks lint types format bench bench-wire bench-large bench-many lock clean help
+.PHONY: check serve install test crash power disks listed lint types format bench bench-wire bench-large bench-many lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -45,6 +45,9 @@ power: $(TOOLS) ## Cut the power after every step of the engines on disk; STATES
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
+
+listed: $(TOOLS) ## List a million keys with the command, in the memory of one page
+	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/command/test_process.py -k listing $(ARGS)
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

@@ -1,12 +1,20 @@
 """The help tells the truth: what stands in it is what the commands say and do."""
 
+import re
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from docstore.cli import PLACES, Commands, main
+from tests.running import RunningServer
+from tests.stores import run, store
+
+ROOT = Path(__file__).parent.parent.parent
+GUIDE, README = ROOT / "docs" / "commands.md", ROOT / "README.md"
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -35,3 +43,79 @@ def test_the_list_of_commands_is_shown_without_loading_one() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stderr.strip() == "['docstore.cli']"
+
+
+def examples() -> list[str]:
+    """Every line of an example, of every command."""
+    found = []
+    for name in PLACES:
+        example = re.search(r"Examples?:\s+(.*)", run(name, "--help").out, re.DOTALL)
+        assert example is not None, f"{name} --help has no example"
+        lines = [line.strip() for line in example[1].strip().splitlines()]
+        assert any(f"docstore {name}" in line for line in lines)
+        found += lines
+    return found
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """What the examples take for granted."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDITOR", "true")
+    (tmp_path / "report.pdf").write_bytes(b"%PDF")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "note").write_bytes(b"note")
+    for key in ("greeting", "report", "2026-01", "drafts"):
+        assert run("put", f"docs/{key}", data=b"hello").status == 0
+    for place in ("file:docstore-data/file", "sqlite:docstore-data/docs.db", "sqlite:docs.db"):
+        store(place, {"2026": b"x"})
+    assert run("export", "sqlite:docs.db", "backup.tar").status == 0
+    subprocess.run(["gzip", "-k", "backup.tar"], check=True)
+
+
+@pytest.mark.parametrize("line", [line for line in examples() if "docstore serve" not in line])
+def test_an_example_does_what_it_says(world: None, url: str, line: str) -> None:
+    before, _, command = line.replace("http://127.0.0.1:8080", url).rpartition("| ")
+    data = subprocess.run(["bash", "-c", before or "true"], capture_output=True, check=True).stdout
+    assert command.startswith("docstore ")
+    ended = run(*shlex.split(command)[1:], data=data)
+    assert (ended.status, "Traceback" in ended.err) == (0, False), ended.err
+
+
+def test_the_session_of_the_readme_runs(world: None, url: str) -> None:
+    [session] = re.findall(r"^```bash\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.partition(" #")[0].rstrip() for line in session.splitlines()]
+    assert len(lines) >= 10
+    for line in lines[:-1]:
+        before, _, command = line.rpartition("| ")
+        data = subprocess.run(["bash", "-c", before or "true"], capture_output=True, check=True).stdout
+        assert run(*shlex.split(command)[1:], data=data).status == 0, line
+    assert lines[-1] == 'eval "$(docstore completion bash)"'
+
+
+def test_the_example_of_serve_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [line] = [line for line in examples() if "docstore serve" in line]
+    words = shlex.split(line)[2:]
+    assert words.pop(words.index("--port") + 1) == "9000"
+    words.remove("--port")
+    with RunningServer(tmp_path / "data", *words) as server:
+        assert run("ls", server.url).out == "/notes/\n/cache/\n"
+
+
+def test_the_guide_shows_the_help_of_each_command() -> None:
+    shown = re.findall(r"^```text\n\$ docstore (\S+) --help\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in shown] == list(PLACES)
+    for name, text in shown:
+        told = CliRunner().invoke(main, [name, "--help"], prog_name="docstore", terminal_width=100).output
+        assert text == told, f"docs/commands.md shows another help of {name}"
+
+
+def test_the_guide_names_every_exit_status_and_variable() -> None:
+    guide = GUIDE.read_text()
+    source = "".join(path.read_text() for path in Path(sys.modules["docstore.cli"].__path__[0]).glob("*.py"))
+    named = set(re.findall(r"\bDOCSTORE_[A-Z_]+", source))
+    assert {"DOCSTORE_URL", "DOCSTORE_COMPLETION_S"} <= named
+    assert [name for name in named if name not in guide] == []
+    for status in (0, 1, 2, 3, 130, 141):
+        assert f"| {status} |" in guide

@@ -7,6 +7,7 @@ A command's own trouble is a line or two on standard error and an exit status, n
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, cast
@@ -70,6 +71,8 @@ class Commands(click.Group):
         **extra: Any,
     ) -> Any:
         """As click's, but what is wrong is told in a line or two, and Ctrl-C is no failure to be told."""
+        if "_DOCSTORE_COMPLETE" in os.environ:
+            importlib.import_module("docstore.cli.completion")
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:

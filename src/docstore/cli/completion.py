@@ -76,7 +76,7 @@ def completion(shell: str) -> None:
     zsh:   eval "$(docstore completion zsh)"             in ~/.zshrc
     fish:  docstore completion fish | source             in ~/.config/fish/config.fish
 
-    Keys are completed from the server, when it answers within a second.
+    Keys are completed from the server, when it answers within a second (or DOCSTORE_COMPLETION_S seconds).
     """
     found = get_completion_class(shell)
     root = click.get_current_context().find_root().command

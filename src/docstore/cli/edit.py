@@ -35,7 +35,7 @@ _SUFFIX_LIMIT: Final = 16
 @click.command(
     epilog="""\b
 Example:
-  EDITOR=true docstore edit docs/todo"""
+  docstore edit docs/todo"""
 )
 @click.argument("address", type=ADDRESS)
 @click.option("--type", "media_type", help="Media type of a new document.  [default: by its name]")

@@ -60,6 +60,8 @@ def ending(command: Callable[P, int | None]) -> Callable[P, None]:
 
     @functools.wraps(command)
     def ended(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+        if sys.stdout is None:
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it was closed by who called, and stays so
         try:
             status = command(*args, **kwargs) or DONE
             sys.stdout.flush()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, USAGE, Told, ending
+from docstore.cli.ending import DONE, FAILED, USAGE, Told, ending
 from docstore.cli.options import ADDRESS, Access, accessing
 from docstore.errors import SetupError
 
@@ -68,6 +68,8 @@ def parse_range(text: str) -> tuple[int | None, int | None]:
 
 
 def _print(address: Address, wanted: str | None, access: Access) -> int:
+    if sys.__stdout__ is None:
+        raise Told(FAILED, "standard output is closed")
     start, stop = (None, None) if wanted is None else parse_range(wanted)
     with access.document(address) as (docs, key):
         total = docs.info(key).size if access.watched and wanted is None else None
@@ -79,7 +81,7 @@ def _print(address: Address, wanted: str | None, access: Access) -> int:
                 except BrokenPipeError:
                     raise
                 except OSError as error:
-                    raise Told(3, f"standard output: {error.strerror}") from error
+                    raise Told(FAILED, f"standard output: {error.strerror}") from error
                 bar.advance(len(piece))
     return DONE
 

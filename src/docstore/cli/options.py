@@ -96,6 +96,9 @@ class _Quiet:
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
         pass
 
+    def expect(self, total_bytes: int) -> None:
+        pass
+
     def say(self, write: Callable[[], None]) -> None:
         write()
 
@@ -110,6 +113,10 @@ class _Shared:
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
         with self._lock:
             self._bar.advance(n_bytes, documents)
+
+    def expect(self, total_bytes: int) -> None:
+        with self._lock:
+            self._bar.expect(total_bytes)
 
     def say(self, write: Callable[[], None]) -> None:
         with self._lock:

@@ -12,7 +12,9 @@ from docstore.limits import Limits
 
 
 @click.command(
-    epilog="Example:  docstore serve --port 9000 --mount notes=sqlite:notes.db --mount cache=memory:",
+    epilog="""\b
+Example:
+  docstore serve --port 9000 --mount notes=sqlite:notes.db --mount cache=memory:""",
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")

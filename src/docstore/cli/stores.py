@@ -21,7 +21,11 @@ def _end(command: Callable[[], int]) -> NoReturn:
         sys.exit(2)
 
 
-@click.command(epilog="Example:  docstore check sqlite:docstore-data/docs.db")
+@click.command(
+    epilog="""\b
+Example:
+  docstore check sqlite:docstore-data/docs.db"""
+)
 @click.argument("engine_url")
 @click.option("--repair", is_flag=True, help="Remove orphans: files that belong to no document. Nothing else.")
 def check(engine_url: str, repair: bool) -> None:
@@ -33,7 +37,11 @@ def check(engine_url: str, repair: bool) -> None:
     _end(lambda: commands.check(engine_url, repair=repair))
 
 
-@click.command(epilog="Example:  docstore copy file:docstore-data/file sqlite:new.db --prefix 2026/")
+@click.command(
+    epilog="""\b
+Example:
+  docstore copy file:docstore-data/file sqlite:new.db --prefix 2026/"""
+)
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--prefix", default="", help="Only documents whose keys begin with this.")
@@ -46,7 +54,11 @@ def copy(source: str, target: str, prefix: str) -> None:
     _end(lambda: commands.copy_store(source, target, prefix=prefix))
 
 
-@click.command(epilog="Example:  docstore export sqlite:docs.db backup.tar")
+@click.command(
+    epilog="""\b
+Example:
+  docstore export sqlite:docs.db backup.tar"""
+)
 @click.argument("engine_url")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--format", type=click.Choice(list(FORMATS)), default="tar", show_default=True,
@@ -63,7 +75,12 @@ def export(engine_url: str, file: Path | None, format: str, live: bool) -> None:
     _end(lambda: commands.export(engine_url, file, format=format, live=live))
 
 
-@click.command("import", epilog="Example:  zcat backup.tar.gz | docstore import sqlite:docs.db")
+@click.command(
+    "import",
+    epilog="""\b
+Example:
+  zcat backup.tar.gz | docstore import sqlite:docs.db""",
+)
 @click.argument("engine_url")
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @click.option("--replace", is_flag=True, help="Replace documents that are there in another version.")

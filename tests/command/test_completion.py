@@ -1,0 +1,85 @@
+"""Completion in the shells themselves, from the scripts that `docstore completion` prints."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from docstore.cli.keys_completed import complete
+from tests.command.fake_store import FakeStore, serving
+from tests.stores import run
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine answers too."""
+    monkeypatch.setenv("DOCSTORE_COMPLETION_S", "60")
+
+
+@pytest.fixture
+def bash(url: str, tmp_path: Path) -> Iterator[pexpect.spawn]:
+    """A bash at a terminal that has learned the command."""
+    command = tmp_path / "docstore"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m docstore "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "$ "}
+    shell = pexpect.spawn(
+        "bash", ["--norc", "--noprofile", "-i"], env=environment, timeout=60, encoding="utf-8", dimensions=(40, 300)
+    )
+    shell.sendline("bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; PS1='> '")
+    shell.sendline('eval "$(docstore completion bash)"; echo lear""ned')
+    shell.expect("learned")
+    yield shell
+    shell.close(force=True)
+
+
+def test_bash_completes_keys_and_options_at_a_terminal(url: str, bash: pexpect.spawn) -> None:
+    for key in ("me", "you/too", "\u00e9"):
+        assert run("put", f"file/complete/{key}", data=b"x").status == 0
+    for typed, completed in (
+        ("get file/complete/m", "get file/complete/me "),
+        ("get file/complete/y", "get file/complete/you/"),
+        (f"get {url}/file/complete/m", f"get {url}/file/complete/me "),
+        ("get --ra", "get --range "),
+    ):
+        bash.send(f"docstore {typed}\t")
+        bash.expect_exact(f"docstore {completed}")
+        bash.send("\x15\r")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_script_is_printed_for_each_shell(shell: str) -> None:
+    ended = run("completion", shell)
+    assert (ended.status, ended.err) == (0, "")
+    assert "_DOCSTORE_COMPLETE" in ended.out
+    assert f"{shell}_complete" in ended.out
+
+
+def test_mounts_and_keys_go_on_what_was_typed(url: str, tmp_path: Path) -> None:
+    run("put", f"sqlite:{tmp_path}/c.db#some/key", data=b"x")
+    run("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
+    assert complete("f", url) == ["file/"]
+    assert complete("cac", url) == ["cache/ac/"]
+    assert complete("", url) == ["docs/", "file/", "cache/ac/", "tiny/"]
+    start = f"sqlite:{tmp_path}/c.db#so"
+    assert complete(start, url) == [f"{start}me-thing", f"{start}me/"]
+
+
+@pytest.mark.parametrize(
+    "begun", ["nowhere/k", "100%", "sqlite:/no/such.db#k", "memory:#k", "nosuch:x#k", "docs//x", "://"]
+)
+def test_what_can_not_be_completed_is_not(url: str, begun: str) -> None:
+    assert complete(begun, url) == []
+
+
+def test_a_server_that_is_gone_or_hangs_completes_nothing_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert complete("docs/k", "http://127.0.0.1:1/") == []
+    with serving(FakeStore({"key": b""})) as store:
+        assert complete("docs/k", store.url) == ["docs/key"]
+        monkeypatch.setenv("DOCSTORE_COMPLETION_S", "0.1")
+        monkeypatch.setattr(store, "listing", lambda query: time.sleep(2) or {})
+        assert complete("docs/k", store.url) == []

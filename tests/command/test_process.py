@@ -1,0 +1,96 @@
+"""The command as a process: pipes that close, what it loads, and a listing of many in little memory."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from docstore.cli import main
+from tests.command.fake_store import FakeStore, serving
+from tests.stores import run
+
+LISTED = int(os.environ.get("DOCSTORE_LISTED", "6000"))
+"""How many keys are listed; `make listed` takes a million."""
+
+
+def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """`docstore` in a line for bash; a pipe fails when any part of it does."""
+    line = f'set -o pipefail; docstore() {{ {sys.executable} -m docstore "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", line], capture_output=True, env={**os.environ, **environment}, timeout=120)
+
+
+def test_a_reader_that_goes_is_no_failure_to_talk_about(url: str) -> None:
+    run("put", "docs/long", data=b"y\n" * 3_000_000)
+    ended = shell("docstore get docs/long | head -c 1")
+    assert (ended.stdout, ended.stderr, ended.returncode) == (b"y", b"", 141)
+    ended = shell("docstore get docs/long >&-")
+    assert ended.returncode == 3
+    assert b"Traceback" not in ended.stderr
+
+
+def test_a_full_disk_is_told(url: str) -> None:
+    ended = shell("docstore get docs/long > /dev/full") if run("put", "docs/long", data=b"y" * 100_000) else None
+    assert ended is not None
+    assert (ended.returncode, ended.stderr.count(b"\n")) == (3, 1)
+    assert b"No space left" in ended.stderr
+
+
+def test_what_comes_through_a_pipe_goes_on_through_a_pipe(url: str) -> None:
+    ended = shell("seq 100000 | docstore put docs/seq && docstore get docs/seq | tail -n 1")
+    assert (ended.stdout, ended.stderr, ended.returncode) == (b"100000\n", b"", 0)
+
+
+def test_a_server_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    with serving(FakeStore(statuses={"PUT": (507, "no-space")})) as store:
+        ended = run("put", f"{store.url}/docs/key", tmp_path / "file")
+        assert (ended.status, "no space" in ended.err) == (3, True)
+        ended = run("put", "-r", f"{store.url}/docs/", tmp_path)
+        assert (ended.status, ended.err.count("\n")) == (3, 1)
+
+
+HEAVY = {"docstore.server", "docstore.engines", "uvicorn", "apsw", "rich", "jinja2", "httpx2", "docstore.client.inside"}
+LOADS = {
+    "get": {"httpx2"},
+    "put": {"httpx2"},
+    "ls": {"httpx2"},
+    "engines --json": {"docstore.engines", "apsw"},
+    "get --help": set(),
+    "completion zsh": set(),
+}
+
+
+@pytest.mark.parametrize("line", LOADS)
+def test_a_command_loads_nothing_that_it_does_not_need(line: str) -> None:
+    words = line.split() if " " in line else [line, "http://127.0.0.1:1/docs/key"]
+    code = (
+        "import sys\nfrom docstore.client import retrying\nfrom docstore.cli import main\n"
+        f"retrying.FIRST_PAUSE_S = 0\ntry:\n    main({words!r})\n"
+        f"except SystemExit:\n    print(sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=True)
+    assert ended.stderr.splitlines()[-1].decode() == str(sorted(LOADS[line])), ended.stderr
+
+
+def peak_of_listing(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Bytes that listing `count` documents allocates at most, the server's page included."""
+    with serving(FakeStore(generated=count)) as store, Path(os.devnull).open("w") as nowhere:
+        monkeypatch.setattr(sys, "stdout", nowhere)
+        tracemalloc.start()
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main(["ls", f"{store.url}/docs/"])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            monkeypatch.undo()
+            assert ended.value.code == 0
+
+
+def test_a_listing_of_many_takes_the_memory_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    peak_of_listing(1000, monkeypatch)
+    one_page = peak_of_listing(1000, monkeypatch)
+    assert peak_of_listing(LISTED, monkeypatch) < 2 * one_page
