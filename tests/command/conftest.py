@@ -1,6 +1,7 @@
 """A server with keys=path beside the usual mounts, and the command on it in the test's own process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +9,14 @@ from tests.running import RunningServer
 
 
 @pytest.fixture(scope="session")
-def paths_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def data_of_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="session")
+def paths_server(data_of_server: Path) -> Iterator[RunningServer]:
     """One for all tests of the command; each test takes keys of its own."""
-    data = tmp_path_factory.mktemp("data")
+    data = data_of_server
     mounts = [f"docs=sqlite:{data}/docs.db", f"file=file:{data}/file?keys=path", "cache/ac=memory:?keys=path"]
     arguments = [part for mount in [*mounts, "tiny=memory:?max_document=10B"] for part in ("--mount", mount)]
     with RunningServer(data, *arguments) as running:

@@ -1,5 +1,6 @@
 """The commands on documents: over HTTP to a real server, and on each engine by its URL."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -10,7 +11,7 @@ import pytest
 from docstore.cli.folder import PARTS
 from docstore.cli.times import lifetime_s, span_text
 from docstore.errors import SetupError
-from tests.stores import ON_DISK, Ended, run
+from tests.stores import ON_DISK, Ended, opened, run
 
 WHERE = ["docs", "file", *ON_DISK]
 """Two mounts of a server, and three engines."""
@@ -200,14 +201,20 @@ def test_the_engines_are_told_with_what_they_promise() -> None:
             assert promise in shown
 
 
-def test_an_engine_is_opened_beside_the_server_that_has_it(tmp_path: Path, url: str) -> None:
-    from tests.running import RunningServer
+def test_an_engine_is_opened_beside_the_server_that_has_it(url: str, data_of_server: Path) -> None:
+    done("put", "docs/shared", data=b"from the server")
+    assert done("get", f"sqlite:{data_of_server}/docs.db#shared").data == b"from the server"
+    done("put", f"sqlite:{data_of_server}/docs.db#back", data=b"from the command")
+    assert done("get", "docs/back").data == b"from the command"
 
-    with RunningServer(tmp_path / "data") as server:
-        done("put", f"{server.url}/docs/shared", data=b"from the server")
-        assert done("get", f"sqlite:{tmp_path}/data/docs.db#shared").data == b"from the server"
-        ended = run("ls", f"shelve:{tmp_path}/data/shelve")
-        assert (ended.status, ended.err.count("\n")) == (2, 1)
+
+def test_an_engine_for_one_process_is_told_when_another_has_it(tmp_path: Path) -> None:
+    async def look() -> Ended:
+        async with opened(f"shelve:{tmp_path}/shelf"):
+            return await asyncio.to_thread(run, "put", f"shelve:{tmp_path}/shelf#key", data=b"x")
+
+    ended = asyncio.run(look())
+    assert (ended.status, ended.err.count("\n")) == (2, 1)
 
 
 REFUSED = [

@@ -1,5 +1,6 @@
 """At a real terminal: tables, bars, questions. And elsewhere: none of them."""
 
+import io
 import os
 import re
 import sys
@@ -8,7 +9,9 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from docstore import progress
 from docstore.cli.folder import PARTS
+from docstore.cli.options import Access
 from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
 
@@ -55,9 +58,18 @@ def test_what_takes_long_draws_a_bar_with_rate_and_time_left(tmp_path: Path) -> 
         assert (status, (tmp_path / "big").read_bytes()) == (0, content)
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
         assert re.search(r"get .*KiB of 976\.6 KiB, .*KiB/s .*\d+ s left", plain)
-        store.pause_s = 0
-        (tmp_path / "big").unlink()
-        assert ended(at_terminal("get", "-q", f"{store.url}/docs/big", "-o", tmp_path)) == (0, "")
+
+
+def test_who_wants_quiet_sees_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setattr(progress, "SILENT_S", 0.0)
+    for quiet in (True, False):
+        assert shown.getvalue() == ""
+        with Access({}, 1, quiet=quiet).progress("get") as bar:
+            bar.advance(1)
+    assert shown.getvalue() != ""
 
 
 @pytest.mark.parametrize("many", [False, True])
