@@ -219,7 +219,7 @@ class Shelf:
 
     def _keep_reserve(self) -> None:
         """Room for a removal: for the index of dbm.dumb once more, for a log of dbm.sqlite3. As much as there is."""
-        if self._reserve.held() < (size := self._reserve.wanted // 2 + self._records.index_size()):
+        if self._reserve.held() < (size := self._reserve.wanted // 2 + self._records.room_for_a_removal()):
             self._reserve.refill(size + self._reserve.wanted // 2)
 
     def _apply(self, job: Job) -> tuple[object, bool]:

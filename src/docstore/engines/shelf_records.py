@@ -141,10 +141,11 @@ class Records:
         """Raises Unavailable when the store is not where it was opened."""
         self._standing.status()
 
-    def index_size(self) -> int:
-        """The bytes that dbm.dumb writes anew for each record that moves or goes; nothing for other kinds."""
+    def room_for_a_removal(self) -> int:
+        """In bytes: for the index that dbm.dumb writes anew, or to write back all of the log of dbm.sqlite3."""
+        grown = {"dbm.dumb": self._index, "dbm.sqlite3": self.path.with_name(self.path.name + "-wal")}.get(self.kind)
         with _driver(self.path):
-            return self._index.stat().st_size if self.kind == "dbm.dumb" else 0
+            return grown.stat().st_size if grown is not None and grown.exists() else 0
 
     def places(self) -> list[tuple[str, int]]:
         """Key and number of every place that was ever written and not removed."""
