@@ -1,7 +1,7 @@
 """`docstore copy`, `export` and `import`: documents arrive whole, as they were, or not at all."""
 
 import asyncio
-import functools
+import errno
 import hashlib
 import io
 import itertools
@@ -11,8 +11,6 @@ import shlex
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +20,12 @@ from docstore import transfer
 from docstore.archive import FORMATS
 from docstore.content import Inline
 from docstore.engines import EngineURL, open_engine
-from docstore.errors import BrokenArchive, NoSpace
 from docstore.model import Fields, Meta
 from docstore.tar import DOCUMENTS as COUNT
 from docstore.tar import META
 from docstore.testing import SetClock
 from docstore.testing.documents import version
-from docstore.transfer import Outcome, Step, Work, copy
+from docstore.transfer import Outcome, copy
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -399,90 +396,14 @@ def test_the_last_of_two_members_of_one_key_wins_when_it_may_replace(tmp_path: P
     assert [data for _, data in stored(target).values()] == [b"29"]
 
 
-def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "SIZE_AT_ONCE", 100)
-    running: list[int] = []
-    seen: list[list[int]] = []
+@pytest.mark.parametrize("live", [False, True])
+def test_an_export_without_room_for_its_snapshot_says_how_to_do_without(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, live: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    async def run_all() -> list[str]:
-        async def one(number: int, size: int) -> Step:
-            running.append(size)
-            seen.append(list(running))
-            await asyncio.sleep(0.0001 * (number % 7))
-            running.remove(size)
-            return Step(f"{number}", Outcome.STORED)
-
-        async def works() -> AsyncIterator[Work]:
-            for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
-                yield Work(f"{number}", size, functools.partial(one, number, size))
-
-        return [step.key async for step in transfer.in_flight(works())]
-
-    assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
-    assert max(len(sizes) for sizes in seen) == transfer.AT_ONCE
-    assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
-
-
-@pytest.mark.parametrize("where", ["in a document", "in what comes after"])
-def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
-    ended: list[int] = []
-
-    async def one(number: int) -> Step:
-        if number == 3 and where == "in a document":
-            raise NoSpace("full")
-        await asyncio.sleep(0.001 * (10 - number))
-        ended.append(number)
-        return Step(f"{number}", Outcome.STORED)
-
-    async def works() -> AsyncIterator[Work]:
-        for number in range(8):
-            yield Work(f"{number}", 1, functools.partial(one, number))
-        if where == "in what comes after":
-            raise BrokenArchive("cut")
-
-    async def run_all() -> None:
-        told = []
-
-        async def take() -> None:
-            async for step in transfer.in_flight(works()):
-                told.append(int(step.key))
-
-        with pytest.raises((NoSpace, BrokenArchive)):
-            await take()
-        assert told == sorted(ended) == [number for number in range(8) if number != 3 or where != "in a document"]
-
-    asyncio.run(run_all())
-
-
-@pytest.mark.parametrize("how", ["leaves", "is cancelled"])
-def test_who_leaves_a_copy_leaves_nothing_running(how: str) -> None:
-    cancelled: list[int] = []
-
-    async def one(number: int) -> Step:
-        try:
-            if number:
-                await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.append(number)
-            raise
-        return Step(f"{number}", Outcome.STORED)
-
-    async def works() -> AsyncIterator[Work]:
-        for number in range(20):
-            yield Work(f"{number}", 1, functools.partial(one, number))
-
-    async def take() -> None:
-        async with aclosing(transfer.in_flight(works())) as steps:
-            await anext(steps)
-            if how == "is cancelled":
-                await anext(steps)
-
-    async def run_all() -> None:
-        task = asyncio.create_task(take())
-        await asyncio.sleep(0.05)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert cancelled
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(run_all())
+    monkeypatch.setattr(os, "link", refuse)
+    ended = run("export", source, tmp_path / "store.tar", *(["--live"] if live else []))
+    assert (ended.status, "--live" in ended.err) == ((0, False) if live else (1, True))
+    assert (tmp_path / "store.tar").exists() is live

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -18,7 +18,7 @@ import click
 from docstore.archive import export_store, import_store
 from docstore.engines import Engine, EngineURL, Readable, Restoring, Snapshotting, kind_of, open_engine
 from docstore.engines.checking import Finding, check_store
-from docstore.errors import BrokenArchive, CannotOpen, EngineError, SetupError
+from docstore.errors import BrokenArchive, CannotOpen, EngineError, NoSpace, SetupError
 from docstore.ndjson import TooLargeForLines
 from docstore.progress import Bar, number, progress, size_text
 from docstore.transfer import Outcome, Step, copy
@@ -100,7 +100,11 @@ async def _state_of(engine: Engine, tally: Tally, *, live: bool) -> AsyncIterato
     if live or not isinstance(engine, Snapshotting):
         yield engine
         return
-    async with engine.snapshot() as snapshot:
+    async with AsyncExitStack() as stack:
+        try:
+            snapshot = await stack.enter_async_context(engine.snapshot())
+        except NoSpace as error:
+            raise NoSpace(f"{error}; with --live an export needs no room beside the store") from error
         tally.bar.expect(snapshot.size)
         yield snapshot
 

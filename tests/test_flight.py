@@ -1,0 +1,101 @@
+"""Documents on their way, several at a time: how many, in which order they are told of, and what an end leaves."""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from docstore import transfer
+from docstore.errors import BrokenArchive, NoSpace
+from docstore.transfer import Outcome, Step, Work
+
+
+def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SIZE_AT_ONCE", 100)
+    running: list[int] = []
+    seen: list[list[int]] = []
+
+    async def run_all() -> list[str]:
+        async def one(number: int, size: int) -> Step:
+            running.append(size)
+            seen.append(list(running))
+            await asyncio.sleep(0.0001 * (number % 7))
+            running.remove(size)
+            return Step(f"{number}", Outcome.STORED)
+
+        async def works() -> AsyncIterator[Work]:
+            for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
+                yield Work(f"{number}", size, functools.partial(one, number, size))
+
+        return [step.key async for step in transfer.in_flight(works())]
+
+    assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
+    assert max(len(sizes) for sizes in seen) == transfer.AT_ONCE
+    assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
+
+
+@pytest.mark.parametrize("where", ["in a document", "in what comes after"])
+def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
+    ended: list[int] = []
+
+    async def one(number: int) -> Step:
+        if number == 3 and where == "in a document":
+            raise NoSpace("full")
+        await asyncio.sleep(0.001 * (10 - number))
+        ended.append(number)
+        return Step(f"{number}", Outcome.STORED)
+
+    async def works() -> AsyncIterator[Work]:
+        for number in range(8):
+            yield Work(f"{number}", 1, functools.partial(one, number))
+        if where == "in what comes after":
+            raise BrokenArchive("cut")
+
+    async def run_all() -> None:
+        told = []
+
+        async def take() -> None:
+            async for step in transfer.in_flight(works()):
+                told.append(int(step.key))
+
+        with pytest.raises((NoSpace, BrokenArchive)):
+            await take()
+        assert told == sorted(ended) == [number for number in range(8) if number != 3 or where != "in a document"]
+
+    asyncio.run(run_all())
+
+
+@pytest.mark.parametrize("how", ["leaves", "is cancelled"])
+def test_who_leaves_a_copy_leaves_nothing_running(how: str) -> None:
+    cancelled: list[int] = []
+
+    async def one(number: int) -> Step:
+        try:
+            if number:
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(number)
+            raise
+        return Step(f"{number}", Outcome.STORED)
+
+    async def works() -> AsyncIterator[Work]:
+        for number in range(20):
+            yield Work(f"{number}", 1, functools.partial(one, number))
+
+    async def take() -> None:
+        async with aclosing(transfer.in_flight(works())) as steps:
+            await anext(steps)
+            if how == "is cancelled":
+                await anext(steps)
+
+    async def run_all() -> None:
+        task = asyncio.create_task(take())
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert cancelled
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run_all())
