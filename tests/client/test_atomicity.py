@@ -9,10 +9,9 @@ import pytest
 from docstore import (
     Client,
 )
-from tests.client.conftest import WAYS
 
 
-@pytest.mark.parametrize("url", WAYS, indirect=True)
+@pytest.mark.parametrize("url", ["http-docs", "inside-memory", "inside-docs"], indirect=True)
 def test_eight_threads_count_and_lose_nothing(docs: Client) -> None:
     def count(_: int) -> None:
         for _ in range(5):

@@ -79,10 +79,11 @@ def imported(code: str) -> set[str]:
     [
         ("import docstore", {"docstore.client", "docstore.server", "docstore.errors", "httpx2"}),
         ("import docstore.server.serve", {"docstore.client", "httpx2"}),
-        ("import docstore.cli", {"docstore.client.http", "httpx2", "uvicorn"}),
         ("import docstore.fixtures", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
-        ("from docstore import Client", {"docstore.server", "httpx2", "uvicorn", "apsw", "jinja2"}),
-        ("import docstore; docstore.open('http://127.0.0.1:1/docs/')", {"docstore.server", "uvicorn", "apsw"}),
+        (
+            "import docstore; docstore.open('http://127.0.0.1:1/docs/')",
+            {"docstore.server", "uvicorn", "apsw", "jinja2"},
+        ),
         ("import docstore; docstore.open('memory:').close()", {"httpx2", "uvicorn"}),
     ],
 )

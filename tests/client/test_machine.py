@@ -97,4 +97,4 @@ class Collection(RuleBasedStateMachine):
 
 def test_any_sequence_of_operations_does_what_it_does_to_a_dict(server: RunningServer) -> None:
     machine = type("OverHTTP", (Collection,), {"url": f"{server.url}/memory/"})
-    run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=15))
+    run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=15))

@@ -73,6 +73,11 @@ class AsyncClient:
         self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
     ) -> Found | Unchanged | D | None: ...
     async def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+        """The content, which is bytes and carries its `info`, or `default`; `Unchanged` where `if_none_match` holds.
+
+        `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
+        the document is not of the version `if_match`, DigestMismatch, Refused for a part that is not there.
+        """
         return await self._operations.get(key, default, **wished)
 
     @overload
@@ -80,6 +85,10 @@ class AsyncClient:
     @overload
     async def pop(self, key: str, /, default: D) -> Found | D: ...
     async def pop(self, key: str, /, default: Any = _MISSING) -> Any:
+        """Removes a document and returns its content, or `default`; of several, one gets it. Raises NotFound.
+
+        Raises OutcomeUnknown when an answer was lost: the document may be gone then.
+        """
         content = await looping.pop(self._operations, key, default)
         if content is _MISSING:
             raise NotFound(f"there is no document {key[:100]!r}")

@@ -92,10 +92,7 @@ async def setdefault(
 
 
 async def pop(operations: Operations, key: str, default: D, /) -> Found | D:
-    """Removes a document and returns its content, `default` when there is none. Of several, one gets it.
-
-    Raises OutcomeUnknown when an answer was lost: the document may be gone then.
-    """
+    """As the clients say; `default` when there is none."""
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)

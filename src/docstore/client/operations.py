@@ -64,13 +64,7 @@ class Operations:
     async def get(
         self, key: str, default: D | None = None, /, *, if_none_match: Condition | None = None, **wished: Unpack[Part]
     ) -> Found | Unchanged | D | None:
-        """The content of a document, which is bytes and carries its `info`; `default` when there is none.
-
-        `start` and `stop` ask for a part, as in a slice: `start=-10` is the last ten bytes. With `if_none_match` a
-        document that is still of that version is `Unchanged`, and not sent. The digest of whole content is checked.
-        Raises Conflict when the document is not of the version `if_match`, DigestMismatch, Refused for a part that
-        is not there.
-        """
+        """As the clients say."""
         try:
             return await self.read(key, if_none_match, wished)
         except NotFound:

@@ -85,6 +85,11 @@ class Client(MutableMapping[str, bytes]):
         self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
     ) -> Found | Unchanged | D | None: ...
     def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+        """The content, which is bytes and carries its `info`, or `default`; `Unchanged` where `if_none_match` holds.
+
+        `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
+        the document is not of the version `if_match`, DigestMismatch, Refused for a part that is not there.
+        """
         return now(self._operations.get(key, default, **wished))
 
     @overload
@@ -94,12 +99,17 @@ class Client(MutableMapping[str, bytes]):
     @overload
     def pop(self, key: str, /, default: D) -> Found | D: ...
     def pop(self, key: str, /, default: Any = _MISSING) -> Any:
+        """Removes a document and returns its content, or `default`; of several, one gets it. Raises NotFound.
+
+        Raises OutcomeUnknown when an answer was lost: the document may be gone then.
+        """
         content = now(looping.pop(self._operations, key, default))
         if content is _MISSING:
             raise NotFound(f"there is no document {key[:100]!r}")
         return content
 
     def setdefault(self, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]) -> bytes:
+        """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
         return now(looping.setdefault(self._operations, key, default, **asked))
 
     @overload
