@@ -3,7 +3,7 @@
     schema         the tables, and the connections to them
     driver_errors  the driver's errors in words of the store
     rows           documents as rows: every statement there is
-    room           what it takes that documents can be removed on a full disk
+    headroom       what it takes that documents can be removed on a full disk
     writer         the one thread that writes, many operations in one transaction
     batches        the way of writes from the event loop to that thread
     recent         documents as they were read last, until the next commit

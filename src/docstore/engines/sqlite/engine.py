@@ -23,7 +23,7 @@ from docstore.engines.receiving import receive
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
 from docstore.engines.sqlite.recent import Recent
-from docstore.engines.sqlite.room import Room, reserve_of
+from docstore.engines.sqlite.headroom import Headroom, reserve_of
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
@@ -95,13 +95,13 @@ class Sqlite:
             self._recent = Recent(self._reading)
             self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
             opened.append(self._listing.close)
-            room = Room(writing, path)
+            headroom = Headroom(writing, path)
         except BaseException:
             for close in reversed(opened):
                 close()
             raise
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = Writer(writing, path, self._folder, room, clock)
+        self._writer = Writer(writing, path, self._folder, headroom, clock)
 
     async def get(self, key: str) -> Document | None:
         self._refuse_when_gone()

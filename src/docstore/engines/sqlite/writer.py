@@ -5,7 +5,7 @@ batch. Operations run in the order they came. One that is refused (a DocstoreErr
 leaves its neighbours alone. One that breaks the transaction makes it start again, each operation in one of its own.
 When BEGIN or COMMIT fails all of the batch get that error, those that were refused too: what refused them may have been
 written by a neighbour, and then never was. Where there is no room they have another try, each alone, after all room has
-been made that can be (`room`): what removes has to be possible on a full disk.
+been made that can be (`headroom`): what removes has to be possible on a full disk.
 
 A caller that is cancelled is only not answered: its operation is in the batch already. So the writer and not the
 caller looks after sealed files: it removes a new one when its operation fails, and an old one after COMMIT. The kernel
@@ -31,7 +31,7 @@ import apsw
 
 from docstore.engines.sqlite.batches import Batches
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
-from docstore.engines.sqlite.room import Room
+from docstore.engines.sqlite.headroom import Headroom
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.storage_errors import another
@@ -91,11 +91,13 @@ class _Broken(Exception):
 class Writer:
     """Owns the connection that writes, and the thread that uses it. Used by one event loop."""
 
-    def __init__(self, connection: apsw.Connection, path: Path, folder: SealedFolder, room: Room, clock: Clock) -> None:
+    def __init__(
+        self, connection: apsw.Connection, path: Path, folder: SealedFolder, headroom: Headroom, clock: Clock
+    ) -> None:
         self._connection = connection
         self._path = path
         self._folder = folder
-        self._room = room
+        self._headroom = headroom
         self._clock = clock
         self._short_of_room = False
         self.gone: EngineError | None = None
@@ -133,7 +135,7 @@ class Writer:
     def check(self) -> None:
         """Raises Unavailable when the database is not where it was opened. In any thread."""
         try:
-            self._room.check()
+            self._headroom.check()
         except EngineError as error:
             self.gone = error
             raise
@@ -151,13 +153,13 @@ class Writer:
             self._commit(batch)
             if self._short_of_room:
                 self._short_of_room = False
-                self._room.restore()
+                self._headroom.restore()
             self._answer(batch)
             self._queue.done()
             if self._log_pages >= CHECKPOINT_PAGES:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._room.settle()
+        self._headroom.settle()
         try:
             self._connection.close()
         except apsw.Error as error:
@@ -181,7 +183,7 @@ class Writer:
             return
         for waiting in batch:
             if full:
-                self._room.press()
+                self._headroom.press()
                 self._short_of_room = True
             self._commit([waiting], pressed=full)
 
@@ -208,7 +210,7 @@ class Writer:
 
     def _admit(self, *, pressed: bool) -> None:
         try:
-            self._room.admit(pressed=pressed)
+            self._headroom.admit(pressed=pressed)
         except Unavailable as error:
             self.gone = error
             raise
@@ -257,7 +259,7 @@ class Writer:
             _log.debug("%s: the log is in use, it is written back later", self._path)
         except apsw.Error as error:
             if isinstance(self._failure(error), NoSpace):
-                self._room.restore()
+                self._headroom.restore()
             else:
                 _log.warning("%s: the log can't be written back: %s", self._path, error)
 

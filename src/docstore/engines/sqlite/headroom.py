@@ -52,7 +52,7 @@ def reserve_of(path: Path) -> Reserve:
     return Reserve(Path(f"{path}-reserve"))
 
 
-class Room:
+class Headroom:
     """The room around one database. Used by the thread that owns `connection`, but for `check`."""
 
     def __init__(self, connection: apsw.Connection, path: Path) -> None:
