@@ -23,7 +23,8 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed lint types format bench bench-wire bench-large bench-many lock clean help
+.PHONY: check serve install test crash power disks listed bounds lint types format bench bench-wire bench-large bench-many \
+	bench-cache lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -49,6 +50,10 @@ disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 listed: $(TOOLS) ## List a million keys with the command, in the memory of one page
 	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/command/test_process.py -k listing $(ARGS)
 
+bounds: $(TOOLS) ## Test mounts with a bound at length: the whole contract on each, and long runs against the model
+	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_bounded_contract.py \
+		tests/engines/test_bounded_model.py tests/engines/test_bounded.py tests/server/test_bounded_served.py $(ARGS)
+
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .
 
@@ -69,6 +74,9 @@ bench-large: $(RUNTIME) ## Documents up and down with the server's peak memory; 
 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
+
+bench-cache: $(RUNTIME) ## Measure what a bound costs, and eviction from ten thousand and from a million documents
+	@$(VENV)/bin/python benchmarks/cache.py $(ARGS)
 
 lock: ## Resolve the locks again (needs uv); newer versions with ARGS=--upgrade
 	@$(call resolve,requirements/serve.txt,--group build)

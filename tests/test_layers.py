@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
 LAYERS = [
-    {"errors", "model", "content", "keys", "progress"},
+    {"errors", "model", "content", "keys", "sizes", "progress"},
     {"http"},
     {"engines"},
     {"transfer"},

@@ -16,18 +16,9 @@ from docstore.engines import EngineURL, Processes, kind_of
 from docstore.errors import SetupError
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
+from docstore.sizes import parse_size
 
-_UNITS: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
-_SIZE: Final = re.compile(r"([0-9]{1,15}) ?([KMGT]iB|B|)")
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `5GiB`, `64 KiB` or `1000`. Raises SetupError."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise SetupError(f"{text!r} is not a size; one looks like 5GiB, 64KiB or 1000")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 @dataclass(frozen=True)
@@ -139,10 +130,12 @@ class Settings:
 
     def _check_workers(self, mounts: Iterable[MountSettings]) -> None:
         for mount in mounts:
-            if kind_of(mount.engine.scheme).processes is Processes.ONE:
+            kind = kind_of(mount.engine.scheme)
+            if kind.processes_of(mount.engine) is Processes.ONE:
+                so = "".join(f" with {option}" for option in sorted(kind.alone_with & mount.engine.options.keys()))
                 raise SetupError(
                     f"--workers {self.workers} can't share {mount.engine} (mount {mount.name!r}): "
-                    f"{mount.engine.scheme} is an engine for one process"
+                    f"{mount.engine.scheme}{so} is an engine for one process"
                 )
 
 
@@ -151,7 +144,7 @@ def _check_stores(mounts: Iterable[MountSettings]) -> None:
     opened: dict[tuple[str, str], str] = {}
     for mount in mounts:
         kind = kind_of(mount.engine.scheme)
-        if kind.processes is Processes.ONE and kind.on_disk:
+        if kind.processes_of(mount.engine) is Processes.ONE and kind.on_disk:
             store = mount.engine.scheme, os.path.realpath(mount.engine.location.replace("\0", ""))
             if (other := opened.setdefault(store, mount.name)) != mount.name:
                 raise SetupError(

@@ -5,8 +5,8 @@ meaning. It is handed keys that are valid paths (`keys.check_path`), of which pl
 any of them apart from any other, byte for byte. Its clock is handed to it too, so that tests can set the time.
 
 More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Probing`,
-`Restoring`, `Snapshotting`): there is no base class, no default and no `supports_x`. An engine maps its driver's errors
-to errors.py.
+`Restoring`, `Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine maps its
+driver's errors to errors.py.
 
 An engine is registered by one `EngineKind`: how it is opened, and what people and servers must know of it before
 that. Those of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme.
@@ -122,6 +122,31 @@ class Snapshotting(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of its room a mount uses, and what that is good for."""
+
+    documents: int
+    """Those too that are expired and not yet swept."""
+    used_bytes: int
+    """By the measure of `room.Room.cost`."""
+    max_bytes: int
+    evict: str | None
+    """`lru`, or None when a full mount refuses writes."""
+    hits: int
+    """Reads that found their document."""
+    misses: int
+    evictions: int
+    """Documents that went for others; the expired are not counted."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An engine that has a bound and knows what it holds."""
+
+    async def usage(self) -> Usage: ...
+
+
+@dataclass(frozen=True, slots=True)
 class EngineURL:
     """`scheme:location?name=value&...`, taken apart: the options are for whoever opens it."""
 
@@ -182,8 +207,14 @@ class EngineKind:
     """Whether a URL's location is the path at which its store stands."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of its URLs, each with what it means; `open` is handed no others."""
+    alone_with: frozenset[str] = frozenset()
+    """Options with which one process only can have a store open, if several can without."""
     check: "CheckStore | None" = None
     """Looks a store over; None for an engine that keeps nothing to be checked."""
+
+    def processes_of(self, url: EngineURL) -> Processes:
+        """How many processes may have the store open as `url` says."""
+        return Processes.ONE if self.alone_with & url.options.keys() else self.processes
 
 
 _GROUP: Final = "docstore.engines"

@@ -13,6 +13,7 @@ from typing import Final
 from docstore.content import Inline, Upload, read_all
 from docstore.engines import EngineKind, EngineURL, Processes
 from docstore.engines.ordered import Ordered
+from docstore.engines.room import OPTIONS, Room
 from docstore.errors import CannotOpen, Conflict
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 
@@ -22,10 +23,13 @@ HASHED_AT_ONCE: Final = 1024 * 1024
 
 def open_memory(url: EngineURL, clock: Clock) -> "Memory":
     """`memory:` takes no location: what it held goes with its process."""
-    url.refuse_options()
+    from docstore.engines.memory_bounded import OVERHEAD, BoundedMemory  # which is made of what follows here
+
+    url.refuse_options(*OPTIONS)
     if url.location:
         raise CannotOpen(f"memory: takes no path, {url.location!r} would never be written")
-    return Memory(clock)
+    room = Room.of(url, OVERHEAD)
+    return Memory(clock) if room is None else BoundedMemory(clock, room)
 
 
 class Memory:
@@ -128,4 +132,5 @@ MEMORY: Final = EngineKind(
     processes=Processes.ONE,
     streams=False,
     on_disk=False,
+    options=OPTIONS,
 )

@@ -63,6 +63,10 @@ def _object(description: str, required: list[str], **properties: Node) -> Node:
     return {"type": "object", "description": description, "required": required, "properties": properties}
 
 
+def _count(description: str) -> Node:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
 def _operation(names: list[str], *more: str) -> Node:
     members: Node = {"op": _text(enum=names), "path": _reference("Pointer")}
     members |= {"from": _reference("Pointer")} if "from" in more else {}
@@ -85,9 +89,24 @@ SCHEMAS: Final[dict[str, Node]] = {
         mounts={
             "type": "array",
             "items": _object(
-                "A mount.", ["mount", "engine"], mount=_text(pattern="^/.+/$"), engine=_text(examples=["sqlite"])
+                "A mount.",
+                ["mount", "engine"],
+                mount=_text(pattern="^/.+/$"),
+                engine=_text(examples=["sqlite"]),
+                usage=_reference("Usage"),
             ),
         },
+    ),
+    "Usage": _object(
+        "How a mount with max_bytes uses its room.",
+        ["documents", "used_bytes", "max_bytes", "evict", "hits", "misses", "evictions"],
+        documents=_count("Documents that are held."),
+        used_bytes=_count("Their content, keys and stored fields, and what the engine needs for each."),
+        max_bytes=_count("The most that it may be."),
+        evict={"enum": ["lru", None], "description": "What a full mount does: evict, or refuse with 507."},
+        hits=_count("Reads that found their document."),
+        misses=_count("Reads that found none."),
+        evictions=_count("Documents that went for others."),
     ),
     "Meta": _object(
         "What is known of a document but its content.",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.http.target import encode
-from docstore.server import pages
+from docstore.server import pages, usages
 from docstore.server.answers import answer
 from docstore.server.mounts import Mounts
 from docstore.server.openapi import SERVICE_LINKS
@@ -24,18 +24,18 @@ class RootResource(Readable):
         self._mounts = mounts
 
     async def GET(self, request: Request) -> Response:
-        """Which mounts there are."""
+        """Which mounts there are, and how those with a bound use it."""
         offers = ("text/html", "application/json", "text/plain")
         media_type = choose(request.headers.get("accept"), offers)
         if media_type is None:
             raise Refusal("not-acceptable", f"there are {', '.join(offers)}")
-        rows = [(mount.prefix, mount.scheme) for mount in self._mounts]
+        used = [(mount, await usages.usage_of(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts(rows)
+            body = pages.mounts([(mount.prefix, usages.line(mount, usage)) for mount, usage in used])
         elif media_type == "text/plain":
-            body = "".join(f"{prefix}\n" for prefix, _ in rows)
+            body = "".join(f"{mount.prefix}\n" for mount, _ in used)
         else:
-            body = json.dumps({"mounts": [{"mount": prefix, "engine": scheme} for prefix, scheme in rows]}) + "\n"
+            body = json.dumps({"mounts": [usages.described(mount, usage) for mount, usage in used]}) + "\n"
         return answer(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
 
 

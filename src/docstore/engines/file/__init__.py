@@ -42,6 +42,7 @@ from docstore.engines import EngineKind, Processes
 from docstore.engines.file.check import check_file
 from docstore.engines.file.engine import File
 from docstore.engines.file.opening import open_file
+from docstore.engines.room import OPTIONS
 
 __all__ = ["FILE", "File", "open_file"]
 
@@ -54,4 +55,6 @@ FILE: Final = EngineKind(
     processes=Processes.MANY,
     streams=True,
     on_disk=True,
+    options=OPTIONS,
+    alone_with=frozenset({"max_bytes"}),
 )

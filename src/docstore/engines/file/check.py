@@ -28,6 +28,7 @@ from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.strays import strays
 from docstore.engines.file.tree import Tree
 from docstore.engines.filenames import Scheme
+from docstore.engines.room import OPTIONS
 from docstore.errors import CannotOpen, Corrupt, EngineError
 from docstore.model import Meta
 
@@ -40,7 +41,7 @@ _log: Final = logging.getLogger(__name__)
 
 def check_file(url: EngineURL, repair: bool) -> Checked:
     """Raises CannotOpen for a folder that no engine has opened yet."""
-    url.refuse_options()
+    url.refuse_options(*OPTIONS)
     folder = Path(url.location).absolute()
     own = folder / NAME
     with ExitStack() as opening:

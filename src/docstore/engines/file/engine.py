@@ -13,10 +13,11 @@ from functools import partial
 from typing import Final, TypeVar
 
 from docstore.content import Upload
+from docstore.engines.file.account import Write
 from docstore.engines.file.byhand import TakesLong
 from docstore.engines.file.control import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
-from docstore.engines.file.writer import Write, Writer
+from docstore.engines.file.writer import Writer
 from docstore.engines.receiving import receive
 from docstore.engines.standing import Standing
 from docstore.engines.storage_errors import mapped

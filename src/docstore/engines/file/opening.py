@@ -15,13 +15,17 @@ from typing import Final
 
 from docstore.engines import EngineURL
 from docstore.engines.durable import make_folder, sync_folder, write_all
+from docstore.engines.file.bounded import BoundedFile, Bounds
 from docstore.engines.file.byhand import Digests
 from docstore.engines.file.control import FOLDERS, NAME, Control
+from docstore.engines.file.counting import OVERHEAD, Counting
 from docstore.engines.file.engine import File
 from docstore.engines.file.reader import Reader
+from docstore.engines.file.recency import Recency
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.writer import Writer
 from docstore.engines.filenames import Scheme
+from docstore.engines.room import OPTIONS, Room
 from docstore.engines.standing import Standing
 from docstore.errors import CannotOpen
 from docstore.model import Clock
@@ -36,7 +40,8 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 def open_file(url: EngineURL, clock: Clock) -> File:
     """`file:PATH`: the folder, made when absent. Raises CannotOpen."""
-    url.refuse_options()
+    url.refuse_options(*OPTIONS)
+    room = Room.of(url, OVERHEAD)
     if not url.location:
         raise CannotOpen("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
@@ -50,13 +55,28 @@ def open_file(url: EngineURL, clock: Clock) -> File:
             opening.callback(os.close, root)
             control = Control(folder, opening)
             standing = [Standing(path) for path in _folders(folder)]
+            tree = Tree(root, scheme, control)
+            digests = Digests()
+            soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
+            if room is not None:
+                _claim(folder, opening)
+                counting = Counting(room, tree, control, clock, reader)
+                bounds = Bounds(room, counting, Recency(folder / NAME), clock)
         except OSError as error:
             raise CannotOpen(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
-    tree = Tree(root, scheme, control)
-    digests = Digests()
-    soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
-    return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
+    if room is None:
+        return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
+    writer = Writer(tree, control, reader, clock, counting)
+    return BoundedFile(control, soon, reader, writer, standing, opened, bounds)
+
+
+def _claim(folder: Path, opened: ExitStack) -> None:
+    """Keeps others from counting what is in the folder. Raises CannotOpen."""
+    try:
+        fcntl.flock(_lock(folder / NAME / "locks" / "counting", opened), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CannotOpen(f"{folder} is open with max_bytes in another process, and only one can count") from None
 
 
 def _make(folder: Path) -> None:

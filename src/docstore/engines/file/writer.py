@@ -10,21 +10,21 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
+from docstore.engines.file.account import UNBOUNDED, Account, RoomTaken, Write
 from docstore.engines.file.control import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
 from docstore.engines.filenames import aside_of, place_of
-from docstore.engines.receiving import Received
 from docstore.errors import Conflict, Corrupt, EngineError, Unavailable
-from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written, met, version_of
+from docstore.model import ANY, Clock, Expectation, Meta, Written, met, version_of
 
 _ATTEMPTS: Final = 100
 
@@ -42,19 +42,6 @@ def _marker(meta: Meta) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
-    """All that a write was asked for, its upload received."""
-
-    key: str
-    received: Received
-    fields: Fields
-    expires_ns: int | None
-    expect: Expectation
-    modified_ns: int | None = None
-    """When it was modified elsewhere; None for now."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Staged:
     """New content in its temporary file, fsynced."""
 
@@ -65,7 +52,10 @@ class _Staged:
 class Writer:
     """Changes the documents of one mount; safe among threads and processes."""
 
-    def __init__(self, tree: Tree, control: Control, reader: Reader, clock: Clock) -> None:
+    def __init__(
+        self, tree: Tree, control: Control, reader: Reader, clock: Clock, account: Account = UNBOUNDED
+    ) -> None:
+        self._account = account
         self._tree = tree
         self._control = control
         self._reader = reader
@@ -79,7 +69,8 @@ class Writer:
         try:
             staged = self._stage(path, write)
             for _ in range(_ATTEMPTS):
-                with suppress(FileNotFoundError):  # a folder above was removed, being empty
+                # A folder above was removed, being empty; or there is no longer room.
+                with suppress(FileNotFoundError, RoomTaken), self._account.room_for(write) as room:
                     with self._control.locked(fingerprint(write.key)):
                         found = self._find(write.key, write.expect)
                         current = self._reader.present(found)
@@ -89,7 +80,9 @@ class Writer:
                         place = found.place if found else self._tree.place_for(write.key)
                         folder = self._tree.settled(place[:-1])
                         if folder is not None:
+                            room.take(found.meta if found else None)
                             meta = self._commit(write, staged, found, folder, place[-1])
+                            room.settle(meta)
                             return Written(meta, created=current is None)
                     self._tree.make(write.key, place)
             raise Unavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
@@ -161,6 +154,19 @@ class Writer:
             self._tree.prune(found.place[:-1])
         return current
 
+    def evict(self, key: str, is_due: Callable[[], bool]) -> None:
+        """Removes a document that is still due when nobody else can change it."""
+        with self._control.locked(fingerprint(key)):
+            if not is_due():
+                return
+            found = self._reader.find_locked(key)
+            if found:
+                self._unlink(found)
+            else:
+                self._account.gone(key)
+        if found:
+            self._tree.prune(found.place[:-1])
+
     def _unlink(self, found: Found) -> None:
         key = found.meta.key
         # Somebody may have put a file both in the place and aside: one that stayed would be the document now.
@@ -171,6 +177,7 @@ class Writer:
                 os.unlink(place[-1], dir_fd=folder.number)
                 os.fsync(folder.number)
         # The document is gone: what can't be removed of the rest is no reason to say otherwise.
+        self._account.gone(key)
         try:
             self._control.remove("meta", fingerprint(key))
             if found.meta.expires_ns is not None:

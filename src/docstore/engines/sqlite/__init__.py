@@ -17,6 +17,7 @@ A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 a
 from typing import Final
 
 from docstore.engines import EngineKind, Processes
+from docstore.engines.room import OPTIONS
 from docstore.engines.sqlite.check import check_sqlite
 from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
 
@@ -31,4 +32,5 @@ SQLITE: Final = EngineKind(
     processes=Processes.MANY,
     streams=True,
     on_disk=True,
+    options=OPTIONS,
 )

@@ -23,6 +23,7 @@ import apsw
 from docstore.content import CHUNK_SIZE
 from docstore.engines import EngineURL
 from docstore.engines.checking import Checked, Finding, alone, fault_of
+from docstore.engines.room import OPTIONS
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
 from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
@@ -42,6 +43,13 @@ SELECT id, key, version, size, digest, fields, modified_ns, expires_ns, file, da
 WHERE id > ? ORDER BY id LIMIT ?"""
 _FILE: Final = "SELECT file FROM documents WHERE id = ?"
 
+_COUNTED: Final = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'room'"
+_COUNT: Final = """
+SELECT documents, bytes, counted, summed, strangers FROM room, (
+    SELECT count(*) AS counted, ifnull(sum(size + octet_length(key) + octet_length(fields)), 0) AS summed FROM documents
+), (SELECT count(*) AS strangers FROM documents FULL JOIN uses ON id = document WHERE id IS NULL OR document IS NULL)"""
+"""What a database with a bound says that it holds, and what it does hold, in one statement: at one instant."""
+
 _Row = tuple[int, str, str, int, bytes, str, int, int | None, str | None, bytes | None]
 
 _log: Final = logging.getLogger(__name__)
@@ -49,7 +57,7 @@ _log: Final = logging.getLogger(__name__)
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
     """Raises CannotOpen when there is no database of ours."""
-    url.refuse_options()
+    url.refuse_options(*OPTIONS)
     path = Path(url.location)
     try:
         path = path.resolve()
@@ -84,12 +92,28 @@ def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) 
             for (line,) in connection.execute("PRAGMA integrity_check").fetchall():
                 if line != "ok":
                     yield Finding(str(path), str(line))
+            yield from _room(connection, path)
             yield from _documents(connection, path, folder)
             yield from _orphans(connection, folder, repair)
         except DRIVER_ERRORS as error:
             yield Finding(str(path), f"can't be read on: {error}")
         except OSError as error:
             yield Finding(str(error.filename or folder), f"can't be read on: {error.strerror or error}")
+
+
+def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
+    if connection.execute(_COUNTED).get is None:
+        return
+    row: tuple[int, int, int, int, int] | None = connection.execute(_COUNT).get
+    if row is None:
+        yield Finding(f"{path}: room", "there is no count of what it holds")
+        return
+    documents, size, counted, summed, strangers = row
+    if (documents, size) != (counted, summed):
+        what = f"it counts {documents} documents of {size} bytes, and there are {counted} of {summed}"
+        yield Finding(f"{path}: room", what)
+    if strangers:
+        yield Finding(f"{path}: uses", "not every document has one record of its last use")
 
 
 def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked:

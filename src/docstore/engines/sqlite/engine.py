@@ -19,11 +19,13 @@ import apsw
 from docstore.content import Inline, Sealed, Upload
 from docstore.engines import EngineURL
 from docstore.engines.durable import make_folder
-from docstore.engines.receiving import receive
+from docstore.engines.receiving import Received, receive
+from docstore.engines.room import OPTIONS, Room
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
-from docstore.engines.sqlite.recent import Recent
 from docstore.engines.sqlite.headroom import Headroom, reserve_of
+from docstore.engines.sqlite.recent import Recent
+from docstore.engines.sqlite.room import OVERHEAD
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
@@ -45,7 +47,8 @@ SWEPT_WHEN_FULL: Final = 32
 
 def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
     """`sqlite:PATH`; makes the database, and the folder it is in, when they are absent."""
-    url.refuse_options()
+    url.refuse_options(*OPTIONS)
+    room = Room.of(url, OVERHEAD)
     if not url.location:
         raise CannotOpen("sqlite: needs the path of a database, as in sqlite:docs.db")
     path = Path(url.location)
@@ -56,7 +59,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
             raise CannotOpen(f"{path} is not a file")
         refuse_without_database(path)
         make_folder(path.parent)
-        return _opened(path, clock)
+        return _opened(path, clock, room)
     except OSError as error:
         raise CannotOpen(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
@@ -67,14 +70,20 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         raise CannotOpen(f"{path} can't be opened: {error}") from error
 
 
-def _opened(path: Path, clock: Clock) -> "Sqlite":
+def _opened(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
     try:
-        return Sqlite(path, clock)
+        return _of_room(path, clock, room)
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError):
         # On a full disk the log's index may be what there is no room for; it is made anew at each start.
         if not reserve_of(path).give_up():
             raise
-        return Sqlite(path, clock)
+        return _of_room(path, clock, room)
+
+
+def _of_room(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
+    from docstore.engines.sqlite.bounded import BoundedSqlite  # which is made of what follows here
+
+    return Sqlite(path, clock) if room is None else BoundedSqlite(path, clock, room)
 
 
 class Sqlite:
@@ -187,18 +196,30 @@ class Sqlite:
             received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
         return await self._writer.run(
-            lambda transaction: rows.put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
+            lambda transaction: self._put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
         )
 
     async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
         received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
         return await self._writer.run(
-            lambda transaction: rows.put(
+            lambda transaction: self._put(
                 transaction, meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns
             ),
             sealed=sealed,
         )
+
+    def _put(
+        self,
+        transaction: rows.Transaction,
+        key: str,
+        received: Received,
+        fields: Fields,
+        expires_ns: int | None,
+        expect: Expectation,
+        modified_ns: int | None = None,
+    ) -> Written:
+        return rows.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._writer.run(lambda transaction: rows.delete(transaction, key, expect))
@@ -217,7 +238,7 @@ class Sqlite:
         while swept < limit:
             step = min(step, limit - swept)
             try:
-                removed = await self._writer.run(partial(rows.sweep, limit=step))
+                removed = await self._writer.run(partial(self._sweep, limit=step))
             except NoSpace:
                 # On a full disk a transaction has room for a few documents, and each gives room to the next.
                 if step == 1:
@@ -228,6 +249,9 @@ class Sqlite:
             if removed < step:
                 break
         return swept
+
+    def _sweep(self, transaction: rows.Transaction, limit: int) -> int:
+        return rows.sweep(transaction, limit)
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

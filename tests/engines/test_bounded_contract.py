@@ -1,0 +1,68 @@
+"""An engine with a bound keeps the whole contract as long as there is room.
+
+By default memory does all of it, the engines on disk what is about writing and expiring; `make bounds` runs everything
+on all of them.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from docstore.engines import Engine, EngineURL
+from docstore.engines.checking import Finding, check_store
+from docstore.model import Clock
+from docstore.testing import EngineContract
+from docstore.testing.expectations import Expectations
+from docstore.testing.expiry import Expiry
+from docstore.testing.lifetime import Lifetime
+from docstore.testing.opening import Opening
+from tests.engines.bounded_stores import LONG, open_bounded, url_of
+
+AMPLE = 2**40
+
+
+class Memory(Opening):
+    durable = False
+
+    def open(self, folder: Path, clock: Clock) -> Engine:
+        return open_bounded(url_of("memory", folder, AMPLE), clock)
+
+
+class OnDisk(Opening):
+    durable = True
+    scheme: str
+
+    def open(self, folder: Path, clock: Clock) -> Engine:
+        return open_bounded(url_of(self.scheme, folder, AMPLE), clock)
+
+    def check(self, folder: Path) -> Iterable[Finding]:
+        checked = check_store(EngineURL(self.scheme, str(folder / "store")))
+        return (found for found in checked if isinstance(found, Finding))
+
+
+class SQLite(OnDisk):
+    scheme = "sqlite"
+
+
+class File(OnDisk):
+    scheme = "file"
+
+
+class TestMemory(Memory, EngineContract):
+    pass
+
+
+if LONG:
+
+    class TestSQLite(SQLite, EngineContract):
+        pass
+
+    class TestFile(File, EngineContract):
+        pass
+
+else:
+
+    class TestSQLiteInPart(SQLite, Expectations, Expiry, Lifetime):
+        pass
+
+    class TestFileInPart(File, Expectations, Expiry):
+        pass

@@ -1,0 +1,250 @@
+"""Mounts with a bound through a real server: what a full one answers, what `/` tells, and the bound under load."""
+
+import asyncio
+import hashlib
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docstore.config import MountSettings, Settings, read_toml
+from docstore.engines.checking import Finding, check_store
+from docstore.errors import SetupError
+from docstore.model import Meta
+from tests.asking import Answer, Client, ask
+from tests.engines.bounded_stores import KIB, SCHEMES, cost_of, opened, url_of
+from tests.running import RunningServer
+
+DOCUMENT = json.dumps({"n": "x" * 20_000}).encode()
+
+
+def mounts(folder: Path, max_bytes: int, *, evict: bool) -> list[str]:
+    """Options of a server with a mount for each engine that can have a bound."""
+    folders = {scheme: folder / scheme for scheme in SCHEMES}
+    for each in folders.values():
+        each.mkdir(exist_ok=True)
+    urls = {scheme: url_of(scheme, folders[scheme], max_bytes, evict=evict) for scheme in SCHEMES}
+    return [part for scheme, url in urls.items() for part in ("--mount", f"{scheme}={url}&keys=path")]
+
+
+def usage(server: RunningServer, mount: str) -> dict[str, int]:
+    told = json.loads(ask(server, "GET", "/", headers={"Accept": "application/json"}).content)
+    [found] = [each["usage"] for each in told["mounts"] if each["mount"] == f"/{mount}/"]
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """Mounts that have no room left for much, and evict nothing."""
+    folder = tmp_path_factory.mktemp("full")
+    with RunningServer(folder, *mounts(folder, 256 * KIB, evict=False)) as server:
+        for scheme in SCHEMES:
+            assert ask(server, "PUT", f"/{scheme}/a", DOCUMENT).status == 201
+            assert ask(server, "PUT", f"/{scheme}/filler", bytes(220_000)).status == 201
+        yield server
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_full_mount_is_507_for_every_way_to_write(full: RunningServer, scheme: str) -> None:
+    before = usage(full, scheme)
+    patch = json.dumps({"more": "x" * 25_000}).encode()
+    answers: dict[str, Answer] = {
+        "PUT": ask(full, "PUT", f"/{scheme}/b", bytes(30_000)),
+        "POST to a key": ask(full, "POST", f"/{scheme}/b", bytes(30_000)),
+        "POST": ask(full, "POST", f"/{scheme}/", bytes(30_000)),
+        "PATCH": ask(full, "PATCH", f"/{scheme}/a", patch, {"Content-Type": "application/merge-patch+json"}),
+        "chunked": ask(full, "PUT", f"/{scheme}/b", iter([bytes(10_000)] * 3)),
+    }
+    assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(answers, 507)
+    assert b"no space left" in answers["PUT"].content
+    assert ask(full, "GET", f"/{scheme}/b").status == 404
+    assert ask(full, "GET", f"/{scheme}/a").content == DOCUMENT
+    assert usage(full, scheme)["used_bytes"] == before["used_bytes"]
+    assert ask(full, "PUT", f"/{scheme}/a", DOCUMENT).status == 200
+    assert ask(full, "PUT", f"/{scheme}/c", bytes(300_000)).status == 413
+
+
+@pytest.mark.parametrize(("size", "status"), [(10**9, 413), (256 * KIB, 413), (100_000, 507)])
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_large_upload_is_refused_before_it_is_sent(full: RunningServer, scheme: str, size: int, status: int) -> None:
+    """The client waits for 100 Continue and gets the refusal instead."""
+    with socket.create_connection((full.host, full.port), timeout=30) as connection:
+        head = f"PUT /{scheme}/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_long_chunked_upload_is_refused_midway(full: RunningServer, scheme: str) -> None:
+    """It has no end, so the answer can only come before it."""
+    with socket.create_connection((full.host, full.port), timeout=30) as connection:
+        connection.sendall(
+            f"PUT /{scheme}/b HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        chunk = b"2000\r\n" + bytes(0x2000) + b"\r\n"
+        for _ in range(20):
+            connection.sendall(chunk)
+        assert connection.recv(100).startswith(b"HTTP/1.1 507 ")
+    assert ask(full, "GET", f"/{scheme}/b").status == 404
+
+
+def test_the_root_tells_how_a_bound_is_used(data: Path) -> None:
+    data.mkdir()
+    with RunningServer(data, "--mount", "plain=memory:", *mounts(data, 64 * KIB, evict=True)) as server:
+        for scheme in SCHEMES:
+            with Client(server) as client:
+                client.ask("PUT", f"/{scheme}/a", bytes(30_000))
+                client.ask("GET", f"/{scheme}/a")
+                client.ask("GET", f"/{scheme}/b")
+                client.ask("PUT", f"/{scheme}/b", bytes(40_000))
+                assert client.ask("PUT", f"/{scheme}/a", b"", {"If-Match": '"x"'}).status == 412
+                assert client.ask("GET", f"/{scheme}/a").status == 404
+            told = usage(server, scheme)
+            assert 40_000 < told.pop("used_bytes") <= 65536
+            counts = {"hits": 1, "misses": 2, "evictions": 1}
+            assert told == {"documents": 1, "max_bytes": 65536, "evict": "lru", **counts}
+        told = json.loads(ask(server, "GET", "/", headers={"Accept": "application/json"}).content)
+        assert told["mounts"][0] == {"mount": "/plain/", "engine": "memory"}
+        page = ask(server, "GET", "/", headers={"Accept": "text/html"}).content.decode()
+        assert "1 hits, 2 misses, 1 evictions" in page
+
+
+def test_a_mount_is_a_cache_for_build_tools(data: Path) -> None:
+    """As Bazel and ccache ask: HEAD and GET that miss, PUT, then hits, under paths that are digests."""
+    data.mkdir()
+    options = ["--mount", f"cache/ac=sqlite:{data / 'ac'}?max_bytes=512KiB&evict=lru"]
+    options += ["--mount", f"cache/cas=sqlite:{data / 'cas'}?max_bytes=512KiB&evict=lru"]
+    options += ["--mount", f"cache/ccache=file:{data / 'ccache'}?max_bytes=512KiB&evict=lru&keys=path"]
+    with RunningServer(data, *options) as server, Client(server) as client:
+        for number in range(30):
+            content = b"%02d" % number * 15_000
+            digest = hashlib.sha256(content).hexdigest()
+            for path in (f"/cache/cas/{digest}", f"/cache/ac/{digest}", f"/cache/ccache/{digest[:2]}/{digest[2:]}"):
+                assert client.ask("HEAD", path).status == 404
+                assert client.ask("GET", path).status == 404
+                assert client.ask("PUT", path, content).status == 201
+                assert client.ask("HEAD", path)["Content-Length"] == str(len(content))
+                assert client.ask("GET", path).content == content
+        for mount in ("cache/cas", "cache/ac", "cache/ccache"):
+            told = usage(server, mount)
+            assert told["used_bytes"] <= told["max_bytes"]
+            assert told["hits"] == told["misses"] == 30
+            assert told["evictions"] == 30 - told["documents"] > 0
+
+
+def test_the_bound_holds_whenever_a_client_looks(data: Path) -> None:
+    data.mkdir()
+    options = mounts(data, 256 * KIB, evict=True)
+    failures: list[str] = []
+    done = threading.Event()
+
+    def write(server: RunningServer, number: int) -> None:
+        with Client(server) as client:
+            for turn in range(25):
+                for scheme in SCHEMES:
+                    size = (number * 7919 + turn * 104_729) % 90_000
+                    answer = client.ask("PUT", f"/{scheme}/key-{(number * 5 + turn) % 30}", bytes(size))
+                    if answer.status not in (200, 201):
+                        failures.append(f"{scheme}: {answer}")
+
+    def look(server: RunningServer) -> None:
+        with Client(server) as client:
+            while not done.is_set():
+                told = json.loads(client.ask("GET", "/", headers={"Accept": "application/json"}).content)["mounts"]
+                failures.extend(str(each) for each in told if each["usage"]["used_bytes"] > each["usage"]["max_bytes"])
+
+    with RunningServer(data, *options) as server:
+        writers = [threading.Thread(target=write, args=(server, number)) for number in range(6)]
+        watcher = threading.Thread(target=look, args=(server,))
+        for thread in (*writers, watcher):
+            thread.start()
+        for thread in writers:
+            thread.join()
+        done.set()
+        watcher.join()
+        assert failures == []
+        for scheme in SCHEMES:
+            assert usage(server, scheme)["evictions"] > 0
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "file"])
+def test_the_count_is_right_after_kill_9(data: Path, scheme: str) -> None:
+    data.mkdir()
+    url = url_of(scheme, data, 512 * KIB)
+    killed = threading.Event()
+
+    def write(server: RunningServer, number: int) -> None:
+        with Client(server) as client:
+            turn = 0
+            while not killed.is_set():
+                turn += 1
+                try:
+                    client.ask("PUT", f"/cache/{number}-{turn % 50}", bytes((turn * 7919 + number) % 100_000))
+                except OSError:
+                    return
+                except Exception:
+                    if not killed.is_set():
+                        raise
+                    return
+
+    for _ in range(2):
+        with RunningServer(data, "--mount", f"cache={url}") as server:
+            writers = [threading.Thread(target=write, args=(server, number)) for number in range(3)]
+            for thread in writers:
+                thread.start()
+            threading.Event().wait(0.4)
+            killed.set()
+            server.kill()
+            for thread in writers:
+                thread.join()
+            killed.clear()
+    checked = list(check_store(url))
+    held = sum(cost_of(scheme, one) for one in checked if isinstance(one, Meta))
+    assert held <= 512 * KIB
+    assert [one for one in checked if isinstance(one, Finding) and not one.orphan] == []
+
+    async def told() -> int:
+        async with opened(url) as engine:
+            return (await engine.usage()).used_bytes
+
+    assert asyncio.run(told()) == held
+
+
+def test_options_ride_in_the_url_and_in_toml_alike(tmp_path: Path) -> None:
+    file = tmp_path / "docstore.toml"
+    file.write_text('[mounts.cache]\nengine = "sqlite:c.db"\nmax_bytes = "20GiB"\nevict = "lru"\n')
+    assert read_toml(file)["mounts"] == (MountSettings.parse("cache=sqlite:c.db?max_bytes=20GiB&evict=lru"),)
+
+
+def test_several_workers_share_a_database_with_a_bound_but_no_folder(data: Path) -> None:
+    def checked(mount: str) -> Settings:
+        return Settings(mounts=(MountSettings.parse(mount),), workers=2).checked()
+
+    assert checked("a=sqlite:a.db?max_bytes=1GiB&evict=lru")
+    assert checked("a=file:a")
+    with pytest.raises(SetupError, match="file with max_bytes is an engine for one process"):
+        checked("a=file:a?max_bytes=1GiB")
+    data.mkdir()
+    with RunningServer(data, "--workers", "2", "--mount", f"cache={url_of('sqlite', data, 128 * KIB)}") as server:
+        for number in range(20):
+            assert ask(server, "PUT", f"/cache/{number}", bytes(20_000)).status == 201
+            told = usage(server, "cache")
+            assert told["used_bytes"] <= told["max_bytes"]
+        assert told["evictions"] == 20 - told["documents"]
+
+
+def test_what_a_mount_can_not_have_is_refused_in_one_line(data: Path) -> None:
+    for mount in ("a=shelve:s?max_bytes=1GiB", "a=memory:?evict=lru", "a=memory:?max_bytes=1GB&evict=lru"):
+        ended = subprocess.run(
+            [sys.executable, "-m", "docstore", "serve", "--port", "0", "--data", str(data), "--mount", mount],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (ended.returncode, ended.stderr.count("\n")) == (2, 1), ended.stderr
