@@ -1,6 +1,6 @@
 """An engine with a bound keeps the whole contract as long as there is room.
 
-By default memory does all of it, the engines on disk what is about writing and expiring; `make bounds` runs everything
+By default memory does all of it, the engines on disk what is about writing; `make bounds` runs everything
 on all of them.
 """
 
@@ -12,7 +12,6 @@ from docstore.engines.checking import Finding, check_store
 from docstore.model import Clock
 from docstore.testing import EngineContract
 from docstore.testing.expectations import Expectations
-from docstore.testing.expiry import Expiry
 from docstore.testing.lifetime import Lifetime
 from docstore.testing.opening import Opening
 from tests.engines.bounded_stores import LONG, open_bounded, url_of
@@ -61,8 +60,8 @@ if LONG:
 
 else:
 
-    class TestSQLiteInPart(SQLite, Expectations, Expiry, Lifetime):
+    class TestSQLiteInPart(SQLite, Expectations, Lifetime):
         pass
 
-    class TestFileInPart(File, Expectations, Expiry):
+    class TestFileInPart(File, Expectations):
         pass
