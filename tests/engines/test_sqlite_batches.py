@@ -72,8 +72,9 @@ def test_a_turn_of_the_loop_is_one_batch_and_the_rest_comes_when_it_is_answered(
 def test_a_batch_has_a_limit_and_what_is_over_it_is_the_next() -> None:
     async def run(worker: Worker) -> None:
         worker.put(*range(5))
-        worker.may_answer.release(3)
-        assert [await worker.takes() for _ in range(3)] == [[0, 1], [2, 3], [4]]
+        for batch in ([0, 1], [2, 3], [4]):
+            assert await worker.takes() == batch
+            worker.may_answer.release()
 
     with worker(limit=2) as one:
         asyncio.run(run(one))
