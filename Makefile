@@ -23,8 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds lint types format bench bench-wire bench-large bench-many \
-	bench-cache lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide lint types format bench bench-wire bench-large bench-many bench-cache lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -53,6 +52,9 @@ listed: $(TOOLS) ## List a million keys with the command, in the memory of one p
 bounds: $(TOOLS) ## Test mounts with a bound at length: the whole contract on each, and long runs against the model
 	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_bounded_contract.py \
 		tests/engines/test_bounded_model.py tests/engines/test_bounded.py tests/server/test_bounded_served.py $(ARGS)
+
+guide: $(TOOLS) ## Write the help of each command into docs/commands.md
+	@$(VENV)/bin/python -m tests.command.guide
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

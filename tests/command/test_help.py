@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from docstore.cli import PLACES, Commands, main
+from tests.command.guide import GUIDE, SHOWN, renewed
 from tests.running import RunningServer
 from tests.stores import run, store
 
-ROOT = Path(__file__).parent.parent.parent
-GUIDE, README = ROOT / "docs" / "commands.md", ROOT / "README.md"
+README = Path(__file__).parent.parent.parent / "README.md"
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -108,11 +108,9 @@ def test_the_example_of_serve_serves(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_guide_shows_the_help_of_each_command() -> None:
-    shown = re.findall(r"^```text\n\$ docstore (\S+) --help\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    assert [name for name, _ in shown] == list(PLACES)
-    for name, text in shown:
-        told = CliRunner().invoke(main, [name, "--help"], prog_name="docstore", terminal_width=100).output
-        assert text == told, f"docs/commands.md shows another help of {name}"
+    guide = GUIDE.read_text()
+    assert SHOWN.findall(guide) == list(PLACES)
+    assert renewed(guide) == guide, "make guide writes the help anew"
 
 
 def test_the_guide_names_every_exit_status_and_variable() -> None:

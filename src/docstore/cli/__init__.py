@@ -37,8 +37,10 @@ SECTIONS: Final[dict[str, dict[str, Place]]] = {
         "serve": Place("serve", "serve", "Serve mounts over HTTP until Ctrl-C or SIGTERM."),
         "check": Place("stores", "check", "Verify a store on disk: every digest, every index entry, every orphan."),
         "copy": Place("stores", "copy", "Copy documents between any two engines, given as URLs."),
-        "export": Place("stores", "export", "Write a store as one tar, to FILE or standard output."),
-        "import": Place("stores", "import_", "Store the documents of an export, read from FILE or standard input."),
+        "export": Place("stores", "export", "Write a store as one file, to FILE or standard output."),
+        "import": Place(
+            "stores", "import_", "Store the documents of an export, tar or ndjson, read from FILE or standard input."
+        ),
         "engines": Place("engines", "engines", "Tell which engines are installed and what each promises."),
     },
     "Shell": {
