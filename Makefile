@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide lint types format bench bench-wire bench-large bench-many bench-cache lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -55,6 +55,9 @@ bounds: $(TOOLS) ## Test mounts with a bound at length: the whole contract on ea
 
 guide: $(TOOLS) ## Write the help of each command into docs/commands.md
 	@$(VENV)/bin/python -m tests.command.guide
+
+pictures: $(TOOLS) ## Draw docs/pictures/ anew, with the Chromium on the PATH
+	@$(VENV)/bin/python -m tests.web.pictures
 
 lint: $(TOOLS) ## Check the format and the lint rules
 	@$(VENV)/bin/ruff format --check --quiet --diff . && $(VENV)/bin/ruff check .

@@ -1,11 +1,13 @@
 """Safe in a browser's world: who may speak to a store, and what a stored document may do there."""
 
 import html.parser
+import re
 import urllib.parse
 from pathlib import Path
 
 import pytest
 
+from docstore.server.cors import Cors
 from docstore.server.guard import LOOPBACK_NAMES, Guard
 from docstore.server.resource import KNOWN_METHODS
 from tests.asking import Client, ask, send_raw
@@ -130,6 +132,18 @@ async def test_who_may_only_read_writes_nothing(store: InProcess) -> None:
         assert (await store.send(method, "/memory/")).status in (200, 204)
 
 
+@pytest.mark.parametrize(("anonymous", "writes"), [("read", []), ("write", ["DELETE", "PATCH", "POST", "PUT"])])
+def test_options_says_what_this_client_may_do(tmp_path: Path, anonymous: str, writes: list[str]) -> None:
+    @on_a_store("memory", guard=Guard(None, anonymous), cors=Cors(frozenset({"https://app.example"})))
+    async def asked(store: InProcess) -> None:
+        preflight = {"origin": "https://app.example", "access-control-request-method": "PUT"}
+        reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
+        allowed = ", ".join(sorted(["GET", "HEAD", "OPTIONS", *writes]))
+        assert (reply["allow"], reply["access-control-allow-methods"]) == (allowed, allowed)
+
+    asked(tmp_path)
+
+
 def test_a_server_may_be_open_for_reading_alone(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data", "--anonymous", "read") as server, Client(server) as client:
         for mount in MOUNTS:
@@ -168,8 +182,16 @@ async def test_what_the_store_makes_itself_is_taken_for_nothing_else(store: InPr
             reply = await store.send("GET", path, headers={"accept": accept})
             assert (reply["x-content-type-options"], reply["referrer-policy"]) == ("nosniff", "no-referrer")
             if reply["content-type"].startswith("text/html"):
-                assert "script-src" not in reply["content-security-policy"]
-                assert reply["content-security-policy"].startswith("default-src 'none'; ")
+                policy = dict(part.split(" ", 1) for part in reply["content-security-policy"].split("; "))
+                assert (policy["default-src"], policy["base-uri"], policy["form-action"]) == ("'none'",) * 3
+                scripts = policy.get("script-src", "'none'")
+                assert re.fullmatch(r"'nonce-[A-Za-z0-9_-]{24}'" if path == "/memory/" else "'none'", scripts)
+
+
+@on_a_store("memory")
+async def test_a_nonce_is_good_for_one_answer(store: InProcess) -> None:
+    policies = {(await store.send("GET", "/memory/"))["content-security-policy"] for _ in range(3)}
+    assert len(policies) == 3
 
 
 HOSTILE_KEYS = [
@@ -218,11 +240,21 @@ KNOWN_TAGS = {
     "html": {"lang"},
     "head": set(),
     "meta": {"charset", "name", "content"},
-    "title": set(),
-    "link": {"rel", "href"},
-    "body": set(),
-    **{tag: set() for tag in ("h1", "p", "b", "ul", "li", "small", "code")},
-    "a": {"href", "rel"},
+    "link": {"rel", "href", "nonce"},
+    "script": {"type", "nonce", "src"},
+    "main": {"data-mount", "data-keys"},
+    **{
+        tag: set() for tag in ("title", "body", "header", "footer", "h1", "b", "bdi", "small", "code", "thead", "tbody")
+    },
+    "nav": {"id", "aria-label"},
+    "div": {"id"},
+    "p": {"id", "class", "role"},
+    "table": {"id"},
+    "tr": {"class"},
+    "th": {"scope", "class"},
+    "td": {"colspan", "class"},
+    "time": {"datetime", "class"},
+    "a": {"href", "rel", "class"},
 }
 
 
@@ -232,6 +264,8 @@ def harmless(reply: Reply) -> Page:
     for tag, attributes in page.tags:
         assert tag in KNOWN_TAGS, (tag, attributes)
         assert attributes.keys() <= KNOWN_TAGS[tag], (tag, attributes)
+        if tag == "script":
+            assert attributes["src"] == "/-/web/page.js"
         if tag == "a":
             assert (attributes["href"] or "")[0] in "/?", attributes
             assert (attributes["href"] or "")[:2] != "//", attributes

@@ -95,7 +95,9 @@ def test_the_operations_are_the_verbs_that_are_allowed(tmp_path: Path, collectio
     async def run() -> None:
         async with opened(tmp_path, ["memory"], collection_put=collection_put) as store:
             for path, item in describe(store.store.mounts)["paths"].items():
-                allow = (await store.send("OPTIONS", path.replace("{key}", "some-key")))["allow"]
+                allow = (await store.send("OPTIONS", path.replace("{key}", "some-key").replace("{file}", "page.js")))[
+                    "allow"
+                ]
                 assert {verb.upper() for verb in VERBS & item.keys()} == set(allow.split(", ")), path
 
     asyncio.run(run())

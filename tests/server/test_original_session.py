@@ -60,5 +60,5 @@ def test_the_session_of_the_article_works_line_by_line(
 
     response, content = h.request(f"{base}/", "GET")
     assert (response.status, response["content-type"]) == (200, "text/html; charset=utf-8")
-    links = re.findall(rb'<a href="([^"]*)">([^<]*)</a> <small>', content)
+    links = re.findall(rb'<a href="([^"]*)"><bdi>([^<]*)</bdi></a>', content)
     assert links == [(f"/{mount}/{key}".encode(), key.encode()) for key in sorted([uuid, "johnnytables"])]

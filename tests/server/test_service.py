@@ -22,7 +22,7 @@ from docstore.testing import SetClock
 from tests.in_process import InProcess, on_a_store
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "problems.md"
-PAGES = ["/-/health", "/-/ready", "/-/openapi.json", "/-/docs", "/-/problems", "/-/web/docstore.css", "/-/web/docs.css"]
+PAGES = ["/-/health", "/-/ready", "/-/openapi.json", "/-/docs", "/-/problems", "/-/web/docstore.css", "/-/web/page.js"]
 PATHS = [*PAGES, "/.well-known/api-catalog"]
 JSON = {"accept": "application/json"}
 
@@ -45,6 +45,26 @@ async def test_head_has_the_fields_of_get_and_nothing_can_be_written(store: InPr
 @on_a_store("memory")
 async def test_what_is_not_there_is_404(store: InProcess, path: str) -> None:
     assert (await store.send("GET", path)).status == 404
+
+
+@pytest.mark.parametrize("name", ["docstore.css", "page.js", "icon.svg"])
+@on_a_store("memory")
+async def test_what_pages_are_made_of_is_asked_for_again_and_sent_once(store: InProcess, name: str) -> None:
+    first = await store.send("GET", f"/-/web/{name}")
+    assert (first.status, first["cache-control"]) == (200, "no-cache")
+    types = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+    assert first["content-type"] == types[name.partition(".")[2]]
+    for field, value, status in [
+        ("if-none-match", first["etag"], 304),
+        ("if-none-match", "*", 304),
+        ("if-none-match", '"another"', 200),
+        ("if-match", first["etag"], 200),
+        ("if-match", '"another"', 412),
+        ("if-modified-since", "Sun, 06 Nov 2044 08:49:37 GMT", 200),
+        ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT", 200),
+    ]:
+        again = await store.send("GET", f"/-/web/{name}", headers={field: value})
+        assert (again.status, again["etag"]) == (status, first["etag"]), field
 
 
 @on_a_store("memory")

@@ -78,6 +78,8 @@ class Store:
             if verb is None:
                 raise Refusal("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
             response = await verb(resource, request)
+            if request.method == "OPTIONS":
+                self.guard.narrow(response)
         except (Refusal, DocstoreError) as error:
             response = self._refuse(request, error)
         except Exception:

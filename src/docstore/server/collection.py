@@ -7,7 +7,7 @@ from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Generated, HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
-from docstore.server import listing
+from docstore.server import listing, pages
 from docstore.server.answers import content_headers
 from docstore.server.mounts import Mount
 from docstore.server.problems import Refusal
@@ -34,11 +34,23 @@ class CollectionResource(Readable):
         headers: HeaderPairs = [(b"cache-control", b"no-cache"), (b"vary", b"Accept")]
         if outcome is Outcome.NOT_MODIFIED:
             return Response(304, headers)
+        if format == "html":
+            return await self._page(query, headers)
         headers += content_headers(listing.FORMATS[format])
         if format == "ndjson" and query.limit is None and not query.delimiter:
             return Response(200, headers, Generated(listing.stream_ndjson(self._mount, query)))
         page = await listing.read_page(self._mount, query)
-        data = listing.render(self._mount, page, format).encode("utf-8")
+        return self._listed(headers, page, listing.render(self._mount, page, format))
+
+    async def _page(self, query: listing.Query, headers: HeaderPairs) -> Response:
+        nonce = pages.new_nonce()
+        page = await listing.read_page(self._mount, query, html=True)
+        headers += content_headers("text/html", pages.policy(nonce))
+        html = listing.render_html(self._mount, query, page, now_ns=self._clock(), nonce=nonce)
+        return self._listed(headers, page, html)
+
+    def _listed(self, headers: HeaderPairs, page: listing.Page, text: str) -> Response:
+        data = text.encode("utf-8")
         headers.append((b"content-length", b"%d" % len(data)))
         if link := listing.link_next(self._mount, page):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from docstore.http.message import Headers
+from docstore.http.message import Headers, Response
 from docstore.server.problems import Refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
@@ -37,6 +37,15 @@ class Guard:
         """Raises Refusal when nobody may do this without credentials."""
         if self.anonymous != "write" and method not in SAFE_METHODS:
             raise Refusal("forbidden", "this store is open for reading only")
+
+    def narrow(self, response: Response) -> None:
+        """Leaves in the Allow of an answer to OPTIONS what this client may do, and so says who may write."""
+        if self.anonymous == "write":
+            return
+        for index, (name, value) in enumerate(response.headers):
+            if name in (b"allow", b"access-control-allow-methods"):
+                safe = [method for method in value.decode("ascii").split(", ") if method in SAFE_METHODS]
+                response.headers[index] = (name, ", ".join(safe).encode("ascii"))
 
 
 def check_site(method: str, headers: Headers) -> None:

@@ -7,7 +7,6 @@ come and go meanwhile neither repeat nor hide others. NDJSON without `limit` is 
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -17,10 +16,13 @@ from docstore.http.target import encode
 from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages
+from docstore.server.figures import rfc3339
 from docstore.server.mounts import Mount
 from docstore.server.problems import Refusal
 
 DEFAULT_LIMIT: Final = 1000
+HTML_LIMIT: Final = 100
+"""Documents in a page for people, who have one painted at once and go on by prefix sooner than by page."""
 MAX_LIMIT: Final = 10_000
 PARAMETERS_LIMIT: Final = 100
 
@@ -92,9 +94,9 @@ class Page:
     next: Query | None
 
 
-async def read_page(mount: Mount, query: Query) -> Page:
+async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Page:
     """The page that `query` asks for; one document more is read to know whether there is a next."""
-    limit = query.limit or DEFAULT_LIMIT
+    limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
     if query.delimiter:
         return await _read_folders(mount, query, limit)
     metas = await _list(mount, query.prefix, query.after, limit + 1)
@@ -155,12 +157,25 @@ def link_next(mount: Mount, page: Page) -> str:
     return f"{encode(mount.prefix)}?{page.next.encoded()}" if page.next else ""
 
 
+def render_html(mount: Mount, query: Query, page: Page, *, now_ns: int, nonce: str) -> str:
+    """The page for people: a list of links, which a script with this nonce makes more of."""
+    skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
+    documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
+    folders = [(_folder_link(folder), folder[skipped:]) for folder in page.folders]
+    crumbs: list[tuple[str, str]] = []
+    for name in query.prefix[:skipped].split("/")[:-1]:
+        folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
+        crumbs.append((_folder_link(folder), f"{name}/"))
+    place = pages.Place(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
+    return pages.collection(place, documents, folders, link_next(mount, page), now_ns=now_ns, nonce=nonce)
+
+
+def _folder_link(folder: str) -> str:
+    return f"?{urlencode({'prefix': folder, 'delimiter': '/'})}"
+
+
 def render(mount: Mount, page: Page, format: str) -> str:
-    """The page as html, json, ndjson or text."""
-    if format == "html":
-        rows = [(encode(mount.prefix + meta.key), meta) for meta in page.documents]
-        folders = [(f"?{urlencode({'prefix': folder, 'delimiter': '/'})}", folder) for folder in page.folders]
-        return pages.collection(mount.prefix, rows, folders, link_next(mount, page))
+    """The page as json, ndjson or text."""
     if format == "text":
         return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
     if format == "ndjson":
@@ -194,20 +209,14 @@ def describe(meta: Meta) -> dict[str, object]:
         "size": meta.size,
         "sha256": meta.digest.hex(),
         "media_type": meta.fields.media_type,
-        "modified": _rfc3339(meta.modified_ns),
+        "modified": rfc3339(meta.modified_ns),
     }
     if meta.fields.others:
         described["fields"] = dict(meta.fields.others)
     if meta.expires_ns is not None:
-        described["expires"] = _rfc3339(meta.expires_ns)
+        described["expires"] = rfc3339(meta.expires_ns)
     return described
 
 
 def _line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-
-
-def _rfc3339(moment_ns: int) -> str:
-    """With milliseconds and `Z`, as people and JavaScript read it."""
-    seconds, rest_ns = divmod(moment_ns, 10**9)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns // 10**6:03d}Z"

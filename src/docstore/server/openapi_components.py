@@ -11,7 +11,7 @@ from typing import Final
 from docstore.http.lifetimes import TTL_LIMIT_S
 from docstore.http.patches import PATCHES
 from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT
-from docstore.server.listing import DEFAULT_LIMIT, FORMATS, MAX_LIMIT
+from docstore.server.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
 from docstore.server.problems import PROBLEMS, TYPE_BASE
 
 Node = dict[str, object]
@@ -164,7 +164,7 @@ _LISTING: Final = [
     _query(
         "limit",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-        f"Documents in a page; {DEFAULT_LIMIT} when nothing is said.",
+        f"Documents in a page; {DEFAULT_LIMIT} when nothing is said, {HTML_LIMIT} of them in HTML.",
     ),
     _query("delimiter", _text(enum=["", "/"]), "With /, keys that go on behind a slash are told as one folder."),
     _query("format", _text(enum=list(FORMATS)), "The representation, whatever Accept says."),

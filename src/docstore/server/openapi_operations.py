@@ -161,6 +161,16 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "Catalog.GET": Operation(
         {200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))}
     ),
-    "Asset.GET": _page("The file.", "text/css", "text/javascript"),
+    "Asset.OPTIONS": Operation({204: _ALLOW}, ("not-found",)),
+    "Asset.GET": Operation(
+        {
+            200: Answer(
+                "The file.", {"text/css": "", "text/javascript": "", "image/svg+xml": ""}, ("Cache-Control", "ETag")
+            ),
+            304: Answer("The reader has it already.", {}, ("Cache-Control", "ETag")),
+        },
+        ("not-found", "precondition-failed"),
+        ("conditions",),
+    ),
 }
 """By the qualified name of the method. HEAD, where it is not here, is as GET, without content."""

@@ -1,23 +1,69 @@
 """The HTML that Docstore makes itself: lists of links, as in the original, and refusals.
 
-Names and contents come from anybody, so templates escape everything, and the policy allows nothing to run.
+Names and contents come from anybody, so templates escape everything. The policy of most pages allows nothing to run.
+That of a collection allows its own modules, by a nonce that is new for each answer: `'self'` was rejected, for what
+anybody stores is of the same origin, and would be let in as a script by one mistake in a template.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from secrets import token_urlsafe
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from docstore.model import Meta
+from docstore.server import figures
 
-POLICY: Final = b"default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""The Content-Security-Policy of every page: its own style sheet and nothing else."""
+POLICY: Final = (
+    b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of most pages: their own style sheet and icon, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountRow:
+    """What the page of the root tells of a mount."""
+
+    prefix: str
+    engine: str
+    keys: str
+    usage: str
+    """Of a mount with a bound; "" for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a collection a page of it is. `crumbs` are pairs of (href, folder), each folder in the one before."""
+
+    mount: str
+    keys: str
+    prefix: str
+    after: str
+    delimiter: str
+    crumbs: Sequence[tuple[str, str]]
+
+
+def new_nonce() -> str:
+    return token_urlsafe(18)
+
+
+def policy(nonce: str) -> bytes:
+    """The Content-Security-Policy of a collection's page.
+
+    Documents are shown by their own address or, where a browser wants that, as a blob; text becomes markup nowhere.
+    """
+    return (
+        f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
+        "img-src 'self'; media-src 'self'; frame-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    ).encode("ascii")
 
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("docstore", "web"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -26,19 +72,32 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,  # Else each page asks the disk first whether its template is still the same.
     )
+    environment.filters |= {"size": figures.size, "rfc3339": figures.rfc3339, "span": figures.span}
+    return environment
 
 
-def mounts(rows: Sequence[tuple[str, str]]) -> str:
-    """The page of the root: pairs of (prefix, scheme)."""
+def mounts(rows: Sequence[MountRow]) -> str:
+    """The page of the root."""
     return _templates().get_template("mounts.html").render(mounts=rows)
 
 
 def collection(
-    prefix: str, rows: Sequence[tuple[str, Meta]], folders: Sequence[tuple[str, str]], next_link: str
+    place: Place,
+    documents: Sequence[tuple[str, str, Meta]],
+    folders: Sequence[tuple[str, str]],
+    next_link: str,
+    *,
+    now_ns: int,
+    nonce: str,
 ) -> str:
-    """The page of a collection: pairs of (href, meta), pairs of (href, folder), and where it goes on or ""."""
+    """The page of a collection: (href, name, meta), (href, name), and where it goes on or ""."""
     return _templates().get_template("collection.html").render(
-        prefix=prefix, rows=rows, folders=folders, next_link=next_link
+        place=place,
+        documents=documents,
+        folders=folders,
+        next_link=next_link,
+        now_ns=now_ns,
+        nonce=nonce,
     )  # fmt: skip
 
 

@@ -31,7 +31,12 @@ class RootResource(Readable):
             raise Refusal("not-acceptable", f"there are {', '.join(offers)}")
         used = [(mount, await usages.usage_of(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts([(mount.prefix, usages.line(mount, usage)) for mount, usage in used])
+            body = pages.mounts(
+                [
+                    pages.MountRow(mount.prefix, mount.scheme, mount.keys, usages.line(usage) if usage else "")
+                    for mount, usage in used
+                ]
+            )
         elif media_type == "text/plain":
             body = "".join(f"{mount.prefix}\n" for mount, _ in used)
         else:

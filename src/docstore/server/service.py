@@ -8,7 +8,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Final
 
 from docstore.engines import Probing
@@ -17,6 +16,7 @@ from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.server import openapi, pages
 from docstore.server.answers import answer
+from docstore.server.assets import ASSETS, Asset
 from docstore.server.collection import CollectionResource, OriginalCollection
 from docstore.server.document import DocumentResource
 from docstore.server.mounts import Mount, Mounts
@@ -141,27 +141,6 @@ _CATALOG: Final = (
 )
 
 
-class Asset(Service):
-    """`/-/web/{name}`."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, mounts: Mounts, name: str) -> None:
-        super().__init__(mounts)
-        self._name = name
-
-    async def GET(self, request: Request) -> Response:
-        """What the pages are made of."""
-        return answer(_ASSETS[self._name], _ASSET_TYPES[self._name.rpartition(".")[2]], cache=b"max-age=3600")
-
-
-_ASSET_TYPES: Final = {"css": "text/css", "js": "text/javascript"}
-_ASSETS: Final = {
-    file.name: file.read_bytes()
-    for file in files("docstore").joinpath("web").iterdir()
-    if file.name.rpartition(".")[2] in _ASSET_TYPES
-}
-
 _CATALOG_PATH: Final = (".well-known", "api-catalog")
 _FIXED: Final[dict[tuple[str, ...], type[Service]]] = {
     ("-", "health"): Health,
@@ -178,8 +157,8 @@ def find_service(segments: list[str], mounts: Mounts) -> Resource:
     fixed = _FIXED.get(tuple(segments))
     if fixed is not None:
         return fixed(mounts)
-    if segments[:2] == ["-", "web"] and len(segments) == 3 and segments[2] in _ASSETS:
-        return Asset(mounts, segments[2])
+    if segments[:2] == ["-", "web"] and len(segments) == 3:
+        return Asset(segments[2])
     raise Refusal("not-found")
 
 
@@ -200,8 +179,16 @@ def _places(mounts: Mounts) -> Iterable[openapi.Place]:
         yield openapi.Place(document, f"document.{name}", DocumentResource, mount.prefix, (_key(mount),))
     for segments, resource in _FIXED.items():
         yield openapi.Place(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
-    for name in sorted(_ASSETS):
-        yield openapi.Place(f"/-/web/{name}", f"service.web.{name}", Asset, "service")
+    yield openapi.Place("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
+
+
+_FILE: Final[Node] = {
+    "name": "file",
+    "in": "path",
+    "required": True,
+    "description": "A style sheet, a module of the script, or the icon.",
+    "schema": {"type": "string", "enum": sorted(ASSETS)},
+}
 
 
 def _key(mount: Mount) -> Node:

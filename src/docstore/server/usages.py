@@ -28,12 +28,10 @@ def described(mount: Mount, usage: Usage | None) -> dict[str, object]:
     return {"mount": mount.prefix, "engine": mount.scheme, **more}
 
 
-def line(mount: Mount, usage: Usage | None) -> str:
-    """What a person reads behind the mount's name."""
-    if usage is None:
-        return mount.scheme
+def line(usage: Usage) -> str:
+    """What a person reads of it."""
     parts = [
-        f"{mount.scheme}, {usage.documents:,} documents",
+        f"{usage.documents:,} documents",
         f"{usage.used_bytes:,} of {usage.max_bytes:,} bytes ({usage.used_bytes * 100 // usage.max_bytes} %)",
         f"{usage.hits:,} hits, {usage.misses:,} misses, {usage.evictions:,} evictions",
     ]

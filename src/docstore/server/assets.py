@@ -1,0 +1,64 @@
+"""`/-/web/...`: the style sheets and the modules that the pages are made of.
+
+Each has an ETag and is asked for again each time, which is answered 304. A longer life was rejected: after an upgrade
+modules of two versions would meet in one page.
+"""
+
+from dataclasses import replace
+from hashlib import sha256
+from importlib.resources import files
+from typing import Final
+
+from docstore.content import Inline
+from docstore.http.conditions import Conditions, Outcome
+from docstore.http.message import Request, Response
+from docstore.model import Fields, Meta, version_of
+from docstore.server.answers import answer
+from docstore.server.problems import Refusal
+from docstore.server.representation import etag
+from docstore.server.resource import Readable, options
+from docstore.server.writing import failed
+
+_TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+
+
+def _read(data: bytes, name: str) -> tuple[Meta, Inline]:
+    fields, digest = Fields(_TYPES[name.rpartition(".")[2]]), sha256(data).digest()
+    return Meta(name, version_of(digest, fields), len(data), digest, fields, modified_ns=0), Inline(data)
+
+
+ASSETS: Final = {
+    file.name: _read(file.read_bytes(), file.name)
+    for file in files("docstore").joinpath("web").iterdir()
+    if file.name.rpartition(".")[2] in _TYPES
+}
+"""By file name."""
+
+
+class Asset(Readable):
+    """`/-/web/{file}`."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        """Raises Refusal."""
+        if name not in ASSETS:
+            raise Refusal("not-found")
+        self._name = name
+
+    async def GET(self, request: Request) -> Response:
+        """What the pages are made of."""
+        meta, content = ASSETS[self._name]
+        conditions = Conditions.of(request.headers)
+        if conditions is not None:
+            # It has no Last-Modified, so dates are ignored (RFC 9110 §13.1.3).
+            tags = replace(conditions, if_modified_since=None, if_unmodified_since=None)
+            outcome = tags.evaluate(request.method, meta, 0)
+            if outcome is Outcome.FAILED:
+                raise failed(meta)
+            if outcome is Outcome.NOT_MODIFIED:
+                return Response(304, [(b"etag", etag(meta)), (b"cache-control", b"no-cache")])
+        return answer(content.data, meta.fields.media_type, more=[(b"etag", etag(meta))])
+
+    async def OPTIONS(self, request: Request) -> Response:
+        return options(self, request)

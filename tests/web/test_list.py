@@ -1,0 +1,144 @@
+"""The list: what the server renders, what the script makes of it, search, pages, folders, the keyboard."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import expect
+
+from docstore.server import figures
+from tests.web.tab import Tab
+
+
+def rows(tab: Tab) -> list[str]:
+    """The rows as markup, each with its text."""
+    return [row.evaluate("row => row.outerHTML") for row in tab.page.locator("#documents tbody tr").all()]
+
+
+def test_the_script_takes_over_what_the_server_rendered_without_a_change(tab: Tab) -> None:
+    for index, size in enumerate((0, 1, 2, 1023, 1024, 10_239, 10_240, 1_048_575, 1_048_576)):
+        tab.store_document(f"/disk/same-{index}", b"x" * size, content_type='text/plain; charset="utf-8"')
+    tab.store_document("/disk/same-z", b"x", ttl="90000")
+    tab.open("/disk/?prefix=same-")
+    rendered, count = rows(tab), tab.page.inner_text("#count")
+    assert [len(rendered), count] == [10, "10 keys"]
+    tab.page.evaluate("document.querySelector('#documents tbody').replaceChildren()")
+    with tab.page.expect_response(re.compile("format=json")):
+        tab.page.fill("#search", "same")
+    tab.wait_until("document.querySelectorAll('#documents tbody tr').length === 10")
+    assert rows(tab) == rendered
+    assert tab.page.inner_text("#count") == count
+
+
+def test_without_a_script_it_is_a_list_of_links(tab: Tab) -> None:
+    tab.store_document("/site/plain/a b", "there", content_type="text/plain")
+    context = tab.page.context.browser.new_context(java_script_enabled=False, base_url=tab.store.url)
+    page = context.new_page()
+    page.goto("/site/?prefix=plain/")
+    expect(page.get_by_text("Keys that begin with plain/")).to_be_visible()
+    page.get_by_role("link", name="a b").click()
+    page.wait_for_url("**/site/plain/a%20b")
+    assert page.inner_text("body") == "there"
+    page.goto("/")
+    page.get_by_role("link", name="/site/").click()
+    page.wait_for_url("**/site/")
+    context.close()
+
+
+def test_search_finds_by_prefix_as_one_types(tab: Tab) -> None:
+    for key in ("find-a", "find-ab", "find-b"):
+        tab.store_document(f"/docs/{key}")
+    tab.open("/docs/")
+    tab.page.keyboard.press("/")
+    tab.page.keyboard.type("find-a", delay=20)
+    tab.wait_for_keys("find-a", "find-ab")
+    expect(tab.page.get_by_role("status").first).to_have_text("2 keys")
+    assert urlsplit(tab.page.url).query == "prefix=find-a"
+    tab.page.keyboard.type("bc")
+    expect(tab.page.get_by_text("No key here begins like that.")).to_be_visible()
+    tab.page.reload()
+    expect(tab.page.locator("#search")).to_have_value("find-abc")
+
+
+def test_pages_go_forth_and_back_and_never_hold_more_than_one(tab: Tab) -> None:
+    for number in range(250):
+        tab.store_document(f"/many/page-{number:03}")
+    tab.open("/many/")
+    pages = []
+    for link in ("Next page", "Next page", "Previous page", "Previous page"):
+        pages.append((tab.keys()[0], len(tab.keys())))
+        tab.page.get_by_role("link", name=link).click()
+        expect(tab.page.locator("tbody a").first).not_to_have_text(pages[-1][0])
+    pages.append((tab.keys()[0], len(tab.keys())))
+    assert pages == [("page-000", 100), ("page-100", 100), ("page-200", 50), ("page-100", 100), ("page-000", 100)]
+    asked = [parse_qs(urlsplit(request.url).query) for request in tab.requests if "format=json" in request.url]
+    assert [(query["limit"], "after" in query) for query in asked] == [(["100"], True)] * 3 + [(["100"], False)]
+    tab.page.go_back()
+    tab.wait_for_keys(*[f"page-{number}" for number in range(100, 200)])
+    tab.page.reload()
+    assert tab.keys()[0] == "page-100"
+
+
+def test_folders_are_walked_by_their_names(tab: Tab) -> None:
+    for key in ("walk/a/1", "walk/a/b/2", "walk/c"):
+        tab.store_document(f"/site/{key}")
+    tab.open("/site/?delimiter=/&prefix=walk/")
+    assert tab.keys() == ["a/", "c"]
+    tab.page.get_by_role("link", name="a/", exact=True).click()
+    tab.wait_for_keys("b/", "1")
+    expect(tab.page.locator("#crumbs")).to_contain_text("walk/ a/")
+    tab.page.get_by_role("link", name="walk/", exact=True).click()
+    tab.wait_for_keys("a/", "c")
+    tab.page.fill("#search", "a/b")
+    tab.wait_for_keys("b/")
+    tab.page.fill("#search", "a/b/")
+    tab.wait_for_keys("2")
+
+
+def test_the_keyboard_goes_through_the_list(tab: Tab) -> None:
+    for key in ("keyboard-a", "keyboard-b", "keyboard-c"):
+        tab.store_document(f"/docs/{key}")
+    tab.open("/docs/?prefix=keyboard-")
+    focused = "document.activeElement.textContent || document.activeElement.id"
+    tab.page.keyboard.press("/")
+    found = [tab.page.evaluate(focused)]
+    for key in ("ArrowDown", "ArrowDown", "End", "ArrowDown", "Home", "ArrowUp"):
+        tab.page.keyboard.press(key)
+        found.append(tab.page.evaluate(focused))
+    assert found == ["search", "keyboard-a", "keyboard-b", "keyboard-c", "keyboard-c", "keyboard-a", "search"]
+    tab.page.keyboard.press("Enter")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("keyboard-a")
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.locator("dialog")).to_have_count(0)
+    assert urlsplit(tab.page.url).fragment == ""
+
+
+def test_a_document_has_an_address_and_back_closes_it(tab: Tab) -> None:
+    tab.store_document("/site/an address/100% #1?", "here")
+    tab.open("/site/?prefix=an+address")
+    tab.page.get_by_role("link", name="100% #1?").click()
+    expect(tab.dialog.get_by_role("heading")).to_have_text("an address/100% #1?")
+    tab.page.reload()
+    expect(tab.dialog.locator("pre")).to_have_text("here")
+    tab.page.go_back()
+    expect(tab.page.locator("dialog")).to_have_count(0)
+
+
+def test_ages_and_ends_go_on_while_the_page_is_open(tab: Tab) -> None:
+    tab.store_document("/docs/clock", ttl="9000")
+    tab.page.clock.install()
+    tab.open("/docs/?prefix=clock")
+    cells = tab.page.locator("#documents time")
+    assert cells.all_inner_texts() == ["now", "2 h"]
+    tab.page.clock.fast_forward(61 * 60 * 1000)
+    expect(cells.first).to_have_text("1 h")
+    assert cells.all_inner_texts() == ["1 h", "1 h"]
+
+
+def test_the_script_words_sizes_and_ages_as_the_server_does(tab: Tab) -> None:
+    numbers = [0, 1, 59, 60, 999, 3600, 1023, 1024, 10_239, 86_399, 86_400, 31_535_999, 31_536_000, 10**6, 2**30, 2**53]
+    tab.open("/docs/")
+    script = """async (all) => {
+      const { size, span } = await import("/-/web/figures.js");
+      return all.map((number) => [size(number), span(number)]);
+    }"""
+    assert tab.page.evaluate(script, numbers) == [[figures.size(number), figures.span(number)] for number in numbers]

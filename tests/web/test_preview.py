@@ -1,0 +1,185 @@
+"""The sheet of a document: its preview by what it is, whatever it says; its meta and its addresses."""
+
+import gzip
+import io
+import json
+import struct
+import wave
+import zlib
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.web.tab import Tab
+
+
+def png(width: int = 40, height: int = 30) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    lines = b"".join(b"\0" + bytes([10, 120, 100]) * width for _ in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def sound() -> bytes:
+    written = io.BytesIO()
+    with wave.open(written, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(1)
+        file.setframerate(8000)
+        file.writeframes(bytes(4000))
+    return written.getvalue()
+
+
+TEXTS = {
+    "plain": ("text/plain", b"one\ntwo\n", "one\ntwo\n"),
+    "untyped": ("application/octet-stream", "caf\u00e9".encode(), "caf\u00e9"),
+    "latin": ("text/plain; charset=iso-8859-1", b"caf\xe9", "caf\u00e9"),
+    "empty": ("text/plain", b"", "It is empty."),
+    "markup": ("text/html", b"<b>bold</b>", "<b>bold</b>"),
+    "script": ("text/javascript", b"alert(1)", "alert(1)"),
+    "no-json": ("application/json", b'{"a":', '{"a":'),
+    "deep-json": ("application/json", b"[" * 3000 + b"]" * 3000, "[" * 3000 + "]" * 3000),
+}
+
+
+def test_text_is_shown_as_text(tab: Tab) -> None:
+    for key, (media_type, content, text) in TEXTS.items():
+        tab.store_document(f"/docs/text-{key}", content, content_type=media_type)
+        sheet = tab.sheet("/docs/", f"text-{key}")
+        assert sheet.locator("pre").text_content() == text, key
+        tab.page.keyboard.press("Escape")
+
+
+def test_json_can_be_folded_and_keeps_its_numbers(tab: Tab) -> None:
+    value = b'{"n": 12345678901234567890.10, "list": [1, {"deep": {"deeper": true}}], "none": null, "__proto__": "own"}'
+    tab.store_document("/docs/tree", value, content_type="application/ld+json; charset=utf-8")
+    json_tree = tab.sheet("/docs/", "tree").locator(".json")
+    expect(json_tree).to_contain_text('"n": 12345678901234567890.10')
+    expect(json_tree).to_contain_text('"__proto__": "own"')
+    folded = ["{\u2026} 4 members", '"list": [\u2026] 2 items', "1: {\u2026} 1 member"]
+    assert json_tree.locator("summary").all_inner_texts() == folded
+    json_tree.get_by_text("1: {").click()
+    expect(json_tree).to_contain_text('"deep": {\u2026} 1 member')
+    json_tree.locator("summary").first.click()
+    expect(json_tree.get_by_text('"list"')).to_be_hidden()
+
+
+def test_a_large_document_is_read_in_part_and_the_sheet_says_so(tab: Tab) -> None:
+    tab.store_document("/docs/large", "\u00e9" * 500_000, content_type="text/plain")
+    sheet = tab.sheet("/docs/", "large")
+    expect(sheet.get_by_text("Only the first 64 KiB of 976 KiB are shown.")).to_be_visible()
+    assert sheet.locator("pre").text_content() == "\u00e9" * 32_768
+    [read] = [request for request in tab.requests if request.url.endswith("/docs/large")]
+    assert read.headers["range"] == "bytes=0-65535"
+    assert read.response().status == 206
+
+
+def test_what_is_stored_packed_is_shown_unpacked_and_not_written_again(tab: Tab) -> None:
+    bomb = gzip.compress(b"a" * 10**7)
+    tab.store_document("/docs/packed", bomb, content_type="text/plain", content_encoding="gzip")
+    sheet = tab.sheet("/docs/", "packed")
+    assert sheet.locator("pre").text_content() == "a" * 65_536
+    expect(sheet.get_by_role("button", name="Edit")).to_have_count(0)
+    tab.press("Rename")
+    expect(sheet.locator(".alert")).to_contain_text("coding gzip, which a browser takes off")
+    assert tab.stored("/docs/packed").content == bomb
+
+
+def test_images_and_sounds_are_shown_by_the_browser(tab: Tab) -> None:
+    tab.store_document("/docs/picture", png(), content_type="image/png")
+    image = tab.sheet("/docs/", "picture").get_by_role("img", name="Preview of picture")
+    tab.wait_until("document.querySelector('dialog img').naturalWidth === 40")
+    expect(image).to_be_visible()
+    tab.page.keyboard.press("Escape")
+    tab.store_document("/docs/sound", sound(), content_type="audio/wav")
+    tab.sheet("/docs/", "sound")
+    tab.wait_until("document.querySelector('dialog audio').duration === 0.5")
+    tab.page.keyboard.press("Escape")
+    drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+    tab.store_document("/docs/drawing", drawing, content_type="image/svg+xml")
+    tab.sheet("/docs/", "drawing")
+    tab.wait_until("document.querySelector('dialog img').naturalWidth === 9")
+
+
+PDF = b"""%PDF-1.1
+1 0 obj <</Type/Catalog/Pages 2 0 R>> endobj
+2 0 obj <</Type/Pages/Kids[3 0 R]/Count 1>> endobj
+3 0 obj <</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>> endobj
+trailer <</Root 1 0 R>>
+"""
+
+
+def test_a_pdf_is_shown_where_the_browser_can(tab: Tab) -> None:
+    tab.store_document("/docs/paper", PDF, content_type="application/pdf")
+    sheet = tab.sheet("/docs/", "paper")
+    expect(sheet.get_by_title("Preview of paper")).to_be_visible()
+    assert (sheet.locator("iframe").get_attribute("src") or "").startswith("blob:")
+    tab.press("Close")
+    tab.page.add_init_script("Object.defineProperty(Navigator.prototype, 'pdfViewerEnabled', {value: false})")
+    tab.page.reload()
+    expect(tab.sheet("/docs/", "paper")).to_contain_text("This browser shows no such PDF here.")
+
+
+@pytest.mark.parametrize("media_type", ["image/png", "audio/ogg", "video/mp4"])
+def test_a_type_that_lies_is_told(tab: Tab, media_type: str) -> None:
+    tab.store_document("/docs/liar", "<script>alert(1)</script>", content_type=media_type)
+    sheet = tab.sheet("/docs/", "liar")
+    expect(sheet.get_by_text(f"It says that it is {media_type}; this browser can't show it as that.")).to_be_visible()
+    expect(sheet.locator("pre")).to_have_text("<script>alert(1)</script>")
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "application/json", "application/octet-stream"])
+def test_bytes_that_are_no_text_are_hexadecimal(tab: Tab, media_type: str) -> None:
+    tab.store_document("/docs/bytes", bytes(range(256)) * 4, content_type=media_type)
+    sheet = tab.sheet("/docs/", "bytes")
+    expect(sheet.get_by_text("These bytes are no text; the first 512 of them are:")).to_be_visible()
+    lines = (sheet.locator("pre").text_content() or "").split("\n")
+    assert len(lines) == 32
+    assert lines[4] == "000040  40 41 42 43 44 45 46 47 48 49 4a 4b 4c 4d 4e 4f  @ABCDEFGHIJKLMNO"
+
+
+def test_html_is_source_until_it_is_wanted_and_runs_nothing_then(tab: Tab) -> None:
+    tab.store_document(
+        "/docs/html", "<h1>Title</h1><script>parent.document.title='run'</script>", content_type="text/html"
+    )
+    sheet = tab.sheet("/docs/", "html")
+    expect(sheet.locator("iframe")).to_have_count(0)
+    tab.allow("Blocked script execution")
+    tab.press("Show as a page")
+    expect(sheet.frame_locator("iframe").get_by_role("heading", name="Title")).to_be_visible()
+    assert sheet.locator("iframe").get_attribute("sandbox") == ""
+    assert tab.page.title() == "/docs/ \u00b7 Docstore"
+
+
+def test_meta_is_told_as_it_was_stored(tab: Tab) -> None:
+    fields = {"cache_control": "max-age=60", "meta_author": "Ann <b>", "content_language": "en"}
+    answer = tab.store_document("/docs/meta", b"x" * 2048, content_type="text/x-a", ttl="9000", **fields)
+    sheet = tab.sheet("/docs/", "meta")
+    terms = dict(zip(sheet.locator("dt").all_inner_texts(), sheet.locator("dd").all_inner_texts(), strict=True))
+    assert terms["Size"] == "2.0 KiB (2,048 bytes)"
+    assert terms["Expires"].endswith("(2 h)")
+    assert f'"{terms["Version"]}"' == answer["etag"]
+    told = {name: terms[name] for name in ("Type", "cache-control", "meta-author", "content-language")}
+    assert list(told.values()) == ["text/x-a", "max-age=60", "Ann <b>", "en"]
+
+
+def test_addresses_can_be_copied_for_a_shell_python_and_people(tab: Tab) -> None:
+    key = 'it\'s $(x) "q" \u202e\u00e9\U0001f600'
+    tab.store_document(f"/site/{key}", "here")
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    sheet = tab.sheet("/site/", key)
+    copied = {}
+    for name in ("Link", "curl", "Python"):
+        tab.press(f"Copy {name}")
+        expect(sheet.get_by_role("button", name=f"Copy {name}")).to_have_text("Copied")
+        copied[name] = tab.page.evaluate("navigator.clipboard.readText()")
+    url = f"{tab.store.url}/site/it%27s%20%24%28x%29%20%22q%22%20%E2%80%AE%C3%A9%F0%9F%98%80"
+    assert copied["Link"] == url
+    assert copied["curl"] == f"curl '{url}'"
+    start, _, called = copied["Python"].partition("; ")
+    assert start == "from docstore import Client"
+    base, _, named = called.removeprefix("Client(").removesuffix("]").partition(")[")
+    assert (json.loads(base), eval(named)) == (f"{tab.store.url}/site/", key)
+    assert "\u202e" not in copied["Python"]

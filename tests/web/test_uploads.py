@@ -1,0 +1,164 @@
+"""Uploads: by button and by drop, several at once, with progress and cancel, and never over anything unasked."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Route, expect
+
+from tests.web.tab import Tab
+
+
+def file(name: str, content: bytes = b"new", media_type: str = "text/plain") -> dict[str, object]:
+    return {"name": name, "mimeType": media_type, "buffer": content}
+
+
+def told(tab: Tab, text: str) -> None:
+    expect(tab.page.locator("#uploads b")).to_have_text(text)
+
+
+def test_files_get_keys_that_the_mount_takes(tab: Tab) -> None:
+    tab.open("/docs/?prefix=upload-")
+    names = ["upload-as_it-is", "upload-My Photo (1).jpg", "upload-My Photo +1+.jpg"]
+    tab.choose(*[file(name, media_type="text/x-a") for name in names])
+    expect(tab.dialog.locator("label")).to_have_text(names[1:])
+    proposed = [control.input_value() for control in tab.dialog.locator("input").all()]
+    assert proposed == ["upload-My-Photo-1-jpg", "upload-My-Photo-1-jpg-2"]
+    tab.dialog.locator("input").last.fill("not a key")
+    tab.press("Upload")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text('"not a key" is no key here')
+    tab.dialog.locator("input").last.fill("upload-chosen")
+    tab.press("Upload")
+    tab.wait_for_keys("upload-My-Photo-1-jpg", "upload-as_it-is", "upload-chosen")
+    told(tab, "3 of 3 stored")
+    answer = tab.stored("/docs/upload-My-Photo-1-jpg")
+    assert (answer.content, answer["content-type"], answer["cache-control"]) == (b"new", "text/x-a", "no-cache")
+
+
+def test_a_dropped_folder_keeps_its_paths(tab: Tab, tmp_path: Path) -> None:
+    names = ["a.txt", "b/c.md", "b/d/\u00e9 e.json", *(f"many/{number}" for number in range(120))]
+    for name in names:
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tree" / name).write_text(name)
+    tab.open("/site/?delimiter=/&prefix=dropped/")
+    devtools = tab.context.new_cdp_session(tab.page)
+    data = {"items": [], "files": [str(tmp_path / "tree"), str(tmp_path / "tree" / "a.txt")], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+    told(tab, "124 of 124 stored")
+    tab.wait_for_keys("tree/", "a.txt")
+    keys = tab.client.ask("GET", "/site/?prefix=dropped/&format=text").content.decode().splitlines()
+    assert keys == sorted([f"dropped/tree/{name}" for name in names] + ["dropped/a.txt"], key=str.encode)
+    answer = tab.stored("/site/dropped/tree/b/d/\u00e9 e.json")
+    assert (answer.content.decode(), answer["content-type"]) == ("b/d/\u00e9 e.json", "application/json")
+
+
+def test_three_are_on_their_way_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PUT":
+            held.append(route)
+        else:
+            route.continue_()
+
+    tab.open("/site/?prefix=flight/")
+    tab.page.route("**/site/flight*", hold)
+    tab.choose(*[file(f"flight-{number}") for number in range(5)])
+    bars = tab.page.get_by_role("progressbar")
+    expect(bars).to_have_count(3)
+    tab.page.wait_for_timeout(200)
+    assert len(held) == 3
+    tab.press("Cancel flight-1")
+    expect(tab.page.get_by_role("progressbar", name="Upload of flight-3")).to_be_visible()
+    expect(bars).to_have_count(3)
+    for route in (held[0], held[2], *held[3:]):
+        route.continue_()
+    expect(tab.page.get_by_role("progressbar", name="Upload of flight-4")).to_be_visible()
+    tab.page.wait_for_timeout(200)
+    for route in held[4:]:
+        route.continue_()
+    told(tab, "4 of 5 stored")
+    keys = tab.client.ask("GET", "/site/?prefix=flight-&format=text").content.decode().split()
+    assert keys == ["flight-0", "flight-2", "flight-3", "flight-4"]
+
+
+def test_progress_is_shown_and_what_is_cancelled_is_not_stored(tab: Tab) -> None:
+    tab.open("/site/")
+    devtools = tab.context.new_cdp_session(tab.page)
+    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 500_000}
+    devtools.send("Network.enable")
+    devtools.send("Network.emulateNetworkConditions", conditions)
+    tab.choose(file("slow.bin", bytes(4_000_000)))
+    tab.wait_until("(b => b && b.max > 4e6 - 1 && b.value > 0 && b.value < b.max)(document.querySelector('progress'))")
+    tab.press("Cancel all")
+    told(tab, "0 of 1 stored")
+    assert tab.stored("/site/slow.bin").status == 404
+    tab.press("Close")
+    expect(tab.page.locator("#uploads")).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("answer", "old", "new"), [("Replace", b"new", None), ("Keep both", b"old", b"new"), ("Skip", b"old", None)]
+)
+def test_nothing_is_overwritten_unasked(tab: Tab, answer: str, old: bytes, new: bytes | None) -> None:
+    tab.expect(412)
+    key = answer.replace(" ", "-")
+    tab.store_document(f"/site/ask/{key}.txt", b"old", content_type="text/x-old")
+    tab.open("/site/?delimiter=/&prefix=ask/")
+    tab.choose(file(f"{key}.txt"))
+    expect(tab.dialog.get_by_role("heading")).to_have_text(f"There is a document ask/{key}.txt")
+    expect(tab.dialog).to_contain_text("It has 3 bytes and is of the type text/x-old; age: now. The file has 3 bytes.")
+    assert tab.stored(f"/site/ask/{key}.txt").content == b"old"
+    tab.press(answer)
+    told(tab, f"{int(answer != 'Skip')} of 1 stored")
+    second = tab.stored(f"/site/ask/{key}-2.txt")
+    assert tab.stored(f"/site/ask/{key}.txt").content == old
+    assert (second.content if second.status == 200 else None) == new
+
+
+def test_one_answer_may_do_for_all(tab: Tab) -> None:
+    tab.expect(412)
+    for number in range(6):
+        tab.store_document(f"/docs/all-{number}", b"old")
+    tab.open("/docs/?prefix=all-")
+    tab.choose(*[file(f"all-{number}") for number in range(6)])
+    tab.dialog.get_by_role("checkbox", name="Do the same with all that follow").check()
+    tab.press("Replace")
+    told(tab, "6 of 6 stored")
+    assert {tab.stored(f"/docs/all-{number}").content for number in range(6)} == {b"new"}
+
+
+def test_a_question_that_others_have_overtaken_is_asked_again(tab: Tab) -> None:
+    tab.expect(412)
+    tab.store_document("/docs/overtaken", b"old")
+    tab.open("/docs/?prefix=overtaken")
+    tab.choose(file("overtaken"))
+    expect(tab.dialog).to_contain_text("It has 3 bytes")
+    tab.store_document("/docs/overtaken", b"newer")
+    tab.press("Replace")
+    expect(tab.dialog).to_contain_text("It has 5 bytes")
+    tab.press("Replace")
+    told(tab, "1 of 1 stored")
+    assert tab.stored("/docs/overtaken").content == b"new"
+
+
+def test_a_large_file_is_not_sent_before_the_question(tab: Tab) -> None:
+    tab.store_document("/docs/heavy", b"old")
+    tab.open("/docs/?prefix=heavy")
+    tab.choose(file("heavy", bytes(2**20 + 1)))
+    tab.press("Skip")
+    told(tab, "0 of 1 stored")
+    assert [request for request in tab.requests if request.method == "PUT"] == []
+
+
+def test_what_is_too_large_is_told_and_can_be_tried_again(tab: Tab) -> None:
+    tab.expect(413)
+    tab.open("/small/")
+    tab.choose(file("large", bytes(1001)), file("fits", bytes(1000)))
+    told(tab, "1 of 2 stored, 1 failed")
+    failed = tab.page.locator("#uploads li")
+    expect(failed).to_contain_text("content too large: ")
+    expect(failed).to_contain_text("Send less, or use a mount with a higher limit.")
+    tab.press("Try large again")
+    told(tab, "1 of 2 stored, 1 failed")
+    assert tab.stored("/small/fits").status == 200
