@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from docstore.client.answers import Unchanged as Unchanged
     from docstore.client.asynchronous import AsyncClient as AsyncClient
     from docstore.client.sync import Client as Client
+    from docstore.errors import BrokenArchive as BrokenArchive
     from docstore.errors import CannotOpen as CannotOpen
     from docstore.errors import Closed as Closed
     from docstore.errors import Conflict as Conflict
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from docstore.errors import InvalidKey as InvalidKey
     from docstore.errors import NoSpace as NoSpace
     from docstore.errors import NotFound as NotFound
+    from docstore.errors import Obstructed as Obstructed
     from docstore.errors import OutcomeUnknown as OutcomeUnknown
     from docstore.errors import Problem as Problem
     from docstore.errors import Refused as Refused
@@ -42,9 +44,9 @@ _MODULES: Final = {
     "docstore.client.asynchronous": ("AsyncClient",),
     "docstore.client.sync": ("Client", "open"),
     "docstore.errors": (
-        *("CannotOpen", "Closed", "Conflict", "Corrupt", "DigestMismatch", "DocstoreError", "EngineError"),
-        *("Incomplete", "InvalidKey", "NoSpace", "NotFound", "OutcomeUnknown", "Problem", "Refused", "SetupError"),
-        *("TooLarge", "TooSlow", "Unavailable", "UploadError"),
+        *("BrokenArchive", "CannotOpen", "Closed", "Conflict", "Corrupt", "DigestMismatch", "DocstoreError"),
+        *("EngineError", "Incomplete", "InvalidKey", "NoSpace", "NotFound", "Obstructed", "OutcomeUnknown", "Problem"),
+        *("Refused", "SetupError", "TooLarge", "TooSlow", "Unavailable", "UploadError"),
     ),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -4,8 +4,8 @@ Each step is done and noted under one lock, so the order of the notes is an orde
 threads too. A function that could change a folder and that is not known here is refused, and when a recording ends,
 what it says must be what stands in the folder, byte for byte: an engine can't do anything behind its back.
 
-SQLite's files are seen through a VFS of our own (database.py). Locks, and the index of SQLite's log (-shm), are left
-out: nobody trusts what is found in them, and everyone makes them who does not find them.
+SQLite's files are seen through a VFS of our own (database.py). Locks, the index of SQLite's log (-shm) and a reserve
+are left out: nobody trusts what is found in them, and everyone makes them who does not find them.
 
 Hooks in the engines were rejected: they would be told what an engine means to do, not what it does.
 """
@@ -24,12 +24,15 @@ import pytest
 from tests.power.disk import SOME_TIME_NS, TOP, Change, Disk, Image, Made, Named, Put, Synced, Timed
 from tests.power.promise import Note
 
-KNOWN: Final = ("open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir", "utime")
+KNOWN: Final = ("open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir", "utime", "posix_fallocate", "truncate")
 REFUSED: Final = (
-    *("link", "symlink", "replace", "remove", "removedirs", "renames", "truncate", "ftruncate", "pwrite", "pwritev"),
-    *("writev", "fdatasync", "sync", "posix_fallocate", "sendfile", "copy_file_range", "splice", "setxattr"),
+    *("link", "symlink", "replace", "remove", "removedirs", "renames", "ftruncate", "pwrite", "pwritev"),
+    *("writev", "fdatasync", "sync", "sendfile", "copy_file_range", "splice", "setxattr"),
     *("removexattr", "chmod", "fchmod", "chown", "fchown", "mkfifo", "mknod"),
 )
+
+RESERVE: Final = b"-reserve"
+"""How the name of a file ends that holds nothing but room."""
 
 Step = Change | Note
 
@@ -75,7 +78,7 @@ class Recorder:
         self, status: os.stat_result, folder: int | None, name: bytes, content: tuple[bytes, int] | None
     ) -> int | None:
         """Something new that got a name."""
-        if folder is None or folder in self._lock_folders or name == b"lock":
+        if folder is None or folder in self._lock_folders or name == b"lock" or name.endswith(RESERVE):
             return None
         # The number of an inode that is gone is given away again: it is a new node all the same.
         node = self._nodes[status.st_dev, status.st_ino] = next(self._numbers)
@@ -144,6 +147,14 @@ class Recorder:
             if node is not None:
                 self.steps.append(Timed(node, ns[1]))
 
+    def _posix_fallocate(self, descriptor: int, offset: int, size: int) -> None:
+        assert self.node_of(os.fstat(descriptor)) is None, "the recorder knows of no room but that of a reserve"
+        self._real["posix_fallocate"](descriptor, offset, size)
+
+    def _truncate(self, path: Any, size: int) -> None:
+        assert os.fsencode(path).endswith(RESERVE), "the recorder does not know os.truncate of what is no reserve"
+        self._real["truncate"](path, size)
+
     def _rename(self, old: Any, new: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
         with self.lock:
             node = self.node_at(old, src_dir_fd)
@@ -195,7 +206,7 @@ def seen(folder: Path) -> Image:
     """What stands in a folder, folders before what is in them; locks and the index of SQLite's log are left out."""
     image: dict[bytes, tuple[bytes, int] | None] = {}
     for path in sorted(folder.rglob("*")):
-        if path.name == "lock" or path.parent.name == "locks" or path.name.endswith("-shm"):
+        if path.name == "lock" or path.parent.name == "locks" or path.name.endswith(("-shm", "-reserve")):
             continue
         name = os.fsencode(path.relative_to(folder))
         image[name] = None if path.is_dir() else (path.read_bytes(), path.stat().st_mtime_ns)

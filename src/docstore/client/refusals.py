@@ -13,6 +13,7 @@ from docstore.errors import DocstoreError, Problem
 
 _BY_NAME: Final[dict[str, type[DocstoreError]]] = {
     "invalid-key": errors.InvalidKey,
+    "obstructed": errors.Obstructed,
     "changed-meanwhile": errors.Conflict,
     "digest-mismatch": errors.DigestMismatch,
     "incomplete": errors.Incomplete,

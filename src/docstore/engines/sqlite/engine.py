@@ -30,7 +30,7 @@ from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.sealed import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
-from docstore.engines.storage_errors import another
+from docstore.engines.storage_errors import another, kind_of
 from docstore.errors import CannotOpen, Corrupt, EngineError, NoSpace, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
@@ -73,7 +73,9 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
 def _opened(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
     try:
         return _of_room(path, clock, room)
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError):
+    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError) as error:
+        if isinstance(error, OSError) and kind_of(error.errno) is not NoSpace:
+            raise
         # On a full disk the log's index may be what there is no room for; it is made anew at each start.
         if not reserve_of(path).give_up():
             raise

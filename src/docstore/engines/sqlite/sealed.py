@@ -65,6 +65,19 @@ def refuse_without_database(path: Path) -> None:
         raise CannotOpen(f"{path} is missing or empty, but {left} belongs to it: bring it back, or move that away")
 
 
+def open_sealed(path: Path, size: int) -> Sealed | None:
+    """The content in the file, None when it is gone. Raises Corrupt when it has another size."""
+    with mapped(path):
+        try:
+            descriptor = Descriptor(os.open(path, _READ))
+        except FileNotFoundError:
+            return None
+        found = os.fstat(descriptor.number).st_size
+    if found != size:
+        raise Corrupt(f"{path} has {found} bytes of {size}")
+    return Sealed(descriptor, 0, size)
+
+
 class SealedFolder:
     """The folder of one database's sealed files, opened: holds its lock until it is closed."""
 
@@ -104,18 +117,13 @@ class SealedFolder:
 
     def open(self, name: str, size: int) -> Sealed | None:
         """The content in a file, None when it is gone. Raises Corrupt when it has another size, or no name of ours."""
+        self.check(name)
+        return open_sealed(self.path / name, size)
+
+    def check(self, name: str) -> None:
+        """Raises Corrupt for a name in a row that is none of ours."""
         if not _is_ours(name):
             raise Corrupt(f"{self.path}: a row names {name!r}, which is no sealed file")
-        path = self.path / name
-        with mapped(path):
-            try:
-                descriptor = Descriptor(os.open(path, _READ))
-            except FileNotFoundError:
-                return None
-            found = os.fstat(descriptor.number).st_size
-        if found != size:
-            raise Corrupt(f"{path} has {found} bytes of {size}")
-        return Sealed(descriptor, 0, size)
 
     def holds(self, name: str) -> bool:
         with mapped(self.path / name):

@@ -32,7 +32,7 @@ from docstore.engines.durable import make_folder
 from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import open_reading
-from docstore.engines.sqlite.sealed import SNAPSHOT, SealedFolder
+from docstore.engines.sqlite.sealed import SNAPSHOT, SealedFolder, open_sealed
 from docstore.engines.sqlite.writer import Writer
 from docstore.engines.storage_errors import mapped
 from docstore.errors import Corrupt, EngineError
@@ -82,7 +82,8 @@ class SqliteSnapshot:
 
     def _content(self, meta: Meta, file: str | None, data: bytes | None) -> Inline | Sealed:
         if file is not None:
-            content = self._folder.open(f"{self._held.name}/{file}", meta.size)
+            self._folder.check(file)
+            content = open_sealed(self._held / file, meta.size)
             if content is None:
                 raise Corrupt(f"{self._folder.path / file} is missing")
             return content
@@ -170,6 +171,7 @@ class _Taking:
             self._usable()
 
     def _link(self, name: str) -> None:
+        self._folder.check(name)
         here, there = self._folder.path / name, self.held / name
         try:
             os.link(here, there)
