@@ -23,6 +23,8 @@ const page = {
   },
   // The sheet of another key, or null for none, in place of the open one.
   replaceSheet(key) {
+    // It may have been left by the browser's Back, with a dialog still open over it.
+    if (!page.sheet) return page.open(key);
     if (key === null) return page.sheet.close();
     history.replaceState(history.state, "", `#${encode(key)}`);
     page.sheet.replaced = true;
@@ -63,27 +65,29 @@ async function upload(entries) {
 }
 
 async function showSheet() {
-  if (location.hash.length < 2) return;
+  const { hash } = location;
+  if (hash.length < 2) return;
   let key;
   try {
-    key = decodeURIComponent(location.hash.slice(1));
+    key = decodeURIComponent(hash.slice(1));
   } catch {
     return;
   }
   const { openSheet } = await load.sheet();
+  if (location.hash !== hash) return;
   const closed = openSheet(page, key);
   const { sheet } = page;
   await closed;
-  if (sheet.replaced) return;
-  page.sheet = null;
-  if (location.hash.length < 2) return;
+  if (page.sheet === sheet) page.sheet = null;
+  // The address may lead elsewhere by now: closing is told a moment later.
+  if (page.sheet || sheet.replaced || location.hash !== hash) return;
   if (history.state?.sheet) history.back();
   else history.replaceState(history.state, "", location.pathname + location.search);
 }
 
 addEventListener("popstate", () => {
-  if (page.sheet) page.sheet.close();
-  else showSheet().catch(tell);
+  page.sheet?.close();
+  showSheet().catch(tell);
   page.listing.follow();
 });
 
