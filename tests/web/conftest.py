@@ -1,8 +1,9 @@
 """The page in a real browser: Debian's Chromium, driven by Playwright, against a real server.
 
-There is one browser for each process of the tests, and a fresh context for each test. Playwright's synchronous
-interface keeps an event loop running in the thread that it was started in, where `asyncio.run` is refused then; so the
-browser has a thread of its own, in which tests that have a `tab` run as well.
+There is one browser for each process of the tests, and a fresh context for each test, which takes most of a second; the
+modules that say `SHARES_A_TAB`, whose tests leave nothing in a browser, have one for all of them. Playwright's
+synchronous interface keeps an event loop running in the thread that it was started in, where `asyncio.run` is refused
+then; so the browser has a thread of its own, in which tests that have a `tab` run as well.
 """
 
 import shutil
@@ -67,12 +68,26 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
-    """A tab of a browser that was never here, on the `store`. What it complains of fails the test."""
+@pytest.fixture(scope="module")
+def shared_tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
     opened = browser_thread.run(lambda: Tab(browser_thread.browser, store))
     yield opened
     browser_thread.run(opened.close)
+
+
+@pytest.fixture
+def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
+    """A tab of a browser that was never here, on the `store`. What it complains of fails the test."""
+    if getattr(request.module, "SHARES_A_TAB", False):
+        shared: Tab = request.getfixturevalue("shared_tab")
+        browser_thread.run(shared.begin)
+        yield shared
+        shared.check()
+        return
+    opened = browser_thread.run(lambda: Tab(browser_thread.browser, store))
+    yield opened
+    browser_thread.run(opened.close)
+    opened.check()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -156,8 +156,7 @@ def main() -> None:
             draw(tab.page, name)
             while held:
                 held.pop().abort()
-            tab.context.close()
-            tab.client.close()
+            tab.close()
             print(name)
         browser.close()
     shutil.rmtree(folder)

@@ -13,6 +13,7 @@ from tests.running import RunningServer
 
 WAITS_MS = 20_000
 WAIT_MS = 25
+expect.set_options(timeout=WAITS_MS)
 STATUS = re.compile(r"the server responded with a status of (\d+)|net::(ERR_\w+)")
 
 
@@ -56,10 +57,20 @@ class Tab:
         if host.scheme not in ("blob", "chrome-extension", "chrome") and host.netloc != urlsplit(self.store.url).netloc:
             self.complaints.append(f"a request to another host: {request.url}")
 
+    def begin(self) -> None:
+        """Makes it as if nothing had been here, but for what a browser stores."""
+        self.page.unroute_all()
+        self.page.goto("about:blank")
+        for told in (self.complaints, self.requests, self._allowed):
+            told.clear()
+        self._expected.clear()
+
+    def check(self) -> None:
+        assert not self.complaints, "\n".join(self.complaints)
+
     def close(self) -> None:
         self.context.close()
         self.client.close()
-        assert not self.complaints, "\n".join(self.complaints)
 
     # The store
 
@@ -88,6 +99,12 @@ class Tab:
         expect(sheet.locator("dl")).to_be_visible()
         expect(sheet.locator("section[aria-label=Preview] > *").first).to_be_attached()
         return sheet
+
+    def leave(self) -> None:
+        """Closes the sheet, and waits until the address says so."""
+        self.page.keyboard.press("Escape")
+        expect(self.page.locator("dialog")).to_have_count(0)
+        self.wait_until("location.hash === ''")
 
     @property
     def dialog(self) -> Locator:

@@ -6,6 +6,8 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
+SHARES_A_TAB = True
+
 
 def edit(tab: Tab, mount: str, key: str) -> None:
     tab.sheet(mount, key)
@@ -62,7 +64,7 @@ def test_text_is_edited_in_place(tab: Tab) -> None:
         told = [answer[name] for name in ("content-type", "meta-author", "cache-control")]
         assert told == ["text/x-a", "Ann", "max-age=9"]
         assert answer["sunset"]
-        tab.page.keyboard.press("Escape")
+        tab.leave()
 
 
 def conflict(tab: Tab, key: str, theirs: str | None) -> None:

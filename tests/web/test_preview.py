@@ -11,6 +11,8 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
+SHARES_A_TAB = True
+
 
 def png(width: int = 40, height: int = 30) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -48,7 +50,7 @@ def test_text_is_shown_as_text(tab: Tab) -> None:
         tab.store_document(f"/docs/text-{key}", content, content_type=media_type)
         sheet = tab.sheet("/docs/", f"text-{key}")
         assert sheet.locator("pre").text_content() == text, key
-        tab.page.keyboard.press("Escape")
+        tab.leave()
 
 
 def test_json_can_be_folded_and_keeps_its_numbers(tab: Tab) -> None:
@@ -91,11 +93,11 @@ def test_images_and_sounds_are_shown_by_the_browser(tab: Tab) -> None:
     image = tab.sheet("/docs/", "picture").get_by_role("img", name="Preview of picture")
     tab.wait_until("document.querySelector('dialog img').naturalWidth === 40")
     expect(image).to_be_visible()
-    tab.page.keyboard.press("Escape")
+    tab.leave()
     tab.store_document("/docs/sound", sound(), content_type="audio/wav")
     tab.sheet("/docs/", "sound")
     tab.wait_until("document.querySelector('dialog audio').duration === 0.5")
-    tab.page.keyboard.press("Escape")
+    tab.leave()
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     tab.store_document("/docs/drawing", drawing, content_type="image/svg+xml")
     tab.sheet("/docs/", "drawing")
@@ -127,7 +129,7 @@ def test_a_type_that_lies_is_told(tab: Tab) -> None:
         sheet = tab.sheet("/docs/", "liar")
         expect(sheet).to_contain_text(f"It says that it is {media_type}; this browser can't show it as that.")
         expect(sheet.locator("pre")).to_have_text("<script>alert(1)</script>")
-        tab.page.keyboard.press("Escape")
+        tab.leave()
 
 
 def test_bytes_that_are_no_text_are_hexadecimal(tab: Tab) -> None:
@@ -138,7 +140,7 @@ def test_bytes_that_are_no_text_are_hexadecimal(tab: Tab) -> None:
         lines = (sheet.locator("pre").text_content() or "").split("\n")
         assert len(lines) == 32
         assert lines[4] == "000040  40 41 42 43 44 45 46 47 48 49 4a 4b 4c 4d 4e 4f  @ABCDEFGHIJKLMNO"
-        tab.page.keyboard.press("Escape")
+        tab.leave()
 
 
 def test_html_is_source_until_it_is_wanted_and_runs_nothing_then(tab: Tab) -> None:
