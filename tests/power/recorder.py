@@ -78,9 +78,10 @@ class Recorder:
         self, status: os.stat_result, folder: int | None, name: bytes, content: tuple[bytes, int] | None
     ) -> int | None:
         """Something new that got a name."""
-        if folder is None or folder in self._lock_folders or name == b"lock" or name.endswith(RESERVE):
-            return None
         # The number of an inode that is gone is given away again: it is a new node all the same.
+        if folder is None or folder in self._lock_folders or name == b"lock" or name.endswith(RESERVE):
+            self._nodes.pop((status.st_dev, status.st_ino), None)
+            return None
         node = self._nodes[status.st_dev, status.st_ino] = next(self._numbers)
         if name == b"locks":
             self._lock_folders.add(node)

@@ -43,7 +43,8 @@ class Guard:
         if self.anonymous == "write":
             return
         for index, (name, value) in enumerate(response.headers):
-            if name in (b"allow", b"access-control-allow-methods"):
+            # Not in the answer to a preflight, which brings no rights with it and asks for a request that may.
+            if name == b"allow":
                 safe = [method for method in value.decode("ascii").split(", ") if method in SAFE_METHODS]
                 response.headers[index] = (name, ", ".join(safe).encode("ascii"))
 
