@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import shutil
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from docstore.content import read_all
 from docstore.engines.sqlite import snapshot
-from docstore.errors import Corrupt, NoSpace
+from docstore.errors import Corrupt, EngineError, NoSpace
 from tests.engines.sqlite_stores import LARGE, file_size, opened, put, read, sealed_files
 
 MIB = 1024 * 1024
@@ -188,5 +188,31 @@ def test_what_a_killed_export_left_is_collected_by_the_next_that_is_alone(path: 
             async with opened(path) as engine:
                 assert left.exists() is not alone
                 assert await read(engine, "key") == LARGE
+
+    asyncio.run(run())
+
+
+def test_who_is_cancelled_while_it_is_listed_leaves_nothing(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await asyncio.gather(*(put(engine, f"{number}", b"x" * 100) for number in range(3000)))
+            for pause_s in (0, 0.001, 0.002, 0.005):
+                async with engine.snapshot() as held:
+                    listing = asyncio.create_task(held.list(limit=3000))
+                    await asyncio.sleep(pause_s)
+                with suppress(EngineError):  # it was let go before it was listed
+                    await listing
+            assert list(folder_of(path).glob("snapshot-*")) == []
+
+    asyncio.run(run())
+
+
+def test_a_step_that_begins_after_all_was_let_go_makes_nothing(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            taking = snapshot._Taking(path, engine._folder)
+            taking.let_go()
+            taking.link()
+            assert not taking.held.exists()
 
     asyncio.run(run())

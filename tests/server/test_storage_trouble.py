@@ -221,3 +221,24 @@ def test_a_link_in_the_place_of_a_folder_is_409(damaged: tuple[RunningServer, Pa
     (data / "file" / "linked").symlink_to(data)
     status, text = ask(server, "PUT", "/file/linked/key", b"x")
     assert (status, b"'linked' is neither a folder nor a document" in text) == (409, True)
+
+
+def test_sealed_files_that_are_taken_away_are_noticed_and_nothing_is_stored_without_them(tmp_path: Path) -> None:
+    data, large = tmp_path / "data", bytes(90_000)
+    with RunningServer(data) as server:
+        sealed, away = data / "docs.db.sealed", data / "away"
+        assert ask(server, "PUT", "/docs/large", large)[0] == 201
+        sealed.rename(away)
+        assert ask(server, "GET", "/-/ready")[0] == 503
+        sealed.mkdir()
+        for key, content in (("other", large), ("small", b"x")):
+            assert ask(server, "PUT", f"/docs/{key}", content)[0] == 503
+        assert list(sealed.iterdir()) == []
+        sealed.rmdir()
+        away.rename(sealed)
+        assert ask(server, "GET", "/-/ready")[0] == 200
+        assert ask(server, "GET", "/docs/large") == (200, large)
+        assert ask(server, "PUT", "/docs/other", large)[0] == 201
+        assert server.stop() == 0
+        assert f"{sealed} was removed or replaced" in "".join(server.errors)
+        server.errors.clear()

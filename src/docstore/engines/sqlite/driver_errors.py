@@ -18,7 +18,8 @@ DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
 
 def engine_error(error: Exception, connection: apsw.Connection, path: Path) -> EngineError:
     """What `error` means, one of DRIVER_ERRORS that `connection` has just raised; it names the database's `path`."""
-    return _kind(error, connection)(f"{path}: {error}")
+    kind = _kind(error, connection)
+    return kind(f"{path}: there is no room left" if kind is NoSpace else f"{path}: {error}")
 
 
 def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:

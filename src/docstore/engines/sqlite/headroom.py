@@ -31,7 +31,7 @@ from docstore.engines.reserve import Reserve, free_room
 from docstore.engines.sqlite.driver_errors import engine_error
 from docstore.engines.sqlite.schema import WRITE_TIMEOUT_MS
 from docstore.engines.standing import Standing
-from docstore.errors import EngineError, Unavailable
+from docstore.errors import EngineError
 
 AHEAD_SIZE: Final = 4 * 1024 * 1024
 """By how much more than is needed the reserve grows, so that few commits have to make it grow."""
@@ -62,14 +62,17 @@ class Headroom:
         self._reserve = reserve_of(path)
         connection.pragma("page_count")  # a first read makes the log, if there is none
         self._database = Standing(path)
-        self._write_ahead_log = Standing(Path(f"{path}-wal"))
+        self._beside = (Standing(Path(f"{path}-wal")), Standing(Path(f"{path}.sealed")))
+        self.grew = False
+        """Whether the commit that was asked for last makes the database grow."""
         self._page_size: int = connection.pragma("page_size")
         self._reserve.refill()
 
     def check(self) -> os.stat_result:
-        """The database's status. Raises Unavailable when the database or its log is not where it was."""
+        """The database's status. Raises Unavailable when it, its log or its sealed files are not where they were."""
         status = self._database.status()
-        self._write_ahead_log.status()
+        for standing in self._beside:
+            standing.status()
         return status
 
     def admit(self, *, pressed: bool) -> None:
@@ -78,13 +81,15 @@ class Headroom:
         Raises NoSpace, or Unavailable: what is written into a database that was removed is lost.
         """
         growth = self._growth(self.check())
-        if growth > 0:
+        self.grew = growth > 0
+        if self.grew:
             self._reserve.hold(self._reserve.wanted + growth, ahead=0 if pressed else AHEAD_SIZE)
         elif pressed:
             self._reserve.give_up()
 
     def press(self) -> None:
         """Makes all room there can be for one commit."""
+        self.grew = False
         with self._tried():
             self._reserve.give_up()
             self._write_back()
@@ -104,7 +109,7 @@ class Headroom:
         """Before the connection is closed: makes a reserve that has grown as small as it may be."""
         try:
             self.check()
-        except Unavailable as error:
+        except EngineError as error:
             _log.error("%s", error)
             # SQLite would remove the log by its name, and by now that may be the log of another database.
             keep = ctypes.c_int(1)

@@ -55,7 +55,9 @@ async def taken(path: Path, folder: SealedFolder, writer: Writer) -> AsyncIterat
     try:
         await asyncio.to_thread(taking.link)
         now_ns = await writer.run(taking.begin)
-        yield await asyncio.to_thread(lambda: SqliteSnapshot(taking.copy(), folder, taking.held, now_ns))
+        yield await asyncio.to_thread(
+            lambda: SqliteSnapshot(taking.copy(), folder, taking.held, now_ns, taking.working)
+        )
     finally:
         await asyncio.to_thread(taking.let_go)
 
@@ -63,12 +65,16 @@ async def taken(path: Path, folder: SealedFolder, writer: Writer) -> AsyncIterat
 class SqliteSnapshot:
     """Reads a copy that nobody changes."""
 
-    def __init__(self, copy: apsw.Connection, folder: SealedFolder, held: Path, now_ns: int) -> None:
+    def __init__(
+        self, copy: apsw.Connection, folder: SealedFolder, held: Path, now_ns: int, working: threading.Lock
+    ) -> None:
+        """`working` is held by whatever thread uses the copy: it may be let go of meanwhile."""
         self._copy = copy
         self._folder = folder
         self._held = held
         self._now_ns = now_ns
-        with driver_errors(copy, held):
+        self._working = working
+        with working, driver_errors(copy, held):
             self.documents, self.size = cast(tuple[int, int], copy.execute(_TOTAL, (now_ns,)).get)
 
     async def get(self, key: str) -> Document | None:
@@ -95,7 +101,7 @@ class SqliteSnapshot:
         return await asyncio.to_thread(self._page, prefix, after, limit)
 
     def _page(self, prefix: str, after: str, limit: int) -> rows.Page:
-        with driver_errors(self._copy, self._held):
+        with self._working, driver_errors(self._copy, self._held):
             return rows.page(self._copy, self._now_ns, prefix, after, limit)
 
 
@@ -107,13 +113,15 @@ class _Taking:
         self._path = path
         self._folder = folder
         self._linked: set[str] = set()
-        self._working = threading.Lock()
+        self.working = threading.Lock()
         self._let_go = False
         self._reading: apsw.Connection | None = None
         self._copy: apsw.Connection | None = None
 
     def link(self) -> None:
-        with self._working, mapped(self.held):
+        with self.working, mapped(self.held):
+            if self._let_go:
+                return
             make_folder(self.held)
             self._reading = open_reading(self._path, cache_kib=CACHE_KIB)
             with driver_errors(self._reading, self._path):
@@ -122,7 +130,7 @@ class _Taking:
 
     def begin(self, transaction: rows.Transaction) -> int:
         """The instant that is shown; an operation of the writer, which may run it again."""
-        with self._working, mapped(self.held):
+        with self.working, mapped(self.held):
             reading = self._usable()
             if reading.in_transaction:
                 reading.execute("ROLLBACK")
@@ -136,7 +144,7 @@ class _Taking:
     def copy(self) -> apsw.Connection:
         """A connection that reads the copy, until it is let go."""
         target = apsw.Connection(str(self.held / "rows"))
-        with self._working, closing(target), driver_errors(target, self.held):
+        with self.working, closing(target), driver_errors(target, self.held):
             reading = self._usable()
             target.pragma("synchronous", "OFF")
             with target.backup("main", reading, "main") as backup:
@@ -151,11 +159,13 @@ class _Taking:
 
     def let_go(self) -> None:
         self._let_go = True
-        with self._working:
-            for connection in (self._reading, self._copy):
-                if connection is not None:
-                    connection.close()
-            shutil.rmtree(self.held, ignore_errors=True)
+        with self.working:
+            try:
+                for connection in (self._reading, self._copy):
+                    if connection is not None:
+                        connection.close()
+            finally:
+                shutil.rmtree(self.held, ignore_errors=True)
 
     def _usable(self) -> apsw.Connection:
         if self._let_go or self._reading is None:

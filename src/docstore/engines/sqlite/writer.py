@@ -19,6 +19,7 @@ COMMIT, at the cost of those who wait for it.
 import asyncio
 import logging
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,9 @@ from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.storage_errors import another
 from docstore.errors import DocstoreError, EngineError, NoSpace, Unavailable
 from docstore.model import Clock
+
+PRESSED_PAUSES_S: Final = (0, 0.005, 0.01, 0.02, 0.04)
+"""Before each try of a commit on a full disk; all who write wait for it."""
 
 BATCH_LIMIT: Final = 512
 """The most operations in a transaction: with documents of 64 KiB, 32 MiB of log."""
@@ -183,9 +187,19 @@ class Writer:
             return
         for waiting in batch:
             if full:
-                self._headroom.press()
-                self._short_of_room = True
-            self._commit([waiting], pressed=full)
+                self._commit_pressed(waiting)
+            else:
+                self._commit([waiting])
+
+    def _commit_pressed(self, waiting: _Waiting[Any]) -> None:
+        """With all room that can be made. What makes nothing grow tries again: others may have taken the room."""
+        self._short_of_room = True
+        for pause_s in PRESSED_PAUSES_S:
+            time.sleep(pause_s)
+            self._headroom.press()
+            self._commit([waiting], pressed=True)
+            if self._headroom.grew or not isinstance(waiting.error, NoSpace):
+                return
 
     def _transact(self, batch: _Batch, *, pressed: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -211,7 +225,9 @@ class Writer:
     def _admit(self, *, pressed: bool) -> None:
         try:
             self._headroom.admit(pressed=pressed)
-        except Unavailable as error:
+        except NoSpace:
+            raise
+        except EngineError as error:
             self.gone = error
             raise
         self.gone = None
