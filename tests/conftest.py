@@ -1,5 +1,6 @@
 """What all tests share: a server of their module, and settings of Hypothesis that suit a shared machine."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ from tests.running import RunningServer
 
 settings.register_profile("docstore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("docstore")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests wait for processes, disks and clocks, and meanwhile another can work."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="module")

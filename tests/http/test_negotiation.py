@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.http.negotiation import RANGES_LIMIT, choose
+from docstore.http.negotiation import RANGES_LIMIT, accepts_coding, choose
 
 HTML, JSON, LINES, TEXT = "text/html", "application/json", "application/x-ndjson", "text/plain"
 OFFERS = [HTML, JSON, LINES, TEXT]
@@ -145,3 +145,31 @@ def test_any_accept_is_judged_as_the_section_reads(
 @given(st.text(st.characters(max_codepoint=255), max_size=60))
 def test_no_accept_is_an_error(accept: str) -> None:
     assert choose(accept, OFFERS) in {*OFFERS, None}
+
+
+CODINGS = [
+    (None, False),
+    ("", False),
+    ("gzip", True),
+    ("GZIP", True),
+    ("gzip, deflate, br", True),
+    ("deflate, gzip;q=1.0, *;q=0.5", True),
+    ("gzip;q=0", False),
+    ("gzip; q=0.001", True),
+    ("gzip ;\tq=0", False),
+    ("*", True),
+    ("*;q=0", False),
+    ("gzip;q=0, *", False),
+    ("identity", False),
+    ("identity, *;q=0", False),
+    ("br;q=1.0, x-gzip", False),
+    # what is malformed counts as not sent
+    ("gzip;q=2", False),
+    ("gzip;level=9", False),
+    (";q=1, gzip", True),
+]
+
+
+@pytest.mark.parametrize(("field", "taken"), CODINGS)
+def test_12_5_3_a_coding_is_sent_to_whom_takes_it(field: str | None, taken: bool) -> None:
+    assert accepts_coding(field, "gzip") is taken

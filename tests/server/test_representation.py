@@ -207,7 +207,7 @@ CACHED = {
     ("GET", "/", ""): (200, "no-cache", "Accept"),
     ("GET", "/", "accept: image/png"): (406, "no-store", "Accept"),
     ("GET", "/-/health", ""): (200, "no-store", None),
-    ("GET", "/-/web/docstore.css", ""): (200, "no-cache", None),
+    ("GET", "/-/web/docstore.css", ""): (200, "no-cache", "Accept-Encoding"),
     ("GET", "/nowhere", ""): (404, "no-store", "Accept"),
     ("GET", "/memory/%", ""): (400, "no-store", "Accept"),
 }

@@ -1,6 +1,7 @@
 """The service's own paths: whether the store is well, how it is used, why it refuses."""
 
 import asyncio
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from docstore.http.message import Headers, Request
 from docstore.model import Meta
 from docstore.server import service
 from docstore.server.app import Store
+from docstore.server.assets import ASSETS
 from docstore.server.mounts import Mount
 from docstore.server.problems import PROBLEMS, TYPE_BASE
 from docstore.testing import SetClock
@@ -186,3 +188,23 @@ async def test_the_pages_need_no_script_and_no_other_host(store: InProcess, path
         assert target.startswith(("/", "#")), target
         own = target.partition("#")[0]
         assert not own or (await store.send("GET", own)).status == 200
+
+
+@on_a_store("memory")
+async def test_what_pages_are_made_of_is_sent_coded_to_whom_takes_it(store: InProcess) -> None:
+    weight = 0
+    for name in sorted(ASSETS):
+        plain = await store.send("GET", f"/-/web/{name}")
+        coded = await store.send("GET", f"/-/web/{name}", headers={"accept-encoding": "gzip, br"})
+        assert gzip.decompress(coded.content) == plain.content
+        assert (coded["content-encoding"], coded["content-type"]) == ("gzip", plain["content-type"])
+        assert coded["etag"] != plain["etag"], "two representations"
+        assert "content-encoding" not in plain
+        for reply in (plain, coded):
+            assert reply["vary"] == "Accept-Encoding"
+        told = {"accept-encoding": "gzip", "if-none-match": coded["etag"]}
+        again = await store.send("GET", f"/-/web/{name}", headers=told)
+        assert (again.status, again["etag"], again["vary"]) == (304, coded["etag"], "Accept-Encoding")
+        weight += len(coded.content)
+    page = await store.send("GET", "/memory/", headers={"accept": "text/html"})
+    assert weight + len(page.content) < 60_000, "all of the page, with what is loaded later"

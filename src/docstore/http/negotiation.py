@@ -1,4 +1,4 @@
-"""Content negotiation by Accept (RFC 9110 §12.5.1): which of our media types a client would rather have.
+"""Content negotiation (RFC 9110 §12.5): which of our media types a client would rather have, and whether coded.
 
 Weights come first, then the order of the offers: it is ours to say which of two equally welcome forms is given. The
 most specific range speaks for an offer, so `text/html;q=0, */*` is "anything but HTML". A range of the form
@@ -35,6 +35,20 @@ def choose(accept: str | None, offers: Sequence[str]) -> str | None:
         if quality > best_quality:
             best, best_quality = offer, quality
     return best
+
+
+def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
+    """Whether content may be sent in that coding (RFC 9110 §12.5.3): it, or else `*`, is named with a weight above 0.
+
+    Without the field it may not: who can do without coding is understood by everybody.
+    """
+    weights: dict[str, int] = {}
+    for member in split_list(accept_encoding or "")[:RANGES_LIMIT]:
+        name, _, parameter = (part.strip(" \t") for part in member.lower().partition(";"))
+        quality = parse_quality(parameter.removeprefix("q=")) if parameter else 1000
+        if quality is not None:
+            weights[name] = max(quality, weights.get(name, 0))
+    return weights.get(coding, weights.get("*", 0)) > 0
 
 
 @dataclass(frozen=True, slots=True)
