@@ -7,19 +7,27 @@ time; without `evict` everything stays, and what would grow is refused.
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+
+import apsw
 
 from docstore.content import Upload
 from docstore.engines import Usage
 from docstore.engines.receiving import Received
 from docstore.engines.room import Admission, Room, Tally
 from docstore.engines.sqlite import room as rooms
+from docstore.engines.sqlite import rows
 from docstore.engines.sqlite.driver_errors import driver_errors
-from docstore.engines.sqlite.engine import Sqlite
+from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
+from docstore.engines.sqlite.headroom import Headroom
 from docstore.engines.sqlite.rows import Transaction
 from docstore.engines.sqlite.schema import open_writing
+from docstore.engines.sqlite.sealed import SealedFolder
 from docstore.engines.uses import NOTED_LIMIT, Uses
-from docstore.errors import EngineError
+from docstore.errors import CannotOpen, EngineError, NoSpace
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
 _log = logging.getLogger(__name__)
@@ -117,15 +125,70 @@ def _make_ready(path: Path, clock: Clock, room: Room) -> int:
     """Makes the tables, evicts what is too much, and tells the time of the last use. Raises as BoundedSqlite."""
     connection = open_writing(path)
     try:
-        rooms.make(connection)
-        keeping = rooms.Keeping(room, Uses(clock), Tally())
-        while room.evict and rooms.used(connection, room) > room.max_bytes:
-            transaction = Transaction(connection, clock)
-            connection.execute("BEGIN IMMEDIATE")
-            keeping.evict(transaction, limit=rooms.STEP_LIMIT)
-            connection.execute("COMMIT")
-            for name in transaction.unnamed:
-                Path(f"{path}.sealed", name).unlink(missing_ok=True)
+        if not rooms.is_made(connection) or (room.evict and rooms.used(connection, room) > room.max_bytes):
+            _make_room(connection, path, clock, room)
         return rooms.last_use_ns(connection)
     finally:
         connection.close()
+
+
+def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room) -> None:
+    """Raises OSError or apsw.Error when even without a bound it could not be opened, else CannotOpen or EngineError."""
+    folder = SealedFolder(Path(f"{path}.sealed"), partial(rows.names_file, connection))
+    try:
+        headroom = Headroom(connection, path)
+        try:
+            with _committed(connection, headroom, path):
+                rooms.make(connection)
+            if room.evict:
+                _evict(connection, headroom, folder, rooms.Keeping(room, Uses(clock), Tally()), clock)
+        except NoSpace as error:
+            # The reserve is not for this: without it nothing could be deleted any more.
+            raise CannotOpen(
+                f"{path} has no room to begin counting: open it without max_bytes and delete something first"
+            ) from error
+        finally:
+            headroom.settle()
+    finally:
+        folder.close()
+
+
+def _evict(
+    connection: apsw.Connection, headroom: Headroom, folder: SealedFolder, keeping: rooms.Keeping, clock: Clock
+) -> None:
+    """A step at a time; on a full disk small ones, as each gives room to the next. Raises EngineError."""
+    limit, pressed = rooms.STEP_LIMIT, False
+    while keeping.is_too_much(connection):
+        transaction = Transaction(connection, clock)
+        try:
+            with _committed(connection, headroom, connection.filename, pressed=pressed):
+                keeping.evict(transaction, limit=limit)
+        except NoSpace:
+            if limit == 1:
+                raise
+            limit, pressed = max(1, min(limit // 2, SWEPT_WHEN_FULL)), True
+            headroom.press()
+            continue
+        folder.remove(transaction.unnamed)
+        if pressed:
+            headroom.restore()
+        else:
+            with suppress(apsw.BusyError):
+                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+
+@contextmanager
+def _committed(
+    connection: apsw.Connection, headroom: Headroom, path: Path | str, *, pressed: bool = False
+) -> Iterator[None]:
+    """One transaction, of which nothing is left when it fails. Raises EngineError."""
+    try:
+        with driver_errors(connection, Path(path)):
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+            headroom.admit(pressed=pressed)
+            connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -82,12 +82,15 @@ _Victim = tuple[int, str | None, str]
 _HeldRow = tuple[int, int, int, int, int]
 
 
+def is_made(connection: apsw.Connection) -> bool:
+    """Whether the tables are there. Raises apsw.Error."""
+    return connection.execute(_MADE).get is not None
+
+
 def make(connection: apsw.Connection) -> None:
-    """Makes the tables when they are absent, in one transaction. Raises apsw.Error."""
-    connection.execute("BEGIN IMMEDIATE")
-    if connection.execute(_MADE).get is None:
+    """Makes the tables when they are absent, in the caller's transaction. Raises apsw.Error."""
+    if not is_made(connection):
         connection.execute(_MAKE)
-    connection.execute("COMMIT")
 
 
 def last_use_ns(connection: apsw.Connection) -> int:
@@ -146,7 +149,7 @@ class Keeping:
     def evict(self, transaction: Transaction, sparing: str = "", limit: int = -1) -> None:
         """Removes what goes first, at most `limit` documents, until the rest is within the bound."""
         connection, evicted = transaction.connection, 0
-        while limit != 0 and used(connection, self._room) > self._room.max_bytes:
+        while limit != 0 and self.is_too_much(connection):
             victim: _Victim | None = connection.execute(_EXPIRED, (transaction.clock(), sparing)).get
             if victim is None:
                 victim = self._oldest(connection, sparing)
@@ -159,6 +162,10 @@ class Keeping:
             limit -= 1
         if evicted:
             connection.execute(_COUNT, (0, 0, evicted))
+
+    def is_too_much(self, connection: apsw.Connection) -> bool:
+        """Whether the documents take more than the bound. Raises apsw.Error."""
+        return used(connection, self._room) > self._room.max_bytes
 
     def _oldest(self, connection: apsw.Connection, sparing: str) -> _Victim | None:
         """What was used longest ago."""
