@@ -38,8 +38,9 @@ STEP_LIMIT: Final = 1000
 
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
-# A use is never earlier than the last one: else what is written under a clock that was set back would go at once.
-_USED: Final = "max(NEW.modified_ns, ifnull((SELECT max(used_ns) FROM uses), 0))"
+# Not the time of modification, which may be of elsewhere and in the future. Where there is a bound, the writer sets a
+# time of its own clock after this one.
+_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {rows.LAST_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _MAKE: Final = f"""
 CREATE TABLE room (
@@ -52,7 +53,7 @@ CREATE TABLE room (
 ) STRICT;
 CREATE TABLE uses (document INTEGER PRIMARY KEY, used_ns INTEGER NOT NULL) STRICT;
 INSERT INTO room SELECT 1, count(*), ifnull(sum({_ROW}), 0), 0, 0, 0 FROM documents;
-INSERT INTO uses SELECT id, modified_ns FROM documents;
+INSERT INTO uses SELECT id, row_number() OVER (ORDER BY modified_ns, id) FROM documents;
 CREATE INDEX uses_in_order ON uses (used_ns);
 CREATE TRIGGER room_taken AFTER INSERT ON documents BEGIN
     UPDATE room SET documents = documents + 1, bytes = bytes + {_NEW};
@@ -131,6 +132,8 @@ class Keeping:
             self._check(transaction, key, cost, expect)
         written = rows.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
         if self._room.evict:
+            used_ns = self._uses.next(last_use_ns(transaction.connection))
+            transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))
             self.evict(transaction, key)
         return written
 
@@ -184,6 +187,7 @@ class Keeping:
         """What was noted and counted since it was last written down."""
         taken = [(used_ns, key, used_ns) for used_ns, key in self._uses.take_all()]
         transaction.connection.executemany(_USE_OF, taken)
+        self._uses.next(last_use_ns(transaction.connection))
         hits, misses = self._untold()
         if hits or misses:
             self._told.hits, self._told.misses = self._told.hits + hits, self._told.misses + misses
