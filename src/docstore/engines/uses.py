@@ -48,6 +48,11 @@ class Uses:
         """When `key` was last used, None when that is not noted. It is noted no more."""
         return self._noted.pop(key, None)
 
+    def give_back(self, taken: dict[str, int]) -> None:
+        """What was taken could not be written down: it is noted again, unless it was used since."""
+        for key, used_ns in taken.items():
+            self._noted.setdefault(key, used_ns)
+
     def take_all(self) -> list[tuple[int, str]]:
         """All that is noted, and noted no more."""
         taken: list[tuple[int, str]] = []

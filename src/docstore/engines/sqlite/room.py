@@ -115,6 +115,10 @@ class Keeping:
         self._tally = tally
         self._told = Tally()
         """What of the tally is written down."""
+        self._transaction: Transaction | None = None
+        self._taken: dict[str, int] = {}
+        """Uses that `_transaction` writes down."""
+        self._told_before = (0, 0)
 
     def put(
         self,
@@ -155,7 +159,7 @@ class Keeping:
         while limit != 0 and self.is_too_much(connection):
             victim: _Victim | None = connection.execute(_EXPIRED, (transaction.clock(), sparing)).get
             if victim is None:
-                victim = self._oldest(connection, sparing)
+                victim = self._oldest(transaction, sparing)
                 if victim is None:
                     break
                 evicted += 1
@@ -170,14 +174,31 @@ class Keeping:
         """Whether the documents take more than the bound. Raises apsw.Error."""
         return used(connection, self._room) > self._room.max_bytes
 
-    def _oldest(self, connection: apsw.Connection, sparing: str) -> _Victim | None:
+    def _oldest(self, transaction: Transaction, sparing: str) -> _Victim | None:
         """What was used longest ago."""
+        self._begin(transaction)
+        connection = transaction.connection
         while True:
             victim: _Victim | None = connection.execute(_OLDEST, (sparing,)).get
             used_ns = None if victim is None else self._uses.take(victim[2])
             if victim is None or used_ns is None:
                 return victim
+            self._taken[victim[2]] = used_ns
             connection.execute(_USE, (used_ns, victim[0], used_ns))
+
+    def _begin(self, transaction: Transaction) -> None:
+        """To be called before anything is forgotten because it is written down in `transaction`."""
+        if transaction is not self._transaction:
+            # What the last one wrote down is committed, or was given back.
+            self._transaction, self._taken = transaction, {}
+            self._told_before = self._told.hits, self._told.misses
+            transaction.connection.set_rollback_hook(self._give_back)
+
+    def _give_back(self) -> None:
+        if self._transaction is not None:
+            self._uses.give_back(self._taken)
+            self._told.hits, self._told.misses = self._told_before
+            self._transaction, self._taken = None, {}
 
     def has_to_tell(self) -> bool:
         """Whether there is anything to write down."""
@@ -185,8 +206,10 @@ class Keeping:
 
     def write_down(self, transaction: Transaction) -> None:
         """What was noted and counted since it was last written down."""
-        taken = [(used_ns, key, used_ns) for used_ns, key in self._uses.take_all()]
-        transaction.connection.executemany(_USE_OF, taken)
+        self._begin(transaction)
+        taken = self._uses.take_all()
+        self._taken.update((key, used_ns) for used_ns, key in taken)
+        transaction.connection.executemany(_USE_OF, [(used_ns, key, used_ns) for used_ns, key in taken])
         self._uses.next(last_use_ns(transaction.connection))
         hits, misses = self._untold()
         if hits or misses:
