@@ -117,15 +117,25 @@ def test_the_same_change_made_by_two_is_no_trouble(url: str, editor: Editor) -> 
     assert editor.left() == []
 
 
-@pytest.mark.parametrize(
-    ("script", "status"), [('echo x > "$1"; exit 1', 3), ("kill -INT $$", 130)], ids=["fails", "is interrupted"]
-)
+@pytest.mark.parametrize(("script", "status"), [("exit 1", 3), ("kill -INT $$", 130)], ids=["fails", "is interrupted"])
 def test_an_editor_that_does_not_end_well_writes_nothing(url: str, editor: Editor, script: str, status: int) -> None:
     put("docs/careful", b"base")
     editor.does(script)
     assert edit("docs/careful").status == status
     assert run("get", "docs/careful").data == b"base"
     assert editor.left() == []
+
+
+@pytest.mark.parametrize("end", ["exit 1", "kill -9 $$", "kill -INT $$"])
+def test_what_was_typed_is_kept_when_the_editor_ends_badly(url: str, editor: Editor, end: str) -> None:
+    put("docs/careful", b"base")
+    editor.does(f'echo "an hour of typing" > "$1"; {end}')
+    ended = edit("docs/careful")
+    assert ended.status in (3, 130)
+    [mine] = editor.left()
+    assert mine.read_text() == "an hour of typing\n"
+    assert str(mine) in ended.err
+    assert run("get", "docs/careful").data == b"base"
 
 
 def test_an_editor_that_is_not_there_is_told(url: str, monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:

@@ -87,3 +87,34 @@ def test_a_listing_of_many_takes_the_memory_of_one_page(monkeypatch: pytest.Monk
     peak_of_listing(1000, monkeypatch)
     one_page = peak_of_listing(1000, monkeypatch)
     assert peak_of_listing(LISTED, monkeypatch) < 2 * one_page
+
+
+def test_what_is_no_plain_file_is_left_as_it_is(url: str, tmp_path: Path) -> None:
+    run("put", "docs/greeting", data=b"hello")
+    pipe, linked, link = tmp_path / "pipe", tmp_path / "linked", tmp_path / "link"
+    os.mkfifo(pipe)
+    ended = run("get", "docs/greeting", "-o", pipe)
+    assert (ended.status, "no plain file" in ended.err, pipe.is_fifo()) == (2, True, True)
+    linked.write_bytes(b"before")
+    link.symlink_to(linked)
+    assert run("get", "docs/greeting", "-o", link).status == 0
+    assert (link.is_symlink(), linked.read_bytes()) == (True, b"hello")
+
+
+@pytest.mark.parametrize("asked", ["docs/q?x", "docs/../x", "http://ana:SECRET@127.0.0.1:99999/docs/x"])
+def test_no_message_shows_a_password(asked: str) -> None:
+    ended = shell(f"docstore get '{asked}'", DOCSTORE_URL="http://ana:SECRET@127.0.0.1:1/")
+    assert ended.returncode == 2
+    assert b"SECRET" not in ended.stderr + ended.stdout
+
+
+def test_an_odd_environment_is_no_traceback(url: str) -> None:
+    run("put", "docs/x", data=b"x")
+    run("put", "docs/empty", data=b"x")
+    with serving(FakeStore(documents={"é": b"x"})) as store:
+        ended = shell(f"docstore ls {store.url}/docs/", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (ended.returncode, ended.stdout) == (0, b"\\xe9\n")
+    assert shell("docstore put docs/empty <&-").returncode == 0
+    assert run("get", "docs/empty").data == b""
+    ended = shell("docstore get docs/x --timeout inf")
+    assert (ended.returncode, b"Traceback" in ended.stderr) == (2, False)

@@ -72,8 +72,13 @@ def parse(text: str, base: str = DEFAULT_BASE) -> Address:
     scheme = text.partition(":")[0].lower()
     address = _served(text) if scheme in ("http", "https") else _engine(text)
     if {".", ".."} & set(address.path.split("/")):
-        raise SetupError(f"{text}: no segment of an address is '.' or '..'")
+        raise SetupError(f"{_without_password(text)}: no segment of an address is '.' or '..'")
     return address
+
+
+def _without_password(text: str) -> str:
+    """For messages: a terminal is looked at, and logs are kept."""
+    return re.sub(r"://.*@", "://", text)
 
 
 def _below(text: str, base: str) -> str:
@@ -94,13 +99,14 @@ def _served(text: str) -> Address:
     for character in "?#":
         if character in authority + path:
             code = f"%{ord(character):02X}"
-            raise SetupError(f"{text}: a {character!r} in a key is written {code}; addresses have no query or fragment")
+            said = f"a {character!r} in a key is written {code}; addresses have no query or fragment"
+            raise SetupError(f"{_without_password(text)}: {said}")
     try:
         parts = urlsplit(f"{scheme}://{authority}")
         if not parts.hostname or (parts.port or 0) < 0:
             raise ValueError("it names no host")
     except ValueError as error:
-        raise SetupError(f"{text!r} is no address of a server: {error}") from None
+        raise SetupError(f"{_without_password(text)!r} is no address of a server: {error}") from None
     return Address(f"{scheme.lower()}://{authority}", decode(path), served=True)
 
 

@@ -62,13 +62,22 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
             status = _write(docs, key, base, mine, media_type, path, address)
             keep = status != 0
             return status
-        except (DocstoreError, KeyboardInterrupt):
+        except (DocstoreError, Told, OSError, KeyboardInterrupt):
+            keep = keep or _differs(path, content)
             if keep:
                 say(f"your text is in {path}")
             raise
         finally:
             if not keep:
                 path.unlink(missing_ok=True)
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    """Whether there is anything in the file that somebody typed."""
+    try:
+        return path.read_bytes() != content
+    except OSError:
+        return False
 
 
 def _suffix(name: str, base: "Found | None") -> str:

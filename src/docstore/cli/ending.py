@@ -11,6 +11,7 @@ Nobody who types a command is shown a traceback, but for what nobody foresaw.
 """
 
 import functools
+import io
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from typing import Final, NoReturn, ParamSpec
 
 import click
 
+from docstore.cli.tables import printable
 from docstore.errors import (
     Conflict,
     DocstoreError,
@@ -62,6 +64,11 @@ def ending(command: Callable[P, int | None]) -> Callable[P, None]:
     def ended(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it was closed by who called, and stays so
+        if sys.stdin is None:
+            sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - as standard output
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A key that the terminal's encoding has no signs for is shown with escapes, as errors are.
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             status = command(*args, **kwargs) or DONE
             sys.stdout.flush()
@@ -105,7 +112,8 @@ def lines(error: Exception) -> list[str]:
         # An answer to HEAD has no words at all, and any other's say no more of it than this.
         said = said.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
     advice = _advice(error)
-    return [said, advice] if advice else [said]
+    # A server's words are a stranger's: what would move the cursor is shown as an escape.
+    return [printable(line) for line in (said, advice) if line]
 
 
 def _advice(error: Exception) -> str:

@@ -96,6 +96,9 @@ def _file(address: Address, target: Path, text: str, access: Access) -> int:
             target = target / check_segments(address.name)[0]
         except UnsafeKey as error:
             raise Told(USAGE, f"{error}; name a file with -o FILE") from None
+    target = target.resolve()  # a link stays, and what it leads to is replaced
+    if target.exists() and not target.is_file():
+        raise Told(USAGE, f"{target} is no plain file; docstore get {address} > {target} writes into it")
     with access.document(address) as (docs, key):
         total = docs.info(key).size if access.watched else None
         with access.progress("get", total) as bar:

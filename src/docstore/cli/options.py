@@ -30,6 +30,8 @@ TRIES: Final = 5
 """How often a call is made while no answer comes: about a second, for somebody is waiting."""
 PATIENCE_S: Final = 60.0
 """How long all of them may take, or as long as one may if that is longer."""
+LONGEST_S: Final = 86_400
+"""No wait is longer than a day."""
 
 
 class _AddressType(click.ParamType[Address]):
@@ -233,7 +235,8 @@ def accessing(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--header", "headers", type=HEADER, multiple=True, help="Send this header too; several times for several."
     )
-    @click.option("--timeout", "timeout_s", type=click.FloatRange(0, min_open=True), default=30, show_default=True,
+    @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_S, min_open=True),
+                  default=30, show_default=True,
                   help="Seconds that any pause of the server may take.")  # fmt: skip
     @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
     @functools.wraps(command)

@@ -91,10 +91,20 @@ class Several(Generic[T]):
             except Stopped:
                 continue
             except (DocstoreError, OSError, UnsafeKey) as error:
-                self._tell(item, error)
+                self._told_safely(item, error)
             except Exception as error:
-                self._unforeseen = error
-                self._ended.set()
+                self._give_up(error)
+
+    def _told_safely(self, item: T, error: Exception) -> None:
+        """A thread goes on whatever becomes of what it says: others wait for it to take what comes."""
+        try:
+            self._tell(item, error)
+        except Exception as unforeseen:
+            self._give_up(unforeseen)
+
+    def _give_up(self, error: Exception) -> None:
+        self._unforeseen = error
+        self._ended.set()
 
     def _tell(self, item: T, error: Exception) -> None:
         with self._lock:

@@ -219,6 +219,8 @@ def written(key: str, answer: Answer, method: str) -> Stored:
     """What a write did, by its answer."""
     if answer.status not in (200, 201, 204):
         raise error_of(answer, told(method, key))
+    if not answer.headers.get("etag"):
+        raise EngineError(f"{told(method, key)}: what answered is no Docstore, for it names no version")
     return Stored(key, version_in(answer.headers), answer.status == 201)
 
 

@@ -2,13 +2,15 @@
 of the whole is checked at its end.
 
 A download to a file goes to `NAME.VERSION.part` beside it, which is renamed at its end: the file is whole or as it was.
-What an interrupted one left is gone on with, by Range and If-Range, while the document is still of that version. Two at
-once to one file spoil each other's part: the digest finds it, and neither is taken.
+What an interrupted one left is gone on with, by Range and If-Range, while the document is still of that version. Of two
+at once to one file the second is refused.
 """
 
+import errno
 import hashlib
 import os
 import re
+import sys
 from collections.abc import AsyncGenerator
 from functools import partial
 from glob import escape
@@ -23,6 +25,9 @@ from docstore.client.refusals import error_of
 from docstore.client.retrying import Attempts, head, whole
 from docstore.client.wire import Answer, Call, Lost, Pairs, Reply
 from docstore.errors import Conflict, DigestMismatch, EngineError, Unavailable
+
+if sys.platform != "win32":
+    import fcntl
 
 PROGRESS_SIZE: Final = 256 * 1024
 """Bytes that have to come over a connection that breaks for the tries to be counted anew."""
@@ -145,6 +150,7 @@ async def download(operations: Operations, key: str, path: str | os.PathLike[str
     An interrupted download is gone on with when it is asked for again. Raises NotFound, DigestMismatch, OSError.
     """
     target, work = Path(path), operations.wire.work
+    await work(lambda: _refuse_what_is_no_file(target))
     turns = Attempts(operations.patience)
     while True:
         info = await operations.info(key)
@@ -167,12 +173,30 @@ async def _complete(operations: Operations, info: Info, unfinished: Path) -> Non
     work = operations.wire.work
     file = await work(lambda: unfinished.open("a+b"))
     try:
+        await work(lambda: _claim(file, unfinished))
         reading = _Download(operations, info.key, Part())
         await work(lambda: _begin(reading, file, info))
         async for piece in reading.pieces():
             await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
     finally:
         await work(file.close)
+
+
+def _refuse_what_is_no_file(target: Path) -> None:
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "is no plain file, and would be replaced by one", str(target))
+
+
+def _claim(file: BufferedRandom, unfinished: Path) -> None:
+    """Keeps other downloads of the same from writing it, until it is closed. Raises OSError."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), unfinished.stat()):
+                return
+        except (BlockingIOError, FileNotFoundError):
+            pass
+        raise OSError(errno.EBUSY, "another download writes it", str(unfinished))
 
 
 def _begin(reading: _Download, file: BufferedRandom, info: Info) -> None:
