@@ -47,6 +47,9 @@ def _check(path: Path) -> Checked:
                 whole = not lock.exists() or lock.stat().st_size == 0
                 for end in _ENDS:
                     part = path.with_name(path.name + end)
+                    if part.is_dir():
+                        # Without it another dbm might take what is left for an empty store.
+                        raise CannotOpen(f"can't check {path}: {part} is a folder")
                     if part.is_file():
                         shutil.copyfile(part, copy.with_name(part.name))
         except OSError as error:
