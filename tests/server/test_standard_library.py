@@ -1,7 +1,7 @@
 """Real input: every file of the installed standard library through the running server, on each engine.
 
 Stored, listed page by page, read back byte for byte, and deleted. Several connections work at once, as clients do; each
-speaks raw HTTP, so that a hundred thousand requests take seconds and the time is the server's.
+speaks raw HTTP, so that tens of thousands of requests take seconds and the time is the server's.
 """
 
 import json
@@ -22,9 +22,9 @@ CONNECTIONS = 8
 
 
 def standard_library() -> dict[str, Path]:
-    """Every file under a key made from its path and its number."""
+    """Every file under a key made from its path and its number, but those that Python or pip made meanwhile."""
     root = Path(sysconfig.get_path("stdlib"))
-    paths = sorted(p for p in root.rglob("*") if p.is_file() and "site-packages" not in p.parts)
+    paths = sorted(p for p in root.rglob("*") if p.is_file() and not {"site-packages", "__pycache__"} & set(p.parts))
     return {
         f"{number:05}-{re.sub('[^A-Za-z0-9_-]', '_', str(path.relative_to(root)))[-200:]}": path
         for number, path in enumerate(paths)

@@ -101,7 +101,8 @@ class Tab:
         return sheet
 
     def leave(self) -> None:
-        """Closes the sheet, and waits until the address says so."""
+        """Closes the sheet, once it is there, and waits until the address says so."""
+        expect(self.page.locator("dialog.sheet dl")).to_be_visible()
         self.page.keyboard.press("Escape")
         expect(self.page.locator("dialog")).to_have_count(0)
         self.wait_until("location.hash === ''")

@@ -89,6 +89,14 @@ def test_focus_goes_into_a_dialog_stays_there_and_comes_back(tab: Tab) -> None:
     assert tab.page.evaluate("document.activeElement.id") == "search"
 
 
+def test_escape_closes_a_sheet_when_the_focus_is_nowhere(tab: Tab) -> None:
+    tab.store_document("/docs/nowhere", "one", content_type="text/plain")
+    sheet = tab.sheet("/docs/", "nowhere")
+    sheet.locator("dt").first.click()
+    tab.page.evaluate("document.activeElement.blur()")
+    tab.leave()
+
+
 def test_shortcuts_are_listed_and_those_of_letters_can_be_turned_off(tab: Tab) -> None:
     tab.open("/docs/")
     tab.page.keyboard.press("?")

@@ -42,12 +42,13 @@ export function openDialog(title, { kind = "", mayClose = () => true, onclose = 
   const close = async () => (await mayClose()) && dialog.close();
   const cross = button("\u00d7", close, { class: "cross", "aria-label": "Close" });
   dialog.append(element("div", { class: "title" }, heading, cross), alert, ...children);
-  dialog.addEventListener("keydown", (event) => {
-    if (event.key !== "Escape" || event.defaultPrevented) return;
+  const asked = (event) => {
     event.preventDefault();
     close();
-  });
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  };
+  // A browser asks with `cancel` when the focus is nowhere, or for a gesture; after Escape it may close unasked.
+  dialog.addEventListener("keydown", (event) => event.key === "Escape" && !event.defaultPrevented && asked(event));
+  dialog.addEventListener("cancel", asked);
   dialog.addEventListener("close", () => {
     dialog.remove();
     const next = before?.isConnected ? before : document.querySelector("#documents a, #search");
