@@ -32,8 +32,9 @@ serve: $(RUNTIME) ## Run the server; more options through ARGS='--port 9000'
 
 install: $(RUNTIME) ## Make .venv with the runtime and the command .venv/bin/docstore
 
+# A file of tests stays in one process: what its tests share, a server or a browser, is started once.
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
-	@$(VENV)/bin/pytest -n auto --maxprocesses 4 $(ARGS)
+	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what is left; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
