@@ -119,9 +119,9 @@ class Block:
 
     __slots__ = ("_pairs", "lines")
 
-    def __init__(self, pairs: HeaderPairs) -> None:
-        """Raises Unsendable."""
-        self.lines = field_lines(pairs)
+    def __init__(self, pairs: HeaderPairs, *, after: "Block | None" = None) -> None:
+        """`pairs`, after the fields of another block. Raises Unsendable."""
+        self.lines = field_lines(pairs) if after is None else after.lines + field_lines(pairs)
         self._pairs: tuple[tuple[bytes, bytes], ...] | None = None
 
     @property
@@ -169,5 +169,6 @@ class Response:
 
     def lines(self) -> bytes:
         """The fields as HTTP/1.1 has them. Raises Unsendable."""
-        lines = field_lines(self._headers)
-        return lines if self._block is None else self._block.lines + lines
+        if self._block is None:
+            return field_lines(self._headers)
+        return self._block.lines + field_lines(self._headers) if self._headers else self._block.lines

@@ -82,7 +82,7 @@ def start(openings: Openings, response: Response, head: Head, connection: Connec
         framing += CLOSE
     elif head.section.minor == 0:
         framing = KEEP
-    return b"%b%b%b\r\n" % (openings.opening(response.status), lines, framing), filled
+    return b"".join((openings.opening(response.status), lines, framing, b"\r\n")), filled
 
 
 def refusal(openings: Openings, refused: Refused) -> bytes:

@@ -114,7 +114,8 @@ class Connection:
                 self._check_partial()
                 return None
             line_end = data.find(b"\r\n", start)
-            self._check_sizes(line_end - start, end - line_end)
+            if line_end - start > self._limits.line_size or end - line_end > self._limits.head_size:
+                self._check_sizes(line_end - start, end - line_end)
             head = parse_head(data, start, line_end, end + 4, self._limits)
         except Refused:
             self.refuse()

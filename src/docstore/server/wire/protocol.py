@@ -150,7 +150,8 @@ class Protocol(asyncio.Protocol):
             try:
                 head = connection.take_head()
                 if head is None:
-                    self._end_of_requests()
+                    if connection.ended:
+                        self._end_of_requests()
                     break
                 self._begin(head)
             except Refused as refused:
@@ -161,12 +162,11 @@ class Protocol(asyncio.Protocol):
         self._settle()
 
     def _end_of_requests(self) -> None:
-        """No whole head is there: with the client's end, none will be. Raises Refused."""
-        if self._connection.ended:
-            partial = self._connection.waiting_size > 0
-            self._connection.refuse()
-            if partial:
-                raise Refused(400, "the head ends early")
+        """No whole head is there, and none will be. Raises Refused."""
+        partial = self._connection.waiting_size > 0
+        self._connection.refuse()
+        if partial:
+            raise Refused(400, "the head ends early")
 
     def _begin(self, head: Head) -> None:
         """Runs a request, to its end or to its first wait. Raises Refused when its body is none."""
@@ -280,10 +280,8 @@ class Protocol(asyncio.Protocol):
     def _settle(self) -> None:
         """Brings the transport in line with the state: reads or pauses, ends its half, or closes."""
         connection, transport = self._connection, self._transport
-        if transport.is_closing():
-            return
         idle = connection.phase is HEAD and not connection.waiting_size
-        if idle and self._reading and not connection.stopping:
+        if (idle and self._reading and not connection.stopping) or transport.is_closing():
             return
         if connection.phase is OVER or (idle and connection.stopping):
             transport.close()
