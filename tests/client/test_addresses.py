@@ -33,6 +33,14 @@ def test_a_key_that_this_store_does_not_take_is_refused_by_it(server: RunningSer
     assert caught.value.problem.status == 400
 
 
+@pytest.mark.parametrize("ask", [lambda docs: docs["a b"], lambda docs: "a b" in docs, lambda docs: docs.info("a b")])
+def test_each_way_to_ask_says_why_a_key_is_refused(ask: Callable[[Client], object]) -> None:
+    with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
+        ask(docs)
+    assert caught.value.problem is not None
+    assert caught.value.problem.advice
+
+
 def is_path(key: str) -> bool:
     try:
         check_path(key)

@@ -182,6 +182,8 @@ def test_fields_that_no_store_takes_are_refused_before_anything_is_sent(docs: Cl
         {"meta": {"a": "b\r\nX: y"}},
         {"meta": {"é": "x"}},
         {"meta": {"a": "é"}},
+        {"meta": {"a": " b"}},
+        {"fields": {"content-language": "en\t"}},
         {"meta": {"a": "x" * 9000}},
     ):
         with pytest.raises(Refused):

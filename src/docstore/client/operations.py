@@ -27,7 +27,7 @@ from docstore.client.bodies import Body, Source, body_of
 from docstore.client.refusals import error_of
 from docstore.client.retrying import Patience, exchange
 from docstore.client.wire import Answer, Call, Pairs, Wire
-from docstore.errors import DigestMismatch, EngineError, NotFound, OutcomeUnknown, Refused
+from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, Refused
 from docstore.http import stored_fields
 from docstore.http.digests import KEPT
 from docstore.http.fields import parse_natural
@@ -99,15 +99,22 @@ class Operations:
         """All that the store tells of a document but its content. Raises NotFound."""
         answer = await self.ask("HEAD", key, (WANT_DIGEST,))
         if answer.status != 200:
-            raise error_of(answer, told("HEAD", key))
+            raise await self._reason(key, answer)
         return info_of(key, answer.headers, size_in(answer.headers))
 
     async def contains(self, key: str) -> bool:
         """Whether there is a document under the key."""
         answer = await self.ask("HEAD", key)
         if answer.status not in (200, 404):
-            raise error_of(answer, told("HEAD", key))
+            raise await self._reason(key, answer)
         return answer.status == 200
+
+    async def _reason(self, key: str, answer: Answer) -> DocstoreError:
+        """The error that an answer to HEAD is. It can't say why it refuses; a GET of one byte is refused alike."""
+        if answer.status != 404:
+            spoken = await self.ask("GET", key, (("range", "bytes=0-0"),))
+            answer = spoken if spoken.status == answer.status else answer
+        return error_of(answer, told("HEAD", key))
 
     async def put(self, key: str, content: Source, /, **asked: Unpack[Writing]) -> Stored:
         """Stores `content` under the key, in place of what was there.
@@ -233,6 +240,9 @@ def unknown(answer: Answer, what: str) -> OutcomeUnknown:
 
 def fields_of(headers: Pairs) -> Fields:
     """What a store makes of these fields. Raises Refused for those that no store takes."""
+    for name, value in headers:
+        if value != value.strip(" \t"):
+            raise Refused(f"{name}: its value begins or ends with a blank, which no header keeps")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
         return stored_fields.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))

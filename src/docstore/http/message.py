@@ -121,7 +121,7 @@ class Block:
 
     def __init__(self, pairs: HeaderPairs, *, after: "Block | None" = None) -> None:
         """`pairs`, after the fields of another block. Raises Unsendable."""
-        self.lines = field_lines(pairs) if after is None else after.lines + field_lines(pairs)
+        self.lines: Final[bytes] = (b"" if after is None else after.lines) + field_lines(pairs)
         self._pairs: tuple[tuple[bytes, bytes], ...] | None = None
 
     @property
