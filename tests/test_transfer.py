@@ -310,12 +310,12 @@ def test_an_export_to_a_reader_that_goes_away_ends_in_one_line(tmp_path: Path) -
     url = f"sqlite:{tmp_path / 'source.db'}"
     store(url, {f"{number}": LARGE for number in range(20)})
     command = [sys.executable, "-m", "docstore", "export", url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.read(100)
         process.stdout.close()
-        lines = process.stderr.read().splitlines()
+        lines = process.stderr.read().decode().splitlines()
         assert process.wait() == 1
     assert lines[-1] == "docstore: whoever was to read the export has gone"
     assert len(lines) == 2

@@ -175,6 +175,8 @@ def test_a_store_without_permission_is_refused_and_kept(scheme: str, mode: int) 
         closed.chmod(mode)
         try:
             with nobody():
+                if not os.access(name, os.X_OK, effective_ids=True):
+                    pytest.skip(f"another user can't come as far as {name}, so nothing is told of a store in it")
                 with pytest.raises(SetupError, match=str(folder)) as caught:
                     open_engine(EngineURL.parse(url))
                 assert "\n" not in str(caught.value)
