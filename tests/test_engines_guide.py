@@ -28,5 +28,6 @@ def test_every_test_that_the_guide_names_is_there() -> None:
 
 
 def test_every_note_of_the_tables_is_explained_and_every_explanation_is_used() -> None:
-    notes = set(re.findall(r"\[(\d+)\]", GUIDE))
-    assert notes == set(re.findall(r"^(\d+)\. ", GUIDE, re.MULTILINE))
+    explained = re.findall(r"^(\d+)\. ", GUIDE, re.MULTILINE)
+    assert explained == [str(number + 1) for number in range(len(explained))]
+    assert set(re.findall(r"\[(\d+)\]", GUIDE)) == set(explained)

@@ -32,7 +32,7 @@ def test_a_new_document_is_stored_under_a_key_that_is_free(tab: Tab) -> None:
     key.fill("new/note.md")
     tab.dialog.get_by_text("Type, life, fields").click()
     tab.dialog.get_by_label("Lives for").fill("2 h")
-    tab.press("Store")
+    tab.page.keyboard.press("Control+s")
     expect(tab.page.locator("dialog.sheet pre")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
@@ -65,6 +65,16 @@ def test_text_is_edited_in_place(tab: Tab) -> None:
         assert told == ["text/x-a", "Ann", "max-age=9"]
         assert answer["sunset"]
         tab.leave()
+
+
+def test_an_editor_that_is_asked_for_twice_opens_once(tab: Tab) -> None:
+    tab.store_document("/docs/twice", "x", content_type="text/plain")
+    tab.sheet("/docs/", "twice")
+    tab.page.locator("[data-key=e]").evaluate("(button) => { button.click(); button.click(); }")
+    expect(tab.dialog.get_by_role("heading", name="Edit twice")).to_be_visible()
+    assert tab.page.locator("dialog.wide").count() == 1
+    tab.page.keyboard.press("Escape")
+    tab.leave()
 
 
 def conflict(tab: Tab, key: str, theirs: str | None) -> None:

@@ -45,13 +45,20 @@ export async function remove(page, meta) {
   return null;
 }
 
+const saving = (event) => {
+  if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  event.currentTarget.requestSubmit();
+};
+
 // A dialog with a form. `store` throws what goes wrong; its result is the dialog's.
 export function form(title, kind, controls, text, store, mayClose) {
   return new Promise((resolve) => {
     let result;
     const save = element("button", { class: "primary" }, text);
-    const made = element("form", { novalidate: true, onsubmit: async (event) => {
+    const made = element("form", { novalidate: true, onkeydown: saving, onsubmit: async (event) => {
       event.preventDefault();
+      if (save.disabled) return;
       dialog.wrong("");
       save.disabled = true;
       try {

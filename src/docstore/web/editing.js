@@ -2,7 +2,7 @@
 // side by side and the person decides. It knows nothing of what else a document can be.
 
 import { checkKey, fieldControls, form, keyField } from "./changes.js";
-import { button, element, openDialog, question, say } from "./elements.js";
+import { button, element, question, say } from "./elements.js";
 import { etagOf, headersOf } from "./store.js";
 
 export const EDITED = 2 ** 20;
@@ -99,13 +99,7 @@ export async function edit(page, first) {
     mine.focus();
   };
   const notes = base.mixed ? element("p", { class: "told" }, "Its line ends are of several kinds; saved they are all alike.") : null;
-  const saved = form(`Edit ${first.key}`, "wide", [notes, columns].filter(Boolean), "Save", store, mayClose);
-  columns.addEventListener("keydown", (event) => {
-    if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
-    event.preventDefault();
-    columns.closest("form").requestSubmit();
-  });
-  const key = await saved;
+  const key = await form(`Edit ${first.key}`, "wide", [notes, columns].filter(Boolean), "Save", store, mayClose);
   unguard();
   return key;
 }

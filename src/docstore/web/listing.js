@@ -2,7 +2,7 @@
 // makes the same from JSON. One page is in memory, however many keys there are; it must not know what a row opens.
 // Back goes by a trail of where the pages before began, kept in the history: the store goes forward only.
 
-import { element, say } from "./elements.js";
+import { element } from "./elements.js";
 import { size, span } from "./figures.js";
 import { now } from "./store.js";
 

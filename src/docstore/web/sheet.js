@@ -27,7 +27,10 @@ export async function openSheet(page, key) {
 
 async function fill(page, sheet, body, meta) {
   const address = page.collection.address(meta.key);
+  let acting = false;
   const act = (what) => async () => {
+    if (acting) return;
+    acting = true;
     sheet.wrong("");
     try {
       const next = await what(page, meta);
@@ -35,6 +38,7 @@ async function fill(page, sheet, body, meta) {
     } catch (error) {
       sheet.wrong(error);
     }
+    acting = false;
   };
   const action = (text, letter, what, kind) =>
     button(text, act(what), { "aria-keyshortcuts": letter, class: kind, "data-key": letter });
