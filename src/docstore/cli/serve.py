@@ -21,7 +21,8 @@ Example:
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the default mounts.  [default: docstore-data]")
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
               help="Serve an engine under /NAME/; several times for several. Options ride in the URL's query: "
-              "keys=name|path, max_document=SIZE, collection_put=yes|no, max_bytes=SIZE, evict=lru.  "
+              "keys=name|path, max_document=SIZE, collection_put=yes|no, cors=ORIGIN, max_bytes=SIZE, "
+              "evict=lru.  "
               "[default: memory, file, shelve, docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Processes that serve.  [default: 1]")
