@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from docstore.cli import options
-from docstore.cli.folder import PARTS
+from docstore.cli.folder import PARTS, Folder
 from docstore.client import retrying
 from tests.command.fake_store import FakeStore, serving, version
 from tests.stores import Ended, run
@@ -184,3 +184,14 @@ def test_a_digest_of_nothing_is_checked_too(store: FakeStore, tmp_path: Path) ->
     store.documents["big"] = b""
     assert fetch(tmp_path).status == 0
     assert hashlib.sha256((tmp_path / "big").read_bytes()).hexdigest().startswith("e3b0c442")
+
+
+def test_a_document_that_another_command_is_at_is_told_and_the_others_arrive(store: FakeStore, tmp_path: Path) -> None:
+    store.documents = {f"k{number:02}": b"content" for number in range(30)}
+    with Folder(tmp_path) as folder, folder.part("k00").open():
+        ended = run("get", "-r", f"{store.url}/docs/", "-o", tmp_path)
+    assert ended.status == 3
+    assert ended.err.startswith("docstore: 'k00': ")
+    assert "another docstore" in ended.err
+    assert ended.err.count("\n") == 1
+    assert files(tmp_path).keys() >= store.documents.keys() - {"k00"}

@@ -14,7 +14,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from docstore.cli.download import GivenUp
-from docstore.cli.ending import NOT_MET, lines, say, status_of
+from docstore.cli.ending import NOT_MET, Told, lines, say, status_of
 from docstore.cli.folder import UnsafeKey
 from docstore.errors import DocstoreError, NoSpace, Unavailable
 
@@ -90,7 +90,7 @@ class Several(Generic[T]):
                 self._do(item, self)
             except Stopped:
                 continue
-            except (DocstoreError, OSError, UnsafeKey) as error:
+            except (DocstoreError, OSError, Told, UnsafeKey) as error:
                 self._told_safely(item, error)
             except Exception as error:
                 self._give_up(error)
