@@ -2,7 +2,7 @@
 
     0    done
     1    not found, or a condition failed; with several documents: not all of it could be done
-    2    wrong usage, or nothing could be begun
+    2    wrong usage, or nothing could be begun or, of several documents, done
     3    the server, the network or this machine's disk failed
     130  Ctrl-C
     141  who was to read standard output has gone, as for any command that ends by SIGPIPE
