@@ -1,14 +1,16 @@
 """Downloads that break, documents that change, digests that are wrong, keys that would like to be elsewhere."""
 
+import fcntl
 import hashlib
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from docstore.cli import options
+from docstore.cli import download, options
 from docstore.cli.folder import PARTS, Folder
 from docstore.client import retrying
 from tests.command.fake_store import FakeStore, serving, version
@@ -131,6 +133,42 @@ def test_two_downloads_do_not_write_into_one_part(store: FakeStore, tmp_path: Pa
     ended = fetch(tmp_path)
     assert (ended.status, files(tmp_path)) == (0, {"big": CONTENT})
     assert (other[0].status, "another docstore" in other[0].err) == (3, True)
+
+
+def test_a_second_download_never_writes_into_what_the_first_has_finished(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ends between the second's opening of the part and its lock."""
+    lock = fcntl.flock
+    first: list[Ended] = []
+
+    def late(file: IO[bytes], how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        first.append(fetch(tmp_path))
+        store.cuts = [1000, *[0] * options.TRIES]
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second = fetch(tmp_path)
+    assert (first[0].status, files(tmp_path)) == (0, {"big": CONTENT})
+    assert (second.status, "another docstore" in second.err) == (3, True)
+
+
+def test_a_part_is_its_downloads_own_until_it_is_in_its_place(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins when the first has all, and is about to move it."""
+    place = download.Part.place
+    second: list[Ended] = []
+
+    def late(part: download.Part, name: str, folder: int | None = None) -> None:
+        monkeypatch.setattr(download.Part, "place", place)
+        second.append(fetch(tmp_path))
+        place(part, name, folder)
+
+    monkeypatch.setattr(download.Part, "place", late)
+    assert (fetch(tmp_path).status, files(tmp_path)) == (0, {"big": CONTENT})
+    assert (second[0].status, "another docstore" in second[0].err) == (3, True)
 
 
 def test_a_name_as_long_as_names_can_be_is_downloaded(store: FakeStore, tmp_path: Path) -> None:
