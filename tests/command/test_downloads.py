@@ -112,6 +112,13 @@ def test_a_document_that_is_gone_leaves_no_part(store: FakeStore, tmp_path: Path
     assert (fetch(tmp_path).status, files(tmp_path)) == (1, {})
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/docs/big", "big", "a//b"])
+def test_where_nothing_comes_no_part_is_left(store: FakeStore, tmp_path: Path, address: str) -> None:
+    store.cuts = [0] * (options.TRIES + 1)
+    assert run("get", address, "-o", tmp_path / "big").status in (2, 3)
+    assert files(tmp_path) == {}
+
+
 def test_a_link_in_the_place_of_the_part_is_not_written_through(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     folder.mkdir()

@@ -95,15 +95,17 @@ def download(docs: "Client", key: str, part: Part, bar: "Bar", place: Callable[[
     """Completes `part` with the content of a document, and calls `place`, which moves it away, while it is nobody
     else's; `check` may raise to give it up, which removes the part.
 
-    Raises NotFound, Conflict when it changes all the time, DigestMismatch with nothing left, and with the part kept
-    whatever of the network or the disk cut it off.
+    Raises NotFound, Conflict when it changes all the time, DigestMismatch with nothing left, and with the part kept,
+    if anything has come, whatever of the network or the disk cut it off.
     """
     with part.open() as file:
         try:
             _complete_one_version(docs, key, file, part, bar, check)
             place()
-        except (NotFound, DigestMismatch, KeyboardInterrupt, GivenUp):
-            part.remove()
+        except BaseException as error:
+            nothing = not os.fstat(file.fileno()).st_size and not file.tell()
+            if nothing or isinstance(error, NotFound | DigestMismatch | KeyboardInterrupt | GivenUp):
+                part.remove()
             raise
 
 
