@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from docstore.cli import main
+from tests.client.faulty import FaultyServer
 from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
 
@@ -45,6 +47,15 @@ def test_a_server_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypat
         assert (ended.status, "no space" in ended.err) == (3, True)
         ended = run("put", "-r", f"{store.url}/docs/", tmp_path)
         assert (ended.status, ended.err.count("\n")) == (3, 1)
+
+
+def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    with closing(FaultyServer()) as server:
+        read = run("get", f"{server.url}key")
+        written = run("put", f"{server.url}key", data=b"content")
+    assert (read.status, "docstore serve" in read.err) == (3, False)
+    assert (written.status, "docstore serve" in written.err, "docstore info" in written.err) == (3, False, True)
 
 
 HEAVY = {"docstore.server", "docstore.engines", "uvicorn", "apsw", "rich", "jinja2", "httpx2", "docstore.client.inside"}
