@@ -1,5 +1,6 @@
 """The command as a process: pipes that close, what it loads, and a listing of many in little memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docstore.cli import main
-from tests.client.faulty import FaultyServer
+from tests.client.faulty import FaultyServer, answer, hang_up
 from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
 
@@ -56,6 +57,33 @@ def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypat
         written = run("put", f"{server.url}key", data=b"content")
     assert (read.status, "docstore serve" in read.err) == (3, False)
     assert (written.status, "docstore serve" in written.err, "docstore info" in written.err) == (3, False, True)
+
+
+ROOT = json.dumps({"mounts": [{"mount": "/docs/", "engine": "sqlite"}]}).encode()
+MISDIRECTED = json.dumps({"type": "/-/problems#misdirected", "title": "wrong host", "detail": "say which"}).encode()
+NOT_READY = json.dumps({"type": "/-/problems#unavailable", "title": "not ready", "detail": "disk"}).encode()
+
+
+def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    problem = {"content_type": "application/problem+json"}
+    with closing(FaultyServer()) as server:
+        root = server.url.removesuffix("docs/")
+        server.script = [hang_up, answer(200, ROOT)]
+        ended = run("ls", root, "--header", "X-Team: red")
+        assert (ended.status, ended.out) == (0, "/docs/\n"), ended.err
+        assert server.asked[-1].headers["x-team"] == "red"
+        server.script = [answer(421, MISDIRECTED, **problem)] * 2
+        told = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
+        assert [(ended.status, "wrong host: say which" in ended.err) for ended in told] == [(3, True)] * 2
+        ended = run("ls", root, "--header", "X: é")
+        assert (ended.status, ended.err) == (2, "docstore: the header 'X' can't be sent\n")
+        server.script = [answer(404, b"nothing")]
+        assert "no Docstore" in run("ls", root).err
+        openapi = answer(200, b'{"info": {"version": "1.2"}}')
+        server.script = [answer(200, ROOT), answer(200, b"ok"), answer(503, NOT_READY, **problem), openapi]
+        ended = run("info", "--json", root)
+        assert (ended.status, json.loads(ended.out)["ready"]) == (3, "not ready: disk")
 
 
 HEAVY = {"docstore.server", "docstore.engines", "uvicorn", "apsw", "rich", "jinja2", "httpx2", "docstore.client.inside"}
