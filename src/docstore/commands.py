@@ -83,6 +83,8 @@ def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
 
 def export(url: str, path: Path | None, *, format: str, live: bool) -> int:
     source = standing(url)
+    if path is None and sys.stdout is None:
+        raise SetupError("standard output is closed; name a file")
     if path is None and sys.stdout.isatty() and format == "tar":
         raise SetupError("a tar is no text for a terminal: name a file, or send it on with > or |")
 
@@ -112,6 +114,8 @@ async def _state_of(engine: Engine, tally: Tally, *, live: bool) -> AsyncIterato
 
 def import_(url: str, path: Path | None, *, replace: bool) -> int:
     target = EngineURL.parse(url)
+    if path is None and sys.stdin is None:
+        raise SetupError("standard input is closed; name a file")
 
     async def run(tally: Tally) -> None:
         with _read(path) as file:
@@ -145,8 +149,9 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: st
     except EngineError as error:
         failure = f"docstore: {error}"
     except BrokenPipeError:
-        # Python would complain once more when it closes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            # Python would complain once more when it closes it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         failure = "docstore: whoever was to read the export has gone"
     except OSError as error:
         failure = f"docstore: {error.filename or what}: {error.strerror or error}"

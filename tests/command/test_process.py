@@ -59,6 +59,27 @@ def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypat
     assert (written.status, "docstore serve" in written.err, "docstore info" in written.err) == (3, False, True)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("docstore import sqlite:x.db <&-", "standard input is closed"),
+        ("docstore export file:. >&-", "standard output is closed"),
+        ("ALL_PROXY=socks5://localhost:1 docstore get http://example.com/docs/x", "SOCKS"),
+        ("ALL_PROXY=socks5://localhost:1 docstore ls http://example.com/", "SOCKS"),
+        ("docstore get http://a..b/docs/x", "no host"),
+        ("docstore ls http://a..b/", "no host"),
+    ],
+)
+def test_what_can_not_be_begun_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = shell(line)
+    assert (ended.returncode, ended.stderr.count(b"\n"), ended.stdout) == (2, 1, b""), ended.stderr
+    assert said in ended.stderr.decode()
+    assert list(tmp_path.iterdir()) == []
+
+
 ROOT = json.dumps({"mounts": [{"mount": "/docs/", "engine": "sqlite"}]}).encode()
 MISDIRECTED = json.dumps({"type": "/-/problems#misdirected", "title": "wrong host", "detail": "say which"}).encode()
 NOT_READY = json.dumps({"type": "/-/problems#unavailable", "title": "not ready", "detail": "disk"}).encode()
