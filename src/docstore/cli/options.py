@@ -92,19 +92,6 @@ META: Final = _PairType("name=value", "=", "author=ana")
 LIFETIME: Final = _LifetimeType()
 
 
-class _Quiet:
-    """A bar that nobody wants to see."""
-
-    def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        pass
-
-    def expect(self, total_bytes: int) -> None:
-        pass
-
-    def say(self, write: Callable[[], None]) -> None:
-        write()
-
-
 class _Shared:
     """A bar that several threads move."""
 
@@ -146,10 +133,10 @@ class Access:
 
     @contextmanager
     def progress(self, doing: str, total: int | None = None) -> Iterator["Bar"]:
-        from docstore.progress import progress
+        from docstore.progress import Silent, progress
 
         if self.quiet:
-            yield _Quiet()
+            yield Silent()
             return
         with progress(doing, total_bytes=total) as bar:
             yield _Shared(bar)
