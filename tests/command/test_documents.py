@@ -246,6 +246,8 @@ REFUSED = [
     ("put docs/key --meta novalue", 2, "author=ana"),
     ("put docs/key --type nonsense", 2, "media type"),
     ("put docs/key --header novalue", 2, "X-Team:red"),
+    ("put docs/key FILE --meta a=1 --meta A=2", 2, "'a' is given 2 times"),
+    ("get docs/here --header X:1 --header x:1", 2, "'x' is given 2 times"),
     ("put tiny/key FILE", 3, "content too large"),
     ("get docs/", 2, "docs/key"),
     ("get docs", 2, "docs/key"),
