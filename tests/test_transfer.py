@@ -321,14 +321,48 @@ def test_an_export_to_a_reader_that_goes_away_ends_in_one_line(tmp_path: Path) -
     assert len(lines) == 2
 
 
-def test_an_export_that_fails_leaves_the_file_that_was_there(source: str, tmp_path: Path) -> None:
-    tar = tmp_path / "store.tar"
+def test_an_export_that_fails_leaves_the_file_that_was_there(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = tmp_path / "exports"
+    folder.mkdir()
+    tar = folder / "store.tar"
     run("export", source, tar)
     before = tar.read_bytes()
-    (tmp_path / "store.tar.partial").mkdir()
+    monkeypatch.setattr(os, "fsync", full)
     ended = run("export", source, tar)
-    assert (ended.status, ended.err.count("\n")) == (2, 1)
+    assert (ended.status, ended.err.count("\n")) == (1, 2)
+    assert [path.name for path in folder.iterdir()] == ["store.tar"]
     assert tar.read_bytes() == before
+    monkeypatch.undo()
+    ended = run("export", source, tmp_path / "none" / "store.tar")
+    assert (ended.status, ended.err) == (2, f"docstore: {tmp_path}/none/store.tar: No such file or directory\n")
+
+
+def test_an_export_leaves_alone_what_is_beside_its_file(source: str, tmp_path: Path) -> None:
+    (tmp_path / "store.tar.partial").write_bytes(b"mine")
+    assert run("export", source, tmp_path / "store.tar").status == 0
+    assert (tmp_path / "store.tar.partial").read_bytes() == b"mine"
+
+
+def test_an_export_follows_a_link_and_writes_into_a_pipe(source: str, tmp_path: Path) -> None:
+    linked, link, pipe = tmp_path / "far" / "store.tar", tmp_path / "link", tmp_path / "pipe"
+    linked.parent.mkdir()
+    link.symlink_to(linked)
+    assert run("export", source, link).status == 0
+    assert (link.is_symlink(), linked.is_file()) == (True, True)
+    os.mkfifo(pipe)
+    with (tmp_path / "read").open("wb") as file, subprocess.Popen(["cat", pipe], stdout=file) as reader:
+        try:
+            assert run("export", source, pipe).status == 0
+            assert pipe.is_fifo()
+            assert reader.wait(timeout=30) == 0
+        finally:
+            reader.kill()
+    assert (tmp_path / "read").read_bytes() == linked.read_bytes()
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,13 @@ Results go to standard output, the summary and the count while it runs to standa
 
 import asyncio
 import os
+import secrets
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import click
 
@@ -82,6 +83,8 @@ def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
 
 def export(url: str, path: Path | None, *, format: str, live: bool) -> int:
     source = standing(url)
+    if path is None and sys.stdout is None:
+        raise SetupError("standard output is closed; name a file")
     if path is None and sys.stdout.isatty() and format == "tar":
         raise SetupError("a tar is no text for a terminal: name a file, or send it on with > or |")
 
@@ -111,6 +114,8 @@ async def _state_of(engine: Engine, tally: Tally, *, live: bool) -> AsyncIterato
 
 def import_(url: str, path: Path | None, *, replace: bool) -> int:
     target = EngineURL.parse(url)
+    if path is None and sys.stdin is None:
+        raise SetupError("standard input is closed; name a file")
 
     async def run(tally: Tally) -> None:
         with _read(path) as file:
@@ -144,8 +149,9 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: st
     except EngineError as error:
         failure = f"docstore: {error}"
     except BrokenPipeError:
-        # Python would complain once more when it closes it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:
+            # Python would complain once more when it closes it at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         failure = "docstore: whoever was to read the export has gone"
     except OSError as error:
         failure = f"docstore: {error.filename or what}: {error.strerror or error}"
@@ -191,16 +197,25 @@ def _read(path: Path | None) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _written(path: Path | None) -> Iterator[IO[bytes]]:
-    """A file that stands under its name only when it is whole and on the disk; or standard output."""
+    """A file that stands under its name only when it is whole and on the disk; or standard output.
+
+    Links are followed. What is there and is no plain file, such as a pipe, is written into: a name of it is not moved.
+    """
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-        return
-    partial = path.with_name(path.name + ".partial")
-    try:
-        file = partial.open("wb")
-    except OSError as error:
-        raise SetupError(f"{partial}: {error.strerror}") from error
+    elif path.exists() and not path.is_file():
+        with _made(path, path) as file:
+            yield file
+    else:
+        with _replaced(Path(os.path.realpath(path))) as file:
+            yield file
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[IO[bytes]]:
+    partial = path.with_name(f"export-{secrets.token_hex(8)}.partial")
+    file = _made(partial, path, "xb")
     try:
         with file:
             yield file
@@ -211,3 +226,11 @@ def _written(path: Path | None) -> Iterator[IO[bytes]]:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def _made(path: Path, told: Path, mode: str = "wb") -> IO[bytes]:
+    """Raises SetupError, in which the file is called `told`."""
+    try:
+        return cast(IO[bytes], path.open(mode))
+    except OSError as error:
+        raise SetupError(f"{told}: {error.strerror}") from error

@@ -45,7 +45,7 @@ def progress(
 ) -> Iterator[Bar]:
     """A bar for `doing`, gone from the terminal at the end; `total_bytes` is None when nobody knows it."""
     if not sys.stderr.isatty():
-        yield _Silent()
+        yield Silent()
         return
     bar = _Drawn(doing, total_bytes, now_s)
     try:
@@ -67,7 +67,9 @@ def number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
-class _Silent:
+class Silent:
+    """A bar that nobody sees."""
+
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
         pass
 

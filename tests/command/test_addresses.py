@@ -35,6 +35,8 @@ BASES = ("http://h:1", "http://h:1/", "http://h:1/docs", "http://h:1/docs/", "sq
         ("file:notes#a/b", "file:notes", "a/b"),
         ("file:/srv/notes#a/", "file:/srv/notes", "a/"),
         ("file:notes#a%23b", "file:notes", "a#b"),
+        ("file:8080#a", "file:8080", "a"),
+        ("sqlite:2026/01", "sqlite:2026/01", ""),
     ],
 )
 def test_an_address_names_a_store_and_a_path_in_it(text: str, store: str, path: str) -> None:
@@ -65,6 +67,9 @@ def test_without_a_base_an_address_is_on_this_machine() -> None:
         ("memory:#key", "memory: is empty whenever a command opens it"),
         ("memory:", "docstore serve --mount"),
         ("http://", "names no host"),
+        ("localhost:8080", "write http:// before it, as in http://localhost:8080"),
+        ("localhost:8080/docs/x", "write http:// before it, as in http://localhost:8080/docs/x"),
+        ("some-host.example:80/docs/", "write http:// before it"),
         ("http://h:x/docs/key", "no address of a server"),
         ("http://h:99999/docs/key", "no address of a server"),
         ("http:docs/key", "names no host"),
@@ -105,3 +110,5 @@ def test_a_slash_at_the_end_says_that_it_is_no_document(text: str, many: bool) -
 def test_a_base_that_is_no_address_is_told_by_its_name() -> None:
     with pytest.raises(SetupError, match="DOCSTORE_URL"):
         parse("docs/key", "localhost/docs")
+    with pytest.raises(SetupError, match=r"as in http://localhost:8080$"):
+        parse("docs/key", "localhost:8080")

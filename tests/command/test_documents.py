@@ -139,6 +139,18 @@ def test_several_files_go_under_their_names(url: str, tmp_path: Path) -> None:
     assert told("file/several/one")["media_type"] == "text/x-one"
 
 
+def test_of_several_files_some_may_not_be_stored(url: str, tmp_path: Path) -> None:
+    (tmp_path / "bad name.txt").write_bytes(b"x")
+    ended = run("put", "-r", "docs/", tmp_path)
+    assert (ended.status, ended.err.count("\n")) == (2, 1), "none could be stored"
+    for name in ("some-good", "some-good2"):
+        (tmp_path / name).write_bytes(b"x")
+    ended = run("put", "-r", "docs/", tmp_path)
+    assert (ended.status, ended.err.count("\n")) == (1, 1)
+    assert "bad name.txt: " in ended.err
+    assert done("ls", "docs/some-").out == "some-good\nsome-good2\n"
+
+
 def test_what_has_no_name_gets_a_new_key(url: str) -> None:
     key = done("put", "docs/", data=b"nameless").out.strip()
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", key)
@@ -234,6 +246,8 @@ REFUSED = [
     ("put docs/key --meta novalue", 2, "author=ana"),
     ("put docs/key --type nonsense", 2, "media type"),
     ("put docs/key --header novalue", 2, "X-Team:red"),
+    ("put docs/key FILE --meta a=1 --meta A=2", 2, "'a' is given 2 times"),
+    ("get docs/here --header X:1 --header x:1", 2, "'x' is given 2 times"),
     ("put tiny/key FILE", 3, "content too large"),
     ("get docs/", 2, "docs/key"),
     ("get docs", 2, "docs/key"),

@@ -1,15 +1,17 @@
 """Downloads that break, documents that change, digests that are wrong, keys that would like to be elsewhere."""
 
+import fcntl
 import hashlib
 import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
-from docstore.cli import options
-from docstore.cli.folder import PARTS
+from docstore.cli import download, options
+from docstore.cli.folder import PARTS, Folder
 from docstore.client import retrying
 from tests.command.fake_store import FakeStore, serving, version
 from tests.stores import Ended, run
@@ -110,6 +112,13 @@ def test_a_document_that_is_gone_leaves_no_part(store: FakeStore, tmp_path: Path
     assert (fetch(tmp_path).status, files(tmp_path)) == (1, {})
 
 
+@pytest.mark.parametrize("address", ["http://127.0.0.1:1/docs/big", "big", "a//b"])
+def test_where_nothing_comes_no_part_is_left(store: FakeStore, tmp_path: Path, address: str) -> None:
+    store.cuts = [0] * (options.TRIES + 1)
+    assert run("get", address, "-o", tmp_path / "big").status in (2, 3)
+    assert files(tmp_path) == {}
+
+
 def test_a_link_in_the_place_of_the_part_is_not_written_through(store: FakeStore, tmp_path: Path) -> None:
     folder = tmp_path / "to"
     folder.mkdir()
@@ -131,6 +140,42 @@ def test_two_downloads_do_not_write_into_one_part(store: FakeStore, tmp_path: Pa
     ended = fetch(tmp_path)
     assert (ended.status, files(tmp_path)) == (0, {"big": CONTENT})
     assert (other[0].status, "another docstore" in other[0].err) == (3, True)
+
+
+def test_a_second_download_never_writes_into_what_the_first_has_finished(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first ends between the second's opening of the part and its lock."""
+    lock = fcntl.flock
+    first: list[Ended] = []
+
+    def late(file: IO[bytes], how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        first.append(fetch(tmp_path))
+        store.cuts = [1000, *[0] * options.TRIES]
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    second = fetch(tmp_path)
+    assert (first[0].status, files(tmp_path)) == (0, {"big": CONTENT})
+    assert (second.status, "another docstore" in second.err) == (3, True)
+
+
+def test_a_part_is_its_downloads_own_until_it_is_in_its_place(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second begins when the first has all, and is about to move it."""
+    place = download.Part.place
+    second: list[Ended] = []
+
+    def late(part: download.Part, name: str, folder: int | None = None) -> None:
+        monkeypatch.setattr(download.Part, "place", place)
+        second.append(fetch(tmp_path))
+        place(part, name, folder)
+
+    monkeypatch.setattr(download.Part, "place", late)
+    assert (fetch(tmp_path).status, files(tmp_path)) == (0, {"big": CONTENT})
+    assert (second[0].status, "another docstore" in second[0].err) == (3, True)
 
 
 def test_a_name_as_long_as_names_can_be_is_downloaded(store: FakeStore, tmp_path: Path) -> None:
@@ -184,3 +229,14 @@ def test_a_digest_of_nothing_is_checked_too(store: FakeStore, tmp_path: Path) ->
     store.documents["big"] = b""
     assert fetch(tmp_path).status == 0
     assert hashlib.sha256((tmp_path / "big").read_bytes()).hexdigest().startswith("e3b0c442")
+
+
+def test_a_document_that_another_command_is_at_is_told_and_the_others_arrive(store: FakeStore, tmp_path: Path) -> None:
+    store.documents = {f"k{number:02}": b"content" for number in range(30)}
+    with Folder(tmp_path) as folder, folder.part("k00").open():
+        ended = run("get", "-r", f"{store.url}/docs/", "-o", tmp_path)
+    assert ended.status == 3
+    assert ended.err.startswith("docstore: 'k00': ")
+    assert "another docstore" in ended.err
+    assert ended.err.count("\n") == 1
+    assert files(tmp_path).keys() >= store.documents.keys() - {"k00"}

@@ -1,14 +1,17 @@
 """The command as a process: pipes that close, what it loads, and a listing of many in little memory."""
 
+import json
 import os
 import subprocess
 import sys
 import tracemalloc
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from docstore.cli import main
+from tests.client.faulty import FaultyServer, answer, hang_up
 from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
 
@@ -45,6 +48,63 @@ def test_a_server_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypat
         assert (ended.status, "no space" in ended.err) == (3, True)
         ended = run("put", "-r", f"{store.url}/docs/", tmp_path)
         assert (ended.status, ended.err.count("\n")) == (3, 1)
+
+
+def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    with closing(FaultyServer()) as server:
+        read = run("get", f"{server.url}key")
+        written = run("put", f"{server.url}key", data=b"content")
+    assert (read.status, "docstore serve" in read.err) == (3, False)
+    assert (written.status, "docstore serve" in written.err, "docstore info" in written.err) == (3, False, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("docstore import sqlite:x.db <&-", "standard input is closed"),
+        ("docstore export file:. >&-", "standard output is closed"),
+        ("ALL_PROXY=socks5://localhost:1 docstore get http://example.com/docs/x", "SOCKS"),
+        ("ALL_PROXY=socks5://localhost:1 docstore ls http://example.com/", "SOCKS"),
+        ("docstore get http://a..b/docs/x", "no host"),
+        ("docstore ls http://a..b/", "no host"),
+    ],
+)
+def test_what_can_not_be_begun_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = shell(line)
+    assert (ended.returncode, ended.stderr.count(b"\n"), ended.stdout) == (2, 1, b""), ended.stderr
+    assert said in ended.stderr.decode()
+    assert list(tmp_path.iterdir()) == []
+
+
+ROOT = json.dumps({"mounts": [{"mount": "/docs/", "engine": "sqlite"}]}).encode()
+MISDIRECTED = json.dumps({"type": "/-/problems#misdirected", "title": "wrong host", "detail": "say which"}).encode()
+NOT_READY = json.dumps({"type": "/-/problems#unavailable", "title": "not ready", "detail": "disk"}).encode()
+
+
+def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    problem = {"content_type": "application/problem+json"}
+    with closing(FaultyServer()) as server:
+        root = server.url.removesuffix("docs/")
+        server.script = [hang_up, answer(200, ROOT)]
+        ended = run("ls", root, "--header", "X-Team: red")
+        assert (ended.status, ended.out) == (0, "/docs/\n"), ended.err
+        assert server.asked[-1].headers["x-team"] == "red"
+        server.script = [answer(421, MISDIRECTED, **problem)] * 2
+        told = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
+        assert [(ended.status, "wrong host: say which" in ended.err) for ended in told] == [(3, True)] * 2
+        ended = run("ls", root, "--header", "X: é")
+        assert (ended.status, ended.err) == (2, "docstore: the header 'X' can't be sent\n")
+        server.script = [answer(404, b"nothing")]
+        assert "no Docstore" in run("ls", root).err
+        openapi = answer(200, b'{"info": {"version": "1.2"}}')
+        server.script = [answer(200, ROOT), answer(200, b"ok"), answer(503, NOT_READY, **problem), openapi]
+        ended = run("info", "--json", root)
+        assert (ended.status, json.loads(ended.out)["ready"]) == (3, "not ready: disk")
 
 
 HEAVY = {"docstore.server", "docstore.engines", "uvicorn", "apsw", "rich", "jinja2", "httpx2", "docstore.client.inside"}

@@ -24,6 +24,7 @@ DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
 """Where relative addresses lead when DOCSTORE_URL says nothing: to what `docstore serve` serves."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_PORT_BEHIND: Final = re.compile(r"(?P<host>[^:]+):[0-9]+(/.*)?")
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
@@ -117,7 +118,15 @@ def _engine(text: str) -> Address:
             "memory: is empty whenever a command opens it; serve it (docstore serve --mount notes=memory:) "
             "and name the document by the server's address"
         )
+    if (match := _PORT_BEHIND.fullmatch(store)) and match["host"] not in _engines():
+        raise SetupError(f"{store}: if a server is meant, write http:// before it, as in http://{store}")
     return Address(store, decode(key), served=False)
+
+
+def _engines() -> list[str]:
+    from docstore.engines import schemes  # hardly an address looks like that
+
+    return schemes()
 
 
 def decode(text: str) -> str:

@@ -7,7 +7,6 @@ the document is another by then. The digest is that of the whole, what came befo
 The library's own download was not used: it has no place for a bar, and opens its files by path.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -48,13 +47,22 @@ class Part:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.fdopen(os.open(self.name, flags, 0o666, dir_fd=self.folder), "r+b")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            if self._claimed(file):
+                return file
+        except BaseException:
             file.close()
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise Told(FAILED, f"{self.name}: another docstore is just downloading into it") from None
             raise
-        return file
+        file.close()
+        raise Told(FAILED, f"{self.name}: another docstore is just downloading into it")
+
+    def _claimed(self, file: IO[bytes]) -> bool:
+        """Whether `file` is nobody else's until it is closed, and still what the name stands for."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            there = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except (BlockingIOError, PermissionError, FileNotFoundError):
+            return False
+        return os.path.samestat(os.fstat(file.fileno()), there)
 
     def tag(self) -> str:
         """The ETag of the version that the content is of, "" when that is not known."""
@@ -82,27 +90,38 @@ class Part:
             os.unlink(self.tag_name, dir_fd=self.folder)
 
 
-def download(docs: "Client", key: str, part: Part, bar: "Bar", check: Callable[[], None] = lambda: None) -> "Info":
-    """Completes `part` with the content of a document; `check` may raise to give it up, which removes the part.
+def download(docs: "Client", key: str, part: Part, bar: "Bar", place: Callable[[], None],
+             check: Callable[[], None] = lambda: None) -> None:  # fmt: skip
+    """Completes `part` with the content of a document, and calls `place`, which moves it away, while it is nobody
+    else's; `check` may raise to give it up, which removes the part.
 
-    Raises NotFound, Conflict when it changes all the time, DigestMismatch with nothing left, and with the part kept
-    whatever of the network or the disk cut it off.
+    Raises NotFound, Conflict when it changes all the time, DigestMismatch with nothing left, and with the part kept,
+    if anything has come, whatever of the network or the disk cut it off.
     """
     with part.open() as file:
         try:
-            for _ in range(_CHANGES):
-                info = docs.info(key)
-                with suppress(Conflict):
-                    _complete(docs, info, file, part, bar, check)
-                    return info
-            raise Conflict(None, f"{key!r} changes faster than it can be read")
-        except (NotFound, DigestMismatch, KeyboardInterrupt, GivenUp):
-            part.remove()
+            _complete_one_version(docs, key, file, part, bar, check)
+            place()
+        except BaseException as error:
+            nothing = not os.fstat(file.fileno()).st_size and not file.tell()
+            if nothing or isinstance(error, NotFound | DigestMismatch | KeyboardInterrupt | GivenUp):
+                part.remove()
             raise
 
 
 class GivenUp(Exception):
     """What `check` raises when nothing is to be kept."""
+
+
+def _complete_one_version(
+    docs: "Client", key: str, file: IO[bytes], part: Part, bar: "Bar", check: Callable[[], None]
+) -> None:
+    for _ in range(_CHANGES):
+        info = docs.info(key)
+        with suppress(Conflict):
+            _complete(docs, info, file, part, bar, check)
+            return
+    raise Conflict(None, f"{key!r} changes faster than it can be read")
 
 
 def _complete(docs: "Client", info: "Info", file: IO[bytes], part: Part, bar: "Bar", check: Callable[[], None]) -> None:
@@ -139,8 +158,7 @@ def into(docs: "Client", key: str, target: Path, bar: "Bar") -> None:
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         part = Part(folder, part_name(target.name))
-        download(docs, key, part, bar)
-        part.place(target.name)
+        download(docs, key, part, bar, lambda: part.place(target.name))
     finally:
         os.close(folder)
 

@@ -2,7 +2,7 @@
 
     0    done
     1    not found, or a condition failed; with several documents: not all of it could be done
-    2    wrong usage, or nothing could be begun
+    2    wrong usage, or nothing could be begun or, of several documents, done
     3    the server, the network or this machine's disk failed
     130  Ctrl-C
     141  who was to read standard output has gone, as for any command that ends by SIGPIPE
@@ -26,6 +26,7 @@ from docstore.errors import (
     DocstoreError,
     InvalidKey,
     NotFound,
+    OutcomeUnknown,
     Refused,
     SetupError,
     Unavailable,
@@ -39,7 +40,10 @@ FAILED: Final = 3
 INTERRUPTED: Final = 130
 UNREAD: Final = 141
 
-_UNREACHED: Final = re.compile(r"refused|connect|name or service|name resolution|unreachable", re.IGNORECASE)
+_UNREACHED: Final = re.compile(
+    r"\b(connection refused|connection attempts failed|name or service|name resolution|no route to host|unreachable)\b",
+    re.IGNORECASE,
+)
 
 P = ParamSpec("P")
 
@@ -117,7 +121,9 @@ def lines(error: Exception) -> list[str]:
 
 
 def _advice(error: Exception) -> str:
-    if isinstance(error, Unavailable) and _UNREACHED.search(str(error)):
+    if isinstance(error, OutcomeUnknown):
+        return "docstore info tells what is there now"
+    if isinstance(error, Unavailable) and error.problem is None and _UNREACHED.search(str(error)):
         return "is it running there? start one with: docstore serve"
     if isinstance(error, NotFound):
         return "" if error.problem is None else "docstore ls tells what is there"

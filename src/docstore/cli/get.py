@@ -120,8 +120,7 @@ def _folder(address: Address, path: Path, access: Access) -> int:
             segments = folder.claim(name)
             if info.digest is None or folder.digest_of(segments, info.size) != info.digest:
                 part = folder.part(name)
-                download(docs, info.key, part, bar, work.check)
-                folder.place(part, segments)
+                download(docs, info.key, part, bar, lambda: folder.place(part, segments), work.check)
             bar.advance(documents=1)
 
         return Several(fetch, lambda info: repr(info.key), bar).run(docs.documents(prefix))

@@ -52,15 +52,15 @@ def _lines(told: dict[str, object]) -> str:
 
 
 def _server(address: Address, as_json: bool, access: Access) -> int:
-    from docstore.cli.service import ask, ask_json, mounts
+    from docstore.cli.service import mounts, state, version
 
     served = mounts(address.store, access)
-    states = {name: ask(address.store, f"/-/{name}", access) for name in ("health", "ready")}
-    well = all(status == 200 for status, _ in states.values())
+    states = {name: state(address.store, name, access) for name in ("health", "ready")}
+    well = all(is_well for is_well, _ in states.values())
     told = {
         "server": str(replace(address, path="")),
-        "version": ask_json(address.store, "/-/openapi.json", access)["info"]["version"],
-        **{name: text.strip() for name, (_, text) in states.items()},
+        "version": version(address.store, access),
+        **{name: text for name, (_, text) in states.items()},
         "mounts": [{"mount": mount, "engine": engine} for mount, engine in served],
     }
     if as_json:

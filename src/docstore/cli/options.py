@@ -87,22 +87,18 @@ class _LifetimeType(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
+def once(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Refuses a name that is given twice, in whatever case: only one value would arrive."""
+    names = [name.lower() for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.BadParameter(f"{name!r} is given {names.count(name)} times", ctx, param)
+    return pairs
+
+
 HEADER: Final = _PairType("name:value", ":", "X-Team:red")
 META: Final = _PairType("name=value", "=", "author=ana")
 LIFETIME: Final = _LifetimeType()
-
-
-class _Quiet:
-    """A bar that nobody wants to see."""
-
-    def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        pass
-
-    def expect(self, total_bytes: int) -> None:
-        pass
-
-    def say(self, write: Callable[[], None]) -> None:
-        write()
 
 
 class _Shared:
@@ -146,10 +142,10 @@ class Access:
 
     @contextmanager
     def progress(self, doing: str, total: int | None = None) -> Iterator["Bar"]:
-        from docstore.progress import progress
+        from docstore.progress import Silent, progress
 
         if self.quiet:
-            yield _Quiet()
+            yield Silent()
             return
         with progress(doing, total_bytes=total) as bar:
             yield _Shared(bar)
@@ -233,7 +229,12 @@ def accessing(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options of Access, and hands the command an `access` in their place."""
 
     @click.option(
-        "--header", "headers", type=HEADER, multiple=True, help="Send this header too; several times for several."
+        "--header",
+        "headers",
+        type=HEADER,
+        multiple=True,
+        callback=once,
+        help="Send this header too; several times for several.",
     )
     @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_S, min_open=True),
                   default=30, show_default=True,

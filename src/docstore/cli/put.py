@@ -11,7 +11,7 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.ending import DONE, NOT_MET, ending, say
-from docstore.cli.options import ADDRESS, LIFETIME, META, Access, accessing
+from docstore.cli.options import ADDRESS, LIFETIME, META, Access, accessing, once
 from docstore.cli.sending import Wish, put_file, put_stream
 from docstore.errors import SetupError
 
@@ -34,7 +34,11 @@ Examples:
 @click.option("--if-match", metavar="ETAG", help="Only over this version; * for any that is there.")
 @click.option("--if-none-match", metavar="ETAG", help="Only if it is not this version; * if there is none.")
 @click.option(
-    "--meta", type=META, multiple=True, help="A field of your own, stored with it; several times for several."
+    "--meta",
+    type=META,
+    multiple=True,
+    callback=once,
+    help="A field of your own, stored with it; several times for several.",
 )
 @click.option("--language", help="Content-Language, such as de.")
 @click.option("--encoding", help="Content-Encoding that the content has, such as gzip.")

@@ -1,53 +1,80 @@
 """What a server tells of itself, and not of a document: its mounts, whether it is well, its version.
 
-The library knows one collection at a time; this asks beside it, with the same client beneath.
+The library knows one collection at a time; this asks beside it, by the library's own way to a store: what is tried
+again, and in which words a refusal is told, is the same.
 """
 
 import json
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
+from docstore.cli.options import PATIENCE_S
 from docstore.errors import EngineError, Unavailable
 
 if TYPE_CHECKING:
     from docstore.cli.options import Access
 
+_ACCEPT: Final = ("accept", "application/problem+json, application/json;q=0.9, text/plain;q=0.5")
 
-def ask(store: str, path: str, access: "Access") -> tuple[int, str]:
-    """Status and text of a GET. Raises Unavailable when no answer comes."""
-    import httpx2
 
-    here = (urlsplit(store).hostname or "") in ("localhost", "127.0.0.1", "::1")
-    headers = {"accept": "application/json, text/plain;q=0.5", **access.headers}
-    tls = store.startswith("https:")
+def ask(store: str, path: str, access: "Access") -> str:
+    """The text of what a GET is answered with. Raises the error that any other answer is, EngineError by no store."""
+    from docstore.client.address import Address
+    from docstore.client.http import BlockingHTTP
+    from docstore.client.refusals import error_of
+    from docstore.client.retrying import Patience, exchange
+    from docstore.client.wire import Call, now
+
+    address = Address.parse(f"{store}/-/", access.headers)
+    patience = Patience(access.tries, max(PATIENCE_S, access.timeout_s), access.timeout_s)
+    wire = BlockingHTTP(address)
     try:
-        with httpx2.Client(timeout=access.timeout_s, headers=headers, trust_env=not here, verify=tls) as client:
-            answer = client.get(store + path)
-            return answer.status_code, answer.text
-    except httpx2.HTTPError as error:
-        raise Unavailable(f"GET of {path}: {error or type(error).__name__}") from error
+        what = f"GET of {path}"
+        answer = now(exchange(wire, Call("GET", path, (_ACCEPT, *address.headers)), patience, what))
+    finally:
+        now(wire.close())
+    if answer.status == 200:
+        return answer.content.decode("utf-8", "replace")
+    error = error_of(answer, what)
+    if error.problem is not None and error.problem.name:
+        raise error
+    raise EngineError(f"what is at {address.origin} is no Docstore: {what} answered {answer.status}")
 
 
-def ask_json(store: str, path: str, access: "Access") -> Any:
-    """Raises EngineError when it is no store that answers."""
-    status, text = ask(store, path, access)
+def state(store: str, name: str, access: "Access") -> tuple[bool, str]:
+    """Whether the server says that it is well, and in which words; it is asked once."""
     try:
-        if status == 200:
-            return json.loads(text)
-    except ValueError:
-        pass
-    raise EngineError(f"what is at {_shown(store)} is no Docstore: GET of {path} answered {status}")
+        return True, ask(store, f"/-/{name}", replace(access, tries=1)).strip()
+    except Unavailable as error:
+        if error.problem is None:
+            raise
+        return False, f"{error.problem.title}: {error.problem.detail}".removesuffix(": ")
+
+
+def version(store: str, access: "Access") -> str:
+    told = _json(store, "/-/openapi.json", access)
+    try:
+        return str(told["info"]["version"])
+    except (KeyError, TypeError):
+        raise _no_docstore(store) from None
 
 
 def mounts(store: str, access: "Access") -> list[tuple[str, str]]:
-    """The path and the engine of each mount."""
-    told = ask_json(store, "/", access)
+    """The path and the engine of each mount. Raises EngineError when it is no store that answers."""
+    told = _json(store, "/", access)
     try:
         return [(str(mount["mount"]), str(mount["engine"])) for mount in told["mounts"]]
     except (KeyError, TypeError):
-        raise EngineError(f"what is at {_shown(store)} is no Docstore") from None
+        raise _no_docstore(store) from None
 
 
-def _shown(store: str) -> str:
-    """Without a password."""
-    return store.partition("://")[0] + "://" + store.rpartition("//")[2].rpartition("@")[2]
+def _json(store: str, path: str, access: "Access") -> Any:
+    try:
+        return json.loads(ask(store, path, access))
+    except ValueError:
+        raise _no_docstore(store) from None
+
+
+def _no_docstore(store: str) -> EngineError:
+    scheme, _, authority = store.partition("://")
+    return EngineError(f"what is at {scheme}://{authority.rpartition('@')[2]} is no Docstore")

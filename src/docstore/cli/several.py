@@ -14,7 +14,7 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from docstore.cli.download import GivenUp
-from docstore.cli.ending import NOT_MET, lines, say, status_of
+from docstore.cli.ending import NOT_MET, USAGE, Told, lines, say, status_of
 from docstore.cli.folder import UnsafeKey
 from docstore.errors import DocstoreError, NoSpace, Unavailable
 
@@ -42,6 +42,7 @@ class Several(Generic[T]):
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._status = 0
+        self._any_done = False
         self._unforeseen: Exception | None = None
 
     def check(self) -> None:
@@ -50,7 +51,7 @@ class Several(Generic[T]):
             raise Stopped
 
     def run(self, items: Iterable[T]) -> int:
-        """The exit status: the worst that came of any item."""
+        """The exit status: the worst that came of any item, but a wrong usage only when none at all could be done."""
         threads = [threading.Thread(target=self._work, daemon=True) for _ in range(AT_ONCE)]
         for thread in threads:
             thread.start()
@@ -68,7 +69,7 @@ class Several(Generic[T]):
             raise
         if self._unforeseen is not None:
             raise self._unforeseen
-        return self._status
+        return NOT_MET if self._status == USAGE and self._any_done else self._status
 
     def _stop(self, threads: list[threading.Thread]) -> None:
         """Waits a little for what is being done; a thread that hangs on a server is left behind."""
@@ -88,9 +89,10 @@ class Several(Generic[T]):
                 continue
             try:
                 self._do(item, self)
+                self._any_done = True
             except Stopped:
                 continue
-            except (DocstoreError, OSError, UnsafeKey) as error:
+            except (DocstoreError, OSError, Told, UnsafeKey) as error:
                 self._told_safely(item, error)
             except Exception as error:
                 self._give_up(error)

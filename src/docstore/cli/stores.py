@@ -68,9 +68,9 @@ Example:
 def export(engine_url: str, file: Path | None, format: str, live: bool) -> None:
     """Write a store as one file, to FILE or standard output.
 
-    The file has all that is known of each document, and is whole or not there. The store may be in use meanwhile (not
-    on shelve). On sqlite the export is one state of the whole store, held beside it until the end; on file each
-    document is exported in one whole version.
+    The file has all that is known of each document, and is whole or not there; a pipe or a device is written into. The
+    store may be in use meanwhile (not on shelve). On sqlite the export is one state of the whole store, held beside it
+    until the end; on file each document is exported in one whole version.
     """
     _end(lambda: commands.export(engine_url, file, format=format, live=live))
 

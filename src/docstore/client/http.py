@@ -8,13 +8,14 @@ less than the server keeps them, so that seldom a call meets one that is just be
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import httpx2
 
 from docstore.client.address import Address
 from docstore.client.wire import Blocking, Call, Lost, Waiting
-from docstore.errors import Closed
+from docstore.errors import Closed, SetupError
 
 CONNECTIONS: Final = 100
 """Connections of one client; one more call waits for its turn."""
@@ -24,6 +25,19 @@ _LIMITS: Final = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connec
 _UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 _FAILURES: Final = (httpx2.HTTPError, httpx2.StreamError)
 _LOOPBACK: Final = ("127.", "localhost", "::1")
+
+
+@contextmanager
+def _possible(address: Address) -> Iterator[None]:
+    """Raises SetupError where no client can be made: a proxy needs another package, or no host has that name."""
+    try:
+        # The look-up of names will do the same, in the middle of a call.
+        httpx2.URL(address.origin).raw_host.decode("ascii").encode("idna")
+        yield
+    except UnicodeError:
+        raise SetupError(f"{address.shown}: no host can have this name") from None
+    except (httpx2.InvalidURL, ImportError, ValueError) as error:
+        raise SetupError(f"{address.shown}: {error}") from error
 
 
 class _Reply:
@@ -69,7 +83,8 @@ class BlockingHTTP(Blocking):
     """A Wire for the plain client: its coroutines never wait, they block."""
 
     def __init__(self, address: Address) -> None:
-        self._client = httpx2.Client(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
+        with _possible(address):
+            self._client = httpx2.Client(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
         self._origin = address.origin
         weakref.finalize(self, self._client.close)
 
@@ -90,7 +105,8 @@ class AsyncHTTP(Waiting):
     """A Wire for the asynchronous client."""
 
     def __init__(self, address: Address) -> None:
-        self._client = httpx2.AsyncClient(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
+        with _possible(address):
+            self._client = httpx2.AsyncClient(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
         self._origin = address.origin
 
     async def send(self, call: Call, timeout_s: float) -> AsyncReply | Lost:
