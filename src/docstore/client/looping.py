@@ -14,7 +14,7 @@ from typing import Final, TypeVar, Unpack
 from docstore.client.answers import Found, Stored
 from docstore.client.asking import Described, check, described
 from docstore.client.bodies import Source, body_of
-from docstore.client.listing import page
+from docstore.client.listing import page, stored
 from docstore.client.operations import Operations, told, unknown, written
 from docstore.client.refusals import error_of
 from docstore.client.retrying import Attempts
@@ -60,7 +60,8 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
         made = function(old if isinstance(old, Found) else None)
         body = body_of(await made if isawaitable(made) else made)
         if isinstance(old, Found):
-            kept: Described = {"fields": old.info.fields, "meta": old.info.meta}
+            info = await stored(operations, old.info)
+            kept: Described = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
                 kept["type"] = old.info.type
             answer = await operations.write(key, body, described({**kept, **asked}, body), old.info.etag, None)
