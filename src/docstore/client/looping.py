@@ -79,16 +79,18 @@ async def setdefault(
 ) -> Found | bytes:
     """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
     check(asked, Described)
+    body = body_of(b"" if default is None else default)
+    if body.data is None:
+        raise TypeError(f"what is returned is in memory: the default is bytes or text, not {type(default).__name__}")
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)
         if isinstance(there, Found):
             return there
-        body = body_of(default or b"")
         answer = await operations.write(key, body, described(asked, body), None, "*")
         if answer.status not in (409, 412):
             written(key, answer, "PUT")
-            return body.data or b""
+            return body.data
         await turns.lost(error_of(answer, told("PUT", key)))
 
 
