@@ -148,6 +148,44 @@ def test_a_listing_comes_by_pages_and_folders(docs: Client) -> None:
         docs.list(limit=0)
 
 
+CACHED = pytest.mark.parametrize("cached", ["max-age=86400", "no-cache", "private, stale-if-error=5", None])
+"""Of each the answer of a document that expires tells something else, or the same that it tells of another."""
+
+
+def listed_fields(docs: Client) -> object:
+    return next(info.fields for info in docs.documents() if info.key == "a")
+
+
+@CACHED
+@pytest.mark.parametrize("ttl", [None, 3600])
+def test_the_fields_that_are_written_back_are_those_that_are_stored(
+    docs: Client, cached: str | None, ttl: int | None
+) -> None:
+    docs["a/before"] = docs["aa"] = b"others"
+    fields = {} if cached is None else {"cache-control": cached}
+    stored = docs.put("a", b"1", fields=fields, meta={"of": "me"}, ttl=ttl)
+    info = docs.info("a")
+    assert (info.fields, info.meta, info.version) == (fields, {"of": "me"}, stored.version)
+    docs.update("a", lambda _: b"2", ttl=100)
+    assert (listed_fields(docs), docs["a"]) == (fields, b"2")
+    assert docs.update("a", lambda _: b"1").version == stored.version
+
+
+def test_fields_that_change_while_they_are_read_are_read_again(docs: Client) -> None:
+    """By another between the content and its fields."""
+    docs.put("a", b"1", fields={"Cache-Control": "no-cache"})
+    turns = iter([{"Cache-Control": "max-age=5"}, {}])
+
+    def function(content: Found | None) -> bytes:
+        for fields in turns:
+            docs.put("a", b"2", fields=fields)
+            break
+        return (content or b"") + b"+"
+
+    docs.update("a", function)
+    assert (listed_fields(docs), docs["a"]) == ({}, b"2+")
+
+
 @BOTH
 def test_update_keeps_what_is_stored_beside_the_content(docs: Client) -> None:
     docs.put("a", b"1", type="text/x", fields={"Content-Language": "de"}, meta={"of": "me"})

@@ -46,6 +46,70 @@ def test_an_engine_that_nobody_closed_is_let_go_of_when_it_is_forgotten(mount: s
     assert [thread for thread in threading.enumerate() if thread.name == "docstore-client"] == []
 
 
+PLAIN = "docs = docstore.open({url!r})\ndocs['a'] = b'1'\ndocs['b'] = LARGE"
+ASYNC = """
+async def main():
+    {keep}docs = docstore.AsyncClient({url!r})
+    await docs.put('a', b'1')
+    await docs.put('b', LARGE)
+asyncio.run(main())
+"""
+THREAD = """
+docs = docstore.open({url!r})
+def later():
+    threading.main_thread().join()
+    docs['a'] = b'1'
+threading.Thread(target=later).start()
+"""
+
+
+def ended(code: str) -> str:
+    """What the interpreter says of its end."""
+    begin = "import asyncio, docstore, threading\nLARGE = bytes(1_000_000)\n"
+    return subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True).stderr
+
+
+@pytest.mark.parametrize("mount", ENGINES)
+@pytest.mark.parametrize(
+    "code",
+    [PLAIN, ASYNC.replace("{keep}", ""), ASYNC.replace("{keep}", "global docs; ")],
+    ids=["plain", "asynchronous, forgotten", "asynchronous"],
+)
+def test_an_engine_that_nobody_closed_is_closed_when_the_interpreter_ends(
+    mount: str, code: str, tmp_path: Path
+) -> None:
+    url = ENGINES[mount].format(tmp_path)
+    assert ended(code.format(url=url)) == ""
+    assert [*tmp_path.glob("*-wal"), *tmp_path.glob("*-shm")] == []
+    if mount != "memory":
+        with docstore.open(url) as docs:
+            assert (docs["a"], len(docs["b"])) == (b"1", 1_000_000)
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:{}/docs.db"])
+def test_a_thread_that_goes_on_after_the_main_one_may_use_its_client(url: str, tmp_path: Path) -> None:
+    assert ended(THREAD.format(url=url.format(tmp_path))) == ""
+    assert [*tmp_path.glob("*-wal"), *tmp_path.glob("*-shm")] == []
+
+
+def test_a_child_leaves_open_what_its_parent_has_open(tmp_path: Path) -> None:
+    """It shares the lock."""
+    code = """
+import multiprocessing
+async def main():
+    docs = docstore.AsyncClient({url!r})
+    child = multiprocessing.get_context("fork").Process(target=int)
+    child.start()
+    child.join()
+    try:
+        docstore.AsyncClient({url!r})
+    except docstore.CannotOpen:
+        await docs.close()
+asyncio.run(main())
+"""
+    assert ended(code.format(url=f"shelve:{tmp_path}/store")) == ""
+
+
 def test_a_shelve_that_is_held_can_not_be_opened_again(tmp_path: Path) -> None:
     url = ENGINES["shelve"].format(tmp_path)
     with docstore.open(url):

@@ -6,8 +6,10 @@ them out), and the steps here follow them, so that nothing depends on that.
 
 import asyncio
 import importlib.util
+import io
 import unittest
 from collections.abc import Callable, Iterator, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,3 +219,21 @@ def test_the_tests_of_the_standard_library_pass_where_they_are_installed(docs: C
         result = unittest.TestResult()
         OfACollection(name).run(result)
         assert result.wasSuccessful(), [told for _, told in (*result.failures, *result.errors)]
+
+
+@pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
+@pytest.mark.parametrize("default", [b"", "", "text", None, bytearray(b"x")])
+def test_a_default_is_stored_as_put_stores_it(docs: Client, default: Any) -> None:
+    put = docs.put("put", b"" if default is None else default)
+    assert docs.setdefault("set", default) == docs["put"]
+    assert docs.info("set").version == put.version
+
+
+def test_a_default_that_is_not_in_memory_is_refused_and_not_stored(docs: Client, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    not_in_memory: list[Any] = [path, io.BytesIO(b"content"), [b"content"], iter([b"content"])]
+    for default in not_in_memory:
+        with pytest.raises(TypeError, match="in memory"):
+            docs.setdefault("set", default)
+    assert list(docs) == []

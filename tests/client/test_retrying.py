@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -31,6 +32,24 @@ from tests.client.faulty import FaultyServer, Step, answer, hang_up, nonsense, r
 OK = answer(200, b"hello", etag='"v"', content_type="text/plain")
 DONE = answer(200, b"a\n", etag='"v"')
 MADE = answer(201, b"a\n", etag='"v"', location="/docs/a")
+HELLO = hashlib.sha256(b"hello").digest()
+KNOWN = answer(
+    200,
+    b"hello",
+    etag=f'"{version_of(HELLO, Fields("text/plain"))}"',
+    content_type="text/plain",
+    repr_digest=structured_digest("sha-256", HELLO),
+)
+"""By its version its fields are all that is stored; of OK that can't be told."""
+ENTRY = {
+    "key": "a",
+    "version": "v",
+    "size": 5,
+    "sha256": "00",
+    "media_type": "text/plain",
+    "modified": "2026-01-01T00Z",
+}
+LISTED, EMPTY = (answer(200, json.dumps({"documents": found, "next": None}).encode()) for found in ([ENTRY], []))
 LATER = answer(503, retry_after="0")
 OURS = version_of(hashlib.sha256(b"new").digest(), Fields())
 """The version that `new` is stored as."""
@@ -140,8 +159,11 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (put_pieces, [hang_up], OutcomeUnknown, 1),
     (put_pieces, [LATER], Unavailable, 1),
     # an update or a pop is never guessed to be done: another may have written the same
-    (update, [OK, hang_up, failed(OURS)], OutcomeUnknown, 3),
-    (update, [OK, failed("another"), OK, DONE], "v", 4),
+    (update, [KNOWN, hang_up, failed(OURS)], OutcomeUnknown, 3),
+    (update, [KNOWN, failed("another"), KNOWN, DONE], "v", 4),
+    # what is written back is what is stored; of what is gone meanwhile nothing is
+    (update, [OK, LISTED, DONE], "v", 3),
+    (update, [OK, hang_up, EMPTY, failed("another"), answer(404), MADE], "v", 6),
     (pop, [OK, hang_up, answer(404)], OutcomeUnknown, 3),
     (pop, [OK, answer(404)], NotFound, 2),
     (pop, [OK, failed("another"), OK, answer(200)], b"hello", 4),

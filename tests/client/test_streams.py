@@ -19,6 +19,9 @@ BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-docs"], indirect=Tru
 LARGE = bytes(range(256)) * 4096
 """A mebibyte, which is a sealed file on sqlite and several pieces on the wire."""
 
+OLDER = "AZaz09_-" * 4
+"""As the version of another state."""
+
 
 class Unseekable(io.RawIOBase):
     """As a pipe."""
@@ -226,7 +229,7 @@ def test_a_download_that_was_interrupted_is_gone_on_with(faulty: FaultyServer, t
         docs.download("a", target)
     assert target.read_bytes() == b"before"
     assert (tmp_path / "target.v.part").read_bytes() == CONTENT[:4]
-    (tmp_path / "target.older.part").write_bytes(b"of another version")
+    (tmp_path / f"target.{OLDER}.part").write_bytes(b"of another version")
     faulty.script, faulty.asked[:] = [head, rest(CONTENT, 4)], []
     with Client(faulty.url) as docs:
         assert docs.download("a", target).size == 10
@@ -234,6 +237,27 @@ def test_a_download_that_was_interrupted_is_gone_on_with(faulty: FaultyServer, t
     assert faulty.asked[1].headers["if-range"] == '"v"'
     assert target.read_bytes() == CONTENT
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("name", ["report", "report[a-z]", "*", "re?port"])
+def test_a_download_removes_what_downloads_to_the_same_file_left_and_nothing_else(
+    docs: Client, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    others = [
+        f"{name}.final.part",
+        f"{name}.pdf.part",
+        f"{name}.pdf.{OLDER}.part",
+        f"{name}.{OLDER}x.part",
+        f"{name}.{OLDER}.part.etag",
+        f"reporta.{OLDER}.part",
+    ]
+    for left in (*others, f"{name}.{OLDER}.part"):
+        (folder / left).write_bytes(b"")
+    docs["a"] = b"1"
+    docs.download("a", folder / name)
+    assert {path.name for path in folder.iterdir()} == {name, *others}
 
 
 def test_a_download_of_what_is_replaced_meanwhile_begins_again(faulty: FaultyServer, tmp_path: Path) -> None:

@@ -175,6 +175,16 @@ def test_a_copy_keeps_the_etag_the_fields_and_the_life(url: str, tmp_path: Path,
     assert str(first["expires"])[:13] <= str(last["expires"])[:13]
 
 
+@pytest.mark.parametrize("cached", ["max-age=86400", "no-cache"])
+def test_a_copy_keeps_what_caches_are_not_told(url: str, tmp_path: Path, cached: str) -> None:
+    done("put", "docs/cached", "--ttl", "1h", "--cache-control", cached, data=b"x")
+    done("cp", "docs/cached", f"file:{tmp_path}/folder#")
+    fields = [
+        json.loads(done("ls", "--json", where).out)["fields"] for where in ("docs/cached", f"file:{tmp_path}/folder#")
+    ]
+    assert fields == [{"cache-control": cached}] * 2
+
+
 def test_a_copy_passes_over_what_is_there_already(url: str, tmp_path: Path) -> None:
     for key in ("same", "other"):
         done("put", f"file/twice/{key}", data=key.encode())

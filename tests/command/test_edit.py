@@ -1,5 +1,6 @@
 """`docstore edit`: nothing is overwritten that was not seen, and nothing is lost that was typed."""
 
+import json
 import os
 import shlex
 import stat
@@ -66,6 +67,14 @@ def test_a_change_is_written_back_with_all_that_is_stored(url: str, editor: Edit
         ]
     assert "expires: " in after
     assert editor.left() == []
+
+
+@pytest.mark.parametrize("cached", ["max-age=86400", "no-cache"])
+def test_an_edit_keeps_what_caches_are_not_told(url: str, editor: Editor, cached: str) -> None:
+    put("docs/cached", b"one\n", "--ttl", "1h", "--cache-control", cached)
+    editor.does('echo two >> "$1"')
+    assert edit("docs/cached").status == 0
+    assert json.loads(run("ls", "--json", "docs/cached").out)["fields"] == {"cache-control": cached}
 
 
 def test_without_a_change_nothing_is_written(url: str, editor: Editor) -> None:

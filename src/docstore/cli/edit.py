@@ -22,10 +22,10 @@ from docstore.cli.ending import FAILED, NOT_MET, Told, ending, say
 from docstore.cli.keeping import kept
 from docstore.cli.options import ADDRESS, Access, accessing
 from docstore.cli.tables import printable
-from docstore.errors import Conflict, DocstoreError
+from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
-    from docstore import Client, Found, Info
+    from docstore import Client, Found
 
 _SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
 """Of types for which the system's table has several."""
@@ -131,8 +131,8 @@ def _write(
             guessed = media_type or mimetypes.guess_type(address.name)[0] or "text/plain; charset=utf-8"
             docs.put(key, mine, type=guessed, if_none_match="*")
         else:
-            _over(docs, key, base.info, mine)
-    except Conflict:
+            _over(docs, key, base.info.etag, mine)
+    except (Conflict, NotFound):
         theirs = docs.get(key)
         if theirs is not None and bytes(theirs) == mine:
             return 0
@@ -142,12 +142,12 @@ def _write(
     return 0
 
 
-def _over(docs: "Client", key: str, info: "Info", mine: bytes) -> None:
-    """Raises Conflict when the document is not that of `info` any more, because its life is over too."""
-    options = kept(info)
+def _over(docs: "Client", key: str, etag: str, mine: bytes) -> None:
+    """Raises Conflict or NotFound when the document is not that of `etag` any more, because its life is over too."""
+    options = kept(docs.info(key))
     if options is None:
         raise Conflict(None)
-    docs.put(key, mine, if_match=info.etag, **options)
+    docs.put(key, mine, if_match=etag, **options)
 
 
 def _show_both(base: "Found | None", mine: bytes, theirs: "Found | None") -> None:

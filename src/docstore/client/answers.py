@@ -34,12 +34,12 @@ class Info:
     """Bytes of the whole content."""
     type: str = DEFAULT_MEDIA_TYPE
     modified: datetime | None = None
-    """Of a whole second, as Last-Modified is; in listings of a millisecond."""
+    """Of a whole second, as Last-Modified is; of a millisecond where it comes from a listing."""
     expires: datetime | None = None
     """None for a document that lasts until it is replaced. Rounded down as `modified` is."""
     fields: Mapping[str, str] = field(default_factory=_nothing, hash=False)
-    """The other header fields that are stored with it, names in lower case. A Cache-Control of `no-cache` is the
-    store's own word for none, and left out."""
+    """The other header fields that are stored with it, names in lower case. Of what is found with its content the
+    Cache-Control is that of the answer: cut to what is left of a life, and left out where it is `no-cache`."""
     meta: Mapping[str, str] = field(default_factory=_nothing, hash=False)
     """The user's own fields: `author` is what is sent as Meta-Author. Names are in lower case."""
     digest: bytes | None = None

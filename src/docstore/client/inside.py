@@ -3,15 +3,20 @@
 Only here does the client import the server. The asynchronous client's store lives on the loop of whoever calls; the
 plain client's on a loop in a thread of its own, which ends with `close`. Content that is given in pieces is read in the
 thread that called: a generator of the user's runs where the user runs it.
+
+What nobody closed is closed when the interpreter ends. `atexit` is late for it, and so are finalizers: executors, with
+which an engine may close, take no work by then. What threading calls at its own end comes before that.
 """
 
 import asyncio
+import atexit
+import os
 import threading
 import weakref
-from collections.abc import AsyncIterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from docstore.client.address import INSIDE
 from docstore.client.bodies import Body
@@ -23,9 +28,12 @@ from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.opening import open_mount
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _NOTHING: Final = Inline(b"")
+_THREADS: Final = "docstore-"
+"""How the names of all threads begin that engines and clients have."""
 
 
 class _Pieces:
@@ -69,6 +77,8 @@ class AsyncInside(Waiting):
     def __init__(self, url: str) -> None:
         self._store: Store | None = Store([open_mount(MountSettings.parse(f"{INSIDE.strip('/')}={url}"))])
         self._started = False
+        if not url.startswith("memory:"):  # which has nothing to close, and would be kept for ever when it is forgotten
+            _stores[self._store] = os.getpid()
 
     async def send(self, call: Call, timeout_s: float) -> _Reply | Lost:
         body = call.body
@@ -97,6 +107,7 @@ class AsyncInside(Waiting):
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
+            _stores.pop(store, None)
             await store.close()
 
 
@@ -122,9 +133,12 @@ class BlockingInside(Blocking):
     def __init__(self, url: str) -> None:
         self._inside = AsyncInside(url)
         self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=_live, args=(self._loop,), name="docstore-client", daemon=True)
+        work = ThreadPoolExecutor(thread_name_prefix=f"{_THREADS}client-work")
+        self._loop.set_default_executor(work)
+        thread = threading.Thread(target=_live, args=(self._loop, work), name="docstore-client", daemon=True)
         thread.start()
         self._end = weakref.finalize(self, _end, self._inside, self._loop, thread)
+        _ends[self] = os.getpid()
 
     async def send(self, call: Call, timeout_s: float) -> _BlockingReply | Lost:
         if not self._end.alive:
@@ -166,7 +180,34 @@ class BlockingInside(Blocking):
         return _result(answer)
 
     async def close(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Returns when the engine is closed."""
         self._end()
+
+
+_stores: Final[dict[Store, int]] = {}
+"""What is open on loops of others, and the process that opened it."""
+_ends: Final["weakref.WeakKeyDictionary[BlockingInside, int]"] = weakref.WeakKeyDictionary()
+
+
+def _close_all() -> None:
+    """Closes what this process has open, unless a thread of the user's goes on and may use it."""
+    for thread in threading.enumerate():
+        if not (thread.daemon or thread is threading.main_thread() or thread.name.startswith((_THREADS, "asyncio_"))):
+            return
+    own = os.getpid()
+    for wire in [wire for wire, process in _ends.items() if process == own]:
+        wire.end()
+    for store in [store for store, process in _stores.items() if process == own]:
+        loop = asyncio.new_event_loop()
+        loop.set_default_executor(_Here())
+        loop.run_until_complete(store.close())
+        loop.close()
+
+
+getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
 def _result(future: Future[T]) -> T:
@@ -178,19 +219,32 @@ def _result(future: Future[T]) -> T:
         raise
 
 
-def _live(loop: asyncio.AbstractEventLoop) -> None:
+class _Here(ThreadPoolExecutor):
+    """Works in the thread that asks: what is closed last can start no other (Python 3.12.1 starts none at its end)."""
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _live(loop: asyncio.AbstractEventLoop, work: ThreadPoolExecutor) -> None:
     """All that the thread does, up to the loop's stop."""
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
         loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
+        work.shutdown()
     finally:
         loop.close()
 
 
 def _end(inside: AsyncInside, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
     async def finish() -> None:
+        loop.set_default_executor(_Here())
         try:
             await inside.close()
         finally:

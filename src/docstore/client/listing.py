@@ -1,4 +1,9 @@
-"""The collection as a whole: its pages, its documents one after the other, their number."""
+"""The collection as a whole: its pages, its documents one after the other, their number; and what it alone tells of a
+document.
+
+An answer's Cache-Control is for caches: `no-cache` where none is stored, and cut to what is left of a life. What is
+written back must be what is stored, or the version would change. Whether an answer told just that, its version says.
+"""
 
 import json
 from collections.abc import AsyncGenerator
@@ -11,6 +16,7 @@ from docstore.client.refusals import error_of
 from docstore.client.retrying import exchange
 from docstore.client.wire import Call
 from docstore.errors import EngineError
+from docstore.model import Fields, version_of
 
 LARGE_PAGE: Final = 10_000
 """Documents of the largest page that a store gives."""
@@ -63,6 +69,23 @@ async def keys(operations: Operations, prefix: str = "", /) -> AsyncGenerator[st
     """Every key that starts with `prefix`, in order, by pages."""
     async for info in documents(operations, prefix):
         yield info.key
+
+
+async def info(operations: Operations, key: str, /) -> Info:
+    """All that the store tells of a document but its content. Raises NotFound."""
+    return await stored(operations, await operations.info(key))
+
+
+async def stored(operations: Operations, told: Info, /) -> Info:
+    """What an answer `told`, with the fields as they are stored; what is there now if that is another version.
+
+    It is what was told when the document is gone meanwhile.
+    """
+    others = {**told.fields, **{f"meta-{name}": value for name, value in told.meta.items()}}
+    if told.digest is not None and version_of(told.digest, Fields.make(told.type, others)) == told.version:
+        return told
+    first = (await page(operations, prefix=told.key, limit=1)).documents
+    return first[0] if first and first[0].key == told.key else told
 
 
 async def count(operations: Operations, prefix: str = "", /) -> int:

@@ -14,7 +14,7 @@ from typing import Final, TypeVar, Unpack
 from docstore.client.answers import Found, Stored
 from docstore.client.asking import Described, check, described
 from docstore.client.bodies import Source, body_of
-from docstore.client.listing import page
+from docstore.client.listing import page, stored
 from docstore.client.operations import Operations, told, unknown, written
 from docstore.client.refusals import error_of
 from docstore.client.retrying import Attempts
@@ -60,7 +60,8 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
         made = function(old if isinstance(old, Found) else None)
         body = body_of(await made if isawaitable(made) else made)
         if isinstance(old, Found):
-            kept: Described = {"fields": old.info.fields, "meta": old.info.meta}
+            info = await stored(operations, old.info)
+            kept: Described = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
                 kept["type"] = old.info.type
             answer = await operations.write(key, body, described({**kept, **asked}, body), old.info.etag, None)
@@ -78,16 +79,18 @@ async def setdefault(
 ) -> Found | bytes:
     """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
     check(asked, Described)
+    body = body_of(b"" if default is None else default)
+    if body.data is None:
+        raise TypeError(f"what is returned is in memory: the default is bytes or text, not {type(default).__name__}")
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)
         if isinstance(there, Found):
             return there
-        body = body_of(default or b"")
         answer = await operations.write(key, body, described(asked, body), None, "*")
         if answer.status not in (409, 412):
             written(key, answer, "PUT")
-            return body.data or b""
+            return body.data
         await turns.lost(error_of(answer, told("PUT", key)))
 
 

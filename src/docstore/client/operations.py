@@ -96,7 +96,7 @@ class Operations:
         return (await self.content(key)).json()
 
     async def info(self, key: str) -> Info:
-        """All that the store tells of a document but its content. Raises NotFound."""
+        """What an answer tells of a document without its content. Raises NotFound."""
         answer = await self.ask("HEAD", key, (WANT_DIGEST,))
         if answer.status != 200:
             raise await self._reason(key, answer)

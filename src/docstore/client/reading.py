@@ -33,6 +33,7 @@ PROGRESS_SIZE: Final = 256 * 1024
 """Bytes that have to come over a connection that breaks for the tries to be counted anew."""
 
 _SPAN: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/[0-9]{1,19}")
+_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 class _Changed(Conflict):
@@ -214,4 +215,5 @@ def _renamed(unfinished: Path, target: Path) -> None:
     """Puts `unfinished` in its place, and removes what downloads of other versions left."""
     unfinished.replace(target)
     for left in target.parent.glob(f"{escape(target.name)}.*.part"):
-        left.unlink(missing_ok=True)
+        if _VERSION.fullmatch(left.name[len(target.name) + 1 : -len(".part")]):
+            left.unlink(missing_ok=True)

@@ -38,9 +38,9 @@ class Sweeper:
         self._task = asyncio.create_task(self._run(), name="docstore-sweeper")
 
     async def stop(self) -> None:
-        """Returns when the step that is being taken is over."""
-        self._stopping.set()
-        if self._task is not None:
+        """Returns when the step that is being taken is over. A loop that was left took its task with it."""
+        if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
+            self._stopping.set()
             await self._task
 
     async def _run(self) -> None:
