@@ -52,6 +52,28 @@ def test_a_truncated_body_is_never_stored(port: int, mount: bytes, field: bytes,
     assert ask(port, request(b"GET " + path)).status == 404
 
 
+def test_a_truncated_body_behind_another_request_is_refused_as_soon_as_it_is_its_turn(port: int) -> None:
+    with Raw(port) as raw:
+        raw.send(
+            request(b"GET /test/waits?0.2"), request(b"PUT /docs/behind", b"Content-Length: 100", body=b"only this")
+        )
+        raw.finish_sending()
+        assert raw.answer().content == b"done\n"
+        answer = raw.answer()
+        assert (answer.status, answer.content[:18]) == (400, b"incomplete content")
+        assert raw.is_closed()
+    assert ask(port, request(b"GET /docs/behind")).status == 404
+
+
+def test_a_connection_that_ended_while_its_answer_waited_for_the_reader_goes_with_it(wire_server: WireServer) -> None:
+    assert ask(wire_server.port, put(b"waited-for", LARGE)).status in (200, 201)
+    with Raw(wire_server.port, receive_size=4096) as raw:
+        raw.send(request(b"GET /docs/waited-for"))
+        raw.socket.recv(1)
+        raw.finish_sending()
+        assert len(raw.rest()) > len(LARGE)
+
+
 @pytest.mark.parametrize("mount", [b"docs", b"file"])
 def test_the_old_document_stays_when_its_replacement_is_truncated(port: int, mount: bytes) -> None:
     path = b"/" + mount + b"/kept"

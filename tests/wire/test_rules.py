@@ -1,10 +1,13 @@
 """The rules of RFC 9112 on raw sockets and a real server; ids are the sections they come from."""
 
 import re
+import signal
 from email.utils import parsedate_to_datetime
 
 import pytest
 
+from docstore.server.wire.fields import parse_lines
+from docstore.server.wire.refusals import Refused
 from tests.wire.raw import GET, Raw, ask, put, request
 from tests.wire.serving import WireServer
 
@@ -283,3 +286,30 @@ def test_content_that_breaks_off_is_never_ended_as_if_it_were_whole(wire_server:
     assert b"only this" in body or b"so far" in body
     assert not body.endswith(b"0\r\n\r\n")
     assert b"hello" not in body
+
+
+BLANKS = b" " * 60_000
+HOSTILE = {
+    "blanks before a control character": b"a:" + BLANKS + b"\x01",
+    "tabs before a control character": b"a:" + BLANKS.replace(b" ", b"\t") + b"\x7f",
+    "blanks within a value": b"a: b" + BLANKS + b"\x01",
+    "blanks before the colon": b"a" + BLANKS + b":",
+    "a name of many letters": b"a" * 60_000,
+}
+
+
+@pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
+def test_no_header_line_holds_up_the_others(line: bytes) -> None:
+    """Whoever tries each way to part a line needs the square of its length: half a minute here."""
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError("this line is not read, but tried")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(10)
+    try:
+        with pytest.raises(Refused):
+            parse_lines(b"host: x\r\n" + line + b"\r\n", 100)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)

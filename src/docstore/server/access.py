@@ -34,7 +34,7 @@ def logged(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
         target = printable(f"{request.path}?{request.query}" if request.query else request.path)
         told = "-" if size is None else f"{size} B"
         lasted_ms = (time.perf_counter() - started_s) * 1000
-        turn.tell(f"{request.method} {target} {response.status} {told} {lasted_ms:.1f} ms")
+        turn.tell(f"{printable(request.method)} {target} {response.status} {told} {lasted_ms:.1f} ms")
         return response
 
     return logging_handle

@@ -13,7 +13,8 @@ from docstore.server.wire.refusals import Refused
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 
-_LINE: Final = re.compile(rb"(?m)^(" + TOKEN + rb"):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
+# Blanks once taken stay taken (*+): tried as a part of the value too, a line of them would cost their square.
+_LINE: Final = re.compile(rb"(?m)^(" + TOKEN + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
 _NUMBER: Final = re.compile(rb"[0-9]+")
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"

@@ -86,10 +86,7 @@ class Protocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends nothing more; what it has sent is answered still, where the transport lets us (not TLS)."""
-        connection = self._connection
-        connection.end()
-        if connection.phase is BODY:
-            self._break_off(Incomplete("the content ends early"))
+        self._connection.end()
         self.advance()
         return self._outlet.can_end
 
@@ -99,7 +96,7 @@ class Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._outlet.resume()
         # Not at once: this may have been called from inside a write.
-        if self._connection.phase is HEAD and self._connection.waiting_size:
+        if self._connection.phase is HEAD and (self._connection.waiting_size or self._connection.ended):
             self._house.loop.call_soon(self.advance)
 
     def shutdown(self) -> None:
@@ -116,7 +113,7 @@ class Protocol(asyncio.Protocol):
             case Wait.HEAD:
                 self._refuse(Refused(408))
             case Wait.BODY:
-                self._break_off(TooSlow("the content came too slowly"))
+                self._break_off(TooSlow(f"fewer than {self._house.limits.lowest_rate} bytes a second"))
             case Wait.FIRST | Wait.NEXT:
                 self._transport.close()
             case _:
@@ -145,6 +142,8 @@ class Protocol(asyncio.Protocol):
         for _ in range(TURN_REQUESTS):
             if connection.phase is BODY or connection.phase is DRAIN:
                 self._move_body()
+                if connection.ended and connection.phase is BODY:
+                    self._break_off(Incomplete("the content ends early"))
             if connection.phase is not HEAD or self._outlet.paused:
                 break
             try:
