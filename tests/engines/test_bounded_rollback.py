@@ -39,3 +39,19 @@ def test_uses_and_counts_outlive_a_transaction_that_is_rolled_back(told: str, tm
             assert ((usage := await engine.usage()).hits, usage.misses) == (1, 1)
 
     asyncio.run(run())
+
+
+def test_what_is_committed_is_not_counted_again_when_a_later_transaction_is_rolled_back(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with opened(url_of("sqlite", tmp_path, 64 * KIB)) as engine:
+            await put(engine, "a", 100)
+            for _ in range(10):
+                assert await read(engine, "a") is not None
+            await engine.sweep()
+            with patch.object(Headroom, "admit", side_effect=NoSpace("full")), pytest.raises(NoSpace):
+                await engine.delete("a")
+            assert (await engine.usage()).hits == 10
+            await engine.sweep()
+            assert (await engine.usage()).hits == 10
+
+    asyncio.run(run())

@@ -192,13 +192,12 @@ class Keeping:
             # What the last one wrote down is committed, or was given back.
             self._transaction, self._taken = transaction, {}
             self._told_before = self._told.hits, self._told.misses
-            transaction.connection.set_rollback_hook(self._give_back)
+            transaction.undoing.append(self._give_back)
 
     def _give_back(self) -> None:
-        if self._transaction is not None:
-            self._uses.give_back(self._taken)
-            self._told.hits, self._told.misses = self._told_before
-            self._transaction, self._taken = None, {}
+        self._uses.give_back(self._taken)
+        self._told.hits, self._told.misses = self._told_before
+        self._transaction, self._taken = None, {}
 
     def has_to_tell(self) -> bool:
         """Whether there is anything to write down."""

@@ -67,6 +67,8 @@ class Transaction:
     clock: Clock
     unnamed: list[str] = field(default_factory=list)
     """Sealed files that no row names any more, once this operation is committed."""
+    undoing: list[Callable[[], None]] = field(default_factory=list)
+    """What is to be done beside the database when all of it is rolled back."""
 
 
 def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:

@@ -204,6 +204,17 @@ class Writer:
     def _transact(self, batch: _Batch, *, pressed: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
+        try:
+            self._operate(batch, transaction)
+            self._admit(pressed=pressed)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            for undo in transaction.undoing:
+                undo()
+            raise
+
+    def _operate(self, batch: _Batch, transaction: Transaction) -> None:
+        """Carries out each of the batch; what a row names is on the disk when it returns."""
         new_files = False
         for waiting in batch:
             transaction.unnamed = []
@@ -219,8 +230,6 @@ class Writer:
                 new_files = new_files or waiting.sealed is not None
         if new_files:
             self._folder.sync()
-        self._admit(pressed=pressed)
-        self._connection.execute("COMMIT")
 
     def _admit(self, *, pressed: bool) -> None:
         try:
