@@ -8,9 +8,11 @@ import string
 import urllib.parse
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from docstore.model import Meta
 from docstore.testing.names import HOSTILE
 from tests.asking import Answer, Client
 from tests.in_process import InProcess, on_a_store
@@ -276,3 +278,25 @@ def test_the_alphabet_of_plain_names_is_the_same_on_path_mounts(deep: RunningSer
     with Client(deep) as client:
         assert client.ask("PUT", f"/deep/memory/x/{name}", b"1")["location"] == f"/deep/memory/x/{name}"
         assert client.ask("DELETE", f"/deep/memory/x/{name}").status == 200
+
+
+@on_a_store("memory", keys="path")
+async def test_a_folder_costs_one_look_up_and_a_run_of_documents_few(store: InProcess) -> None:
+    keys = [f"folder{number:03}/{name}" for number in range(100) for name in "abc"] + [
+        f"last{n:03}" for n in range(400)
+    ]
+    for key in keys:
+        await store.send("PUT", f"/memory/{key}", b"x")
+    asked: list[int] = []
+    engine = store.engines["memory"]
+    listed = engine.list
+
+    async def counted(*, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        asked.append(limit)
+        return await listed(prefix=prefix, after=after, limit=limit)
+
+    with patch.object(engine, "list", counted):
+        reply = await store.send("GET", "/memory/?format=json&delimiter=/&limit=1000")
+    assert len(json.loads(reply.content)["folders"]) == 100
+    assert sum(asked) < 1000
+    assert len(asked) < 120

@@ -157,7 +157,11 @@ BOUNDED = {
     "max-age=10, stale-while-revalidate=3600, stale-if-error=3600": "max-age=10",
     "stale-if-error=3600": "no-cache",
     "no-store": "no-store",
-    'private="set-cookie, max-age=3600"': 'private="set-cookie, max-age=3600"',
+    "No-Cache, public": "No-Cache, public",
+    # What tells no lifetime lets a cache make one up (RFC 9111 §4.2.2).
+    "public": "public, max-age=90",
+    "s-maxage=7200, immutable": "s-maxage=90, immutable, max-age=90",
+    'private="set-cookie, max-age=3600"': 'private="set-cookie, max-age=3600", max-age=90',
 }
 
 

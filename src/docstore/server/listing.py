@@ -4,6 +4,7 @@ Pages go by key (`after`), never by offset: a page costs the same at the end as 
 come and go meanwhile neither repeat nor hide others. NDJSON without `limit` is the whole collection, a page at a time.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -123,9 +124,10 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
     # Only a folder of this very listing is left behind: any other name that ends with a slash lies in one.
     within = query.after.removeprefix(query.prefix) if query.after.startswith(query.prefix) else ""
     after = _behind(query.after) if within.find("/") == len(within) - 1 > -1 else query.after
-    last = query.after
+    last, batch = query.after, _FOLDER_BATCH
     while True:
-        metas = await _list(mount, query.prefix, after, _FOLDER_BATCH)
+        await asyncio.sleep(0)  # an engine may never wait, and there may be thousands of folders
+        metas = await _list(mount, query.prefix, after, batch)
         for meta in metas:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash
@@ -137,10 +139,12 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
                 documents.append(meta)
             last, after = name, _behind(name)
             if slash:
+                batch = 2
                 break
         else:
-            if len(metas) < _FOLDER_BATCH:
+            if len(metas) < batch:
                 return Page(documents, folders, None)
+            batch = min(4 * batch, _FOLDER_BATCH)
 
 
 _FOLDER_BATCH: Final = 100

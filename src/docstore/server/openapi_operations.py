@@ -71,7 +71,10 @@ _MINIMAL: Final = Answer(
 _ALLOW: Final = Answer("What can be done here.", headers=("Allow", "Cache-Control"))
 
 _LISTING: Final = Operation(
-    {200: Answer("The listing.", _TYPES_OF_LISTING, ("Cache-Control", "Vary"), ("Link",))},
+    {
+        200: Answer("The listing.", _TYPES_OF_LISTING, ("Cache-Control", "Vary"), ("Link",)),
+        304: Answer("The reader has some listing already.", {}, ("Cache-Control", "Vary")),
+    },
     ("invalid-target", "invalid-query", "not-acceptable", "precondition-failed", *_ENGINE),
     ("listing", "conditions"),
 )
@@ -144,7 +147,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
     ),
     "DocumentResource.DELETE": Operation(
         {200: Answer("Deleted.", {"text/plain": ""})},
-        (*_KEY, *_UNSAFE, "not-found", "precondition-failed"),
+        (*_KEY, *_UNSAFE, "not-found", "precondition-failed", "changed-meanwhile"),
         ("conditions",),
     ),
     "DocumentResource.OPTIONS": Operation(

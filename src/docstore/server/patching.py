@@ -129,7 +129,7 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
 def _media_type(request: Request) -> str:
     """The patch's media type. Raises Refusal (415, with what there is) for any other."""
     parsed = parse_media_type(request.headers.get("content-type") or "")
-    media_type = f"{parsed.type}/{parsed.subtype}".lower() if parsed else ""
+    media_type = parsed.essence if parsed else ""
     if media_type not in PATCHES or "content-encoding" in request.headers:
         raise Refusal("unsupported-type", f"a patch is {' or '.join(PATCHES)}, without content coding", _ACCEPTED)
     return media_type

@@ -109,4 +109,10 @@ def _within(cache_control: str, left_s: int) -> str:
             kept.append(f"{name}={left_s if seconds is None else seconds}")
         elif name.lower() not in ("stale-while-revalidate", "stale-if-error"):
             kept.append(directive)
-    return ", ".join(kept) or "no-cache"
+    if not kept:
+        return "no-cache"
+    words = {directive.lower() for directive in kept}
+    if words.isdisjoint(("no-cache", "no-store")) and not any(word.startswith("max-age=") for word in words):
+        # A cache that is told no lifetime makes one up, from Last-Modified (RFC 9111 §4.2.2).
+        kept.append(f"max-age={left_s}")
+    return ", ".join(kept)

@@ -42,7 +42,7 @@ class Incoming:
         return incoming
 
     def expires_ns(self, clock: Clock) -> int | None:
-        """Asked for when the body has come, or begins to stream: a life does not begin while it is on its way."""
+        """Asked for when a small body has come; of one that streams when it begins, for no engine asks later."""
         return None if self.lifetime_s is None else clock() + self.lifetime_s * 10**9
 
     async def upload(self, body: Upload, mount: Mount) -> Upload:
