@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -13,6 +14,9 @@ import pytest
 from tests.disks import FILLER, small_disk
 from tests.running import RunningServer
 from tests.stores import run
+
+WAITS_S = 20
+"""How long is waited for a line of the log, which another thread reads."""
 
 DISK = 4 * 1024 * 1024
 MOUNTS = ("file", "docs", "shelve")
@@ -213,7 +217,10 @@ def test_a_document_whose_sealed_file_is_gone_is_500_for_get_and_head_until_it_i
     assert [ask(server, method, "/docs/key")[0] for method in ("GET", "HEAD")] == [500, 500]
     assert ask(server, "PUT", "/docs/key", bytes(100_000))[0] == 200
     assert [ask(server, method, "/docs/key")[0] for method in ("GET", "HEAD")] == [200, 200]
-    assert sum(f"{sealed} is missing" in line for line in server.errors) == 2
+    deadline_s = time.monotonic() + WAITS_S
+    while sum(f"{sealed} is missing" in line for line in server.errors) < 2:
+        assert time.monotonic() < deadline_s, "".join(server.errors)
+        time.sleep(0.01)
 
 
 def test_a_link_in_the_place_of_a_folder_is_409(damaged: tuple[RunningServer, Path]) -> None:
