@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from docstore.http.message import Request
 from docstore.limits import Limits
 from docstore.server.wire.connection import Connection, Phase
-from docstore.server.wire.head import Head
 from docstore.server.wire.refusals import Refused
 
 
@@ -12,16 +12,16 @@ from docstore.server.wire.refusals import Refused
 class Seen:
     """One request as the handler would see it; `body` is None when it never came whole."""
 
-    head: Head
+    request: Request
     body: bytes | None
     kept: bool
 
     def facts(self) -> tuple[str, str, str, list[tuple[bytes, bytes]], bytes | None, bool]:
         return (
-            self.head.method,
-            self.head.path,
-            self.head.query,
-            self.head.headers.pairs(),
+            self.request.method,
+            self.request.path,
+            self.request.query,
+            self.request.headers.pairs(),
             self.body,
             self.kept,
         )
@@ -37,7 +37,7 @@ class Driven:
 
     def __post_init__(self) -> None:
         self.connection = Connection(self.limits)
-        self._head: Head | None = None
+        self._request: Request | None = None
         self._body = b""
 
     def receive(self, data: bytes) -> None:
@@ -58,9 +58,9 @@ class Driven:
         connection = self.connection
         try:
             if connection.phase is Phase.HEAD:
-                self._head = connection.take_head()
+                self._request = connection.take_request()
                 self._body = b""
-                if self._head is None:
+                if self._request is None:
                     return False
             if connection.phase is Phase.BODY:
                 self._body += connection.take_body()
@@ -75,8 +75,8 @@ class Driven:
         return True
 
     def _answer(self, body: bytes | None) -> None:
-        assert self._head is not None
-        self.seen.append(Seen(self._head, body, self.connection.decide()))
+        assert self._request is not None
+        self.seen.append(Seen(self._request, body, self.connection.decide()))
         self.connection.answered()
 
     def facts(self) -> tuple[list[object], int | None, Phase]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from docstore.http.message import Unsendable, field_lines
-from docstore.server.wire.answers import Openings, refusal, with_length
+from docstore.http.message import Unsendable, field_lines, with_length
+from docstore.server.wire.answers import Openings, refusal
 from docstore.server.wire.refusals import TITLES, Refused
 
 

@@ -17,7 +17,7 @@ def begun(data: bytes, limits: Limits = SMALL) -> Connection:
     """A connection whose first head was taken."""
     connection = Connection(limits)
     connection.receive(data)
-    assert connection.take_head() is not None
+    assert connection.take_request() is not None
     return connection
 
 
@@ -48,7 +48,7 @@ def test_requests_are_taken_one_at_a_time() -> None:
     assert connection.decide()
     connection.answered()
     assert connection.phase is Phase.HEAD
-    assert connection.take_head() is not None
+    assert connection.take_request() is not None
     assert connection.waiting_size == 0
 
 
@@ -56,7 +56,7 @@ def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
     connection = Connection(SMALL)
     connection.receive(b"nonsense\r\n\r\n" + GET)
     with pytest.raises(Refused):
-        connection.take_head()
+        connection.take_request()
     assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
     connection.receive(GET)
     assert connection.waiting_size == 0
@@ -81,7 +81,7 @@ def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> 
     assert connection.phase is Phase.DRAIN
     assert connection.take_body() == b""
     assert connection.phase is Phase.HEAD
-    assert connection.take_head() is not None
+    assert connection.take_request() is not None
 
 
 def test_a_large_rest_of_a_counted_body_is_not_waited_for() -> None:
@@ -180,14 +180,14 @@ def test_a_body_comes_in_the_pieces_that_it_came_in() -> None:
 
 
 def test_absolute_form_becomes_path_query_and_Host() -> None:
-    head = drive(request(b"GET http://Other:1/a?b=c?d", b"A: b", host=b"localhost")).seen[0].head
-    assert (head.path, head.query) == ("/a", "b=c?d")
-    assert head.headers.pairs() == [(b"host", b"Other:1"), (b"a", b"b")]
-    head = drive(request(b"GET http://other?b")).seen[0].head
-    assert (head.path, head.query) == ("/", "b")
+    asked = drive(request(b"GET http://Other:1/a?b=c?d", b"A: b", host=b"localhost")).seen[0].request
+    assert (asked.path, asked.query) == ("/a", "b=c?d")
+    assert asked.headers.pairs() == [(b"host", b"Other:1"), (b"a", b"b")]
+    asked = drive(request(b"GET http://other?b")).seen[0].request
+    assert (asked.path, asked.query) == ("/", "b")
 
 
 def test_values_lose_their_outer_whitespace_and_names_their_capitals() -> None:
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Y: \t b  c\t \r\nEmpty:\r\nEmpty-Too: \r\n\r\n"
-    pairs = drive(data).seen[0].head.headers.pairs()
+    pairs = drive(data).seen[0].request.headers.pairs()
     assert pairs == [(b"host", b"a"), (b"x-y", b"b  c"), (b"empty", b""), (b"empty-too", b"")]

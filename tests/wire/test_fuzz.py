@@ -111,7 +111,12 @@ def test_valid_requests_are_what_h11_says_they_are(data: bytes, positions: list[
     driven = drive(*split(data, positions))
     assert driven.refused is None
     ours = [
-        (seen.head.method.encode(), (seen.head.path, seen.head.query), lowered(seen.head.headers.pairs()), seen.body)
+        (
+            seen.request.method.encode(),
+            (seen.request.path, seen.request.query),
+            lowered(seen.request.headers.pairs()),
+            seen.body,
+        )
         for seen in driven.seen
     ]
     theirs = [

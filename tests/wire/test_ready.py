@@ -90,6 +90,19 @@ def test_a_response_adds_its_own_fields_to_those_it_shares() -> None:
     assert response.lines() == b"a: b: c\r\nd: \r\ne: f\r\n"
 
 
+def test_a_block_knows_the_size_of_its_content() -> None:
+    block = Block([(b"e", b"f")], after=Block([(b"a", b"b")]), size=5)
+    whole = b"a: b\r\ne: f\r\ncontent-length: 5\r\n"
+    assert (block.lines, block.pairs[-1]) == (whole, (b"content-length", b"5"))
+    assert [Response(200, [], block=block).lines(size) for size in (5, None)] == [whole, whole]
+    assert Response(200, [(b"g", b"h")], block=block).lines(5) == whole + b"g: h\r\n"
+    assert Response(200, [], block=Block([(b"a", b"b")])).lines(5) == b"a: b\r\ncontent-length: 5\r\n"
+    for size in (0, 4, 55):
+        for response in (Response(200, [], block=block), Response(200, [(b"content-length", b"5")])):
+            with pytest.raises(Unsendable, match=f"has {size} bytes"):
+                response.lines(size)
+
+
 def test_what_is_learnt_of_fields_is_asked_once_unless_it_is_refused() -> None:
     asked: list[str] = []
 

@@ -58,6 +58,9 @@ class Headers:
         return name.encode("latin-1") in self._names
 
 
+NOTHING: Final = Inline(b"")
+
+
 @dataclass(slots=True)
 class Request:
     """One request. `path` and `query` are as they were on the wire: nothing decoded, no dot segment removed."""
@@ -66,10 +69,7 @@ class Request:
     path: str
     query: str
     headers: Headers
-    body: Upload
-
-
-NOTHING: Final = Inline(b"")
+    body: Upload = NOTHING
 
 
 class Unsendable(ValueError):
@@ -85,6 +85,16 @@ def field_lines(headers: HeaderPairs) -> bytes:
     if len(lines) - len(lines.translate(None, b"\r\n\0")) != 2 * len(headers):
         raise Unsendable(f"a field of a response holds CR, LF or NUL: {lines[:200]!r}")
     return lines
+
+
+def with_length(lines: bytes, size: int) -> bytes:
+    """`lines` with the content-length that `size` demands. Raises Unsendable when they say another."""
+    line = b"\ncontent-length: %d\r\n" % size
+    if lines.endswith(line) or line in lines or lines.startswith(line[1:]):
+        return lines
+    if lines.startswith(b"content-length:") or b"\ncontent-length:" in lines:
+        raise Unsendable(f"the content has {size} bytes, its content-length says otherwise")
+    return lines + line[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +127,13 @@ class Joined:
 class Block:
     """Fields that many answers share, ready to be sent: as the lines that they are in HTTP/1.1, and as pairs."""
 
-    __slots__ = ("_pairs", "lines")
+    __slots__ = ("_pairs", "lines", "size")
 
-    def __init__(self, pairs: HeaderPairs, *, after: "Block | None" = None) -> None:
-        """`pairs`, after the fields of another block. Raises Unsendable."""
-        self.lines: Final[bytes] = (b"" if after is None else after.lines) + field_lines(pairs)
+    def __init__(self, pairs: HeaderPairs, *, after: "Block | None" = None, size: int | None = None) -> None:
+        """`pairs`, after the fields of another block; then the length of content of `size`. Raises Unsendable."""
+        lines = (b"" if after is None else after.lines) + field_lines(pairs)
+        self.lines: Final[bytes] = lines if size is None else with_length(lines, size)
+        self.size: Final = size
         self._pairs: tuple[tuple[bytes, bytes], ...] | None = None
 
     @property
@@ -167,8 +179,15 @@ class Response:
     def headers(self, headers: HeaderPairs) -> None:
         self._headers, self._block = headers, None
 
-    def lines(self) -> bytes:
-        """The fields as HTTP/1.1 has them. Raises Unsendable."""
-        if self._block is None:
-            return field_lines(self._headers)
-        return self._block.lines + field_lines(self._headers) if self._headers else self._block.lines
+    def lines(self, size: int | None = None) -> bytes:
+        """The fields as HTTP/1.1 has them, with the content-length for content of `size`. Raises Unsendable."""
+        block = self._block
+        if block is None:
+            lines = field_lines(self._headers)
+        elif self._headers:
+            lines = block.lines + field_lines(self._headers)
+        elif size == block.size:
+            return block.lines
+        else:
+            lines = block.lines
+        return lines if size is None else with_length(lines, size)

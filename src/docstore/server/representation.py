@@ -69,7 +69,7 @@ def whole(meta: Meta, content: Content, now_ns: int) -> Response:
     named = meta.version, meta.modified_ns // 10**9
     block = _blocks.get(named)
     if block is None:
-        block = Block([*_of_version(meta, now_ns), _length(meta)], after=_shared(meta.fields))
+        block = Block(_of_version(meta, now_ns), after=_shared(meta.fields), size=meta.size)
         if len(block.lines) <= BLOCK_SIZE:
             if len(_blocks) >= BLOCK_COUNT:
                 _blocks.popitem(last=False)

@@ -9,10 +9,9 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from docstore.content import Inline
-from docstore.http.message import Response, Unsendable, field_lines
+from docstore.content import Content, Inline
+from docstore.http.message import Generated, Joined, Request, Response, field_lines
 from docstore.server.wire.connection import Connection
-from docstore.server.wire.head import Head
 from docstore.server.wire.refusals import Refused
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -53,36 +52,28 @@ class Openings:
         return opening
 
 
-def with_length(lines: bytes, size: int) -> bytes:
-    """`lines` with the content-length that `size` demands. Raises Unsendable when they say another."""
-    line = b"\ncontent-length: %d\r\n" % size
-    if lines.endswith(line) or line in lines or lines.startswith(line[1:]):
-        return lines
-    if lines.startswith(b"content-length:") or b"\ncontent-length:" in lines:
-        raise Unsendable(f"the content has {size} bytes, its content-length says otherwise")
-    return lines + line[1:]
-
-
-def start(openings: Openings, response: Response, head: Head, connection: Connection) -> tuple[bytes, bool]:
-    """The head of an answer, and whether content follows it.
+def start(
+    openings: Openings, response: Response, request: Request, connection: Connection
+) -> tuple[bytes, Content | Joined | Generated | None]:
+    """The head of an answer, and the content that follows it, if any does.
 
     Decides whether the connection is kept after it, and says so. Raises Unsendable.
     """
-    lines, framing = response.lines(), b""
-    filled = not response.head_only and response.status not in WITHOUT_CONTENT and head.method != "HEAD"
-    if filled:
-        size = response.content.size
-        if size is not None:
-            lines = with_length(lines, size)
-        elif head.section.minor >= 1:
-            framing = CHUNKED
-        else:
-            connection.kept = False  # to HTTP/1.0 the end of such content is the end of the connection
+    content, size, framing = None, None, b""
+    if not response.head_only and response.status not in WITHOUT_CONTENT and request.method != "HEAD":
+        content = response.content
+        size = content.size
+        if size is None:
+            if connection.section.minor >= 1:
+                framing = CHUNKED
+            else:
+                connection.kept = False  # to HTTP/1.0 the end of such content is the end of the connection
+    lines = response.lines(size)
     if not connection.decide():
         framing += CLOSE
-    elif head.section.minor == 0:
+    elif connection.section.minor == 0:
         framing = KEEP
-    return b"".join((openings.opening(response.status), lines, framing, b"\r\n")), filled
+    return b"".join((openings.opening(response.status), lines, framing, b"\r\n")), content
 
 
 def refusal(openings: Openings, refused: Refused) -> bytes:

@@ -1,9 +1,9 @@
 """One connection as a state machine: bytes in, requests and pieces of bodies out. No I/O, no clock, no waiting.
 
-    HEAD ──take_head──▶ BODY ──take_body──▶ ENDED ──answered──▶ HEAD        (kept)
-                         │                    └─────answered──▶ LINGER      (not kept)
-                         └──answered──▶ DRAIN ──▶ HEAD                      (the rest is small: dropped, kept)
-                                          └─────▶ LINGER                    (it is not)
+    HEAD ──take_request──▶ BODY ──take_body──▶ ENDED ──answered──▶ HEAD        (kept)
+                            │                    └─────answered──▶ LINGER      (not kept)
+                            └──answered──▶ DRAIN ──▶ HEAD                      (the rest is small: dropped, kept)
+                                             └─────▶ LINGER                    (it is not)
     a body that breaks off ──▶ BROKEN ──answered──▶ LINGER
     anything refused ──▶ LINGER ──▶ OVER
 
@@ -17,10 +17,11 @@ import re
 from enum import Enum
 from typing import Final
 
+from docstore.http.message import Headers, Request
 from docstore.limits import Limits
 from docstore.server.wire.fields import CHUNKED, Section
 from docstore.server.wire.framing import Chunked, Counted
-from docstore.server.wire.head import Head, parse_head
+from docstore.server.wire.head import parse_head
 from docstore.server.wire.refusals import Refused
 
 _BROKEN: Final = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\x00")
@@ -30,6 +31,7 @@ METHOD_SIZE: Final = 64
 CR: Final = 0x0D
 EMPTY_LINES: Final = 4
 """CRLFs that may stand before a request line (RFC 9112 §2.2): some clients end a body with one."""
+_NO_SECTION: Final = Section(Headers(), minor=1, length=0, persistent=True, expects=False)
 
 
 class Phase(Enum):
@@ -56,7 +58,7 @@ class Connection:
     """What has come over one connection, and what follows from it."""
 
     __slots__ = ("_data", "_dropped", "_empty_lines", "_limits", "_position", "_scanned", "continued", "ended",
-                 "framing", "kept", "phase", "received", "requests", "stopping", "willing")  # fmt: skip
+                 "framing", "kept", "phase", "received", "requests", "section", "stopping")  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -66,8 +68,8 @@ class Connection:
         self._empty_lines = 0
         self._dropped = 0
         self.phase = HEAD
-        self.willing = True
-        """Whether the client lets the connection be kept."""
+        self.section = _NO_SECTION
+        """The header section of the request that was taken last, as it came."""
         self.framing: Counted | Chunked = Counted(0)
         self.continued = False
         """Whether the client has been told, or has shown, that its body is wanted."""
@@ -96,10 +98,11 @@ class Connection:
         """Bytes that came and were not taken."""
         return len(self._data) - self._position
 
-    def take_head(self) -> Head | None:
-        """The next request's head, None while it isn't whole. Raises Refused: then there is no next request.
+    def take_request(self) -> Request | None:
+        """The next request, None while its head isn't whole. Raises Refused: then there is no next request.
 
-        Only in the phase HEAD; the phase after it is BODY, or ENDED when there is no body.
+        Only in the phase HEAD. The phase after it is BODY, and the body is for others to join to it; or ENDED when
+        there is none.
         """
         data, start = self._data, self._position
         if start == len(data):
@@ -116,21 +119,20 @@ class Connection:
             line_end = data.find(b"\r\n", start)
             if line_end - start > self._limits.line_size or end - line_end > self._limits.head_size:
                 self._check_sizes(line_end - start, end - line_end)
-            head = parse_head(data, start, line_end, end + 4, self._limits)
+            request, self.section = parse_head(data, start, line_end, end + 4, self._limits)
         except Refused:
             self.refuse()
             raise
         self._position = end + 4
         self._scanned = self._empty_lines = 0
-        self._begin(head.section)
-        return head
-
-    def _begin(self, section: Section) -> None:
-        self.willing = section.persistent
         self.requests += 1
-        if section.length == 0:
+        if self.section.length == 0:
             self.phase = ENDED
-            return
+        else:
+            self._await_body(self.section)
+        return request
+
+    def _await_body(self, section: Section) -> None:
         self.framing = Chunked(self._limits) if section.length == CHUNKED else Counted(section.length)
         # Who sends its body at once doesn't wait for 100 (RFC 9110 §10.1.1).
         self.continued = not section.expects or self.waiting_size > 0
@@ -170,7 +172,7 @@ class Connection:
         """Whether the connection is kept after the answer that begins now; until `answered` it stays decided."""
         self.kept = (
             self.kept
-            and self.willing
+            and self.section.persistent
             and not self.stopping
             and self.requests < self._limits.request_count
             and not (self.ended and self.waiting_size == 0)
@@ -190,7 +192,7 @@ class Connection:
         if not self.kept:
             quiet = self.phase is ENDED and self.waiting_size == 0
             # A client that closes by its own will, having sent all it had to, needs no lingering; nor who has gone.
-            self.phase = OVER if self.ended or (quiet and not self.willing) else LINGER
+            self.phase = OVER if self.ended or (quiet and not self.section.persistent) else LINGER
             self._drop(self.waiting_size)
         elif self.phase is ENDED:
             self.phase = HEAD

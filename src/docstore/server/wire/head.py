@@ -4,66 +4,64 @@ A target stays as it was sent, but for the absolute form, which becomes path, qu
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
-from docstore.http.message import Headers
+from docstore.http.message import Headers, Request
 from docstore.limits import Limits
 from docstore.server.wire.fields import TOKEN, Section, is_host, parse_section
 from docstore.server.wire.refusals import Refused
 
-_LINE: Final = re.compile(rb"(" + TOKEN + rb") ([!-~]+) HTTP/([0-9])\.([0-9])")
-_ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]+)([^?]*)(?:\?(.*))?")
-_WITH_PORT: Final = re.compile(rb".*[^:]:[0-9]+")
-SLASH: Final = 0x2F
-HASH: Final = 0x23
+_TOKEN: Final = TOKEN.decode("ascii")
+_LINE: Final = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")
+_ORIGIN_LINE: Final = re.compile(rf"(?!CONNECT )({_TOKEN}) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.([0-9])")
+"""The line of nearly all requests: its target is a path, with a query or without."""
+_ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]+)([^?]*)(?:\?(.*))?")
+_WITH_PORT: Final = re.compile(r".*[^:]:[0-9]+")
 
 
-@dataclass(slots=True)
-class Head:
-    """What a request says before its body. `path` and `query` are as `Request` has them."""
+def parse_head(data: bytes, start: int, line_end: int, stop: int, limits: Limits) -> tuple[Request, Section]:
+    """The head in `data[start:stop]`: a line that ends at `line_end`, then fields and an empty line. Raises Refused.
 
-    method: str
-    path: str
-    query: str
-    headers: Headers
-    section: Section
-    """As it came; `headers` differ from its own for a target in absolute form."""
+    The request has no body yet. Its headers are those of the section, but for a target in absolute form.
+    """
+    line, lines = data[start:line_end].decode("latin-1"), data[line_end + 2 : stop - 2]
+    match = _ORIGIN_LINE.fullmatch(line)
+    if match is None:
+        return _with_other_line(line, lines, limits)
+    method, path, query, minor = match.groups("")
+    section = parse_section(lines, 0 if minor == "0" else 1, limits.field_count)
+    return Request(method, path, query, section.headers), section
 
 
-def parse_head(data: bytes, start: int, line_end: int, stop: int, limits: Limits) -> Head:
-    """The head in `data[start:stop]`: a line that ends at `line_end`, then fields and an empty line. Raises Refused."""
-    match = _LINE.fullmatch(data, start, line_end)
+def _with_other_line(line: str, lines: bytes, limits: Limits) -> tuple[Request, Section]:
+    """Absolute form, asterisk form, authority form, and what is none. Raises Refused."""
+    match = _LINE.fullmatch(line)
     if match is None:
         raise Refused(400, "the request line is not a method, a target and a version")
     method, target, major, minor = match.groups()
-    if major != b"1":
+    if major != "1":
         raise Refused(505, "this is HTTP/1.1")
-    section = parse_section(data[line_end + 2 : stop - 2], 0 if minor == b"0" else 1, limits.field_count)
-    if target[0] != SLASH or method == b"CONNECT":
-        return _with_other_form(method.decode("ascii"), target, section)
-    # PERF: `in` takes bytes for a number first, and makes an error of it: 0.2 us that the number itself does not take.
-    if HASH in target:
-        raise Refused(400, "a fragment in the target")
-    path, _, query = target.decode("ascii").partition("?")
-    return Head(method.decode("ascii"), path, query, section.headers, section)
-
-
-def _with_other_form(method: str, target: bytes, section: Section) -> Head:
-    """Absolute form, asterisk form, authority form. Raises Refused."""
+    section = parse_section(lines, 0 if minor == "0" else 1, limits.field_count)
     if method == "CONNECT":
-        if not is_host(target) or _WITH_PORT.fullmatch(target) is None:
+        if not is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
             raise Refused(400, "CONNECT names a host and a port")
-        return Head(method, "*", "", section.headers, section)
-    if target == b"*":
+        return Request(method, "*", "", section.headers), section
+    if target == "*":
         if method != "OPTIONS":
             raise Refused(400, "only OPTIONS is about the server as a whole")
-        return Head(method, "*", "", section.headers, section)
+        return Request(method, "*", "", section.headers), section
+    if "#" in target:
+        raise Refused(400, "a fragment in the target")
+    return _with_absolute_form(method, target, section), section
+
+
+def _with_absolute_form(method: str, target: str, section: Section) -> Request:
+    """Raises Refused."""
     match = _ABSOLUTE.fullmatch(target)
-    if match is None or HASH in target or not is_host(match[1]):
+    if match is None or not is_host(match[1].encode("ascii")):
         raise Refused(400, "the target is neither a path nor an http URL")
     whole_server = method == "OPTIONS" and not match[2] and match[3] is None
-    path = "*" if whole_server else match[2].decode("ascii") or "/"
+    path = "*" if whole_server else match[2] or "/"
     # RFC 9112 §3.2.2: what Host says is ignored, the target's authority stands in its place.
     others = [(name, value) for name, value in section.headers.pairs() if name != b"host"]
-    return Head(method, path, (match[3] or b"").decode("ascii"), Headers([(b"host", match[1]), *others]), section)
+    return Request(method, path, match[3] or "", Headers([(b"host", match[1].encode("ascii")), *others]))

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete, TooSlow, UploadError
-from docstore.http.message import NOTHING, Request, Response, Unsendable
+from docstore.http.message import Request, Response, Unsendable
 from docstore.server.wire import answers
 from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
 from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
 from docstore.server.wire.fields import CHUNKED
-from docstore.server.wire.head import Head
 from docstore.server.wire.house import Admission, Application
 from docstore.server.wire.patience import Patience, Wait
 from docstore.server.wire.refusals import Refused
@@ -147,12 +146,12 @@ class Protocol(asyncio.Protocol):
             if connection.phase is not HEAD or self._outlet.paused:
                 break
             try:
-                head = connection.take_head()
-                if head is None:
+                request = connection.take_request()
+                if request is None:
                     if connection.ended:
                         self._end_of_requests()
                     break
-                self._begin(head)
+                self._begin(request)
             except Refused as refused:
                 self._refuse(refused)
                 break
@@ -167,28 +166,28 @@ class Protocol(asyncio.Protocol):
         if partial:
             raise Refused(400, "the head ends early")
 
-    def _begin(self, head: Head) -> None:
+    def _begin(self, request: Request) -> None:
         """Runs a request, to its end or to its first wait. Raises Refused when its body is none."""
-        body = NOTHING if self._connection.phase is ENDED else self._upload(head)
-        request = Request(head.method, head.path, head.query, head.headers, body)
+        if self._connection.phase is not ENDED:
+            request.body = self._upload()
         self._state.total_requests += 1
-        task = self._house.runner.run(self._answer(request, head))
+        task = self._house.runner.run(self._answer(request))
         if task is not None:
             task.add_done_callback(self._answered)
 
-    def _upload(self, head: Head) -> Upload:
+    def _upload(self) -> Upload:
         """The request's body: in memory when all of it is there, which spares a PUT its first wait."""
         connection = self._connection
         piece = connection.take_body() if connection.waiting_size else b""
         if connection.phase is ENDED:
             return Inline(piece)
-        length = head.section.length
+        length = connection.section.length
         self._body = Body(None if length == CHUNKED else length, self._body_changed)
         if piece:
             self._body.feed(piece)
         return self._body
 
-    async def _answer(self, request: Request, head: Head) -> None:
+    async def _answer(self, request: Request) -> None:
         """Gets the answer and sends it, whole or, when that fails, in a way that can't be taken for whole."""
         try:
             response = await self._house.handle(request)
@@ -200,10 +199,10 @@ class Protocol(asyncio.Protocol):
             response = answers.fault()
         if self._outlet.lost:
             return
-        content = self._send_start(response, head)
+        content = self._send_start(response, request)
         if content is not None:
             try:
-                await send(self._outlet, content, chunked=head.section.minor >= 1)
+                await send(self._outlet, content, chunked=self._connection.section.minor >= 1)
             except Exception as error:
                 # A client that goes away is not the server's trouble.
                 if not self._outlet.lost and not isinstance(error, ConnectionError):
@@ -215,25 +214,24 @@ class Protocol(asyncio.Protocol):
             self._body.abandon()
             self._body = None
 
-    def _send_start(self, response: Response, head: Head) -> SentLater | None:
+    def _send_start(self, response: Response, request: Request) -> SentLater | None:
         """Sends the head of an answer, with content that is in memory; what is left to send."""
         openings, connection = self._house.openings, self._connection
         try:
-            start, filled = answers.start(openings, response, head, connection)
+            start, content = answers.start(openings, response, request, connection)
         except Unsendable:
-            log.exception("the answer to %s %s can't be sent", head.method, head.path)
-            response = answers.fault()
-            start, filled = answers.start(openings, response, head, connection)
-        content = response.content
-        if filled and isinstance(content, Inline):
-            # One write is one packet; what is large is not copied for it.
-            if content.size <= JOIN_SIZE:
-                self._outlet.write(start + content.data)
-            else:
-                self._outlet.write_parts(start, content.data)
-            return None
-        self._outlet.write(start)
-        return content if filled and not isinstance(content, Inline) else None
+            log.exception("the answer to %s %s can't be sent", request.method, request.path)
+            start, content = answers.start(openings, answers.fault(), request, connection)
+        if not isinstance(content, Inline):
+            self._outlet.write(start)
+            return content
+        # One write is one packet; what is large is not copied for it.
+        data = content.data
+        if len(data) <= JOIN_SIZE:
+            self._outlet.write(start + data)
+        else:
+            self._outlet.write_parts(start, data)
+        return None
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         """A request that had to wait is over."""
