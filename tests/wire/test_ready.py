@@ -132,5 +132,5 @@ def test_fields_of_a_request_are_found_again_and_again() -> None:
     for _ in range(2):
         assert [headers.get(name) for name in ("a", "b", "c")] == ["1, 2\xff", "", None]
         assert [headers.lines(name) for name in ("a", "b", "c")] == [["1", "2\xff"], [""], []]
-        assert ["a" in headers, "c" in headers, headers.names()] == [True, False, {b"a", b"b"}]
-    assert (Headers().get("a"), Headers().names()) == (None, frozenset())
+        assert ["a" in headers, "c" in headers, headers.names] == [True, False, {b"a", b"b"}]
+    assert (Headers().get("a"), Headers().names) == (None, frozenset())

@@ -47,7 +47,7 @@ class Conditions:
     @classmethod
     def of(cls, headers: Headers) -> "Conditions | None":
         """None when the request has no precondition, as most have not: that answer costs one look."""
-        if _FIELDS.isdisjoint(headers.names()):
+        if _FIELDS.isdisjoint(headers.names):
             return None
         if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
         return cls(

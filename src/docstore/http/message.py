@@ -17,11 +17,11 @@ T = TypeVar("T")
 class Headers:
     """The fields of one request, names in lower case, in the order of the wire. Nobody changes them."""
 
-    __slots__ = ("_by_name", "_learned", "_names", "_pairs")
+    __slots__ = ("_by_name", "_learned", "_pairs", "names")
 
     def __init__(self, pairs: Iterable[tuple[bytes, bytes]] = ()) -> None:
         self._pairs = list(pairs)
-        self._names = frozenset([field for field, _ in self._pairs])
+        self.names: Final = frozenset([field for field, _ in self._pairs])
         self._by_name: dict[str, str | None] = {}
         self._learned: dict[Callable[[Headers], object], object] = {}
 
@@ -44,18 +44,15 @@ class Headers:
     def lines(self, name: str) -> list[str]:
         """The field's lines, each for itself: for fields that are not lists."""
         wanted = name.encode("latin-1")
-        if wanted not in self._names:
+        if wanted not in self.names:
             return []
         return [value.decode("latin-1").strip(" \t") for field, value in self._pairs if field == wanted]
-
-    def names(self) -> frozenset[bytes]:
-        return self._names
 
     def pairs(self) -> HeaderPairs:
         return self._pairs
 
     def __contains__(self, name: str) -> bool:
-        return name.encode("latin-1") in self._names
+        return name.encode("latin-1") in self.names
 
 
 NOTHING: Final = Inline(b"")

@@ -42,7 +42,7 @@ def stored(headers: Headers) -> Fields:
     """The fields of a write that are stored with its content. Raises FieldRefused."""
     media_type = DEFAULT_MEDIA_TYPE
     others: dict[str, str] = {}
-    for name in sorted(field.decode("latin-1") for field in headers.names()):
+    for name in sorted(field.decode("latin-1") for field in headers.names):
         if name == "content-type":
             media_type = _media_type(headers)
         elif name == "content-disposition":

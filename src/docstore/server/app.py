@@ -2,8 +2,8 @@
 
     guard      does the store answer to this name, and does it know the method (501)?
     route      which mount, which key?
-    site       may the page that this comes from, if one does, do this?
-    rights     may this client do it? Everybody may, until there are tokens; their place is here
+    rights     may this client change anything, and the page that this comes from, if one does? Until there are tokens,
+               whose place is here, either everybody may or nobody
     resource   what stands there (the key is checked whole, for every method)
     verb       the resource's method of the request's name, or 405 with Allow
     refusal    whatever was raised on the way, as an answer
@@ -26,7 +26,7 @@ from docstore.server import problems
 from docstore.server.access import printable
 from docstore.server.collection import CollectionResource, OriginalCollection
 from docstore.server.document import DocumentResource
-from docstore.server.guard import Guard, check_site
+from docstore.server.guard import SAFE_METHODS, Guard
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.problems import Refusal
 from docstore.server.resource import KNOWN_METHODS, Resource
@@ -64,26 +64,25 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Always answers."""
-        mount: Mount | None = None
+        method, mount = request.method, None
         try:
             self.guard.check_host(request.headers)
-            if request.method not in KNOWN_METHODS:
+            if method not in KNOWN_METHODS:
                 raise Refusal("not-implemented")
             mount, key, parts = self.route(request.path)
-            if mount is None or mount.cors is None or not mount.cors.allows(request.headers):
-                check_site(request.method, request.headers)
-            self.guard.check_rights(request.method)
+            if method not in SAFE_METHODS:
+                self.guard.check_unsafe(request.headers, mount.cors if mount else None)
             resource = self.resource(mount, key, parts)
-            verb = resource.verbs.get(request.method)
+            verb = resource.verbs.get(method)
             if verb is None:
                 raise Refusal("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
             response = await verb(resource, request)
-            if request.method == "OPTIONS":
+            if method == "OPTIONS":
                 self.guard.narrow(response)
         except (Refusal, DocstoreError) as error:
             response = self._refuse(request, error)
         except Exception:
-            log.exception("%s %s failed", printable(request.method), printable(request.path))
+            log.exception("%s %s failed", printable(method), printable(request.path))
             response = self._refuse(request, Refusal("internal"))
         if mount is not None and mount.cors is not None:
             mount.cors.open(request.headers, response)
@@ -97,8 +96,8 @@ class Store:
         `*`, which asks about the server itself, has no segments at all.
         """
         # PERF: a plain name under a mount is found by one look-up, without decoding the path.
-        prefix, _, key = path.rpartition("/")
-        mount = self.mounts.get(prefix + "/")
+        before, _, key = path.rpartition("/")
+        mount = self.mounts.at(before)
         if mount is not None and is_name(key):
             return mount, key, None
         try:

@@ -38,7 +38,7 @@ class DocumentResource(Resource):
             raise Refusal("not-found")
         meta, now_ns = document.meta, self._clock()
         # PERF: most requests ask for nothing special, and then nothing of it is built.
-        if _SPECIAL.isdisjoint(request.headers.names()):
+        if _SPECIAL.isdisjoint(request.headers.names):
             return whole(meta, document.content, now_ns)
         return _early(request, meta, now_ns) or _special(request, meta, document.content, now_ns)
 
@@ -47,7 +47,7 @@ class DocumentResource(Resource):
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
             raise Refusal("not-found")
-        if _SPECIAL.isdisjoint(request.headers.names()):
+        if _SPECIAL.isdisjoint(request.headers.names):
             response = whole(meta, NOTHING, now_ns)
         elif (early := _early(request, meta, now_ns)) is not None:
             response = early

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from docstore.http.message import Headers, Response
+from docstore.server.cors import Cors
 from docstore.server.problems import Refusal
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
@@ -33,9 +34,12 @@ class Guard:
         if self.hosts is not None and (name := headers.learn(_name)) is not None and name not in self.hosts:
             raise Refusal("wrong-host", f"this store does not answer to {(headers.get('host') or '')[:100]!r}")
 
-    def check_rights(self, method: str) -> None:
-        """Raises Refusal when nobody may do this without credentials."""
-        if self.anonymous != "write" and method not in SAFE_METHODS:
+    def check_unsafe(self, headers: Headers, cors: Cors | None) -> None:
+        """Raises Refusal for what may change something and comes from whom it must not: from a page on a site that the
+        mount is not open to, or from anybody without credentials."""
+        if cors is None or not cors.allows(headers):
+            _check_site(headers)
+        if self.anonymous != "write":
             raise Refusal("forbidden", "this store is open for reading only")
 
     def narrow(self, response: Response) -> None:
@@ -49,9 +53,9 @@ class Guard:
                 response.headers[index] = (name, ", ".join(safe).encode("ascii"))
 
 
-def check_site(method: str, headers: Headers) -> None:
-    """Raises Refusal for an unsafe method that a browser sends on behalf of another site."""
-    if method in SAFE_METHODS or _OF_BROWSERS.isdisjoint(headers.names()):
+def _check_site(headers: Headers) -> None:
+    """Raises Refusal for what a browser sends on behalf of another site."""
+    if _OF_BROWSERS.isdisjoint(headers.names):
         return
     site = headers.get("sec-fetch-site")
     if site is not None:

@@ -57,24 +57,24 @@ class Mounts:
     """All mounts of a store, found by path: the longest prefix wins."""
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
-        self._by_prefix: dict[str, Mount] = {}
+        self._by_path: dict[str, Mount] = {}
         for mount in mounts:
-            if mount.prefix in self._by_prefix:
+            if self.at(f"/{mount.name}"):
                 raise SetupError(f"the mount {mount.name!r} is given twice")
-            self._by_prefix[mount.prefix] = mount
+            self._by_path[f"/{mount.name}"] = mount
         self._depth = max((mount.name.count("/") + 1 for mount in mounts), default=0)
 
     def __iter__(self) -> Iterator[Mount]:
-        return iter(self._by_prefix.values())
+        return iter(self._by_path.values())
 
-    def get(self, prefix: str) -> Mount | None:
-        """The mount with exactly this prefix, slashes included."""
-        return self._by_prefix.get(prefix)
+    def at(self, path: str) -> Mount | None:
+        """The mount whose prefix is exactly this path and a slash."""
+        return self._by_path.get(path)
 
     def find(self, segments: list[str]) -> tuple[Mount, str] | None:
         """The mount that answers for a path of these segments, and the key in it ("" for the collection)."""
         for depth in range(min(self._depth, len(segments) - 1), 0, -1):
-            mount = self._by_prefix.get(f"/{'/'.join(segments[:depth])}/")
+            mount = self.at(f"/{'/'.join(segments[:depth])}")
             if mount is not None:
                 return mount, "/".join(segments[depth:])
         return None

@@ -55,7 +55,7 @@ class Incoming:
 
 def _incoming(headers: Headers) -> Incoming:
     """Raises Refusal."""
-    special = not _SPECIAL.isdisjoint(headers.names())
+    special = not _SPECIAL.isdisjoint(headers.names)
     if special:
         check_message(headers)
         if "content-range" in headers:

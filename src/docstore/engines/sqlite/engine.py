@@ -118,7 +118,7 @@ class Sqlite:
         self._refuse_when_gone()
         recent = self._recent.find(key)
         if recent is not None:
-            return None if recent.meta.expired(self._clock()) else recent
+            return None if recent.meta.expires_ns is not None and recent.meta.expired(self._clock()) else recent
         gone: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:

@@ -82,9 +82,10 @@ class Connection:
         self.received = 0
         """Bytes of bodies, for the pace."""
 
-    def receive(self, data: bytes) -> None:
-        """Keeps what came for the `take_` methods."""
-        if self.phase is BROKEN or self.phase is LINGER or self.phase is OVER:
+    def receive(self, data: bytes) -> int:
+        """Keeps what came for the `take_` methods; how many bytes wait for them then."""
+        phase = self.phase
+        if phase is not HEAD and (phase is BROKEN or phase is LINGER or phase is OVER):
             self._drop(len(data))
         elif self._position == len(self._data):
             self._data, self._position, self._scanned = data, 0, 0
@@ -92,6 +93,7 @@ class Connection:
             self._data = self._data[self._position :] + data
             self._scanned -= self._position
             self._position = 0
+        return len(self._data)
 
     @property
     def waiting_size(self) -> int:
@@ -116,10 +118,11 @@ class Connection:
             if end < 0:
                 self._check_partial()
                 return None
-            line_end = data.find(b"\r\n", start)
-            if line_end - start > self._limits.line_size or end - line_end > self._limits.head_size:
+            line_end, limits = data.find(b"\r\n", start), self._limits
+            if line_end - start > limits.line_size or end - line_end > limits.head_size:
                 self._check_sizes(line_end - start, end - line_end)
-            request, self.section = parse_head(data, start, line_end, end + 4, self._limits)
+            line, lines = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
+            request, self.section = parse_head(line, lines, limits.field_count)
         except Refused:
             self.refuse()
             raise

@@ -7,7 +7,6 @@ import re
 from typing import Final
 
 from docstore.http.message import Headers, Request
-from docstore.limits import Limits
 from docstore.server.wire.fields import TOKEN, Section, is_host, parse_section
 from docstore.server.wire.refusals import Refused
 
@@ -19,21 +18,20 @@ _ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]+)([^?]*)(?:\?(.*))?")
 _WITH_PORT: Final = re.compile(r".*[^:]:[0-9]+")
 
 
-def parse_head(data: bytes, start: int, line_end: int, stop: int, limits: Limits) -> tuple[Request, Section]:
-    """The head in `data[start:stop]`: a line that ends at `line_end`, then fields and an empty line. Raises Refused.
+def parse_head(line: str, lines: bytes, field_count: int) -> tuple[Request, Section]:
+    """The head of a request line, without its CRLF, and up to `field_count` field lines, with theirs. Raises Refused.
 
     The request has no body yet. Its headers are those of the section, but for a target in absolute form.
     """
-    line, lines = data[start:line_end].decode("latin-1"), data[line_end + 2 : stop - 2]
     match = _ORIGIN_LINE.fullmatch(line)
     if match is None:
-        return _with_other_line(line, lines, limits)
+        return _with_other_line(line, lines, field_count)
     method, path, query, minor = match.groups("")
-    section = parse_section(lines, 0 if minor == "0" else 1, limits.field_count)
+    section = parse_section(lines, 0 if minor == "0" else 1, field_count)
     return Request(method, path, query, section.headers), section
 
 
-def _with_other_line(line: str, lines: bytes, limits: Limits) -> tuple[Request, Section]:
+def _with_other_line(line: str, lines: bytes, field_count: int) -> tuple[Request, Section]:
     """Absolute form, asterisk form, authority form, and what is none. Raises Refused."""
     match = _LINE.fullmatch(line)
     if match is None:
@@ -41,7 +39,7 @@ def _with_other_line(line: str, lines: bytes, limits: Limits) -> tuple[Request, 
     method, target, major, minor = match.groups()
     if major != "1":
         raise Refused(505, "this is HTTP/1.1")
-    section = parse_section(lines, 0 if minor == "0" else 1, limits.field_count)
+    section = parse_section(lines, 0 if minor == "0" else 1, field_count)
     if method == "CONNECT":
         if not is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
             raise Refused(400, "CONNECT names a host and a port")

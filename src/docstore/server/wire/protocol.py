@@ -75,10 +75,9 @@ class Protocol(asyncio.Protocol):
         self._fail_body(Incomplete("the client went away"))
 
     def data_received(self, data: bytes) -> None:
-        connection = self._connection
-        connection.receive(data)
+        waiting_size = self._connection.receive(data)
         # What belongs to a body is handed on at once: a segment may be large, and more come in the same turn.
-        if connection.phase is HEAD and connection.waiting_size <= AHEAD_SIZE:
+        if self._connection.phase is HEAD and waiting_size <= AHEAD_SIZE:
             self._house.soon(self)
         else:
             self.advance()
@@ -139,10 +138,8 @@ class Protocol(asyncio.Protocol):
         """Does all that can be done with what has come."""
         connection = self._connection
         for _ in range(TURN_REQUESTS):
-            if connection.phase is BODY or connection.phase is DRAIN:
+            if connection.phase is not HEAD:
                 self._move_body()
-                if connection.ended and connection.phase is BODY:
-                    self._break_off(Incomplete("the content ends early"))
             if connection.phase is not HEAD or self._outlet.paused:
                 break
             try:
@@ -242,6 +239,9 @@ class Protocol(asyncio.Protocol):
 
     def _move_body(self) -> None:
         """Hands on what has come of the body, or drops it when the answer is out already."""
+        phase = self._connection.phase
+        if phase is not BODY and phase is not DRAIN:
+            return
         try:
             piece = self._connection.take_body()
         except Refused as refused:
@@ -252,6 +252,8 @@ class Protocol(asyncio.Protocol):
                 self._body.feed(piece)
             if self._connection.phase is ENDED:
                 self._body.finish()
+        if self._connection.ended and self._connection.phase is BODY:
+            self._break_off(Incomplete("the content ends early"))
 
     def _body_changed(self) -> None:
         """The body is asked for, or enough of it was taken."""

@@ -44,7 +44,8 @@ class Runner:
         To be called from a callback of the loop, not from a Task: there is one current task at a time. What the
         coroutine raises in its first step is raised here.
         """
-        if self._parked.is_disturbed():
+        # A coroutine may have cancelled the Task that it took for its own, or the loop is ending.
+        if self._parked.parking.done():
             self._park()
         context = copy_context()
         parked, task = self._parked, self._task
@@ -68,27 +69,23 @@ class _Parked(Coroutine[Any, Any, None]):
     It doesn't know its Task: the two would keep each other, and with them what a request had in hand.
     """
 
-    __slots__ = ("_context", "_coroutine", "_parking", "_pending", "_resumed")
+    __slots__ = ("_context", "_coroutine", "_pending", "_resumed", "parking")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._parking: asyncio.Future[None] = loop.create_future()
+        self.parking: asyncio.Future[None] = loop.create_future()
         self._coroutine: Coroutine[Any, Any, None] | None = None
         self._context: Context = copy_context()
         self._pending: Any = None
         self._resumed = False
 
-    def is_disturbed(self) -> bool:
-        """Whether a coroutine has cancelled the Task that it took for its own, or the loop is ending."""
-        return self._parking.done()
-
     def take_over(self, coroutine: Coroutine[Any, Any, None], pending: Any, context: Context) -> None:
         self._coroutine, self._pending, self._context = coroutine, pending, context
-        if not self._parking.done():
-            self._parking.set_result(None)
+        if not self.parking.done():
+            self.parking.set_result(None)
 
     def send(self, value: None) -> Any:
         if self._coroutine is None:
-            return next(self._parking.__await__())
+            return next(self.parking.__await__())
         if not self._resumed:
             # The future that the first step waited for is handed to the Task, marked as it was for being awaited.
             return self._take_pending()
@@ -96,7 +93,7 @@ class _Parked(Coroutine[Any, Any, None]):
 
     def throw(self, *error: Any) -> Any:
         if self._coroutine is None:
-            self._parking.cancel()
+            self.parking.cancel()
             raise error[1] if len(error) > 1 and error[1] is not None else error[0]
         if not self._resumed:
             # Cancelled before the Task had the future: that is cancelled here, as the Task would have.
