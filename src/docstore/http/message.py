@@ -121,6 +121,10 @@ class Joined:
                 yield chunk
 
 
+Sendable = Content | Joined | Generated
+"""What a response may carry."""
+
+
 class Block:
     """Fields that many answers share, ready to be sent: as the lines that they are in HTTP/1.1, and as pairs."""
 
@@ -154,7 +158,7 @@ class Response:
         self,
         status: int,
         headers: HeaderPairs,
-        content: Content | Joined | Generated = NOTHING,
+        content: Sendable = NOTHING,
         head_only: bool = False,
         *,
         block: Block | None = None,

@@ -9,10 +9,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from docstore.content import Content, Inline
-from docstore.http.message import Generated, Joined, Request, Response, field_lines
+from docstore.content import Inline
+from docstore.http.message import Request, Response, Sendable, field_lines
 from docstore.server.wire.connection import Connection
 from docstore.server.wire.refusals import Refused
+
+JOIN_SIZE: Final = 64 * 1024
+"""Bytes up to which a head and its content are one write, and one packet when they are few; more would be copied."""
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 WITHOUT_CONTENT: Final = frozenset({204, 304})
@@ -32,21 +35,22 @@ def _phrase(status: int) -> str:
 class Openings:
     """Status lines with their date: the same bytes for all answers of one second."""
 
-    __slots__ = ("_of_status", "_second")
+    __slots__ = ("_begin_s", "_end_s", "_of_status")
 
     def __init__(self) -> None:
-        self._second = 0
+        self._begin_s = self._end_s = 0
         self._of_status: dict[int, bytes] = {}
 
     def opening(self, status: int) -> bytes:
         # Looked at for every answer, not once a second by a timer: Date is never earlier than a Last-Modified.
-        second = int(time.time())
-        if second != self._second:
-            self._second = second
+        now_s = time.time()
+        if not self._begin_s <= now_s < self._end_s:
+            self._begin_s = int(now_s)
+            self._end_s = self._begin_s + 1
             self._of_status.clear()
         opening = self._of_status.get(status)
         if opening is None:
-            date = formatdate(second, usegmt=True)
+            date = formatdate(self._begin_s, usegmt=True)
             opening = f"HTTP/1.1 {status} {_phrase(status)}\r\ndate: {date}\r\n".encode("ascii")
             self._of_status[status] = opening
         return opening
@@ -54,15 +58,21 @@ class Openings:
 
 def start(
     openings: Openings, response: Response, request: Request, connection: Connection
-) -> tuple[bytes, Content | Joined | Generated | None]:
-    """The head of an answer, and the content that follows it, if any does.
+) -> tuple[bytes, Sendable | None]:
+    """The head of an answer, with its content when that is small and in memory, and else the content to be sent after
+    it, if there is any.
 
     Decides whether the connection is kept after it, and says so. Raises Unsendable.
     """
-    content, size, framing = None, None, b""
+    content: Sendable | None = None
+    size, data, framing = None, b"", b""
     if not response.head_only and response.status not in WITHOUT_CONTENT and request.method != "HEAD":
         content = response.content
-        size = content.size
+        if isinstance(content, Inline) and len(content.data) <= JOIN_SIZE:
+            data, content = content.data, None
+            size = len(data)
+        else:
+            size = content.size
         if size is None:
             if connection.section.minor >= 1:
                 framing = CHUNKED
@@ -73,7 +83,7 @@ def start(
         framing += CLOSE
     elif connection.section.minor == 0:
         framing = KEEP
-    return b"".join((openings.opening(response.status), lines, framing, b"\r\n")), content
+    return b"".join((openings.opening(response.status), lines, framing, b"\r\n", data)), content
 
 
 def refusal(openings: Openings, refused: Refused) -> bytes:

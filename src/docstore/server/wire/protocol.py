@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete, TooSlow, UploadError
-from docstore.http.message import Request, Response, Unsendable
+from docstore.http.message import Request, Response, Sendable, Unsendable
 from docstore.server.wire import answers
 from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
 from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
@@ -18,7 +18,7 @@ from docstore.server.wire.fields import CHUNKED
 from docstore.server.wire.house import Admission, Application
 from docstore.server.wire.patience import Patience, Wait
 from docstore.server.wire.refusals import Refused
-from docstore.server.wire.sending import JOIN_SIZE, Outlet, SentLater, send
+from docstore.server.wire.sending import Outlet, send
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("docstore")
 
-TURN_REQUESTS: Final = 32
-"""Requests of one connection that are answered before others have their turn."""
+TURN: Final = range(32)
+"""As many requests of one connection are answered before others have their turn."""
 AHEAD_SIZE: Final = 64 * 1024
 """Bytes sent ahead of the present request's answer; with more, reading pauses."""
 
@@ -137,7 +137,7 @@ class Protocol(asyncio.Protocol):
     def advance(self) -> None:
         """Does all that can be done with what has come."""
         connection = self._connection
-        for _ in range(TURN_REQUESTS):
+        for _ in TURN:
             if connection.phase is not HEAD:
                 self._move_body()
             if connection.phase is not HEAD or self._outlet.paused:
@@ -211,24 +211,16 @@ class Protocol(asyncio.Protocol):
             self._body.abandon()
             self._body = None
 
-    def _send_start(self, response: Response, request: Request) -> SentLater | None:
-        """Sends the head of an answer, with content that is in memory; what is left to send."""
+    def _send_start(self, response: Response, request: Request) -> Sendable | None:
+        """Sends the head of an answer, with content that is small and in memory; what is left to send."""
         openings, connection = self._house.openings, self._connection
         try:
             start, content = answers.start(openings, response, request, connection)
         except Unsendable:
             log.exception("the answer to %s %s can't be sent", request.method, request.path)
             start, content = answers.start(openings, answers.fault(), request, connection)
-        if not isinstance(content, Inline):
-            self._outlet.write(start)
-            return content
-        # One write is one packet; what is large is not copied for it.
-        data = content.data
-        if len(data) <= JOIN_SIZE:
-            self._outlet.write(start + data)
-        else:
-            self._outlet.write_parts(start, data)
-        return None
+        self._outlet.write(start)
+        return content
 
     def _answered(self, task: "asyncio.Task[None]") -> None:
         """A request that had to wait is over."""

@@ -9,12 +9,10 @@ import asyncio
 import os
 from typing import Final, cast
 
-from docstore.content import Content, Inline, Sealed, Stream
+from docstore.content import Content, Inline, Sealed
 from docstore.errors import Corrupt
-from docstore.http.message import Generated, Joined
+from docstore.http.message import Generated, Joined, Sendable
 
-JOIN_SIZE: Final = 64 * 1024
-"""Bytes up to which a head and its content are one write; more would be copied for it."""
 SENDFILE_SIZE: Final = 1024 * 1024
 """Bytes a call of sendfile moves at most before others have their turn."""
 
@@ -134,11 +132,7 @@ class Outlet:
             raise ConnectionResetError("the client went away")
 
 
-SentLater = Sealed | Stream | Joined | Generated
-"""Content that is not in memory."""
-
-
-async def send(outlet: Outlet, content: SentLater, *, chunked: bool) -> None:
+async def send(outlet: Outlet, content: Sendable, *, chunked: bool) -> None:
     """Sends all of it; what is generated in chunks, or as it is when the connection's end is its end.
 
     Raises Corrupt when there is not as much as was announced, what the content raises, and ConnectionError.
