@@ -1,8 +1,9 @@
 """The wire against uvicorn's own protocol under the same application, and against a protocol that answers a constant.
 
-    python benchmarks/wire.py [--seconds 3] [--rounds 5] [--connections 32] [--idle 10000]
+    python benchmarks/wire.py [--seconds 1] [--rounds 9] [--connections 32] [--idle 10000]
 
-Each server is a process pinned to one core, the client is pinned to another. Rounds are interleaved, medians are told.
+Each server is a process pinned to one core, the client is pinned to another. Rounds are interleaved. Medians are told;
+those of ratios are of what was measured in the same round, for a shared machine is now fast, now slow.
 GET of one document flatters whoever remembers what he has read: beside it stand many documents, in an order by chance,
 and more of them than the sqlite engine keeps. Beside requests a second stands the server's own CPU time a request (user
 and system): on a shared machine that is the steadier number, and a client that can't keep up doesn't flatter anybody.
@@ -184,6 +185,7 @@ def answer_of(connection: socket.socket, request: bytes) -> bytes:
 
 def load(server: Server, requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
     """Requests a second, and microseconds of the server's CPU for each. Every answer is counted whole."""
+    os.sync()  # What a case before this one wrote is not written during it.
     with connected(server.port, connections) as sockets:
         sizes = {len(answer_of(sockets[0], request)) for request in (requests * 3)[:10]}
         assert len(sizes) == 1, f"answers of {server.kind} differ in size"
@@ -252,20 +254,24 @@ def main(arguments: argparse.Namespace) -> None:
                 print(f"{arguments.idle} idle connections of {kind}: {taken / 1e6:.0f} MB, {each} B each")
 
 
+def ratio(over: list[float], under: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
 def report(table: list[Case]) -> None:
     print(f"{'':26}{'server':>10}{'requests/s':>12}{'CPU us each':>13}{'rate, wire to it':>18}{'CPU, it to wire':>17}")
     for case in table:
-        rate = {kind: statistics.median(rates) for kind, rates in case.rates.items()}
-        cost = {kind: statistics.median(costs) for kind, costs in case.costs_us.items()}
         for kind in case.servers:
-            ratios = f"{rate['wire'] / rate[kind]:>17.2f}x{cost[kind] / cost['wire']:>16.2f}x"
-            print(f"{case.name:26}{kind:>10}{rate[kind]:>12.0f}{cost[kind]:>13.1f}{ratios}")
+            rates, costs_us = case.rates[kind], case.costs_us[kind]
+            told = f"{statistics.median(rates):>12.0f}{statistics.median(costs_us):>13.1f}"
+            ratios = f"{ratio(case.rates['wire'], rates):>17.2f}x{ratio(costs_us, case.costs_us['wire']):>16.2f}x"
+            print(f"{case.name:26}{kind:>10}{told}{ratios}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--idle", type=int, default=10_000)
     parser.add_argument("--serve", choices=SERVERS, help=argparse.SUPPRESS)

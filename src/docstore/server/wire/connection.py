@@ -57,14 +57,16 @@ OVER: Final = Phase.OVER
 class Connection:
     """What has come over one connection, and what follows from it."""
 
-    __slots__ = ("_data", "_dropped", "_empty_lines", "_limits", "_position", "_scanned", "continued", "ended",
-                 "framing", "kept", "phase", "received", "requests", "section", "stopping")  # fmt: skip
+    __slots__ = ("_data", "_dropped", "_empty_lines", "_limits", "_scanned", "continued", "ended", "framing", "kept",
+                 "phase", "received", "requests", "section", "stopping", "waiting_size")  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._data = b""
-        self._position = 0
         self._scanned = 0
+        """Bytes of the data that were searched for the end of a head."""
+        self.waiting_size = 0
+        """Bytes that came and were not taken: the last ones of the data."""
         self._empty_lines = 0
         self._dropped = 0
         self.phase = HEAD
@@ -82,23 +84,23 @@ class Connection:
         self.received = 0
         """Bytes of bodies, for the pace."""
 
-    def receive(self, data: bytes) -> int:
-        """Keeps what came for the `take_` methods; how many bytes wait for them then."""
+    def receive(self, data: bytes) -> None:
+        """Keeps what came for the `take_` methods."""
         phase = self.phase
         if phase is not HEAD and (phase is BROKEN or phase is LINGER or phase is OVER):
             self._drop(len(data))
-        elif self._position == len(self._data):
-            self._data, self._position, self._scanned = data, 0, 0
+        elif not self.waiting_size:
+            self._data, self._scanned = data, 0
+            self.waiting_size = len(data)
         else:
-            self._data = self._data[self._position :] + data
-            self._scanned -= self._position
-            self._position = 0
-        return len(self._data)
+            self._scanned -= self._start
+            self._data = self._data[self._start :] + data
+            self.waiting_size = len(self._data)
 
     @property
-    def waiting_size(self) -> int:
-        """Bytes that came and were not taken."""
-        return len(self._data) - self._position
+    def _start(self) -> int:
+        """Where in the data that begins which was not taken."""
+        return len(self._data) - self.waiting_size
 
     def take_request(self) -> Request | None:
         """The next request, None while its head isn't whole. Raises Refused: then there is no next request.
@@ -106,13 +108,15 @@ class Connection:
         Only in the phase HEAD. The phase after it is BODY, and the body is for others to join to it; or ENDED when
         there is none.
         """
-        data, start = self._data, self._position
-        if start == len(data):
+        if not self.waiting_size:
             return None
+        data = self._data
+        start = len(data) - self.waiting_size
         if data[start] == CR:
-            start = self._skip_empty_lines()
-            if start == len(data):
+            self._skip_empty_lines()
+            if not self.waiting_size:
                 return None
+            start = self._start
         end = data.find(b"\r\n\r\n", max(start, self._scanned - 3) if self._scanned else start)
         try:
             if end < 0:
@@ -126,7 +130,7 @@ class Connection:
         except Refused:
             self.refuse()
             raise
-        self._position = end + 4
+        self.waiting_size = len(data) - end - 4
         self._scanned = self._empty_lines = 0
         self.requests += 1
         if self.section.length == 0:
@@ -144,10 +148,11 @@ class Connection:
     def take_body(self) -> bytes:
         """What has come of the body; in DRAIN it is dropped. Raises Refused when it is not framed as announced."""
         try:
-            piece, self._position = self.framing.take(self._data, self._position)
+            piece, end = self.framing.take(self._data, self._start)
         except Refused:
             self.break_off()
             raise
+        self.waiting_size = len(self._data) - end
         self.received += len(piece)
         if piece:
             self.continued = True
@@ -215,20 +220,19 @@ class Connection:
             self.phase = OVER
 
     def _drop(self, size: int) -> None:
-        self._data, self._position, self._scanned = b"", 0, 0
+        self._data, self._scanned, self.waiting_size = b"", 0, 0
         self._dropped += size
         if self.phase is LINGER and (self.ended or self._dropped > self._limits.linger_size):
             self.phase = OVER
 
-    def _skip_empty_lines(self) -> int:
-        while self._empty_lines < EMPTY_LINES and self._data.startswith(b"\r\n", self._position):
-            self._position += 2
+    def _skip_empty_lines(self) -> None:
+        while self._empty_lines < EMPTY_LINES and self._data.startswith(b"\r\n", self._start):
+            self.waiting_size -= 2
             self._empty_lines += 1
-        return self._position
 
     def _check_partial(self) -> None:
         """Raises Refused for a head that can't become one any more."""
-        data, start = self._data, self._position
+        data, start = self._data, self._start
         if _BROKEN.search(data, max(start, self._scanned - 1)):
             raise Refused(400, "a line of the head ends with CRLF and with nothing else")
         self._scanned = len(data)
@@ -241,7 +245,7 @@ class Connection:
     def _check_sizes(self, line_size: int, section_size: int) -> None:
         """Raises Refused for what is too long, as far as it has come."""
         if line_size > self._limits.line_size:
-            method_end = self._data.find(b" ", self._position, self._position + METHOD_SIZE)
+            method_end = self._data.find(b" ", self._start, self._start + METHOD_SIZE)
             raise Refused(414) if method_end >= 0 else Refused(501, "a method of this length")
         if section_size > self._limits.head_size:
             raise Refused(431)

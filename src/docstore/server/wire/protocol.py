@@ -75,9 +75,10 @@ class Protocol(asyncio.Protocol):
         self._fail_body(Incomplete("the client went away"))
 
     def data_received(self, data: bytes) -> None:
-        waiting_size = self._connection.receive(data)
+        connection = self._connection
+        connection.receive(data)
         # What belongs to a body is handed on at once: a segment may be large, and more come in the same turn.
-        if self._connection.phase is HEAD and waiting_size <= AHEAD_SIZE:
+        if connection.phase is HEAD and connection.waiting_size <= AHEAD_SIZE:
             self._house.soon(self)
         else:
             self.advance()
