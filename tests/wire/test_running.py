@@ -199,6 +199,29 @@ def test_a_cancelled_task_cancels_what_it_waits_for_and_cleans_up(new_loop: NewL
 
 
 @LOOPS
+@pytest.mark.parametrize("turns", [0, 1, 2, 5])
+def test_who_is_cancelled_may_end_all_the_same(new_loop: NewLoop, turns: int) -> None:
+    async def test(runner: Runner) -> None:
+        ended: list[str] = []
+
+        async def unmoved() -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                ended.append("unmoved")
+
+        task = await start(runner, unmoved())
+        assert task is not None
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await task
+        assert (ended, task.cancelled()) == (["unmoved"], False)
+
+    run(new_loop, test)
+
+
+@LOOPS
 def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
     async def test(runner: Runner) -> None:
         async def cancels() -> None:
