@@ -9,9 +9,9 @@
     recent         documents as they were read last, until the next commit
     sealed         content too large for a row, in files beside the database
     snapshot       one state of the whole store, for as long as an export reads it
-    engine         the engine, made of these
     room           what a database with a bound holds, and what goes
-    bounded        the engine of such a database
+    engine         the engine, made of these
+    bounded        the engine of a database with a bound
     check          every promise about the files, looked at
 
 A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.

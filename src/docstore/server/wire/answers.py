@@ -1,5 +1,7 @@
 """The bytes of an answer's head: status line, date, the response's own fields, connection and framing.
 
+Content that is small and in memory is joined to it here, in the one copy that the head needs anyway.
+
 A head is checked as it is made: a CR or LF inside a field would let stored data forge a second answer, and a
 `content-length` that isn't the content's would make the next answer part of this one.
 """
