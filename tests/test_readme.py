@@ -10,7 +10,7 @@ import pytest
 from docstore.config import MountSettings, Settings, read_toml
 from docstore.limits import Limits
 from docstore.server.mounts import Mounts
-from docstore.server.service import describe
+from docstore.server.service import openapi_document
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parent.parent
@@ -81,6 +81,6 @@ def test_every_setting_and_option_is_named() -> None:
 
 
 def test_every_path_of_the_service_is_named() -> None:
-    served = [path for path in describe(Mounts([]))["paths"] if not path.startswith("/-/web/")]
+    served = [path for path in openapi_document(Mounts([]))["paths"] if not path.startswith("/-/web/")]
     for path in served:
         assert path in README, path

@@ -98,7 +98,7 @@ def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, re
 )
 def test_a_time_that_no_date_can_be_written_of_is_the_nearest_one_that_can(mtime_ns: int, modified_ns: int) -> None:
     status = os.stat_result([0] * 10, {"st_mtime_ns": mtime_ns})
-    meta = byhand.describe("a", bytes(32), status)
+    meta = byhand.guessed_meta("a", bytes(32), status)
     assert meta.modified_ns == modified_ns
     assert datetime.fromtimestamp(meta.modified_ns // 10**9, UTC)
 

@@ -31,7 +31,7 @@ from docstore.server.openapi_components import FIELD_PATTERNS, KEY_SCHEMAS, SCHE
 from docstore.server.openapi_operations import OPERATIONS
 from docstore.server.problems import PROBLEMS, TYPE_BASE
 from docstore.server.resource import Resource
-from docstore.server.service import describe
+from docstore.server.service import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
 from tests.running import RunningServer
 
@@ -46,7 +46,7 @@ def mounts() -> Mounts:
     return Mounts([*given, Mount("strict", open_engine(memory), collection_put=False)])
 
 
-DOCUMENT = json.loads(json.dumps(describe(mounts())))
+DOCUMENT = json.loads(json.dumps(openapi_document(mounts())))
 
 
 def operations() -> Iterator[tuple[str, str, dict]]:
@@ -94,7 +94,7 @@ def test_a_mount_that_refuses_put_to_its_collection_has_no_such_operation() -> N
 def test_the_operations_are_the_verbs_that_are_allowed(tmp_path: Path, collection_put: bool) -> None:
     async def run() -> None:
         async with opened(tmp_path, ["memory"], collection_put=collection_put) as store:
-            for path, item in describe(store.store.mounts)["paths"].items():
+            for path, item in openapi_document(store.store.mounts)["paths"].items():
                 allow = (await store.send("OPTIONS", path.replace("{key}", "some-key").replace("{file}", "page.js")))[
                     "allow"
                 ]

@@ -15,7 +15,7 @@ from docstore.content import Inline, Upload
 from docstore.errors import Incomplete
 from docstore.http.dates import format_http_date
 from docstore.http.fields import parse_natural
-from docstore.http.message import Headers, Request, Response
+from docstore.http.message import NOTHING, Headers, Request, Response
 from docstore.http.target import encode
 from docstore.server.app import Store
 
@@ -25,7 +25,6 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Handle = Callable[[Request], Awaitable[Response]]
 
-_NO_BODY: Final = Inline(b"")
 _LENGTH_LIMIT: Final = 2**63 - 1
 
 
@@ -96,7 +95,7 @@ def _body(headers: Headers, receive: Receive, http_version: str) -> Upload:
         return _Upgraded()
     length = headers.get("content-length")
     if length is None and "transfer-encoding" not in headers and http_version.startswith("1"):
-        return _NO_BODY
+        return NOTHING
     return Body(receive, None if length is None else parse_natural(length, _LENGTH_LIMIT))
 
 

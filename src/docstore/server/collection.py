@@ -12,7 +12,7 @@ from docstore.server.answers import content_headers
 from docstore.server.mounts import Mount
 from docstore.server.problems import Refusal
 from docstore.server.resource import Readable, options
-from docstore.server.writing import Incoming, stored
+from docstore.server.writing import Incoming, confirm
 
 
 class CollectionResource(Readable):
@@ -66,7 +66,7 @@ class CollectionResource(Readable):
         written = await self._mount.engine.put(
             key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT
         )
-        return await stored(self._mount, written, incoming.preferences, self._clock)
+        return await confirm(self._mount, written, incoming.preferences, self._clock)
 
     async def OPTIONS(self, request: Request) -> Response:
         return options(self, request, self._mount.cors)

@@ -18,7 +18,7 @@ from docstore.server.patching import patch
 from docstore.server.problems import Refusal
 from docstore.server.representation import headers_of, validators, whole
 from docstore.server.resource import Resource, options
-from docstore.server.writing import MAX_ATTEMPTS, failed, rejudge, write
+from docstore.server.writing import MAX_ATTEMPTS, failed, judge, write
 
 
 class DocumentResource(Resource):
@@ -79,7 +79,7 @@ class DocumentResource(Resource):
                 current = await engine.head(self._key)
                 if current is None:
                     raise Refusal("not-found")
-                expect = rejudge("DELETE", conditions, current, self._clock)
+                expect = judge("DELETE", conditions, current, self._clock)
             try:
                 removed = await engine.delete(self._key, expect=expect)
             except Conflict:

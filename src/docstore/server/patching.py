@@ -33,7 +33,7 @@ from docstore.model import Clock
 from docstore.server.mounts import Mount
 from docstore.server.problems import Refusal
 from docstore.server.uploads import Bounded
-from docstore.server.writing import MAX_ATTEMPTS, check_message, rejudge, stored
+from docstore.server.writing import MAX_ATTEMPTS, check_message, confirm, judge
 
 PATCH_LIMIT: Final = 1024 * 1024
 """Bytes of a patch."""
@@ -105,14 +105,14 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     current = await mount.engine.head(key)
     if current is None:
         raise Refusal("not-found")
-    rejudge("PATCH", conditions, current, clock)
+    judge("PATCH", conditions, current, clock)
     change = await _receive(request, media_type)
     for _ in range(MAX_ATTEMPTS):
         document = await mount.engine.get(key)
         if document is None:
             raise Refusal("not-found")
         meta = document.meta
-        rejudge("PATCH", conditions, meta, clock)
+        judge("PATCH", conditions, meta, clock)
         if meta.size > PATCHED_LIMIT:
             raise Refusal("not-applicable", f"a document that is patched has at most {PATCHED_LIMIT} bytes")
         limit = min(PATCHED_LIMIT, mount.max_document)
@@ -122,7 +122,7 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
             written = await mount.engine.put(key, Inline(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
         except Conflict:
             continue
-        return await stored(mount, written, Preferences.of(request.headers), clock)
+        return await confirm(mount, written, Preferences.of(request.headers), clock)
     raise Refusal("changed-meanwhile", "others write this document all the time")
 
 

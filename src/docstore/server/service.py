@@ -87,7 +87,7 @@ class OpenAPI(Service):
 
     async def GET(self, request: Request) -> Response:
         """This description of the store, for programs."""
-        body = json.dumps(describe(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
+        body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
         return answer(body, "application/json", cache=_CACHE)
 
 
@@ -98,7 +98,7 @@ class Docs(Service):
 
     async def GET(self, request: Request) -> Response:
         """This description of the store, for people."""
-        return answer(pages.docs(describe(self._mounts)), "text/html", cache=_CACHE)
+        return answer(pages.docs(openapi_document(self._mounts)), "text/html", cache=_CACHE)
 
 
 class Problems(Service):
@@ -162,7 +162,7 @@ def find_service(segments: list[str], mounts: Mounts) -> Resource:
     raise Refusal("not-found")
 
 
-def describe(mounts: Mounts) -> dict[str, object]:
+def openapi_document(mounts: Mounts) -> dict[str, object]:
     """The OpenAPI document of a store with these mounts."""
     return openapi.document([*_places(mounts)])
 

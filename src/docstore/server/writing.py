@@ -107,15 +107,8 @@ def check_message(headers: Headers) -> None:
         raise Refusal("expectation-failed", f"nobody here knows {expect[:100]!r}")
 
 
-async def judge(mount: Mount, key: str, method: str, conditions: Conditions | None, clock: Clock) -> Expectation:
-    """What a write must expect of the state it replaces. Raises Refusal when its conditions are false already."""
-    if conditions is None:
-        return ANY
-    return rejudge(method, conditions, await mount.engine.head(key), clock)
-
-
-def rejudge(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
-    """As `judge`, when it is known what stands there. Raises Refusal."""
+def judge(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
+    """What a write must expect of `current`, the state it replaces. Raises Refusal when the conditions are false."""
     if conditions is not None and conditions.evaluate(method, current, clock() // 10**9) is not Outcome.PROCEED:
         raise failed(current)
     return expectation(conditions, current)
@@ -133,7 +126,9 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     """PUT of one document: judged from the headers, then again by the engine inside its commit."""
     conditions = Conditions.of(request.headers)
     incoming = Incoming.of(request, mount)
-    expect = await judge(mount, key, request.method, conditions, clock)
+    expect: Expectation = ANY
+    if conditions is not None:
+        expect = judge(request.method, conditions, await mount.engine.head(key), clock)
     upload = await incoming.upload(request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
@@ -141,17 +136,17 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
                 key, upload, incoming.fields, expires_ns=incoming.expires_ns(clock), expect=expect
             )
         except Conflict as conflict:
-            expect = rejudge(request.method, conditions, conflict.current, clock)
+            expect = judge(request.method, conditions, conflict.current, clock)
             if not isinstance(upload, Inline):
                 raise Refusal(
                     "changed-meanwhile", "the document changed while its new content was on the way"
                 ) from None
         else:
-            return await stored(mount, written, incoming.preferences, clock)
+            return await confirm(mount, written, incoming.preferences, clock)
     raise Refusal("changed-meanwhile", "others write this document all the time")
 
 
-async def stored(mount: Mount, written: Written, wishes: Preferences, clock: Clock) -> Response:
+async def confirm(mount: Mount, written: Written, wishes: Preferences, clock: Clock) -> Response:
     """The answer to a write: 201 with Location or 200, the ETag, and the key and a newline, as in the original.
 
     `return=minimal` leaves the line out, `return=representation` sends the document instead of it (RFC 7240 §4.2).

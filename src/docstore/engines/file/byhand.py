@@ -36,8 +36,8 @@ def look_of(status: os.stat_result) -> Look:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def describe(key: str, digest: bytes, status: os.stat_result) -> Meta:
-    """The meta of a file that nobody described."""
+def guessed_meta(key: str, digest: bytes, status: os.stat_result) -> Meta:
+    """The meta of a file that nobody has told about."""
     # With a folder before it, no name is taken for a URL with a scheme.
     media_type, encoding = mimetypes.guess_type("./" + key.rpartition("/")[2])
     fields = Fields(media_type if media_type and not encoding else DEFAULT_MEDIA_TYPE)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, Inline, Sealed
-from docstore.engines.file.byhand import describe
+from docstore.engines.file.byhand import guessed_meta
 from docstore.engines.file.control import Control, fingerprint, read_whole
 from docstore.engines.file.listing import LeftOut, keys
 from docstore.engines.file.sidecar import Note, fitting, identity
@@ -85,7 +85,7 @@ class Reader:
             data = read_whole(found.file, meta.size)
             if len(data) == meta.size and identity(os.fstat(found.file.number)) == identity(found.status):
                 if found.note is None:
-                    meta = describe(key, hashlib.sha256(data).digest(), found.status)
+                    meta = guessed_meta(key, hashlib.sha256(data).digest(), found.status)
                 return Document(meta, Inline(data))
         raise self._unavailable(key)
 
@@ -158,7 +158,7 @@ class Reader:
         digest = self._digest_of(file, status)
         if digest is None:
             raise _Changed
-        return describe(key, digest, status)
+        return guessed_meta(key, digest, status)
 
     def _unavailable(self, key: str) -> Unavailable:
         return Unavailable(f"{self.path_of(key)}: another program is changing it")
