@@ -18,13 +18,10 @@ KeyRule = Callable[[str], None]
 SEGMENT_LIMIT: Final = 255
 PATH_LIMIT: Final = 1024
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-
-def is_name(key: str) -> bool:
-    """Whether `key` is a plain name, which is a valid key by every rule."""
-    return _NAME.fullmatch(key) is not None
+is_name: Final = re.compile(r"[A-Za-z0-9_-]{1,255}").fullmatch
+"""Whether a key is a plain name, which is a valid key by every rule."""
 
 
 def check_name(key: str) -> None:

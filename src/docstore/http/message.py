@@ -159,9 +159,9 @@ class Response:
         status: int,
         headers: HeaderPairs,
         content: Sendable = NOTHING,
-        head_only: bool = False,
-        *,
         block: Block | None = None,
+        *,
+        head_only: bool = False,
     ) -> None:
         self.status = status
         self.content = content

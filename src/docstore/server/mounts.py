@@ -58,6 +58,8 @@ class Mounts:
 
     def __init__(self, mounts: Sequence[Mount]) -> None:
         self._by_path: dict[str, Mount] = {}
+        self.at: Final = self._by_path.get
+        """The mount whose prefix is exactly this path and a slash, or None."""
         for mount in mounts:
             if self.at(f"/{mount.name}"):
                 raise SetupError(f"the mount {mount.name!r} is given twice")
@@ -66,10 +68,6 @@ class Mounts:
 
     def __iter__(self) -> Iterator[Mount]:
         return iter(self._by_path.values())
-
-    def at(self, path: str) -> Mount | None:
-        """The mount whose prefix is exactly this path and a slash."""
-        return self._by_path.get(path)
 
     def find(self, segments: list[str]) -> tuple[Mount, str] | None:
         """The mount that answers for a path of these segments, and the key in it ("" for the collection)."""
