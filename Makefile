@@ -42,7 +42,7 @@ crash: $(TOOLS) ## Kill servers under load a thousand times and check what is le
 
 power: $(TOOLS) ## Cut the power after every step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
-		-n auto --maxprocesses 4 -rP tests/power $(ARGS)
+		-n auto --maxprocesses 4 -rP -o faulthandler_timeout=3600 tests/power $(ARGS)
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
