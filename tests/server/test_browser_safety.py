@@ -128,6 +128,9 @@ async def test_who_may_only_read_writes_nothing(store: InProcess) -> None:
         for path in ("/memory/key", "/memory/", "/memory/missing"):
             reply = await store.send(method, path, NeverRead(1))
             assert (reply.status, reply.content) == (403, b"forbidden: this store is open for reading only\n")
+        # Whose page it is, is looked at first: that is wrong with credentials too.
+        reply = await store.send(method, "/memory/key", NeverRead(1), {"sec-fetch-site": "cross-site"})
+        assert (reply.status, b"cross-site page" in reply.content) == (403, True)
     for method in SAFE:
         assert (await store.send(method, "/memory/")).status in (200, 204)
 

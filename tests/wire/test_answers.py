@@ -2,8 +2,11 @@
 
 import pytest
 
-from docstore.http.message import Unsendable, field_lines, with_length
-from docstore.server.wire.answers import Openings, refusal
+from docstore.content import Inline
+from docstore.http.message import Response, Unsendable, field_lines, with_length
+from docstore.limits import Limits
+from docstore.server.wire.answers import JOIN_SIZE, Openings, refusal, start
+from docstore.server.wire.connection import Connection
 from docstore.server.wire.refusals import TITLES, Refused
 
 
@@ -39,6 +42,19 @@ def test_the_length_is_the_contents(lines: bytes, result: bytes | None) -> None:
         assert with_length(lines, 5) == result
 
 
+@pytest.mark.parametrize(("size", "joined"), [(0, True), (1, True), (JOIN_SIZE, True), (JOIN_SIZE + 1, False)])
+def test_content_that_is_small_is_joined_to_the_head(size: int, joined: bool) -> None:
+    connection = Connection(Limits())
+    connection.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    asked = connection.take_request()
+    assert asked is not None
+    content = Inline(b"x" * size)
+    sent, left = start(Openings(), Response(200, [], content), asked, connection)
+    head, _, data = sent.partition(b"\r\n\r\n")
+    assert head.endswith(b"content-length: %d" % size)
+    assert (data, left) == ((content.data, None) if joined else (b"", content))
+
+
 def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> None:
     openings = Openings()
     monkeypatch.setattr("time.time", lambda: 784111777.9)
@@ -47,6 +63,8 @@ def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> N
     assert openings.opening(200) is first
     monkeypatch.setattr("time.time", lambda: 784111778.0)
     assert b"08:49:38" in openings.opening(200)
+    monkeypatch.setattr("time.time", lambda: 784111777.0)
+    assert b"08:49:37" in openings.opening(200), "the clock was set back"
     assert openings.opening(299).startswith(b"HTTP/1.1 299 \r\n")
 
 

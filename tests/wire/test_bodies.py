@@ -169,6 +169,20 @@ def test_nothing_is_made_for_a_client_that_does_not_read(wire_server: WireServer
     wire_server.wait_for("endless ended")
 
 
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_who_reads_after_sending_all_gets_a_large_answer(tmp_path: Path, loop: str) -> None:
+    content, unwanted = LARGE * 3, b"x" * (12 << 20)
+    with WireServer(tmp_path, loop=loop) as server:
+        for path, *fields in ((b"/docs/large",), (b"/file/large",), (b"/docs/large", b"Range: bytes=0-")):
+            stored = request(b"PUT " + path, b"Content-Length: %d" % len(content), body=content)
+            assert ask(server.port, stored).status in (200, 201)
+            with Raw(server.port, receive_size=64 * 1024) as raw:
+                raw.send(request(b"GET " + path, b"Content-Length: %d" % len(unwanted), *fields, body=unwanted))
+                answer = raw.answer()
+                assert (answer.status, answer.content == content) == (206 if fields else 200, True)
+                assert raw.is_closed()
+
+
 def test_reading_stops_when_storage_is_slower(wire_server: WireServer) -> None:
     size = 64 << 20
     with Raw(wire_server.port) as raw:

@@ -3,7 +3,7 @@
 import pytest
 
 from docstore.limits import Limits
-from docstore.server.wire.connection import Connection, Phase
+from docstore.server.wire.connection import EMPTY_LINES, Connection, Phase
 from docstore.server.wire.refusals import Refused
 from tests.wire.machine import drive
 from tests.wire.raw import GET, put, request
@@ -185,6 +185,18 @@ def test_absolute_form_becomes_path_query_and_Host() -> None:
     assert asked.headers.pairs() == [(b"host", b"Other:1"), (b"a", b"b")]
     asked = drive(request(b"GET http://other?b")).seen[0].request
     assert (asked.path, asked.query) == ("/", "b")
+
+
+@pytest.mark.parametrize("query", ["", "b?c=/d", "??", "%23"])
+@pytest.mark.parametrize("path", ["/a", "/", "//a"])
+def test_a_path_ends_at_the_first_question_mark(path: str, query: str) -> None:
+    asked = drive(request(f"GET {path}?{query}".encode())).seen[0].request
+    assert (asked.path, asked.query) == (path, query)
+
+
+def test_empty_lines_are_counted_for_each_request() -> None:
+    driven = drive((b"\r\n" * EMPTY_LINES + GET) * 3 + b"\r\n" * (EMPTY_LINES + 1) + GET)
+    assert (len(driven.seen), driven.refused) == (3, 400)
 
 
 def test_values_lose_their_outer_whitespace_and_names_their_capitals() -> None:

@@ -35,6 +35,7 @@ REFUSED = {
     "3.2-control-character-in-the-target": (b"GET /docs/\x7f HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "3.2-raw-UTF-8-in-the-target": ("GET /docs/é HTTP/1.1\r\n".encode() + HOST + b"\r\n", 400),
     "3.2-fragment": (b"GET /docs/known#there HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "3.2-fragment-in-absolute-form": (request(b"GET http://localhost/docs/known#there"), 400),
     "3.2-no-slash": (b"GET docs/known HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "3.2-Host-missing": (b"GET /docs/known HTTP/1.1\r\n\r\n", 400),
     "3.2-Host-twice": (b"GET /docs/known HTTP/1.1\r\n" + HOST + HOST + b"\r\n", 400),
@@ -212,6 +213,13 @@ def test_HTTP_1_0_gets_no_chunks_and_is_closed_by_default(port: int) -> None:
         assert answer.get("transfer-encoding") is None
         assert answer.get("connection") == "close"
         assert answer.content == b"line 0\nline 1\nline 2\n"
+
+
+def test_HTTP_1_0_is_not_kept_when_nothing_else_would_end_the_content(port: int) -> None:
+    with Raw(port) as raw:
+        raw.send(b"GET /test/generates HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        answer = raw.answer()
+        assert (answer.get("connection"), answer.content) == ("close", b"line 0\nline 1\nline 2\n")
 
 
 def test_HTTP_1_0_is_kept_when_it_asks(port: int) -> None:

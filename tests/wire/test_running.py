@@ -40,7 +40,7 @@ async def start(runner: Runner, coroutine: Coroutine[Any, Any, None]) -> "asynci
     def begin() -> None:
         try:
             started.set_result(runner.run(coroutine))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             started.set_exception(error)
 
     asyncio.get_running_loop().call_soon(begin)
@@ -234,6 +234,10 @@ def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
             await asyncio.sleep(60)
 
         await start(runner, cancels())
+        task = await start(runner, asyncio.sleep(0.001))
+        assert task is not None
+        await task
+        await start(runner, cancels())
         task = await start(runner, cancels_and_waits())
         assert task is not None
         with pytest.raises(asyncio.CancelledError):
@@ -254,8 +258,13 @@ def test_what_is_raised_is_raised_where_it_was_run(new_loop: NewLoop) -> None:
                 await asyncio.sleep(0)
             raise LookupError
 
+        async def gives_up() -> None:
+            raise asyncio.CancelledError
+
         with pytest.raises(LookupError):
             await start(runner, fails(0))
+        with pytest.raises(asyncio.CancelledError):
+            await start(runner, gives_up())
         task = await start(runner, fails(2))
         assert task is not None
         with pytest.raises(LookupError):

@@ -2,8 +2,8 @@
 
     guard      does the store answer to this name, and does it know the method (501)?
     route      which mount, which key?
-    rights     may this client change anything, and the page that this comes from, if one does? Until there are tokens,
-               whose place is here, either everybody may or nobody
+    rights     if this may change something: may the client, and may the page that sent it, if one did? Until there
+               are tokens, whose place is here, either every client may or none
     resource   what stands there (the key is checked whole, for every method)
     verb       the resource's method of the request's name, or 405 with Allow
     refusal    whatever was raised on the way, as an answer

@@ -1,4 +1,5 @@
-"""What keeps other people's web pages away from a store: checks of Host, Origin and Sec-Fetch-Site.
+"""What keeps other people's web pages away from a store, and everybody from changing one that is for reading: checks
+of Host, Origin, Sec-Fetch-Site and rights.
 
 A page on another site can send requests to a server on this machine, and DNS rebinding can make it look like the same
 site. So a store on loopback answers only to loopback names, and an unsafe method that a browser marks as coming from

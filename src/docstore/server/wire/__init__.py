@@ -8,7 +8,7 @@ Its bounds are settings (`docstore.limits`). From the bottom up:
     framing     where a body ends: counted or chunked
     connection  the state machine: what has come, whether the connection is kept, when it is over; no I/O, no clock
     patience    how long each state may last; no clock of its own either
-    answers     the bytes of an answer's head
+    answers     the bytes of an answer's head, and of its content when that is small
     body        a request's body on its way to the handler, with back-pressure
     sending     content on its way out, with back-pressure, through sendfile where there is one
     running     a coroutine run without a Task until it waits

@@ -64,14 +64,14 @@ class Connection:
         self._limits = limits
         self._data = b""
         self._scanned = 0
-        """Bytes of the data that were searched for the end of a head."""
+        """Where in the data the search for the end of a head goes on; below 0 when that was cut off with the rest."""
         self.waiting_size = 0
         """Bytes that came and were not taken: the last ones of the data."""
         self._empty_lines = 0
         self._dropped = 0
         self.phase = HEAD
         self.section = _NO_SECTION
-        """The header section of the request that was taken last, as it came."""
+        """The header section, as it came, of the request that was taken last: of the present one, until `answered`."""
         self.framing: Counted | Chunked = Counted(0)
         self.continued = False
         """Whether the client has been told, or has shown, that its body is wanted."""
@@ -125,8 +125,8 @@ class Connection:
             line_end, limits = data.find(b"\r\n", start), self._limits
             if line_end - start > limits.line_size or end - line_end > limits.head_size:
                 self._check_sizes(line_end - start, end - line_end)
-            line, lines = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
-            request, self.section = parse_head(line, lines, limits.field_count)
+            line, section = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
+            request, self.section = parse_head(line, section, limits.field_count)
         except Refused:
             self.refuse()
             raise

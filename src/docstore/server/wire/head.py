@@ -18,20 +18,20 @@ _ABSOLUTE: Final = re.compile(r"(?i:https?)://([^/?]+)([^?]*)(?:\?(.*))?")
 _WITH_PORT: Final = re.compile(r".*[^:]:[0-9]+")
 
 
-def parse_head(line: str, lines: bytes, field_count: int) -> tuple[Request, Section]:
-    """The head of a request line, without its CRLF, and up to `field_count` field lines, with theirs. Raises Refused.
+def parse_head(line: str, section: bytes, field_count: int) -> tuple[Request, Section]:
+    """The head of a request line, without its CRLF, and a section of at most `field_count` fields. Raises Refused.
 
     The request has no body yet. Its headers are those of the section, but for a target in absolute form.
     """
     match = _ORIGIN_LINE.fullmatch(line)
     if match is None:
-        return _with_other_line(line, lines, field_count)
+        return _with_other_line(line, section, field_count)
     method, path, query, minor = match.groups("")
-    section = parse_section(lines, 0 if minor == "0" else 1, field_count)
-    return Request(method, path, query, section.headers), section
+    parsed = parse_section(section, 0 if minor == "0" else 1, field_count)
+    return Request(method, path, query, parsed.headers), parsed
 
 
-def _with_other_line(line: str, lines: bytes, field_count: int) -> tuple[Request, Section]:
+def _with_other_line(line: str, section: bytes, field_count: int) -> tuple[Request, Section]:
     """Absolute form, asterisk form, authority form, and what is none. Raises Refused."""
     match = _LINE.fullmatch(line)
     if match is None:
@@ -39,18 +39,18 @@ def _with_other_line(line: str, lines: bytes, field_count: int) -> tuple[Request
     method, target, major, minor = match.groups()
     if major != "1":
         raise Refused(505, "this is HTTP/1.1")
-    section = parse_section(lines, 0 if minor == "0" else 1, field_count)
+    parsed = parse_section(section, 0 if minor == "0" else 1, field_count)
     if method == "CONNECT":
         if not is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
             raise Refused(400, "CONNECT names a host and a port")
-        return Request(method, "*", "", section.headers), section
+        return Request(method, "*", "", parsed.headers), parsed
     if target == "*":
         if method != "OPTIONS":
             raise Refused(400, "only OPTIONS is about the server as a whole")
-        return Request(method, "*", "", section.headers), section
+        return Request(method, "*", "", parsed.headers), parsed
     if "#" in target:
         raise Refused(400, "a fragment in the target")
-    return _with_absolute_form(method, target, section), section
+    return _with_absolute_form(method, target, parsed), parsed
 
 
 def _with_absolute_form(method: str, target: str, section: Section) -> Request:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete, TooSlow, UploadError
-from docstore.http.message import Request, Response, Sendable, Unsendable
+from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
 from docstore.server.wire import answers
 from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
 from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("docstore")
 
 TURN: Final = range(32)
-"""As many requests of one connection are answered before others have their turn."""
+"""The requests of one connection that are answered before others have their turn."""
 AHEAD_SIZE: Final = 64 * 1024
 """Bytes sent ahead of the present request's answer; with more, reading pauses."""
 
@@ -199,6 +199,8 @@ class Protocol(asyncio.Protocol):
             return
         content = self._send_start(response, request)
         if content is not None:
+            if not isinstance(content, Generated):
+                self._leave_body()  # nobody asks for it any more, and its client may read when it has sent all of it
             try:
                 await send(self._outlet, content, chunked=self._connection.section.minor >= 1)
             except Exception as error:
@@ -209,8 +211,7 @@ class Protocol(asyncio.Protocol):
                 return
         self._connection.answered()
         if self._body is not None:
-            self._body.abandon()
-            self._body = None
+            self._leave_body()
 
     def _send_start(self, response: Response, request: Request) -> Sendable | None:
         """Sends the head of an answer, with content that is small and in memory; what is left to send."""
@@ -247,6 +248,13 @@ class Protocol(asyncio.Protocol):
                 self._body.finish()
         if self._connection.ended and self._connection.phase is BODY:
             self._break_off(Incomplete("the content ends early"))
+
+    def _leave_body(self) -> None:
+        """What is left of the body is dropped as it comes."""
+        if self._body is not None:
+            self._body.abandon()
+            self._body = None
+            self._settle()
 
     def _body_changed(self) -> None:
         """The body is asked for, or enough of it was taken."""

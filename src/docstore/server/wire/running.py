@@ -24,7 +24,7 @@ from contextvars import Context, copy_context
 from types import coroutine as awaitable
 from typing import Any, Final
 
-ENDED: Final = object()
+AT_END: Final = object()
 """What comes from a driver when a coroutine has ended, in place of what one waits for."""
 
 
@@ -34,10 +34,10 @@ def _drive() -> Generator[Any, Any, None]:
 
     What a coroutine raises ends its driver as well.
     """
-    coroutine = yield ENDED
+    coroutine = yield AT_END
     while True:
         yield from coroutine
-        coroutine = yield ENDED
+        coroutine = yield AT_END
 
 
 class Runner:
@@ -79,7 +79,7 @@ class Runner:
             raise
         finally:
             _leave_task(self._loop, task)
-        if pending is ENDED:
+        if pending is AT_END:
             return None
         parked.take_over(driver, pending, context)
         self._renew()
@@ -130,7 +130,7 @@ class _Parked(Coroutine[Any, Any, None]):
 
     def _step(self, step: Callable[..., Any], *values: Any) -> Any:
         pending = self._context.run(step, *values)
-        if pending is ENDED:
+        if pending is AT_END:
             raise StopIteration
         return pending
 
