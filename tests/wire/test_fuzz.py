@@ -44,6 +44,31 @@ def test_any_bytes_end_in_answers_and_a_state_that_is_known(data: bytes, positio
     assert (driven.refused is None) or driven.connection.phase is Phase.OVER
 
 
+near = st.integers(-6, 6)
+breaks = st.sampled_from([b"", b"", b"\r", b"\n", b"\0", b"\r\n"])
+
+
+@settings(max_examples=1000)
+@given(near, near, breaks, breaks, st.integers(0, 10), st.integers(0, 10))
+def test_near_the_limits_splitting_changes_nothing(
+    line: int, section: int, in_line: bytes, in_section: bytes, before_line_end: int, before_end: int
+) -> None:
+    """A line and a section about as long as they may be, and near their ends what may not stand there."""
+    target = b"/" * (LIMITS.line_size - len("GET  HTTP/1.1") + line)
+    fields = b"Host: h\r\n" + b"A: b\r\n" * 8 + b"A: "
+    fields += b"c" * (LIMITS.head_size - len(fields) - len("\r\n") + section)
+    head = [b"GET ", _with(in_line, target, before_line_end), b" HTTP/1.1\r\n", _with(in_section, fields, before_end)]
+    data = b"".join(head) + b"\r\n\r\n"
+    whole = drive(data, limits=LIMITS).facts()
+    assert drive(*(data[i : i + 1] for i in range(len(data))), limits=LIMITS).facts() == whole
+    for size in range(1, 8):
+        assert drive(data[:-size], data[-size:], limits=LIMITS).facts() == whole
+
+
+def _with(added: bytes, data: bytes, before_end: int) -> bytes:
+    return data[: len(data) - before_end] + added + data[len(data) - before_end :]
+
+
 @settings(max_examples=300)
 @given(streams)
 def test_what_comes_after_a_refusal_changes_nothing(data: bytes) -> None:

@@ -124,9 +124,12 @@ class Connection:
                 return None
             line_end, limits = data.find(b"\r\n", start), self._limits
             if line_end - start > limits.line_size or end - line_end > limits.head_size:
-                self._check_sizes(line_end - start, end - line_end)
+                self._check_sizes()
             line, section = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
-            request, self.section = parse_head(line, section, limits.field_count)
+            try:
+                request, self.section = parse_head(line, section, limits.field_count)
+            except Refused as refused:
+                raise self._broken(0, end) or refused from None
         except Refused:
             self.refuse()
             raise
@@ -232,20 +235,35 @@ class Connection:
 
     def _check_partial(self) -> None:
         """Raises Refused for a head that can't become one any more."""
-        data, start = self._data, self._start
-        if _BROKEN.search(data, max(start, self._scanned - 1)):
-            raise Refused(400, "a line of the head ends with CRLF and with nothing else")
-        self._scanned = len(data)
-        line_end = data.find(b"\r\n", start, start + self._limits.line_size + 2)
-        if line_end < 0:
-            self._check_sizes(len(data) - start, 0)
-        else:
-            self._check_sizes(line_end - start, len(data) - line_end)
+        self._check_sizes()
+        broken = self._broken(self._scanned - 1, len(self._data))
+        if broken is not None:
+            raise broken
+        self._scanned = len(self._data)
 
-    def _check_sizes(self, line_size: int, section_size: int) -> None:
-        """Raises Refused for what is too long, as far as it has come."""
-        if line_size > self._limits.line_size:
-            method_end = self._data.find(b" ", self._start, self._start + METHOD_SIZE)
-            raise Refused(414) if method_end >= 0 else Refused(501, "a method of this length")
-        if section_size > self._limits.head_size:
-            raise Refused(431)
+    def _check_sizes(self) -> None:
+        """Raises Refused for a line or a section that is too long, as far as it has come."""
+        data, start, limits = self._data, self._start, self._limits
+        line_end = data.find(b"\r\n", start, start + limits.line_size + 2)
+        if line_end >= 0:
+            self._check_size(line_end, limits.head_size, b"\r\n\r\n", Refused(431))
+        elif data.find(b" ", start, start + METHOD_SIZE) >= 0:
+            self._check_size(start, limits.line_size, b"\r\n", Refused(414))
+        else:
+            self._check_size(start, limits.line_size, b"\r\n", Refused(501, "a method of this length"))
+
+    def _check_size(self, start: int, limit: int, ending: bytes, refused: Refused) -> None:
+        """Raises `refused` when more than `limit` bytes come from `start` on, without what is or begins an `ending`.
+
+        What can't be a head before it is too long is refused for that: as it would have been, had it come byte by byte.
+        """
+        for end in range(start + limit + 1, min(start + limit + len(ending), len(self._data)) + 1):
+            begun = next((n for n in range(len(ending) - 1, 0, -1) if self._data.endswith(ending[:n], start, end)), 0)
+            if end - begun > start + limit:
+                raise self._broken(0, end) or refused
+
+    def _broken(self, start: int, end: int) -> Refused | None:
+        """What a character is refused with that stands in no head, when there is one before `end`."""
+        if _BROKEN.search(self._data, max(start, self._start), end) is None:
+            return None
+        return Refused(400, "a line of the head ends with CRLF and with nothing else")
