@@ -3,7 +3,8 @@
 import pytest
 
 from docstore.limits import Limits
-from docstore.server.wire.patience import Patience, Wait, allowed_s
+from docstore.server.wire.patience import Patience, Wait, allowed_s, awaited
+from tests.wire.machine import drive
 
 LIMITS = Limits(head_s=1, body_idle_s=2, answer_idle_s=3, keep_alive_s=4, linger_s=5, lowest_rate=10)
 
@@ -47,3 +48,24 @@ def test_without_a_lowest_rate_anything_that_moves_is_waited_for(rate: int) -> N
     patience, limits = Patience(), Limits(body_idle_s=2, lowest_rate=0)
     ended = [patience.is_over(Wait.BODY, 0, rate * second, float(second), limits) for second in range(20)]
     assert any(ended) is (rate == 0)
+
+
+HEAD = b"PUT /docs/k HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "reading", "wait"),
+    [
+        (b"", True, (Wait.FIRST, 0)),
+        (HEAD, True, (Wait.HEAD, 0)),
+        (HEAD + b"\r\n", True, (Wait.BODY, 0)),
+        (HEAD + b"\r\nhel", True, (Wait.BODY, 3)),
+        (HEAD + b"\r\nhel", False, (Wait.STORE, 0)),
+        (HEAD + b"Expect: 100-continue\r\n\r\n", True, (Wait.STORE, 0)),
+        (HEAD + b"\r\nhello", True, (Wait.NEXT, 0)),
+        (HEAD + b"\r\nhello" + HEAD, True, (Wait.HEAD, 0)),
+        (b"nonsense\r\n\r\n", True, (Wait.LINGER, 0)),
+    ],
+)
+def test_what_a_connection_waits_for(data: bytes, reading: bool, wait: tuple[Wait, int]) -> None:
+    assert awaited(drive(data).connection, reading=reading) == wait

@@ -10,6 +10,7 @@ PERF: a timer of each connection, set and cancelled with every request, costs 1.
 from enum import Enum
 
 from docstore.limits import Limits
+from docstore.server.wire.connection import Connection, Phase
 
 
 class Wait(Enum):
@@ -50,6 +51,24 @@ class Patience:
 
     def _begin(self, wait: Wait, count: int, moved: int, now_s: float) -> None:
         self._wait, self._count, self._moved, self._since_s = wait, count, moved, now_s
+
+
+def awaited(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
+    """What a connection waits for whose answers were taken so far, and the bytes that have moved that way.
+
+    Who isn't `reading` waits for the store, whatever else could come.
+    """
+    match connection.phase:
+        case Phase.HEAD if connection.waiting_size:
+            return Wait.HEAD, 0
+        case Phase.HEAD:
+            return (Wait.NEXT if connection.requests else Wait.FIRST), 0
+        case Phase.BODY if reading and connection.continued:
+            return Wait.BODY, connection.received
+        case Phase.BODY | Phase.ENDED | Phase.BROKEN:
+            return Wait.STORE, 0
+        case _:
+            return Wait.LINGER, 0
 
 
 def allowed_s(wait: Wait, limits: Limits) -> float:

@@ -16,7 +16,7 @@ from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
 from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
 from docstore.server.wire.fields import CHUNKED
 from docstore.server.wire.house import Admission, Application
-from docstore.server.wire.patience import Patience, Wait
+from docstore.server.wire.patience import Patience, Wait, awaited
 from docstore.server.wire.refusals import Refused
 from docstore.server.wire.sending import Outlet, send
 
@@ -105,8 +105,9 @@ class Protocol(asyncio.Protocol):
 
     def check(self, now_s: float) -> None:
         """Called at every sweep of the house."""
-        wait, moved = self._waits_for()
-        if not self._patience.is_over(wait, self._connection.requests, moved, now_s, self._house.limits):
+        outlet, connection = self._outlet, self._connection
+        wait, moved = (Wait.READER, outlet.sent) if outlet.unsent else awaited(connection, reading=self._reading)
+        if not self._patience.is_over(wait, connection.requests, moved, now_s, self._house.limits):
             return
         match wait:
             case Wait.HEAD:
@@ -117,23 +118,6 @@ class Protocol(asyncio.Protocol):
                 self._transport.close()
             case _:
                 self._transport.abort()
-
-    def _waits_for(self) -> tuple[Wait, int]:
-        """What this connection waits for, and the bytes that have moved that way."""
-        connection = self._connection
-        if self._outlet.unsent:
-            return Wait.READER, self._outlet.sent
-        match connection.phase:
-            case Phase.HEAD if connection.waiting_size:
-                return Wait.HEAD, 0
-            case Phase.HEAD:
-                return (Wait.NEXT if connection.requests else Wait.FIRST), 0
-            case Phase.BODY if self._reading and connection.continued:
-                return Wait.BODY, connection.received
-            case Phase.BODY | Phase.ENDED | Phase.BROKEN:
-                return Wait.STORE, 0
-            case _:
-                return Wait.LINGER, 0
 
     def advance(self) -> None:
         """Does all that can be done with what has come."""
