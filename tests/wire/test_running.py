@@ -279,6 +279,7 @@ def test_context_variables_stay_with_their_coroutine(new_loop: NewLoop) -> None:
 
     async def test(runner: Runner) -> None:
         seen: list[str] = []
+        others_are_done = asyncio.Event()
 
         async def quick() -> None:
             seen.append(name.get())
@@ -287,12 +288,13 @@ def test_context_variables_stay_with_their_coroutine(new_loop: NewLoop) -> None:
         async def waits() -> None:
             seen.append(name.get())
             name.set("waits")
-            await asyncio.sleep(0.001)
+            await others_are_done.wait()
             seen.append(name.get())
 
         await start(runner, quick())
         task = await start(runner, waits())
         await start(runner, quick())
+        others_are_done.set()
         assert task is not None
         await task
         assert seen == ["nobody", "nobody", "nobody", "waits"]
