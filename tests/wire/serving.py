@@ -170,7 +170,9 @@ class Bad:
         return Response(200, [(b"content-length", b"200000")], Inline(b"x" * 200_000))
 
     async def never_reads(self, request: Request) -> Response:
-        return Response(403, [(b"content-length", b"3")], Inline(b"no\n"))
+        """Refuses from the headers alone; with `?401` it asks who this is, as a store with tokens would."""
+        challenge = [(b"www-authenticate", b'Basic realm="test"')] if request.query == "401" else []
+        return Response(int(request.query or 403), [*challenge, (b"content-length", b"3")], Inline(b"no\n"))
 
     async def reads_slowly(self, request: Request) -> Response:
         """Takes one chunk, tells so, and takes the rest when SIGUSR1 comes."""

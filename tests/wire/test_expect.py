@@ -25,11 +25,13 @@ def test_a_chunked_body_that_is_wanted_is_asked_for(port: int) -> None:
 
 
 FINAL = {
+    "401": (request(b"PUT /test/never_reads?401", b"Content-Length: 5", EXPECT), 401),
     "403": (request(b"PUT /test/never_reads", b"Content-Length: 5", EXPECT), 403),
     "404": (request(b"PUT /nowhere/x", b"Content-Length: 5", EXPECT), 404),
     "405": (request(b"PUT /-/health", b"Content-Length: 5", EXPECT), 405),
     "412": (request(b"PUT /docs/known", b"Content-Length: 5", b"If-None-Match: *", EXPECT), 412),
     "413": (request(b"PUT /small/x", b"Content-Length: 1001", EXPECT), 413),
+    "415": (request(b"PATCH /docs/known", b"Content-Length: 5", b"Content-Type: text/plain", EXPECT), 415),
     "417": (request(b"PUT /docs/x", b"Content-Length: 5", b"Expect: the-unexpected"), 417),
     "431": (request(b"PUT /docs/x", b"Content-Length: 5", EXPECT, *[b"A: b"] * 200), 431),
     "501": (request(b"BREW /docs/x", b"Content-Length: 5", EXPECT), 501),
