@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docstore.content import Inline
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
 from docstore.engines.file.counting import OVERHEAD as FILE_OVERHEAD
 from docstore.engines.memory_bounded import OVERHEAD as MEMORY_OVERHEAD
-from docstore.engines.sqlite.room import OVERHEAD as SQLITE_OVERHEAD
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.sqlite.quota import OVERHEAD as SQLITE_OVERHEAD
 from docstore.model import Fields
 
 OVERHEADS = {"memory": MEMORY_OVERHEAD, "sqlite": SQLITE_OVERHEAD, "file": FILE_OVERHEAD}

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from docstore.content import Inline
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.message import NOTHING, Headers, Request
 from docstore.server.app import Store
 from docstore.server.mounts import Mount

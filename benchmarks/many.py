@@ -22,7 +22,8 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields
 
 FIELDS = Fields.make("text/plain", {})

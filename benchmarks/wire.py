@@ -80,7 +80,7 @@ def fill(database: Path) -> None:
     import asyncio
 
     from docstore.content import Inline
-    from docstore.engines import EngineURL, open_engine
+    from docstore.engines.registry import EngineURL, open_engine
     from docstore.model import Fields
 
     async def put_all() -> None:
@@ -99,7 +99,7 @@ def serve(kind: str, data: Path) -> None:
 
     import uvicorn
 
-    from docstore.engines import EngineURL, open_engine
+    from docstore.engines.registry import EngineURL, open_engine
     from docstore.server import wire
     from docstore.server.app import Store
     from docstore.server.asgi import asgi

@@ -20,7 +20,8 @@ from typing import Any
 from blockbuster import blockbuster_ctx
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.http.message import Headers, Request
 from docstore.server.app import Store
@@ -129,7 +130,7 @@ async def opened(
             for function in blocking.functions.values():
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a sealed file as GET opens it: a thread hop would take ten times as long.
-            blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/sealed.py", {"holds"})
+            blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"holds"})
             yield inside
     finally:
         await inside.store.close()

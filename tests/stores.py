@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from docstore.cli import main
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields, Meta
 
 FIELDS = Fields.make("text/plain", {"content-language": "de", "meta-name": '"snowman"'})

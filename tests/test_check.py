@@ -13,7 +13,7 @@ import apsw
 import pytest
 
 from docstore.content import Inline
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.testing import SetClock
 from docstore.testing.documents import Gated
 from tests.running import RunningServer

@@ -19,7 +19,7 @@ import pytest
 from docstore import transfer
 from docstore.archive import FORMATS
 from docstore.content import Inline
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields, Meta
 from docstore.tar import DOCUMENTS as COUNT
 from docstore.tar import META

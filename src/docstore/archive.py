@@ -16,7 +16,7 @@ from functools import partial
 from typing import IO, Final, Protocol
 
 from docstore.content import Inline, Upload
-from docstore.engines import Engine, Readable
+from docstore.engines.contract import Engine, Readable
 from docstore.errors import BrokenArchive, Corrupt, Incomplete, InvalidKey
 from docstore.http.message import Headers
 from docstore.http.stored_fields import FieldRefused, answer, stored

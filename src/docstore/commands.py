@@ -17,8 +17,9 @@ from typing import IO, Any, Final, cast
 import click
 
 from docstore.archive import export_store, import_store
-from docstore.engines import Engine, EngineURL, Readable, Restoring, Snapshotting, kind_of, open_engine
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.contract import Engine, Readable, Restoring, Snapshotting
+from docstore.engines.registry import EngineURL, kind_of, open_engine
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import BrokenArchive, CannotOpen, EngineError, NoSpace, SetupError
 from docstore.ndjson import TooLargeForLines
 from docstore.progress import Bar, number, progress, size_text

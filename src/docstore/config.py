@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from docstore.engines import EngineURL, Processes, kind_of
+from docstore.engines.registry import EngineURL, Processes, kind_of
 from docstore.errors import SetupError
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from docstore.content import Upload
-from docstore.engines import Engine, Readable, Restoring
+from docstore.engines.contract import Engine, Readable, Restoring
 from docstore.errors import Conflict, Corrupt, DigestMismatch, DocstoreError
 from docstore.model import ABSENT, ANY, Expectation, Meta
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import apsw
 
-from docstore.engines import EngineURL
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.verify import Finding, check_store
 
 Listed = dict[str, dict[str, Any]]
 """The entries of the JSON listing, by key."""

@@ -19,8 +19,8 @@ from random import Random
 
 import pytest
 
-from docstore.engines import EngineURL, open_engine
-from docstore.engines.checking import check_store
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.shared.verify import check_store
 from docstore.model import Meta
 from tests.asking import Client as Asking
 from tests.asking import ask

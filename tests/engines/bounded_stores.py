@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL, Metered, Sweeping, Usage, open_engine
+from docstore.engines.contract import Engine, Metered, Sweeping, Usage
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
 from docstore.testing import SetClock
 

@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from docstore.content import Inline, read_all
-from docstore.engines import EngineURL
 from docstore.engines.file import File, open_file
+from docstore.engines.registry import EngineURL
 from docstore.model import ANY, Clock, Expectation, Fields, Written
 
 TEXT: Final = Fields.make("text/plain", {"content-language": "de"})

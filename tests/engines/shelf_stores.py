@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL
-from docstore.engines.shelf import Shelf, open_shelf
-from docstore.engines.shelf_records import KINDS
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL
+from docstore.engines.shelve.engine import Shelf, open_shelf
+from docstore.engines.shelve.records import KINDS
 from docstore.errors import CannotOpen
 from docstore.model import Fields
 from docstore.testing import SetClock
@@ -102,8 +103,8 @@ def spoil(folder: Path, what: bytes) -> None:
 WRITER = """
 import asyncio, sys
 from docstore.content import Inline
-from docstore.engines import EngineURL
-from docstore.engines.shelf import open_shelf
+from docstore.engines.registry import EngineURL
+from docstore.engines.shelve.engine import open_shelf
 from docstore.model import Fields
 
 async def run():

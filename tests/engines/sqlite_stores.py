@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from docstore.content import Inline, read_all
-from docstore.engines import EngineURL
+from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import INLINE_LIMIT, Sqlite, open_sqlite
 from docstore.model import ANY, Clock, Expectation, Fields, Written
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import SetupError
 from tests.server.test_serve import refused
 from tests.stores import files_in, run, store

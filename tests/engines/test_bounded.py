@@ -11,9 +11,10 @@ import apsw
 import pytest
 
 from docstore.content import Inline, read_all
-from docstore.engines import EngineURL, Metered, open_engine
-from docstore.engines.checking import Finding, check_store
-from docstore.engines.file.control import fingerprint
+from docstore.engines.contract import Metered
+from docstore.engines.file.metadata import fingerprint
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import CannotOpen, Conflict, NoSpace, SetupError, TooLarge
 from docstore.model import ABSENT
 from docstore.testing import SetClock

@@ -7,8 +7,9 @@ on all of them.
 from collections.abc import Iterable
 from pathlib import Path
 
-from docstore.engines import Engine, EngineURL
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Clock
 from docstore.testing import EngineContract
 from docstore.testing.expectations import Expectations

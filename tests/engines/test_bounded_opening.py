@@ -6,7 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import CannotOpen, NoSpace
 from docstore.testing import SetClock
 from tests.disks import BLOCK, Budget

@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import pytest
 
-from docstore.engines.sqlite.headroom import Headroom
+from docstore.engines.sqlite.disk_space import Headroom
 from docstore.errors import NoSpace
 from tests.engines.bounded_stores import KIB, keys, opened, put, read, url_of
 

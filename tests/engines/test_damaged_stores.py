@@ -14,7 +14,8 @@ import apsw
 import pytest
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import Corrupt, EngineError, SetupError
 from docstore.testing import SetClock
 from tests.stores import DOCUMENTS, FIELDS, files_in, run, store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines.durable import make_folder, write_all
+from docstore.engines.shared.durable import make_folder, write_all
 
 
 def test_all_is_written_however_little_the_system_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from docstore.content import Descriptor
 from docstore.engines.file import listing
-from docstore.engines.file.control import Control, fingerprint
-from docstore.engines.filenames import Place
+from docstore.engines.file.filenames import Place
+from docstore.engines.file.metadata import Control, fingerprint
 from docstore.errors import Corrupt
 from docstore.model import Fields
 from docstore.testing.clock import SetClock

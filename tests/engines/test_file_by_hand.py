@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import Descriptor
-from docstore.engines.file import byhand
+from docstore.engines.file import untracked
 from docstore.errors import Conflict, Obstructed
 from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
 from tests.engines.file_stores import (
@@ -98,7 +98,7 @@ def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, re
 )
 def test_a_time_that_no_date_can_be_written_of_is_the_nearest_one_that_can(mtime_ns: int, modified_ns: int) -> None:
     status = os.stat_result([0] * 10, {"st_mtime_ns": mtime_ns})
-    meta = byhand.guessed_meta("a", bytes(32), status)
+    meta = untracked.guessed_meta("a", bytes(32), status)
     assert meta.modified_ns == modified_ns
     assert datetime.fromtimestamp(meta.modified_ns // 10**9, UTC)
 
@@ -129,8 +129,8 @@ def test_small_reads_do_not_wait_for_the_hashing_of_large_files(
                 hashlib.sha256(bytes(LARGE)).digest()
             }
 
-    go_on, digest = threading.Event(), byhand._digest
-    monkeypatch.setattr(byhand, "_digest", waiting)
+    go_on, digest = threading.Event(), untracked._digest
+    monkeypatch.setattr(untracked, "_digest", waiting)
     asyncio.run(look())
 
 
@@ -295,5 +295,5 @@ def test_the_digest_of_a_settled_file_is_computed_once(tmp_path: Path, monkeypat
             return self.state.digest()
 
     monkeypatch.setattr(hashlib, "sha256", lambda data=None: Counting() if data is None else sha256(data))
-    monkeypatch.setattr(byhand, "_KEPT", 2)
+    monkeypatch.setattr(untracked, "_KEPT", 2)
     asyncio.run(look())

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from docstore.engines.file import File
-from docstore.engines.file.control import fingerprint
+from docstore.engines.file.metadata import fingerprint
 from docstore.errors import NoSpace
 from docstore.model import Fields
 from docstore.testing.clock import SetClock

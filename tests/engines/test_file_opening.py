@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines import EngineURL
 from docstore.engines.file import File, open_file, opening
+from docstore.engines.registry import EngineURL
 from docstore.errors import CannotOpen, SetupError
 from tests.engines.file_stores import everything, files, fold, left, opened, put
 

@@ -10,7 +10,7 @@ import pytest
 
 from docstore.content import Inline
 from docstore.engines.file import File
-from docstore.engines.file.control import fingerprint
+from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from docstore.engines.file.control import Control, fingerprint
+from docstore.engines.file.metadata import Control, fingerprint
 from docstore.errors import Corrupt, EngineError, Unavailable
 from docstore.testing.clock import SetClock
 from tests.engines.file_stores import files, left, opened, put

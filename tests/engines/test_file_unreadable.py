@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from docstore.engines.file import File
-from docstore.engines.file.control import fingerprint
+from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Corrupt, EngineError, Unavailable
 from tests.engines.file_stores import opened, put
 

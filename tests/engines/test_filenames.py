@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from docstore.engines.filenames import MORE, Place, Scheme, aside_of, file_segment, folder_segment, place_of
+from docstore.engines.file.filenames import MORE, Place, Scheme, aside_of, file_segment, folder_segment, place_of
 from docstore.errors import InvalidKey
 from docstore.keys import check_path
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL, Sweeping, open_engine
+from docstore.engines.contract import Engine, Sweeping
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError, NoSpace
 from docstore.model import Fields
 from docstore.testing import SetClock

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from docstore import engines
-from docstore.engines import EngineURL, Processes, kind_of, open_engine, schemes
-from docstore.engines.checking import check_store
+from docstore.engines.registry import EngineURL, Processes, kind_of, open_engine, schemes
+from docstore.engines.shared.verify import check_store
 from docstore.errors import CannotOpen, SetupError
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines.receiving import PIECE_SIZE, Received, receive
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.spool import PIECE_SIZE, Received, receive
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import EngineError, Incomplete, NoSpace, Unavailable
 
 LIMIT = 1000

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from docstore.engines import Engine, EngineURL
-from docstore.engines.shelf import Shelf, open_shelf
-from docstore.engines.shelf_records import Record, Records
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL
+from docstore.engines.shelve.engine import Shelf, open_shelf
+from docstore.engines.shelve.records import Record, Records
 from docstore.errors import EngineError
 from docstore.model import Clock
 from docstore.testing import EngineContract, SetClock

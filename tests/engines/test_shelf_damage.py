@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from docstore.engines import EngineURL
-from docstore.engines.shelf import open_shelf
-from docstore.engines.shelf_records import Record, Records
+from docstore.engines.registry import EngineURL
+from docstore.engines.shelve.engine import open_shelf
+from docstore.engines.shelve.records import Record, Records
 from docstore.errors import Corrupt, EngineError, NoSpace
 from docstore.model import Fields, Meta
 from docstore.testing import SetClock

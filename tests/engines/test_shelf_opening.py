@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from docstore.engines import EngineURL, shelf_lock, shelf_records
-from docstore.engines.shelf import open_shelf
+from docstore.engines.registry import EngineURL
+from docstore.engines.shelve import lock, records
+from docstore.engines.shelve.engine import open_shelf
 from docstore.errors import CannotOpen, SetupError
 from docstore.testing import SetClock
 from tests.engines.shelf_stores import (
@@ -42,7 +43,7 @@ class Bomb:
 def test_a_system_without_locks_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setitem(sys.modules, "fcntl", None)
-    spec = importlib.util.spec_from_file_location("shelf_lock_elsewhere", shelf_lock.__file__)
+    spec = importlib.util.spec_from_file_location("shelf_lock_elsewhere", lock.__file__)
     assert spec
     assert spec.loader
     elsewhere = importlib.util.module_from_spec(spec)
@@ -116,7 +117,7 @@ def test_a_database_of_another_program_is_not_touched(tmp_path: Path) -> None:
 
 def test_a_missing_module_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store(tmp_path / "store", key=OLD)
-    monkeypatch.setattr(shelf_records, "_importable", lambda kind: kind != "dbm.dumb")
+    monkeypatch.setattr(records, "_importable", lambda kind: kind != "dbm.dumb")
     assert "needs the module dbm.dumb" in refusal(tmp_path / "store")
 
 

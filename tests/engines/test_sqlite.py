@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.content import Inline
-from docstore.engines import EngineURL
-from docstore.engines.sqlite import open_sqlite, rows, writer
+from docstore.engines.registry import EngineURL
+from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Written
 from docstore.testing import SetClock
@@ -57,7 +57,7 @@ def test_one_of_many_writers_on_two_engines_wins(path: Path, data: bytes) -> Non
 RACER = """
 import asyncio, sys
 from docstore.content import Inline
-from docstore.engines import open_engine, EngineURL
+from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
 
@@ -117,7 +117,7 @@ def test_the_end_of_a_prefix_bounds_exactly_its_keys(prefix: str, key: str, tail
     connection = apsw.Connection(":memory:")
     for candidate in (key, prefix + key, prefix, prefix + "\U0010ffff" + key):
         within = connection.execute(
-            "SELECT cast(?1 AS TEXT) >= ?2 AND cast(?1 AS TEXT) < ?3", (candidate, prefix, rows.end_of(prefix))
+            "SELECT cast(?1 AS TEXT) >= ?2 AND cast(?1 AS TEXT) < ?3", (candidate, prefix, queries.end_of(prefix))
         ).get
         assert bool(within) == candidate.startswith(prefix)
     connection.close()
@@ -143,11 +143,11 @@ def test_pages_are_found_in_bytewise_order_at_the_edges_of_unicode(path: Path) -
 @pytest.mark.parametrize(
     ("statement", "bindings", "index"),
     [
-        (rows.GET, ("key",), "sqlite_autoindex_documents_1 (key=?)"),
-        (rows.PAGE, ("a", "b", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
-        (rows.PAGE, ("", b"", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
-        (rows.SWEEP, (0, 10), "documents_expiring (expires_ns<?)"),
-        (rows.NAMED, ("name",), "documents_sealed (file=?)"),
+        (queries.GET, ("key",), "sqlite_autoindex_documents_1 (key=?)"),
+        (queries.PAGE, ("a", "b", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
+        (queries.PAGE, ("", b"", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
+        (queries.SWEEP, (0, 10), "documents_expiring (expires_ns<?)"),
+        (queries.NAMED, ("name",), "documents_sealed (file=?)"),
     ],
 )
 def test_statements_search_an_index_and_sort_nothing(
@@ -217,6 +217,6 @@ def test_sweeping_gives_space_back(path: Path) -> None:
                 assert await engine.sweep() == 0
             assert [meta.key for meta in await engine.list()] == ["stays"]
         assert full > 200 * 60_000
-        assert file_size(path) < (rows.FREE_PAGES_KEPT + 50) * 4096
+        assert file_size(path) < (queries.FREE_PAGES_KEPT + 50) * 4096
 
     asyncio.run(run())

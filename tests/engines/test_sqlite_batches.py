@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docstore.engines.sqlite.batches import Batches
+from docstore.engines.sqlite.group_commit import Batches
 from tests.engines.sqlite_stores import opened, put, seen_connections
 
 WAITS_S = 30

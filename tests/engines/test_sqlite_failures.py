@@ -58,7 +58,7 @@ def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
 FULL = """
 import asyncio, resource, sys
 from docstore.content import Inline
-from docstore.engines import open_engine, EngineURL
+from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import NoSpace
 from docstore.model import Fields
 

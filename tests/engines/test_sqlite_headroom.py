@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines.sqlite.headroom import Headroom
+from docstore.engines.sqlite.disk_space import Headroom
 from docstore.errors import NoSpace, Unavailable
 from tests.engines.sqlite_stores import opened, put, read
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.engines import EngineURL
+from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, schema
 from docstore.errors import CannotOpen, SetupError
 from docstore.testing import SetClock

@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from docstore.content import Inline, Sealed, read_all
-from docstore.engines.sqlite import INLINE_LIMIT, sealed
+from docstore.engines.sqlite import INLINE_LIMIT, blobs
 from docstore.errors import Conflict, Corrupt, Incomplete
 from docstore.model import ABSENT
 from docstore.testing import SetClock
@@ -122,7 +122,7 @@ def test_files_that_no_row_names_are_collected_when_the_store_is_opened(path: Pa
 
 HOLDER = """
 import asyncio, sys
-from docstore.engines import open_engine, EngineURL
+from docstore.engines.registry import open_engine, EngineURL
 engine = open_engine(EngineURL("sqlite", sys.argv[1]))
 print("open", flush=True)
 sys.stdin.readline()
@@ -192,9 +192,9 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = iter([True, True, False])
-    open_file = sealed.SealedFolder.open
+    open_file = blobs.SealedFolder.open
 
-    def replaced_just_before(folder: sealed.SealedFolder, name: str, size: int) -> Sealed | None:
+    def replaced_just_before(folder: blobs.SealedFolder, name: str, size: int) -> Sealed | None:
         if next(late):
             other = secrets.token_hex(16)
             (folder.path / name).rename(folder.path / other)
@@ -206,7 +206,7 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
-            monkeypatch.setattr(sealed.SealedFolder, "open", replaced_just_before)
+            monkeypatch.setattr(blobs.SealedFolder, "open", replaced_just_before)
             assert await read(engine, "key") == LARGE
             assert next(late, None) is None
 
@@ -230,7 +230,7 @@ def test_a_database_has_one_folder_whatever_link_leads_to_it(path: Path) -> None
 WRITER = """
 import asyncio, sys
 from docstore.content import Inline
-from docstore.engines import open_engine, EngineURL
+from docstore.engines.registry import open_engine, EngineURL
 from docstore.model import Fields
 
 async def run():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docstore.engines.sqlite import writer
-from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.engines.sqlite.blobs import SealedFolder
 from docstore.errors import Conflict, EngineError, NoSpace, Unavailable
 from docstore.model import ABSENT, Written
 from tests.engines.sqlite_stores import (

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines import Engine, EngineURL, open_engine, schemes
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine, schemes
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import CannotOpen
 from docstore.model import Clock
 from docstore.testing import EngineContract

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, EngineURL, open_engine
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import DocstoreError
 from docstore.model import Fields
 from docstore.testing import SetClock

@@ -11,11 +11,11 @@ import apsw
 import pytest
 
 from docstore.content import Descriptor
-from docstore.engines.file.control import Control
+from docstore.engines.file.metadata import Control
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.writer import Writer as FileWriter
-from docstore.engines.sqlite import engine, rows
-from docstore.engines.sqlite.sealed import SealedFolder
+from docstore.engines.sqlite import engine, queries
+from docstore.engines.sqlite.blobs import SealedFolder
 from tests.power.replay import first_loss, recorded
 from tests.power.workloads import Session, Workload, expiring, folders, large, small
 
@@ -114,14 +114,14 @@ def sealed_names_after_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def sealed_files_unlinked_before_the_commit(patch: pytest.MonkeyPatch) -> None:
-    def put(transaction: rows.Transaction, *args: Any) -> Any:
+    def put(transaction: queries.Transaction, *args: Any) -> Any:
         written = really(transaction, *args)
         for name in transaction.unnamed:
             Path(f"{transaction.connection.filename}.sealed", name).unlink()
         return written
 
-    really = rows.put
-    patch.setattr(rows, "put", put)
+    really = queries.put
+    patch.setattr(queries, "put", put)
 
 
 FAULTS: dict[str, tuple[str, Plant, Workload]] = {

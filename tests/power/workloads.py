@@ -6,7 +6,8 @@ from random import Random
 from typing import Final
 
 from docstore.content import Inline
-from docstore.engines import Engine, open_engine
+from docstore.engines.contract import Engine
+from docstore.engines.registry import open_engine
 from docstore.model import Fields
 from docstore.testing import SetClock
 from tests.power.promise import Answered, Asked, State, Told

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from docstore.content import Descriptor, Inline, Sealed, Stream
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.model import Fields

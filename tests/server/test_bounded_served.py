@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from docstore.config import MountSettings, Settings, read_toml
-from docstore.engines.checking import Finding, check_store
+from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import SetupError
 from docstore.model import Meta
 from docstore.server.serve import open_mount

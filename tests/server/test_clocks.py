@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines import EngineURL, Sweeping, open_engine
+from docstore.engines.contract import Sweeping
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.testing import SetClock
 from docstore.testing.documents import keys, put, read, version

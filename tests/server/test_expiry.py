@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import EngineError, Unavailable
 from docstore.http.lifetimes import TTL_LIMIT_S
 from docstore.server.mounts import Mount

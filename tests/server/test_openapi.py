@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import InvalidKey
 from docstore.http.message import Headers, Request, Response
 from docstore.http.patches import MalformedPatch, PatchError, patched

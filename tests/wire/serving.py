@@ -18,7 +18,7 @@ from pathlib import Path
 import uvicorn
 
 from docstore.content import Inline, Stream
-from docstore.engines import EngineURL, open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.message import Generated, Request, Response
 from docstore.limits import Limits
 from docstore.server import wire

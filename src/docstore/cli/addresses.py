@@ -124,7 +124,7 @@ def _engine(text: str) -> Address:
 
 
 def _engines() -> list[str]:
-    from docstore.engines import schemes  # hardly an address looks like that
+    from docstore.engines.registry import schemes  # hardly an address looks like that
 
     return schemes()
 

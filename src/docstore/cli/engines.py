@@ -4,7 +4,7 @@ import click
 
 from docstore.cli.ending import FAILED, ending, say
 from docstore.cli.tables import json_line
-from docstore.engines import EngineKind, Processes, kind_of, schemes
+from docstore.engines.registry import EngineKind, Processes, kind_of, schemes
 from docstore.errors import SetupError
 
 

@@ -214,7 +214,7 @@ def _is_collection(docs: "Client") -> bool:
 def _with_path_keys(url: str, *, makes: bool) -> str:
     """An engine's URL whose keys may be any. Raises CannotOpen when nothing is there that could be read."""
     from docstore.commands import standing
-    from docstore.engines import EngineURL
+    from docstore.engines.registry import EngineURL
 
     parsed = EngineURL.parse(url)
     options = dict(parsed.options)

@@ -11,9 +11,9 @@ from hashlib import sha256
 from typing import Final
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import EngineKind, EngineURL, Processes
-from docstore.engines.ordered import Ordered
-from docstore.engines.room import OPTIONS, Room
+from docstore.engines.registry import EngineKind, EngineURL, Processes
+from docstore.engines.shared.expiring_index import Ordered
+from docstore.engines.shared.quota import OPTIONS, Room
 from docstore.errors import CannotOpen, Conflict
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 

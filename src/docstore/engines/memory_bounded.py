@@ -8,11 +8,11 @@ document is there does not send it again. Being listed is none, else every listi
 from typing import Final
 
 from docstore.content import Upload
-from docstore.engines import Usage
-from docstore.engines.ledger import Ledger
+from docstore.engines.contract import Usage
 from docstore.engines.memory import Memory
-from docstore.engines.ordered import Ordered
-from docstore.engines.room import Admission, Room, Tally
+from docstore.engines.shared.expiring_index import Ordered
+from docstore.engines.shared.ledger import Ledger
+from docstore.engines.shared.quota import Admission, Room, Tally
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
 OVERHEAD: Final = 1024

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
 from docstore.server.cors import Cors

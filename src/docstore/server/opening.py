@@ -1,7 +1,7 @@
 """Opening a mount as it was asked for: by `docstore serve`, and by a client that opens an engine in its own process."""
 
 from docstore.config import MountSettings
-from docstore.engines import kind_of, open_engine
+from docstore.engines.registry import kind_of, open_engine
 from docstore.server.cors import Cors
 from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from docstore.engines import Probing
+from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
-from docstore.engines import Sweeping
+from docstore.engines.contract import Sweeping
 from docstore.errors import DocstoreError
 from docstore.server.mounts import Mount
 

@@ -4,7 +4,7 @@ import logging
 from dataclasses import asdict
 from typing import Final
 
-from docstore.engines import Metered, Usage
+from docstore.engines.contract import Metered, Usage
 from docstore.errors import EngineError
 from docstore.server.mounts import Mount
 

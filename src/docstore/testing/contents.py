@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from docstore.content import read_all
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
 from docstore.testing.documents import EVERY_FIELD, KIB, MIB, PLAIN, made, put, read, shows, version

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import DocstoreError
 from docstore.model import ANY, Expectation, Fields, Meta, Written, version_of
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock

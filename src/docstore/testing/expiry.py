@@ -2,7 +2,7 @@
 
 import pytest
 
-from docstore.engines import Engine, Sweeping
+from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from docstore.engines import Engine, Snapshotting, Sweeping
+from docstore.engines.contract import Engine, Snapshotting, Sweeping
 from docstore.errors import Conflict, Incomplete
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.testing.clock import SetClock
 from docstore.testing.documents import EVERY_FIELD, keys, made, pages, put
 from docstore.testing.opening import Opening, on_an_engine

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from docstore.content import Inline, read_all
-from docstore.engines import Engine, Sweeping
+from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, met
 from docstore.testing.clock import SetClock

@@ -3,7 +3,7 @@
 import unicodedata
 from typing import Final
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.keys import check_path
 from docstore.testing.clock import SetClock
 from docstore.testing.documents import keys, pages, put, read, shows

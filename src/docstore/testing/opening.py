@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import ClassVar, Final
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.model import Clock
 from docstore.testing.clock import SetClock
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from docstore.content import read_all
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Expectation, Written
 from docstore.testing.clock import SetClock

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import Inline
-from docstore.engines import Engine, Restoring
+from docstore.engines.contract import Engine, Restoring
 from docstore.errors import Conflict, Incomplete
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock

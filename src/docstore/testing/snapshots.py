@@ -3,7 +3,7 @@
 import asyncio
 
 from docstore.content import read_all
-from docstore.engines import Engine, Readable, Snapshotting
+from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.model import Meta
 from docstore.testing.clock import SetClock
 from docstore.testing.documents import made, put

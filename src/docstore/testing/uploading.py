@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from docstore.engines import Engine
+from docstore.engines.contract import Engine
 from docstore.errors import Conflict, DigestMismatch, Incomplete, TooLarge, UploadError
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock

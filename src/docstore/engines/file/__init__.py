@@ -38,11 +38,11 @@ opening is refused in one line.
 
 from typing import Final
 
-from docstore.engines import EngineKind, Processes
-from docstore.engines.file.check import check_file
 from docstore.engines.file.engine import File
 from docstore.engines.file.opening import open_file
-from docstore.engines.room import OPTIONS
+from docstore.engines.file.verify import check_file
+from docstore.engines.registry import EngineKind, Processes
+from docstore.engines.shared.quota import OPTIONS
 
 __all__ = ["FILE", "File", "open_file"]
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from docstore.engines.receiving import Received
+from docstore.engines.shared.spool import Received
 from docstore.model import Expectation, Fields, Meta
 
 

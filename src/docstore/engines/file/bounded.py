@@ -12,16 +12,16 @@ from contextlib import ExitStack
 from typing import Final
 
 from docstore.content import Upload
-from docstore.engines import Usage
-from docstore.engines.file.control import Control
+from docstore.engines.contract import Usage
 from docstore.engines.file.counting import Counting
 from docstore.engines.file.engine import File
+from docstore.engines.file.metadata import Control
 from docstore.engines.file.reader import Reader
 from docstore.engines.file.recency import Recency
 from docstore.engines.file.writer import Writer
-from docstore.engines.room import Admission, Room, Tally
-from docstore.engines.standing import Standing
-from docstore.engines.uses import Uses
+from docstore.engines.shared.quota import Admission, Room, Tally
+from docstore.engines.shared.standing import Standing
+from docstore.engines.shared.uses import Uses
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
 LOOKED_OVER: Final = 5_000

@@ -19,14 +19,14 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.account import RoomTaken, Write
-from docstore.engines.file.control import Control, fingerprint
 from docstore.engines.file.listing import LeftOut, keys
+from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Reader
 from docstore.engines.file.recency import Recency
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.writer import Writer
-from docstore.engines.ledger import Ledger, Victim
-from docstore.engines.room import Room
+from docstore.engines.shared.ledger import Ledger, Victim
+from docstore.engines.shared.quota import Room
 from docstore.errors import EngineError
 from docstore.model import ANY, Clock, Meta, met
 

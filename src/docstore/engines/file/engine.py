@@ -14,13 +14,13 @@ from typing import Final, TypeVar
 
 from docstore.content import Upload
 from docstore.engines.file.account import Write
-from docstore.engines.file.byhand import TakesLong
-from docstore.engines.file.control import Control
+from docstore.engines.file.metadata import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
+from docstore.engines.file.untracked import TakesLong
 from docstore.engines.file.writer import Writer
-from docstore.engines.receiving import receive
-from docstore.engines.standing import Standing
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.spool import receive
+from docstore.engines.shared.standing import Standing
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
 

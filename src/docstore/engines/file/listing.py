@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop
 
 from docstore.content import Descriptor
+from docstore.engines.file.filenames import MORE, PIECES_LIMIT, Place, Scheme, aside_of, file_segment, folder_segment
 from docstore.engines.file.tree import Cursor, Tree, open_folder_in, status_in
-from docstore.engines.filenames import MORE, PIECES_LIMIT, Place, Scheme, aside_of, file_segment, folder_segment
 from docstore.keys import PATH_LIMIT
 
 _Entry = tuple[str, Place]

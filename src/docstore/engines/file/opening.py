@@ -13,20 +13,20 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from docstore.engines import EngineURL
-from docstore.engines.durable import make_folder, sync_folder, write_all
 from docstore.engines.file.bounded import BoundedFile, Bounds
-from docstore.engines.file.byhand import Digests
-from docstore.engines.file.control import FOLDERS, NAME, Control
 from docstore.engines.file.counting import OVERHEAD, Counting
 from docstore.engines.file.engine import File
+from docstore.engines.file.filenames import Scheme
+from docstore.engines.file.metadata import FOLDERS, NAME, Control
 from docstore.engines.file.reader import Reader
 from docstore.engines.file.recency import Recency
 from docstore.engines.file.tree import Tree
+from docstore.engines.file.untracked import Digests
 from docstore.engines.file.writer import Writer
-from docstore.engines.filenames import Scheme
-from docstore.engines.room import OPTIONS, Room
-from docstore.engines.standing import Standing
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.durable import make_folder, sync_folder, write_all
+from docstore.engines.shared.quota import OPTIONS, Room
+from docstore.engines.shared.standing import Standing
 from docstore.errors import CannotOpen
 from docstore.model import Clock
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, Inline, Sealed
-from docstore.engines.file.byhand import guessed_meta
-from docstore.engines.file.control import Control, fingerprint, read_whole
+from docstore.engines.file.filenames import Place, aside_of, place_of
 from docstore.engines.file.listing import LeftOut, keys
+from docstore.engines.file.metadata import Control, fingerprint, read_whole
 from docstore.engines.file.sidecar import Note, fitting, identity
 from docstore.engines.file.tree import Tree, open_file_in, status_in
-from docstore.engines.filenames import Place, aside_of, place_of
-from docstore.engines.storage_errors import mapped
+from docstore.engines.file.untracked import guessed_meta
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import Corrupt, EngineError, Unavailable
 from docstore.model import Clock, Document, Meta
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.file.control import Control, fingerprint
-from docstore.engines.filenames import Place, Scheme, aside_of, place_of
+from docstore.engines.file.filenames import Place, Scheme, aside_of, place_of
+from docstore.engines.file.metadata import Control, fingerprint
 from docstore.errors import Obstructed
 
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)

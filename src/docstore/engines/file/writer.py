@@ -18,11 +18,11 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.account import UNBOUNDED, Account, RoomTaken, Write
-from docstore.engines.file.control import Control, fingerprint
+from docstore.engines.file.filenames import aside_of, place_of
+from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
-from docstore.engines.filenames import aside_of, place_of
 from docstore.errors import Conflict, Corrupt, EngineError, Unavailable
 from docstore.model import ANY, Clock, Expectation, Meta, Written, met, version_of
 

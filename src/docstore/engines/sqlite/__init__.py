@@ -19,10 +19,10 @@ A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 a
 
 from typing import Final
 
-from docstore.engines import EngineKind, Processes
-from docstore.engines.room import OPTIONS
-from docstore.engines.sqlite.check import check_sqlite
+from docstore.engines.registry import EngineKind, Processes
+from docstore.engines.shared.quota import OPTIONS
 from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
+from docstore.engines.sqlite.verify import check_sqlite
 
 __all__ = ["INLINE_LIMIT", "SQLITE", "Sqlite", "open_sqlite"]
 

@@ -15,18 +15,18 @@ from pathlib import Path
 import apsw
 
 from docstore.content import Upload
-from docstore.engines import Usage
-from docstore.engines.receiving import Received
-from docstore.engines.room import Admission, Room, Tally
-from docstore.engines.sqlite import room as rooms
-from docstore.engines.sqlite import rows
+from docstore.engines.contract import Usage
+from docstore.engines.shared.quota import Admission, Room, Tally
+from docstore.engines.shared.spool import Received
+from docstore.engines.shared.uses import NOTED_LIMIT, Uses
+from docstore.engines.sqlite import queries
+from docstore.engines.sqlite import quota as rooms
+from docstore.engines.sqlite.blobs import SealedFolder
+from docstore.engines.sqlite.disk_space import Headroom
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
-from docstore.engines.sqlite.headroom import Headroom
-from docstore.engines.sqlite.rows import Transaction
+from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.schema import open_writing
-from docstore.engines.sqlite.sealed import SealedFolder
-from docstore.engines.uses import NOTED_LIMIT, Uses
 from docstore.errors import CannotOpen, EngineError, NoSpace
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
@@ -134,7 +134,7 @@ def _make_ready(path: Path, clock: Clock, room: Room) -> int:
 
 def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room) -> None:
     """Raises OSError or apsw.Error when even without a bound it could not be opened, else CannotOpen or EngineError."""
-    folder = SealedFolder(Path(f"{path}.sealed"), partial(rows.names_file, connection))
+    folder = SealedFolder(Path(f"{path}.sealed"), partial(queries.names_file, connection))
     try:
         headroom = Headroom(connection, path)
         try:

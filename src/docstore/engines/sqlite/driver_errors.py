@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from docstore.engines.storage_errors import kind_of
+from docstore.engines.shared.storage_errors import kind_of
 from docstore.errors import Corrupt, EngineError, NoSpace, Unavailable
 
 DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)

@@ -17,20 +17,20 @@ from typing import Final
 import apsw
 
 from docstore.content import Inline, Sealed, Upload
-from docstore.engines import EngineURL
-from docstore.engines.durable import make_folder
-from docstore.engines.receiving import Received, receive
-from docstore.engines.room import OPTIONS, Room
-from docstore.engines.sqlite import rows
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.durable import make_folder
+from docstore.engines.shared.quota import OPTIONS, Room
+from docstore.engines.shared.spool import Received, receive
+from docstore.engines.shared.storage_errors import another, kind_of
+from docstore.engines.sqlite import queries
+from docstore.engines.sqlite.blobs import SealedFolder, refuse_without_database
+from docstore.engines.sqlite.disk_space import Headroom, reserve_of
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
-from docstore.engines.sqlite.headroom import Headroom, reserve_of
-from docstore.engines.sqlite.recent import Recent
-from docstore.engines.sqlite.room import OVERHEAD
+from docstore.engines.sqlite.quota import OVERHEAD
+from docstore.engines.sqlite.read_cache import Recent
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
-from docstore.engines.sqlite.sealed import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
-from docstore.engines.storage_errors import another, kind_of
 from docstore.errors import CannotOpen, Corrupt, EngineError, NoSpace, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
 
@@ -99,7 +99,7 @@ class Sqlite:
         try:
             writing = open_writing(path)
             opened.append(writing.close)
-            self._folder = SealedFolder(Path(f"{path}.sealed"), partial(rows.names_file, writing))
+            self._folder = SealedFolder(Path(f"{path}.sealed"), partial(queries.names_file, writing))
             opened.append(self._folder.close)
             self._reading = open_reading(path, cache_kib=CACHE_KIB)
             opened.append(self._reading.close)
@@ -122,13 +122,13 @@ class Sqlite:
         gone: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: rows.FoundRow | None = self._reading.execute(rows.GET, (key,)).get
+                row: queries.FoundRow | None = self._reading.execute(queries.GET, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
                 return None
             version, size, digest, fields, modified_ns, expires_ns, file, data = row
-            meta = rows.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
+            meta = queries.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
             if meta.expired(self._clock()):
                 return None
             if file is not None and file == gone:
@@ -164,12 +164,12 @@ class Sqlite:
         gone: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: rows.HeadRow | None = self._reading.execute(rows.HEAD, (key,)).get
+                row: queries.HeadRow | None = self._reading.execute(queries.HEAD, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
                 return None
-            meta = rows.meta_of(self._reading, row[:-1])
+            meta = queries.meta_of(self._reading, row[:-1])
             if meta.expired(self._clock()):
                 return None
             file = row[-1]
@@ -213,7 +213,7 @@ class Sqlite:
 
     def _put(
         self,
-        transaction: rows.Transaction,
+        transaction: queries.Transaction,
         key: str,
         received: Received,
         fields: Fields,
@@ -221,19 +221,19 @@ class Sqlite:
         expect: Expectation,
         modified_ns: int | None = None,
     ) -> Written:
-        return rows.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
+        return queries.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
-        return await self._writer.run(lambda transaction: rows.delete(transaction, key, expect))
+        return await self._writer.run(lambda transaction: queries.delete(transaction, key, expect))
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         self._refuse_when_gone()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._list_thread, self._page, prefix, after, limit)
 
-    def _page(self, prefix: str, after: str, limit: int) -> rows.Page:
+    def _page(self, prefix: str, after: str, limit: int) -> queries.Page:
         with driver_errors(self._listing, self._path):
-            return rows.page(self._listing, self._clock(), prefix, after, limit)
+            return queries.page(self._listing, self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
         swept, step = 0, limit
@@ -252,8 +252,8 @@ class Sqlite:
                 break
         return swept
 
-    def _sweep(self, transaction: rows.Transaction, limit: int) -> int:
-        return rows.sweep(transaction, limit)
+    def _sweep(self, transaction: queries.Transaction, limit: int) -> int:
+        return queries.sweep(transaction, limit)
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

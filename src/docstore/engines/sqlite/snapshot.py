@@ -28,13 +28,13 @@ from urllib.parse import quote
 import apsw
 
 from docstore.content import Inline, Sealed
-from docstore.engines.durable import make_folder
-from docstore.engines.sqlite import rows
+from docstore.engines.shared.durable import make_folder
+from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.sqlite import queries
+from docstore.engines.sqlite.blobs import SNAPSHOT, SealedFolder, open_sealed
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import open_reading
-from docstore.engines.sqlite.sealed import SNAPSHOT, SealedFolder, open_sealed
 from docstore.engines.sqlite.writer import Writer
-from docstore.engines.storage_errors import mapped
 from docstore.errors import Corrupt, EngineError
 from docstore.model import Document, Meta
 
@@ -79,11 +79,11 @@ class SqliteSnapshot:
 
     async def get(self, key: str) -> Document | None:
         with driver_errors(self._copy, self._held):
-            row: rows.FoundRow | None = self._copy.execute(rows.GET, (key,)).get
+            row: queries.FoundRow | None = self._copy.execute(queries.GET, (key,)).get
         if row is None:
             return None
         version, size, digest, packed, modified_ns, expires_ns, file, data = row
-        meta = Meta(key, version, size, digest, rows.fields_of(self._copy, key, packed), modified_ns, expires_ns)
+        meta = Meta(key, version, size, digest, queries.fields_of(self._copy, key, packed), modified_ns, expires_ns)
         return None if meta.expired(self._now_ns) else Document(meta, self._content(meta, file, data))
 
     def _content(self, meta: Meta, file: str | None, data: bytes | None) -> Inline | Sealed:
@@ -100,9 +100,9 @@ class SqliteSnapshot:
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         return await asyncio.to_thread(self._page, prefix, after, limit)
 
-    def _page(self, prefix: str, after: str, limit: int) -> rows.Page:
+    def _page(self, prefix: str, after: str, limit: int) -> queries.Page:
         with self._working, driver_errors(self._copy, self._held):
-            return rows.page(self._copy, self._now_ns, prefix, after, limit)
+            return queries.page(self._copy, self._now_ns, prefix, after, limit)
 
 
 class _Taking:
@@ -128,7 +128,7 @@ class _Taking:
                 for name in self._names(self._reading):
                     self._link(name)
 
-    def begin(self, transaction: rows.Transaction) -> int:
+    def begin(self, transaction: queries.Transaction) -> int:
         """The instant that is shown; an operation of the writer, which may run it again."""
         with self.working, mapped(self.held):
             reading = self._usable()

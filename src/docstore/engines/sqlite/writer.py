@@ -30,12 +30,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
-from docstore.engines.sqlite.batches import Batches
+from docstore.engines.shared.storage_errors import another
+from docstore.engines.sqlite.blobs import SealedFolder
+from docstore.engines.sqlite.disk_space import Headroom
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
-from docstore.engines.sqlite.headroom import Headroom
-from docstore.engines.sqlite.rows import Transaction
-from docstore.engines.sqlite.sealed import SealedFolder
-from docstore.engines.storage_errors import another
+from docstore.engines.sqlite.group_commit import Batches
+from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import DocstoreError, EngineError, NoSpace, Unavailable
 from docstore.model import Clock
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import EngineKind, EngineURL, Processes
-from docstore.engines.checking import Checked, Finding, fault_of
-from docstore.engines.storage_errors import mapped
+from docstore.engines.registry import EngineKind, EngineURL, Processes
+from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.verify import Checked, Finding, fault_of
 from docstore.errors import CannotOpen, Conflict, Corrupt
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 

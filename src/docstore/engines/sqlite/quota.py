@@ -20,12 +20,12 @@ from typing import Final, cast
 
 import apsw
 
-from docstore.engines import Usage
-from docstore.engines.receiving import Received
-from docstore.engines.room import Room, Tally
-from docstore.engines.sqlite import rows
-from docstore.engines.sqlite.rows import Transaction
-from docstore.engines.uses import Uses
+from docstore.engines.contract import Usage
+from docstore.engines.shared.quota import Room, Tally
+from docstore.engines.shared.spool import Received
+from docstore.engines.shared.uses import Uses
+from docstore.engines.sqlite import queries
+from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import Conflict
 from docstore.model import Expectation, Fields, Written, met
 
@@ -40,7 +40,7 @@ _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
 # Not the time of modification, which may be of elsewhere and in the future. Where there is a bound, the writer sets a
 # time of its own clock after this one.
-_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {rows.LAST_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
+_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.LAST_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _MAKE: Final = f"""
 CREATE TABLE room (
@@ -130,11 +130,11 @@ class Keeping:
         expect: Expectation,
         modified_ns: int | None = None,
     ) -> Written:
-        """As rows.put. Raises NoSpace, before anything is changed, when there is no room and nothing may be evicted."""
+        """As queries.put. Raises NoSpace, having changed nothing, when there is no room and nothing may be evicted."""
         cost = self._room.cost(key, received.size, fields)
         if not self._room.evict or cost > self._room.max_bytes:
             self._check(transaction, key, cost, expect)
-        written = rows.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
+        written = queries.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
         if self._room.evict:
             used_ns = self._uses.next(last_use_ns(transaction.connection))
             transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))
@@ -145,8 +145,8 @@ class Keeping:
         free = self._room.max_bytes - used(transaction.connection, self._room)
         if cost <= free:
             return
-        row: rows.HeadRow | None = transaction.connection.execute(rows.HEAD, (key,)).get
-        replaced = None if row is None else rows.meta_of(transaction.connection, row[:-1])
+        row: queries.HeadRow | None = transaction.connection.execute(queries.HEAD, (key,)).get
+        replaced = None if row is None else queries.meta_of(transaction.connection, row[:-1])
         current = None if replaced is None or replaced.expired(transaction.clock()) else replaced
         if not met(expect, current):
             raise Conflict(current)

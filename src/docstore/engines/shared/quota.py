@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from docstore.content import Upload
-from docstore.engines import EngineURL
+from docstore.engines.registry import EngineURL
 from docstore.errors import NoSpace, SetupError, TooLarge
 from docstore.model import Fields, Meta
 from docstore.sizes import parse_size

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from docstore.engines import EngineURL, kind_of
+from docstore.engines.registry import EngineURL, kind_of
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import check_path
 from docstore.model import Meta, version_of

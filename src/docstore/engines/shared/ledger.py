@@ -15,8 +15,8 @@ from typing import Final
 
 from sortedcontainers import SortedSet
 
-from docstore.engines import Usage
-from docstore.engines.room import Room, Tally
+from docstore.engines.contract import Usage
+from docstore.engines.shared.quota import Room, Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
-from docstore.engines.file.tree import Cursor, Tree, status_in
-from docstore.engines.filenames import (
+from docstore.engines.file.filenames import (
     MORE,
     PIECES_LIMIT,
     Place,
@@ -19,6 +18,7 @@ from docstore.engines.filenames import (
     folder_segment,
     place_of,
 )
+from docstore.engines.file.tree import Cursor, Tree, status_in
 from docstore.keys import PATH_LIMIT
 
 _NO_KEY: Final = "no key is written like this: it is not a document"

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, Sealed
-from docstore.engines.durable import make_folder, sync_folder
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.durable import make_folder, sync_folder
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import CannotOpen, Corrupt
 
 if sys.platform != "win32":

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from docstore.engines.durable import make_folder
+from docstore.engines.shared.durable import make_folder
 from docstore.errors import CannotOpen
 
 if sys.platform != "win32":

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.durable import write_all
-from docstore.engines.filenames import Place
-from docstore.engines.storage_errors import kind_of, mapped
+from docstore.engines.file.filenames import Place
+from docstore.engines.shared.durable import write_all
+from docstore.engines.shared.storage_errors import kind_of, mapped
 from docstore.errors import NoSpace
 
 if sys.platform != "win32":

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from docstore.content import Inline, Upload, read_all
-from docstore.engines import EngineURL
-from docstore.engines.ordered import Ordered
-from docstore.engines.reserve import Reserve
-from docstore.engines.shelf_jobs import Job
-from docstore.engines.shelf_lock import Lock
-from docstore.engines.shelf_records import KINDS, Record, Records
-from docstore.engines.storage_errors import another
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.ballast import Reserve
+from docstore.engines.shared.expiring_index import Ordered
+from docstore.engines.shared.storage_errors import another
+from docstore.engines.shelve.jobs import Job
+from docstore.engines.shelve.lock import Lock
+from docstore.engines.shelve.records import KINDS, Record, Records
 from docstore.errors import CannotOpen, Conflict, Corrupt, DocstoreError, EngineError, NoSpace, Unavailable
 from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Inline, Upload
-from docstore.engines.durable import write_all
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.durable import write_all
+from docstore.engines.shared.storage_errors import mapped
 
 PIECE_SIZE: Final = 1024 * 1024
 """Bytes gathered before a hop to the thread that writes them."""

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import CHUNK_SIZE, Descriptor
-from docstore.engines import EngineURL
-from docstore.engines.checking import Checked, Finding, alone, fault_of
-from docstore.engines.file.byhand import Digests
-from docstore.engines.file.control import NAME, Control, fingerprint
+from docstore.engines.file.filenames import Scheme
 from docstore.engines.file.listing import LeftOut, keys
+from docstore.engines.file.metadata import NAME, Control, fingerprint
+from docstore.engines.file.orphans import strays
 from docstore.engines.file.reader import Found, Reader
-from docstore.engines.file.strays import strays
 from docstore.engines.file.tree import Tree
-from docstore.engines.filenames import Scheme
-from docstore.engines.room import OPTIONS
+from docstore.engines.file.untracked import Digests
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.quota import OPTIONS
+from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
 from docstore.errors import CannotOpen, Corrupt, EngineError
 from docstore.model import Meta
 

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import Unavailable
 
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}

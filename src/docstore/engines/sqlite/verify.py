@@ -21,10 +21,10 @@ from typing import Final, cast
 import apsw
 
 from docstore.content import CHUNK_SIZE
-from docstore.engines import EngineURL
-from docstore.engines.checking import Checked, Finding, alone, fault_of
-from docstore.engines.room import OPTIONS
-from docstore.engines.sqlite import rows
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.quota import OPTIONS
+from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
+from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
 from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
 from docstore.errors import CannotOpen, Corrupt
@@ -122,7 +122,7 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
-                meta = rows.meta_of(connection, (key, version, size, digest, fields, modified_ns, expires_ns))
+                meta = queries.meta_of(connection, (key, version, size, digest, fields, modified_ns, expires_ns))
             except Corrupt as error:
                 yield Finding(f"{path}: {key!r}", str(error))
                 continue
@@ -164,7 +164,7 @@ def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterato
         with alone(folder / _LOCK) as judge:
             if not judge:
                 unjudged += 1
-            elif path.exists() and not rows.names_file(connection, path.name):
+            elif path.exists() and not queries.names_file(connection, path.name):
                 of_snapshot = path.is_dir()
                 if repair:
                     shutil.rmtree(path) if of_snapshot else path.unlink()
@@ -179,6 +179,6 @@ def _unnamed(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            sealed = _SEALED_NAME.fullmatch(entry.name) and not rows.names_file(connection, entry.name)
+            sealed = _SEALED_NAME.fullmatch(entry.name) and not queries.names_file(connection, entry.name)
             if sealed or _SNAPSHOT_NAME.fullmatch(entry.name):
                 yield Path(entry.path)

@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from docstore.engines import EngineURL
-from docstore.engines.checking import Checked, Finding, alone, fault_of
-from docstore.engines.shelf_records import Record, Records
+from docstore.engines.registry import EngineURL
+from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
+from docstore.engines.shelve.records import Record, Records
 from docstore.errors import CannotOpen, Corrupt, EngineError
 
 _ENDS: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from docstore.engines.standing import Standing
-from docstore.engines.storage_errors import kind_of
+from docstore.engines.shared.standing import Standing
+from docstore.engines.shared.storage_errors import kind_of
 from docstore.errors import CannotOpen, Corrupt, DocstoreError, EngineError, NoSpace
 from docstore.model import Meta
 

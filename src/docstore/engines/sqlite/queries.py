@@ -15,7 +15,7 @@ from typing import Final, cast
 
 import apsw
 
-from docstore.engines.receiving import Received
+from docstore.engines.shared.spool import Received
 from docstore.errors import Conflict, Corrupt
 from docstore.model import Clock, Expectation, Fields, Meta, Written, met, version_of
 

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from docstore.engines import EngineKind, Processes
-from docstore.engines.shelf import open_shelf
-from docstore.engines.shelf_check import check_shelf
+from docstore.engines.registry import EngineKind, Processes
+from docstore.engines.shelve.engine import open_shelf
+from docstore.engines.shelve.verify import check_shelf
 
 SHELVE: Final = EngineKind(
     open=open_shelf,

@@ -27,10 +27,10 @@ from typing import Final
 
 import apsw
 
-from docstore.engines.reserve import Reserve, free_room
+from docstore.engines.shared.ballast import Reserve, free_room
+from docstore.engines.shared.standing import Standing
 from docstore.engines.sqlite.driver_errors import engine_error
 from docstore.engines.sqlite.schema import WRITE_TIMEOUT_MS
-from docstore.engines.standing import Standing
 from docstore.errors import EngineError
 
 AHEAD_SIZE: Final = 4 * 1024 * 1024

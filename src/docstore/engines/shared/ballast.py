@@ -11,8 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from docstore.engines.durable import write_all
-from docstore.engines.storage_errors import mapped
+from docstore.engines.shared.durable import write_all
+from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import EngineError
 
 RESERVE_SIZE: Final = 1024 * 1024
