@@ -19,7 +19,7 @@ from docstore.content import Inline, Upload
 from docstore.engines.contract import Engine, Readable
 from docstore.errors import BrokenArchive, Corrupt, Incomplete, InvalidKey
 from docstore.http.message import Headers
-from docstore.http.stored_fields import FieldRefused, answer, stored
+from docstore.http.stored_headers import FieldRefused, answer, stored
 from docstore.keys import check_path
 from docstore.model import Clock, Document, Fields, Meta
 from docstore.ndjson import LineWriter, read_lines

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.http.fields import (
+from docstore.http.headers import (
     MEDIA_TYPE_LIMIT,
     MediaType,
     is_field_value,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.http import json_patch as limits
+from docstore.http.json import JSON, equal, format_json, parse_json
 from docstore.http.json_patch import (
     MalformedPatch,
     PatchConflict,
@@ -18,7 +19,6 @@ from docstore.http.json_patch import (
 )
 from docstore.http.patches import patched
 from docstore.http.pointer import InvalidPointer, find, parse_pointer
-from docstore.http.strict_json import JSON, equal, format_json, parse_json
 
 # RFC 6902, Appendix A: document, patch, and the result or the error.
 EXAMPLES: dict[str, tuple[str, str, str | type[PatchError]]] = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from docstore.http.lifetimes import TTL_LIMIT_S, InvalidTTL, fresh_s, sunset, ttl_s
 from docstore.http.message import Headers
+from docstore.http.ttl import TTL_LIMIT_S, InvalidTTL, fresh_s, sunset, ttl_s
 
 SECOND_NS = 10**9
 

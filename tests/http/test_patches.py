@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from docstore.http.json import DEPTH_LIMIT, JSON, equal
 from docstore.http.merge_patch import merge_patch
 from docstore.http.patches import ACCEPT_PATCH, PATCHES, MalformedPatch, PatchConflict, PatchTooLarge, patched
-from docstore.http.strict_json import DEPTH_LIMIT, JSON, equal
 
 MERGE, OPERATIONS = "application/merge-patch+json", "application/json-patch+json"
 

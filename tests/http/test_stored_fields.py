@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.http.message import Headers
-from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT, FieldRefused, FieldsTooLarge, answer, stored
+from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT, FieldRefused, FieldsTooLarge, answer, stored
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
 TEXT = "text/plain"

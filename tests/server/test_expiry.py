@@ -14,7 +14,7 @@ import pytest
 
 from docstore.engines.contract import Engine
 from docstore.errors import EngineError, Unavailable
-from docstore.http.lifetimes import TTL_LIMIT_S
+from docstore.http.ttl import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import STEP_LIMIT, Sweeper
 from tests.asking import Client, ask

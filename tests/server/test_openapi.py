@@ -23,7 +23,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import InvalidKey
 from docstore.http.message import Headers, Request, Response
 from docstore.http.patches import MalformedPatch, PatchError, patched
-from docstore.http.stored_fields import FieldRefused, stored
+from docstore.http.stored_headers import FieldRefused, stored
 from docstore.keys import KEY_RULES
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi import Place, Undescribed, document

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT
+from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.running import MOUNTS
 

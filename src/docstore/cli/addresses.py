@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from docstore.errors import SetupError
-from docstore.http.target import encode
+from docstore.http.url import encode
 
 DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
 """Where relative addresses lead when DOCSTORE_URL says nothing: to what `docstore serve` serves."""

@@ -8,7 +8,7 @@ from typing import Final
 from docstore.cli.addresses import Address, parse
 from docstore.cli.options import Access
 from docstore.errors import DocstoreError
-from docstore.http.target import encode
+from docstore.http.url import encode
 
 WITHIN_S: Final = 1.0
 """How long a person waits for a Tab, unless DOCSTORE_COMPLETION_S says otherwise."""

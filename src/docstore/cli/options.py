@@ -20,7 +20,7 @@ from docstore.cli.addresses import Address
 from docstore.cli.ending import say
 from docstore.cli.times import lifetime_s
 from docstore.errors import InvalidKey, NotFound, SetupError
-from docstore.http.target import encode
+from docstore.http.url import encode
 
 if TYPE_CHECKING:
     from docstore import Client

@@ -11,8 +11,8 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from docstore.client.wire import Pairs
 from docstore.errors import InvalidKey, SetupError
-from docstore.http.fields import is_field_value, is_token
-from docstore.http.target import encode
+from docstore.http.headers import is_field_value, is_token
+from docstore.http.url import encode
 from docstore.keys import check_path
 
 INSIDE: Final = "/docs/"

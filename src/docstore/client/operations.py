@@ -28,11 +28,11 @@ from docstore.client.refusals import error_of
 from docstore.client.retrying import Patience, exchange
 from docstore.client.wire import Answer, Call, Pairs, Wire
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, Refused
-from docstore.http import stored_fields
+from docstore.http import stored_headers
 from docstore.http.digests import KEPT
-from docstore.http.fields import parse_natural
+from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
-from docstore.http.target import InvalidTarget, segments
+from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
 
 D = TypeVar("D")
@@ -245,7 +245,7 @@ def fields_of(headers: Pairs) -> Fields:
             raise Refused(f"{name}: its value begins or ends with a blank, which no header keeps")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
-        return stored_fields.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
+        return stored_headers.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
     except ValueError as error:
         raise Refused(str(error)) from None
 

@@ -25,7 +25,7 @@ from docstore.client.refusals import error_of
 from docstore.client.wire import Answer, Call, Lost, Reply, Wire
 from docstore.errors import DocstoreError, OutcomeUnknown, Unavailable
 from docstore.http.dates import parse_http_date
-from docstore.http.fields import parse_natural
+from docstore.http.headers import parse_natural
 
 REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})
 """Statuses by which a server says that it did not carry the call out and may do so later."""

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from docstore.content import Upload
 from docstore.errors import DigestMismatch
 from docstore.http import structured
-from docstore.http.fields import parse_parameters, parse_quality, split_list
+from docstore.http.headers import parse_parameters, parse_quality, split_list
 from docstore.http.message import HeaderPairs, Headers
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from docstore.http.json import DEPTH_LIMIT, JSON, JSONTooLarge, equal, format_json
 from docstore.http.pointer import InvalidPointer, NotThere, Pointer, find, index_of, parse_pointer, step
-from docstore.http.strict_json import DEPTH_LIMIT, JSON, JSONTooLarge, equal, format_json
 
 OPERATIONS_LIMIT: Final = 1_000
 """Operations in one patch."""

@@ -4,7 +4,7 @@ It is the RFC's algorithm with a stack in place of its recursion, and it changes
 touch is shared with the target. It never fails: any JSON value is a patch of any other.
 """
 
-from docstore.http.strict_json import JSON
+from docstore.http.json import JSON
 
 
 def merge_patch(target: JSON, patch: JSON) -> JSON:

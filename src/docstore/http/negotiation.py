@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.http.fields import parse_media_type, parse_quality, split_list
+from docstore.http.headers import parse_media_type, parse_quality, split_list
 
 RANGES_LIMIT: Final = 100
 """How many members of an Accept are read; browsers send ten. Later ones count as not sent."""

@@ -8,6 +8,7 @@ patch describe the patch and nothing else (§2).
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from docstore.http.json import JSON, InvalidJSON, JSONTooLarge, format_json, parse_json
 from docstore.http.json_patch import (
     MalformedPatch,
     PatchConflict,
@@ -17,7 +18,6 @@ from docstore.http.json_patch import (
     json_patch,
 )
 from docstore.http.merge_patch import merge_patch
-from docstore.http.strict_json import JSON, InvalidJSON, JSONTooLarge, format_json, parse_json
 
 __all__ = [
     "ACCEPT_PATCH",

@@ -7,7 +7,7 @@ pointer is checked in two steps, its syntax alone and later against a document.
 import re
 from typing import Final
 
-from docstore.http.strict_json import JSON
+from docstore.http.json import JSON
 
 Pointer = tuple[str, ...]
 """The unescaped tokens; none at all for the whole document."""

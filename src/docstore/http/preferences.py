@@ -9,7 +9,7 @@ nothing in the three that are read here.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from docstore.http.fields import is_token, parse_natural, parse_parameters, split_list
+from docstore.http.headers import is_token, parse_natural, parse_parameters, split_list
 from docstore.http.message import Headers
 
 WAIT_LIMIT_S: Final = 1_000_000_000

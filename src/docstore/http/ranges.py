@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from docstore.http.fields import parse_natural, split_list
+from docstore.http.headers import parse_natural, split_list
 
 RANGES_LIMIT: Final = 16
 

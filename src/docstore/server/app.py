@@ -19,7 +19,7 @@ from typing import Final
 
 from docstore.errors import DocstoreError, EngineError
 from docstore.http.message import Request, Response
-from docstore.http.target import InvalidTarget, segments
+from docstore.http.url import InvalidTarget, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server import problems

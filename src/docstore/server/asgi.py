@@ -14,9 +14,9 @@ from typing import Any, Final
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete
 from docstore.http.dates import format_http_date
-from docstore.http.fields import parse_natural
+from docstore.http.headers import parse_natural
 from docstore.http.message import NOTHING, Headers, Request, Response
-from docstore.http.target import encode
+from docstore.http.url import encode
 from docstore.server.app import Store
 
 Scope = MutableMapping[str, Any]

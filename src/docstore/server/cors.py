@@ -8,7 +8,7 @@ a preflight is answered without credentials.
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.http.fields import is_token
+from docstore.http.headers import is_token
 from docstore.http.message import Headers, Response
 
 EXPOSED: Final = (

@@ -12,8 +12,8 @@ from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
 
-from docstore.http.fields import parse_natural
-from docstore.http.target import encode
+from docstore.http.headers import parse_natural
+from docstore.http.url import encode
 from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages

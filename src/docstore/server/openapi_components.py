@@ -8,9 +8,9 @@ Content-Disposition comes once, and all stored fields together have a limit.
 
 from typing import Final
 
-from docstore.http.lifetimes import TTL_LIMIT_S
 from docstore.http.patches import PATCHES
-from docstore.http.stored_fields import META_LIMIT, SIZE_LIMIT
+from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
+from docstore.http.ttl import TTL_LIMIT_S
 from docstore.server.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
 from docstore.server.problems import PROBLEMS, TYPE_BASE
 

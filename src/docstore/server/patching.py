@@ -14,9 +14,9 @@ from typing import Final
 
 from docstore.content import Inline, read_all
 from docstore.errors import Conflict, TooLarge
-from docstore.http import digests, lifetimes
+from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions
-from docstore.http.fields import parse_media_type
+from docstore.http.headers import parse_media_type
 from docstore.http.message import Request, Response
 from docstore.http.patches import (
     ACCEPT_PATCH,
@@ -138,8 +138,8 @@ def _media_type(request: Request) -> str:
 async def _receive(request: Request, media_type: str) -> _Patch:
     """The whole patch. Raises Refusal, or an UploadError."""
     try:
-        lifetime_s = lifetimes.ttl_s(request.headers)
-    except lifetimes.InvalidTTL as error:
+        lifetime_s = ttl.ttl_s(request.headers)
+    except ttl.InvalidTTL as error:
         raise Refusal("invalid-field", str(error)) from None
     bounded = Bounded(request.body, PATCH_LIMIT)
     announced = digests.Announced.of(request.headers)

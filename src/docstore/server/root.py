@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
-from docstore.http.target import encode
+from docstore.http.url import encode
 from docstore.server import pages, usages
 from docstore.server.answers import answer
 from docstore.server.mounts import Mounts

@@ -6,11 +6,11 @@ from typing import Final
 
 from docstore.content import Inline, Upload
 from docstore.errors import Conflict, TooLarge
-from docstore.http import digests, lifetimes, stored_fields
+from docstore.http import digests, stored_headers, ttl
 from docstore.http.conditions import Conditions, Outcome, expectation
 from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.preferences import Preferences
-from docstore.http.target import encode
+from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
 from docstore.server.answers import answer
 from docstore.server.mounts import Mount
@@ -62,8 +62,8 @@ def _incoming(headers: Headers) -> Incoming:
             raise Refusal("partial-put", "Content-Range on a write of a whole document")
     try:
         fields = _stored_fields(headers)
-        lifetime_s = lifetimes.ttl_s(headers) if special else None
-    except stored_fields.FieldsTooLarge as error:
+        lifetime_s = ttl.ttl_s(headers) if special else None
+    except stored_headers.FieldsTooLarge as error:
         raise Refusal("fields-too-large", str(error)) from None
     except ValueError as error:
         raise Refusal("invalid-field", str(error)) from None
@@ -97,7 +97,7 @@ def _stored_fields(headers: Headers) -> Fields:
 @lru_cache(128)
 def _stored_of(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     # Clients store many documents with the same few fields. What is refused is not remembered.
-    return stored_fields.stored(Headers(pairs))
+    return stored_headers.stored(Headers(pairs))
 
 
 def check_message(headers: Headers) -> None:

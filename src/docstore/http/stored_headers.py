@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from docstore.http.fields import is_field_value, is_token, parse_media_type, parse_parameters, split_list
+from docstore.http.headers import is_field_value, is_token, parse_media_type, parse_parameters, split_list
 from docstore.http.message import HeaderPairs, Headers
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 

@@ -7,7 +7,7 @@ not have: the document may outlive its Sunset by less than a second, and is neve
 from typing import Final
 
 from docstore.http.dates import format_http_date
-from docstore.http.fields import parse_natural
+from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
 
 TTL_LIMIT_S: Final = 10 * 365 * 86_400
