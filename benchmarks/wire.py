@@ -100,7 +100,7 @@ def serve(kind: str, data: Path) -> None:
     import uvicorn
 
     from docstore.engines.registry import EngineURL, open_engine
-    from docstore.server import wire
+    from docstore.server import http1
     from docstore.server.app import Store
     from docstore.server.asgi import asgi
     from docstore.server.mounts import Mount
@@ -127,11 +127,11 @@ def serve(kind: str, data: Path) -> None:
     urls = {"memory": "memory:", "docs": f"sqlite:{data}/docs.db"}
     store = Store([Mount(name, open_engine(EngineURL.parse(url))) for name, url in urls.items()])
     application = asgi(store)
-    http = {"wire": wire.Protocol, "uvicorn": "httptools", "constant": Constant}[kind]
+    http = {"wire": http1.Protocol, "uvicorn": "httptools", "constant": Constant}[kind]
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        wire.Application(application, store.handle) if kind == "wire" else application,
+        http1.Application(application, store.handle) if kind == "wire" else application,
         http=http, loop="uvloop", ws="none", interface="asgi3", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, timeout_keep_alive=600,
     )  # fmt: skip

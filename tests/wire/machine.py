@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from docstore.http.message import Request
 from docstore.limits import Limits
-from docstore.server.wire.connection import Connection, Phase
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.connection import Connection, Phase
+from docstore.server.http1.errors import Refused
 
 
 @dataclass

@@ -21,11 +21,11 @@ from docstore.content import Inline, Stream
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.message import Generated, Request, Response
 from docstore.limits import Limits
-from docstore.server import wire
+from docstore.server import http1
 from docstore.server.app import Store
 from docstore.server.asgi import asgi
+from docstore.server.http1.registry import Handle
 from docstore.server.mounts import Mount
-from docstore.server.wire.house import Handle
 
 WAITS_S = 20
 
@@ -213,9 +213,9 @@ def open_store(data: Path) -> Store:
     )
 
 
-def application(told: dict) -> wire.Application:
+def application(told: dict) -> http1.Application:
     store = open_store(Path(told["data"]))
-    return wire.Application(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
+    return http1.Application(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
 
 
 def main(told: dict) -> None:
@@ -229,7 +229,7 @@ def main(told: dict) -> None:
         print("port", listener.getsockname()[1], flush=True)
     tls = dict(zip(("ssl_certfile", "ssl_keyfile"), told["tls"], strict=False))
     config = uvicorn.Config(
-        application(told), http=wire.Protocol, loop=told["loop"], ws="none", interface="asgi3", log_config=None,
+        application(told), http=http1.Protocol, loop=told["loop"], ws="none", interface="asgi3", log_config=None,
         access_log=False, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=told["stop_timeout_s"], **tls,
     )  # fmt: skip

@@ -5,9 +5,9 @@ import pytest
 from docstore.content import Inline
 from docstore.http.message import Response, Unsendable, field_lines, with_length
 from docstore.limits import Limits
-from docstore.server.wire.answers import JOIN_SIZE, Openings, refusal, start
-from docstore.server.wire.connection import Connection
-from docstore.server.wire.refusals import TITLES, Refused
+from docstore.server.http1.connection import Connection
+from docstore.server.http1.errors import TITLES, Refused
+from docstore.server.http1.response_head import JOIN_SIZE, Openings, refusal, start
 
 
 def test_fields_are_written_as_they_are() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from docstore.limits import Limits
-from docstore.server.wire.connection import EMPTY_LINES, Connection, Phase
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.connection import EMPTY_LINES, Connection, Phase
+from docstore.server.http1.errors import Refused
 from tests.wire.machine import drive
 from tests.wire.raw import GET, put, request
 from tests.wire.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docstore.limits import Limits
-from docstore.server.wire.connection import Phase
+from docstore.server.http1.connection import Phase
 from tests.wire.machine import Driven, drive
 from tests.wire.raw import GET, put, request
 

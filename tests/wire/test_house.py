@@ -10,8 +10,8 @@ from uvicorn.server import ServerState
 
 from docstore.http.message import Request, Response
 from docstore.limits import Limits
-from docstore.server.wire import Application, Protocol
-from docstore.server.wire.house import SPARE_CONNECTIONS, YOUNG_OBJECTS, Admission, House
+from docstore.server.http1 import Application, Protocol
+from docstore.server.http1.registry import SPARE_CONNECTIONS, YOUNG_OBJECTS, Admission, House
 
 
 class Guest:

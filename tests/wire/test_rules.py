@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from docstore.server.wire.fields import parse_lines
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.errors import Refused
+from docstore.server.http1.fields import parse_lines
 from tests.wire.raw import GET, Raw, ask, put, request
 from tests.wire.serving import WireServer
 

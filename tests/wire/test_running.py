@@ -10,7 +10,7 @@ from weakref import ref
 import pytest
 import uvloop
 
-from docstore.server.wire.running import Runner
+from docstore.server.http1.eager_task import Runner
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 NewLoop = Callable[[], asyncio.AbstractEventLoop]

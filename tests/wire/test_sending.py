@@ -6,7 +6,7 @@ import pytest
 
 from docstore.content import Inline
 from docstore.http.message import Joined, Sendable
-from docstore.server.wire.sending import Outlet, send
+from docstore.server.http1.response_writer import Outlet, send
 
 LARGE = Inline(b"x" * 100_000)
 

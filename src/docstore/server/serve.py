@@ -24,7 +24,7 @@ from uvicorn.supervisors import Multiprocess
 
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
-from docstore.server import wire
+from docstore.server import http1
 from docstore.server.access import Lines, logged
 from docstore.server.app import Store
 from docstore.server.asgi import Application, asgi
@@ -100,7 +100,7 @@ def application(store: Store, settings: Settings) -> Application:
     handle = logged(store.handle)
     if settings.http == "uvicorn":
         return asgi(store, handle)
-    return wire.Application(asgi(store, handle), handle, settings.limits)
+    return http1.Application(asgi(store, handle), handle, settings.limits)
 
 
 def open_store(settings: Settings) -> Store:
@@ -156,7 +156,7 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # an application, or with factory what makes one
         factory=factory,
-        http=wire.Protocol if settings.http == "wire" else "httptools",
+        http=http1.Protocol if settings.http == "wire" else "httptools",
         ws="none",
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",

@@ -7,8 +7,8 @@ import re
 from typing import Final
 
 from docstore.http.message import Headers, Request
-from docstore.server.wire.fields import TOKEN, Section, is_host, parse_section
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.errors import Refused
+from docstore.server.http1.fields import TOKEN, Section, is_host, parse_section
 
 _TOKEN: Final = TOKEN.decode("ascii")
 _LINE: Final = re.compile(rf"({_TOKEN}) ([!-~]+) HTTP/([0-9])\.([0-9])")

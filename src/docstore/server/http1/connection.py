@@ -19,10 +19,10 @@ from typing import Final
 
 from docstore.http.message import Headers, Request
 from docstore.limits import Limits
-from docstore.server.wire.fields import CHUNKED, Section
-from docstore.server.wire.framing import Chunked, Counted
-from docstore.server.wire.head import parse_head
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.errors import Refused
+from docstore.server.http1.fields import CHUNKED, Section
+from docstore.server.http1.framing import Chunked, Counted
+from docstore.server.http1.parser import parse_head
 
 _BROKEN: Final = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\x00")
 """What never stands in a head, seen without waiting for the head's end."""

@@ -8,8 +8,8 @@ import re
 from typing import Final
 
 from docstore.limits import Limits
-from docstore.server.wire.fields import parse_lines
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.errors import Refused
+from docstore.server.http1.fields import parse_lines
 
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
 

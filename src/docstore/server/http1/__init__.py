@@ -24,7 +24,7 @@ segment, so what a client pipelines is parsed before it is wanted. Each of these
 second time.
 """
 
-from docstore.server.wire.house import Application
-from docstore.server.wire.protocol import Protocol
+from docstore.server.http1.protocol import Protocol
+from docstore.server.http1.registry import Application
 
 __all__ = ["Application", "Protocol"]

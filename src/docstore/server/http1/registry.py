@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from docstore.http.message import Request, Response
 from docstore.limits import Limits
-from docstore.server.wire.answers import Openings
-from docstore.server.wire.running import Runner
+from docstore.server.http1.eager_task import Runner
+from docstore.server.http1.response_head import Openings
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState

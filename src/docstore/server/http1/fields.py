@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from docstore.http.message import HeaderPairs, Headers
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.errors import Refused
 
 TOKEN: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 

@@ -13,8 +13,8 @@ from typing import Final
 
 from docstore.content import Inline
 from docstore.http.message import Request, Response, Sendable, field_lines
-from docstore.server.wire.connection import Connection
-from docstore.server.wire.refusals import Refused
+from docstore.server.http1.connection import Connection
+from docstore.server.http1.errors import Refused
 
 JOIN_SIZE: Final = 64 * 1024
 """Bytes up to which a head and its content are one write, and one packet when they are few; more would be copied."""

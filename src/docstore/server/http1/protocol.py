@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from docstore.content import Inline, Upload
 from docstore.errors import Incomplete, TooSlow, UploadError
 from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
-from docstore.server.wire import answers
-from docstore.server.wire.body import HIGH_SIZE, LOW_SIZE, Body
-from docstore.server.wire.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
-from docstore.server.wire.fields import CHUNKED
-from docstore.server.wire.house import Admission, Application
-from docstore.server.wire.patience import Patience, Wait, awaited
-from docstore.server.wire.refusals import Refused
-from docstore.server.wire.sending import Outlet, send
+from docstore.server.http1 import response_head
+from docstore.server.http1.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
+from docstore.server.http1.errors import Refused
+from docstore.server.http1.fields import CHUNKED
+from docstore.server.http1.registry import Admission, Application
+from docstore.server.http1.request_body import HIGH_SIZE, LOW_SIZE, Body
+from docstore.server.http1.response_writer import Outlet, send
+from docstore.server.http1.timeouts import Patience, Wait, awaited
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -178,7 +178,7 @@ class Protocol(asyncio.Protocol):
             return
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            response = answers.fault()
+            response = response_head.fault()
         if self._outlet.lost:
             return
         content = self._send_start(response, request)
@@ -201,10 +201,10 @@ class Protocol(asyncio.Protocol):
         """Sends the head of an answer, with content that is small and in memory; what is left to send."""
         openings, connection = self._house.openings, self._connection
         try:
-            start, content = answers.start(openings, response, request, connection)
+            start, content = response_head.start(openings, response, request, connection)
         except Unsendable:
             log.exception("the answer to %s %s can't be sent", request.method, request.path)
-            start, content = answers.start(openings, answers.fault(), request, connection)
+            start, content = response_head.start(openings, response_head.fault(), request, connection)
         self._outlet.write(start)
         return content
 
@@ -244,7 +244,7 @@ class Protocol(asyncio.Protocol):
         """The body is asked for, or enough of it was taken."""
         if not self._connection.continued and self._connection.phase is BODY:
             self._connection.continued = True
-            self._outlet.write(answers.CONTINUE)
+            self._outlet.write(response_head.CONTINUE)
         self._settle()
 
     def _break_off(self, error: UploadError) -> None:
@@ -257,7 +257,7 @@ class Protocol(asyncio.Protocol):
 
     def _refuse(self, refused: Refused) -> None:
         """The last answer of this connection."""
-        self._outlet.write(answers.refusal(self._house.openings, refused))
+        self._outlet.write(response_head.refusal(self._house.openings, refused))
         self._connection.refuse()
         self._settle()
 

@@ -10,7 +10,7 @@ PERF: a timer of each connection, set and cancelled with every request, costs 1.
 from enum import Enum
 
 from docstore.limits import Limits
-from docstore.server.wire.connection import Connection, Phase
+from docstore.server.http1.connection import Connection, Phase
 
 
 class Wait(Enum):
