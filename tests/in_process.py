@@ -25,8 +25,8 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.http.message import Headers, Request
 from docstore.server.app import Store
-from docstore.server.guard import Guard
 from docstore.server.mounts import Mount
+from docstore.server.security.host_check import Guard
 from docstore.testing import SetClock
 from tests.lint import lint
 from tests.running import MOUNTS

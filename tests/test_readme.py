@@ -10,7 +10,7 @@ import pytest
 from docstore.config import MountSettings, Settings, read_toml
 from docstore.limits import Limits
 from docstore.server.mounts import Mounts
-from docstore.server.service import openapi_document
+from docstore.server.resources.system import openapi_document
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parent.parent

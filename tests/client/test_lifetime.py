@@ -142,7 +142,7 @@ def imported(code: str) -> set[str]:
     ("code", "left_out"),
     [
         ("import docstore", {"docstore.client", "docstore.server", "docstore.errors", "httpx2"}),
-        ("import docstore.server.serve", {"docstore.client", "httpx2"}),
+        ("import docstore.server.run", {"docstore.client", "httpx2"}),
         ("import docstore.fixtures", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
         (
             "import docstore; docstore.open('http://127.0.0.1:1/docs/')",

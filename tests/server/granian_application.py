@@ -5,6 +5,6 @@ from pathlib import Path
 
 from docstore.config import Settings
 from docstore.server.asgi import asgi
-from docstore.server.serve import open_store
+from docstore.server.run import open_store
 
 application = asgi(open_store(Settings(data=Path(os.environ["DOCSTORE_DATA"])).checked()))

@@ -7,7 +7,7 @@ import pytest
 
 from docstore.content import Inline
 from docstore.http.message import Headers, Request, Response
-from docstore.server.access import PRINTED_LIMIT, Lines, logged, printable
+from docstore.server.access_log import PRINTED_LIMIT, Lines, logged, printable
 
 
 async def handle(request: Request) -> Response:

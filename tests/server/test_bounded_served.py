@@ -15,7 +15,7 @@ from docstore.config import MountSettings, Settings, read_toml
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import SetupError
 from docstore.model import Meta
-from docstore.server.serve import open_mount
+from docstore.server.run import open_mount
 from tests.asking import Answer, Client, ask
 from tests.engines.bounded_stores import KIB, LONG, SCHEMES, cost_of, opened, url_of
 from tests.running import RunningServer

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from docstore.server.cors import Cors
-from docstore.server.guard import LOOPBACK_NAMES, Guard
-from docstore.server.resource import KNOWN_METHODS
+from docstore.server.resources.resource import KNOWN_METHODS
+from docstore.server.security.cors import Cors
+from docstore.server.security.host_check import LOOPBACK_NAMES, Guard
 from tests.asking import Client, ask, send_raw
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
 from tests.running import MOUNTS, RunningServer

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.server.cors import PREFLIGHT_LIFETIME_S, Cors
-from docstore.server.guard import Guard
+from docstore.server.security.cors import PREFLIGHT_LIFETIME_S, Cors
+from docstore.server.security.host_check import Guard
 from tests.asking import ask
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
 from tests.running import RunningServer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from docstore.server.guard import Guard
+from docstore.server.security.host_check import Guard
 from tests.in_process import InProcess, NeverRead, on_a_store
 from tests.running import MOUNTS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.server.listing import Query
+from docstore.server.resources.listing import Query
 from tests.asking import Answer, Client, ask
 from tests.running import MOUNTS, RunningServer
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from docstore.server.resource import KNOWN_METHODS
+from docstore.server.resources.resource import KNOWN_METHODS
 from tests.asking import Client
 from tests.in_process import Chunked, InProcess, Reply, on_a_store
 from tests.running import MOUNTS, RunningServer

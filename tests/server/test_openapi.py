@@ -25,13 +25,13 @@ from docstore.http.message import Headers, Request, Response
 from docstore.http.patches import MalformedPatch, PatchError, patched
 from docstore.http.stored_headers import FieldRefused, stored
 from docstore.keys import KEY_RULES
+from docstore.server.errors import PROBLEMS, TYPE_BASE
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi import Place, Undescribed, document
 from docstore.server.openapi_components import FIELD_PATTERNS, KEY_SCHEMAS, SCHEMAS
 from docstore.server.openapi_operations import OPERATIONS
-from docstore.server.problems import PROBLEMS, TYPE_BASE
-from docstore.server.resource import Resource
-from docstore.server.service import openapi_document
+from docstore.server.resources.resource import Resource
+from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
 from tests.running import RunningServer
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from docstore.http import json_patch as operations
-from docstore.server.patching import PATCH_LIMIT, PATCHED_LIMIT
+from docstore.server.resources.patch import PATCH_LIMIT, PATCHED_LIMIT
 from tests.asking import Client
 from tests.in_process import Chunked, InProcess, on_a_store
 from tests.running import MOUNTS, RunningServer

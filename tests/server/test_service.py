@@ -15,11 +15,11 @@ from docstore.engines.memory import Memory
 from docstore.errors import Unavailable
 from docstore.http.message import Headers, Request
 from docstore.model import Meta
-from docstore.server import service
 from docstore.server.app import Store
-from docstore.server.assets import ASSETS
+from docstore.server.errors import PROBLEMS, TYPE_BASE
 from docstore.server.mounts import Mount
-from docstore.server.problems import PROBLEMS, TYPE_BASE
+from docstore.server.resources import system
+from docstore.server.resources.assets import ASSETS
 from docstore.testing import SetClock
 from tests.in_process import InProcess, on_a_store
 
@@ -95,7 +95,7 @@ class Silent(Memory):
 def test_one_engine_that_does_not_answer_makes_the_store_unready(
     ill: type[Memory], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "READY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(system, "READY_TIMEOUT_S", 0.01)
     clock = SetClock()
     mounts = [Mount("well", Memory(clock)), Mount("ill", ill(clock)), Mount("also/ill", ill(clock))]
 

@@ -40,7 +40,7 @@ Example:
               help="info logs each request.  [default: info]")  # fmt: skip
 def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...], **given: Any) -> None:
     """Serve mounts over HTTP until Ctrl-C or SIGTERM."""
-    from docstore.server.serve import run  # the server's libraries load only when it is wanted
+    from docstore.server.run import run  # the server's libraries load only when it is wanted
 
     try:
         told = read_toml(config) if config else {}

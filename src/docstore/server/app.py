@@ -22,16 +22,16 @@ from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, segments
 from docstore.keys import is_name
 from docstore.model import Clock
-from docstore.server import problems
-from docstore.server.access import printable
-from docstore.server.collection import CollectionResource, OriginalCollection
-from docstore.server.document import DocumentResource
-from docstore.server.guard import SAFE_METHODS, Guard
+from docstore.server import errors
+from docstore.server.access_log import printable
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.problems import Refusal
-from docstore.server.resource import KNOWN_METHODS, Resource
-from docstore.server.root import MissingSlash, RootResource, ServerResource
-from docstore.server.service import find_service
+from docstore.server.resources.collection import CollectionResource, OriginalCollection
+from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.resource import KNOWN_METHODS, Resource
+from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
+from docstore.server.resources.system import find_service
+from docstore.server.security.host_check import SAFE_METHODS, Guard
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 
 log: Final = logging.getLogger("docstore")
@@ -139,7 +139,7 @@ class Store:
     def _refuse(self, request: Request, error: Refusal | DocstoreError) -> Response:
         if isinstance(error, EngineError):
             log.error("%s %s: %s", printable(request.method), printable(request.path), error)
-        refusal = error if isinstance(error, Refusal) else problems.refusal_of(error)
-        response = problems.respond(refusal, request.headers.get("accept"))
+        refusal = error if isinstance(error, Refusal) else errors.refusal_of(error)
+        response = errors.respond(refusal, request.headers.get("accept"))
         response.head_only = request.method == "HEAD"
         return response

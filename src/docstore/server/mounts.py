@@ -8,7 +8,7 @@ from typing import Final
 from docstore.engines.contract import Engine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
-from docstore.server.cors import Cors
+from docstore.server.security.cors import Cors
 
 DEFAULT_MAX_DOCUMENT: Final = 20 * 1024**3
 """Bytes; 20 GiB, on engines that stream."""

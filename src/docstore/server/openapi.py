@@ -13,10 +13,10 @@ from importlib.metadata import version
 from inspect import cleandoc
 from typing import Final
 
+from docstore.server.errors import PROBLEMS, TYPE_BASE
 from docstore.server.openapi_components import BODIES, GROUPS, HEADERS, PARAMETERS, SCHEMAS, Node
 from docstore.server.openapi_operations import OPERATIONS, Answer, Operation
-from docstore.server.problems import PROBLEMS, TYPE_BASE
-from docstore.server.resource import Resource
+from docstore.server.resources.resource import Resource
 
 OPENAPI_PATH: Final = "/-/openapi.json"
 DOCS_PATH: Final = "/-/docs"

@@ -11,8 +11,8 @@ from typing import Final
 from docstore.http.patches import PATCHES
 from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
 from docstore.http.ttl import TTL_LIMIT_S
-from docstore.server.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
-from docstore.server.problems import PROBLEMS, TYPE_BASE
+from docstore.server.errors import PROBLEMS, TYPE_BASE
+from docstore.server.resources.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
 
 Node = dict[str, object]
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from docstore.server.listing import FORMATS
+from docstore.server.resources.listing import FORMATS
 
 _TYPES_OF_LISTING: Final = {media_type: "Listing" if name == "json" else "" for name, media_type in FORMATS.items()}
 

@@ -2,8 +2,8 @@
 
 from docstore.config import MountSettings
 from docstore.engines.registry import kind_of, open_engine
-from docstore.server.cors import Cors
 from docstore.server.mounts import DEFAULT_MAX_DOCUMENT, MEMORY_MAX_DOCUMENT, Mount
+from docstore.server.security.cors import Cors
 
 
 def open_mount(asked: MountSettings) -> Mount:

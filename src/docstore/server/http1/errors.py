@@ -1,6 +1,6 @@
 """What the wire refuses by itself, before there is a request that could be handled: a line of text, then the end.
 
-The answers look like those of `server/problems.py` for a client that names no type: at this point nothing that the
+The answers look like those of `server/errors.py` for a client that names no type: at this point nothing that the
 client says of itself can be trusted.
 """
 

@@ -12,13 +12,13 @@ from docstore.http.digests import wanted
 from docstore.http.message import NOTHING, HeaderPairs, Joined, Request, Response
 from docstore.http.patches import ACCEPT_PATCH
 from docstore.model import ANY, Clock, Expectation, Meta
-from docstore.server.answers import answer
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
-from docstore.server.patching import patch
-from docstore.server.problems import Refusal
 from docstore.server.representation import headers_of, validators, whole
-from docstore.server.resource import Resource, options
-from docstore.server.writing import MAX_ATTEMPTS, failed, judge, write
+from docstore.server.resources.patch import patch
+from docstore.server.resources.resource import Resource, options
+from docstore.server.resources.write import MAX_ATTEMPTS, failed, judge, write
+from docstore.server.responses import answer
 
 
 class DocumentResource(Resource):

@@ -13,7 +13,7 @@ from docstore import errors
 from docstore.http.message import HeaderPairs, Response
 from docstore.http.negotiation import choose
 from docstore.server import pages
-from docstore.server.answers import answer
+from docstore.server.responses import answer
 
 TYPE_BASE: Final = "/-/problems#"
 _OFFERS: Final = ("text/plain", "text/html", "application/problem+json", "application/json")

@@ -8,11 +8,11 @@ from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.http.url import encode
 from docstore.server import pages, usages
-from docstore.server.answers import answer
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mounts
 from docstore.server.openapi import SERVICE_LINKS
-from docstore.server.problems import Refusal
-from docstore.server.resource import Readable, Resource
+from docstore.server.resources.resource import Readable, Resource
+from docstore.server.responses import answer
 
 
 class RootResource(Readable):

@@ -7,12 +7,13 @@ from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Generated, HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
-from docstore.server import listing, pages
-from docstore.server.answers import content_headers
+from docstore.server import pages
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
-from docstore.server.problems import Refusal
-from docstore.server.resource import Readable, options
-from docstore.server.writing import Incoming, confirm
+from docstore.server.resources import listing
+from docstore.server.resources.resource import Readable, options
+from docstore.server.resources.write import Incoming, confirm
+from docstore.server.responses import content_headers
 
 
 class CollectionResource(Readable):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final
 
 from docstore.http.message import HeaderPairs, Request, Response
-from docstore.server.cors import Cors
+from docstore.server.security.cors import Cors
 
 KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"}

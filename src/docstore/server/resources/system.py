@@ -15,15 +15,15 @@ from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.server import openapi, pages
-from docstore.server.answers import answer
-from docstore.server.assets import ASSETS, Asset
-from docstore.server.collection import CollectionResource, OriginalCollection
-from docstore.server.document import DocumentResource
+from docstore.server.errors import PROBLEMS, Refusal
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_components import KEY_DESCRIPTIONS, KEY_SCHEMAS, Node
-from docstore.server.problems import PROBLEMS, Refusal
-from docstore.server.resource import Readable, Resource
-from docstore.server.root import RootResource
+from docstore.server.resources.assets import ASSETS, Asset
+from docstore.server.resources.collection import CollectionResource, OriginalCollection
+from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.resource import Readable, Resource
+from docstore.server.resources.root import RootResource
+from docstore.server.responses import answer
 
 log: Final = logging.getLogger("docstore")
 

@@ -25,12 +25,12 @@ from uvicorn.supervisors import Multiprocess
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
 from docstore.server import http1
-from docstore.server.access import Lines, logged
+from docstore.server.access_log import Lines, logged
 from docstore.server.app import Store
 from docstore.server.asgi import Application, asgi
-from docstore.server.guard import LOOPBACK_NAMES, Guard
 from docstore.server.mounts import Mount
 from docstore.server.opening import open_mount
+from docstore.server.security.host_check import LOOPBACK_NAMES, Guard
 
 try:
     import resource

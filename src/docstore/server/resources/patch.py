@@ -30,10 +30,10 @@ from docstore.http.patches import (
 )
 from docstore.http.preferences import Preferences
 from docstore.model import Clock
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
-from docstore.server.problems import Refusal
-from docstore.server.uploads import Bounded
-from docstore.server.writing import MAX_ATTEMPTS, check_message, confirm, judge
+from docstore.server.resources.uploads import Bounded
+from docstore.server.resources.write import MAX_ATTEMPTS, check_message, confirm, judge
 
 PATCH_LIMIT: Final = 1024 * 1024
 """Bytes of a patch."""

@@ -12,11 +12,11 @@ from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.preferences import Preferences
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
-from docstore.server.answers import answer
+from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
-from docstore.server.problems import Refusal
 from docstore.server.representation import etag, headers_of
-from docstore.server.uploads import Bounded, gathered
+from docstore.server.resources.uploads import Bounded, gathered
+from docstore.server.responses import answer
 
 MAX_ATTEMPTS = 100
 """How often a write is tried again because others were faster, while its conditions still hold."""

@@ -16,11 +16,11 @@ from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import accepts_coding
 from docstore.model import Fields, Meta, version_of
-from docstore.server.answers import answer
-from docstore.server.problems import Refusal
+from docstore.server.errors import Refusal
 from docstore.server.representation import etag
-from docstore.server.resource import Readable, options
-from docstore.server.writing import failed
+from docstore.server.resources.resource import Readable, options
+from docstore.server.resources.write import failed
+from docstore.server.responses import answer
 
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 

@@ -17,9 +17,9 @@ from docstore.http.url import encode
 from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages
+from docstore.server.errors import Refusal
 from docstore.server.figures import rfc3339
 from docstore.server.mounts import Mount
-from docstore.server.problems import Refusal
 
 DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100

@@ -11,8 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from docstore.http.message import Headers, Response
-from docstore.server.cors import Cors
-from docstore.server.problems import Refusal
+from docstore.server.errors import Refusal
+from docstore.server.security.cors import Cors
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
 _OF_BROWSERS: Final = frozenset({b"sec-fetch-site", b"origin"})
