@@ -8,13 +8,13 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from docstore.client.answers import Found as Found
-    from docstore.client.answers import Info as Info
-    from docstore.client.answers import Page as Page
-    from docstore.client.answers import Stored as Stored
-    from docstore.client.answers import Unchanged as Unchanged
     from docstore.client.asynchronous import AsyncClient as AsyncClient
-    from docstore.client.sync import Client as Client
+    from docstore.client.client import Client as Client
+    from docstore.client.results import Found as Found
+    from docstore.client.results import Info as Info
+    from docstore.client.results import Page as Page
+    from docstore.client.results import Stored as Stored
+    from docstore.client.results import Unchanged as Unchanged
     from docstore.errors import BrokenArchive as BrokenArchive
     from docstore.errors import CannotOpen as CannotOpen
     from docstore.errors import Closed as Closed
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     open = Client
 
 _MODULES: Final = {
-    "docstore.client.answers": ("Found", "Info", "Page", "Stored", "Unchanged"),
+    "docstore.client.results": ("Found", "Info", "Page", "Stored", "Unchanged"),
     "docstore.client.asynchronous": ("AsyncClient",),
-    "docstore.client.sync": ("Client", "open"),
+    "docstore.client.client": ("Client", "open"),
     "docstore.errors": (
         *("BrokenArchive", "CannotOpen", "Closed", "Conflict", "Corrupt", "DigestMismatch", "DocstoreError"),
         *("EngineError", "Incomplete", "InvalidKey", "NoSpace", "NotFound", "Obstructed", "OutcomeUnknown", "Problem"),

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 if TYPE_CHECKING:
-    from docstore.client.sync import Client
+    from docstore.client.client import Client
     from docstore.process import ServerProcess
 
 _MOUNTS: Final = {
@@ -45,7 +45,7 @@ class DocstoreServer:
 
     def collection(self, name: str = "docs") -> Client:
         """A client of one collection; the server closes it."""
-        from docstore.client.sync import Client
+        from docstore.client.client import Client
 
         if name not in self._clients:
             self._clients[name] = Client(f"{self.url}/{name}/")

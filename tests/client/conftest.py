@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from docstore import AsyncClient, Client
-from docstore.client import retrying
+from docstore.client import retry
 from tests.client.faulty import FaultyServer
 from tests.lint import lint_one_of_many
 from tests.running import MOUNTS, RunningServer
@@ -70,7 +70,7 @@ def faulty() -> Iterator[FaultyServer]:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.002)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.002)
 
 
 @pytest.fixture(autouse=True)

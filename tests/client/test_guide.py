@@ -9,8 +9,8 @@ import pytest
 
 import docstore
 from docstore import errors
-from docstore.client.asking import Part, Writing
 from docstore.client.opening import Options
+from docstore.client.options import Part, Writing
 from docstore.fixtures import DocstoreServer
 from tests.running import RunningServer
 

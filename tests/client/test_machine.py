@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from docstore import Client, Conflict, NotFound, Unchanged
-from docstore.client.answers import Stored
+from docstore.client.results import Stored
 from tests.running import RunningServer
 
 KEYS = st.sampled_from(["a", "a/b", "a/b c", "%41", "é", "z"])

@@ -24,7 +24,7 @@ from docstore import (
     Refused,
     Unavailable,
 )
-from docstore.client import retrying
+from docstore.client import retry
 from docstore.http.digests import structured_digest
 from docstore.model import Fields, version_of
 from tests.client.faulty import FaultyServer, Step, answer, hang_up, nonsense, reset, silence
@@ -236,10 +236,10 @@ def test_a_server_that_comes_back_is_found(faulty: FaultyServer, monkeypatch: py
 
 
 def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.1)
     bounds: list[float] = []
-    monkeypatch.setattr(retrying.random, "uniform", lambda low, high: bounds.append(high) or low)
-    attempts = retrying.Attempts(retrying.Patience(tries=9))
+    monkeypatch.setattr(retry.random, "uniform", lambda low, high: bounds.append(high) or low)
+    attempts = retry.Attempts(retry.Patience(tries=9))
     while attempts.pause_s() is not None:
         pass
     assert bounds == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5])
@@ -249,7 +249,7 @@ def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPat
     ("said", "seconds"), [("0", 0), ("7", 7), ("x", None), ("", None), (formatdate(0, usegmt=True), 0)]
 )
 def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> None:
-    assert retrying.retry_after_s({"retry-after": said}) == seconds
+    assert retry.retry_after_s({"retry-after": said}) == seconds
 
 
 def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(faulty: FaultyServer) -> None:
@@ -261,7 +261,7 @@ def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(fault
 
 def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(retrying.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10))
     faulty.script = [LATER] * 100
     with Client(faulty.url, patience_s=35, tries=1000) as docs, pytest.raises(Unavailable):

@@ -285,7 +285,7 @@ REFUSED = [
 def test_what_goes_wrong_is_told_in_a_line_or_two(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, status: int, said: str
 ) -> None:
-    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     (tmp_path / "file").write_bytes(b"more than ten bytes")
     done("put", "docs/here", data=b"x")
     places = {"FILE": tmp_path / "file", "NOFILE": tmp_path / "nofile", "FOLDER": tmp_path}
@@ -299,7 +299,7 @@ def test_what_goes_wrong_is_told_in_a_line_or_two(
 
 @pytest.mark.parametrize("line", ["put URL/docs/key FILE", "get URL/docs/key", "edit URL/docs/key"])
 def test_a_password_is_shown_to_nobody(tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     (tmp_path / "file").touch()
     line = line.replace("URL", "http://ana:s3cret@127.0.0.1:1").replace("FILE", str(tmp_path / "file"))
     ended = run(*line.split())

@@ -12,7 +12,7 @@ import pytest
 
 from docstore.cli import download, options
 from docstore.cli.folder import PARTS, Folder
-from docstore.client import retrying
+from docstore.client import retry
 from tests.command.fake_store import FakeStore, serving, version
 from tests.stores import Ended, run
 
@@ -23,7 +23,7 @@ OTHER = CONTENT[::-1]
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStore]:
-    monkeypatch.setattr(retrying, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.001)
     with serving(FakeStore({"big": CONTENT})) as fake:
         monkeypatch.setenv("DOCSTORE_URL", f"{fake.url}/docs/")
         yield fake

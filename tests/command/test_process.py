@@ -51,7 +51,7 @@ def test_a_server_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypat
 
 
 def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     with closing(FaultyServer()) as server:
         read = run("get", f"{server.url}key")
         written = run("put", f"{server.url}key", data=b"content")
@@ -86,7 +86,7 @@ NOT_READY = json.dumps({"type": "/-/problems#unavailable", "title": "not ready",
 
 
 def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("docstore.client.retrying.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     problem = {"content_type": "application/problem+json"}
     with closing(FaultyServer()) as server:
         root = server.url.removesuffix("docs/")
@@ -107,7 +107,16 @@ def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.Monkey
         assert (ended.status, json.loads(ended.out)["ready"]) == (3, "not ready: disk")
 
 
-HEAVY = {"docstore.server", "docstore.engines", "uvicorn", "apsw", "rich", "jinja2", "httpx2", "docstore.client.inside"}
+HEAVY = {
+    "docstore.server",
+    "docstore.engines",
+    "uvicorn",
+    "apsw",
+    "rich",
+    "jinja2",
+    "httpx2",
+    "docstore.client.local_transport",
+}
 LOADS = {
     "get": {"httpx2"},
     "put": {"httpx2"},

@@ -18,7 +18,7 @@ _SHOWN: Final = 200
 
 def complete(begun: str, base: str) -> list[str]:
     """Addresses that begin with `begun` as it was typed."""
-    import docstore.client.sync  # noqa: F401 - loading it is no waiting for the server
+    import docstore.client.client  # noqa: F401 - loading it is no waiting for the server
 
     within_s = _within_s()
     found: list[str] = []

@@ -20,10 +20,10 @@ _ACCEPT: Final = ("accept", "application/problem+json, application/json;q=0.9, t
 def ask(store: str, path: str, access: "Access") -> str:
     """The text of what a GET is answered with. Raises the error that any other answer is, EngineError by no store."""
     from docstore.client.address import Address
-    from docstore.client.http import BlockingHTTP
-    from docstore.client.refusals import error_of
-    from docstore.client.retrying import Patience, exchange
-    from docstore.client.wire import Call, now
+    from docstore.client.errors import error_of
+    from docstore.client.http_transport import BlockingHTTP
+    from docstore.client.retry import Patience, exchange
+    from docstore.client.transport import Call, now
 
     address = Address.parse(f"{store}/-/", access.headers)
     patience = Patience(access.tries, max(PATIENCE_S, access.timeout_s), access.timeout_s)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from docstore.client.wire import Pairs
+from docstore.client.transport import Pairs
 from docstore.errors import InvalidKey, SetupError
 from docstore.http.headers import is_field_value, is_token
 from docstore.http.url import encode

@@ -6,12 +6,12 @@ What a mapping does by signs has names here: `contains` for `in`, `count` for `l
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
 
-from docstore.client import listing, looping, reading
-from docstore.client.answers import Found, Unchanged
-from docstore.client.asking import Condition, Part
+from docstore.client import atomic, download, listing
 from docstore.client.opening import Options, opened_async
 from docstore.client.operations import Operations
-from docstore.client.shapes import shaped
+from docstore.client.options import Condition, Part
+from docstore.client.results import Found, Unchanged
+from docstore.client.signatures import shaped
 from docstore.errors import NotFound
 
 P = ParamSpec("P")
@@ -52,17 +52,17 @@ class AsyncClient:
     patch = _awaited(Operations.patch)
     delete = _awaited(Operations.delete)
     contains = _awaited(Operations.contains)
-    update = _awaited(looping.update)
-    setdefault = _awaited(looping.setdefault)
-    popitem = _awaited(looping.popitem)
-    clear = _awaited(looping.clear)
+    update = _awaited(atomic.update)
+    setdefault = _awaited(atomic.setdefault)
+    popitem = _awaited(atomic.popitem)
+    clear = _awaited(atomic.clear)
     info = _awaited(listing.info)
     list = _awaited(listing.page)
     count = _awaited(listing.count)
     keys = _streamed(listing.keys)
     documents = _streamed(listing.documents)
-    iter_content = _streamed(reading.iter_content)
-    download = _awaited(reading.download)
+    iter_content = _streamed(download.iter_content)
+    download = _awaited(download.download)
 
     @overload
     async def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
@@ -89,7 +89,7 @@ class AsyncClient:
 
         Raises OutcomeUnknown when an answer was lost: the document may be gone then.
         """
-        content = await looping.pop(self._operations, key, default)
+        content = await atomic.pop(self._operations, key, default)
         if content is _MISSING:
             raise NotFound(f"there is no document {key[:100]!r}")
         return content

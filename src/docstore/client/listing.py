@@ -10,11 +10,11 @@ from collections.abc import AsyncGenerator
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from docstore.client.answers import Info, Page, listed
+from docstore.client.errors import error_of
 from docstore.client.operations import Operations
-from docstore.client.refusals import error_of
-from docstore.client.retrying import exchange
-from docstore.client.wire import Call
+from docstore.client.results import Info, Page, listed
+from docstore.client.retry import exchange
+from docstore.client.transport import Call
 from docstore.errors import EngineError
 from docstore.model import Fields, version_of
 

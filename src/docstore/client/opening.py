@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import TypedDict
 
 from docstore.client.address import Address
-from docstore.client.asking import check
 from docstore.client.operations import Operations
-from docstore.client.retrying import DEFAULTS, Patience
+from docstore.client.options import check
+from docstore.client.retry import DEFAULTS, Patience
 from docstore.errors import SetupError
 
 
@@ -30,10 +30,10 @@ def opened_blocking(url: str, options: Options) -> Operations:
     """Raises SetupError."""
     address, patience = _address(url, options), _patience(options)
     if address.origin:
-        from docstore.client.http import BlockingHTTP
+        from docstore.client.http_transport import BlockingHTTP
 
         return Operations(BlockingHTTP(address), address, patience)
-    from docstore.client.inside import BlockingInside
+    from docstore.client.local_transport import BlockingInside
 
     return Operations(BlockingInside(url), address, patience)
 
@@ -42,10 +42,10 @@ def opened_async(url: str, options: Options) -> Operations:
     """Raises SetupError."""
     address, patience = _address(url, options), _patience(options)
     if address.origin:
-        from docstore.client.http import AsyncHTTP
+        from docstore.client.http_transport import AsyncHTTP
 
         return Operations(AsyncHTTP(address), address, patience)
-    from docstore.client.inside import AsyncInside
+    from docstore.client.local_transport import AsyncInside
 
     return Operations(AsyncInside(url), address, patience)
 

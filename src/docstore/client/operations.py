@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import Address
-from docstore.client.answers import Found, Info, Stored, Unchanged, info_of, version_in
-from docstore.client.asking import (
+from docstore.client.body import Body, Source, body_of
+from docstore.client.errors import error_of
+from docstore.client.options import (
     Condition,
     Described,
     Life,
@@ -23,10 +24,9 @@ from docstore.client.asking import (
     lifetime,
     part,
 )
-from docstore.client.bodies import Body, Source, body_of
-from docstore.client.refusals import error_of
-from docstore.client.retrying import Patience, exchange
-from docstore.client.wire import Answer, Call, Pairs, Wire
+from docstore.client.results import Found, Info, Stored, Unchanged, info_of, version_in
+from docstore.client.retry import Patience, exchange
+from docstore.client.transport import Answer, Call, Pairs, Wire
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, Refused
 from docstore.http import stored_headers
 from docstore.http.digests import KEPT

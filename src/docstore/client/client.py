@@ -11,14 +11,14 @@ from collections.abc import (
 )
 from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
 
-from docstore.client import listing, looping, reading
-from docstore.client.answers import Found, Stored, Unchanged
-from docstore.client.asking import Condition, Described, Part
-from docstore.client.bodies import Source
+from docstore.client import atomic, download, listing
+from docstore.client.body import Source
 from docstore.client.opening import Options, opened_blocking
 from docstore.client.operations import Operations
-from docstore.client.shapes import shaped
-from docstore.client.wire import each_now, now
+from docstore.client.options import Condition, Described, Part
+from docstore.client.results import Found, Stored, Unchanged
+from docstore.client.signatures import shaped
+from docstore.client.transport import each_now, now
 from docstore.errors import NotFound
 
 P = ParamSpec("P")
@@ -65,14 +65,14 @@ class Client(MutableMapping[str, bytes]):
     patch = _answered(Operations.patch)
     delete = _answered(Operations.delete)
     contains = _answered(Operations.contains)
-    popitem = _answered(looping.popitem)
-    clear = _answered(looping.clear)
+    popitem = _answered(atomic.popitem)
+    clear = _answered(atomic.clear)
     info = _answered(listing.info)
     list = _answered(listing.page)
     count = _answered(listing.count)
     documents = _streamed(listing.documents)
-    iter_content = _streamed(reading.iter_content)
-    download = _answered(reading.download)
+    iter_content = _streamed(download.iter_content)
+    download = _answered(download.download)
 
     @overload
     def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
@@ -103,17 +103,17 @@ class Client(MutableMapping[str, bytes]):
 
         Raises OutcomeUnknown when an answer was lost: the document may be gone then.
         """
-        content = now(looping.pop(self._operations, key, default))
+        content = now(atomic.pop(self._operations, key, default))
         if content is _MISSING:
             raise NotFound(f"there is no document {key[:100]!r}")
         return content
 
     def setdefault(self, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]) -> bytes:
         """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
-        return now(looping.setdefault(self._operations, key, default, **asked))
+        return now(atomic.setdefault(self._operations, key, default, **asked))
 
     @overload
-    def update(self, key: str, function: looping.Function, /, **asked: Unpack[Described]) -> Stored: ...
+    def update(self, key: str, function: atomic.Function, /, **asked: Unpack[Described]) -> Stored: ...
     @overload
     def update(self, other: Any = (), /, **more: Source) -> None: ...
     def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
@@ -121,7 +121,7 @@ class Client(MutableMapping[str, bytes]):
         after the other, as a mapping's does. Two arguments mean nothing to a mapping: neither is in the other's way.
         """
         if function is not None:
-            return now(looping.update(self._operations, other, function, **more))
+            return now(atomic.update(self._operations, other, function, **more))
         return super().update(other, **more)
 
     def __getitem__(self, key: str, /) -> Found:

@@ -11,13 +11,13 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import Final, TypeVar, Unpack
 
-from docstore.client.answers import Found, Stored
-from docstore.client.asking import Described, check, described
-from docstore.client.bodies import Source, body_of
+from docstore.client.body import Source, body_of
+from docstore.client.errors import error_of
 from docstore.client.listing import page, stored
 from docstore.client.operations import Operations, told, unknown, written
-from docstore.client.refusals import error_of
-from docstore.client.retrying import Attempts
+from docstore.client.options import Described, check, described
+from docstore.client.results import Found, Stored
+from docstore.client.retry import Attempts
 from docstore.errors import Conflict, DocstoreError, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 

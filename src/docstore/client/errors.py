@@ -7,8 +7,8 @@ import json
 from typing import Any, Final
 
 from docstore import errors
-from docstore.client.answers import version_in
-from docstore.client.wire import Answer
+from docstore.client.results import version_in
+from docstore.client.transport import Answer
 from docstore.errors import DocstoreError, Problem
 
 _BY_NAME: Final[dict[str, type[DocstoreError]]] = {

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict
 
-from docstore.client.bodies import Body
-from docstore.client.wire import Pairs
+from docstore.client.body import Body
+from docstore.client.transport import Pairs
 
 Condition = str | Iterable[str]
 """What `if_match` and `if_none_match` name: a version or an ETag, several of them, or `*` for any document at all."""

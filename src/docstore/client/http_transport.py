@@ -14,7 +14,7 @@ from typing import Final
 import httpx2
 
 from docstore.client.address import Address
-from docstore.client.wire import Blocking, Call, Lost, Waiting
+from docstore.client.transport import Blocking, Call, Lost, Waiting
 from docstore.errors import Closed, SetupError
 
 CONNECTIONS: Final = 100

@@ -19,8 +19,8 @@ from queue import SimpleQueue
 from typing import Final, ParamSpec, TypeVar
 
 from docstore.client.address import INSIDE
-from docstore.client.bodies import Body
-from docstore.client.wire import Blocking, Call, Lost, Waiting
+from docstore.client.body import Body
+from docstore.client.transport import Blocking, Call, Lost, Waiting
 from docstore.config import MountSettings
 from docstore.content import Inline
 from docstore.errors import Closed, DocstoreError, Incomplete

@@ -18,12 +18,12 @@ from io import BufferedRandom
 from pathlib import Path
 from typing import Final
 
-from docstore.client.answers import Info, info_of, version_in
-from docstore.client.asking import Condition, Part, conditions, part
+from docstore.client.errors import error_of
 from docstore.client.operations import WANT_DIGEST, Operations, size_in, told
-from docstore.client.refusals import error_of
-from docstore.client.retrying import Attempts, head, whole
-from docstore.client.wire import Answer, Call, Lost, Pairs, Reply
+from docstore.client.options import Condition, Part, conditions, part
+from docstore.client.results import Info, info_of, version_in
+from docstore.client.retry import Attempts, head, whole
+from docstore.client.transport import Answer, Call, Lost, Pairs, Reply
 from docstore.errors import Conflict, DigestMismatch, EngineError, Unavailable
 
 if sys.platform != "win32":

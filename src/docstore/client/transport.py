@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from docstore.client.bodies import Body
+from docstore.client.body import Body
 
 T = TypeVar("T")
 Pairs = tuple[tuple[str, str], ...]

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.client.refusals import error_of
-from docstore.client.wire import Answer, Call, Lost, Reply, Wire
+from docstore.client.errors import error_of
+from docstore.client.transport import Answer, Call, Lost, Reply, Wire
 from docstore.errors import DocstoreError, OutcomeUnknown, Unavailable
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
