@@ -7,13 +7,13 @@ from contextlib import aclosing
 
 import pytest
 
-from docstore import transfer
 from docstore.errors import BrokenArchive, NoSpace
-from docstore.transfer import Outcome, Step, Work
+from docstore.export import copy
+from docstore.export.copy import Outcome, Step, Work
 
 
 def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "SIZE_AT_ONCE", 100)
+    monkeypatch.setattr(copy, "SIZE_AT_ONCE", 100)
     running: list[int] = []
     seen: list[list[int]] = []
 
@@ -29,10 +29,10 @@ def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pyte
             for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
                 yield Work(f"{number}", size, functools.partial(one, number, size))
 
-        return [step.key async for step in transfer.in_flight(works())]
+        return [step.key async for step in copy.in_flight(works())]
 
     assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
-    assert max(len(sizes) for sizes in seen) == transfer.AT_ONCE
+    assert max(len(sizes) for sizes in seen) == copy.AT_ONCE
     assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
 
 
@@ -57,7 +57,7 @@ def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
         told = []
 
         async def take() -> None:
-            async for step in transfer.in_flight(works()):
+            async for step in copy.in_flight(works()):
                 told.append(int(step.key))
 
         with pytest.raises((NoSpace, BrokenArchive)):
@@ -85,7 +85,7 @@ def test_who_leaves_a_copy_leaves_nothing_running(how: str) -> None:
             yield Work(f"{number}", 1, functools.partial(one, number))
 
     async def take() -> None:
-        async with aclosing(transfer.in_flight(works())) as steps:
+        async with aclosing(copy.in_flight(works())) as steps:
             await anext(steps)
             if how == "is cancelled":
                 await anext(steps)

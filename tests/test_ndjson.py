@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docstore import ndjson
+from docstore.export import ndjson
 from docstore.model import Fields
 from docstore.testing.documents import version
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, run, store, stored

@@ -16,16 +16,16 @@ from pathlib import Path
 
 import pytest
 
-from docstore import transfer
-from docstore.archive import FORMATS
 from docstore.content import Inline
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.export import copy
+from docstore.export.archive import FORMATS
+from docstore.export.copy import Outcome
+from docstore.export.tar import DOCUMENTS as COUNT
+from docstore.export.tar import META
 from docstore.model import Fields, Meta
-from docstore.tar import DOCUMENTS as COUNT
-from docstore.tar import META
 from docstore.testing import SetClock
 from docstore.testing.documents import version
-from docstore.transfer import Outcome, copy
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -288,7 +288,7 @@ def test_a_tar_that_is_cut_anywhere_is_told_and_gives_whole_documents_only(tmp_p
 
 
 def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "AT_ONCE", 1)
+    monkeypatch.setattr(copy, "AT_ONCE", 1)
 
     async def run_copy() -> list[Outcome]:
         clock = SetClock()
@@ -410,16 +410,14 @@ def test_memory_stays_small_with_a_large_document(tmp_path: Path) -> None:
         assert int(ended.stderr.split()[-1]) < 100_000
 
 
-@pytest.mark.parametrize(
-    ("modified_ns", "kept_ns"), [(-1, 0), (10**40, transfer.LAST_NS), (transfer.LAST_NS, transfer.LAST_NS)]
-)
+@pytest.mark.parametrize(("modified_ns", "kept_ns"), [(-1, 0), (10**40, copy.LAST_NS), (copy.LAST_NS, copy.LAST_NS)])
 @pytest.mark.parametrize("scheme", ["file", "shelve"])
 def test_times_that_nobody_can_tell_are_bounded(tmp_path: Path, scheme: str, modified_ns: int, kept_ns: int) -> None:
     target = f"{scheme}:{tmp_path / 'target'}"
     tar = members(("m", replace(GOOD, modified_ns=modified_ns, expires_ns=10**40), b"data"), count=1)
     assert run("import", target, data=tar).status == 0
     [(meta, _)] = stored(target).values()
-    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, transfer.LAST_NS)
+    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, copy.LAST_NS)
     assert "1 the same already" in run("import", target, data=tar).err
 
 

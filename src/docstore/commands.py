@@ -16,14 +16,14 @@ from typing import IO, Any, Final, cast
 
 import click
 
-from docstore.archive import export_store, import_store
 from docstore.engines.contract import Engine, Readable, Restoring, Snapshotting
 from docstore.engines.registry import EngineURL, kind_of, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import BrokenArchive, CannotOpen, EngineError, NoSpace, SetupError
-from docstore.ndjson import TooLargeForLines
+from docstore.export.archive import export_store, import_store
+from docstore.export.copy import Outcome, Step, copy
+from docstore.export.ndjson import TooLargeForLines
 from docstore.progress import Bar, number, progress, size_text
-from docstore.transfer import Outcome, Step, copy
 
 _WRONG: Final = frozenset({Outcome.REFUSED, Outcome.BROKEN})
 

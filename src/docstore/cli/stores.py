@@ -8,8 +8,8 @@ from typing import NoReturn
 import click
 
 from docstore import commands
-from docstore.archive import FORMATS
 from docstore.errors import SetupError
+from docstore.export.archive import FORMATS
 
 
 def _end(command: Callable[[], int]) -> NoReturn:

@@ -20,8 +20,8 @@ from typing import IO, Final, Protocol
 
 from docstore.content import Inline, Upload, read_all
 from docstore.errors import BrokenArchive, Corrupt, DocstoreError
+from docstore.export.copy import Moved, Outcome, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
-from docstore.transfer import Moved, Outcome, Step
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of the content of a document."""

@@ -14,8 +14,8 @@ from typing import IO, Final, Protocol
 
 from docstore.content import CHUNK_SIZE, Inline, Upload
 from docstore.errors import BrokenArchive, Corrupt, Incomplete
+from docstore.export.copy import Moved, Outcome, Step
 from docstore.model import Document, Meta
-from docstore.transfer import Moved, Outcome, Step
 
 META: Final = "DOCSTORE.meta"
 DOCUMENTS: Final = "DOCSTORE.documents"

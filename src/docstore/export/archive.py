@@ -18,13 +18,13 @@ from typing import IO, Final, Protocol
 from docstore.content import Inline, Upload
 from docstore.engines.contract import Engine, Readable
 from docstore.errors import BrokenArchive, Corrupt, Incomplete, InvalidKey
+from docstore.export.copy import Moved, Outcome, Step, Work, in_flight, listed, put, to_nobody
+from docstore.export.ndjson import LineWriter, read_lines
+from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
 from docstore.http.stored_headers import FieldRefused, answer, stored
 from docstore.keys import check_path
 from docstore.model import Clock, Document, Fields, Meta
-from docstore.ndjson import LineWriter, read_lines
-from docstore.tar import TarWriter, read_tar
-from docstore.transfer import Moved, Outcome, Step, Work, in_flight, listed, put, to_nobody
 
 
 class Writer(Protocol):
