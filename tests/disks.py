@@ -226,7 +226,7 @@ class _Raw(io.FileIO):
 
 
 if __name__ == "__main__":
-    from docstore.cli import main
+    from docstore.cli.main import main
 
     _, _folder, _size_of_disk, *_rest = sys.argv
     with Budget(Path(_folder), int(_size_of_disk)).installed():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from docstore.cli import main
+from docstore.cli.main import main
 from docstore.content import Inline, read_all
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.progress import number, progress, size_text
+from docstore.cli.progress import number, progress, size_text
 
 MIB = 1024 * 1024
 
@@ -125,7 +125,7 @@ def test_who_is_no_terminal_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_library_that_draws_is_loaded_only_to_draw() -> None:
     code = (
-        "import sys, docstore.cli\nfrom docstore.progress import progress\n"
+        "import sys, docstore.cli\nfrom docstore.cli.progress import progress\n"
         "with progress('x') as bar: bar.advance(1)\nassert 'rich' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)

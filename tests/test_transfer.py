@@ -392,7 +392,7 @@ def test_memory_stays_small_with_a_large_document(tmp_path: Path) -> None:
     # What getrusage says begins with the peak of the process that forked this one.
     measured = (
         "import re, sys\n"
-        "from docstore.cli import main\n"
+        "from docstore.cli.main import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"

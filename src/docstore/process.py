@@ -100,7 +100,7 @@ class ServerProcess:
 
 def serve_while_followed() -> None:
     """The command, up to the end of standard input: whoever holds its other end has ended then."""
-    from docstore.cli import main
+    from docstore.cli.main import main
 
     threading.Thread(target=_stop_at_the_end, args=(sys.stdin.fileno(),), daemon=True).start()
     main(prog_name="docstore")

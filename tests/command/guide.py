@@ -5,7 +5,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from docstore.cli import main
+from docstore.cli.main import main
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "commands.md"
 SHOWN = re.compile(r"^```text\n\$ docstore (\S+) --help\n.*?^```$", re.MULTILINE | re.DOTALL)

@@ -37,7 +37,7 @@ def test_an_unknown_command_is_a_wrong_usage() -> None:
 
 def test_the_list_of_commands_is_shown_without_loading_one() -> None:
     code = (
-        "import sys\nfrom docstore.cli import main\n"
+        "import sys\nfrom docstore.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted(name for name in sys.modules if name.startswith('docstore.')), file=sys.stderr)"
     )

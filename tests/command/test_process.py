@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.cli import main
+from docstore.cli.main import main
 from tests.client.faulty import FaultyServer, answer, hang_up
 from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
@@ -129,7 +129,7 @@ LOADS = {
 def test_a_command_loads_nothing_that_it_does_not_need(line: str) -> None:
     words = line.split() if " " in line else [line, "http://127.0.0.1:1/docs/key"]
     code = (
-        "import sys\nfrom docstore.client import retrying\nfrom docstore.cli import main\n"
+        "import sys\nfrom docstore.client import retrying\nfrom docstore.cli.main import main\n"
         f"retrying.FIRST_PAUSE_S = 0\ntry:\n    main({words!r})\n"
         f"except SystemExit:\n    print(sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
     )

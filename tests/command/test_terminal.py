@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from docstore import progress
+from docstore.cli import progress
 from docstore.cli.folder import PARTS
 from docstore.cli.options import Access
 from tests.command.fake_store import FakeStore, serving

@@ -18,7 +18,7 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from docstore.cli.ending import ending
+from docstore.cli.errors import ending
 
 _BASH: Final = r"""%(complete_func)s() {
     local IFS=$'\n' answer word

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, FAILED, Told, ending
-from docstore.cli.keeping import kept
+from docstore.cli.errors import DONE, FAILED, Told, ending
 from docstore.cli.options import ADDRESS, Access, accessing
+from docstore.cli.put_options import kept
 from docstore.errors import Conflict, NotFound, SetupError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from docstore import Client, Info
-    from docstore.cli.several import Several
-    from docstore.progress import Bar
+    from docstore.cli.parallel import Several
+    from docstore.cli.progress import Bar
 
 _SMALL: Final = 1024 * 1024
 """Bytes that are held in memory, so that the library can send them again when an answer is lost."""
@@ -54,7 +54,7 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
 
 
 def _many(source: Address, target: Address, access: Access) -> int:
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
     if not target.many:
         raise SetupError(f"{target} is one document; with -r TO is a collection, and ends with a slash")

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from docstore.cli.ending import FAILED, Told
+from docstore.cli.errors import FAILED, Told
 from docstore.errors import Conflict, DigestMismatch, Incomplete, NotFound
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
     from docstore import Client, Info
-    from docstore.progress import Bar
+    from docstore.cli.progress import Bar
 
 _CHANGES: Final = 5
 """How often a document may change while it is read before that is told."""

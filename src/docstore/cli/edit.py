@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import FAILED, NOT_MET, Told, ending, say
-from docstore.cli.keeping import kept
+from docstore.cli.errors import FAILED, NOT_MET, Told, ending, say
 from docstore.cli.options import ADDRESS, Access, accessing
-from docstore.cli.tables import printable
+from docstore.cli.output import printable
+from docstore.cli.put_options import kept
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:

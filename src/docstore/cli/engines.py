@@ -2,8 +2,8 @@
 
 import click
 
-from docstore.cli.ending import FAILED, ending, say
-from docstore.cli.tables import json_line
+from docstore.cli.errors import FAILED, ending, say
+from docstore.cli.output import json_line
 from docstore.engines.registry import EngineKind, Processes, kind_of, schemes
 from docstore.errors import SetupError
 

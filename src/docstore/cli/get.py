@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, FAILED, USAGE, Told, ending
+from docstore.cli.errors import DONE, FAILED, USAGE, Told, ending
 from docstore.cli.options import ADDRESS, Access, accessing
 from docstore.errors import SetupError
 
 if TYPE_CHECKING:
     from docstore import Info
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
 
@@ -109,7 +109,7 @@ def _file(address: Address, target: Path, text: str, access: Access) -> int:
 def _folder(address: Address, path: Path, access: Access) -> int:
     from docstore.cli.download import download
     from docstore.cli.folder import Folder
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
     # The whole of the name that the address leaves open stays in the paths, its folders do not.
     with access.documents(address) as (docs, prefix), Folder(path) as folder, access.progress("get") as bar:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, FAILED, ending
+from docstore.cli.errors import DONE, FAILED, ending
 from docstore.cli.options import ADDRESS, Access, accessing, base_url
-from docstore.cli.tables import described, json_line, printable
+from docstore.cli.output import described, json_line, printable
 
 if TYPE_CHECKING:
     from docstore import Info
@@ -52,7 +52,7 @@ def _lines(told: dict[str, object]) -> str:
 
 
 def _server(address: Address, as_json: bool, access: Access) -> int:
-    from docstore.cli.service import mounts, state, version
+    from docstore.cli.server_info import mounts, state, version
 
     served = mounts(address.store, access)
     states = {name: state(address.store, name, access) for name in ("health", "ready")}

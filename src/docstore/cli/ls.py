@@ -11,9 +11,9 @@ from itertools import islice
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, ending
+from docstore.cli.errors import DONE, ending
 from docstore.cli.options import ADDRESS, Access, accessing, base_url
-from docstore.cli.tables import HEAD, LONG_HEAD, described, json_line, long_row, row
+from docstore.cli.output import HEAD, LONG_HEAD, described, json_line, long_row, row
 
 
 @click.command(
@@ -36,7 +36,7 @@ def ls(address: Address | None, long: bool, as_json: bool, limit: int | None, ac
     """
     address = address or ADDRESS.convert(base_url(), None, None)
     if address.served and not address.path.strip("/"):
-        from docstore.cli.service import mounts
+        from docstore.cli.server_info import mounts
 
         for mount, engine in mounts(address.store, access):
             click.echo(json_line({"mount": mount, "engine": engine}) if as_json else mount)

@@ -17,14 +17,14 @@ from click.shell_completion import CompletionItem
 
 from docstore.cli import addresses
 from docstore.cli.addresses import Address
-from docstore.cli.ending import say
+from docstore.cli.errors import say
 from docstore.cli.times import lifetime_s
 from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.http.url import encode
 
 if TYPE_CHECKING:
     from docstore import Client
-    from docstore.progress import Bar
+    from docstore.cli.progress import Bar
 
 TRIES: Final = 5
 """How often a call is made while no answer comes: about a second, for somebody is waiting."""
@@ -46,7 +46,7 @@ class _AddressType(click.ParamType[Address]):
             self.fail(str(error), param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from docstore.cli.keys_completed import complete
+        from docstore.cli.completed_keys import complete
 
         return [CompletionItem(text) for text in complete(incomplete, base_url())]
 
@@ -142,7 +142,7 @@ class Access:
 
     @contextmanager
     def progress(self, doing: str, total: int | None = None) -> Iterator["Bar"]:
-        from docstore.progress import Silent, progress
+        from docstore.cli.progress import Silent, progress
 
         if self.quiet:
             yield Silent()
@@ -213,7 +213,7 @@ def _is_collection(docs: "Client") -> bool:
 
 def _with_path_keys(url: str, *, makes: bool) -> str:
     """An engine's URL whose keys may be any. Raises CannotOpen when nothing is there that could be read."""
-    from docstore.commands import standing
+    from docstore.cli.commands import standing
     from docstore.engines.registry import EngineURL
 
     parsed = EngineURL.parse(url)

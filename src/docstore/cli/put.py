@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, NOT_MET, ending, say
+from docstore.cli.errors import DONE, NOT_MET, ending, say
 from docstore.cli.options import ADDRESS, LIFETIME, META, Access, accessing, once
-from docstore.cli.sending import Wish, put_file, put_stream
+from docstore.cli.upload import Wish, put_file, put_stream
 from docstore.errors import SetupError
 
 if TYPE_CHECKING:
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
 
 @click.command(
@@ -99,7 +99,7 @@ class _Found:
 
 
 def _many(address: Address, files: tuple[Path, ...], recursive: bool, wish: Wish, access: Access) -> int:
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
     if not address.many:
         raise SetupError(f"{address} is one document; several go to a collection, which ends with a slash")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.ending import DONE, NOT_MET, ending, say, told
+from docstore.cli.errors import DONE, NOT_MET, ending, say, told
 from docstore.cli.options import ADDRESS, Access, accessing
-from docstore.cli.tables import printable
+from docstore.cli.output import printable
+from docstore.cli.progress import number
 from docstore.errors import DocstoreError, NotFound, SetupError
-from docstore.progress import number
 
 if TYPE_CHECKING:
     from docstore import Client
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
 _COUNTED: Final = 10_000
 """How many documents are counted for the question."""
@@ -57,7 +57,7 @@ def _one(address: Address, if_match: str | None, access: Access) -> int:
 
 
 def _many(address: Address, yes: bool, access: Access) -> int:
-    from docstore.cli.several import Several
+    from docstore.cli.parallel import Several
 
     with access.documents(address) as (docs, prefix):
         if not yes and not _agreed(docs, prefix, address):

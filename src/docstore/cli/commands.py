@@ -16,6 +16,7 @@ from typing import IO, Any, Final, cast
 
 import click
 
+from docstore.cli.progress import Bar, number, progress, size_text
 from docstore.engines.contract import Engine, Readable, Restoring, Snapshotting
 from docstore.engines.registry import EngineURL, kind_of, open_engine
 from docstore.engines.shared.verify import Finding, check_store
@@ -23,7 +24,6 @@ from docstore.errors import BrokenArchive, CannotOpen, EngineError, NoSpace, Set
 from docstore.export.archive import export_store, import_store
 from docstore.export.copy import Outcome, Step, copy
 from docstore.export.ndjson import TooLargeForLines
-from docstore.progress import Bar, number, progress, size_text
 
 _WRONG: Final = frozenset({Outcome.REFUSED, Outcome.BROKEN})
 

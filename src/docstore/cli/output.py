@@ -9,8 +9,8 @@ import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from docstore.cli.progress import size_text
 from docstore.cli.times import span_text
-from docstore.progress import size_text
 
 if TYPE_CHECKING:
     from docstore import Info

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from docstore.cli.ending import FAILED, Told
-from docstore.cli.keeping import announced
+from docstore.cli.errors import FAILED, Told
+from docstore.cli.put_options import announced
 
 if TYPE_CHECKING:
     from docstore import Client, Stored
-    from docstore.progress import Bar
+    from docstore.cli.progress import Bar
 
 _BLOCK_SIZE: Final = 1024 * 1024
 _CODED: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}

@@ -20,7 +20,7 @@ from typing import Final, NoReturn, ParamSpec
 
 import click
 
-from docstore.cli.tables import printable
+from docstore.cli.output import printable
 from docstore.errors import (
     Conflict,
     DocstoreError,

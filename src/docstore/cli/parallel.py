@@ -14,12 +14,12 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from docstore.cli.download import GivenUp
-from docstore.cli.ending import NOT_MET, USAGE, Told, lines, say, status_of
+from docstore.cli.errors import NOT_MET, USAGE, Told, lines, say, status_of
 from docstore.cli.folder import UnsafeKey
 from docstore.errors import DocstoreError, NoSpace, Unavailable
 
 if TYPE_CHECKING:
-    from docstore.progress import Bar
+    from docstore.cli.progress import Bar
 
 T = TypeVar("T")
 

@@ -56,7 +56,7 @@ def _found(begun: str, base: str) -> Iterator[str]:
 
 
 def _mounts(begun: str, address: Address, access: Access) -> Iterator[str]:
-    from docstore.cli.service import mounts
+    from docstore.cli.server_info import mounts
 
     for mount, _ in mounts(address.store, access):
         if mount[1:].startswith(address.path):

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import click
 
-from docstore import commands
+from docstore.cli import commands
 from docstore.errors import SetupError
 from docstore.export.archive import FORMATS
 
