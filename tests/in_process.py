@@ -27,7 +27,7 @@ from docstore.http.message import Headers, Request
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.server.security.host_check import Guard
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.lint import lint
 from tests.running import MOUNTS
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from docstore.process import ServerProcess
+from docstore.testing.server import ServerProcess
 
 MOUNTS = ("memory", "file", "shelve", "docs")
 """The four default mounts, one for each engine."""

@@ -9,7 +9,7 @@ import pytest
 
 from docstore.export import ndjson
 from docstore.model import Fields
-from docstore.testing.documents import version
+from docstore.testing.contract.documents import version
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, run, store, stored
 
 END = '{"documents":1}\n'

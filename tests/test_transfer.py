@@ -24,8 +24,8 @@ from docstore.export.copy import Outcome
 from docstore.export.tar import DOCUMENTS as COUNT
 from docstore.export.tar import META
 from docstore.model import Fields, Meta
-from docstore.testing import SetClock
-from docstore.testing.documents import version
+from docstore.testing.clock import SetClock
+from docstore.testing.contract.documents import version
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]

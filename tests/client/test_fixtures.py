@@ -42,7 +42,7 @@ def installed(tmp_path: Path) -> dict[str, str]:
     information = tmp_path / "site" / "docstore_plugin-1.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: docstore-plugin\nVersion: 1\n")
-    (information / "entry_points.txt").write_text("[pytest11]\ndocstore = docstore.fixtures\n")
+    (information / "entry_points.txt").write_text("[pytest11]\ndocstore = docstore.testing.pytest_plugin\n")
     source = Path(__file__).parent.parent.parent / "src"
     return {**os.environ, "PYTHONPATH": os.pathsep.join([str(information.parent), str(source)]), "PYTEST_PLUGINS": ""}
 
@@ -74,7 +74,7 @@ def test_the_server_ends_with_the_tests_however_they_end(
     tmp_path: Path, installed: dict[str, str], number: int
 ) -> None:
     with subprocess.Popen(
-        command(tmp_path, HANGING, "-p", "docstore.fixtures"),
+        command(tmp_path, HANGING, "-p", "docstore.testing.pytest_plugin"),
         cwd=tmp_path,
         env={**installed, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ import docstore
 from docstore import errors
 from docstore.client.opening import Options
 from docstore.client.options import Part, Writing
-from docstore.fixtures import DocstoreServer
+from docstore.testing.pytest_plugin import DocstoreServer
 from tests.running import RunningServer
 
 ROOT = Path(__file__).parent.parent.parent

@@ -143,7 +143,7 @@ def imported(code: str) -> set[str]:
     [
         ("import docstore", {"docstore.client", "docstore.server", "docstore.errors", "httpx2"}),
         ("import docstore.server.run", {"docstore.client", "httpx2"}),
-        ("import docstore.fixtures", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
+        ("import docstore.testing.pytest_plugin", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
         (
             "import docstore; docstore.open('http://127.0.0.1:1/docs/')",
             {"docstore.server", "uvicorn", "apsw", "jinja2"},

@@ -10,7 +10,7 @@ from docstore.content import Inline, read_all
 from docstore.engines.contract import Engine, Metered, Sweeping, Usage
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 
 SCHEMES: Final = ("memory", "sqlite", "file")
 ON_DISK: Final = ("sqlite", "file")

@@ -21,7 +21,7 @@ from docstore.engines.shelve.engine import Shelf, open_shelf
 from docstore.engines.shelve.records import KINDS
 from docstore.errors import CannotOpen
 from docstore.model import Fields
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 
 
 def _importable(kind: str) -> bool:

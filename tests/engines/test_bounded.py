@@ -17,7 +17,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import CannotOpen, Conflict, NoSpace, SetupError, TooLarge
 from docstore.model import ABSENT
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import (
     KIB,
     ON_DISK,
@@ -276,7 +276,7 @@ def test_uses_are_remembered_over_a_clean_restart_and_those_before_a_sweep_over_
 ) -> None:
     code = f"""
 import asyncio, os, sys
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import opened, put, url_of
 from pathlib import Path
 async def run():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import Inline
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import KIB, data, keys, opened, put, read, url_of
 
 DAY_NS = 86_400 * 10**9

@@ -11,10 +11,10 @@ from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Clock
-from docstore.testing import EngineContract
-from docstore.testing.expectations import Expectations
-from docstore.testing.lifetime import Lifetime
-from docstore.testing.opening import Opening
+from docstore.testing.contract import EngineContract
+from docstore.testing.contract.expectations import Expectations
+from docstore.testing.contract.lifetime import Lifetime
+from docstore.testing.contract.opening import Opening
 from tests.engines.bounded_stores import LONG, open_bounded, url_of
 
 AMPLE = 2**40

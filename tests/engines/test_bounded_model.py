@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from docstore.errors import Conflict, NoSpace, TooLarge
 from docstore.model import ABSENT, ANY
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import KIB, LONG, SCHEMES, Bounded, cost, keys, open_bounded, put, url_of
 
 _T = TypeVar("_T")

@@ -9,7 +9,7 @@ import pytest
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import CannotOpen, NoSpace
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.disks import BLOCK, Budget
 from tests.engines.bounded_stores import KIB, counted, keys, opened, put, url_of
 

@@ -9,7 +9,7 @@ from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Clock
-from docstore.testing import EngineContract
+from docstore.testing.contract import EngineContract
 
 
 def findings(scheme: str, store: Path) -> Iterable[Finding]:

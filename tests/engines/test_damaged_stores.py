@@ -17,7 +17,7 @@ from docstore.content import Inline, read_all
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import Corrupt, EngineError, SetupError
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.stores import DOCUMENTS, FIELDS, files_in, run, store
 
 ROUNDS = int(os.environ.get("DOCSTORE_DAMAGE_ROUNDS") or 25)

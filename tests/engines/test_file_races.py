@@ -14,7 +14,7 @@ from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import Gated
+from docstore.testing.contract.documents import Gated
 from tests.engines.file_stores import (
     LARGE,
     PYTHON,

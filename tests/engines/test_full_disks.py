@@ -15,7 +15,7 @@ from docstore.engines.contract import Engine, Sweeping
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError, NoSpace
 from docstore.model import Fields
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.disks import Budget, steps
 from tests.stores import run
 

@@ -10,7 +10,7 @@ import pytest
 from docstore.content import Inline
 from docstore.engines import memory
 from docstore.model import ABSENT, Fields
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 
 
 @pytest.mark.parametrize(("size", "elsewhere"), [(memory.HASHED_AT_ONCE, False), (memory.HASHED_AT_ONCE + 1, True)])

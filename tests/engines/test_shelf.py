@@ -15,7 +15,8 @@ from docstore.engines.shelve.engine import Shelf, open_shelf
 from docstore.engines.shelve.records import Record, Records
 from docstore.errors import EngineError
 from docstore.model import Clock
-from docstore.testing import EngineContract, SetClock
+from docstore.testing.clock import SetClock
+from docstore.testing.contract import EngineContract
 from tests.engines.shelf_stores import (
     EACH_DBM,
     HERE,

@@ -19,7 +19,7 @@ from docstore.engines.shelve.engine import open_shelf
 from docstore.engines.shelve.records import Record, Records
 from docstore.errors import Corrupt, EngineError, NoSpace
 from docstore.model import Fields, Meta
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.shelf_stores import (
     EACH_DBM,
     NEW,

@@ -18,7 +18,7 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.shelve import lock, records
 from docstore.engines.shelve.engine import open_shelf
 from docstore.errors import CannotOpen, SetupError
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.shelf_stores import (
     EACH_DBM,
     HERE,

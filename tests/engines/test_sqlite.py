@@ -15,7 +15,7 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Written
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import (
     LARGE,
     PYTHON,

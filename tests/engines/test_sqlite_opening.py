@@ -13,7 +13,7 @@ import pytest
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, schema
 from docstore.errors import CannotOpen, SetupError
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import (
     opened,
     put,

@@ -13,7 +13,7 @@ from docstore.content import Inline, Sealed, read_all
 from docstore.engines.sqlite import INLINE_LIMIT, blobs
 from docstore.errors import Conflict, Corrupt, Incomplete
 from docstore.model import ABSENT
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import LARGE, PYTHON, TEXT, opened, put, read, sealed_files
 
 ORPHAN = "0123456789abcdef" * 2

@@ -11,7 +11,7 @@ from docstore.engines.registry import EngineURL, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import CannotOpen
 from docstore.model import Clock
-from docstore.testing import EngineContract
+from docstore.testing.contract import EngineContract
 from tests.stores import DOCUMENTS, run, store, stored
 
 

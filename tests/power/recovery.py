@@ -14,7 +14,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import DocstoreError
 from docstore.model import Fields
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.power.promise import Promise, State, described
 
 LATER: Final = State(b"written after the cut", Fields.make("text/plain", {"meta-later": "yes"}))

@@ -9,7 +9,7 @@ from docstore.content import Inline
 from docstore.engines.contract import Engine
 from docstore.engines.registry import open_engine
 from docstore.model import Fields
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.power.promise import Answered, Asked, State, Told
 from tests.power.recorder import Recorder
 from tests.power.recovery import url_in

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.process import STOPS_WITHIN_S
+from docstore.testing.server import STOPS_WITHIN_S
 from tests.running import STARTS_WITHIN_S, RunningServer
 from tests.server.test_documents import (  # noqa: F401 - these run here on the server below
     test_a_body_cut_off_in_the_middle_changes_nothing,

@@ -12,8 +12,8 @@ import pytest
 from docstore.engines.contract import Sweeping
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
-from docstore.testing import SetClock
-from docstore.testing.documents import keys, put, read, version
+from docstore.testing.clock import SetClock
+from docstore.testing.contract.documents import keys, put, read, version
 from tests.in_process import ENGINES, InProcess, on_a_store
 from tests.running import MOUNTS
 

@@ -9,7 +9,7 @@ import pytest
 
 from docstore.content import Inline
 from docstore.model import Document, Fields, version_of
-from docstore.testing.documents import Gated
+from docstore.testing.contract.documents import Gated
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.running import MOUNTS

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from docstore.model import Meta
-from docstore.testing.names import HOSTILE
+from docstore.testing.contract.names import HOSTILE
 from tests.asking import Answer, Client
 from tests.in_process import InProcess, on_a_store
 from tests.running import MOUNTS, RunningServer

@@ -20,7 +20,7 @@ from docstore.server.errors import PROBLEMS, TYPE_BASE
 from docstore.server.mounts import Mount
 from docstore.server.resources import system
 from docstore.server.resources.assets import ASSETS
-from docstore.testing import SetClock
+from docstore.testing.clock import SetClock
 from tests.in_process import InProcess, on_a_store
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "problems.md"

@@ -6,8 +6,8 @@ from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import keys, made, put, read, shows
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import keys, made, put, read, shows
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 
 class Expiry(Opening):

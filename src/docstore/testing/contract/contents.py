@@ -11,8 +11,8 @@ from docstore.content import read_all
 from docstore.engines.contract import Engine
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, KIB, MIB, PLAIN, made, put, read, shows, version
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import EVERY_FIELD, KIB, MIB, PLAIN, made, put, read, shows, version
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 SIZES: Final = [0, 1, 511, 512, 513, *(edge + by for edge in (64 * KIB, 256 * KIB, MIB) for by in (-1, 0, 1)), 5 * MIB]
 LARGE: Final = 3 * MIB + 1

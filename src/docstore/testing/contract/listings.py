@@ -6,8 +6,8 @@ import pytest
 
 from docstore.engines.contract import Engine
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, keys, made, pages, put
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import EVERY_FIELD, keys, made, pages, put
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 STORED: Final = ["B", "a", "a!", "a/a", "a/b", "a/b/c", "a/c", "a0", "aa", "b", "c/é", "\ue000", "\U00010000"]
 

@@ -6,8 +6,8 @@ from typing import Final
 from docstore.engines.contract import Engine
 from docstore.keys import check_path
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import keys, pages, put, read, shows
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import keys, pages, put, read, shows
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 HOSTILE: Final = [
     *("a", "A", "a/b", "a/B", "a/b/c", "a-b", "a.b", "a b", "ab", "a/b-", "a!", "a0", "a~", "aa"),

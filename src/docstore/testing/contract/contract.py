@@ -1,16 +1,16 @@
 """The whole contract in one class: each topic is a class of tests in a file of its own."""
 
-from docstore.testing.contents import Contents
-from docstore.testing.expectations import Expectations
-from docstore.testing.expiry import Expiry
-from docstore.testing.lifetime import Lifetime
-from docstore.testing.listings import Listings
-from docstore.testing.machine import LikeADict
-from docstore.testing.names import Names
-from docstore.testing.races import Races
-from docstore.testing.restoring import Restored
-from docstore.testing.snapshots import Snapshots
-from docstore.testing.uploading import Uploading
+from docstore.testing.contract.contents import Contents
+from docstore.testing.contract.expectations import Expectations
+from docstore.testing.contract.expiry import Expiry
+from docstore.testing.contract.lifetime import Lifetime
+from docstore.testing.contract.listings import Listings
+from docstore.testing.contract.names import Names
+from docstore.testing.contract.races import Races
+from docstore.testing.contract.restoring import Restored
+from docstore.testing.contract.snapshots import Snapshots
+from docstore.testing.contract.state_machine import LikeADict
+from docstore.testing.contract.uploading import Uploading
 
 
 class EngineContract(

@@ -8,8 +8,8 @@ from docstore.engines.contract import Engine
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, made, put, read, shows, version
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import EVERY_FIELD, made, put, read, shows, version
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 OLD: Final = b"the old one"
 RIGHT: Final = version(OLD)

@@ -21,7 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from docstore.client.client import Client
-    from docstore.process import ServerProcess
+    from docstore.testing.server import ServerProcess
 
 _MOUNTS: Final = {
     "memory": "memory:",
@@ -85,7 +85,7 @@ class _Session:
         if self._server is not None and not self._server.alive:
             self.close()
         if self._server is None:
-            from docstore.process import ServerProcess
+            from docstore.testing.server import ServerProcess
 
             folder = self._factory.mktemp("docstore")
             mounts = [part for name, url in _MOUNTS.items() for part in ("--mount", _mount(name, url.format(folder)))]

@@ -6,8 +6,8 @@ from docstore.content import read_all
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.model import Meta
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import made, put
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import made, put
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 SIZES = {"empty": 0, "small": 10, "inline": 60_000, "large": 300_000, "folder/large": 100_000}
 

@@ -10,8 +10,8 @@ from docstore.engines.contract import Engine
 from docstore.errors import Conflict, DigestMismatch, Incomplete, TooLarge, UploadError
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import KIB, MIB, PLAIN, Gated, Pieces, made, put, shows, version
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import KIB, MIB, PLAIN, Gated, Pieces, made, put, shows, version
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 OLD: Final = b"the old one"
 HALVES: Final = pytest.mark.parametrize("size", [10, 100 * KIB, 3 * MIB])

@@ -10,9 +10,9 @@ from docstore.engines.contract import Engine, Snapshotting, Sweeping
 from docstore.errors import Conflict, Incomplete
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, MIB, PLAIN, Pieces, made, put, read, shows
-from docstore.testing.names import HOSTILE
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import EVERY_FIELD, MIB, PLAIN, Pieces, made, put, read, shows
+from docstore.testing.contract.names import HOSTILE
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 DESCRIPTORS: Final = Path("/proc/self/fd")
 

@@ -17,7 +17,7 @@ from typing import IO, Final
 from docstore.errors import SetupError
 
 STOPS_WITHIN_S: Final = 30
-_FOLLOWING: Final = ("-c", "from docstore.process import serve_while_followed; serve_while_followed()")
+_FOLLOWING: Final = ("-c", "from docstore.testing.server import serve_while_followed; serve_while_followed()")
 
 
 class ServerProcess:

@@ -21,8 +21,8 @@ from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, met
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, PLAIN, made, version
-from docstore.testing.opening import Opening
+from docstore.testing.contract.documents import EVERY_FIELD, PLAIN, made, version
+from docstore.testing.contract.opening import Opening
 
 _T = TypeVar("_T")
 

@@ -10,8 +10,8 @@ from docstore.engines.contract import Engine, Restoring
 from docstore.errors import Conflict, Incomplete
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import EVERY_FIELD, Pieces, made, put, shows, version
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import EVERY_FIELD, Pieces, made, put, shows, version
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 DAY_NS = 86_400 * 10**9
 

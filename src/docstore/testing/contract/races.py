@@ -11,8 +11,8 @@ from docstore.engines.contract import Engine
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Expectation, Written
 from docstore.testing.clock import SetClock
-from docstore.testing.documents import KIB, MIB, PLAIN, Pieces, made, put, read, shows, version
-from docstore.testing.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import KIB, MIB, PLAIN, Pieces, made, put, read, shows, version
+from docstore.testing.contract.opening import Opening, on_an_engine
 
 WRITERS: Final = 12
 SIZES: Final = pytest.mark.parametrize("size", [10, 300 * KIB])
