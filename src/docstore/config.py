@@ -16,7 +16,7 @@ from docstore.engines.registry import EngineURL, Processes, kind_of
 from docstore.errors import SetupError
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
-from docstore.sizes import parse_size
+from docstore.units import parse_size
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 

@@ -21,7 +21,7 @@ from docstore.content import Upload
 from docstore.engines.registry import EngineURL
 from docstore.errors import NoSpace, SetupError, TooLarge
 from docstore.model import Fields, Meta
-from docstore.sizes import parse_size
+from docstore.units import parse_size
 
 LEAST: Final = 64 * 1024
 """Bytes of the smallest room: less holds a few empty documents, and is a unit forgotten."""
