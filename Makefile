@@ -48,14 +48,14 @@ disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
 
 listed: $(TOOLS) ## List a million keys with the command, in the memory of one page
-	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/command/test_process.py -k listing $(ARGS)
+	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/cli/test_process.py -k listing $(ARGS)
 
 bounds: $(TOOLS) ## Test mounts with a bound at length: the whole contract on each, and long runs against the model
 	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_bounded_contract.py \
 		tests/engines/test_bounded_model.py tests/engines/test_bounded.py tests/server/test_bounded_served.py $(ARGS)
 
 guide: $(TOOLS) ## Write the help of each command into docs/commands.md
-	@$(VENV)/bin/python -m tests.command.guide
+	@$(VENV)/bin/python -m tests.cli.guide
 
 pictures: $(TOOLS) ## Draw docs/pictures/ anew, with the Chromium on the PATH
 	@$(VENV)/bin/python -m tests.web.pictures

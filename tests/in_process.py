@@ -29,7 +29,7 @@ from docstore.server.mounts import Mount
 from docstore.server.security.host_check import Guard
 from docstore.testing.clock import SetClock
 from tests.lint import lint
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 HANGS_AFTER_S = 120
 

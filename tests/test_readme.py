@@ -11,7 +11,7 @@ from docstore.config import MountSettings, Settings, read_toml
 from docstore.limits import Limits
 from docstore.server.mounts import Mounts
 from docstore.server.resources.system import openapi_document
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,7 +12,7 @@ from docstore import AsyncClient, Client
 from docstore.client import retry
 from tests.client.faulty import FaultyServer
 from tests.lint import lint_one_of_many
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
 WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]

@@ -10,7 +10,7 @@ import docstore
 from docstore import AsyncClient, Client, InvalidKey, NotFound, SetupError
 from docstore.client.address import Address
 from docstore.keys import check_path
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
 

@@ -12,7 +12,7 @@ from docstore import errors
 from docstore.client.opening import Options
 from docstore.client.options import Part, Writing
 from docstore.testing.pytest_plugin import DocstoreServer
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "python.md").read_text()

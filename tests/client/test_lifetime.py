@@ -13,7 +13,7 @@ import pytest
 import docstore
 from docstore import AsyncClient, CannotOpen, Client
 from tests.client.conftest import ENGINES
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 
 def held() -> tuple[int, set[threading.Thread]]:

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from docstore import Client, Conflict, NotFound, Unchanged
 from docstore.client.results import Stored
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 KEYS = st.sampled_from(["a", "a/b", "a/b c", "%41", "é", "z"])
 CONTENTS = st.binary(max_size=40)

@@ -19,10 +19,10 @@ from typing import Final
 from urllib.parse import quote
 
 from docstore.model import ABSENT, ANY, Expectation, Fields, version_of
-from tests.asking import as_pairs
 from tests.crash.history import FOREVER, Act, Answer, Operation, State
+from tests.http_client import as_pairs
 from tests.lint import lint_one_of_many
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 History = dict[str, list[Operation]]
 """By key, in the order of their calls for each client."""

@@ -12,12 +12,12 @@ from random import Random
 
 import pytest
 
-from tests.asking import Client as Asking
 from tests.crash.clients import MOUNT, Client, History, path_of, version_as_written
 from tests.crash.history import State, allowed, result
-from tests.crash.lives import CYCLES, URLS, killed_at_start, live, options, random_numbers
-from tests.crash.remains import CHECKS, Listed, checked_alone
-from tests.running import RunningServer
+from tests.crash.leftovers import CHECKS, Listed, checked_alone
+from tests.crash.restarts import CYCLES, URLS, killed_at_start, live, options, random_numbers
+from tests.http_client import Client as Asking
+from tests.server_process import RunningServer
 
 CLIENTS = 5
 KEYS = [

@@ -8,8 +8,8 @@ import pytest
 
 from tests.crash.clients import Client, History
 from tests.crash.linear import contradiction
-from tests.crash.lives import CYCLES, URLS, live, options, random_numbers
-from tests.running import RunningServer
+from tests.crash.restarts import CYCLES, URLS, live, options, random_numbers
+from tests.server_process import RunningServer
 
 KEYS = ("name", "name/below", "another")
 CLIENTS = 6

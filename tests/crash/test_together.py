@@ -22,15 +22,15 @@ import pytest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import check_store
 from docstore.model import Meta
-from tests.asking import Client as Asking
-from tests.asking import ask
 from tests.crash.clients import Client, History
 from tests.crash.history import Act
+from tests.crash.leftovers import CHECKS, checked_alone
 from tests.crash.linear import contradiction
-from tests.crash.lives import CYCLES, URLS, live, options, random_numbers
-from tests.crash.remains import CHECKS, checked_alone
+from tests.crash.restarts import CYCLES, URLS, live, options, random_numbers
 from tests.crash.test_kill import listing
-from tests.running import RunningServer
+from tests.http_client import Client as Asking
+from tests.http_client import ask
+from tests.server_process import RunningServer
 from tests.stores import run, store
 
 SHARED = ("file", "sqlite")

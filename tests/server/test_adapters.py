@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 
 from docstore.testing.server import STOPS_WITHIN_S
-from tests.running import STARTS_WITHIN_S, RunningServer
 from tests.server.test_documents import (  # noqa: F401 - these run here on the server below
     test_a_body_cut_off_in_the_middle_changes_nothing,
     test_chunked_content_is_stored_whole,
@@ -32,6 +31,7 @@ from tests.server.test_validators import (  # noqa: F401
     test_last_modified_is_a_date_not_later_than_date,
     test_the_etag_is_made_from_content_and_type,
 )
+from tests.server_process import STARTS_WITHIN_S, RunningServer
 
 
 class RunningGranian(RunningServer):

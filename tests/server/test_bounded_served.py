@@ -16,9 +16,9 @@ from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import SetupError
 from docstore.model import Meta
 from docstore.server.run import open_mount
-from tests.asking import Answer, Client, ask
 from tests.engines.bounded_stores import KIB, LONG, SCHEMES, cost_of, opened, url_of
-from tests.running import RunningServer
+from tests.http_client import Answer, Client, ask
+from tests.server_process import RunningServer
 
 DOCUMENT = json.dumps({"n": "x" * 20_000}).encode()
 

@@ -10,9 +10,9 @@ import pytest
 from docstore.server.resources.resource import KNOWN_METHODS
 from docstore.server.security.cors import Cors
 from docstore.server.security.host_check import LOOPBACK_NAMES, Guard
-from tests.asking import Client, ask, send_raw
+from tests.http_client import Client, ask, send_raw
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 UNSAFE = ("PUT", "POST", "PATCH", "DELETE")
 SAFE = ("GET", "HEAD", "OPTIONS")

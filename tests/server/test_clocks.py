@@ -15,7 +15,7 @@ from docstore.http.dates import format_http_date
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import keys, put, read, version
 from tests.in_process import ENGINES, InProcess, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 SECOND_NS = 10**9
 YEAR_S = 365 * 86_400

@@ -6,9 +6,9 @@ import pytest
 
 from docstore.server.security.cors import PREFLIGHT_LIFETIME_S, Cors
 from docstore.server.security.host_check import Guard
-from tests.asking import ask
+from tests.http_client import ask
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 UNSAFE = ("PUT", "POST", "PATCH", "DELETE")
 

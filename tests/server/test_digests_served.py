@@ -8,7 +8,7 @@ import pytest
 
 from docstore.content import Inline, Upload
 from tests.in_process import Chunked, InProcess, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

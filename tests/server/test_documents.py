@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import Client, ask, send_raw
-from tests.running import MOUNTS, RunningServer
+from tests.http_client import Client, ask, send_raw
 from tests.server.test_original_session import png
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

@@ -4,7 +4,7 @@ import pytest
 
 from docstore.server.security.host_check import Guard
 from tests.in_process import InProcess, NeverRead, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 PATCH = {"content-type": "application/json-patch+json"}
 BEYOND = 1001

@@ -17,9 +17,9 @@ from docstore.errors import EngineError, Unavailable
 from docstore.http.ttl import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import STEP_LIMIT, Sweeper
-from tests.asking import Client, ask
+from tests.http_client import Client, ask
 from tests.in_process import InProcess, on_a_store
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 JSON = {"content-type": "application/json"}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from docstore.server.resources.listing import Query
-from tests.asking import Answer, Client, ask
-from tests.running import MOUNTS, RunningServer
+from tests.http_client import Answer, Client, ask
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import ask
-from tests.running import RunningServer
+from tests.http_client import ask
+from tests.server_process import RunningServer
 
 SIZE = 256 * 1024 * 1024
 PIECE = os.urandom(1024 * 1024)

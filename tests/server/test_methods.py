@@ -5,9 +5,9 @@ import re
 import pytest
 
 from docstore.server.resources.resource import KNOWN_METHODS
-from tests.asking import Client
+from tests.http_client import Client
 from tests.in_process import Chunked, InProcess, Reply, on_a_store
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

@@ -33,7 +33,7 @@ from docstore.server.openapi_operations import OPERATIONS
 from docstore.server.resources.resource import Resource
 from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 VERBS = {"get", "head", "post", "put", "patch", "delete", "options"}
 

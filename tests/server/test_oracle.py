@@ -12,7 +12,7 @@ from docstore.model import Document, Fields, version_of
 from docstore.testing.contract.documents import Gated
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 CONTENT = b'{"a":"ten"}'
 NEW = b'{"b":1}'

@@ -9,7 +9,7 @@ import zlib
 import httplib2
 import pytest
 
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 UUID_LINE = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 

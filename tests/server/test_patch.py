@@ -7,9 +7,9 @@ import pytest
 
 from docstore.http import json_patch as operations
 from docstore.server.resources.patch import PATCH_LIMIT, PATCHED_LIMIT
-from tests.asking import Client
+from tests.http_client import Client
 from tests.in_process import Chunked, InProcess, on_a_store
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

@@ -14,9 +14,9 @@ import pytest
 
 from docstore.model import Meta
 from docstore.testing.contract.names import HOSTILE
-from tests.asking import Answer, Client
+from tests.http_client import Answer, Client
 from tests.in_process import InProcess, on_a_store
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}

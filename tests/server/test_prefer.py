@@ -3,7 +3,7 @@
 import pytest
 
 from tests.in_process import InProcess, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

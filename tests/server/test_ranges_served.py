@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 each_size = pytest.mark.parametrize("size", [100, 1_000_000], ids=["small", "large"])

@@ -7,7 +7,7 @@ import pytest
 
 from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.running import MOUNTS
+from tests.server_process import MOUNTS
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

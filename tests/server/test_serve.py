@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import ask
-from tests.running import RunningServer
+from tests.http_client import ask
+from tests.server_process import RunningServer
 
 
 def refused(*arguments: str, cwd: Path | None = None) -> str:

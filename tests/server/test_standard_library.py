@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.asking import ask
+from tests.http_client import ask
 from tests.lint import lint_one_of_many
-from tests.running import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer
 
 CONNECTIONS = 8
 

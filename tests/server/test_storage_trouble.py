@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.disks import FILLER, small_disk
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 from tests.stores import run
 
 WAITS_S = 20

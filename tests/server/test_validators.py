@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from docstore.model import Fields, version_of
-from tests.asking import Client, ask
-from tests.running import MOUNTS, RunningServer
+from tests.http_client import Client, ask
+from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 from tests.web.tab import Tab
 
 CHROMIUM = shutil.which("chromium")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, Route, expect, sync_playwright
 
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 from tests.web.conftest import ARGUMENTS, CHROMIUM
 from tests.web.png import shrunk
 from tests.web.tab import Tab

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
 
-from tests.asking import Answer, Client
-from tests.running import RunningServer
+from tests.http_client import Answer, Client
+from tests.server_process import RunningServer
 
 WAITS_MS = 20_000
 WAIT_MS = 25

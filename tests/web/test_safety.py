@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
-from tests.asking import ask
-from tests.running import RunningServer
+from tests.http_client import ask
 from tests.server.test_browser_safety import HOSTILE_KEYS
+from tests.server_process import RunningServer
 from tests.web.tab import Tab
 
 RUNS = "<img src=x onerror=alert(1)>"

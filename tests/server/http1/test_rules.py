@@ -8,8 +8,8 @@ import pytest
 
 from docstore.server.http1.errors import Refused
 from docstore.server.http1.fields import parse_lines
-from tests.wire.raw import GET, Raw, ask, put, request
-from tests.wire.serving import WireServer
+from tests.server.http1.raw import GET, Raw, ask, put, request
+from tests.server.http1.serving import WireServer
 
 HOST = b"Host: localhost\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.wire.raw import ask, put
-from tests.wire.serving import WireServer
+from tests.server.http1.raw import ask, put
+from tests.server.http1.serving import WireServer
 
 
 @pytest.fixture(scope="module")

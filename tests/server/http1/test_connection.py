@@ -5,9 +5,9 @@ import pytest
 from docstore.limits import Limits
 from docstore.server.http1.connection import EMPTY_LINES, Connection, Phase
 from docstore.server.http1.errors import Refused
-from tests.wire.machine import drive
-from tests.wire.raw import GET, put, request
-from tests.wire.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
+from tests.server.http1.raw import GET, put, request
+from tests.server.http1.state_machine import drive
+from tests.server.http1.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
 
 PUT = put(b"k", b"0123456789")
 SMALL = Limits(drain_size=100, linger_size=1000)

@@ -12,7 +12,7 @@ import pytest
 from docstore.cli import progress
 from docstore.cli.folder import PARTS
 from docstore.cli.options import Access
-from tests.command.fake_store import FakeStore, serving
+from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run
 
 TIMEOUT_S = 60

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.wire.raw import GET, Raw, request
+from tests.server.http1.raw import GET, Raw, request
 
 EXPECT = b"Expect: 100-continue"
 

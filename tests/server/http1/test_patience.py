@@ -4,7 +4,7 @@ import pytest
 
 from docstore.limits import Limits
 from docstore.server.http1.timeouts import Patience, Wait, allowed_s, awaited
-from tests.wire.machine import drive
+from tests.server.http1.state_machine import drive
 
 LIMITS = Limits(head_s=1, body_idle_s=2, answer_idle_s=3, keep_alive_s=4, linger_s=5, lowest_rate=10)
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from tests.crash.clients import Client, History
 from tests.crash.history import Operation
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 CYCLES: Final = int(os.environ.get("DOCSTORE_CRASH_CYCLES") or 12)
 """How often the servers are killed, all engines together."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from docstore.limits import Limits
-from tests.wire.raw import GET, WAITS_S, Raw, ask, put, request
-from tests.wire.serving import WireServer
+from tests.server.http1.raw import GET, WAITS_S, Raw, ask, put, request
+from tests.server.http1.serving import WireServer
 
 LIMITS = Limits(
     head_s=0.5,

@@ -13,7 +13,7 @@ import pytest
 from docstore.cli import download, options
 from docstore.cli.folder import PARTS, Folder
 from docstore.client import retry
-from tests.command.fake_store import FakeStore, serving, version
+from tests.cli.fake_store import FakeStore, serving, version
 from tests.stores import Ended, run
 
 PIECE = 256 * 1024

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from docstore.cli import PLACES, Commands, main
-from tests.command.guide import GUIDE, SHOWN, renewed
-from tests.running import RunningServer
+from tests.cli.guide import GUIDE, SHOWN, renewed
+from tests.server_process import RunningServer
 from tests.stores import run, store
 
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from email.message import Message
 
 from tests.lint import lint
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 
 TIMEOUT_S = 60
 

@@ -16,7 +16,7 @@ from docstore.content import Inline
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import Gated
-from tests.running import RunningServer
+from tests.server_process import RunningServer
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, on_the_disk, opened, run, store
 
 Damage = Callable[[Path], None]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from docstore.limits import Limits
 from docstore.server.http1.connection import Phase
-from tests.wire.machine import Driven, drive
-from tests.wire.raw import GET, put, request
+from tests.server.http1.raw import GET, put, request
+from tests.server.http1.state_machine import Driven, drive
 
 LIMITS = Limits(line_size=200, head_size=500, field_count=10, drain_size=100, linger_size=1000)
 

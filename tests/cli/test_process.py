@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from docstore.cli.main import main
+from tests.cli.fake_store import FakeStore, serving
 from tests.client.faulty import FaultyServer, answer, hang_up
-from tests.command.fake_store import FakeStore, serving
 from tests.stores import run
 
 LISTED = int(os.environ.get("DOCSTORE_LISTED", "3000"))

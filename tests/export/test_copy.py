@@ -366,7 +366,7 @@ def test_an_export_follows_a_link_and_writes_into_a_pipe(source: str, tmp_path: 
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
     lines = re.findall(r"^docstore ((?:check|copy|export|import) .*)$", readme, re.MULTILINE)
     assert [line.split()[0] for line in lines] == ["check", "copy", "export", "import", "export"]
     monkeypatch.chdir(tmp_path)

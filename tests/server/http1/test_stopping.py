@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.raw import GET, Raw, ask, put, request, wait_until_refused
-from tests.wire.serving import WAITS_S, WireServer
+from tests.server.http1.raw import GET, Raw, ask, put, request, wait_until_refused
+from tests.server.http1.serving import WAITS_S, WireServer
 
 
 @pytest.fixture

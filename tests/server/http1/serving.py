@@ -51,7 +51,7 @@ class WireServer:
             "loop": loop,
             "unix": unix and str(unix),
         }
-        command = [sys.executable, "-m", "tests.wire.serving", json.dumps(told)]
+        command = [sys.executable, "-m", "tests.server.http1.serving", json.dumps(told)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.raw import WAITS_S, Raw, ask, put, request
-from tests.wire.serving import WireServer
+from tests.server.http1.raw import WAITS_S, Raw, ask, put, request
+from tests.server.http1.serving import WireServer
 
 CHUNKED = b"Transfer-Encoding: chunked"
 LARGE = os.urandom(1 << 20) * 8

@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from docstore.cli.completed_keys import complete
-from tests.command.fake_store import FakeStore, serving
+from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run
 
 
