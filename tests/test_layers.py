@@ -7,18 +7,15 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
 LAYERS = [
-    {"errors", "model", "content", "keys", "sizes", "progress"},
+    {"errors", "model", "content", "keys", "units"},
     {"http"},
     {"engines"},
-    {"transfer"},
-    {"tar", "ndjson"},
-    {"archive"},
-    {"config", "limits", "commands"},
-    {"server", "testing"},
+    {"export"},
+    {"config", "limits"},
+    {"server"},
     {"client"},
     {"cli"},
-    {"process"},
-    {"fixtures"},
+    {"testing"},
     {"__main__"},
 ]
 """From the bottom up; a layer may import from those below it and from itself."""

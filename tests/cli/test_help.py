@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from docstore.cli import PLACES, Commands, main
+from docstore.cli.main import PLACES, Commands, main
 from tests.cli.guide import GUIDE, SHOWN, renewed
 from tests.server_process import RunningServer
 from tests.stores import run, store
@@ -42,7 +42,7 @@ def test_the_list_of_commands_is_shown_without_loading_one() -> None:
         "print(sorted(name for name in sys.modules if name.startswith('docstore.')), file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stderr.strip() == "['docstore.cli']"
+    assert ended.stderr.strip() == "['docstore.cli', 'docstore.cli.main']"
 
 
 def examples() -> list[str]:

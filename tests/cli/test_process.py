@@ -129,8 +129,8 @@ LOADS = {
 def test_a_command_loads_nothing_that_it_does_not_need(line: str) -> None:
     words = line.split() if " " in line else [line, "http://127.0.0.1:1/docs/key"]
     code = (
-        "import sys\nfrom docstore.client import retrying\nfrom docstore.cli.main import main\n"
-        f"retrying.FIRST_PAUSE_S = 0\ntry:\n    main({words!r})\n"
+        "import sys\nfrom docstore.client import retry\nfrom docstore.cli.main import main\n"
+        f"retry.FIRST_PAUSE_S = 0\ntry:\n    main({words!r})\n"
         f"except SystemExit:\n    print(sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
     )
     ended = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore import engines
+from docstore.engines import registry
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import check_store
 from docstore.errors import CannotOpen, SetupError
@@ -77,7 +77,7 @@ def test_a_broken_registration_is_refused_in_one_line(value: str, why: str, monk
     def found(*, group: str, name: str) -> list[EntryPoint]:
         return [EntryPoint(name, value, group)]
 
-    monkeypatch.setattr(engines, "entry_points", found)
+    monkeypatch.setattr(registry, "entry_points", found)
     with pytest.raises(SetupError, match=why) as refused:
         open_engine(EngineURL("strange", ""))
     assert "\n" not in str(refused.value)

@@ -296,7 +296,7 @@ def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pyt
         for key in ("a", "b", "c"):
             await source.put(key, Inline(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
         outcomes = []
-        async for step in copy(source, target):
+        async for step in copy.copy(source, target):
             outcomes.append(step.outcome)
             clock.set_ns(clock() + 5)
             await source.delete("c")

@@ -41,7 +41,9 @@ SECTIONS: Final[dict[str, dict[str, Place]]] = {
         "copy": Place("store_commands", "copy", "Copy documents between any two engines, given as URLs."),
         "export": Place("store_commands", "export", "Write a store as one file, to FILE or standard output."),
         "import": Place(
-            "stores", "import_", "Store the documents of an export, tar or ndjson, read from FILE or standard input."
+            "store_commands",
+            "import_",
+            "Store the documents of an export, tar or ndjson, read from FILE or standard input.",
         ),
         "engines": Place("engines", "engines", "Tell which engines are installed and what each promises."),
     },
