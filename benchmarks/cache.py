@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.contract import Engine
 from docstore.engines.file.counting import OVERHEAD as FILE_OVERHEAD
 from docstore.engines.memory_bounded import OVERHEAD as MEMORY_OVERHEAD
@@ -31,7 +31,7 @@ OVERHEADS = {"memory": MEMORY_OVERHEAD, "sqlite": SQLITE_OVERHEAD, "file": FILE_
 ROUNDS = 7
 AT_ONCE = 500
 FIELDS = Fields("text/plain")
-CONTENT = Inline(b"x" * 200)
+CONTENT = BytesContent(b"x" * 200)
 AMPLE = 2**45
 
 
@@ -53,7 +53,7 @@ def opened(scheme: str, folder: Path, max_bytes: int | None) -> Store:
     return Store(open_engine(EngineURL(scheme, "" if scheme == "memory" else str(folder / "store"), options)), folder)
 
 
-async def put_many(engine: Engine, numbers: range, content: Inline = CONTENT) -> None:
+async def put_many(engine: Engine, numbers: range, content: BytesContent = CONTENT) -> None:
     for start in range(0, len(numbers), AT_ONCE):
         await asyncio.gather(*(engine.put(key(n), content, FIELDS) for n in numbers[start : start + AT_ONCE]))
 
@@ -112,7 +112,7 @@ def on_disk(folder: Path) -> int:
 
 async def overhead(scheme: str, folder: Path, count: int) -> float:
     before, store = resident(), opened(scheme, folder, AMPLE)
-    await put_many(store.engine, range(count), Inline(b""))
+    await put_many(store.engine, range(count), BytesContent(b""))
     taken = resident() - before
     await store.engine.close()
     if scheme != "memory":

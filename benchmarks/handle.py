@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.message import NOTHING, Headers, Request
 from docstore.server.app import Store
@@ -23,7 +23,7 @@ USUAL = [(b"host", b"localhost"), (b"user-agent", b"bench"), (b"accept", b"*/*")
 
 
 def request(method: str, path: str, *more: tuple[bytes, bytes], content: bytes = b"") -> Request:
-    return Request(method, path, "", Headers([*USUAL, *more]), Inline(content) if content else NOTHING)
+    return Request(method, path, "", Headers([*USUAL, *more]), BytesContent(content) if content else NOTHING)
 
 
 async def measure(store: Store, method: str, path: str, *more: tuple[bytes, bytes], content: bytes = b"") -> float:

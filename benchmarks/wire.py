@@ -79,7 +79,7 @@ def fill(database: Path) -> None:
     """Puts the documents there that `gets` asks for, each with content of its own."""
     import asyncio
 
-    from docstore.content import Inline
+    from docstore.content import BytesContent
     from docstore.engines.registry import EngineURL, open_engine
     from docstore.model import Fields
 
@@ -87,7 +87,7 @@ def fill(database: Path) -> None:
         engine = open_engine(EngineURL.parse(f"sqlite:{database}"))
         for start in range(0, MORE, 1000):
             some = [key(number) for number in range(start, start + 1000)]
-            await asyncio.gather(*(engine.put(name, Inline(name.encode() * 40), Fields()) for name in some))
+            await asyncio.gather(*(engine.put(name, BytesContent(name.encode() * 40), Fields()) for name in some))
         await engine.close()
 
     asyncio.run(put_all())

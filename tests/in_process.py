@@ -19,7 +19,7 @@ from typing import Any
 
 from blockbuster import blockbuster_ctx
 
-from docstore.content import Inline, Upload, read_all
+from docstore.content import BytesContent, Upload, read_all
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
@@ -100,7 +100,7 @@ class InProcess:
         path, _, query = target.partition("?")
         given = headers.items() if isinstance(headers, Mapping) else headers
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
-        body = Inline(content) if isinstance(content, bytes) else content
+        body = BytesContent(content) if isinstance(content, bytes) else content
         response = await self.store.handle(Request(method, path, query, Headers(pairs), body))
         sent = b"" if response.head_only else await read_all(response.content)
         now_s = self.clock() // 10**9

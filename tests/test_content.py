@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from docstore.content import CHUNK_SIZE, Inline, Stream, read_all
+from docstore.content import CHUNK_SIZE, BytesContent, Stream, read_all
 
 DATA = bytes(n * n % 251 for n in range(3 * CHUNK_SIZE + 7))
 
@@ -22,14 +22,14 @@ DATA = bytes(n * n % 251 for n in range(3 * CHUNK_SIZE + 7))
     ],
 )
 def test_a_slice_has_the_bytes_that_it_says(start: int, stop: int) -> None:
-    part = Inline(DATA).slice(start, stop)
+    part = BytesContent(DATA).slice(start, stop)
     assert part.size == stop - start
     assert asyncio.run(read_all(part)) == DATA[start:stop]
     assert asyncio.run(read_all(part.slice(0, part.size // 2))) == DATA[start : start + part.size // 2]
 
 
 def test_a_long_slice_holds_no_copy() -> None:
-    part = Inline(DATA).slice(1, len(DATA))
+    part = BytesContent(DATA).slice(1, len(DATA))
     assert isinstance(part, Stream)
 
     async def pieces() -> list[int]:

@@ -10,43 +10,52 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from docstore.client.asynchronous import AsyncClient as AsyncClient
     from docstore.client.client import Client as Client
-    from docstore.client.results import Found as Found
     from docstore.client.results import Info as Info
+    from docstore.client.results import NotModified as NotModified
     from docstore.client.results import Page as Page
-    from docstore.client.results import Stored as Stored
-    from docstore.client.results import Unchanged as Unchanged
-    from docstore.errors import BrokenArchive as BrokenArchive
-    from docstore.errors import CannotOpen as CannotOpen
-    from docstore.errors import Closed as Closed
+    from docstore.client.results import PutResult as PutResult
+    from docstore.client.results import StoredContent as StoredContent
+    from docstore.errors import ArchiveError as ArchiveError
+    from docstore.errors import ClientClosed as ClientClosed
     from docstore.errors import Conflict as Conflict
-    from docstore.errors import Corrupt as Corrupt
+    from docstore.errors import ContentTooLarge as ContentTooLarge
+    from docstore.errors import CorruptData as CorruptData
     from docstore.errors import DigestMismatch as DigestMismatch
     from docstore.errors import DocstoreError as DocstoreError
     from docstore.errors import EngineError as EngineError
-    from docstore.errors import Incomplete as Incomplete
+    from docstore.errors import IncompleteUpload as IncompleteUpload
     from docstore.errors import InvalidKey as InvalidKey
     from docstore.errors import NoSpace as NoSpace
     from docstore.errors import NotFound as NotFound
-    from docstore.errors import Obstructed as Obstructed
+    from docstore.errors import OpenError as OpenError
     from docstore.errors import OutcomeUnknown as OutcomeUnknown
+    from docstore.errors import PathConflict as PathConflict
     from docstore.errors import Problem as Problem
-    from docstore.errors import Refused as Refused
+    from docstore.errors import RequestError as RequestError
     from docstore.errors import SetupError as SetupError
-    from docstore.errors import TooLarge as TooLarge
-    from docstore.errors import TooSlow as TooSlow
-    from docstore.errors import Unavailable as Unavailable
+    from docstore.errors import StorageUnavailable as StorageUnavailable
     from docstore.errors import UploadError as UploadError
+    from docstore.errors import UploadTooSlow as UploadTooSlow
 
     open = Client
 
 _MODULES: Final = {
-    "docstore.client.results": ("Found", "Info", "Page", "Stored", "Unchanged"),
+    "docstore.client.results": ("StoredContent", "Info", "Page", "PutResult", "NotModified"),
     "docstore.client.asynchronous": ("AsyncClient",),
     "docstore.client.client": ("Client", "open"),
     "docstore.errors": (
-        *("BrokenArchive", "CannotOpen", "Closed", "Conflict", "Corrupt", "DigestMismatch", "DocstoreError"),
-        *("EngineError", "Incomplete", "InvalidKey", "NoSpace", "NotFound", "Obstructed", "OutcomeUnknown", "Problem"),
-        *("Refused", "SetupError", "TooLarge", "TooSlow", "Unavailable", "UploadError"),
+        *("ArchiveError", "OpenError", "ClientClosed", "Conflict", "CorruptData", "DigestMismatch", "DocstoreError"),
+        *(
+            "EngineError",
+            "IncompleteUpload",
+            "InvalidKey",
+            "NoSpace",
+            "NotFound",
+            "PathConflict",
+            "OutcomeUnknown",
+            "Problem",
+        ),
+        *("RequestError", "SetupError", "ContentTooLarge", "UploadTooSlow", "StorageUnavailable", "UploadError"),
     ),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}

@@ -1,4 +1,4 @@
-"""Content: bytes to read (Inline, Sealed, Stream) and bytes on their way in (Upload).
+"""Content: bytes to read (BytesContent, FileContent, Stream) and bytes on their way in (Upload).
 
 Each kind of content knows its size, slices without I/O and is read by `async for`. There is nothing to close: a
 Sealed holds an open descriptor that goes when the last slice of it goes, so a reader keeps its version even when the
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from docstore.errors import Corrupt, EngineError
+from docstore.errors import CorruptData, EngineError
 
 CHUNK_SIZE: Final = 256 * 1024
 """The most that is read from a file at a time; with what the transport holds, the memory a download takes."""
@@ -33,7 +33,7 @@ class Upload(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Inline:
+class BytesContent:
     """Content that is in memory already."""
 
     data: bytes
@@ -42,14 +42,14 @@ class Inline:
     def size(self) -> int:
         return len(self.data)
 
-    def slice(self, start: int, stop: int) -> "Inline | Stream":
+    def slice(self, start: int, stop: int) -> "BytesContent | Stream":
         """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size.
 
         A long one is read a piece at a time: slow readers of one document must not hold a copy each.
         """
         if stop - start > CHUNK_SIZE:
             return Stream(self._pieces, start, stop - start)
-        return Inline(self.data[start:stop])
+        return BytesContent(self.data[start:stop])
 
     async def _pieces(self, start: int, stop: int) -> AsyncIterator[bytes]:
         for position in range(start, stop, CHUNK_SIZE):
@@ -73,24 +73,24 @@ class Descriptor:
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class FileContent:
     """A stretch of a file that is never changed once written, only replaced or unlinked whole."""
 
     descriptor: Descriptor
     start: int
     size: int
 
-    def slice(self, start: int, stop: int) -> "Sealed":
+    def slice(self, start: int, stop: int) -> "FileContent":
         """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
-        return Sealed(self.descriptor, self.start + start, stop - start)
+        return FileContent(self.descriptor, self.start + start, stop - start)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raises EngineError when the file can't be read, Corrupt when it is too short."""
+        """Raises EngineError when the file can't be read, CorruptData when it is too short."""
         position, end = self.start, self.start + self.size
         while position < end:
             chunk = await asyncio.to_thread(self._read, position, min(CHUNK_SIZE, end - position))
             if not chunk:
-                raise Corrupt(f"a sealed file ends at {position} of {end} bytes")
+                raise CorruptData(f"a sealed file ends at {position} of {end} bytes")
             position += len(chunk)
             yield chunk
 
@@ -117,11 +117,11 @@ class Stream:
         return self.read(self.start, self.start + self.size)
 
 
-Content = Inline | Sealed | Stream
+Content = BytesContent | FileContent | Stream
 
 
 async def read_all(upload: Upload) -> bytes:
     """The whole of it in memory: for small documents, and for engines that promise no more."""
-    if isinstance(upload, Inline):
+    if isinstance(upload, BytesContent):
         return upload.data
     return b"".join([chunk async for chunk in upload])

@@ -5,22 +5,22 @@ The tree, with the status that `server/` answers for each, and that `client/` ma
     DocstoreError
     ├── InvalidKey                 400   the key breaks the mount's rule
     ├── NotFound                   404   there is no such document; a KeyError too (the client's, as the next one)
-    ├── Refused                    4xx   the store refuses the request, for a reason that has no other word here
+    ├── RequestError                    4xx   the store refuses the request, for a reason that has no other word here
     ├── Conflict                   412   the document is not what the write expected; `current` is what it is
-    ├── Obstructed                 409   something that is no document stands where the key's has to
+    ├── PathConflict                 409   something that is no document stands where the key's has to
     ├── UploadError                      the content did not arrive as announced; nothing is stored
     │   ├── Incomplete             400   it ended early, or the client went away
     │   ├── DigestMismatch         400   its bytes are not those that were announced
-    │   ├── TooLarge               413   it is over the limit of the mount
-    │   └── TooSlow                408   it came slower than the limits allow
+    │   ├── ContentTooLarge               413   it is over the limit of the mount
+    │   └── UploadTooSlow                408   it came slower than the limits allow
     ├── EngineError                500   the storage failed; logged with its cause
     │   ├── NoSpace                507   the disk, the quota or the mount is full
     │   ├── Unavailable            503   busy, locked or out of reach for now: trying again may help
     │   │   └── OutcomeUnknown      -    no answer came to a write: it may have been carried out (the client's)
     │   └── Corrupt                500   what is stored is not what was written; names the file
-    ├── BrokenArchive               -    what is to be imported is no export of a store, or not all of one
+    ├── ArchiveError               -    what is to be imported is no export of a store, or not all of one
     └── SetupError                  -    a start that can't succeed: one line for a person, exit status 2
-        ├── CannotOpen              -    the storage behind an engine URL can't be opened
+        ├── OpenError              -    the storage behind an engine URL can't be opened
         └── Closed                  -    a client is used after it was closed
 
 An error that a server answered with carries its problem.
@@ -69,7 +69,7 @@ class NotFound(DocstoreError, KeyError):
         return Exception.__str__(self)  # a KeyError shows its argument in quotes
 
 
-class Refused(DocstoreError):
+class RequestError(DocstoreError):
     """The store refuses the request as it is; the message says why."""
 
 
@@ -89,7 +89,7 @@ class Conflict(DocstoreError):
         self.version = version if current is None else current.version
 
 
-class Obstructed(DocstoreError):
+class PathConflict(DocstoreError):
     """Something that is no document, a link for example, stands where the key's document or its folder has to."""
 
 
@@ -97,7 +97,7 @@ class UploadError(DocstoreError):
     """The content of a write did not arrive as announced; nothing is stored."""
 
 
-class Incomplete(UploadError):
+class IncompleteUpload(UploadError):
     """The content ended before its announced end, or the sender went away."""
 
 
@@ -105,7 +105,7 @@ class DigestMismatch(UploadError):
     """The content's digest is not the announced one."""
 
 
-class TooLarge(UploadError):
+class ContentTooLarge(UploadError):
     """The content is larger than `limit` bytes; None when a server did not say how many."""
 
     def __init__(self, limit: int | None, said: str = "") -> None:
@@ -113,7 +113,7 @@ class TooLarge(UploadError):
         self.limit = limit
 
 
-class TooSlow(UploadError):
+class UploadTooSlow(UploadError):
     """The content came slower than the server's limits allow."""
 
 
@@ -125,19 +125,19 @@ class NoSpace(EngineError):
     """There is no room for the write; what was stored before is unharmed."""
 
 
-class Unavailable(EngineError):
+class StorageUnavailable(EngineError):
     """The storage is busy, locked or out of reach for now."""
 
 
-class OutcomeUnknown(Unavailable):
+class OutcomeUnknown(StorageUnavailable):
     """No answer came to a write, which may have been carried out or not; reading tells what is there now."""
 
 
-class Corrupt(EngineError):
+class CorruptData(EngineError):
     """What is stored is not what was written; the message names the file or the key."""
 
 
-class BrokenArchive(DocstoreError):
+class ArchiveError(DocstoreError):
     """What was read is no export, or not all of one."""
 
 
@@ -145,9 +145,9 @@ class SetupError(DocstoreError):
     """A start that can't succeed; the message is one line for the person who tried."""
 
 
-class CannotOpen(SetupError):
+class OpenError(SetupError):
     """The storage behind an engine URL can't be opened."""
 
 
-class Closed(SetupError):
+class ClientClosed(SetupError):
     """The client was closed before."""

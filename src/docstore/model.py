@@ -16,7 +16,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-from docstore.errors import Corrupt
+from docstore.errors import CorruptData
 
 if TYPE_CHECKING:
     from docstore.content import Content
@@ -47,12 +47,12 @@ class Fields:
 
     @classmethod
     def unpack(cls, packed: str) -> "Fields":
-        """Raises Corrupt when `packed` did not come from `pack`."""
+        """Raises CorruptData when `packed` did not come from `pack`."""
         try:
             media_type, *others = json.loads(packed)
             return cls(str(media_type), tuple((str(name), str(value)) for name, value in others))
         except (ValueError, TypeError) as error:
-            raise Corrupt(f"stored fields are unreadable: {packed[:80]!r}") from error
+            raise CorruptData(f"stored fields are unreadable: {packed[:80]!r}") from error
 
 
 @lru_cache(maxsize=1024)
@@ -103,7 +103,7 @@ class Meta:
 
     @classmethod
     def unpack(cls, packed: str | bytes) -> "Meta":
-        """Raises Corrupt when `packed` did not come from `pack`, or no longer says what it said."""
+        """Raises CorruptData when `packed` did not come from `pack`, or no longer says what it said."""
         try:
             stored = json.loads(packed)
             digest, fields = bytes.fromhex(stored["sha256"]), Fields.unpack(stored["fields"])
@@ -118,9 +118,9 @@ class Meta:
                 expires_ns,
             )
         except (ValueError, TypeError, KeyError) as error:
-            raise Corrupt(f"stored meta is unreadable: {packed[:80]!r}") from error
+            raise CorruptData(f"stored meta is unreadable: {packed[:80]!r}") from error
         if meta.version != version_of(digest, fields):
-            raise Corrupt(f"stored meta of {meta.key!r} does not match its version")
+            raise CorruptData(f"stored meta of {meta.key!r} does not match its version")
         return meta
 
 
@@ -133,7 +133,7 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What a write did: the new state, and whether there was none before."""
 
     meta: Meta
@@ -152,7 +152,7 @@ Expectation = _Expect | str
 """What a write demands of the state it replaces: ANY, ABSENT, or one exact version."""
 
 
-def met(expect: Expectation, current: Meta | None) -> bool:
+def satisfies(expect: Expectation, current: Meta | None) -> bool:
     """Whether `current` (None when there is no document) is what a write expects."""
     if expect is ANY:
         return True

@@ -13,17 +13,17 @@ import docstore
 from docstore import (
     AsyncClient,
     Client,
-    Closed,
+    ClientClosed,
     Conflict,
+    ContentTooLarge,
     DocstoreError,
-    Found,
     Info,
     NotFound,
+    NotModified,
     Page,
-    Refused,
-    Stored,
-    TooLarge,
-    Unchanged,
+    PutResult,
+    RequestError,
+    StoredContent,
 )
 from docstore.errors import Problem
 
@@ -41,7 +41,7 @@ def test_what_was_stored_is_found_with_all_that_was_said_of_it(docs: Client) -> 
         fields={"Content-Language": "de", "Cache-Control": "max-age=5"},
         meta={"Author": "me"},
     )
-    assert stored == Stored("a", stored.version, created=True)
+    assert stored == PutResult("a", stored.version, created=True)
     assert docs.put("a", b"x").created is False
     assert docs.put("a", b"content", type="text/plain", meta={"Author": "me"}, ttl=3600).created is False
     found = docs["a"]
@@ -86,7 +86,7 @@ def test_conditions_take_versions_etags_lists_and_the_star(docs: Client) -> None
         with pytest.raises(Conflict):
             refused()
     assert docs.get("a", None, if_match=["other", third.etag]) == b"3"
-    assert docs.get("a", None, if_none_match=third.etag) == Unchanged(third.version)
+    assert docs.get("a", None, if_none_match=third.etag) == NotModified(third.version)
     assert docs.get("a", None, if_none_match=first.etag) == b"3"
     docs.delete("a", if_match=third.version)
 
@@ -103,7 +103,7 @@ def test_parts_are_slices(docs: Client) -> None:
     assert part is not None
     assert part.info.size == 100
     assert docs.get("empty", None, start=0, stop=5) == b""
-    with pytest.raises(Refused, match="range not satisfiable"):
+    with pytest.raises(RequestError, match="range not satisfiable"):
         docs.get("a", None, start=100)
     for start, stop in ((5, 5), (5, 4), (-5, 3), (0, 0)):
         with pytest.raises(ValueError, match="part"):
@@ -121,7 +121,7 @@ def test_json_is_stored_read_and_patched(docs: Client) -> None:
     docs.patch("a", {"m": 3}, if_match=version)
     with pytest.raises(Conflict):
         docs.patch("a", {"m": 4}, if_match=version)
-    with pytest.raises(Refused, match="patch conflicts"):
+    with pytest.raises(RequestError, match="patch conflicts"):
         docs.patch("a", [{"op": "remove", "path": "/none"}])
     with pytest.raises(NotFound):
         docs.patch("missing", {})
@@ -144,7 +144,7 @@ def test_a_listing_comes_by_pages_and_folders(docs: Client) -> None:
     assert [info.key for info in docs.documents("b/")] == ["b/1", "b/2"]
     assert [info.key for info in docs.documents(after="b/2")] == names[3:]
     assert (docs.count(), docs.count("b/"), len(docs), list(docs)) == (5, 2, 5, names)
-    with pytest.raises(Refused, match="limit"):
+    with pytest.raises(RequestError, match="limit"):
         docs.list(limit=0)
 
 
@@ -176,7 +176,7 @@ def test_fields_that_change_while_they_are_read_are_read_again(docs: Client) -> 
     docs.put("a", b"1", fields={"Cache-Control": "no-cache"})
     turns = iter([{"Cache-Control": "max-age=5"}, {}])
 
-    def function(content: Found | None) -> bytes:
+    def function(content: StoredContent | None) -> bytes:
         for fields in turns:
             docs.put("a", b"2", fields=fields)
             break
@@ -195,7 +195,7 @@ def test_update_keeps_what_is_stored_beside_the_content(docs: Client) -> None:
     assert found.info.fields == {"content-language": "de"}
     docs.update("a", lambda _: "text", type="text/y", ttl=100)
     assert (docs.info("a").type, docs.info("a").expires is None) == ("text/y", False)
-    seen: list[Found | None] = []
+    seen: list[StoredContent | None] = []
     assert docs.update("new", lambda content: seen.append(content) or b"made").created
     assert seen == [None]
     with pytest.raises(ZeroDivisionError):
@@ -224,12 +224,12 @@ def test_fields_that_no_store_takes_are_refused_before_anything_is_sent(docs: Cl
         {"fields": {"content-language": "en\t"}},
         {"meta": {"a": "x" * 9000}},
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(RequestError):
             docs.put("a", b"", **refused)
     for ttl in (-1, 1.5):
         with pytest.raises(ValueError, match="life"):
             docs.put("a", b"", ttl=ttl)
-    with pytest.raises(Refused):
+    with pytest.raises(RequestError):
         docs.put("a", b"", ttl=10**12)
     assert not docs
 
@@ -253,30 +253,30 @@ def test_an_option_that_is_not_there_is_never_passed_over(docs: Client) -> None:
 def test_a_closed_client_says_so(docs: Client) -> None:
     docs.close()
     docs.close()
-    with pytest.raises(Closed):
+    with pytest.raises(ClientClosed):
         docs.get("a")
 
 
 def test_too_large_a_document_is_refused() -> None:
     with docstore.open("memory:?max_document=10") as docs:
-        with pytest.raises(TooLarge):
+        with pytest.raises(ContentTooLarge):
             docs["a"] = bytes(11)
-        with pytest.raises(TooLarge):
+        with pytest.raises(ContentTooLarge):
             docs.put("a", iter([bytes(6), bytes(6)]))
         assert not docs
 
 
 def test_answers_are_frozen_and_go_to_other_processes() -> None:
     info = Info("a", "v", 1, fields={"content-language": "de"}, meta={"a": "b"})
-    for answer in (Found(b"1", info), info, Stored("a", "v", True), Page((info,)), Unchanged("v")):
+    for answer in (StoredContent(b"1", info), info, PutResult("a", "v", True), Page((info,)), NotModified("v")):
         assert pickle.loads(pickle.dumps(answer)) == answer
         assert copy.deepcopy(answer) == answer
         with pytest.raises((AttributeError, TypeError)):
             answer.key = "b"
-    assert pickle.loads(pickle.dumps(Found(b"1", info))).info == info
+    assert pickle.loads(pickle.dumps(StoredContent(b"1", info))).info == info
 
 
-@pytest.mark.parametrize("error", [Conflict(None, "said", version="v"), TooLarge(5), NotFound("none")], ids=repr)
+@pytest.mark.parametrize("error", [Conflict(None, "said", version="v"), ContentTooLarge(5), NotFound("none")], ids=repr)
 def test_errors_go_to_other_processes(error: DocstoreError) -> None:
     error.problem = Problem(404, "not-found", "not found")
     again = pickle.loads(pickle.dumps(error))
@@ -291,7 +291,7 @@ def test_the_asynchronous_client_has_the_same_operations(run: Callable[..., obje
         assert await docs.json("a") == {"n": 2}
         assert (await docs.info("a")).type == "application/json"
 
-        async def later(content: Found | None) -> bytes:
+        async def later(content: StoredContent | None) -> bytes:
             await asyncio.sleep(0)
             return b"later"
 

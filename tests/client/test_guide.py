@@ -68,7 +68,14 @@ def public(kind: type) -> set[str]:
 
 
 def test_every_public_name_is_in_the_guide() -> None:
-    answers = (docstore.Found, docstore.Info, docstore.Stored, docstore.Page, docstore.Unchanged, docstore.Problem)
+    answers = (
+        docstore.StoredContent,
+        docstore.Info,
+        docstore.PutResult,
+        docstore.Page,
+        docstore.NotModified,
+        docstore.Problem,
+    )
     named = {*dir(docstore), *public(docstore.Client), *public(docstore.AsyncClient), *public(DocstoreServer)}
     named |= {name for answer in answers for name in public(answer)}
     named |= {*Part.__annotations__, *Writing.__annotations__, *Options.__annotations__}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import docstore
-from docstore import AsyncClient, CannotOpen, Client
+from docstore import AsyncClient, Client, OpenError
 from tests.client.conftest import ENGINES
 from tests.server_process import RunningServer
 
@@ -103,7 +103,7 @@ async def main():
     child.join()
     try:
         docstore.AsyncClient({url!r})
-    except docstore.CannotOpen:
+    except docstore.OpenError:
         await docs.close()
 asyncio.run(main())
 """
@@ -115,7 +115,7 @@ def test_a_shelve_that_is_held_can_not_be_opened_again(tmp_path: Path) -> None:
     with docstore.open(url):
         threads = set(threading.enumerate())
         for kind in (Client, AsyncClient):
-            with pytest.raises(CannotOpen):
+            with pytest.raises(OpenError):
                 kind(url)
         assert set(threading.enumerate()) == threads
 

@@ -5,8 +5,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from docstore import Client, Conflict, NotFound, Unchanged
-from docstore.client.results import Stored
+from docstore import Client, Conflict, NotFound, NotModified
+from docstore.client.results import PutResult
 from tests.server_process import RunningServer
 
 KEYS = st.sampled_from(["a", "a/b", "a/b c", "%41", "é", "z"])
@@ -28,7 +28,7 @@ class Collection(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.docs.close()
 
-    def wrote(self, key: str, content: bytes, stored: Stored) -> None:
+    def wrote(self, key: str, content: bytes, stored: PutResult) -> None:
         assert stored.created is (key not in self.model)
         self.model[key], self.versions[key] = content, stored.version
 
@@ -77,7 +77,7 @@ class Collection(RuleBasedStateMachine):
             assert self.docs.get(key, None, start=start, stop=start + size) == content[start : start + size]
         if content is not None:
             version = self.versions[key]
-            assert self.docs.get(key, None, if_none_match=version) == Unchanged(version)
+            assert self.docs.get(key, None, if_none_match=version) == NotModified(version)
 
     @rule(prefix=st.sampled_from(["", "a", "a/", "é"]), limit=st.integers(1, 3))
     def list_by_pages(self, prefix: str, limit: int) -> None:

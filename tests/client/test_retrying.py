@@ -21,8 +21,8 @@ from docstore import (
     NoSpace,
     NotFound,
     OutcomeUnknown,
-    Refused,
-    Unavailable,
+    RequestError,
+    StorageUnavailable,
 )
 from docstore.client import retry
 from docstore.http.digests import structured_digest
@@ -119,14 +119,14 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (get, [nonsense, OK], b"hello", 2),
     (get, [silence, OK], b"hello", 2),
     (get, [answer(200, b"hel", size=5, etag='"v"'), OK], b"hello", 2),
-    (get, [LATER] * 4, Unavailable, 4),
-    (get, [hang_up] * 4, Unavailable, 4),
-    (get, [answer(200, b"hel", size=5)] * 4, Unavailable, 4),
+    (get, [LATER] * 4, StorageUnavailable, 4),
+    (get, [hang_up] * 4, StorageUnavailable, 4),
+    (get, [answer(200, b"hel", size=5)] * 4, StorageUnavailable, 4),
     # a final answer is one
-    *((get, [answer(status)], Refused, 1) for status in (400, 401, 403, 405, 418)),
+    *((get, [answer(status)], RequestError, 1) for status in (400, 401, 403, 405, 418)),
     *((get, [answer(status)], EngineError, 1) for status in (500, 501)),
     (get, [answer(507)], NoSpace, 1),
-    *((get, [answer(status, location="http://127.0.0.1:1/")], Refused, 1) for status in (301, 302, 307, 308)),
+    *((get, [answer(status, location="http://127.0.0.1:1/")], RequestError, 1) for status in (301, 302, 307, 308)),
     (get, [answer(404)], None, 1),
     (delete, [answer(404)], NotFound, 1),
     # a write that is the same twice as once is repeated
@@ -134,7 +134,7 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (put, [answer(502), DONE], "v", 2),
     (put, [LATER, MADE], "v", 2),
     (put, [hang_up] * 4, OutcomeUnknown, 4),
-    (put, [LATER] * 4, Unavailable, 4),
+    (put, [LATER] * 4, StorageUnavailable, 4),
     (put, [hang_up, LATER, LATER, LATER], OutcomeUnknown, 4),
     (delete, [hang_up, answer(200)], None, 2),
     (delete, [hang_up, answer(404)], None, 2),
@@ -151,13 +151,13 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (patch_if, [hang_up, failed("another")], OutcomeUnknown, 2),
     # what is not the same twice is sent once
     (add, [hang_up], OutcomeUnknown, 1),
-    (add, [LATER], Unavailable, 1),
+    (add, [LATER], StorageUnavailable, 1),
     (add, [answer(502)], OutcomeUnknown, 1),
     (patch, [hang_up], OutcomeUnknown, 1),
-    (patch, [LATER], Unavailable, 1),
+    (patch, [LATER], StorageUnavailable, 1),
     # content that is gone can't be sent again
     (put_pieces, [hang_up], OutcomeUnknown, 1),
-    (put_pieces, [LATER], Unavailable, 1),
+    (put_pieces, [LATER], StorageUnavailable, 1),
     # an update or a pop is never guessed to be done: another may have written the same
     (update, [KNOWN, hang_up, failed(OURS)], OutcomeUnknown, 3),
     (update, [KNOWN, failed("another"), KNOWN, DONE], "v", 4),
@@ -213,9 +213,9 @@ def test_when_nobody_is_there_nothing_was_sent_and_nothing_is_unknown(
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
-    with Client(f"http://127.0.0.1:{free_port}/docs/", tries=5) as docs, pytest.raises(Unavailable) as caught:
+    with Client(f"http://127.0.0.1:{free_port}/docs/", tries=5) as docs, pytest.raises(StorageUnavailable) as caught:
         operation(docs)
-    assert type(caught.value) is Unavailable
+    assert type(caught.value) is StorageUnavailable
     assert len(pauses) == 4, "to connect is tried again, for a POST too"
 
 
@@ -254,7 +254,7 @@ def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> N
 
 def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(faulty: FaultyServer) -> None:
     faulty.script = [answer(503, retry_after="3600")]
-    with Client(faulty.url, patience_s=60) as docs, pytest.raises(Unavailable):
+    with Client(faulty.url, patience_s=60) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 1
 
@@ -264,7 +264,7 @@ def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatc
     monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10))
     faulty.script = [LATER] * 100
-    with Client(faulty.url, patience_s=35, tries=1000) as docs, pytest.raises(Unavailable):
+    with Client(faulty.url, patience_s=35, tries=1000) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 5
 
@@ -299,7 +299,7 @@ def test_what_is_no_listing_is_an_error_of_the_store(faulty: FaultyServer, conte
 @pytest.mark.parametrize("content", [b"", b"{", b"5", b'{"title": 5}', b"[" * 100_000])
 def test_a_problem_that_is_none_is_told_by_its_status(faulty: FaultyServer, content: bytes) -> None:
     faulty.script = [answer(403, content, content_type="application/problem+json")]
-    with Client(faulty.url) as docs, pytest.raises(Refused) as caught:
+    with Client(faulty.url) as docs, pytest.raises(RequestError) as caught:
         docs.get("a")
     assert caught.value.problem is not None
     assert caught.value.problem.status == 403

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from docstore import AsyncClient, Client, Conflict, DigestMismatch, Incomplete, NotFound, Unavailable
+from docstore import AsyncClient, Client, Conflict, DigestMismatch, IncompleteUpload, NotFound, StorageUnavailable
 from docstore.http.digests import structured_digest
 from tests.client.faulty import FaultyServer, Step, answer, hang_up
 
@@ -104,7 +104,7 @@ def test_what_fails_while_it_is_sent_is_not_stored(docs: Client, tmp_path: Path)
         def read(self, size: int | None = -1) -> bytes:
             return super().read(size)[:1000] if self.tell() == 0 else b""
 
-    with pytest.raises(Incomplete):
+    with pytest.raises(IncompleteUpload):
         docs.put("a", Shrinking(LARGE))
     assert docs["a"] == b"before"
 
@@ -206,7 +206,7 @@ def test_a_broken_stream_is_taken_up_where_it_broke(faulty: FaultyServer) -> Non
         ([broken(CONTENT, 4), whole(b"another one", "w")], Conflict),
         ([broken(CONTENT, 4), rest(CONTENT, 5)], Conflict),
         ([broken(CONTENT, 4), answer(404)], NotFound),
-        ([broken(CONTENT, 4), *[hang_up] * 9], Unavailable),
+        ([broken(CONTENT, 4), *[hang_up] * 9], StorageUnavailable),
         ([broken(CONTENT, 4), rest(b"0123xxxxxx", 4)], DigestMismatch),
     ],
 )
@@ -225,7 +225,7 @@ def test_a_download_that_was_interrupted_is_gone_on_with(faulty: FaultyServer, t
     target.write_bytes(b"before")
     head = answer(200, size=10, etag='"v"')
     faulty.script = [head, broken(CONTENT, 4), hang_up, hang_up]
-    with Client(faulty.url, tries=2) as docs, pytest.raises(Unavailable):
+    with Client(faulty.url, tries=2) as docs, pytest.raises(StorageUnavailable):
         docs.download("a", target)
     assert target.read_bytes() == b"before"
     assert (tmp_path / "target.v.part").read_bytes() == CONTENT[:4]

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, Protocol
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine, Metered, Sweeping, Usage
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.model import ANY, Clock, Expectation, Fields, Meta, Written
+from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.testing.clock import SetClock
 
 SCHEMES: Final = ("memory", "sqlite", "file")
@@ -58,8 +58,8 @@ async def put(
     *,
     expires_ns: int | None = None,
     expect: Expectation = ANY,
-) -> Written:
-    return await engine.put(key, Inline(data(key, size)), TEXT, expires_ns=expires_ns, expect=expect)
+) -> WriteResult:
+    return await engine.put(key, BytesContent(data(key, size)), TEXT, expires_ns=expires_ns, expect=expect)
 
 
 def data(key: str, size: int) -> bytes:

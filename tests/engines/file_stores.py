@@ -11,10 +11,10 @@ from typing import Final
 
 import pytest
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.file import File, open_file
 from docstore.engines.registry import EngineURL
-from docstore.model import ANY, Clock, Expectation, Fields, Written
+from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
 
 TEXT: Final = Fields.make("text/plain", {"content-language": "de"})
 LARGE: Final = 100_000
@@ -41,8 +41,8 @@ async def put(
     *,
     expires_ns: int | None = None,
     expect: Expectation = ANY,
-) -> Written:
-    return await engine.put(key, Inline(data), fields, expires_ns=expires_ns, expect=expect)
+) -> WriteResult:
+    return await engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
 
 
 async def read(engine: File, key: str) -> tuple[bytes, Fields] | None:

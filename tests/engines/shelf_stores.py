@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve.engine import Shelf, open_shelf
 from docstore.engines.shelve.records import KINDS
-from docstore.errors import CannotOpen
+from docstore.errors import OpenError
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
 
@@ -48,7 +48,7 @@ async def opened(path: Path, name: str = "dumb") -> AsyncIterator[Shelf]:
 
 
 async def put(engine: Engine, key: str, data: bytes) -> None:
-    await engine.put(key, Inline(data), Fields())
+    await engine.put(key, BytesContent(data), Fields())
 
 
 async def read(engine: Engine, key: str) -> bytes | None:
@@ -77,7 +77,7 @@ def stored(path: Path, name: str = "dumb") -> dict[str, bytes | None]:
 
 def refusal(path: Path, name: str | None = None) -> str:
     """The one line that an opening at `path` is refused with."""
-    with pytest.raises(CannotOpen) as refused:
+    with pytest.raises(OpenError) as refused:
         open_shelf(EngineURL("shelve", str(path), {"dbm": name} if name else {}), SetClock())
     line = str(refused.value)
     assert str(path) in line
@@ -102,7 +102,7 @@ def spoil(folder: Path, what: bytes) -> None:
 
 WRITER = """
 import asyncio, sys
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve.engine import open_shelf
 from docstore.model import Fields
@@ -112,7 +112,7 @@ async def run():
     async def write(task):
         for turn in range(100_000):
             for key in (f"{task} new {turn}", f"{task} replaced"):
-                await engine.put(key, Inline(f"{key} {turn} ".encode() * (turn * 37 % 400 + 1)), Fields())
+                await engine.put(key, BytesContent(f"{key} {turn} ".encode() * (turn * 37 % 400 + 1)), Fields())
                 print(key, turn, sep="\\t", flush=True)
             if turn % 5 == 4:
                 await engine.delete(f"{task} new {turn - 2}")

@@ -10,10 +10,10 @@ from typing import Final
 
 import apsw
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import INLINE_LIMIT, Sqlite, open_sqlite
-from docstore.model import ANY, Clock, Expectation, Fields, Written
+from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
 
 TEXT: Final = Fields.make("text/plain")
 LARGE: Final = bytes(range(256)) * (INLINE_LIMIT // 256 + 1)
@@ -31,8 +31,8 @@ async def opened(path: Path, clock: Clock = time.time_ns) -> AsyncIterator[Sqlit
         await engine.close()
 
 
-async def put(engine: Sqlite, key: str, data: bytes = b"hello", expect: Expectation = ANY) -> Written:
-    return await engine.put(key, Inline(data), TEXT, expect=expect)
+async def put(engine: Sqlite, key: str, data: bytes = b"hello", expect: Expectation = ANY) -> WriteResult:
+    return await engine.put(key, BytesContent(data), TEXT, expect=expect)
 
 
 async def read(engine: Sqlite, key: str) -> bytes | None:
@@ -77,5 +77,5 @@ async def queued() -> None:
         await asyncio.sleep(0)
 
 
-async def settled(*writes: asyncio.Task[Written]) -> list[Written | BaseException]:
+async def settled(*writes: asyncio.Task[WriteResult]) -> list[WriteResult | BaseException]:
     return await asyncio.gather(*writes, return_exceptions=True)

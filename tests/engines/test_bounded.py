@@ -10,12 +10,12 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Metered
 from docstore.engines.file.metadata import fingerprint
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import CannotOpen, Conflict, NoSpace, SetupError, TooLarge
+from docstore.errors import Conflict, ContentTooLarge, NoSpace, OpenError, SetupError
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import (
@@ -126,7 +126,7 @@ def test_what_can_never_fit_is_refused_before_its_first_byte_and_nothing_goes_fo
     async def run() -> None:
         async with opened(url_of(scheme, tmp_path, evict=evict)) as engine:
             await put(engine, "a", 9_000)
-            with pytest.raises(TooLarge):
+            with pytest.raises(ContentTooLarge):
                 await engine.put("b", NeverRead(64 * KIB), TEXT)
             assert await keys(engine) == ["a"]
 
@@ -134,7 +134,7 @@ def test_what_can_never_fit_is_refused_before_its_first_byte_and_nothing_goes_fo
 
 
 @ALL
-@pytest.mark.parametrize(("evict", "error"), [(True, TooLarge), (False, NoSpace)])
+@pytest.mark.parametrize(("evict", "error"), [(True, ContentTooLarge), (False, NoSpace)])
 def test_what_nobody_announced_is_refused_midway(
     scheme: str, evict: bool, error: type[Exception], tmp_path: Path
 ) -> None:
@@ -311,7 +311,7 @@ def test_an_old_database_can_be_opened_with_a_bound_and_again_without(tmp_path: 
         for url in (plain, bounded, plain, bounded):
             engine = open_engine(url, SetClock())
             await put(engine, f"{url.options}"[:1] + f"{len(await keys(engine))}", 2_000)
-            await engine.put("large", Inline(bytes(40_000)), TEXT)
+            await engine.put("large", BytesContent(bytes(40_000)), TEXT)
             await engine.close()
         async with opened(bounded) as engine:
             assert (await counted(engine, "sqlite")).documents == 5
@@ -409,7 +409,7 @@ asyncio.run(run())
 def test_a_folder_is_counted_by_one_process_alone(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(url_of("file", tmp_path)) as engine:
-            with pytest.raises(CannotOpen, match="only one can count") as refused:
+            with pytest.raises(OpenError, match="only one can count") as refused:
                 open_engine(url_of("file", tmp_path))
             assert "\n" not in str(refused.value)
             # Who does not count may come.

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from docstore.errors import Conflict, NoSpace, TooLarge
+from docstore.errors import Conflict, ContentTooLarge, NoSpace
 from docstore.model import ABSENT, ANY
 from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import KIB, LONG, SCHEMES, Bounded, cost, keys, open_bounded, put, url_of
@@ -82,13 +82,13 @@ class _Machine(RuleBasedStateMachine):
     def _refusal(self, key: str, wanted: int) -> type[Exception] | None:
         """What is too much, before it is looked at what stands there."""
         if self._evict:
-            return TooLarge if wanted > ROOM else None
+            return ContentTooLarge if wanted > ROOM else None
         if ROOM - self._used < wanted:
             self._drop_expired()
         held = self._model[key].cost if key in self._model else 0
         if wanted <= max(held, ROOM - self._used + held):
             return None
-        return TooLarge if wanted > ROOM else NoSpace
+        return ContentTooLarge if wanted > ROOM else NoSpace
 
     @rule(key=KEYS, size=SIZES, lives_ns=LIVES_NS, absent=st.booleans())
     def put(self, key: str, size: int, lives_ns: int | None, absent: bool) -> None:

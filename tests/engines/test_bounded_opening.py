@@ -8,7 +8,7 @@ import pytest
 
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.errors import CannotOpen, NoSpace
+from docstore.errors import NoSpace, OpenError
 from docstore.testing.clock import SetClock
 from tests.disks import BLOCK, Budget
 from tests.engines.bounded_stores import KIB, counted, keys, opened, put, url_of
@@ -56,7 +56,7 @@ def test_a_full_disk_that_is_opened_with_a_bound_can_be_emptied_after_all(tmp_pa
         await engine.close()
         disk.steal()
         for _ in range(2):
-            with pytest.raises(CannotOpen, match="open it without max_bytes and delete something first") as refused:
+            with pytest.raises(OpenError, match="open it without max_bytes and delete something first") as refused:
                 open_engine(bounded, SetClock())
             assert "\n" not in str(refused.value)
         engine = open_engine(plain, SetClock())

@@ -13,10 +13,10 @@ from random import Random
 import apsw
 import pytest
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.errors import Corrupt, EngineError, SetupError
+from docstore.errors import CorruptData, EngineError, SetupError
 from docstore.testing.clock import SetClock
 from tests.stores import DOCUMENTS, FIELDS, files_in, run, store
 
@@ -163,12 +163,12 @@ def test_a_column_of_another_type_is_an_error_that_names_the_database(tmp_path: 
     async def look() -> None:
         engine = open_engine(EngineURL("sqlite", str(tmp_path / "store")), SetClock())
         try:
-            with pytest.raises(Corrupt, match="store"):
+            with pytest.raises(CorruptData, match="store"):
                 await engine.get("small")
             try:
-                await engine.put("small", Inline(b"new"), FIELDS)
+                await engine.put("small", BytesContent(b"new"), FIELDS)
                 await engine.delete("small")
-            except Corrupt as error:
+            except CorruptData as error:
                 names(error, tmp_path)
             assert (tmp_path / "store").exists()
         finally:

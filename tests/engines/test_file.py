@@ -16,7 +16,7 @@ from docstore.content import Descriptor
 from docstore.engines.file import listing
 from docstore.engines.file.filenames import Place
 from docstore.engines.file.metadata import Control, fingerprint
-from docstore.errors import Corrupt
+from docstore.errors import CorruptData
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
 from tests.disks import steps
@@ -192,7 +192,7 @@ def test_a_spoiled_sidecar_is_reported_not_served(tmp_path: Path, spoil: Callabl
             await put(engine, "a", b"one")
             sidecar = tmp_path / ".docstore" / "meta" / fingerprint("a")
             sidecar.write_text(spoil(sidecar.read_text()))
-            with pytest.raises(Corrupt, match=f"{fingerprint('a')}: not the note of 'a'"):
+            with pytest.raises(CorruptData, match=f"{fingerprint('a')}: not the note of 'a'"):
                 await engine.get("a")
             sidecar.unlink()
             assert await read(engine, "a") == (b"one", Fields())

@@ -13,7 +13,7 @@ import pytest
 
 from docstore.content import Descriptor
 from docstore.engines.file import untracked
-from docstore.errors import Conflict, Obstructed
+from docstore.errors import Conflict, PathConflict
 from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
 from tests.engines.file_stores import (
     LARGE,
@@ -169,7 +169,7 @@ def test_what_is_not_a_plain_file_is_no_document(tmp_path: Path) -> None:
                 assert await engine.head(key) is None
                 assert await engine.delete(key) is None
             assert await engine.list() == []
-            with pytest.raises(Obstructed, match="linked"):
+            with pytest.raises(PathConflict, match="linked"):
                 await put(engine, "linked/new", b"x")
             await put(engine, "link", b"in place of the link")
             assert await everything(engine) == {"link": (b"in place of the link", TEXT)}

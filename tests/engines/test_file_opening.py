@@ -11,7 +11,7 @@ import pytest
 
 from docstore.engines.file import File, open_file, opening
 from docstore.engines.registry import EngineURL
-from docstore.errors import CannotOpen, SetupError
+from docstore.errors import OpenError, SetupError
 from tests.engines.file_stores import everything, files, fold, left, opened, put
 
 
@@ -56,33 +56,33 @@ def test_what_can_not_be_opened_is_reported_in_one_line(
     tmp_path: Path, make: Callable[[Path], None], location: str, message: str
 ) -> None:
     make(tmp_path)
-    with pytest.raises(CannotOpen, match=message) as caught:
+    with pytest.raises(OpenError, match=message) as caught:
         open_at(tmp_path / location)
     assert "\n" not in str(caught.value)
 
 
 def test_a_folder_must_be_named() -> None:
-    with pytest.raises(CannotOpen, match="needs the path of a folder"):
+    with pytest.raises(OpenError, match="needs the path of a folder"):
         open_file(EngineURL.parse("file:"), time.time_ns)
 
 
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The superuser may write anywhere, so the system's answer is set.
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    with pytest.raises(CannotOpen, match=f"{tmp_path}: Permission denied"):
+    with pytest.raises(OpenError, match=f"{tmp_path}: Permission denied"):
         open_at(tmp_path)
 
 
 def test_a_system_that_can_not_open_below_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "supports_dir_fd", set())
-    with pytest.raises(CannotOpen, match="sqlite: works on every system"):
+    with pytest.raises(OpenError, match="sqlite: works on every system"):
         open_at(tmp_path)
 
 
 def test_a_refused_folder_is_let_go(tmp_path: Path) -> None:
     says(b"docstore file 2 plain\n")(tmp_path)
     before = len(list(Path("/dev/fd").iterdir()))
-    with pytest.raises(CannotOpen):
+    with pytest.raises(OpenError):
         open_at(tmp_path / "store")
     assert len(list(Path("/dev/fd").iterdir())) == before
 
@@ -150,5 +150,5 @@ def test_plain_names_moved_to_a_file_system_that_folds_them_are_refused(
 ) -> None:
     asyncio.run(open_at(tmp_path).close())
     monkeypatch.setattr(Path, "exists", lambda path: True)
-    with pytest.raises(CannotOpen, match="tells all names apart"):
+    with pytest.raises(OpenError, match="tells all names apart"):
         open_at(tmp_path)

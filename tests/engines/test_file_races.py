@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.file import File
 from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict
@@ -198,7 +198,7 @@ def test_a_change_that_is_cancelled_at_its_commit_happens_as_a_whole(
             with (tmp_path / ".docstore" / "locks" / fingerprint("a")[:2]).open() as lock:
                 flock(lock, fcntl.LOCK_EX)
                 monkeypatch.setattr(fcntl, "flock", locking)
-                work = engine.delete("a") if change == "delete" else engine.put("a", Inline(new), Fields())
+                work = engine.delete("a") if change == "delete" else engine.put("a", BytesContent(new), Fields())
                 task = asyncio.create_task(work)
                 await asyncio.to_thread(waits.wait)
                 for _ in range(3):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from docstore.engines.file.metadata import Control, fingerprint
-from docstore.errors import Corrupt, EngineError, Unavailable
+from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.testing.clock import SetClock
 from tests.engines.file_stores import files, left, opened, put
 
@@ -24,7 +24,7 @@ def test_a_spoiled_sidecar_does_not_keep_others_from_being_swept(tmp_path: Path)
             await put(engine, "due", b"x", expires_ns=clock() + 2)
             (tmp_path / ".docstore" / "meta" / fingerprint("spoiled")).write_text("spoiled")
             clock.advance_s(1)
-            with pytest.raises(Corrupt, match=f".docstore/meta/{fingerprint('spoiled')}: "):
+            with pytest.raises(CorruptData, match=f".docstore/meta/{fingerprint('spoiled')}: "):
                 await engine.sweep()
             await engine.sweep()
             assert left(tmp_path, "expiring") == []
@@ -78,7 +78,7 @@ def test_what_a_passing_failure_kept_from_being_swept_is_swept_later(
             clock.advance_s(1)
             with monkeypatch.context() as patched:
                 patched.setattr(os, "open", refusing(os.open, b"due", errno.EMFILE))
-                with pytest.raises(Unavailable, match="/due: "):
+                with pytest.raises(StorageUnavailable, match="/due: "):
                     await engine.sweep()
             assert await engine.sweep() == 1
             assert (files(tmp_path), left(tmp_path, "expiring")) == ({}, [])

@@ -15,7 +15,7 @@ import pytest
 
 from docstore.engines.file import File
 from docstore.engines.file.metadata import fingerprint
-from docstore.errors import Corrupt, EngineError, Unavailable
+from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from tests.engines.file_stores import opened, put
 
 KEYS = ["a", "by hand", "private/b", "private/c", "z"]
@@ -92,7 +92,7 @@ def test_a_corrupt_sidecar_is_left_out_of_a_listing_with_a_warning(
             for key, message in zip(("a", "z"), caplog.messages, strict=True):
                 sidecar = tmp_path / ".docstore" / "meta" / fingerprint(key)
                 assert message.startswith(f"1 left out of a listing, the first: {sidecar}: ")
-            with pytest.raises(Corrupt, match=fingerprint("a")):
+            with pytest.raises(CorruptData, match=fingerprint("a")):
                 await engine.get("a")
 
     caplog.set_level(logging.WARNING)
@@ -107,7 +107,7 @@ ASK: list[Callable[[File], Coroutine[Any, Any, object]]] = [
 
 
 @pytest.mark.parametrize("ask", ASK, ids=["get", "head", "list"])
-@pytest.mark.parametrize(("number", "error"), [(errno.EMFILE, Unavailable), (errno.EIO, EngineError)])
+@pytest.mark.parametrize(("number", "error"), [(errno.EMFILE, StorageUnavailable), (errno.EIO, EngineError)])
 def test_any_other_failure_fails_the_listing_too_and_names_the_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,7 @@ import pytest
 from docstore.engines import registry
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import check_store
-from docstore.errors import CannotOpen, SetupError
+from docstore.errors import OpenError, SetupError
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
@@ -59,7 +59,7 @@ def test_as_many_open_a_store_as_its_engine_says(scheme: str, tmp_path: Path) ->
         if kind_of(scheme).processes is Processes.MANY:
             asyncio.run(open_engine(EngineURL(scheme, str(link))).close())
         else:
-            with pytest.raises(CannotOpen, match="open already"):
+            with pytest.raises(OpenError, match="open already"):
                 open_engine(EngineURL(scheme, str(link)))
     finally:
         asyncio.run(first.close())

@@ -14,7 +14,7 @@ import pytest
 
 from docstore.engines.shared.spool import PIECE_SIZE, Received, receive
 from docstore.engines.shared.storage_errors import mapped
-from docstore.errors import EngineError, Incomplete, NoSpace, Unavailable
+from docstore.errors import EngineError, IncompleteUpload, NoSpace, StorageUnavailable
 
 LIMIT = 1000
 
@@ -88,7 +88,7 @@ def test_an_upload_that_does_not_end_leaves_no_file_and_no_descriptor(
 ) -> None:
     async def run() -> None:
         hang = end != "raises"
-        upload = Pieces([bytes(size) for size in sizes], error=Incomplete("gone"), hang=hang)
+        upload = Pieces([bytes(size) for size in sizes], error=IncompleteUpload("gone"), hang=hang)
         task = asyncio.create_task(take(upload, tmp_path))
         await upload.at_end.wait()
         if hang:
@@ -96,7 +96,7 @@ def test_an_upload_that_does_not_end_leaves_no_file_and_no_descriptor(
             if end.endswith("twice"):
                 await asyncio.sleep(0)
                 task.cancel()
-        with pytest.raises(asyncio.CancelledError if hang else Incomplete):
+        with pytest.raises(asyncio.CancelledError if hang else IncompleteUpload):
             await task
         assert names_in(tmp_path) == []
 
@@ -189,7 +189,7 @@ def test_a_file_that_stands_already_is_never_written_to(tmp_path: Path) -> None:
         (errno.ENOSPC, NoSpace),
         (errno.EDQUOT, NoSpace),
         (errno.EFBIG, NoSpace),
-        (errno.EMFILE, Unavailable),
+        (errno.EMFILE, StorageUnavailable),
         (errno.EIO, EngineError),
         (errno.EACCES, EngineError),
     ],

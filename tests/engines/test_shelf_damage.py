@@ -17,7 +17,7 @@ import pytest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve.engine import open_shelf
 from docstore.engines.shelve.records import Record, Records
-from docstore.errors import Corrupt, EngineError, NoSpace
+from docstore.errors import CorruptData, EngineError, NoSpace
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
 from tests.engines.shelf_stores import (
@@ -98,7 +98,7 @@ def test_a_record_that_breaks_while_the_store_is_open_is_corrupt(tmp_path: Path)
             await put(engine, "key", OLD)
             await put(engine, "other", NEW)
             spoil(tmp_path, OLD)
-            with pytest.raises(Corrupt, match="'key' is broken"):
+            with pytest.raises(CorruptData, match="'key' is broken"):
                 await engine.get("key")
             assert await read(engine, "other") == NEW
 
@@ -113,7 +113,7 @@ def test_a_record_of_another_version_than_was_written_is_corrupt(tmp_path: Path)
             await engine.delete("key")
             await put(engine, "key", OLD[::-1])
             (tmp_path / "store.dat").write_bytes(before[:512] + before[512:].ljust(2048, b"\0") * 2)
-            with pytest.raises(Corrupt, match="'key'"):
+            with pytest.raises(CorruptData, match="'key'"):
                 await engine.get("key")
 
     asyncio.run(run())
@@ -269,7 +269,7 @@ def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
     records = Records(tmp_path / "store", "dbm.dumb", whole=True)
     meta = Meta("key", "not the version of that", 0, bytes(32), Fields(), 0)
     records.write(0, Record(1, meta, b""))
-    with pytest.raises(Corrupt, match=f"{tmp_path / 'store'}: the record of 'key'"):
+    with pytest.raises(CorruptData, match=f"{tmp_path / 'store'}: the record of 'key'"):
         records.read("key", 0)
     records.close()
 

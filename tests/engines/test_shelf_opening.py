@@ -17,7 +17,7 @@ import pytest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve import lock, records
 from docstore.engines.shelve.engine import open_shelf
-from docstore.errors import CannotOpen, SetupError
+from docstore.errors import OpenError, SetupError
 from docstore.testing.clock import SetClock
 from tests.engines.shelf_stores import (
     EACH_DBM,
@@ -48,7 +48,7 @@ def test_a_system_without_locks_is_refused_in_one_line(tmp_path: Path, monkeypat
     assert spec.loader
     elsewhere = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(elsewhere)
-    with pytest.raises(CannotOpen, match="sqlite: works on every system") as refused:
+    with pytest.raises(OpenError, match="sqlite: works on every system") as refused:
         elsewhere.Lock(tmp_path / "store")
     assert "\n" not in str(refused.value)
     assert list(tmp_path.iterdir()) == []

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
-from docstore.model import ABSENT, Written
+from docstore.model import ABSENT, WriteResult
 from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import (
     LARGE,
@@ -46,7 +46,7 @@ def test_one_of_many_writers_on_two_engines_wins(path: Path, data: bytes) -> Non
                     for engine, content in zip([one, other] * 8, contents, strict=True)
                 ]
                 answers = await settled(*tasks)
-                (won,) = [n for n, answer in enumerate(answers) if isinstance(answer, Written)]
+                (won,) = [n for n, answer in enumerate(answers) if isinstance(answer, WriteResult)]
                 assert sum(isinstance(answer, Conflict) for answer in answers) == 15
                 assert await read(one, key) == await read(other, key) == contents[won]
             assert len(sealed_files(path)) == (2 if data is LARGE else 0)
@@ -56,7 +56,7 @@ def test_one_of_many_writers_on_two_engines_wins(path: Path, data: bytes) -> Non
 
 RACER = """
 import asyncio, sys
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
@@ -67,7 +67,7 @@ async def run():
     sys.stdin.readline()
     async def one(n):
         try:
-            await engine.put(f"key{n}", Inline(sys.argv[2].encode()), Fields.make(), expect=ABSENT)
+            await engine.put(f"key{n}", BytesContent(sys.argv[2].encode()), Fields.make(), expect=ABSENT)
         except Conflict:
             return
         print(n)
@@ -205,7 +205,7 @@ def test_sweeping_gives_space_back(path: Path) -> None:
         async with opened(path, clock) as engine:
             data = bytes(60_000)
             await asyncio.gather(
-                *(engine.put(f"key{n}", Inline(data), TEXT, expires_ns=clock() + 1) for n in range(200))
+                *(engine.put(f"key{n}", BytesContent(data), TEXT, expires_ns=clock() + 1) for n in range(200))
             )
             await put(engine, "stays")
         full = file_size(path)

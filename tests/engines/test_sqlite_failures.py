@@ -8,8 +8,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.content import Inline
-from docstore.errors import Corrupt, EngineError, NoSpace, Unavailable
+from docstore.content import BytesContent
+from docstore.errors import CorruptData, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Fields
 from tests.engines.sqlite_stores import (
     LARGE,
@@ -57,24 +57,24 @@ def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
 
 FULL = """
 import asyncio, resource, sys
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import NoSpace
 from docstore.model import Fields
 
 async def run():
     engine = open_engine(EngineURL("sqlite", sys.argv[1]))
-    await engine.put("key", Inline(b"old"), Fields.make())
+    await engine.put("key", BytesContent(b"old"), Fields.make())
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
     refused = 0
     for n in range(40):
         try:
-            await engine.put(f"key{n}", Inline(bytes(int(sys.argv[2]))), Fields.make())
+            await engine.put(f"key{n}", BytesContent(bytes(int(sys.argv[2]))), Fields.make())
         except NoSpace as error:
             assert sys.argv[1] in str(error), error
             refused += 1
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await engine.put("last", Inline(bytes(int(sys.argv[2]))), Fields.make())
+    await engine.put("last", BytesContent(bytes(int(sys.argv[2]))), Fields.make())
     print(refused)
     await engine.close()
 
@@ -107,9 +107,9 @@ def test_a_database_that_another_program_keeps_locked_is_unavailable(path: Path)
                 await put(engine, "key", b"old")
                 connections[0].set_busy_timeout(10)
                 with write_lock(path):
-                    with pytest.raises(Unavailable, match=r"docs\.db"):
+                    with pytest.raises(StorageUnavailable, match=r"docs\.db"):
                         await put(engine, "key", LARGE)
-                    with pytest.raises(Unavailable):
+                    with pytest.raises(StorageUnavailable):
                         await engine.delete("key")
                     assert await read(engine, "key") == b"old"
                 assert sealed_files(path) == []
@@ -130,9 +130,9 @@ def test_a_damaged_database_is_corrupt_to_every_method(path: Path) -> None:
                 engine.head("key100"),
                 engine.list(),
                 engine.delete("key100"),
-                engine.put("key100", Inline(b""), Fields.make()),
+                engine.put("key100", BytesContent(b""), Fields.make()),
             ):
-                with pytest.raises(Corrupt, match=r"docs\.db"):
+                with pytest.raises(CorruptData, match=r"docs\.db"):
                     await call
 
     asyncio.run(fill())
@@ -153,10 +153,10 @@ def test_fields_and_content_that_nobody_wrote_are_corrupt(path: Path) -> None:
             connection.execute("UPDATE documents SET data = x'00' WHERE key = 'content'")
             connection.close()
             for key in ("fields", "content"):
-                with pytest.raises(Corrupt, match=rf"docs\.db: .*'?{key}'?"):
+                with pytest.raises(CorruptData, match=rf"docs\.db: .*'?{key}'?"):
                     await engine.get(key)
             for call in (engine.head("fields"), engine.list(), engine.delete("fields")):
-                with pytest.raises(Corrupt, match=r"docs\.db: 'fields': "):
+                with pytest.raises(CorruptData, match=r"docs\.db: 'fields': "):
                     await call
 
     asyncio.run(run())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from docstore.engines.sqlite.disk_space import Headroom
-from docstore.errors import NoSpace, Unavailable
+from docstore.errors import NoSpace, StorageUnavailable
 from tests.engines.sqlite_stores import opened, put, read
 
 
@@ -64,7 +64,7 @@ def test_an_engine_whose_path_has_become_a_loop_says_so_and_closes(tmp_path: Pat
             folder.symlink_to(folder)
             with pytest.raises(Exception, match=r"docs\.db") as caught:
                 await put(engine, "key")
-            assert not isinstance(caught.value, Unavailable)
+            assert not isinstance(caught.value, StorageUnavailable)
             with pytest.raises(type(caught.value)):
                 await engine.get("key")
 

@@ -12,7 +12,7 @@ import pytest
 
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, schema
-from docstore.errors import CannotOpen, SetupError
+from docstore.errors import OpenError, SetupError
 from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import (
     opened,
@@ -75,7 +75,7 @@ def test_what_is_no_store_is_refused_in_one_line_and_left_alone(
     made(path)
     before = path.read_bytes() if path.is_file() else None
     files = set(path.parent.iterdir())
-    with pytest.raises(CannotOpen, match=message) as refused:
+    with pytest.raises(OpenError, match=message) as refused:
         open_sqlite(EngineURL("sqlite", str(path)), SetClock())
     assert str(path) in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -85,7 +85,7 @@ def test_what_is_no_store_is_refused_in_one_line_and_left_alone(
 
 def test_a_location_that_is_no_path_is_refused() -> None:
     for location in ("", "a\0b"):
-        with pytest.raises(CannotOpen):
+        with pytest.raises(OpenError):
             open_sqlite(EngineURL("sqlite", location), SetClock())
 
 
@@ -96,7 +96,7 @@ def test_options_that_nobody_knows_are_refused(path: Path) -> None:
 
 def test_a_database_below_a_file_is_refused(path: Path) -> None:
     path.write_bytes(b"")
-    with pytest.raises(CannotOpen, match=r"docs\.db"):
+    with pytest.raises(OpenError, match=r"docs\.db"):
         open_sqlite(EngineURL("sqlite", str(path / "below" / "docs.db")), SetClock())
 
 
@@ -109,7 +109,7 @@ def test_a_folder_that_can_not_be_written_is_refused(location: str) -> None:
         if user == 0:
             os.seteuid(65534)
         try:
-            with pytest.raises(CannotOpen, match=name):
+            with pytest.raises(OpenError, match=name):
                 open_sqlite(EngineURL("sqlite", f"{name}/{location}"), SetClock())
         finally:
             os.seteuid(user)
@@ -126,7 +126,7 @@ def test_a_database_that_can_not_be_written_is_refused() -> None:
         if user == 0:
             os.seteuid(65534)
         try:
-            with pytest.raises(CannotOpen, match=r"can't be written|Permission denied"):
+            with pytest.raises(OpenError, match=r"can't be written|Permission denied"):
                 open_sqlite(EngineURL("sqlite", str(path)), SetClock())
         finally:
             os.seteuid(user)
@@ -149,10 +149,10 @@ def test_a_refused_open_leaves_no_descriptor(path: Path) -> None:
     no_database(path)
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
-        with pytest.raises(CannotOpen):
+        with pytest.raises(OpenError):
             open_sqlite(EngineURL("sqlite", str(path)), SetClock())
     path.unlink()
     Path(f"{path}.sealed").write_bytes(b"in the way")
-    with pytest.raises(CannotOpen, match=r"docs\.db\.sealed"):
+    with pytest.raises(OpenError, match=r"docs\.db\.sealed"):
         open_sqlite(EngineURL("sqlite", str(path)), SetClock())
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -9,9 +9,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.content import Inline, Sealed, read_all
+from docstore.content import BytesContent, FileContent, read_all
 from docstore.engines.sqlite import INLINE_LIMIT, blobs
-from docstore.errors import Conflict, Corrupt, Incomplete
+from docstore.errors import Conflict, CorruptData, IncompleteUpload
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
 from tests.engines.sqlite_stores import LARGE, PYTHON, TEXT, opened, put, read, sealed_files
@@ -35,7 +35,7 @@ def test_content_past_the_limit_is_in_a_file(path: Path, size: int, files: int) 
             await put(engine, "key", LARGE[:size])
             document = await engine.get("key")
             assert document is not None
-            assert isinstance(document.content, Sealed if files else Inline)
+            assert isinstance(document.content, FileContent if files else BytesContent)
             assert await read_all(document.content) == LARGE[:size]
             assert len(sealed_files(path)) == files
         async with opened(path) as engine:
@@ -50,7 +50,7 @@ def test_a_file_goes_with_its_version_and_stays_readable(path: Path, end: str) -
 
     async def run() -> None:
         async with opened(path, clock) as engine, opened(path, clock) as other:
-            await engine.put("key", Inline(LARGE), TEXT, expires_ns=clock() + 1)
+            await engine.put("key", BytesContent(LARGE), TEXT, expires_ns=clock() + 1)
             (old,) = sealed_files(path)
             document = await other.get("key")
             assert document is not None
@@ -89,7 +89,7 @@ class Broken:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         yield LARGE
         yield LARGE * 20
-        raise Incomplete("the sender went away")
+        raise IncompleteUpload("the sender went away")
 
 
 def test_a_truncated_upload_changes_nothing_and_leaves_no_file(path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_truncated_upload_changes_nothing_and_leaves_no_file(path: Path) -> No
             written = await put(engine, "key", LARGE)
             before = sealed_files(path)
             for key in ("key", "other"):
-                with pytest.raises(Incomplete):
+                with pytest.raises(IncompleteUpload):
                     await engine.put(key, Broken(), TEXT)
             assert sealed_files(path) == before
             assert await engine.list() == [written.meta]
@@ -166,7 +166,7 @@ def test_a_missing_file_is_corruption_that_names_it(path: Path) -> None:
             await put(engine, "key", LARGE)
             (name,) = sealed_files(path)
             (folder_of(path) / name).unlink()
-            with pytest.raises(Corrupt, match=name):
+            with pytest.raises(CorruptData, match=name):
                 await engine.get("key")
             assert (await engine.list())[0].size == len(LARGE)
             await put(engine, "key", b"mended")
@@ -182,7 +182,7 @@ def test_a_file_of_another_size_is_corruption_that_names_it(path: Path, size: in
             await put(engine, "key", LARGE)
             (name,) = sealed_files(path)
             (folder_of(path) / name).write_bytes((LARGE + b"x")[:size])
-            with pytest.raises(Corrupt, match=name):
+            with pytest.raises(CorruptData, match=name):
                 await engine.get("key")
 
     asyncio.run(run())
@@ -194,7 +194,7 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     late = iter([True, True, False])
     open_file = blobs.SealedFolder.open
 
-    def replaced_just_before(folder: blobs.SealedFolder, name: str, size: int) -> Sealed | None:
+    def replaced_just_before(folder: blobs.SealedFolder, name: str, size: int) -> FileContent | None:
         if next(late):
             other = secrets.token_hex(16)
             (folder.path / name).rename(folder.path / other)
@@ -229,7 +229,7 @@ def test_a_database_has_one_folder_whatever_link_leads_to_it(path: Path) -> None
 
 WRITER = """
 import asyncio, sys
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.model import Fields
 
@@ -239,7 +239,7 @@ async def run():
         n = 0
         while True:
             size = 70_000 if n % 3 == 0 else 100
-            await engine.put(f"{name}/{n % 50}", Inline(f"{n:09}".encode() * (size // 9)), Fields.make())
+            await engine.put(f"{name}/{n % 50}", BytesContent(f"{n:09}".encode() * (size // 9)), Fields.make())
             print(name, n, flush=True)
             n += 1
     await asyncio.gather(*(write(name) for name in "abcdefgh"))

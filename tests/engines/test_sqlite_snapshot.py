@@ -12,7 +12,7 @@ import pytest
 
 from docstore.content import read_all
 from docstore.engines.sqlite import snapshot
-from docstore.errors import Corrupt, EngineError, NoSpace
+from docstore.errors import CorruptData, EngineError, NoSpace
 from tests.engines.sqlite_stores import LARGE, file_size, opened, put, read, sealed_files
 
 MIB = 1024 * 1024
@@ -143,7 +143,7 @@ def test_a_sealed_file_that_is_missing_is_corrupt_in_the_snapshot_too(path: Path
             (file,) = sealed_files(path)
             (folder_of(path) / file).unlink()
             async with engine.snapshot() as held:
-                with pytest.raises(Corrupt, match=file):
+                with pytest.raises(CorruptData, match=file):
                     await held.get("key")
                 assert await held.get("sound") is not None
 

@@ -8,8 +8,8 @@ import pytest
 
 from docstore.engines.sqlite import writer
 from docstore.engines.sqlite.blobs import SealedFolder
-from docstore.errors import Conflict, EngineError, NoSpace, Unavailable
-from docstore.model import ABSENT, Written
+from docstore.errors import Conflict, EngineError, NoSpace, StorageUnavailable
+from docstore.model import ABSENT, WriteResult
 from tests.engines.sqlite_stores import (
     LARGE,
     opened,
@@ -75,8 +75,8 @@ def test_a_refused_operation_leaves_its_neighbours_alone(path: Path) -> None:
                 tasks = [asyncio.create_task(put(engine, key, b"new", expect)) for key, expect in writes]
                 await queued()
             before, stands, again, after = await settled(*tasks)
-            assert isinstance(before, Written)
-            assert isinstance(after, Written)
+            assert isinstance(before, WriteResult)
+            assert isinstance(after, WriteResult)
             assert isinstance(stands, Conflict)
             assert stands.current == await engine.head("stands")
             assert isinstance(again, Conflict)
@@ -95,9 +95,9 @@ def test_an_operation_that_breaks_the_transaction_fails_alone(path: Path) -> Non
                 tasks = [asyncio.create_task(put(engine, key, LARGE)) for key in keys]
                 await asyncio.wait(tasks, timeout=0.2)
             _, a, broken, b = await settled(*tasks)
-            assert isinstance(a, Written)
+            assert isinstance(a, WriteResult)
             assert isinstance(broken, EngineError)
-            assert isinstance(b, Written)
+            assert isinstance(b, WriteResult)
             assert [meta.key for meta in await engine.list()] == ["a", "b", "first"]
             assert len(sealed_files(path)) == 3
 
@@ -153,7 +153,7 @@ def test_a_cancelled_caller_does_not_disturb_the_batch(path: Path) -> None:
                 tasks[4].cancel()
                 await queued()
             answers = await settled(*tasks)
-            assert [n for n, answer in enumerate(answers) if not isinstance(answer, Written)] == [4]
+            assert [n for n, answer in enumerate(answers) if not isinstance(answer, WriteResult)] == [4]
             assert isinstance(answers[4], asyncio.CancelledError)
             assert len(await engine.list()) == 10
 
@@ -171,7 +171,7 @@ def test_writes_beyond_the_limit_of_the_queue_are_refused(path: Path, monkeypatc
                 tasks = [asyncio.create_task(put(engine, f"key{n}")) for n in range(6)]
                 await queued()
             answers = await settled(*tasks)
-            assert Counter(type(answer) for answer in answers) == {Written: 5, Unavailable: 1}
+            assert Counter(type(answer) for answer in answers) == {WriteResult: 5, StorageUnavailable: 1}
 
     asyncio.run(run())
 
@@ -181,7 +181,7 @@ def test_a_write_after_the_close_is_refused_and_leaves_nothing(path: Path, data:
     async def run() -> None:
         async with opened(path) as engine:
             await engine.close()
-            with pytest.raises(Unavailable, match="closed"):
+            with pytest.raises(StorageUnavailable, match="closed"):
                 await put(engine, "key", data)
             with pytest.raises(EngineError):
                 await engine.get("key")
@@ -196,7 +196,7 @@ def test_a_close_finishes_what_waits(path: Path) -> None:
             tasks = [asyncio.create_task(put(engine, f"key{n}")) for n in range(50)]
             await queued()
             await engine.close()
-            assert all(isinstance(answer, Written) for answer in await settled(*tasks))
+            assert all(isinstance(answer, WriteResult) for answer in await settled(*tasks))
         async with opened(path) as engine:
             assert len(await engine.list()) == 50
 

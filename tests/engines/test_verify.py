@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import Gated
@@ -288,7 +288,7 @@ def test_documents_that_come_and_go_during_a_check_are_no_findings(tmp_path: Pat
             while not checking.done():
                 turn += 1
                 for key in ("large", f"new {turn % 7}"):
-                    await engine.put(key, Inline(LARGE + b"%d" % turn), FIELDS, expires_ns=LATE_NS + turn)
+                    await engine.put(key, BytesContent(LARGE + b"%d" % turn), FIELDS, expires_ns=LATE_NS + turn)
                 await engine.delete(f"new {(turn + 3) % 7}")
             assert [(ended.status, ended.out) for ended in await checking] == [(0, "")] * 3
 
@@ -302,7 +302,7 @@ def test_files_put_there_by_hand_and_the_expired_are_sound(tmp_path: Path) -> No
     async def put() -> None:
         clock = SetClock(5)
         engine = open_engine(EngineURL("file", str(tmp_path / "store")), clock)
-        await engine.put("gone", Inline(b"x"), FIELDS, expires_ns=6)
+        await engine.put("gone", BytesContent(b"x"), FIELDS, expires_ns=6)
         await engine.close()
 
     asyncio.run(put())

@@ -9,7 +9,7 @@ import pytest
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import CannotOpen
+from docstore.errors import OpenError
 from docstore.model import Clock
 from docstore.testing.contract import EngineContract
 from tests.stores import DOCUMENTS, run, store, stored
@@ -71,7 +71,7 @@ def test_it_is_open_once(tmp_path: Path) -> None:
     url = EngineURL("log", str(tmp_path / "store.log"))
     first = open_engine(url)
     try:
-        with pytest.raises(CannotOpen, match="open already"):
+        with pytest.raises(OpenError, match="open already"):
             open_engine(url)
     finally:
         asyncio.run(first.close())

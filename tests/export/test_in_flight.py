@@ -7,7 +7,7 @@ from contextlib import aclosing
 
 import pytest
 
-from docstore.errors import BrokenArchive, NoSpace
+from docstore.errors import ArchiveError, NoSpace
 from docstore.export import copy
 from docstore.export.copy import Outcome, Step, Work
 
@@ -51,7 +51,7 @@ def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
         for number in range(8):
             yield Work(f"{number}", 1, functools.partial(one, number))
         if where == "in what comes after":
-            raise BrokenArchive("cut")
+            raise ArchiveError("cut")
 
     async def run_all() -> None:
         told = []
@@ -60,7 +60,7 @@ def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
             async for step in copy.in_flight(works()):
                 told.append(int(step.key))
 
-        with pytest.raises((NoSpace, BrokenArchive)):
+        with pytest.raises((NoSpace, ArchiveError)):
             await take()
         assert told == sorted(ended) == [number for number in range(8) if number != 3 or where != "in a document"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from docstore.http.conditions import Conditions, Outcome, expectation, if_range_holds, last_modified
 from docstore.http.dates import format_http_date
 from docstore.http.message import Headers
-from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, met
+from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, satisfies
 
 MODIFIED = 784_111_777
 META = Meta("key", "v1", 3, b"\x00" * 32, Fields(), MODIFIED * 10**9 + 500_000_000)
@@ -159,9 +159,9 @@ def test_what_passed_the_judgement_is_committed_on_the_state_that_was_judged_alo
     if expect is ANY:
         assert judged.evaluate("PUT", other_state, NOW) is PROCEED
     else:
-        assert met(expect, judged_state)
+        assert satisfies(expect, judged_state)
         versions = {None if state is None else state.version for state in (judged_state, other_state)}
-        assert met(expect, other_state) is (len(versions) == 1)
+        assert satisfies(expect, other_state) is (len(versions) == 1)
 
 
 @given(st.sampled_from([MATCH, NONE_MATCH, MODIFIED_SINCE, UNMODIFIED_SINCE]), st.binary(max_size=200), states)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.content import Inline, Upload, read_all
-from docstore.errors import DigestMismatch, Incomplete
+from docstore.content import BytesContent, Upload, read_all
+from docstore.errors import DigestMismatch, IncompleteUpload
 from docstore.http.digests import (
     Announced,
     Digest,
@@ -171,19 +171,19 @@ def test_a_verified_upload_gives_the_bytes_as_they_came() -> None:
 
 
 def test_a_verified_upload_says_the_size_that_was_announced() -> None:
-    assert Verified(Inline(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
+    assert Verified(BytesContent(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
     assert Verified(Pieces(WHOLE), RIGHT_DIGEST).size is None
 
 
 @pytest.mark.parametrize("content", [b"", WHOLE[:-1], WHOLE + b"\n", WHOLE[:3] + b"H" + WHOLE[4:]])
 def test_an_upload_with_other_bytes_never_ends_well(content: bytes) -> None:
     with pytest.raises(DigestMismatch):
-        asyncio.run(read_all(Verified(Inline(content), RIGHT_DIGEST)))
+        asyncio.run(read_all(Verified(BytesContent(content), RIGHT_DIGEST)))
 
 
 def test_an_upload_that_fails_fails_as_it_did() -> None:
-    with pytest.raises(Incomplete):
-        asyncio.run(read_all(Verified(Pieces(WHOLE[:7], failure=Incomplete("gone")), RIGHT_DIGEST)))
+    with pytest.raises(IncompleteUpload):
+        asyncio.run(read_all(Verified(Pieces(WHOLE[:7], failure=IncompleteUpload("gone")), RIGHT_DIGEST)))
 
 
 BOTH = ("sha-256", "sha-512")

@@ -5,17 +5,19 @@ import logging
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.message import Headers, Request, Response
 from docstore.server.access_log import PRINTED_LIMIT, Lines, logged, printable
 
 
 async def handle(request: Request) -> Response:
-    return Response(404 if request.path == "/none" else 200, [], Inline(b"12345"), head_only=request.method == "HEAD")
+    return Response(
+        404 if request.path == "/none" else 200, [], BytesContent(b"12345"), head_only=request.method == "HEAD"
+    )
 
 
 def asked(method: str, path: str, query: str = "") -> Request:
-    return Request(method, path, query, Headers(), Inline(b""))
+    return Request(method, path, query, Headers(), BytesContent(b""))
 
 
 def lines_of(*requests: Request) -> tuple[int, list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docstore.content import Descriptor, Inline, Sealed, Stream
+from docstore.content import BytesContent, Descriptor, FileContent, Stream
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
@@ -47,7 +47,7 @@ def test_a_path_without_its_raw_form_is_not_decoded_twice(key: str) -> None:
     async def main() -> None:
         store = memory_store()
         [mount] = store.mounts
-        await mount.engine.put(key, Inline(b"found"), Fields.make())
+        await mount.engine.put(key, BytesContent(b"found"), Fields.make())
         sent = await call(store, path=f"/m/{key}")
         assert (sent[0]["status"], sent[1]["body"]) == (200, b"found")
 
@@ -68,13 +68,13 @@ def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None
     async def main() -> None:
         store = memory_store()
         [mount] = store.mounts
-        await mount.engine.put("a", Inline(b"old"), Fields.make())
+        await mount.engine.put("a", BytesContent(b"old"), Fields.make())
         headers = [(b"transfer-encoding", b"chunked"), (b"upgrade", b"h2c"), (b"connection", b"Upgrade")]
         sent = await call(store, path="/m/a", method="PUT", headers=headers)
         assert sent[0]["status"] == 400
         document = await mount.engine.get("a")
         assert document is not None
-        assert document.content == Inline(b"old")
+        assert document.content == BytesContent(b"old")
 
     asyncio.run(main())
 
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_an_error_and_no_short_answer(tmp_path: An
     descriptor = Descriptor(os.open(tmp_path, os.O_RDONLY))  # a folder can't be read
 
     async def handle(request: Request) -> Response:
-        return Response(200, [], Sealed(descriptor, 0, 10))
+        return Response(200, [], FileContent(descriptor, 0, 10))
 
     with pytest.raises(EngineError):
         asyncio.run(call(memory_store(), handle, path="/"))

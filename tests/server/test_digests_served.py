@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from docstore.content import Inline, Upload
+from docstore.content import BytesContent, Upload
 from tests.in_process import Chunked, InProcess, on_a_store
 from tests.server_process import MOUNTS
 
@@ -39,7 +39,7 @@ SIZES = {"nothing": 0, "small": 5, "more than goes inline": 100_000, "several pi
 
 
 def bodies(content: bytes) -> list[Upload]:
-    return [Inline(content), Chunked([content[: len(content) // 2], content[len(content) // 2 :]])]
+    return [BytesContent(content), Chunked([content[: len(content) // 2], content[len(content) // 2 :]])]
 
 
 @each_mount

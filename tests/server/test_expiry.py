@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from docstore.engines.contract import Engine
-from docstore.errors import EngineError, Unavailable
+from docstore.errors import EngineError, StorageUnavailable
 from docstore.http.ttl import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import STEP_LIMIT, Sweeper
@@ -193,7 +193,7 @@ class Failing:
         raise self._error
 
 
-@pytest.mark.parametrize("error", [Unavailable("busy"), EngineError("broken"), ZeroDivisionError("a fault")])
+@pytest.mark.parametrize("error", [StorageUnavailable("busy"), EngineError("broken"), ZeroDivisionError("a fault")])
 @on_a_store("memory", "docs")
 async def test_an_engine_that_fails_is_told_of_and_the_others_are_swept(
     store: InProcess, error: Exception, caplog: pytest.LogCaptureFixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.model import Document, Fields, version_of
 from docstore.testing.contract.documents import Gated
 from tests.http.oracle import Answer, Case, State, cases, expected
@@ -37,7 +37,7 @@ class Scene:
         key = self.path.rpartition("/")[2]
         if exists and self.standing is None:
             clock.set_ns(state.modified * 10**9 + 999_999_999)
-            await engine.put(key, Inline(CONTENT), FIELDS)
+            await engine.put(key, BytesContent(CONTENT), FIELDS)
         elif not exists and self.standing is not None:
             await engine.delete(key)
         clock.set_ns(max(state.now * 10**9, clock()) if exists else state.now * 10**9)
@@ -98,7 +98,7 @@ def fault(case: Case, state: State, reply: Reply, before: Document | None, after
     if case.method == "GET" and wanted.status in (200, 206) and content_of(reply) != selected(wanted):
         return "other bytes than were asked for"
     if case.method in ("PUT", "PATCH") and wanted.status in (200, 201):
-        if after is None or after.content != Inline(NEW) or reply["etag"] != f'"{after.meta.version}"':
+        if after is None or after.content != BytesContent(NEW) or reply["etag"] != f'"{after.meta.version}"':
             return "the new document is not there"
         if ("location" in reply) != (wanted.status == 201):
             return "Location goes with 201"

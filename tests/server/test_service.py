@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.memory import Memory
-from docstore.errors import Unavailable
+from docstore.errors import StorageUnavailable
 from docstore.http.message import Headers, Request
 from docstore.model import Meta
 from docstore.server.app import Store
@@ -80,7 +80,7 @@ class Failing(Memory):
     """An engine whose storage is out of reach."""
 
     async def head(self, key: str) -> Meta | None:
-        raise Unavailable("the disk is gone")
+        raise StorageUnavailable("the disk is gone")
 
 
 class Silent(Memory):
@@ -103,12 +103,12 @@ def test_one_engine_that_does_not_answer_makes_the_store_unready(
         store = Store(mounts, clock=clock)
         for method in ("GET", "HEAD"):
             headers = Headers([(b"accept", b"application/json")])
-            response = await store.handle(Request(method, "/-/ready", "", headers, Inline(b"")))
+            response = await store.handle(Request(method, "/-/ready", "", headers, BytesContent(b"")))
             assert (response.status, dict(response.headers)[b"retry-after"]) == (503, b"1")
         problem = json.loads(response.content.data)
         assert problem["type"] == "/-/problems#unavailable"
         assert problem["detail"] == "no answer from the storage of /ill/, /also/ill/"
-        healthy = await store.handle(Request("GET", "/-/health", "", Headers(), Inline(b"")))
+        healthy = await store.handle(Request("GET", "/-/health", "", Headers(), BytesContent(b"")))
         assert healthy.status == 200
 
     asyncio.run(run())

@@ -20,7 +20,7 @@ from docstore.cli.progress import Bar, number, progress, size_text
 from docstore.engines.contract import Engine, Readable, Restoring, Snapshotting
 from docstore.engines.registry import EngineURL, kind_of, open_engine
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import BrokenArchive, CannotOpen, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, EngineError, NoSpace, OpenError, SetupError
 from docstore.export.archive import export_store, import_store
 from docstore.export.copy import Outcome, Step, copy
 from docstore.export.ndjson import TooLargeForLines
@@ -143,7 +143,7 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: st
         with progress(doing) as bar:
             tally = Tally(bar)
             asyncio.run(run(tally))
-    except BrokenArchive as error:
+    except ArchiveError as error:
         failure = f"docstore: this is not a whole export: {error}; what came whole is kept, a whole one adds the rest"
     except TooLargeForLines as error:
         failure = f"docstore: {error}"
@@ -166,11 +166,11 @@ def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: st
 
 
 def standing(text: str) -> EngineURL:
-    """The URL of a store to read from. Raises CannotOpen when there is none: opening it would make an empty one."""
+    """The URL of a store to read from. Raises OpenError when there is none: opening it would make an empty one."""
     url = EngineURL.parse(text)
     path = Path(url.location)
     if kind_of(url.scheme).on_disk and not any(Path(f"{path}{end}").exists() for end in ("", ".dat")):
-        raise CannotOpen(f"{path}: there is no such store")
+        raise OpenError(f"{path}: there is no such store")
     return url
 
 

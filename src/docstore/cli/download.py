@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from docstore.cli.errors import FAILED, Told
-from docstore.errors import Conflict, DigestMismatch, Incomplete, NotFound
+from docstore.errors import Conflict, DigestMismatch, IncompleteUpload, NotFound
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -137,7 +137,7 @@ def _complete(docs: "Client", info: "Info", file: IO[bytes], part: Part, bar: "B
             bar.advance(len(piece))
     file.flush()
     if file.tell() != info.size:
-        raise Incomplete(f"{info.key!r}: {file.tell()} of {info.size} bytes came")
+        raise IncompleteUpload(f"{info.key!r}: {file.tell()} of {info.size} bytes came")
     if info.digest is not None and state.digest() != info.digest:
         raise DigestMismatch(f"{info.key!r}: what came is not what the store says it has; nothing was kept")
 

@@ -25,7 +25,7 @@ from docstore.cli.put_options import kept
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
-    from docstore import Client, Found
+    from docstore import Client, StoredContent
 
 _SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
 """Of types for which the system's table has several."""
@@ -80,7 +80,7 @@ def _differs(path: Path, content: bytes) -> bool:
         return False
 
 
-def _suffix(name: str, base: "Found | None") -> str:
+def _suffix(name: str, base: "StoredContent | None") -> str:
     """What tells an editor what it edits: the end of the key, or one that fits the type."""
     end = Path(name).suffix
     if end and len(end) <= _SUFFIX_LIMIT and end[1:].isalnum():
@@ -123,7 +123,13 @@ def _interrupts_ignored() -> Iterator[None]:
 
 
 def _write(
-    docs: "Client", key: str, base: "Found | None", mine: bytes, media_type: str | None, path: Path, address: Address
+    docs: "Client",
+    key: str,
+    base: "StoredContent | None",
+    mine: bytes,
+    media_type: str | None,
+    path: Path,
+    address: Address,
 ) -> int:
     """Writes over `base` and nothing else; the exit status."""
     try:
@@ -150,7 +156,7 @@ def _over(docs: "Client", key: str, etag: str, mine: bytes) -> None:
     docs.put(key, mine, if_match=etag, **options)
 
 
-def _show_both(base: "Found | None", mine: bytes, theirs: "Found | None") -> None:
+def _show_both(base: "StoredContent | None", mine: bytes, theirs: "StoredContent | None") -> None:
     old = b"" if base is None else bytes(base)
     named = "base" if base is None else f"base {base.info.version}"
     click.echo(_diff(old, mine, named, "mine"))
@@ -160,7 +166,7 @@ def _show_both(base: "Found | None", mine: bytes, theirs: "Found | None") -> Non
         click.echo(_diff(old, bytes(theirs), named, f"theirs {theirs.info.version}"))
 
 
-def _tell_what_next(address: Address, theirs: "Found | None", path: Path) -> None:
+def _tell_what_next(address: Address, theirs: "StoredContent | None", path: Path) -> None:
     say(f"{address} was changed meanwhile; yours was not written, it is in {path}")
     condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
     named = shlex.quote(str(address))

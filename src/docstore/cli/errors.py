@@ -27,9 +27,9 @@ from docstore.errors import (
     InvalidKey,
     NotFound,
     OutcomeUnknown,
-    Refused,
+    RequestError,
     SetupError,
-    Unavailable,
+    StorageUnavailable,
     UploadError,
 )
 
@@ -101,7 +101,7 @@ def status_of(error: Exception) -> int:
         return NOT_MET
     if isinstance(error, SetupError | InvalidKey):
         return USAGE
-    if isinstance(error, Refused) and (error.problem is None or error.problem.status in (400, 416, 431)):
+    if isinstance(error, RequestError) and (error.problem is None or error.problem.status in (400, 416, 431)):
         return USAGE
     return FAILED
 
@@ -123,7 +123,7 @@ def lines(error: Exception) -> list[str]:
 def _advice(error: Exception) -> str:
     if isinstance(error, OutcomeUnknown):
         return "docstore info tells what is there now"
-    if isinstance(error, Unavailable) and error.problem is None and _UNREACHED.search(str(error)):
+    if isinstance(error, StorageUnavailable) and error.problem is None and _UNREACHED.search(str(error)):
         return "is it running there? start one with: docstore serve"
     if isinstance(error, NotFound):
         return "" if error.problem is None else "docstore ls tells what is there"

@@ -212,7 +212,7 @@ def _is_collection(docs: "Client") -> bool:
 
 
 def _with_path_keys(url: str, *, makes: bool) -> str:
-    """An engine's URL whose keys may be any. Raises CannotOpen when nothing is there that could be read."""
+    """An engine's URL whose keys may be any. Raises OpenError when nothing is there that could be read."""
     from docstore.cli.commands import standing
     from docstore.engines.registry import EngineURL
 

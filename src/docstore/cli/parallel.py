@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from docstore.cli.download import GivenUp
 from docstore.cli.errors import NOT_MET, USAGE, Told, lines, say, status_of
 from docstore.cli.folder import UnsafeKey
-from docstore.errors import DocstoreError, NoSpace, Unavailable
+from docstore.errors import DocstoreError, NoSpace, StorageUnavailable
 
 if TYPE_CHECKING:
     from docstore.cli.progress import Bar
@@ -125,4 +125,4 @@ def _is_end(error: Exception) -> bool:
     """Whether the other documents can only meet the same."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
-    return isinstance(error, Unavailable | NoSpace)
+    return isinstance(error, StorageUnavailable | NoSpace)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from docstore.cli.options import PATIENCE_S
-from docstore.errors import EngineError, Unavailable
+from docstore.errors import EngineError, StorageUnavailable
 
 if TYPE_CHECKING:
     from docstore.cli.options import Access
@@ -45,7 +45,7 @@ def state(store: str, name: str, access: "Access") -> tuple[bool, str]:
     """Whether the server says that it is well, and in which words; it is asked once."""
     try:
         return True, ask(store, f"/-/{name}", replace(access, tries=1)).strip()
-    except Unavailable as error:
+    except StorageUnavailable as error:
         if error.problem is None:
             raise
         return False, f"{error.problem.title}: {error.problem.detail}".removesuffix(": ")

@@ -18,7 +18,7 @@ from docstore.cli.errors import FAILED, Told
 from docstore.cli.put_options import announced
 
 if TYPE_CHECKING:
-    from docstore import Client, Stored
+    from docstore import Client, PutResult
     from docstore.cli.progress import Bar
 
 _BLOCK_SIZE: Final = 1024 * 1024
@@ -46,7 +46,7 @@ class Wish:
 
     def put(
         self, docs: "Client", key: str | None, content: IO[bytes] | bytes | Iterator[bytes], digest: bytes | None
-    ) -> "Stored":
+    ) -> "PutResult":
         """Stores it under `key`, or with None under a new one."""
         fields = dict(self.fields) | ({} if digest is None else announced(digest))
         given = {
@@ -87,7 +87,7 @@ class _Watched:
 def put_file(
     docs: "Client", key: str, path: Path, wish: Wish, bar: "Bar", check: Callable[[], None] = lambda: None
 ) -> None:
-    """Stores the content of a plain file. Raises OSError, and Incomplete when it is changed meanwhile."""
+    """Stores the content of a plain file. Raises OSError, and IncompleteUpload when it is changed meanwhile."""
     wish = wish.typed(path.name, key)
     # Nothing waits for somebody who writes to a pipe of that name.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
@@ -101,7 +101,7 @@ def put_file(
         wish.put(docs, key, cast(IO[bytes], _Watched(file, bar, check)), state.digest())
 
 
-def put_stream(docs: "Client", key: str | None, stream: IO[bytes], wish: Wish, bar: "Bar") -> "Stored":
+def put_stream(docs: "Client", key: str | None, stream: IO[bytes], wish: Wish, bar: "Bar") -> "PutResult":
     """Stores what comes until the end of `stream`. Raises Told when the store has got something else."""
     first = stream.read(_BLOCK_SIZE)
     state = hashlib.sha256(first)

@@ -10,7 +10,7 @@ from docstore.client import atomic, download, listing
 from docstore.client.opening import Options, opened_async
 from docstore.client.operations import Operations
 from docstore.client.options import Condition, Part
-from docstore.client.results import Found, Unchanged
+from docstore.client.results import NotModified, StoredContent
 from docstore.client.signatures import shaped
 from docstore.errors import NotFound
 
@@ -65,25 +65,25 @@ class AsyncClient:
     download = _awaited(download.download)
 
     @overload
-    async def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
+    async def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> StoredContent | None: ...
     @overload
-    async def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> Found | D: ...
+    async def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> StoredContent | D: ...
     @overload
     async def get(
         self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
-    ) -> Found | Unchanged | D | None: ...
+    ) -> StoredContent | NotModified | D | None: ...
     async def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
-        """The content, which is bytes and carries its `info`, or `default`; `Unchanged` where `if_none_match` holds.
+        """The content, which is bytes and carries its `info`, or `default`; `NotModified` where `if_none_match` holds.
 
         `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
-        the document is not of the version `if_match`, DigestMismatch, Refused for a part that is not there.
+        the document is not of the version `if_match`, DigestMismatch, RequestError for a part that is not there.
         """
         return await self._operations.get(key, default, **wished)
 
     @overload
-    async def pop(self, key: str, /) -> Found: ...
+    async def pop(self, key: str, /) -> StoredContent: ...
     @overload
-    async def pop(self, key: str, /, default: D) -> Found | D: ...
+    async def pop(self, key: str, /, default: D) -> StoredContent | D: ...
     async def pop(self, key: str, /, default: Any = _MISSING) -> Any:
         """Removes a document and returns its content, or `default`; of several, one gets it. Raises NotFound.
 

@@ -16,13 +16,13 @@ from docstore.client.errors import error_of
 from docstore.client.listing import page, stored
 from docstore.client.operations import Operations, told, unknown, written
 from docstore.client.options import Described, check, described
-from docstore.client.results import Found, Stored
+from docstore.client.results import PutResult, StoredContent
 from docstore.client.retry import Attempts
 from docstore.errors import Conflict, DocstoreError, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
-Function = Callable[[Found | None], Source | Awaitable[Source]]
+Function = Callable[[StoredContent | None], Source | Awaitable[Source]]
 """What `update` is given: from the present content, None when there is none, it makes the new one."""
 
 LONGEST_PAUSE_S: Final = 0.25
@@ -45,7 +45,7 @@ class _Turns:
         await self._wire.pause(random.uniform(0, longest))  # noqa: S311 - it keeps nothing secret
 
 
-async def update(operations: Operations, key: str, function: Function, /, **asked: Unpack[Described]) -> Stored:
+async def update(operations: Operations, key: str, function: Function, /, **asked: Unpack[Described]) -> PutResult:
     """Replaces a document by what `function` makes of its content (None: there is no document), atomically.
 
     When others write meanwhile `function` is called again with what is there then: it should do nothing else. Type,
@@ -57,9 +57,9 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
     turns = _Turns(operations)
     while True:
         old = await operations.get(key, None)
-        made = function(old if isinstance(old, Found) else None)
+        made = function(old if isinstance(old, StoredContent) else None)
         body = body_of(await made if isawaitable(made) else made)
-        if isinstance(old, Found):
+        if isinstance(old, StoredContent):
             info = await stored(operations, old.info)
             kept: Described = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
@@ -76,7 +76,7 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
 
 async def setdefault(
     operations: Operations, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]
-) -> Found | bytes:
+) -> StoredContent | bytes:
     """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
     check(asked, Described)
     body = body_of(b"" if default is None else default)
@@ -85,7 +85,7 @@ async def setdefault(
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)
-        if isinstance(there, Found):
+        if isinstance(there, StoredContent):
             return there
         answer = await operations.write(key, body, described(asked, body), None, "*")
         if answer.status not in (409, 412):
@@ -94,12 +94,12 @@ async def setdefault(
         await turns.lost(error_of(answer, told("PUT", key)))
 
 
-async def pop(operations: Operations, key: str, default: D, /) -> Found | D:
+async def pop(operations: Operations, key: str, default: D, /) -> StoredContent | D:
     """As the clients say; `default` when there is none."""
     turns = _Turns(operations)
     while True:
         there = await operations.get(key, None)
-        if not isinstance(there, Found):
+        if not isinstance(there, StoredContent):
             return default
         try:
             await operations.delete(key, if_match=there.info.etag)
@@ -111,7 +111,7 @@ async def pop(operations: Operations, key: str, default: D, /) -> Found | D:
             return there
 
 
-async def popitem(operations: Operations, /) -> tuple[str, Found]:
+async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
     """Removes the first document in key order and returns its key and content. Raises NotFound when there is none."""
     turns = _Turns(operations)
     while True:

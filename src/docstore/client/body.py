@@ -14,7 +14,7 @@ from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
 from typing import IO, Final, cast
 
-from docstore.errors import Incomplete
+from docstore.errors import IncompleteUpload
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
 """What `put` takes. Asynchronous pieces are for AsyncClient alone."""
@@ -62,7 +62,7 @@ class Body:
         return self._digest
 
     def blocks(self) -> Iterator[bytes]:
-        """The content, to be sent. Raises Incomplete when it is not as long as it was announced."""
+        """The content, to be sent. Raises IncompleteUpload when it is not as long as it was announced."""
         if isinstance(self._read, AsyncIterable):
             raise TypeError("asynchronous content was given to the plain client; AsyncClient can wait for it")
         self._begun = True
@@ -93,7 +93,7 @@ class Body:
 
     def _check(self, sent: int, *, at_end: bool = False) -> None:
         if self.size is not None and (sent > self.size or (at_end and sent < self.size)):
-            raise Incomplete(f"{self.size} bytes were announced, and the content has changed since")
+            raise IncompleteUpload(f"{self.size} bytes were announced, and the content has changed since")
 
 
 def body_of(source: Source) -> Body:

@@ -16,7 +16,7 @@ from docstore.client.body import Source
 from docstore.client.opening import Options, opened_blocking
 from docstore.client.operations import Operations
 from docstore.client.options import Condition, Described, Part
-from docstore.client.results import Found, Stored, Unchanged
+from docstore.client.results import NotModified, PutResult, StoredContent
 from docstore.client.signatures import shaped
 from docstore.client.transport import each_now, now
 from docstore.errors import NotFound
@@ -75,29 +75,29 @@ class Client(MutableMapping[str, bytes]):
     download = _answered(download.download)
 
     @overload
-    def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> Found | None: ...
+    def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> StoredContent | None: ...
     @overload
     def get(self, key: str, default: bytes, /, **wished: Unpack[Part]) -> bytes: ...
     @overload
-    def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> Found | D: ...
+    def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> StoredContent | D: ...
     @overload
     def get(
         self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
-    ) -> Found | Unchanged | D | None: ...
+    ) -> StoredContent | NotModified | D | None: ...
     def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
-        """The content, which is bytes and carries its `info`, or `default`; `Unchanged` where `if_none_match` holds.
+        """The content, which is bytes and carries its `info`, or `default`; `NotModified` where `if_none_match` holds.
 
         `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
-        the document is not of the version `if_match`, DigestMismatch, Refused for a part that is not there.
+        the document is not of the version `if_match`, DigestMismatch, RequestError for a part that is not there.
         """
         return now(self._operations.get(key, default, **wished))
 
     @overload
-    def pop(self, key: str, /) -> Found: ...
+    def pop(self, key: str, /) -> StoredContent: ...
     @overload
     def pop(self, key: str, /, default: bytes) -> bytes: ...
     @overload
-    def pop(self, key: str, /, default: D) -> Found | D: ...
+    def pop(self, key: str, /, default: D) -> StoredContent | D: ...
     def pop(self, key: str, /, default: Any = _MISSING) -> Any:
         """Removes a document and returns its content, or `default`; of several, one gets it. Raises NotFound.
 
@@ -113,7 +113,7 @@ class Client(MutableMapping[str, bytes]):
         return now(atomic.setdefault(self._operations, key, default, **asked))
 
     @overload
-    def update(self, key: str, function: atomic.Function, /, **asked: Unpack[Described]) -> Stored: ...
+    def update(self, key: str, function: atomic.Function, /, **asked: Unpack[Described]) -> PutResult: ...
     @overload
     def update(self, other: Any = (), /, **more: Source) -> None: ...
     def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
@@ -124,7 +124,7 @@ class Client(MutableMapping[str, bytes]):
             return now(atomic.update(self._operations, other, function, **more))
         return super().update(other, **more)
 
-    def __getitem__(self, key: str, /) -> Found:
+    def __getitem__(self, key: str, /) -> StoredContent:
         return now(self._operations.content(key))
 
     def __setitem__(self, key: str, content: Source, /) -> None:

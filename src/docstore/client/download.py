@@ -24,7 +24,7 @@ from docstore.client.options import Condition, Part, conditions, part
 from docstore.client.results import Info, info_of, version_in
 from docstore.client.retry import Attempts, head, whole
 from docstore.client.transport import Answer, Call, Lost, Pairs, Reply
-from docstore.errors import Conflict, DigestMismatch, EngineError, Unavailable
+from docstore.errors import Conflict, DigestMismatch, EngineError, StorageUnavailable
 
 if sys.platform != "win32":
     import fcntl
@@ -61,7 +61,7 @@ class _Download:
         self.info = info
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, Unavailable."""
+        """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
         attempts, got = Attempts(self._operations.patience), 0
         while self.info is None or self._position < self._stop():
             reply = await self._open(attempts)
@@ -80,7 +80,7 @@ class _Download:
                 attempts, got = Attempts(self._operations.patience), 0  # it advances
             pause = attempts.pause_s()
             if pause is None:
-                raise Unavailable(f"{self._what}: {piece.reason}")
+                raise StorageUnavailable(f"{self._what}: {piece.reason}")
             await self._operations.wire.pause(pause)
         self._check()
 

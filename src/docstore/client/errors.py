@@ -13,21 +13,21 @@ from docstore.errors import DocstoreError, Problem
 
 _BY_NAME: Final[dict[str, type[DocstoreError]]] = {
     "invalid-key": errors.InvalidKey,
-    "obstructed": errors.Obstructed,
+    "obstructed": errors.PathConflict,
     "changed-meanwhile": errors.Conflict,
     "digest-mismatch": errors.DigestMismatch,
-    "incomplete": errors.Incomplete,
-    "timeout": errors.TooSlow,
+    "incomplete": errors.IncompleteUpload,
+    "timeout": errors.UploadTooSlow,
 }
 _BY_STATUS: Final[dict[int, type[DocstoreError]]] = {
     404: errors.NotFound,
-    408: errors.Unavailable,
+    408: errors.StorageUnavailable,
     412: errors.Conflict,
-    413: errors.TooLarge,
-    429: errors.Unavailable,
-    502: errors.Unavailable,
-    503: errors.Unavailable,
-    504: errors.Unavailable,
+    413: errors.ContentTooLarge,
+    429: errors.StorageUnavailable,
+    502: errors.StorageUnavailable,
+    503: errors.StorageUnavailable,
+    504: errors.StorageUnavailable,
     507: errors.NoSpace,
 }
 
@@ -40,7 +40,7 @@ def error_of(answer: Answer, what: str) -> DocstoreError:
     error: DocstoreError
     if issubclass(kind, errors.Conflict):
         error = kind(None, said, version=version_in(answer.headers) or None)
-    elif issubclass(kind, errors.TooLarge):
+    elif issubclass(kind, errors.ContentTooLarge):
         error = kind(None, said)
     else:
         error = kind(said)
@@ -70,4 +70,4 @@ def _members(answer: Answer) -> dict[str, Any]:
 
 
 def _general(status: int) -> type[DocstoreError]:
-    return errors.EngineError if status >= 500 else errors.Refused
+    return errors.EngineError if status >= 500 else errors.RequestError

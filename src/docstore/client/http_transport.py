@@ -15,7 +15,7 @@ import httpx2
 
 from docstore.client.address import Address
 from docstore.client.transport import Blocking, Call, Lost, Waiting
-from docstore.errors import Closed, SetupError
+from docstore.errors import ClientClosed, SetupError
 
 CONNECTIONS: Final = 100
 """Connections of one client; one more call waits for its turn."""
@@ -90,7 +90,7 @@ class BlockingHTTP(Blocking):
 
     async def send(self, call: Call, timeout_s: float) -> BlockingReply | Lost:
         if self._client.is_closed:
-            raise Closed("the client was closed")
+            raise ClientClosed("the client was closed")
         content = None if call.body is None else call.body.data if call.body.data is not None else call.body.blocks()
         try:
             return BlockingReply(self._client.send(_request(self._origin, call, content, timeout_s), stream=True))
@@ -111,7 +111,7 @@ class AsyncHTTP(Waiting):
 
     async def send(self, call: Call, timeout_s: float) -> AsyncReply | Lost:
         if self._client.is_closed:
-            raise Closed("the client was closed")
+            raise ClientClosed("the client was closed")
         body = call.body
         content = None if body is None else body.data if body.data is not None else body.blocks_later(self.work)
         try:

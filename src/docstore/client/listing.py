@@ -34,7 +34,7 @@ async def page(
     """The first documents, in key order, whose keys start with `prefix` and come after `after`.
 
     At most `limit` of them, from 1 to 10,000; 1,000 when it is not given. With the delimiter `/` what lies in a folder
-    is one entry of `folders`. Raises Refused for a query that the store does not take.
+    is one entry of `folders`. Raises RequestError for a query that the store does not take.
     """
     asked = {"format": "json", "prefix": prefix, "after": after, "limit": limit, "delimiter": delimiter}
     query = urlencode({name: value for name, value in asked.items() if value not in ("", None)})

@@ -22,8 +22,8 @@ from docstore.client.address import INSIDE
 from docstore.client.body import Body
 from docstore.client.transport import Blocking, Call, Lost, Waiting
 from docstore.config import MountSettings
-from docstore.content import Inline
-from docstore.errors import Closed, DocstoreError, Incomplete
+from docstore.content import BytesContent
+from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload
 from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.opening import open_mount
@@ -31,7 +31,7 @@ from docstore.server.opening import open_mount
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NOTHING: Final = Inline(b"")
+_NOTHING: Final = BytesContent(b"")
 _THREADS: Final = "docstore-"
 """How the names of all threads begin that engines and clients have."""
 
@@ -50,7 +50,7 @@ class _Pieces:
                 yield block
         except Exception as error:
             self.error = error
-            raise Incomplete("what makes the content failed") from None
+            raise IncompleteUpload("what makes the content failed") from None
 
 
 class _Reply:
@@ -83,20 +83,20 @@ class AsyncInside(Waiting):
     async def send(self, call: Call, timeout_s: float) -> _Reply | Lost:
         body = call.body
         if body is None or body.data is not None:
-            return await self.handle(call, _NOTHING if body is None else Inline(body.data or b""), timeout_s)
+            return await self.handle(call, _NOTHING if body is None else BytesContent(body.data or b""), timeout_s)
         return await self.handle(call, _Pieces(body.size, body.blocks_later(self.work)), timeout_s)
 
-    async def handle(self, call: Call, upload: Inline | _Pieces, timeout_s: float) -> _Reply | Lost:
+    async def handle(self, call: Call, upload: BytesContent | _Pieces, timeout_s: float) -> _Reply | Lost:
         """Content that is still made has the time that it takes."""
         if self._store is None:
-            raise Closed("the client was closed")
+            raise ClientClosed("the client was closed")
         if not self._started:
             self._started = True
             self._store.start()
         path, _, query = call.target.partition("?")
         headers = Headers((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in call.headers)
         try:
-            async with asyncio.timeout(timeout_s if isinstance(upload, Inline) else None):
+            async with asyncio.timeout(timeout_s if isinstance(upload, BytesContent) else None):
                 reply = _Reply(await self._store.handle(Request(call.method, path, query, headers, upload)))
         except TimeoutError:
             return Lost("no answer in time")
@@ -142,7 +142,7 @@ class BlockingInside(Blocking):
 
     async def send(self, call: Call, timeout_s: float) -> _BlockingReply | Lost:
         if not self._end.alive:
-            raise Closed("the client was closed")
+            raise ClientClosed("the client was closed")
         body = call.body
         if body is None or body.data is not None:
             reply = _result(asyncio.run_coroutine_threadsafe(self._inside.send(call, timeout_s), self._loop))

@@ -24,10 +24,10 @@ from docstore.client.options import (
     lifetime,
     part,
 )
-from docstore.client.results import Found, Info, Stored, Unchanged, info_of, version_in
+from docstore.client.results import Info, NotModified, PutResult, StoredContent, info_of, version_in
 from docstore.client.retry import Patience, exchange
 from docstore.client.transport import Answer, Call, Pairs, Wire
-from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, Refused
+from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
 from docstore.http import stored_headers
 from docstore.http.digests import KEPT
 from docstore.http.headers import parse_natural
@@ -63,7 +63,7 @@ class Operations:
 
     async def get(
         self, key: str, default: D | None = None, /, *, if_none_match: Condition | None = None, **wished: Unpack[Part]
-    ) -> Found | Unchanged | D | None:
+    ) -> StoredContent | NotModified | D | None:
         """As the clients say."""
         try:
             return await self.read(key, if_none_match, wished)
@@ -72,22 +72,22 @@ class Operations:
 
     async def read(
         self, key: str, if_none_match: Condition | None = None, wished: Part | None = None
-    ) -> Found | Unchanged:
+    ) -> StoredContent | NotModified:
         """As `get`. Raises NotFound when there is no document."""
         given = wished or {}
         check(given, Part)
         headers = (WANT_DIGEST, *part(given), *conditions(given.get("if_match"), if_none_match))
         answer = await self.ask("GET", key, headers)
         if answer.status == 304:
-            return Unchanged(version_in(answer.headers))
+            return NotModified(version_in(answer.headers))
         if answer.status not in (200, 206):
             raise error_of(answer, told("GET", key))
         return found(key, answer)
 
-    async def content(self, key: str) -> Found:
+    async def content(self, key: str) -> StoredContent:
         """The content of a document. Raises NotFound."""
         read = await self.read(key)
-        if isinstance(read, Unchanged):
+        if isinstance(read, NotModified):
             raise EngineError(f"{told('GET', key)}: the server answered 304 to a question without conditions")
         return read
 
@@ -116,14 +116,15 @@ class Operations:
             answer = spoken if spoken.status == answer.status else answer
         return error_of(answer, told("HEAD", key))
 
-    async def put(self, key: str, content: Source, /, **asked: Unpack[Writing]) -> Stored:
+    async def put(self, key: str, content: Source, /, **asked: Unpack[Writing]) -> PutResult:
         """Stores `content` under the key, in place of what was there.
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or pieces of bytes; what is not in memory
         is not brought there. `type` is its media type, `ttl` seconds (or a timedelta) after which it is gone, `fields`
         other header fields to be stored, such as Content-Language, and `meta` the user's own.
 
-        Raises Conflict when the document is not as `if_match` or `if_none_match` wants it, TooLarge, NoSpace, Refused,
+        Raises Conflict when the document is not as `if_match` or `if_none_match` wants it, ContentTooLarge,
+        NoSpace, RequestError,
         and OutcomeUnknown when no answer came. A write whose answer was lost is repeated when its content can be read
         again. When that meets just the document that was to be stored, the write counts as done.
         """
@@ -134,17 +135,17 @@ class Operations:
         if answer.unsure and answer.status in (409, 412):
             if version_in(answer.headers) != version_to_be(headers, body):
                 raise unknown(answer, told("PUT", key))
-            return Stored(key, version_in(answer.headers), asked.get("if_match") is None)
+            return PutResult(key, version_in(answer.headers), asked.get("if_match") is None)
         return written(key, answer, "PUT")
 
     async def write(
         self, key: str, body: Body, headers: Pairs, if_match: Condition | None, if_none_match: Condition | None
     ) -> Answer:
-        """The answer to a PUT, whatever it says. Raises Refused for fields that no store takes."""
+        """The answer to a PUT, whatever it says. Raises RequestError for fields that no store takes."""
         fields_of(headers)
         return await self.ask("PUT", key, (*headers, *conditions(if_match, if_none_match)), body)
 
-    async def put_json(self, key: str, value: Any, /, **asked: Unpack[Writing]) -> Stored:
+    async def put_json(self, key: str, value: Any, /, **asked: Unpack[Writing]) -> PutResult:
         """As `put`, of a value that is written as JSON. Raises TypeError or ValueError for what is none."""
         data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
         typed: Writing = {"type": JSON_TYPE, **asked}
@@ -158,12 +159,12 @@ class Operations:
         *,
         if_match: Condition | None = None,
         ttl: Life | None = None,
-    ) -> Stored:
+    ) -> PutResult:
         """Changes a JSON document: all of `change` is applied, or nothing.
 
         A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type, fields and, without
         `ttl`, the expiry stay. Sent once only, unless `if_match` says what it changes. Raises NotFound, Conflict,
-        Refused for a patch that does not fit, OutcomeUnknown.
+        RequestError for a patch that does not fit, OutcomeUnknown.
         """
         data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
         kind = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
@@ -185,7 +186,7 @@ class Operations:
             raise unknown(answer, told("DELETE", key))
         raise error_of(answer, told("DELETE", key))
 
-    async def add(self, content: Source, /, **asked: Unpack[Described]) -> Stored:
+    async def add(self, content: Source, /, **asked: Unpack[Described]) -> PutResult:
         """Stores `content` under a new key, a UUID that the store chooses. Sent once only.
 
         Raises what `put` does. After OutcomeUnknown there may be a document whose key nobody was told.
@@ -204,13 +205,13 @@ def told(method: str, key: str) -> str:
     return f"{method} of {key[:100]!r}"
 
 
-def found(key: str, answer: Answer) -> Found:
+def found(key: str, answer: Answer) -> StoredContent:
     """The document, or the part of it, that an answer holds. Raises DigestMismatch."""
     part_of, content = answer.status == 206, answer.content
     info = info_of(key, answer.headers, size_in(answer.headers) if part_of else len(content))
     if info.digest is not None and not part_of and Body.inline(content).digest != info.digest:
         raise DigestMismatch(f"GET of {key[:100]!r}: what came is not what the store says that it sent")
-    return Found(content, info)
+    return StoredContent(content, info)
 
 
 def size_in(headers: Mapping[str, str]) -> int:
@@ -222,13 +223,13 @@ def size_in(headers: Mapping[str, str]) -> int:
     return size
 
 
-def written(key: str, answer: Answer, method: str) -> Stored:
+def written(key: str, answer: Answer, method: str) -> PutResult:
     """What a write did, by its answer."""
     if answer.status not in (200, 201, 204):
         raise error_of(answer, told(method, key))
     if not answer.headers.get("etag"):
         raise EngineError(f"{told(method, key)}: what answered is no Docstore, for it names no version")
-    return Stored(key, version_in(answer.headers), answer.status == 201)
+    return PutResult(key, version_in(answer.headers), answer.status == 201)
 
 
 def unknown(answer: Answer, what: str) -> OutcomeUnknown:
@@ -239,15 +240,15 @@ def unknown(answer: Answer, what: str) -> OutcomeUnknown:
 
 
 def fields_of(headers: Pairs) -> Fields:
-    """What a store makes of these fields. Raises Refused for those that no store takes."""
+    """What a store makes of these fields. Raises RequestError for those that no store takes."""
     for name, value in headers:
         if value != value.strip(" \t"):
-            raise Refused(f"{name}: its value begins or ends with a blank, which no header keeps")
+            raise RequestError(f"{name}: its value begins or ends with a blank, which no header keeps")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
         return stored_headers.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise RequestError(str(error)) from None
 
 
 def version_to_be(headers: Pairs, body: Body) -> str | None:

@@ -73,12 +73,12 @@ def _info(
     return Info(key, version, size, type, modified, expires, MappingProxyType(fields), MappingProxyType(own), digest)
 
 
-class Found(bytes):
+class StoredContent(bytes):
     """The content of one version of a document, or the part of it that was asked for, with its `info`."""
 
     info: Info
 
-    def __new__(cls, content: bytes, info: Info) -> "Found":
+    def __new__(cls, content: bytes, info: Info) -> "StoredContent":
         found = super().__new__(cls, content)
         found.__dict__["info"] = info
         return found
@@ -87,7 +87,7 @@ class Found(bytes):
         raise AttributeError(f"what was found is not changed; {name} can't be set")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Found, (bytes(self), self.info)
+        return StoredContent, (bytes(self), self.info)
 
     @property
     def content(self) -> bytes:
@@ -104,14 +104,14 @@ class Found(bytes):
 
 
 @dataclass(frozen=True, slots=True)
-class Unchanged:
+class NotModified:
     """The document is still of the version that `if_none_match` named; its content was not sent."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class PutResult:
     """What a write did."""
 
     key: str

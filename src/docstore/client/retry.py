@@ -4,7 +4,7 @@
     no connection                       again                again                                 again
     connection lost, no answer in time  again                again, then "unsure"                  OutcomeUnknown
     502, 504                            again                again, then "unsure"                  OutcomeUnknown
-    408, 429, 503                       again                again                                 Unavailable
+    408, 429, 503                       again                again                                 StorageUnavailable
     any other status                    the answer           the answer                            the answer
 
 A PUT or DELETE without a condition is repeated too: twice is the same as once (RFC 9110 §9.2.2). A body is sent again
@@ -23,7 +23,7 @@ from typing import Final
 
 from docstore.client.errors import error_of
 from docstore.client.transport import Answer, Call, Lost, Reply, Wire
-from docstore.errors import DocstoreError, OutcomeUnknown, Unavailable
+from docstore.errors import DocstoreError, OutcomeUnknown, StorageUnavailable
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
 
@@ -140,7 +140,9 @@ async def _given_up(reply: Reply | Lost, unsure: bool, what: str) -> DocstoreErr
     """The error when there are to be no more attempts."""
     if isinstance(reply, Lost):
         said = f"{what}: {reply.reason}"
-        error: DocstoreError = OutcomeUnknown(f"{said}; it may have been carried out") if unsure else Unavailable(said)
+        error: DocstoreError = (
+            OutcomeUnknown(f"{said}; it may have been carried out") if unsure else StorageUnavailable(said)
+        )
         return error
     content = await whole(reply, Attempts(Patience()))
     answer = Answer(reply.status, reply.headers, b"" if isinstance(content, Lost) else content)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from docstore.content import Upload
-from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
+from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
 
 
 class Engine(Protocol):
@@ -37,7 +37,7 @@ class Engine(Protocol):
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         """Stores all of `upload` or nothing, durably by the engine's promise before it returns.
 
         Raises Conflict when the state at the commit is not what `expect` says, and whatever iterating `upload`
@@ -74,7 +74,7 @@ class Probing(Protocol):
 class Restoring(Protocol):
     """An engine that takes a document as modified when it was modified elsewhere: for copies and backups."""
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         """`put` of the key, the fields and the expiry of `meta`, with its time of modification.
 
         What else `meta` says is not believed: size, digest and version are those of `upload`.

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Final
 
-from docstore.content import Inline, Upload, read_all
+from docstore.content import BytesContent, Upload, read_all
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.expiring_index import Ordered
 from docstore.engines.shared.quota import OPTIONS, Room
-from docstore.errors import CannotOpen, Conflict
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
+from docstore.errors import Conflict, OpenError
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 HASHED_AT_ONCE: Final = 1024 * 1024
 """Bytes hashed on the event loop, in some 1 ms; more would keep it from everybody else, and goes to a thread."""
@@ -27,7 +27,7 @@ def open_memory(url: EngineURL, clock: Clock) -> "Memory":
 
     url.refuse_options(*OPTIONS)
     if url.location:
-        raise CannotOpen(f"memory: takes no path, {url.location!r} would never be written")
+        raise OpenError(f"memory: takes no path, {url.location!r} would never be written")
     room = Room.of(url, OVERHEAD)
     return Memory(clock) if room is None else BoundedMemory(clock, room)
 
@@ -53,10 +53,10 @@ class Memory:
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         return await self._put(key, upload, fields, expires_ns, expect)
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         return await self._put(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
 
     async def _put(
@@ -67,22 +67,22 @@ class Memory:
         expires_ns: int | None,
         expect: Expectation,
         modified_ns: int | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         data = await read_all(upload)
         hashed = sha256(data) if len(data) <= HASHED_AT_ONCE else await asyncio.to_thread(sha256, data)
         digest = hashed.digest()
         # From here to the end nothing waits: the check and the write are one step.
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         now_ns = self._clock() if modified_ns is None else modified_ns
         meta = Meta(key, version_of(digest, fields), len(data), digest, fields, now_ns, expires_ns)
-        self._documents.hold(Document(meta, Inline(data)))
-        return Written(meta, created=current is None)
+        self._documents.hold(Document(meta, BytesContent(data)))
+        return WriteResult(meta, created=current is None)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         self._documents.forget(key)
         return current

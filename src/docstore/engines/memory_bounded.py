@@ -13,7 +13,7 @@ from docstore.engines.memory import Memory
 from docstore.engines.shared.expiring_index import Ordered
 from docstore.engines.shared.ledger import Ledger
 from docstore.engines.shared.quota import Admission, Room, Tally
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
 
 OVERHEAD: Final = 1024
 """Bytes of memory that a document takes beside content, key and fields; measured by benchmarks/cache.py."""
@@ -51,11 +51,11 @@ class BoundedMemory(Memory):
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         upload = await self._admission.admit(key, upload, fields)
         return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         upload = await self._admission.admit(meta.key, upload, meta.fields)
         return await super().restore(meta, upload, expect=expect)
 

@@ -125,7 +125,7 @@ def _load(point: EntryPoint) -> EngineKind:
 
 
 def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
-    """The engine behind `url`. Raises SetupError for a scheme that is unknown, CannotOpen for storage that fails."""
+    """The engine behind `url`. Raises SetupError for a scheme that is unknown, OpenError for storage that fails."""
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     return kind.open(url, clock)

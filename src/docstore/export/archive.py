@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Final, Protocol
 
-from docstore.content import Inline, Upload
+from docstore.content import BytesContent, Upload
 from docstore.engines.contract import Engine, Readable
-from docstore.errors import BrokenArchive, Corrupt, Incomplete, InvalidKey
+from docstore.errors import ArchiveError, CorruptData, IncompleteUpload, InvalidKey
 from docstore.export.copy import Moved, Outcome, Step, Work, in_flight, listed, put, to_nobody
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
@@ -43,14 +43,15 @@ async def export_store(
 ) -> AsyncGenerator[Step, None]:
     """Writes all documents to `file`; one that can't be read is left out and is a Step that says so.
 
-    Raises Corrupt when a content ends early, and TooLargeForLines: the file has no end then, and no import takes it for
+    Raises CorruptData when a content ends early, and TooLargeForLines: the file has no end then, and no import
+    takes it for
     whole.
     """
     writer, count = FORMATS[format](file, moved), 0
     async for meta in listed(source):
         try:
             document = await source.get(meta.key)
-        except Corrupt as error:
+        except CorruptData as error:
             yield Step(meta.key, Outcome.BROKEN, why=str(error))
             continue
         if document is not None:
@@ -64,7 +65,7 @@ async def import_store(
 ) -> AsyncGenerator[Step, None]:
     """Stores all documents that `file` holds, a tar or ndjson by its first byte; `moved` is told of what is read.
 
-    Raises BrokenArchive at what is no export, or ends too early.
+    Raises ArchiveError at what is no export, or ends too early.
     """
     source = _Told(file, moved)
     # Every member of our tar begins with a header in PAX format, and so with a dot.
@@ -91,12 +92,12 @@ async def _work(engine: Engine, found: tuple[Meta, Upload] | Step, clock: Clock,
     if meta.expired(clock()):
         return _done(Step(meta.key, Outcome.EXPIRED))
     store: Callable[[], Awaitable[Step]] = partial(put, engine, meta, upload, replace=replace)
-    if isinstance(upload, Inline):
+    if isinstance(upload, BytesContent):
         return Work(meta.key, meta.size, store)
     try:
         return _done(await store())
-    except Incomplete as error:
-        raise BrokenArchive(f"it ends early, within {meta.key!r}") from error
+    except IncompleteUpload as error:
+        raise ArchiveError(f"it ends early, within {meta.key!r}") from error
 
 
 def _done(step: Step) -> Work:

@@ -21,7 +21,7 @@ from typing import Final
 
 from docstore.content import Upload
 from docstore.engines.contract import Engine, Readable, Restoring
-from docstore.errors import Conflict, Corrupt, DigestMismatch, DocstoreError
+from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
 PAGE_SIZE: Final = 1000
@@ -119,7 +119,7 @@ async def _copy(source: Readable, target: Engine, meta: Meta, moved: Moved) -> S
         if document is None:
             return Step(meta.key, Outcome.EXPIRED)  # or deleted, since it was listed
         return await _store(target, document.meta, document.content, ANY, moved)
-    except Corrupt as error:
+    except CorruptData as error:
         return Step(meta.key, Outcome.BROKEN, why=str(error))
 
 

@@ -18,8 +18,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import IO, Final, Protocol
 
-from docstore.content import Inline, Upload, read_all
-from docstore.errors import BrokenArchive, Corrupt, DocstoreError
+from docstore.content import BytesContent, Upload, read_all
+from docstore.errors import ArchiveError, CorruptData, DocstoreError
 from docstore.export.copy import Moved, Outcome, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
 
@@ -42,7 +42,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LineWriter:
-    """Writes documents to `file`. Raises TooLargeForLines, and Corrupt: there is no end then."""
+    """Writes documents to `file`. Raises TooLargeForLines, and CorruptData: there is no end then."""
 
     file: IO[bytes]
     moved: Moved
@@ -94,31 +94,31 @@ def _written(data: bytes) -> dict[str, object]:
 async def read_lines(file: Source, first: bytes) -> AsyncIterator[tuple[Meta, Upload] | Step]:
     """The documents of all lines, the first of which begins with `first`; a Step for one that is broken.
 
-    Raises BrokenArchive at what is no whole export.
+    Raises ArchiveError at what is no whole export.
     """
     count = 0
     while line := first + file.readline(LINE_LIMIT):
         first = b""
         if not line.endswith(b"\n"):
-            raise BrokenArchive(f"it ends early, or a line is too long, after {count} documents")
+            raise ArchiveError(f"it ends early, or a line is too long, after {count} documents")
         if not line.isspace():
             value = _parsed(line, count)
             if "documents" in value:
                 if value["documents"] != count:
-                    raise BrokenArchive(f"it holds {count} documents of {value['documents']}")
+                    raise ArchiveError(f"it holds {count} documents of {value['documents']}")
                 return
             yield _document(value)
             count += 1
-    raise BrokenArchive(f"it ends early, after {count} documents")
+    raise ArchiveError(f"it ends early, after {count} documents")
 
 
 def _parsed(line: bytes, count: int) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BrokenArchive(f"after {count} documents comes what is no JSON: {error}") from error
+        raise ArchiveError(f"after {count} documents comes what is no JSON: {error}") from error
     if not isinstance(value, dict):
-        raise BrokenArchive(f"after {count} documents comes what is no object")
+        raise ArchiveError(f"after {count} documents comes what is no object")
     return value
 
 
@@ -127,13 +127,13 @@ def _document(value: dict[str, object]) -> tuple[Meta, Upload] | Step:
     try:
         data = _content(value)
         meta = _meta(key, value, data)
-    except (Corrupt, ValueError) as error:
+    except (CorruptData, ValueError) as error:
         return Step(key, Outcome.BROKEN, why=str(error))
     if meta.digest != hashlib.sha256(data).digest() or meta.size != len(data):
         return Step(key, Outcome.BROKEN, why="its content is not what its sha256 and size tell of")
     if meta.version != version_of(meta.digest, meta.fields):
         return Step(key, Outcome.BROKEN, why="its version is not that of its content and fields")
-    return meta, Inline(data)
+    return meta, BytesContent(data)
 
 
 def _content(value: dict[str, object]) -> bytes:

@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import IO, Final, Protocol
 
-from docstore.content import CHUNK_SIZE, Inline, Upload
-from docstore.errors import BrokenArchive, Corrupt, Incomplete
+from docstore.content import CHUNK_SIZE, BytesContent, Upload
+from docstore.errors import ArchiveError, CorruptData, IncompleteUpload
 from docstore.export.copy import Moved, Outcome, Step
 from docstore.model import Document, Meta
 
@@ -68,7 +68,7 @@ def _header(member: tarfile.TarInfo) -> bytes:
 
 
 async def read_tar(file: Source) -> AsyncIterator[tuple[Meta, Upload] | Step]:
-    """The documents of a tar; a Step for one that is broken. Raises BrokenArchive at what is no whole export.
+    """The documents of a tar; a Step for one that is broken. Raises ArchiveError at what is no whole export.
 
     The upload of a large document has to be read before the next document is asked for.
     """
@@ -79,11 +79,11 @@ async def read_tar(file: Source) -> AsyncIterator[tuple[Meta, Upload] | Step]:
             tar.members.clear()  # type: ignore[attr-defined]
             if DOCUMENTS in member.pax_headers:
                 if member.pax_headers[DOCUMENTS] != str(count):
-                    raise BrokenArchive(f"it holds {count} documents of {member.pax_headers[DOCUMENTS]}")
+                    raise ArchiveError(f"it holds {count} documents of {member.pax_headers[DOCUMENTS]}")
                 return
             yield _document(tar, member)
             count += 1
-    raise BrokenArchive(f"it ends early, after {count} documents")
+    raise ArchiveError(f"it ends early, after {count} documents")
 
 
 def _opened(file: Source) -> tarfile.TarFile:
@@ -91,22 +91,22 @@ def _opened(file: Source) -> tarfile.TarFile:
         # Reading a stream, it asks for nothing but `read`.
         return tarfile.open(fileobj=file, mode="r|")  # type: ignore[call-overload, no-any-return]
     except (tarfile.TarError, EOFError) as error:
-        raise BrokenArchive(f"it is no tar: {error}") from error
+        raise ArchiveError(f"it is no tar: {error}") from error
 
 
 def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return tar.next()
     except (tarfile.TarError, ValueError, EOFError) as error:
-        raise BrokenArchive(f"it ends early or is damaged: {error}") from error
+        raise ArchiveError(f"it ends early or is damaged: {error}") from error
 
 
 def _document(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[Meta, Upload] | Step:
     if META not in member.pax_headers or not member.isreg():
-        raise BrokenArchive(f"it is no export of a store: {member.name!r} has no {META}")
+        raise ArchiveError(f"it is no export of a store: {member.name!r} has no {META}")
     try:
         meta = Meta.unpack(member.pax_headers[META])
-    except Corrupt as error:
+    except CorruptData as error:
         return Step(member.name, Outcome.BROKEN, why=str(error))
     if member.size != meta.size:
         return Step(meta.key, Outcome.BROKEN, why=f"its content has {member.size} bytes of {meta.size}")
@@ -114,9 +114,9 @@ def _document(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[Meta, Uplo
     if meta.size > READ_AT_ONCE:
         return meta, content
     try:
-        return meta, Inline(b"".join(content.chunks()))
-    except Incomplete as error:
-        raise BrokenArchive(f"it ends early, within {meta.key!r}") from error
+        return meta, BytesContent(b"".join(content.chunks()))
+    except IncompleteUpload as error:
+        raise ArchiveError(f"it ends early, within {meta.key!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +140,4 @@ class _Member:
             while file is not None and (chunk := file.read(CHUNK_SIZE)):
                 yield chunk
         except (tarfile.TarError, EOFError) as error:
-            raise Incomplete(str(error)) from error
+            raise IncompleteUpload(str(error)) from error

@@ -4,7 +4,8 @@ A document that is patched keeps every number that the patch did not touch, digi
 0.1000000000000000055 into 0.1 and 1E400 into infinity, and `decimal` would write 1E+400. So a number that is not a
 short integer stays the text it was (`Number`), which also keeps `int()` and its limit on digits out of the way.
 
-Refused, though Python's reader takes it: NaN and Infinity, a name that comes twice in an object, half of a surrogate
+RequestError, though Python's reader takes it: NaN and Infinity, a name that comes twice in an object, half of
+a surrogate
 pair, and anything nested deeper than DEPTH_LIMIT. Read, as §8.1 allows: a byte order mark. All walks are loops, so no
 depth is a RecursionError. The writer keeps the order of members, puts no blanks, and escapes what must be escaped.
 """

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from docstore.content import Content, Inline, Upload
+from docstore.content import BytesContent, Content, Upload
 
 HeaderPairs = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Headers:
         return name.encode("latin-1") in self.names
 
 
-NOTHING: Final = Inline(b"")
+NOTHING: Final = BytesContent(b"")
 
 
 @dataclass(slots=True)

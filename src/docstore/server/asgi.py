@@ -11,8 +11,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from docstore.content import Inline, Upload
-from docstore.errors import Incomplete
+from docstore.content import BytesContent, Upload
+from docstore.errors import IncompleteUpload
 from docstore.http.dates import format_http_date
 from docstore.http.headers import parse_natural
 from docstore.http.message import NOTHING, Headers, Request, Response
@@ -42,7 +42,7 @@ class Body:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise Incomplete("the client went away")
+                raise IncompleteUpload("the client went away")
             chunk: bytes = message.get("body", b"")
             if chunk:
                 arrived += len(chunk)
@@ -50,7 +50,7 @@ class Body:
             if not message.get("more_body", False):
                 break
         if self.size is not None and arrived != self.size:
-            raise Incomplete(f"{self.size} bytes were announced and {arrived} came")
+            raise IncompleteUpload(f"{self.size} bytes were announced and {arrived} came")
 
 
 class _Upgraded:
@@ -59,7 +59,7 @@ class _Upgraded:
     size: None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        raise Incomplete("content that comes with Upgrade can't be had from this server")
+        raise IncompleteUpload("content that comes with Upgrade can't be had from this server")
         yield b""
 
 
@@ -105,8 +105,8 @@ async def _send(response: Response, receive: Receive, send: Send) -> None:
     headers = [*response.headers, (b"date", date)]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     content = response.content
-    if response.head_only or isinstance(content, Inline):
-        body = content.data if isinstance(content, Inline) and not response.head_only else b""
+    if response.head_only or isinstance(content, BytesContent):
+        body = content.data if isinstance(content, BytesContent) and not response.head_only else b""
         await send({"type": "http.response.body", "body": body})
         return
     gone = asyncio.ensure_future(_disconnected(receive))

@@ -83,13 +83,13 @@ class Refusal(Exception):
 _NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
     (errors.InvalidKey, "invalid-key"),
     (errors.Conflict, "precondition-failed"),
-    (errors.Obstructed, "obstructed"),
+    (errors.PathConflict, "obstructed"),
     (errors.DigestMismatch, "digest-mismatch"),
-    (errors.TooLarge, "too-large"),
-    (errors.TooSlow, "timeout"),
+    (errors.ContentTooLarge, "too-large"),
+    (errors.UploadTooSlow, "timeout"),
     (errors.UploadError, "incomplete"),
     (errors.NoSpace, "no-space"),
-    (errors.Unavailable, "unavailable"),
+    (errors.StorageUnavailable, "unavailable"),
     (errors.DocstoreError, "engine-failed"),
 ]
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.message import Block, HeaderPairs, Response
 from docstore.server.pages import POLICY
 
@@ -39,7 +39,7 @@ def answer(
     data = body.encode("utf-8") if isinstance(body, str) else body
     headers = [*(more or []), (b"content-length", b"%d" % len(data))]
     block = _block(media_type, cache) if policy is POLICY else _block.__wrapped__(media_type, cache, policy)
-    return Response(status, headers, Inline(data), block)
+    return Response(status, headers, BytesContent(data), block)
 
 
 @lru_cache(64)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import uvicorn
 
-from docstore.content import Inline, Stream
+from docstore.content import BytesContent, Stream
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.message import Generated, Request, Response
 from docstore.limits import Limits
@@ -124,10 +124,10 @@ class Bad:
         raise SystemError("on purpose")
 
     async def injects(self, request: Request) -> Response:
-        return Response(200, [(b"meta-a", b"b\r\nset-cookie: forged"), (b"content-length", b"2")], Inline(b"ok"))
+        return Response(200, [(b"meta-a", b"b\r\nset-cookie: forged"), (b"content-length", b"2")], BytesContent(b"ok"))
 
     async def miscounts(self, request: Request) -> Response:
-        return Response(200, [(b"content-length", b"5")], Inline(b"longer than five"))
+        return Response(200, [(b"content-length", b"5")], BytesContent(b"longer than five"))
 
     async def ends_early(self, request: Request) -> Response:
         async def read(start: int, stop: int) -> AsyncIterator[bytes]:
@@ -167,12 +167,12 @@ class Bad:
         return Response(200, [], Generated(generate()))
 
     async def large(self, request: Request) -> Response:
-        return Response(200, [(b"content-length", b"200000")], Inline(b"x" * 200_000))
+        return Response(200, [(b"content-length", b"200000")], BytesContent(b"x" * 200_000))
 
     async def never_reads(self, request: Request) -> Response:
         """Refuses from the headers alone; with `?401` it asks who this is, as a store with tokens would."""
         challenge = [(b"www-authenticate", b'Basic realm="test"')] if request.query == "401" else []
-        return Response(int(request.query or 403), [*challenge, (b"content-length", b"3")], Inline(b"no\n"))
+        return Response(int(request.query or 403), [*challenge, (b"content-length", b"3")], BytesContent(b"no\n"))
 
     async def reads_slowly(self, request: Request) -> Response:
         """Takes one chunk, tells so, and takes the rest when SIGUSR1 comes."""
@@ -185,7 +185,7 @@ class Bad:
         async for chunk in chunks:
             size += len(chunk)
         line = b"%d\n" % size
-        return Response(200, [(b"content-length", b"%d" % len(line))], Inline(line))
+        return Response(200, [(b"content-length", b"%d" % len(line))], BytesContent(line))
 
     async def waits(self, request: Request) -> Response:
         """Waits as long as the query says, inside what needs a Task."""
@@ -193,7 +193,7 @@ class Bad:
         async with asyncio.timeout(WAITS_S):
             await asyncio.sleep(float(request.query))
         print("waited", flush=True)
-        return Response(200, [(b"content-length", b"5")], Inline(b"done\n"))
+        return Response(200, [(b"content-length", b"5")], BytesContent(b"done\n"))
 
     async def store(self, request: Request) -> Response:
         """Reads all of the body, then waits before it is stored."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from docstore.http.message import Request
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection, Phase
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Driven:
                     return False
             if connection.phase is Phase.BODY:
                 self._body += connection.take_body()
-        except Refused as refused:
+        except ProtocolError as refused:
             self.refused = refused.status
             if connection.phase is Phase.BROKEN:
                 self._answer(None)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.message import Response, Unsendable, field_lines, with_length
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection
-from docstore.server.http1.errors import TITLES, Refused
+from docstore.server.http1.errors import TITLES, ProtocolError
 from docstore.server.http1.response_head import JOIN_SIZE, Openings, refusal, start
 
 
@@ -48,7 +48,7 @@ def test_content_that_is_small_is_joined_to_the_head(size: int, joined: bool) ->
     connection.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     asked = connection.take_request()
     assert asked is not None
-    content = Inline(b"x" * size)
+    content = BytesContent(b"x" * size)
     sent, left = start(Openings(), Response(200, [], content), asked, connection)
     head, _, data = sent.partition(b"\r\n\r\n")
     assert head.endswith(b"content-length: %d" % size)
@@ -70,7 +70,7 @@ def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("status", TITLES)
 def test_a_refusal_is_one_line_and_the_last(status: int) -> None:
-    head, _, line = refusal(Openings(), Refused(status, "this")).partition(b"\r\n\r\n")
+    head, _, line = refusal(Openings(), ProtocolError(status, "this")).partition(b"\r\n\r\n")
     assert line == f"{TITLES[status]}: this\n".encode()
     assert b"connection: close" in head
     assert b"content-length: %d\r\n" % len(line) in head

@@ -4,7 +4,7 @@ import pytest
 
 from docstore.limits import Limits
 from docstore.server.http1.connection import EMPTY_LINES, Connection, Phase
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from tests.server.http1.raw import GET, put, request
 from tests.server.http1.state_machine import drive
 from tests.server.http1.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
@@ -55,7 +55,7 @@ def test_requests_are_taken_one_at_a_time() -> None:
 def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
     connection = Connection(SMALL)
     connection.receive(b"nonsense\r\n\r\n" + GET)
-    with pytest.raises(Refused):
+    with pytest.raises(ProtocolError):
         connection.take_request()
     assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
     connection.receive(GET)
@@ -109,7 +109,7 @@ def test_a_rest_that_is_no_body_ends_the_draining() -> None:
     connection.decide()
     connection.answered()
     connection.receive(b"nonsense\r\n" + GET)
-    with pytest.raises(Refused):
+    with pytest.raises(ProtocolError):
         connection.take_body()
     assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
 

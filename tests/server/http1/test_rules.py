@@ -6,7 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from docstore.server.http1.fields import parse_lines
 from tests.server.http1.raw import GET, Raw, ask, put, request
 from tests.server.http1.serving import WireServer
@@ -316,7 +316,7 @@ def test_no_header_line_holds_up_the_others(line: bytes) -> None:
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(10)
     try:
-        with pytest.raises(Refused):
+        with pytest.raises(ProtocolError):
             parse_lines(b"host: x\r\n" + line + b"\r\n", 100)
     finally:
         signal.alarm(0)

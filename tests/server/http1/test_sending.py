@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.message import Joined, Sendable
 from docstore.server.http1.response_writer import Outlet, send
 
-LARGE = Inline(b"x" * 100_000)
+LARGE = BytesContent(b"x" * 100_000)
 
 
 class Taking(asyncio.Transport):

@@ -22,7 +22,7 @@ from docstore.engines.file.writer import Writer
 from docstore.engines.shared.quota import Admission, Room, Tally
 from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.uses import Uses
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
 
 LOOKED_OVER: Final = 5_000
 """Names that each sweep looks at for what came or went by hand."""
@@ -104,11 +104,11 @@ class BoundedFile(File):
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         upload = await self._admission.admit(key, upload, fields)
         return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         upload = await self._admission.admit(meta.key, upload, meta.fields)
         return await super().restore(meta, upload, expect=expect)
 

@@ -28,7 +28,7 @@ from docstore.engines.file.writer import Writer
 from docstore.engines.shared.ledger import Ledger, Victim
 from docstore.engines.shared.quota import Room
 from docstore.errors import EngineError
-from docstore.model import ANY, Clock, Meta, met
+from docstore.model import ANY, Clock, Meta, satisfies
 
 OVERHEAD: Final = 8 * 1024
 """Bytes of disk that a document takes beside content, key and fields: a block for its sidecar, some for two inodes and
@@ -91,7 +91,7 @@ class Counting:
     def _make_room(self, write: Write, cost: int) -> int:
         failures = 0
         while not isinstance(claimed := self.ledger.claim(write.key, cost, self._clock()), int):
-            if write.expect is not ANY and not met(write.expect, self._reader.head(write.key)):
+            if write.expect is not ANY and not satisfies(write.expect, self._reader.head(write.key)):
                 # The write will be refused for that, and nothing is to go for it.
                 self.ledger.let_stay(claimed)
                 return 0

@@ -22,7 +22,7 @@ from docstore.engines.shared.spool import receive
 from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import EngineError
-from docstore.model import ANY, Document, Expectation, Fields, Meta, Written
+from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
 
 _READERS: Final = 8
 _WRITERS: Final = 32
@@ -70,7 +70,7 @@ class File:
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         try:
             received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
         except EngineError:
@@ -79,7 +79,7 @@ class File:
         # Nothing waits between here and the thread, which takes the temporary file over.
         return await self._write(key, partial(self._writer.write, Write(key, received, fields, expires_ns, expect)))
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
         write = Write(meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns)
         return await self._write(meta.key, partial(self._writer.write, write))
@@ -132,7 +132,7 @@ class File:
         return self._mapping(key, step)
 
     def _check(self) -> None:
-        """Raises Unavailable when the folder, or one of the service's own, is not where it was opened."""
+        """Raises StorageUnavailable when the folder, or one of the service's own, is not where it was opened."""
         for standing in self._standing:
             standing.status()
 

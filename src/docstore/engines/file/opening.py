@@ -27,7 +27,7 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.shared.durable import make_folder, sync_folder, write_all
 from docstore.engines.shared.quota import OPTIONS, Room
 from docstore.engines.shared.standing import Standing
-from docstore.errors import CannotOpen
+from docstore.errors import OpenError
 from docstore.model import Clock
 
 if sys.platform != "win32":
@@ -39,13 +39,13 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 
 def open_file(url: EngineURL, clock: Clock) -> File:
-    """`file:PATH`: the folder, made when absent. Raises CannotOpen."""
+    """`file:PATH`: the folder, made when absent. Raises OpenError."""
     url.refuse_options(*OPTIONS)
     room = Room.of(url, OVERHEAD)
     if not url.location:
-        raise CannotOpen("file: needs the path of a folder, as in file:documents")
+        raise OpenError("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
-        raise CannotOpen(f"{url}: this system can't open files below an open folder; sqlite: works on every system")
+        raise OpenError(f"{url}: this system can't open files below an open folder; sqlite: works on every system")
     folder = Path(url.location).absolute()
     with ExitStack() as opening:
         try:
@@ -63,7 +63,7 @@ def open_file(url: EngineURL, clock: Clock) -> File:
                 counting = Counting(room, tree, control, clock, reader)
                 bounds = Bounds(room, counting, Recency(folder / NAME), clock)
         except OSError as error:
-            raise CannotOpen(f"{error.filename or folder}: {error.strerror}") from error
+            raise OpenError(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
     if room is None:
         return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
@@ -72,11 +72,11 @@ def open_file(url: EngineURL, clock: Clock) -> File:
 
 
 def _claim(folder: Path, opened: ExitStack) -> None:
-    """Keeps others from counting what is in the folder. Raises CannotOpen."""
+    """Keeps others from counting what is in the folder. Raises OpenError."""
     try:
         fcntl.flock(_lock(folder / NAME / "locks" / "counting", opened), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CannotOpen(f"{folder} is open with max_bytes in another process, and only one can count") from None
+        raise OpenError(f"{folder} is open with max_bytes in another process, and only one can count") from None
 
 
 def _make(folder: Path) -> None:
@@ -126,13 +126,13 @@ def _scheme(own: Path) -> Scheme:
     name, _, rest = path.read_text(errors="replace").strip().partition(f"{_FORMAT} ")
     version, _, spelled = rest.partition(" ")
     if name or not version.isdecimal():
-        raise CannotOpen(f"{path}: not written by Docstore")
+        raise OpenError(f"{path}: not written by Docstore")
     if int(version) > _FORMAT_VERSION:
-        raise CannotOpen(f"{path}: written by a newer Docstore, format {version}; this one knows {_FORMAT_VERSION}")
+        raise OpenError(f"{path}: written by a newer Docstore, format {version}; this one knows {_FORMAT_VERSION}")
     if spelled not in [scheme.value for scheme in Scheme]:
-        raise CannotOpen(f"{path}: not written by Docstore")
+        raise OpenError(f"{path}: not written by Docstore")
     if Scheme(spelled) is Scheme.PLAIN and not plain:
-        raise CannotOpen(f"{path}: made on a file system that tells all names apart, this one does not")
+        raise OpenError(f"{path}: made on a file system that tells all names apart, this one does not")
     return Scheme(spelled)
 
 

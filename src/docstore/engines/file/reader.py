@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from docstore.content import Descriptor, Inline, Sealed
+from docstore.content import BytesContent, Descriptor, FileContent
 from docstore.engines.file.filenames import Place, aside_of, place_of
 from docstore.engines.file.listing import LeftOut, keys
 from docstore.engines.file.metadata import Control, fingerprint, read_whole
@@ -23,7 +23,7 @@ from docstore.engines.file.sidecar import Note, fitting, identity
 from docstore.engines.file.tree import Tree, open_file_in, status_in
 from docstore.engines.file.untracked import guessed_meta
 from docstore.engines.shared.storage_errors import mapped
-from docstore.errors import Corrupt, EngineError, Unavailable
+from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.model import Clock, Document, Meta
 
 INLINE_LIMIT: Final = 64 * 1024
@@ -81,12 +81,12 @@ class Reader:
             if found is None or meta is None:
                 return None
             if meta.size > INLINE_LIMIT:
-                return Document(meta, Sealed(found.file, 0, meta.size))
+                return Document(meta, FileContent(found.file, 0, meta.size))
             data = read_whole(found.file, meta.size)
             if len(data) == meta.size and identity(os.fstat(found.file.number)) == identity(found.status):
                 if found.note is None:
                     meta = guessed_meta(key, hashlib.sha256(data).digest(), found.status)
-                return Document(meta, Inline(data))
+                return Document(meta, BytesContent(data))
         raise self._unavailable(key)
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
@@ -98,7 +98,7 @@ class Reader:
                 meta = self.present(self.find(key))
             except EngineError as error:
                 # Any other failure may pass, or be one of the whole disk: the rest would be taken for all there is.
-                if not isinstance(error, Corrupt) and not isinstance(error.__cause__, PermissionError):
+                if not isinstance(error, CorruptData) and not isinstance(error.__cause__, PermissionError):
                     raise
                 left_out.add(str(error))
                 continue
@@ -151,8 +151,8 @@ class Reader:
     def _fitting(self, sidecar: bytes, key: str, status: os.stat_result) -> Note | None:
         try:
             return fitting(sidecar, key, status)
-        except Corrupt as error:
-            raise Corrupt(f"{self._control.own_path('meta', fingerprint(key))}: {error}") from error
+        except CorruptData as error:
+            raise CorruptData(f"{self._control.own_path('meta', fingerprint(key))}: {error}") from error
 
     def _by_hand(self, key: str, file: Descriptor, status: os.stat_result) -> Meta:
         digest = self._digest_of(file, status)
@@ -160,5 +160,5 @@ class Reader:
             raise _Changed
         return guessed_meta(key, digest, status)
 
-    def _unavailable(self, key: str) -> Unavailable:
-        return Unavailable(f"{self.path_of(key)}: another program is changing it")
+    def _unavailable(self, key: str) -> StorageUnavailable:
+        return StorageUnavailable(f"{self.path_of(key)}: another program is changing it")

@@ -9,7 +9,7 @@ not name the sidecar.
 import os
 from dataclasses import dataclass
 
-from docstore.errors import Corrupt
+from docstore.errors import CorruptData
 from docstore.model import Meta
 
 
@@ -31,22 +31,22 @@ def compose(*notes: Note) -> bytes:
 
 
 def fitting(sidecar: bytes, key: str, status: os.stat_result) -> Note | None:
-    """The note of the content with this status; None when it has none. Raises Corrupt."""
+    """The note of the content with this status; None when it has none. Raises CorruptData."""
     if not sidecar:
-        raise Corrupt(f"not the note of {key!r}: it is empty")
+        raise CorruptData(f"not the note of {key!r}: it is empty")
     try:
         lines = [line.split(b" ", 1) for line in sidecar.splitlines()]
         metas = [Meta.unpack(packed) for mtime, packed in lines if int(mtime) == status.st_mtime_ns]
-    except (ValueError, Corrupt) as error:
-        raise Corrupt(f"not the note of {key!r}: {error}") from error
+    except (ValueError, CorruptData) as error:
+        raise CorruptData(f"not the note of {key!r}: {error}") from error
     for meta in metas:
         if meta.key != key:
-            raise Corrupt(f"not the note of {key!r}, but of {meta.key!r}")
+            raise CorruptData(f"not the note of {key!r}, but of {meta.key!r}")
         if meta.size == status.st_size:
             return Note(status.st_mtime_ns, meta)
     return None
 
 
 def key_of(sidecar: bytes) -> str:
-    """Whose sidecar it is. Raises Corrupt."""
+    """Whose sidecar it is. Raises CorruptData."""
     return Meta.unpack(sidecar.partition(b"\n")[0].partition(b" ")[2]).key

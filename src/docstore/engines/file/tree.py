@@ -18,7 +18,7 @@ from typing import Final
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import Place, Scheme, aside_of, place_of
 from docstore.engines.file.metadata import Control, fingerprint
-from docstore.errors import Obstructed
+from docstore.errors import PathConflict
 
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
 _FOLDER_FLAGS: Final[int] = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NOFOLLOW
@@ -155,7 +155,7 @@ class Tree:
             if status is not None and stat.S_ISREG(status.st_mode):
                 self._move_aside(folder, name, aside_of(owner, self.scheme)[len(place) - 1 :])
             elif status is not None and not stat.S_ISDIR(status.st_mode):
-                raise Obstructed(f"{owner!r} is neither a folder nor a document")
+                raise PathConflict(f"{owner!r} is neither a folder nor a document")
             _make_folder(folder, name)
 
     def _move_aside(self, folder: Descriptor, name: bytes, aside: Place) -> None:

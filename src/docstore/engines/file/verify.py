@@ -29,7 +29,7 @@ from docstore.engines.file.untracked import Digests
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.quota import OPTIONS
 from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
-from docstore.errors import CannotOpen, Corrupt, EngineError
+from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
 
 _FORMAT: Final = re.compile(r"docstore file 1 (plain|folded)\n")
@@ -40,23 +40,23 @@ _log: Final = logging.getLogger(__name__)
 
 
 def check_file(url: EngineURL, repair: bool) -> Checked:
-    """Raises CannotOpen for a folder that no engine has opened yet."""
+    """Raises OpenError for a folder that no engine has opened yet."""
     url.refuse_options(*OPTIONS)
     folder = Path(url.location).absolute()
     own = folder / NAME
     with ExitStack() as opening:
         try:
             if not url.location or not own.is_dir():
-                raise CannotOpen(f"{folder}: there is no store of documents")
+                raise OpenError(f"{folder}: there is no store of documents")
             format_line = (own / "format").read_text(errors="replace")
             match = _FORMAT.fullmatch(format_line)
             if match is None:
-                raise CannotOpen(f"{own / 'format'}: not written by this version of Docstore")
+                raise OpenError(f"{own / 'format'}: not written by this version of Docstore")
             root = os.open(folder, os.O_RDONLY)
             opening.callback(os.close, root)
             control = Control(folder, opening)
         except (OSError, ValueError) as error:
-            raise CannotOpen(f"{folder} can't be opened: {error}") from error
+            raise OpenError(f"{folder} can't be opened: {error}") from error
         opened = opening.pop_all()
     return _Check(folder, control, Tree(root, Scheme(match[1]), control), repair).run(opened)
 
@@ -106,7 +106,7 @@ class _Check:
             if found is not None:
                 fault = self._fault_of(found)
                 yield Finding(str(self._control.path_of(found.place)), fault) if fault else found.meta
-        except Corrupt as error:
+        except CorruptData as error:
             self._told.add(fingerprint(key))
             yield Finding(str(path), f"{error}, in {self._own / 'meta' / fingerprint(key)}")
         except EngineError as error:
@@ -146,7 +146,7 @@ class _Check:
             path = str(self._own / "meta" / name)
             try:
                 owners = _owners(sidecar)
-            except (Corrupt, ValueError) as error:
+            except (CorruptData, ValueError) as error:
                 yield Finding(path, f"it is no record of a document: {error}")
                 continue
             if not _MARK.fullmatch(name) or any(fingerprint(key) != name for key in owners):
@@ -171,7 +171,7 @@ class _Check:
             sidecar = self._control.read("meta", mark)
             try:
                 found = None if sidecar is None else self._reader.find(_owners(sidecar)[0])
-            except (Corrupt, ValueError, IndexError):
+            except (CorruptData, ValueError, IndexError):
                 return False  # the sidecar has a finding of its own
             return found is None or max(found.meta.expires_ns or 0, 0) != expires_ns
 

@@ -23,8 +23,8 @@ from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
-from docstore.errors import Conflict, Corrupt, EngineError, Unavailable
-from docstore.model import ANY, Clock, Expectation, Meta, Written, met, version_of
+from docstore.errors import Conflict, CorruptData, EngineError, StorageUnavailable
+from docstore.model import ANY, Clock, Expectation, Meta, WriteResult, satisfies, version_of
 
 _ATTEMPTS: Final = 100
 
@@ -63,7 +63,7 @@ class Writer:
         self._sweeping = threading.Lock()
         self._due = self._due_markers()
 
-    def write(self, write: Write) -> Written:
+    def write(self, write: Write) -> WriteResult:
         place = place_of(write.key, self._tree.scheme)
         path = write.received.path or self._control.new_temporary()
         try:
@@ -74,7 +74,7 @@ class Writer:
                     with self._control.locked(fingerprint(write.key)):
                         found = self._find(write.key, write.expect)
                         current = self._reader.present(found)
-                        if not met(write.expect, current):
+                        if not satisfies(write.expect, current):
                             raise Conflict(current)
                         # From here to the rename no other writer changes this key.
                         place = found.place if found else self._tree.place_for(write.key)
@@ -83,9 +83,9 @@ class Writer:
                             room.take(found.meta if found else None)
                             meta = self._commit(write, staged, found, folder, place[-1])
                             room.settle(meta)
-                            return Written(meta, created=current is None)
+                            return WriteResult(meta, created=current is None)
                     self._tree.make(write.key, place)
-            raise Unavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
+            raise StorageUnavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
         except BaseException:
             self._control.discard(path)
             self._tree.prune(place[:-1])
@@ -136,7 +136,7 @@ class Writer:
         """What is to be changed. A change without conditions needs no sidecar that can be read: so it mends one."""
         try:
             return self._reader.find_locked(key)
-        except Corrupt as error:
+        except CorruptData as error:
             if expect is not ANY:
                 raise
             _log.warning("what is known of %r is given up: %s", key, error)
@@ -146,7 +146,7 @@ class Writer:
         with self._control.locked(fingerprint(key)):
             found = self._find(key, expect)
             current = self._reader.present(found)
-            if not met(expect, current):
+            if not satisfies(expect, current):
                 raise Conflict(current)
             if found:
                 self._unlink(found)
@@ -214,7 +214,7 @@ class Writer:
             try:
                 sidecar = self._control.read("meta", mark)
                 found = self._reader.find_locked(self._key_of(sidecar, mark)) if sidecar else None
-            except Corrupt:
+            except CorruptData:
                 # Reported once: nothing will ever be found by this marker.
                 self._control.remove("expiring", marker)
                 raise
@@ -231,8 +231,8 @@ class Writer:
     def _key_of(self, sidecar: bytes, mark: str) -> str:
         try:
             return key_of(sidecar)
-        except Corrupt as error:
-            raise Corrupt(f"{self._control.own_path('meta', mark)}: {error}") from error
+        except CorruptData as error:
+            raise CorruptData(f"{self._control.own_path('meta', mark)}: {error}") from error
 
     def close(self) -> None:
         """Lets go of the look at the markers; no other method may be called after it."""

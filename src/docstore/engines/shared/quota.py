@@ -6,7 +6,7 @@ counted until it is stored.
 
 A mount that evicts takes every write that fits at all. One that does not refuses what would make it hold more than its
 room: a write by which it grows. What takes no more than the document that it replaces is always taken, also when the
-room was made smaller since. A document that could never fit is TooLarge and not NoSpace: no deletion would help.
+room was made smaller since. A document that could never fit is ContentTooLarge and not NoSpace: no deletion would help.
 
 An upload is looked at before its first byte is asked for, and as it comes when nobody announced its size. That is only
 to spare who sends in vain: what holds the bound is each engine's own commit. A wrapper over any engine was rejected
@@ -19,7 +19,7 @@ from typing import Final
 
 from docstore.content import Upload
 from docstore.engines.registry import EngineURL
-from docstore.errors import NoSpace, SetupError, TooLarge
+from docstore.errors import ContentTooLarge, NoSpace, SetupError
 from docstore.model import Fields, Meta
 from docstore.units import parse_size
 
@@ -87,17 +87,18 @@ class Admission:
         self._sweep = sweep
 
     async def admit(self, key: str, upload: Upload, fields: Fields) -> Upload:
-        """The upload, to be taken in place of what was given. Raises NoSpace or TooLarge, and may when it is read."""
+        """The upload, to be taken in place of what was given. Raises NoSpace or ContentTooLarge, and may when
+        it is read."""
         room, bare = self._room, self._room.cost(key, 0, fields)
         asked = bare + (upload.size or 0)
         free = room.max_bytes
         if asked > free or not room.evict:
             free = await self._free(key, asked, announced=upload.size is not None)
         if asked > free:
-            raise room.full() if asked <= room.max_bytes else TooLarge(max(room.max_bytes - bare, 0))
+            raise room.full() if asked <= room.max_bytes else ContentTooLarge(max(room.max_bytes - bare, 0))
         if upload.size is not None:
             return upload
-        return _Watched(upload, free - bare, room.full() if free < room.max_bytes else TooLarge(free - bare))
+        return _Watched(upload, free - bare, room.full() if free < room.max_bytes else ContentTooLarge(free - bare))
 
     async def _free(self, key: str, asked: int, *, announced: bool) -> int:
         """The most that a document of this key may take now."""
@@ -119,7 +120,7 @@ class _Watched:
 
     __slots__ = ("_limit", "_refusal", "_upload", "size")
 
-    def __init__(self, upload: Upload, limit: int, refusal: NoSpace | TooLarge) -> None:
+    def __init__(self, upload: Upload, limit: int, refusal: NoSpace | ContentTooLarge) -> None:
         self._upload = upload
         self._limit = limit
         self._refusal = refusal

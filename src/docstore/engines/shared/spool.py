@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from docstore.content import Inline, Upload
+from docstore.content import BytesContent, Upload
 from docstore.engines.shared.durable import write_all
 from docstore.engines.shared.storage_errors import mapped
 
@@ -42,7 +42,7 @@ async def receive(upload: Upload, *, inline_limit: int, new_path: Callable[[], P
 
     Raises what iterating the upload raises, and NoSpace or another EngineError when the file can't be written.
     """
-    if isinstance(upload, Inline) and upload.size <= inline_limit:
+    if isinstance(upload, BytesContent) and upload.size <= inline_limit:
         return Received(hashlib.sha256(upload.data).digest(), upload.size, upload.data, None)
     pieces: list[bytes] = []
     held = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.shared.storage_errors import mapped
-from docstore.errors import Unavailable
+from docstore.errors import StorageUnavailable
 
 _GONE: Final = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
@@ -25,7 +25,8 @@ class Standing:
         self._opened = path.stat()
 
     def status(self) -> os.stat_result:
-        """Raises Unavailable when something else is there now or nothing, another EngineError when nobody can say."""
+        """Raises StorageUnavailable when something else is there now or nothing, another EngineError when
+        nobody can say."""
         with mapped(self.path):
             try:
                 status = self.path.stat()
@@ -35,4 +36,6 @@ class Standing:
             else:
                 if os.path.samestat(status, self._opened):
                     return status
-        raise Unavailable(f"{self.path} was removed or replaced while it was open: put it back, or restart the server")
+        raise StorageUnavailable(
+            f"{self.path} was removed or replaced while it was open: put it back, or restart the server"
+        )

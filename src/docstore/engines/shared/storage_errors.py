@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from docstore.errors import EngineError, NoSpace, Unavailable
+from docstore.errors import EngineError, NoSpace, StorageUnavailable
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK}
 
 
 def kind_of(number: int | None) -> type[EngineError]:
-    """What the errno `number` means to the store: NoSpace, Unavailable, or no more than EngineError."""
-    return NoSpace if number in _FULL else Unavailable if number in _BUSY else EngineError
+    """What the errno `number` means to the store: NoSpace, StorageUnavailable, or no more than EngineError."""
+    return NoSpace if number in _FULL else StorageUnavailable if number in _BUSY else EngineError
 
 
 def another(error: EngineError) -> EngineError:

@@ -42,7 +42,7 @@ class Finding:
 
 Checked = Iterator[Meta | Finding]
 CheckStore = Callable[[EngineURL, bool], Checked]
-"""Checks the store behind a URL; True to remove orphans. Raises CannotOpen at once, or while it is iterated."""
+"""Checks the store behind a URL; True to remove orphans. Raises OpenError at once, or while it is iterated."""
 
 
 def check_store(url: EngineURL, *, repair: bool = False) -> Checked:

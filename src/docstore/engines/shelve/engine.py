@@ -24,7 +24,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
-from docstore.content import Inline, Upload, read_all
+from docstore.content import BytesContent, Upload, read_all
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.ballast import Reserve
 from docstore.engines.shared.expiring_index import Ordered
@@ -32,8 +32,8 @@ from docstore.engines.shared.storage_errors import another
 from docstore.engines.shelve.jobs import Job
 from docstore.engines.shelve.lock import Lock
 from docstore.engines.shelve.records import KINDS, Record, Records
-from docstore.errors import CannotOpen, Conflict, Corrupt, DocstoreError, EngineError, NoSpace, Unavailable
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
+from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError, StorageUnavailable
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 SWEPT_AT_ONCE: Final = 32
 """Expired documents removed before others have their turn: dbm.dumb takes long to remove one."""
@@ -46,14 +46,14 @@ def open_shelf(url: EngineURL, clock: Clock) -> "Shelf":
     url.refuse_options("dbm")
     kind = f"dbm.{url.options['dbm']}" if "dbm" in url.options else None
     if not url.location:
-        raise CannotOpen("shelve: takes the path of the store, as in shelve:documents")
+        raise OpenError("shelve: takes the path of the store, as in shelve:documents")
     if kind not in (None, *KINDS):
-        raise CannotOpen(f"shelve: keeps no store in {kind}; there are {', '.join(KINDS)}")
+        raise OpenError(f"shelve: keeps no store in {kind}; there are {', '.join(KINDS)}")
     try:
         # The lock is beside the store, and a symbolic link is no second one.
         path = Path(url.location).resolve()
     except (OSError, ValueError, RuntimeError) as error:
-        raise CannotOpen(f"{url.location!r} is not a path: {error}") from error
+        raise OpenError(f"{url.location!r} is not a path: {error}") from error
     lock = Lock(path)
     thread = ThreadPoolExecutor(1, "docstore-shelve")
     try:
@@ -63,7 +63,7 @@ def open_shelf(url: EngineURL, clock: Clock) -> "Shelf":
         thread.shutdown()
         lock.release(stopped_cleanly=lock.stopped_cleanly)
         if isinstance(error, EngineError):
-            raise CannotOpen(f"can't open {error}") from error
+            raise OpenError(f"can't open {error}") from error
         raise
 
 
@@ -111,11 +111,11 @@ class Shelf:
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         data = await read_all(upload)
         return await self._write(key, lambda: self._put(key, data, fields, expires_ns, expect))
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         data = await read_all(upload)
         step = functools.partial(self._put, meta.key, data, meta.fields, meta.expires_ns, expect, meta.modified_ns)
         return await self._write(meta.key, step)
@@ -229,7 +229,7 @@ class Shelf:
         try:
             self._records.check()
             return job.step(), False
-        except (Conflict, Unavailable) as refusal:
+        except (Conflict, StorageUnavailable) as refusal:
             return refusal, False
         except Exception as error:
             return error, True
@@ -258,14 +258,15 @@ class Shelf:
             self._lock.release(stopped_cleanly=stopped_cleanly)
 
     def _load(self, *, whole: bool) -> None:
-        """Learns all meta from the records. Raises Corrupt for a broken one; but in a store that was not left `whole`
+        """Learns all meta from the records. Raises CorruptData for a broken one; but in a store that was not
+        left `whole`
         one that lies beside a good one is a write that was cut off, and made void."""
         self._index = Ordered()
-        broken: list[tuple[str, int, Corrupt]] = []
+        broken: list[tuple[str, int, CorruptData]] = []
         for key, number in self._records.places():
             try:
                 record = self._records.read(key, number)
-            except Corrupt as error:
+            except CorruptData as error:
                 broken.append((key, number, error))
                 continue
             if record is not None:
@@ -288,8 +289,8 @@ class Shelf:
             return None
         record = self._records.read(key, held.number)
         if record is None or record.meta != held.meta:
-            raise Corrupt(f"{self._path}: the record of {key!r} is not the one that was written")
-        return Document(record.meta, Inline(record.content))
+            raise CorruptData(f"{self._path}: the record of {key!r} is not the one that was written")
+        return Document(record.meta, BytesContent(record.content))
 
     def _put(
         self,
@@ -299,9 +300,9 @@ class Shelf:
         expires_ns: int | None,
         expect: Expectation,
         modified_ns: int | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         digest = sha256(data).digest()
         now_ns = self._clock() if modified_ns is None else modified_ns
@@ -312,11 +313,11 @@ class Shelf:
         self._written[key] = number
         self._records.write(number, Record(self._sequence, meta, data))
         self._index.hold(_Held(number, self._sequence, meta))
-        return Written(meta, created=current is None)
+        return WriteResult(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         self._remove(key)
         return current

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from docstore.engines.shared.durable import make_folder
-from docstore.errors import CannotOpen
+from docstore.errors import OpenError
 
 if sys.platform != "win32":
     import fcntl
@@ -19,15 +19,15 @@ class Lock:
     """Taken when made; `stopped_cleanly` is what the one before left."""
 
     def __init__(self, path: Path) -> None:
-        """Raises CannotOpen when the store at `path` is open, in this process or another."""
+        """Raises OpenError when the store at `path` is open, in this process or another."""
         if sys.platform == "win32":
-            raise CannotOpen(f"can't open {path}: this system has no flock(2); sqlite: works on every system")
+            raise OpenError(f"can't open {path}: this system has no flock(2); sqlite: works on every system")
         try:
             make_folder(path.parent)
             lock_path = path.with_name(path.name + ".lock")
             self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except (OSError, ValueError) as error:
-            raise CannotOpen(f"can't open {path}: {error}") from error
+            raise OpenError(f"can't open {path}: {error}") from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.stopped_cleanly = os.fstat(self._descriptor).st_size == 0
@@ -35,7 +35,7 @@ class Lock:
         except OSError as error:
             os.close(self._descriptor)
             why = "it is open already, here or in another process" if isinstance(error, BlockingIOError) else error
-            raise CannotOpen(f"can't open {path}: {why}") from error
+            raise OpenError(f"can't open {path}: {why}") from error
 
     def release(self, *, stopped_cleanly: bool) -> None:
         if stopped_cleanly:

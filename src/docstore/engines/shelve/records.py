@@ -32,7 +32,7 @@ from typing import Final, Protocol, cast
 
 from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.storage_errors import kind_of
-from docstore.errors import CannotOpen, Corrupt, DocstoreError, EngineError, NoSpace
+from docstore.errors import CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import Meta
 
 KINDS: Final = ("dbm.sqlite3", "dbm.gnu", "dbm.dumb")
@@ -66,7 +66,7 @@ class Record:
 
     @classmethod
     def unframe(cls, raw: bytes) -> "Record | None":
-        """None when `raw` is not, byte for byte, what `frame` made. Raises Corrupt for meta that can't be read."""
+        """None when `raw` is not, byte for byte, what `frame` made. Raises CorruptData for meta that can't be read."""
         if len(raw) < _HEAD.size + _CRC.size:
             return None
         magic, meta_size, size, sequence = _HEAD.unpack_from(raw)
@@ -111,7 +111,7 @@ def _driver(path: Path) -> Iterator[None]:
         full = error.errno is None and "full" in str(error)
         raise (NoSpace if full else kind_of(error.errno))(f"{path}: {error.strerror or error}") from error
     except KeyError as error:
-        raise Corrupt(f"{path}: the record {error} is gone") from error
+        raise CorruptData(f"{path}: the record {error} is gone") from error
     except Exception as error:
         raise EngineError(f"{path}: {type(error).__name__}: {error}") from error
 
@@ -120,25 +120,25 @@ class Records:
     """An open store. Every method may raise an EngineError, naming the path."""
 
     def __init__(self, path: Path, kind: str | None, *, whole: bool) -> None:
-        """Opens the store at `path`, which was left `whole` or not, or makes one of this `kind`. Raises CannotOpen."""
+        """Opens the store at `path`, which was left `whole` or not, or makes one of this `kind`. Raises OpenError."""
         self.path = path
         self._data, self._index, self._backup = (path.with_name(path.name + end) for end in (".dat", ".dir", ".bak"))
         self._moved = self._changed = False
         found = self._find()
         if found is not None and kind not in (None, found):
-            raise CannotOpen(f"{path} is kept in {found}, not in {kind}")
+            raise OpenError(f"{path} is kept in {found}, not in {kind}")
         self.kind = found or kind or next(name for name in KINDS if _importable(name))
         if not _importable(self.kind):
-            raise CannotOpen(f"{path} needs the module {self.kind}, which this Python does not have")
+            raise OpenError(f"{path} needs the module {self.kind}, which this Python does not have")
         try:
             self._dbm = self._open(new=found is None, whole=whole)
             with _driver(self.path):
                 self._standing = Standing(self._data if self.kind == "dbm.dumb" else path)
         except EngineError as error:
-            raise CannotOpen(f"can't open {error}") from error
+            raise OpenError(f"can't open {error}") from error
 
     def check(self) -> None:
-        """Raises Unavailable when the store is not where it was opened."""
+        """Raises StorageUnavailable when the store is not where it was opened."""
         self._standing.status()
 
     def room_for_a_removal(self) -> int:
@@ -154,17 +154,17 @@ class Records:
             return [(key.decode(), int(number)) for key, _, number in names]
 
     def read(self, key: str, number: int) -> Record | None:
-        """What the place holds, None when that is void. Raises Corrupt for what is not a record of this key."""
+        """What the place holds, None when that is void. Raises CorruptData for what is not a record of this key."""
         with _driver(self.path):
             raw = self._dbm[_name(key, number)]
         if raw.startswith(_VOID):
             return None
         try:
             record = Record.unframe(raw)
-        except Corrupt as error:
-            raise Corrupt(f"{self.path}: the record of {key!r}: {error}") from error
+        except CorruptData as error:
+            raise CorruptData(f"{self.path}: the record of {key!r}: {error}") from error
         if record is None or record.meta.key != key:
-            raise Corrupt(f"{self.path}: the record of {key!r} is broken")
+            raise CorruptData(f"{self.path}: the record of {key!r} is broken")
         return record
 
     def write(self, number: int, record: Record) -> None:
@@ -209,16 +209,16 @@ class Records:
             self._dbm.close()
 
     def _find(self) -> str | None:
-        """The kind of the store at the path, None when there is none yet. Raises CannotOpen for what is not a store."""
+        """The kind of the store at the path, None when there is none yet. Raises OpenError for what is not a store."""
         path = self.path
         if path.is_dir():
-            raise CannotOpen(f"{path} is a folder, not a shelve")
+            raise OpenError(f"{path} is a folder, not a shelve")
         if self._data.exists():
             if folder := next((part for part in (self._data, self._index) if part.is_dir()), None):
-                raise CannotOpen(f"can't open {path}: {folder} is a folder")
+                raise OpenError(f"can't open {path}: {folder} is a folder")
             if self._data.stat().st_size == 0 or self._index.exists() or self._backup.exists():
                 return "dbm.dumb"
-            raise CannotOpen(f"can't open {path}: {self._index} is missing")
+            raise OpenError(f"can't open {path}: {self._index} is missing")
         if path.exists():
             with path.open("rb") as file:
                 head = file.read(16)
@@ -228,9 +228,9 @@ class Records:
                 return "dbm.sqlite3"
         found = dbm.whichdb(str(path))
         if found == "":
-            raise CannotOpen(f"{path} is not a shelve")
+            raise OpenError(f"{path} is not a shelve")
         if found not in (None, *KINDS):
-            raise CannotOpen(f"{path} is kept in {found}, which loses large documents")
+            raise OpenError(f"{path} is kept in {found}, which loses large documents")
         return found
 
     def _open(self, *, new: bool, whole: bool) -> _Dbm:
@@ -254,15 +254,15 @@ class Records:
             return opened
 
     def _is_ours(self, opened: _Dbm) -> bool:
-        """Whether it has our mark; False when there is nothing in it. Raises CannotOpen for what is not ours."""
+        """Whether it has our mark; False when there is nothing in it. Raises OpenError for what is not ours."""
         if _MARK_NAME in opened:
             if opened[_MARK_NAME] != _MARK:
-                raise CannotOpen(f"{self.path} was written by another version of Docstore")
+                raise OpenError(f"{self.path} was written by another version of Docstore")
             return True
         if opened.keys():
-            raise CannotOpen(f"{self.path} is a shelve of another program")
+            raise OpenError(f"{self.path} is a shelve of another program")
         if self.kind == "dbm.dumb" and self._data.stat().st_size > len(_MARK):
-            raise CannotOpen(f"can't open {self.path}: {self._index} has lost what it held")
+            raise OpenError(f"can't open {self.path}: {self._index} has lost what it held")
         return False
 
     def _cut_off(self) -> None:

@@ -17,22 +17,22 @@ from typing import Final
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
 from docstore.engines.shelve.records import Record, Records
-from docstore.errors import CannotOpen, Corrupt, EngineError
+from docstore.errors import CorruptData, EngineError, OpenError
 
 _ENDS: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")
 """What the names of a store's files end in, whichever dbm it is kept in."""
 
 
 def check_shelf(url: EngineURL, repair: bool) -> Checked:
-    """Raises CannotOpen when there is no store, or somebody has it open."""
+    """Raises OpenError when there is no store, or somebody has it open."""
     url.refuse_options("dbm")
     path = Path(url.location)
     try:
         there = bool(url.location) and any(path.with_name(path.name + end).exists() for end in ("", ".dat"))
     except OSError as error:
-        raise CannotOpen(f"can't check {path}: {error.strerror or error}") from error
+        raise OpenError(f"can't check {path}: {error.strerror or error}") from error
     if not there:
-        raise CannotOpen(f"{path}: there is no such shelve")
+        raise OpenError(f"{path}: there is no such shelve")
     return _check(path)
 
 
@@ -43,21 +43,21 @@ def _check(path: Path) -> Checked:
         try:
             with alone(lock) as judge:
                 if not judge:
-                    raise CannotOpen(f"can't check {path}: it is open in another process")
+                    raise OpenError(f"can't check {path}: it is open in another process")
                 whole = not lock.exists() or lock.stat().st_size == 0
                 for end in _ENDS:
                     part = path.with_name(path.name + end)
                     if part.is_dir():
                         # Without it another dbm might take what is left for an empty store.
-                        raise CannotOpen(f"can't check {path}: {part} is a folder")
+                        raise OpenError(f"can't check {path}: {part} is a folder")
                     if part.is_file():
                         shutil.copyfile(part, copy.with_name(part.name))
         except OSError as error:
-            raise CannotOpen(f"can't check {path}: {error.strerror or error}") from error
+            raise OpenError(f"can't check {path}: {error.strerror or error}") from error
         try:
             records = Records(copy, None, whole=whole)
-        except CannotOpen as error:
-            raise CannotOpen(str(error).replace(folder, str(path.parent))) from error
+        except OpenError as error:
+            raise OpenError(str(error).replace(folder, str(path.parent))) from error
         try:
             yield from _records(records, path, whole=whole)
         except EngineError as error:
@@ -78,7 +78,7 @@ def _records(records: Records, path: Path, *, whole: bool) -> Checked:
         for number in sorted(places):
             try:
                 record = records.read(key, number) if number in (0, 1) else None
-            except Corrupt:
+            except CorruptData:
                 broken.append(key)
                 continue
             if number not in (0, 1):

@@ -22,10 +22,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from docstore.content import Descriptor, Sealed
+from docstore.content import Descriptor, FileContent
 from docstore.engines.shared.durable import make_folder, sync_folder
 from docstore.engines.shared.storage_errors import mapped
-from docstore.errors import CannotOpen, Corrupt
+from docstore.errors import CorruptData, OpenError
 
 if sys.platform != "win32":
     import fcntl
@@ -48,7 +48,7 @@ def _is_ours(name: object) -> bool:
 
 
 def refuse_without_database(path: Path) -> None:
-    """Raises CannotOpen when what belongs to a database stands beside `path`, but no database does.
+    """Raises OpenError when what belongs to a database stands beside `path`, but no database does.
 
     SQLite would drop the log, and the sealed files would be collected as orphans: whoever lost the database, or has
     not brought it back yet, would lose the rest with it. A file of some bytes SQLite would take for an empty one.
@@ -60,13 +60,13 @@ def refuse_without_database(path: Path) -> None:
     # In this order: who makes a database makes it before what belongs to it.
     size = path.stat().st_size if path.exists() else 0
     if 0 < size < SMALLEST_DATABASE:
-        raise CannotOpen(f"{path} is not an SQLite database")
+        raise OpenError(f"{path} is not an SQLite database")
     if left is not None and size == 0:
-        raise CannotOpen(f"{path} is missing or empty, but {left} belongs to it: bring it back, or move that away")
+        raise OpenError(f"{path} is missing or empty, but {left} belongs to it: bring it back, or move that away")
 
 
-def open_sealed(path: Path, size: int) -> Sealed | None:
-    """The content in the file, None when it is gone. Raises Corrupt when it has another size."""
+def open_sealed(path: Path, size: int) -> FileContent | None:
+    """The content in the file, None when it is gone. Raises CorruptData when it has another size."""
     with mapped(path):
         try:
             descriptor = Descriptor(os.open(path, _READ))
@@ -74,8 +74,8 @@ def open_sealed(path: Path, size: int) -> Sealed | None:
             return None
         found = os.fstat(descriptor.number).st_size
     if found != size:
-        raise Corrupt(f"{path} has {found} bytes of {size}")
-    return Sealed(descriptor, 0, size)
+        raise CorruptData(f"{path} has {found} bytes of {size}")
+    return FileContent(descriptor, 0, size)
 
 
 class SealedFolder:
@@ -115,15 +115,16 @@ class SealedFolder:
     def new_path(self) -> Path:
         return self.path / secrets.token_hex(16)
 
-    def open(self, name: str, size: int) -> Sealed | None:
-        """The content in a file, None when it is gone. Raises Corrupt when it has another size, or no name of ours."""
+    def open(self, name: str, size: int) -> FileContent | None:
+        """The content in a file, None when it is gone. Raises CorruptData when it has another size, or no name
+        of ours."""
         self.check(name)
         return open_sealed(self.path / name, size)
 
     def check(self, name: str) -> None:
-        """Raises Corrupt for a name in a row that is none of ours."""
+        """Raises CorruptData for a name in a row that is none of ours."""
         if not _is_ours(name):
-            raise Corrupt(f"{self.path}: a row names {name!r}, which is no sealed file")
+            raise CorruptData(f"{self.path}: a row names {name!r}, which is no sealed file")
 
     def holds(self, name: str) -> bool:
         with mapped(self.path / name):

@@ -27,8 +27,8 @@ from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
 from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.schema import open_writing
-from docstore.errors import CannotOpen, EngineError, NoSpace
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+from docstore.errors import EngineError, NoSpace, OpenError
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class BoundedSqlite(Sqlite):
     """One database that has a bound. What its documents are read and how large they are, all its processes share."""
 
     def __init__(self, path: Path, clock: Clock, room: Room) -> None:
-        """Raises CannotOpen, OSError or apsw.Error."""
+        """Raises OpenError, OSError or apsw.Error."""
         self._room = room
         self._tally = Tally()
         self._uses = Uses(clock, _make_ready(path, clock, room))
@@ -81,11 +81,11 @@ class BoundedSqlite(Sqlite):
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         upload = await self._admission.admit(key, upload, fields)
         return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         upload = await self._admission.admit(meta.key, upload, meta.fields)
         return await super().restore(meta, upload, expect=expect)
 
@@ -98,7 +98,7 @@ class BoundedSqlite(Sqlite):
         expires_ns: int | None,
         expect: Expectation,
         modified_ns: int | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         return self._keeping.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
 
     def _sweep(self, transaction: Transaction, limit: int) -> int:
@@ -133,7 +133,7 @@ def _make_ready(path: Path, clock: Clock, room: Room) -> int:
 
 
 def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room) -> None:
-    """Raises OSError or apsw.Error when even without a bound it could not be opened, else CannotOpen or EngineError."""
+    """Raises OSError or apsw.Error when even without a bound it could not be opened, else OpenError or EngineError."""
     folder = SealedFolder(Path(f"{path}.sealed"), partial(queries.names_file, connection))
     try:
         headroom = Headroom(connection, path)
@@ -144,7 +144,7 @@ def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room
                 _evict(connection, headroom, folder, rooms.Keeping(room, Uses(clock), Tally()), clock)
         except NoSpace as error:
             # The reserve is not for this: without it nothing could be deleted any more.
-            raise CannotOpen(
+            raise OpenError(
                 f"{path} has no room to begin counting: open it without max_bytes and delete something first"
             ) from error
         finally:

@@ -69,7 +69,8 @@ class Headroom:
         self._reserve.refill()
 
     def check(self) -> os.stat_result:
-        """The database's status. Raises Unavailable when it, its log or its sealed files are not where they were."""
+        """The database's status. Raises StorageUnavailable when it, its log or its sealed files are not where
+        they were."""
         status = self._database.status()
         for standing in self._beside:
             standing.status()
@@ -78,7 +79,7 @@ class Headroom:
     def admit(self, *, pressed: bool) -> None:
         """To be asked before each COMMIT, inside the transaction: no other process changes the reserve meanwhile.
 
-        Raises NoSpace, or Unavailable: what is written into a database that was removed is lost.
+        Raises NoSpace, or StorageUnavailable: what is written into a database that was removed is lost.
         """
         growth = self._growth(self.check())
         self.grew = growth > 0

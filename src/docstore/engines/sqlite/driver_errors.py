@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from docstore.engines.shared.storage_errors import kind_of
-from docstore.errors import Corrupt, EngineError, NoSpace, Unavailable
+from docstore.errors import CorruptData, EngineError, NoSpace, StorageUnavailable
 
 DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
 
@@ -27,9 +27,9 @@ def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
         case apsw.FullError():
             return NoSpace
         case apsw.BusyError() | apsw.LockedError() | apsw.ProtocolError():
-            return Unavailable
+            return StorageUnavailable
         case apsw.CorruptError() | apsw.NotADBError() | UnicodeDecodeError():
-            return Corrupt
+            return CorruptData
         case apsw.IOError() | apsw.CantOpenError():
             # SQLite says "full" for ENOSPC alone: a quota or a limit on the file's size is an I/O error to it.
             return kind_of(connection.system_errno)

@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from docstore.content import Inline, Sealed, Upload
+from docstore.content import BytesContent, FileContent, Upload
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.durable import make_folder
 from docstore.engines.shared.quota import OPTIONS, Room
@@ -31,8 +31,8 @@ from docstore.engines.sqlite.read_cache import Recent
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
-from docstore.errors import CannotOpen, Corrupt, EngineError, NoSpace, Unavailable
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written
+from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, StorageUnavailable
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
 """Content up to this size is in its row; a file would cost two fsyncs more."""
@@ -50,24 +50,24 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
     url.refuse_options(*OPTIONS)
     room = Room.of(url, OVERHEAD)
     if not url.location:
-        raise CannotOpen("sqlite: needs the path of a database, as in sqlite:docs.db")
+        raise OpenError("sqlite: needs the path of a database, as in sqlite:docs.db")
     path = Path(url.location)
     try:
         # SQLite puts its log beside the file that a symbolic link leads to; so must the sealed files be.
         path = path.resolve()
         if path.exists() and not path.is_file():
-            raise CannotOpen(f"{path} is not a file")
+            raise OpenError(f"{path} is not a file")
         refuse_without_database(path)
         make_folder(path.parent)
         return _opened(path, clock, room)
     except OSError as error:
-        raise CannotOpen(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
+        raise OpenError(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
-        raise CannotOpen(f"{url.location!r} is not a path: {error}") from error
+        raise OpenError(f"{url.location!r} is not a path: {error}") from error
     except apsw.NotADBError as error:
-        raise CannotOpen(f"{path} is not an SQLite database") from error
+        raise OpenError(f"{path} is not an SQLite database") from error
     except (apsw.Error, EngineError) as error:
-        raise CannotOpen(f"{path} can't be opened: {error}") from error
+        raise OpenError(f"{path} can't be opened: {error}") from error
 
 
 def _opened(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
@@ -92,7 +92,7 @@ class Sqlite:
     """One database with its sealed files, opened."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
-        """Raises CannotOpen, OSError or apsw.Error."""
+        """Raises OpenError, OSError or apsw.Error."""
         self._path = path
         self._clock = clock
         opened: list[Callable[[], None]] = []
@@ -132,7 +132,7 @@ class Sqlite:
             if meta.expired(self._clock()):
                 return None
             if file is not None and file == gone:
-                raise Corrupt(f"{self._folder.path / file} is missing")
+                raise CorruptData(f"{self._folder.path / file} is missing")
             content = self._content(key, size, file, data)
             if content is not None:
                 document = Document(meta, content)
@@ -140,15 +140,15 @@ class Sqlite:
                 return document
             # Another version has been committed since the row was read; or else the row is as it was.
             gone = file
-        raise Unavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
+        raise StorageUnavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
 
-    def _content(self, key: str, size: int, file: str | None, data: bytes | None) -> Inline | Sealed | None:
+    def _content(self, key: str, size: int, file: str | None, data: bytes | None) -> BytesContent | FileContent | None:
         """The content of a row, None when its file is gone."""
         if file is not None:
             return self._folder.open(file, size)
         if type(data) is not bytes or len(data) != size:
-            raise Corrupt(f"{self._path}: the content of {key!r} is not of {size} bytes")
-        return Inline(data)
+            raise CorruptData(f"{self._path}: the content of {key!r} is not of {size} bytes")
+        return BytesContent(data)
 
     def _refuse_when_gone(self) -> None:
         """PERF: a stat for each read would take a tenth of it. So a read knows what the last commit, sweep or probe
@@ -176,9 +176,9 @@ class Sqlite:
             if file is None or self._folder.holds(file):
                 return meta
             if file == gone:
-                raise Corrupt(f"{self._folder.path / file} is missing")
+                raise CorruptData(f"{self._folder.path / file} is missing")
             gone = file
-        raise Unavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
+        raise StorageUnavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
 
     async def put(
         self,
@@ -188,12 +188,12 @@ class Sqlite:
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         try:
             received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         except NoSpace:
             await self._writer.make_room()
-            if not isinstance(upload, Inline):
+            if not isinstance(upload, BytesContent):
                 raise
             received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
@@ -201,7 +201,7 @@ class Sqlite:
             lambda transaction: self._put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
         )
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> Written:
+    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
         received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
         return await self._writer.run(
@@ -220,7 +220,7 @@ class Sqlite:
         expires_ns: int | None,
         expect: Expectation,
         modified_ns: int | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         return queries.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:

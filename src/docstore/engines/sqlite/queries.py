@@ -1,7 +1,8 @@
 """Documents as rows: every statement on the table, as functions of a connection or of a transaction.
 
 The functions that write run inside the writer's transaction, which no other can enter: the row they read is the row
-they change. So they ask `met`, like every engine, and no condition is repeated in SQL; a statement that checks and
+they change. So they ask `satisfies`, like every engine, and no condition is repeated in SQL; a statement that
+checks and
 writes at once would still need a second one to tell which sealed file it replaced.
 
 Whatever is refused is refused before the first change: a transaction goes on after a refusal. Times are read inside the
@@ -16,8 +17,8 @@ from typing import Final, cast
 import apsw
 
 from docstore.engines.shared.spool import Received
-from docstore.errors import Conflict, Corrupt
-from docstore.model import Clock, Expectation, Fields, Meta, Written, met, version_of
+from docstore.errors import Conflict, CorruptData
+from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 LAST_NS: Final = 2**63 - 1
 """The latest time that SQLite can hold, in the year 2262: what expires later expires then."""
@@ -72,15 +73,16 @@ class Transaction:
 
 
 def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:
-    """The fields that stand in the row of `key`. Raises Corrupt when they can't be read."""
+    """The fields that stand in the row of `key`. Raises CorruptData when they can't be read."""
     try:
         return _unpack_fields(packed)
-    except Corrupt as error:
-        raise Corrupt(f"{connection.filename}: {key!r}: {error}") from error
+    except CorruptData as error:
+        raise CorruptData(f"{connection.filename}: {key!r}: {error}") from error
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
-    """Raises Corrupt when the fields can't be read, or a column is of another type: so a damaged page may have it."""
+    """Raises CorruptData when the fields can't be read, or a column is of another type: so a damaged page may
+    have it."""
     key, version, size, digest, packed, modified_ns, expires_ns = row
     if not (
         type(key) is type(version) is type(packed) is str
@@ -88,7 +90,7 @@ def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
         and type(digest) is bytes
         and (expires_ns is None or type(expires_ns) is int)
     ):
-        raise Corrupt(f"{connection.filename}: {key!r}: its row is damaged")
+        raise CorruptData(f"{connection.filename}: {key!r}: its row is damaged")
     return Meta(key, version, size, digest, fields_of(connection, key, packed), modified_ns, expires_ns)
 
 
@@ -129,11 +131,11 @@ def put(
     expires_ns: int | None,
     expect: Expectation,
     modified_ns: int | None = None,
-) -> Written:
+) -> WriteResult:
     """`modified_ns` is the time at which it was modified elsewhere; None for now."""
     now_ns = transaction.clock()
     row_id, file, current = _held(transaction, key, now_ns)
-    if not met(expect, current):
+    if not satisfies(expect, current):
         raise Conflict(current)
     if expires_ns is not None:
         expires_ns = min(expires_ns, LAST_NS)
@@ -148,12 +150,12 @@ def put(
         transaction.connection.execute(_UPDATE, (*state, row_id))
     if file is not None:
         transaction.unnamed.append(file)
-    return Written(meta, created=current is None)
+    return WriteResult(meta, created=current is None)
 
 
 def delete(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
     row_id, file, current = _held(transaction, key, transaction.clock())
-    if not met(expect, current):
+    if not satisfies(expect, current):
         raise Conflict(current)
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))

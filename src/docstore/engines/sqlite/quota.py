@@ -27,7 +27,7 @@ from docstore.engines.shared.uses import Uses
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import Conflict
-from docstore.model import Expectation, Fields, Written, met
+from docstore.model import Expectation, Fields, WriteResult, satisfies
 
 OVERHEAD: Final = 1024
 """Bytes of a database that a document takes beside content, key and fields: its row, its places in four indexes, what
@@ -129,7 +129,7 @@ class Keeping:
         expires_ns: int | None,
         expect: Expectation,
         modified_ns: int | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """As queries.put. Raises NoSpace, having changed nothing, when there is no room and nothing may be evicted."""
         cost = self._room.cost(key, received.size, fields)
         if not self._room.evict or cost > self._room.max_bytes:
@@ -148,7 +148,7 @@ class Keeping:
         row: queries.HeadRow | None = transaction.connection.execute(queries.HEAD, (key,)).get
         replaced = None if row is None else queries.meta_of(transaction.connection, row[:-1])
         current = None if replaced is None or replaced.expired(transaction.clock()) else replaced
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         if cost > max(free, 0) + (0 if replaced is None else self._room.cost_of(replaced)):
             raise self._room.full()

@@ -26,7 +26,7 @@ from typing import Final
 
 import apsw
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.model import Document
 
 RECENT_SIZE: Final = 16 * 1024 * 1024
@@ -86,7 +86,7 @@ class Recent:
 def _size_of(document: Document) -> int:
     """Content in a file takes a descriptor, which is not ours to keep: it is larger than any limit."""
     content = document.content
-    return DOCUMENT_SIZE + (content.size if isinstance(content, Inline) else RECENT_SIZE)
+    return DOCUMENT_SIZE + (content.size if isinstance(content, BytesContent) else RECENT_SIZE)
 
 
 class _Methods(ctypes.Structure):

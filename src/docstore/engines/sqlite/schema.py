@@ -16,7 +16,7 @@ from typing import Final
 
 import apsw
 
-from docstore.errors import CannotOpen
+from docstore.errors import OpenError
 
 APPLICATION_ID: Final = 0x446F6373
 """'Docs', in the header of the file, where `file` and SQLite's own tools show it."""
@@ -53,17 +53,17 @@ CREATE UNIQUE INDEX documents_sealed ON documents (file) WHERE file IS NOT NULL;
 
 
 def open_writing(path: Path) -> apsw.Connection:
-    """The connection that writes; makes the database when there is none. Raises CannotOpen, or apsw.Error."""
+    """The connection that writes; makes the database when there is none. Raises OpenError, or apsw.Error."""
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(WRITE_TIMEOUT_MS)
         if connection.readonly("main"):
-            raise CannotOpen(f"{path} can't be written")
+            raise OpenError(f"{path} can't be written")
         if _is_new(connection, path):
             connection.pragma("auto_vacuum", "INCREMENTAL")
             _create(connection, path)
         if connection.pragma("journal_mode", "WAL") != "wal":
-            raise CannotOpen(f"{path} is on a file system without shared memory, which SQLite's log needs")
+            raise OpenError(f"{path} is on a file system without shared memory, which SQLite's log needs")
         connection.pragma("synchronous", "FULL")
         connection.pragma("fullfsync", 1)
         connection.pragma("journal_size_limit", LOG_KEPT_SIZE)
@@ -86,15 +86,15 @@ def open_reading(path: Path, *, cache_kib: int) -> apsw.Connection:
 
 
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
-    """Whether the database is empty. Raises CannotOpen for one that this version of Docstore can't use."""
+    """Whether the database is empty. Raises OpenError for one that this version of Docstore can't use."""
     application_id = connection.pragma("application_id")
     if application_id == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").get:
         return True
     if application_id != APPLICATION_ID:
-        raise CannotOpen(f"{path} is a database of another program")
+        raise OpenError(f"{path} is a database of another program")
     version = connection.pragma("user_version")
     if version != SCHEMA_VERSION:
-        raise CannotOpen(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
+        raise OpenError(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
     return False
 
 

@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 import apsw
 
-from docstore.content import Inline, Sealed
+from docstore.content import BytesContent, FileContent
 from docstore.engines.shared.durable import make_folder
 from docstore.engines.shared.storage_errors import mapped
 from docstore.engines.sqlite import queries
@@ -35,7 +35,7 @@ from docstore.engines.sqlite.blobs import SNAPSHOT, SealedFolder, open_sealed
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import open_reading
 from docstore.engines.sqlite.writer import Writer
-from docstore.errors import Corrupt, EngineError
+from docstore.errors import CorruptData, EngineError
 from docstore.model import Document, Meta
 
 NAMES_AT_ONCE: Final = 1000
@@ -86,16 +86,16 @@ class SqliteSnapshot:
         meta = Meta(key, version, size, digest, queries.fields_of(self._copy, key, packed), modified_ns, expires_ns)
         return None if meta.expired(self._now_ns) else Document(meta, self._content(meta, file, data))
 
-    def _content(self, meta: Meta, file: str | None, data: bytes | None) -> Inline | Sealed:
+    def _content(self, meta: Meta, file: str | None, data: bytes | None) -> BytesContent | FileContent:
         if file is not None:
             self._folder.check(file)
             content = open_sealed(self._held / file, meta.size)
             if content is None:
-                raise Corrupt(f"{self._folder.path / file} is missing")
+                raise CorruptData(f"{self._folder.path / file} is missing")
             return content
         if data is None or len(data) != meta.size:
-            raise Corrupt(f"{self._copy.filename}: the content of {meta.key!r} is not of {meta.size} bytes")
-        return Inline(data)
+            raise CorruptData(f"{self._copy.filename}: the content of {meta.key!r} is not of {meta.size} bytes")
+        return BytesContent(data)
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         return await asyncio.to_thread(self._page, prefix, after, limit)

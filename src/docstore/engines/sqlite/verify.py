@@ -27,7 +27,7 @@ from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
 from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
-from docstore.errors import CannotOpen, Corrupt
+from docstore.errors import CorruptData, OpenError
 from docstore.model import Meta
 
 ROWS_AT_ONCE: Final = 64
@@ -56,18 +56,18 @@ _log: Final = logging.getLogger(__name__)
 
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
-    """Raises CannotOpen when there is no database of ours."""
+    """Raises OpenError when there is no database of ours."""
     url.refuse_options(*OPTIONS)
     path = Path(url.location)
     try:
         path = path.resolve()
         if not path.is_file():
-            raise CannotOpen(f"{path}: there is no such database")
+            raise OpenError(f"{path}: there is no such database")
         connection = _open(path)
     except apsw.NotADBError as error:
-        raise CannotOpen(f"{path} is no SQLite database") from error
+        raise OpenError(f"{path} is no SQLite database") from error
     except (OSError, ValueError, RuntimeError, apsw.Error) as error:
-        raise CannotOpen(f"{path} can't be opened: {error}") from error
+        raise OpenError(f"{path} can't be opened: {error}") from error
     return _check(connection, path, Path(f"{path}.sealed"), repair)
 
 
@@ -76,10 +76,10 @@ def _open(path: Path) -> apsw.Connection:
     try:
         connection.set_busy_timeout(READ_TIMEOUT_MS)
         if connection.pragma("application_id") != APPLICATION_ID:
-            raise CannotOpen(f"{path} is a database of another program")
+            raise OpenError(f"{path} is a database of another program")
         version = connection.pragma("user_version")
         if version != SCHEMA_VERSION:
-            raise CannotOpen(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
+            raise OpenError(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
     except BaseException:
         connection.close()
         raise
@@ -123,7 +123,7 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
                 meta = queries.meta_of(connection, (key, version, size, digest, fields, modified_ns, expires_ns))
-            except Corrupt as error:
+            except CorruptData as error:
                 yield Finding(f"{path}: {key!r}", str(error))
                 continue
             where = f"{path}: {key!r}"

@@ -36,7 +36,7 @@ from docstore.engines.sqlite.disk_space import Headroom
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
 from docstore.engines.sqlite.group_commit import Batches
 from docstore.engines.sqlite.queries import Transaction
-from docstore.errors import DocstoreError, EngineError, NoSpace, Unavailable
+from docstore.errors import DocstoreError, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Clock
 
 PRESSED_PAUSES_S: Final = (0, 0.005, 0.01, 0.02, 0.04)
@@ -126,7 +126,9 @@ class Writer:
         if self._closing or len(self._queue) >= WAITING_LIMIT:
             if sealed is not None:
                 await asyncio.to_thread(self._folder.remove, [sealed])
-            raise Unavailable(f"{self._path} is closed" if self._closing else f"{self._path}: too many writes wait")
+            raise StorageUnavailable(
+                f"{self._path} is closed" if self._closing else f"{self._path}: too many writes wait"
+            )
         self._queue.put(waiting, loop)
         return await future
 
@@ -137,7 +139,7 @@ class Writer:
             await self.run(lambda transaction: None)
 
     def check(self) -> None:
-        """Raises Unavailable when the database is not where it was opened. In any thread."""
+        """Raises StorageUnavailable when the database is not where it was opened. In any thread."""
         try:
             self._headroom.check()
         except EngineError as error:

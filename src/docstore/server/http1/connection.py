@@ -19,7 +19,7 @@ from typing import Final
 
 from docstore.http.message import Headers, Request
 from docstore.limits import Limits
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from docstore.server.http1.fields import CHUNKED, Section
 from docstore.server.http1.framing import Chunked, Counted
 from docstore.server.http1.parser import parse_head
@@ -103,7 +103,7 @@ class Connection:
         return len(self._data) - self.waiting_size
 
     def take_request(self) -> Request | None:
-        """The next request, None while its head isn't whole. Raises Refused: then there is no next request.
+        """The next request, None while its head isn't whole. Raises ProtocolError: then there is no next request.
 
         Only in the phase HEAD. The phase after it is BODY, and the body is for others to join to it; or ENDED when
         there is none.
@@ -128,9 +128,9 @@ class Connection:
             line, section = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
             try:
                 request, self.section = parse_head(line, section, limits.field_count)
-            except Refused as refused:
+            except ProtocolError as refused:
                 raise self._broken(0, end) or refused from None
-        except Refused:
+        except ProtocolError:
             self.refuse()
             raise
         self.waiting_size = len(data) - end - 4
@@ -149,10 +149,11 @@ class Connection:
         self.phase = BODY
 
     def take_body(self) -> bytes:
-        """What has come of the body; in DRAIN it is dropped. Raises Refused when it is not framed as announced."""
+        """What has come of the body; in DRAIN it is dropped. Raises ProtocolError when it is not framed as
+        announced."""
         try:
             piece, end = self.framing.take(self._data, self._start)
-        except Refused:
+        except ProtocolError:
             self.break_off()
             raise
         self.waiting_size = len(self._data) - end
@@ -234,7 +235,7 @@ class Connection:
             self._empty_lines += 1
 
     def _check_partial(self) -> None:
-        """Raises Refused for a head that can't become one any more."""
+        """Raises ProtocolError for a head that can't become one any more."""
         self._check_sizes()
         broken = self._broken(self._scanned - 1, len(self._data))
         if broken is not None:
@@ -242,17 +243,17 @@ class Connection:
         self._scanned = len(self._data)
 
     def _check_sizes(self) -> None:
-        """Raises Refused for a line or a section that is too long, as far as it has come."""
+        """Raises ProtocolError for a line or a section that is too long, as far as it has come."""
         data, start, limits = self._data, self._start, self._limits
         line_end = data.find(b"\r\n", start, start + limits.line_size + 2)
         if line_end >= 0:
-            self._check_size(line_end, limits.head_size, b"\r\n\r\n", Refused(431))
+            self._check_size(line_end, limits.head_size, b"\r\n\r\n", ProtocolError(431))
         elif data.find(b" ", start, start + METHOD_SIZE) >= 0:
-            self._check_size(start, limits.line_size, b"\r\n", Refused(414))
+            self._check_size(start, limits.line_size, b"\r\n", ProtocolError(414))
         else:
-            self._check_size(start, limits.line_size, b"\r\n", Refused(501, "a method of this length"))
+            self._check_size(start, limits.line_size, b"\r\n", ProtocolError(501, "a method of this length"))
 
-    def _check_size(self, start: int, limit: int, ending: bytes, refused: Refused) -> None:
+    def _check_size(self, start: int, limit: int, ending: bytes, refused: ProtocolError) -> None:
         """Raises `refused` when more than `limit` bytes come from `start` on, without what is or begins an `ending`.
 
         What can't be a head before it is too long is refused for that: as it would have been, had it come byte by byte.
@@ -262,8 +263,8 @@ class Connection:
             if end - begun > start + limit:
                 raise self._broken(0, end) or refused
 
-    def _broken(self, start: int, end: int) -> Refused | None:
+    def _broken(self, start: int, end: int) -> ProtocolError | None:
         """What a character is refused with that stands in no head, when there is one before `end`."""
         if _BROKEN.search(self._data, max(start, self._start), end) is None:
             return None
-        return Refused(400, "a line of the head ends with CRLF and with nothing else")
+        return ProtocolError(400, "a line of the head ends with CRLF and with nothing else")

@@ -22,7 +22,7 @@ TITLES: Final = {
 }
 
 
-class Refused(Exception):
+class ProtocolError(Exception):
     """The bytes on the connection are no request that could be handled; nothing after them is one either."""
 
     def __init__(self, status: int, detail: str = "") -> None:

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from docstore.limits import Limits
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from docstore.server.http1.fields import parse_lines
 
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?")
@@ -54,7 +54,7 @@ class Chunked:
         self.ended = False
 
     def take(self, data: bytes, position: int) -> tuple[bytes, int]:
-        """As Counted's. Raises Refused for what is no chunked body."""
+        """As Counted's. Raises ProtocolError for what is no chunked body."""
         pieces: list[bytes] = []
         while not self.ended:
             if self._trailers:
@@ -72,14 +72,14 @@ class Chunked:
         end = data.find(b"\n", position, position + CHUNK_LINE_SIZE)
         if end < 0:
             if len(data) - position >= CHUNK_LINE_SIZE:
-                raise Refused(400, "a chunk's line is too long")
+                raise ProtocolError(400, "a chunk's line is too long")
             return position
         match = _CHUNK_LINE.fullmatch(data, position, end - 1) if data[end - 1] == 0x0D else None
         if match is None or end == position:
-            raise Refused(400, "a chunk doesn't begin with its size")
+            raise ProtocolError(400, "a chunk doesn't begin with its size")
         self._extensions += end - 1 - match.end(1)
         if self._extensions > EXTENSIONS_SIZE:
-            raise Refused(400, "too many chunk extensions")
+            raise ProtocolError(400, "too many chunk extensions")
         size = int(match[1], 16)
         if size == 0:
             self._trailers = True
@@ -95,10 +95,10 @@ class Chunked:
             return position + size
         if len(data) - position < 2:
             if data[position : position + 1] not in (b"", b"\r"):
-                raise Refused(400, "a chunk is longer than its size")
+                raise ProtocolError(400, "a chunk is longer than its size")
             return position
         if data[position : position + 2] != b"\r\n":
-            raise Refused(400, "a chunk is longer than its size")
+            raise ProtocolError(400, "a chunk is longer than its size")
         self._chunk = 0
         return position + 2
 
@@ -108,7 +108,7 @@ class Chunked:
             return position + 2
         end = data.find(b"\r\n\r\n", position)
         if (len(data) if end < 0 else end) - position > self._limits.head_size:
-            raise Refused(431, "the trailers are too large")
+            raise ProtocolError(431, "the trailers are too large")
         if end < 0:
             return position
         parse_lines(data[position : end + 2], self._limits.field_count)

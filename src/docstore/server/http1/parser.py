@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from docstore.http.message import Headers, Request
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from docstore.server.http1.fields import TOKEN, Section, is_host, parse_section
 
 _TOKEN: Final = TOKEN.decode("ascii")
@@ -19,7 +19,8 @@ _WITH_PORT: Final = re.compile(r".*[^:]:[0-9]+")
 
 
 def parse_head(line: str, section: bytes, field_count: int) -> tuple[Request, Section]:
-    """The head of a request line, without its CRLF, and a section of at most `field_count` fields. Raises Refused.
+    """The head of a request line, without its CRLF, and a section of at most `field_count` fields. Raises
+    ProtocolError.
 
     The request has no body yet. Its headers are those of the section, but for a target in absolute form.
     """
@@ -32,32 +33,32 @@ def parse_head(line: str, section: bytes, field_count: int) -> tuple[Request, Se
 
 
 def _with_other_line(line: str, section: bytes, field_count: int) -> tuple[Request, Section]:
-    """Absolute form, asterisk form, authority form, and what is none. Raises Refused."""
+    """Absolute form, asterisk form, authority form, and what is none. Raises ProtocolError."""
     match = _LINE.fullmatch(line)
     if match is None:
-        raise Refused(400, "the request line is not a method, a target and a version")
+        raise ProtocolError(400, "the request line is not a method, a target and a version")
     method, target, major, minor = match.groups()
     if major != "1":
-        raise Refused(505, "this is HTTP/1.1")
+        raise ProtocolError(505, "this is HTTP/1.1")
     parsed = parse_section(section, 0 if minor == "0" else 1, field_count)
     if method == "CONNECT":
         if not is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
-            raise Refused(400, "CONNECT names a host and a port")
+            raise ProtocolError(400, "CONNECT names a host and a port")
         return Request(method, "*", "", parsed.headers), parsed
     if target == "*":
         if method != "OPTIONS":
-            raise Refused(400, "only OPTIONS is about the server as a whole")
+            raise ProtocolError(400, "only OPTIONS is about the server as a whole")
         return Request(method, "*", "", parsed.headers), parsed
     if "#" in target:
-        raise Refused(400, "a fragment in the target")
+        raise ProtocolError(400, "a fragment in the target")
     return _with_absolute_form(method, target, parsed), parsed
 
 
 def _with_absolute_form(method: str, target: str, section: Section) -> Request:
-    """Raises Refused."""
+    """Raises ProtocolError."""
     match = _ABSOLUTE.fullmatch(target)
     if match is None or not is_host(match[1].encode("ascii")):
-        raise Refused(400, "the target is neither a path nor an http URL")
+        raise ProtocolError(400, "the target is neither a path nor an http URL")
     whole_server = method == "OPTIONS" and not match[2] and match[3] is None
     path = "*" if whole_server else match[2] or "/"
     # RFC 9112 §3.2.2: what Host says is ignored, the target's authority stands in its place.

@@ -8,12 +8,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from docstore.content import Inline, Upload
-from docstore.errors import Incomplete, TooSlow, UploadError
+from docstore.content import BytesContent, Upload
+from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
 from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
 from docstore.server.http1 import response_head
 from docstore.server.http1.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 from docstore.server.http1.fields import CHUNKED
 from docstore.server.http1.registry import Admission, Application
 from docstore.server.http1.request_body import HIGH_SIZE, LOW_SIZE, Body
@@ -61,7 +61,7 @@ class Protocol(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes only
         match self._house.admit(self, self._address):
             case Admission.FULL:
-                self._refuse(Refused(503))
+                self._refuse(ProtocolError(503))
             case Admission.CROWDED:
                 self._transport.abort()
             case Admission.WELCOME:
@@ -72,7 +72,7 @@ class Protocol(asyncio.Protocol):
         self._state.connections.discard(self)
         self._connection.phase = OVER
         self._outlet.lose()
-        self._fail_body(Incomplete("the client went away"))
+        self._fail_body(IncompleteUpload("the client went away"))
 
     def data_received(self, data: bytes) -> None:
         connection = self._connection
@@ -111,9 +111,9 @@ class Protocol(asyncio.Protocol):
             return
         match wait:
             case Wait.HEAD:
-                self._refuse(Refused(408))
+                self._refuse(ProtocolError(408))
             case Wait.BODY:
-                self._break_off(TooSlow(f"fewer than {self._house.limits.lowest_rate} bytes a second"))
+                self._break_off(UploadTooSlow(f"fewer than {self._house.limits.lowest_rate} bytes a second"))
             case Wait.FIRST | Wait.NEXT:
                 self._transport.close()
             case _:
@@ -134,7 +134,7 @@ class Protocol(asyncio.Protocol):
                         self._end_of_requests()
                     break
                 self._begin(request)
-            except Refused as refused:
+            except ProtocolError as refused:
                 self._refuse(refused)
                 break
         else:
@@ -142,14 +142,14 @@ class Protocol(asyncio.Protocol):
         self._settle()
 
     def _end_of_requests(self) -> None:
-        """No whole head is there, and none will be. Raises Refused."""
+        """No whole head is there, and none will be. Raises ProtocolError."""
         partial = self._connection.waiting_size > 0
         self._connection.refuse()
         if partial:
-            raise Refused(400, "the head ends early")
+            raise ProtocolError(400, "the head ends early")
 
     def _begin(self, request: Request) -> None:
-        """Runs a request, to its end or to its first wait. Raises Refused when its body is none."""
+        """Runs a request, to its end or to its first wait. Raises ProtocolError when its body is none."""
         if self._connection.phase is not ENDED:
             request.body = self._upload()
         self._state.total_requests += 1
@@ -162,7 +162,7 @@ class Protocol(asyncio.Protocol):
         connection = self._connection
         piece = connection.take_body() if connection.waiting_size else b""
         if connection.phase is ENDED:
-            return Inline(piece)
+            return BytesContent(piece)
         length = connection.section.length
         self._body = Body(None if length == CHUNKED else length, self._body_changed)
         if piece:
@@ -222,8 +222,8 @@ class Protocol(asyncio.Protocol):
             return
         try:
             piece = self._connection.take_body()
-        except Refused as refused:
-            self._fail_body(Incomplete(refused.detail))
+        except ProtocolError as refused:
+            self._fail_body(IncompleteUpload(refused.detail))
             return
         if self._body is not None:
             if piece:
@@ -231,7 +231,7 @@ class Protocol(asyncio.Protocol):
             if self._connection.phase is ENDED:
                 self._body.finish()
         if self._connection.ended and self._connection.phase is BODY:
-            self._break_off(Incomplete("the content ends early"))
+            self._break_off(IncompleteUpload("the content ends early"))
 
     def _leave_body(self) -> None:
         """What is left of the body is dropped as it comes."""
@@ -255,7 +255,7 @@ class Protocol(asyncio.Protocol):
         if self._body is not None:
             self._body.fail(error)
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: ProtocolError) -> None:
         """The last answer of this connection."""
         self._outlet.write(response_head.refusal(self._house.openings, refused))
         self._connection.refuse()

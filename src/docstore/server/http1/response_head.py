@@ -11,10 +11,10 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.message import Request, Response, Sendable, field_lines
 from docstore.server.http1.connection import Connection
-from docstore.server.http1.errors import Refused
+from docstore.server.http1.errors import ProtocolError
 
 JOIN_SIZE: Final = 64 * 1024
 """Bytes up to which a head and its content are one write, and one packet when they are few; more would be copied."""
@@ -70,7 +70,7 @@ def start(
     size, data, framing = None, b"", b""
     if not response.head_only and response.status not in WITHOUT_CONTENT and request.method != "HEAD":
         content = response.content
-        if isinstance(content, Inline) and len(content.data) <= JOIN_SIZE:
+        if isinstance(content, BytesContent) and len(content.data) <= JOIN_SIZE:
             data, content = content.data, None
             size = len(data)
         else:
@@ -88,7 +88,7 @@ def start(
     return b"".join((openings.opening(response.status), lines, framing, b"\r\n", data)), content
 
 
-def refusal(openings: Openings, refused: Refused) -> bytes:
+def refusal(openings: Openings, refused: ProtocolError) -> bytes:
     """A whole answer, the last of its connection."""
     return b"%b%b%b\r\n%b" % (
         openings.opening(refused.status),
@@ -100,5 +100,5 @@ def refusal(openings: Openings, refused: Refused) -> bytes:
 
 def fault() -> Response:
     """What is answered for whoever should have answered and could not."""
-    refused = Refused(500)
-    return Response(refused.status, refused.headers, Inline(refused.line))
+    refused = ProtocolError(500)
+    return Response(refused.status, refused.headers, BytesContent(refused.line))

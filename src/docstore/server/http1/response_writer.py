@@ -9,8 +9,8 @@ import asyncio
 import os
 from typing import Final, cast
 
-from docstore.content import Content, Inline, Sealed
-from docstore.errors import Corrupt
+from docstore.content import BytesContent, Content, FileContent
+from docstore.errors import CorruptData
 from docstore.http.message import Generated, Joined, Sendable
 
 SENDFILE_SIZE: Final = 1024 * 1024
@@ -76,8 +76,8 @@ class Outlet:
             await self._wait()
         self._check()
 
-    async def send_file(self, content: Sealed) -> None:
-        """Sends all of `content`, past the transport. Raises Corrupt when the file is shorter, and OSError."""
+    async def send_file(self, content: FileContent) -> None:
+        """Sends all of `content`, past the transport. Raises CorruptData when the file is shorter, and OSError."""
         await self._emptied()
         position, end = content.start, content.start + content.size
         number = os.dup(cast(int, self._transport.get_extra_info("socket").fileno()))
@@ -89,7 +89,7 @@ class Outlet:
                     await self._writable(number)
                     continue
                 if size == 0:
-                    raise Corrupt(f"a sealed file ends at {position} of {end} bytes")
+                    raise CorruptData(f"a sealed file ends at {position} of {end} bytes")
                 position += size
                 self._written += size
                 await asyncio.sleep(0)
@@ -135,7 +135,7 @@ class Outlet:
 async def send(outlet: Outlet, content: Sendable, *, chunked: bool) -> None:
     """Sends all of it; what is generated in chunks, or as it is when the connection's end is its end.
 
-    Raises Corrupt when there is not as much as was announced, what the content raises, and ConnectionError.
+    Raises CorruptData when there is not as much as was announced, what the content raises, and ConnectionError.
     """
     if isinstance(content, Generated):
         await _send_generated(outlet, content, chunked=chunked)
@@ -147,10 +147,10 @@ async def _send_sized(outlet: Outlet, content: Content | Joined) -> None:
     if isinstance(content, Joined):
         for part in content.parts:
             await _send_sized(outlet, part)
-    elif isinstance(content, Inline):
+    elif isinstance(content, BytesContent):
         outlet.write(content.data)
         await outlet.drained()
-    elif isinstance(content, Sealed) and outlet.can_send_files:
+    elif isinstance(content, FileContent) and outlet.can_send_files:
         await outlet.send_file(content)
     else:
         left = content.size
@@ -161,7 +161,7 @@ async def _send_sized(outlet: Outlet, content: Content | Joined) -> None:
             outlet.write(chunk)
             await outlet.drained()
         if left:
-            raise Corrupt(f"content of {content.size} bytes has {'more' if left < 0 else f'{left} fewer'}")
+            raise CorruptData(f"content of {content.size} bytes has {'more' if left < 0 else f'{left} fewer'}")
 
 
 async def _send_generated(outlet: Outlet, content: Generated, *, chunked: bool) -> None:

@@ -11,7 +11,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import accepts_coding
@@ -25,13 +25,13 @@ from docstore.server.responses import answer
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def _read(data: bytes, name: str, coding: str = "") -> tuple[Meta, Inline]:
+def _read(data: bytes, name: str, coding: str = "") -> tuple[Meta, BytesContent]:
     fields = Fields.make(_TYPES[name.rpartition(".")[2]], {"content-encoding": coding} if coding else {})
     digest = sha256(data).digest()
-    return Meta(name, version_of(digest, fields), len(data), digest, fields, modified_ns=0), Inline(data)
+    return Meta(name, version_of(digest, fields), len(data), digest, fields, modified_ns=0), BytesContent(data)
 
 
-def _both(data: bytes, name: str) -> dict[bool, tuple[Meta, Inline]]:
+def _both(data: bytes, name: str) -> dict[bool, tuple[Meta, BytesContent]]:
     """By whether it is coded."""
     return {False: _read(data, name), True: _read(gzip.compress(data, mtime=0), name, "gzip")}
 

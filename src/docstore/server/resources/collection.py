@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Generated, HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
@@ -55,7 +55,7 @@ class CollectionResource(Readable):
         headers.append((b"content-length", b"%d" % len(data)))
         if link := listing.link_next(self._mount, page):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
-        return Response(200, headers, Inline(data))
+        return Response(200, headers, BytesContent(data))
 
     async def POST(self, request: Request) -> Response:
         """Stores under a new UUID; a key that is taken, however unlikely, is not overwritten."""

@@ -4,7 +4,7 @@ from hashlib import sha256
 from secrets import token_hex
 from typing import Final
 
-from docstore.content import Content, Inline
+from docstore.content import BytesContent, Content
 from docstore.errors import Conflict
 from docstore.http import ranges
 from docstore.http.conditions import Conditions, Outcome, if_range_holds
@@ -126,7 +126,7 @@ def _special(request: Request, meta: Meta, content: Content, now_ns: int) -> Res
         response = _partial(headers_of(meta, now_ns), meta, content, selected)
         part = response.content
         # A part's digest is told when it costs no reading of files.
-        sent = {"sha-256": sha256(part.data).digest()} if isinstance(part, Inline) else {}
+        sent = {"sha-256": sha256(part.data).digest()} if isinstance(part, BytesContent) else {}
     if wishes := wanted(request.headers):
         response.headers += wishes.answer(digest, sent)
     return response
@@ -156,7 +156,7 @@ def _partial(headers: HeaderPairs, meta: Meta, content: Content, spans: tuple[ra
         return Response(206, headers, content.slice(start, stop))
     boundary = token_hex(16)
     parts = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
-    joined = Joined(tuple(Inline(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
+    joined = Joined(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
     headers = [(name, value) for name, value in headers if name != b"content-type"]
     headers.append((b"content-type", ranges.byteranges(boundary).encode("ascii")))
     headers.append((b"content-length", b"%d" % parts.length))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from docstore.content import Inline, read_all
-from docstore.errors import Conflict, TooLarge
+from docstore.content import BytesContent, read_all
+from docstore.errors import Conflict, ContentTooLarge
 from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions
 from docstore.http.headers import parse_media_type
@@ -100,7 +100,7 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     media_type = _media_type(request)
     check_message(request.headers)
     if request.body.size is not None and request.body.size > PATCH_LIMIT:
-        raise TooLarge(PATCH_LIMIT)
+        raise ContentTooLarge(PATCH_LIMIT)
     conditions = Conditions.of(request.headers)
     current = await mount.engine.head(key)
     if current is None:
@@ -119,7 +119,9 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
         data = await change.apply(await read_all(document.content), limit)
         expires_ns = meta.expires_ns if change.lifetime_s is None else clock() + change.lifetime_s * 10**9
         try:
-            written = await mount.engine.put(key, Inline(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
+            written = await mount.engine.put(
+                key, BytesContent(data), meta.fields, expires_ns=expires_ns, expect=meta.version
+            )
         except Conflict:
             continue
         return await confirm(mount, written, Preferences.of(request.headers), clock)

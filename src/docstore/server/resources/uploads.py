@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Final
 
-from docstore.content import Inline, Upload
-from docstore.errors import TooLarge
+from docstore.content import BytesContent, Upload
+from docstore.errors import ContentTooLarge
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes up to which a body is gathered before the write, so that a write that lost a race can be tried again."""
@@ -17,7 +17,7 @@ class Bounded:
 
     def __init__(self, upload: Upload, limit: int) -> None:
         if upload.size is not None and upload.size > limit:
-            raise TooLarge(limit)
+            raise ContentTooLarge(limit)
         self._upload = upload
         self._limit = limit
         self.size = upload.size
@@ -27,7 +27,7 @@ class Bounded:
         async for chunk in self._upload:
             arrived += len(chunk)
             if arrived > self._limit:
-                raise TooLarge(self._limit)
+                raise ContentTooLarge(self._limit)
             yield chunk
 
 
@@ -50,8 +50,8 @@ class _Begun:
 
 
 async def gathered(upload: Upload) -> Upload:
-    """The same upload: Inline, and so good for more than one reading, when it is small."""
-    if isinstance(upload, Inline) or (upload.size is not None and upload.size > REPLAY_LIMIT):
+    """The same upload: BytesContent, and so good for more than one reading, when it is small."""
+    if isinstance(upload, BytesContent) or (upload.size is not None and upload.size > REPLAY_LIMIT):
         return upload
     chunks: list[bytes] = []
     arrived, rest = 0, aiter(upload)
@@ -60,4 +60,4 @@ async def gathered(upload: Upload) -> Upload:
         arrived += len(chunk)
         if arrived > REPLAY_LIMIT:
             return _Begun(chunks, rest, upload.size)
-    return Inline(b"".join(chunks))
+    return BytesContent(b"".join(chunks))

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine
 from docstore.errors import DocstoreError
-from docstore.model import ANY, Expectation, Fields, Meta, Written, version_of
+from docstore.model import ANY, Expectation, Fields, Meta, WriteResult, version_of
 
 KIB: Final = 1024
 MIB: Final = 1024 * 1024
@@ -70,8 +70,8 @@ async def put(
     *,
     expires_ns: int | None = None,
     expect: Expectation = ANY,
-) -> Written:
-    return await engine.put(key, Inline(data), fields, expires_ns=expires_ns, expect=expect)
+) -> WriteResult:
+    return await engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
 
 
 async def read(engine: Engine, key: str) -> bytes | None:

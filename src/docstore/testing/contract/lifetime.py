@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.contract import Engine, Snapshotting, Sweeping
-from docstore.errors import Conflict, Incomplete
+from docstore.errors import Conflict, IncompleteUpload
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import EVERY_FIELD, MIB, PLAIN, Pieces, made, put, read, shows
@@ -130,7 +130,7 @@ class Lifetime(Opening):
                 await anext(aiter(document.content))
                 for expected, attempt in (
                     (Conflict, put(engine, "key", made(size), expect=ABSENT)),
-                    (Incomplete, engine.put("key", Pieces([made(size)], Incomplete("gone")), PLAIN)),
+                    (IncompleteUpload, engine.put("key", Pieces([made(size)], IncompleteUpload("gone")), PLAIN)),
                 ):
                     outcome = (await asyncio.gather(attempt, return_exceptions=True))[0]
                     assert isinstance(outcome, expected)

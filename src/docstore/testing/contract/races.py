@@ -9,7 +9,7 @@ import pytest
 from docstore.content import read_all
 from docstore.engines.contract import Engine
 from docstore.errors import Conflict
-from docstore.model import ABSENT, Expectation, Written
+from docstore.model import ABSENT, Expectation, WriteResult
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import KIB, MIB, PLAIN, Pieces, made, put, read, shows, version
 from docstore.testing.contract.opening import Opening, on_an_engine
@@ -18,7 +18,7 @@ WRITERS: Final = 12
 SIZES: Final = pytest.mark.parametrize("size", [10, 300 * KIB])
 
 
-async def _race(engine: Engine, expect: Expectation, size: int) -> list[Written | BaseException]:
+async def _race(engine: Engine, expect: Expectation, size: int) -> list[WriteResult | BaseException]:
     uploads = [Pieces([made(size // 2, "first half"), made(size, str(number))]) for number in range(WRITERS)]
     return await asyncio.gather(
         *(engine.put("key", upload, PLAIN, expect=expect) for upload in uploads), return_exceptions=True
@@ -111,7 +111,7 @@ class Races(Opening):
 
 async def _one_wins(engine: Engine, expect: Expectation, size: int) -> None:
     outcomes = await _race(engine, expect, size)
-    (winner,) = (outcome for outcome in outcomes if isinstance(outcome, Written))
+    (winner,) = (outcome for outcome in outcomes if isinstance(outcome, WriteResult))
     assert winner.created == (expect is ABSENT)
     refused = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
     assert [conflict.current for conflict in refused] == [winner.meta] * (WRITERS - 1)

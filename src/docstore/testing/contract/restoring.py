@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from docstore.content import Inline
+from docstore.content import BytesContent
 from docstore.engines.contract import Engine, Restoring
-from docstore.errors import Conflict, Incomplete
+from docstore.errors import Conflict, IncompleteUpload
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import EVERY_FIELD, Pieces, made, put, shows, version
@@ -33,7 +33,7 @@ class Restored(Opening):
         if isinstance(engine, Restoring):
             data = made(size)
             meta = elsewhere(clock, data, expires_ns=clock() + 10, ago_ns=ago_ns)
-            written = await engine.restore(meta, Inline(data))
+            written = await engine.restore(meta, BytesContent(data))
             assert written.created
             assert written.meta.modified_ns == meta.modified_ns
             assert (written.meta.version, written.meta.fields) == (version(data, EVERY_FIELD), EVERY_FIELD)
@@ -44,7 +44,7 @@ class Restored(Opening):
     @on_an_engine
     async def test_a_later_write_has_its_own_time(self, engine: Engine, clock: SetClock) -> None:
         if isinstance(engine, Restoring):
-            await engine.restore(elsewhere(clock, b"data"), Inline(b"data"))
+            await engine.restore(elsewhere(clock, b"data"), BytesContent(b"data"))
             written = await put(engine, "key", b"DATA")
             assert written.meta.modified_ns == clock()
             await shows(engine, "key", written.meta, b"DATA")
@@ -55,7 +55,7 @@ class Restored(Opening):
     ) -> None:
         if isinstance(engine, Restoring):
             for data in (b"one", b"two", b"one"):
-                written = await engine.restore(elsewhere(clock, data), Inline(data))
+                written = await engine.restore(elsewhere(clock, data), BytesContent(data))
                 assert written.meta.version == version(data, EVERY_FIELD)
                 await shows(engine, "key", written.meta, data)
 
@@ -66,9 +66,9 @@ class Restored(Opening):
         if isinstance(engine, Restoring):
             before = await put(engine, "key", b"stays")
             with pytest.raises(Conflict):
-                await engine.restore(elsewhere(clock, b"data"), Inline(b"data"), expect=ABSENT)
-            with pytest.raises(Incomplete):
-                await engine.restore(elsewhere(clock, b"data"), Pieces([b"da"], Incomplete("gone")))
+                await engine.restore(elsewhere(clock, b"data"), BytesContent(b"data"), expect=ABSENT)
+            with pytest.raises(IncompleteUpload):
+                await engine.restore(elsewhere(clock, b"data"), Pieces([b"da"], IncompleteUpload("gone")))
             await shows(engine, "key", before.meta, b"stays")
 
     def test_the_time_of_a_restored_document_outlives_a_close(self, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ class Restored(Opening):
         async def write() -> None:
             async with self.opened(tmp_path, clock) as engine:
                 if isinstance(engine, Restoring):
-                    await engine.restore(elsewhere(clock, b"data"), Inline(b"data"))
+                    await engine.restore(elsewhere(clock, b"data"), BytesContent(b"data"))
 
         async def look() -> None:
             async with self.opened(tmp_path, clock) as engine:

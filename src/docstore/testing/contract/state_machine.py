@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from docstore.content import Inline, read_all
+from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
-from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, met
+from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, satisfies
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import EVERY_FIELD, PLAIN, made, version
 from docstore.testing.contract.opening import Opening
@@ -100,11 +100,11 @@ class _Machine(RuleBasedStateMachine):
         data = _made(size)
 
         async def write() -> tuple[Meta, bool]:
-            written = await self._engine.put(key, Inline(data), fields, expires_ns=expires_ns, expect=expect)
+            written = await self._engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
             return written.meta, written.created
 
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             return self._refuses(key, write)
         meta, created = self._run(write)
         assert created == (current is None)
@@ -118,7 +118,7 @@ class _Machine(RuleBasedStateMachine):
     def delete(self, key: str, kind: str) -> None:
         expect = self._expectation(kind, key)
         current = self._current(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             return self._refuses(key, lambda: self._engine.delete(key, expect=expect))
         assert self._run(lambda: self._engine.delete(key, expect=expect)) == current
         self._forget(key)

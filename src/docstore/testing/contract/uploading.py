@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from docstore.engines.contract import Engine
-from docstore.errors import Conflict, DigestMismatch, Incomplete, TooLarge, UploadError
+from docstore.errors import Conflict, ContentTooLarge, DigestMismatch, IncompleteUpload, UploadError
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import KIB, MIB, PLAIN, Gated, Pieces, made, put, shows, version
@@ -40,7 +40,9 @@ class Uploading(Opening):
         assert (written.meta.size, written.meta.digest) == (len(data), hashlib.sha256(data).digest())
         await shows(engine, "key", written.meta, data)
 
-    @pytest.mark.parametrize("failure", [Incomplete("gone"), TooLarge(10), DigestMismatch("not those")], ids=repr)
+    @pytest.mark.parametrize(
+        "failure", [IncompleteUpload("gone"), ContentTooLarge(10), DigestMismatch("not those")], ids=repr
+    )
     @pytest.mark.parametrize("sizes", [[], [100], [64 * KIB, 1], [MIB] * 3, [5 * MIB]], ids=str)
     @pytest.mark.parametrize("before", [None, OLD], ids=["absent", "present"])
     @on_an_engine

@@ -15,29 +15,29 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from docstore.content import Inline, Upload, read_all
+from docstore.content import BytesContent, Upload, read_all
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.storage_errors import mapped
 from docstore.engines.shared.verify import Checked, Finding, fault_of
-from docstore.errors import CannotOpen, Conflict, Corrupt
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, Written, met, version_of
+from docstore.errors import Conflict, CorruptData, OpenError
+from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 
 def open_log(url: EngineURL, clock: Clock) -> "Log":
-    """`log:PATH`, the file made when it is absent. Raises CannotOpen."""
+    """`log:PATH`, the file made when it is absent. Raises OpenError."""
     url.refuse_options()
     path = Path(url.location)
     try:
         file = path.open("r+b" if path.exists() else "x+b", buffering=0)
     except OSError as error:
-        raise CannotOpen(f"{path}: {error.strerror}") from error
+        raise OpenError(f"{path}: {error.strerror}") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return Log(path, file, clock)
-    except (OSError, Corrupt) as error:
+    except (OSError, CorruptData) as error:
         file.close()
         why = "it is open already" if isinstance(error, BlockingIOError) else error
-        raise CannotOpen(f"can't open {path}: {why}") from error
+        raise OpenError(f"can't open {path}: {why}") from error
 
 
 def check_log(url: EngineURL, repair: bool) -> Checked:
@@ -48,17 +48,17 @@ def check_log(url: EngineURL, repair: bool) -> Checked:
         with path.open("rb") as file:
             documents, _ = _replay(file)
     except OSError as error:
-        raise CannotOpen(f"{path}: {error.strerror}") from error
-    except Corrupt as error:
-        raise CannotOpen(f"{path}: {error}") from error
+        raise OpenError(f"{path}: {error.strerror}") from error
+    except CorruptData as error:
+        raise OpenError(f"{path}: {error}") from error
     for key, document in documents.items():
-        data = document.content.data if isinstance(document.content, Inline) else b""
+        data = document.content.data if isinstance(document.content, BytesContent) else b""
         fault = fault_of(document.meta, hashlib.sha256(data).digest(), len(data))
         yield Finding(f"{path}: {key!r}", fault) if fault else document.meta
 
 
 def _replay(file: BinaryIO) -> tuple[dict[str, Document], int]:
-    """The documents of all whole records, and where the last of those ends. Raises Corrupt."""
+    """The documents of all whole records, and where the last of those ends. Raises CorruptData."""
     documents: dict[str, Document] = {}
     end = 0
     while (line := file.readline()).endswith(b"\n"):
@@ -69,7 +69,7 @@ def _replay(file: BinaryIO) -> tuple[dict[str, Document], int]:
             data = file.read(meta.size)
             if len(data) < meta.size:
                 break
-            documents[meta.key] = Document(meta, Inline(data))
+            documents[meta.key] = Document(meta, BytesContent(data))
         end = file.tell()
     return documents, end
 
@@ -78,7 +78,7 @@ def _key_of(line: bytes) -> str:
     try:
         return str(json.loads(line[1:]))
     except ValueError as error:
-        raise Corrupt(f"a record is unreadable: {line[:80]!r}") from error
+        raise CorruptData(f"a record is unreadable: {line[:80]!r}") from error
 
 
 class Log:
@@ -110,21 +110,21 @@ class Log:
         *,
         expires_ns: int | None = None,
         expect: Expectation = ANY,
-    ) -> Written:
+    ) -> WriteResult:
         data = await read_all(upload)
         digest = hashlib.sha256(data).digest()
         # From here to the end nothing waits for another task: `head` only looks at a dict.
         current = await self.head(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         meta = Meta(key, version_of(digest, fields), len(data), digest, fields, self._clock(), expires_ns)
         self._append(meta.pack().encode() + b"\n" + data)
-        self._documents[key] = Document(meta, Inline(data))
-        return Written(meta, created=current is None)
+        self._documents[key] = Document(meta, BytesContent(data))
+        return WriteResult(meta, created=current is None)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         current = await self.head(key)
-        if not met(expect, current):
+        if not satisfies(expect, current):
             raise Conflict(current)
         if key in self._documents:
             self._append(b"-" + json.dumps(key).encode() + b"\n")
