@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docstore.content import BytesContent
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.file.counting import OVERHEAD as FILE_OVERHEAD
 from docstore.engines.memory_bounded import OVERHEAD as MEMORY_OVERHEAD
 from docstore.engines.registry import EngineURL, open_engine
@@ -55,7 +55,9 @@ def opened(scheme: str, folder: Path, max_bytes: int | None) -> Store:
 
 async def put_many(engine: Engine, numbers: range, content: BytesContent = CONTENT) -> None:
     for start in range(0, len(numbers), AT_ONCE):
-        await asyncio.gather(*(engine.put(key(n), content, FIELDS) for n in numbers[start : start + AT_ONCE]))
+        await asyncio.gather(
+            *(engine.put(PutRequest(key(n), content, FIELDS)) for n in numbers[start : start + AT_ONCE])
+        )
 
 
 async def get_many(engine: Engine, numbers: range) -> None:

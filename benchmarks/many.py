@@ -22,7 +22,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields
 
@@ -54,7 +54,7 @@ async def fill(engine: Engine, documents: int) -> None:
     began = time.perf_counter()
     for start in range(0, documents, FILLING_AT_ONCE):
         numbers = range(start, min(start + FILLING_AT_ONCE, documents))
-        await together([engine.put(key_of(number), Body(), FIELDS) for number in numbers])
+        await together([engine.put(PutRequest(key_of(number), Body(), FIELDS)) for number in numbers])
         if start % (FILLING_AT_ONCE * 2000) == 0 and start:
             print(f"  {start:,} in {time.perf_counter() - began:.0f} s", flush=True)
     print(f"filled {documents:,} in {time.perf_counter() - began:.0f} s", flush=True)
@@ -96,10 +96,10 @@ async def operations(engine: Engine, documents: int, seed: int) -> dict[str, tup
         return len(names)
 
     async def replaced() -> int:
-        return await at_once(keys[:320], lambda key: engine.put(key, Body(), FIELDS))
+        return await at_once(keys[:320], lambda key: engine.put(PutRequest(key, Body(), FIELDS)))
 
     async def put_new() -> int:
-        return await at_once(created, lambda key: engine.put(key, Body(), FIELDS))
+        return await at_once(created, lambda key: engine.put(PutRequest(key, Body(), FIELDS)))
 
     async def deleted() -> int:
         return await at_once(created, engine.delete)

@@ -80,6 +80,7 @@ def fill(database: Path) -> None:
     import asyncio
 
     from docstore.content import BytesContent
+    from docstore.engines.contract import PutRequest
     from docstore.engines.registry import EngineURL, open_engine
     from docstore.model import Fields
 
@@ -87,7 +88,9 @@ def fill(database: Path) -> None:
         engine = open_engine(EngineURL.parse(f"sqlite:{database}"))
         for start in range(0, MORE, 1000):
             some = [key(number) for number in range(start, start + 1000)]
-            await asyncio.gather(*(engine.put(name, BytesContent(name.encode() * 40), Fields()) for name in some))
+            await asyncio.gather(
+                *(engine.put(PutRequest(name, BytesContent(name.encode() * 40), Fields())) for name in some)
+            )
         await engine.close()
 
     asyncio.run(put_all())

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from docstore.cli.main import main
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields, Meta
 
@@ -63,7 +63,9 @@ def store(url: str, documents: Mapping[str, bytes] = DOCUMENTS) -> None:
     async def put_all() -> None:
         async with opened(url) as engine:
             for key, data in documents.items():
-                await engine.put(key, BytesContent(data), FIELDS, expires_ns=LATE_NS if key == "small" else None)
+                await engine.put(
+                    PutRequest(key, BytesContent(data), FIELDS, expires_ns=LATE_NS if key == "small" else None)
+                )
 
     asyncio.run(put_all())
 

@@ -3,25 +3,25 @@
 The tree, with the status that `server/` answers for each, and that `client/` makes it of again:
 
     DocstoreError
-    ├── InvalidKey                 400   the key breaks the mount's rule
-    ├── NotFound                   404   there is no such document; a KeyError too (the client's, as the next one)
-    ├── RequestError                    4xx   the store refuses the request, for a reason that has no other word here
-    ├── Conflict                   412   the document is not what the write expected; `current` is what it is
-    ├── PathConflict                 409   something that is no document stands where the key's has to
-    ├── UploadError                      the content did not arrive as announced; nothing is stored
-    │   ├── Incomplete             400   it ended early, or the client went away
-    │   ├── DigestMismatch         400   its bytes are not those that were announced
-    │   ├── ContentTooLarge               413   it is over the limit of the mount
-    │   └── UploadTooSlow                408   it came slower than the limits allow
-    ├── EngineError                500   the storage failed; logged with its cause
-    │   ├── NoSpace                507   the disk, the quota or the mount is full
-    │   ├── Unavailable            503   busy, locked or out of reach for now: trying again may help
-    │   │   └── OutcomeUnknown      -    no answer came to a write: it may have been carried out (the client's)
-    │   └── Corrupt                500   what is stored is not what was written; names the file
-    ├── ArchiveError               -    what is to be imported is no export of a store, or not all of one
-    └── SetupError                  -    a start that can't succeed: one line for a person, exit status 2
-        ├── OpenError              -    the storage behind an engine URL can't be opened
-        └── Closed                  -    a client is used after it was closed
+    ├── InvalidKey               400   the key breaks the mount's rule
+    ├── NotFound                 404   there is no such document; a KeyError too (the client's, as the next one)
+    ├── RequestError             4xx   the store refuses the request, for a reason that has no other word here
+    ├── Conflict                 412   the document is not what the write expected; `current` is what it is
+    ├── PathConflict             409   something that is no document stands where the key's has to
+    ├── UploadError                    the content did not arrive as announced; nothing is stored
+    │   ├── IncompleteUpload     400   it ended early, or the client went away
+    │   ├── DigestMismatch       400   its bytes are not those that were announced
+    │   ├── ContentTooLarge      413   it is over the limit of the mount
+    │   └── UploadTooSlow        408   it came slower than the limits allow
+    ├── EngineError              500   the storage failed; logged with its cause
+    │   ├── NoSpace              507   the disk, the quota or the mount is full
+    │   ├── StorageUnavailable   503   busy, locked or out of reach for now: trying again may help
+    │   │   └── OutcomeUnknown    -    no answer came to a write: it may have been carried out (the client's)
+    │   └── CorruptData          500   what is stored is not what was written; names the file
+    ├── ArchiveError              -    what is to be imported is no export of a store, or not all of one
+    └── SetupError                -    a start that can't succeed: one line for a person, exit status 2
+        ├── OpenError             -    the storage behind an engine URL can't be opened
+        └── ClientClosed          -    a client is used after it was closed
 
 An error that a server answered with carries its problem.
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine, Metered, Sweeping, Usage
+from docstore.engines.contract import Engine, Metered, PutRequest, Sweeping, Usage
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.testing.clock import SetClock
@@ -59,7 +59,7 @@ async def put(
     expires_ns: int | None = None,
     expect: Expectation = ANY,
 ) -> WriteResult:
-    return await engine.put(key, BytesContent(data(key, size)), TEXT, expires_ns=expires_ns, expect=expect)
+    return await engine.put(PutRequest(key, BytesContent(data(key, size)), TEXT, expires_ns=expires_ns, expect=expect))
 
 
 def data(key: str, size: int) -> bytes:

@@ -12,6 +12,7 @@ from typing import Final
 import pytest
 
 from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.file import File, open_file
 from docstore.engines.registry import EngineURL
 from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
@@ -42,7 +43,7 @@ async def put(
     expires_ns: int | None = None,
     expect: Expectation = ANY,
 ) -> WriteResult:
-    return await engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
+    return await engine.put(PutRequest(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect))
 
 
 async def read(engine: File, key: str) -> tuple[bytes, Fields] | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve.engine import Shelf, open_shelf
 from docstore.engines.shelve.records import KINDS
@@ -48,7 +48,7 @@ async def opened(path: Path, name: str = "dumb") -> AsyncIterator[Shelf]:
 
 
 async def put(engine: Engine, key: str, data: bytes) -> None:
-    await engine.put(key, BytesContent(data), Fields())
+    await engine.put(PutRequest(key, BytesContent(data), Fields()))
 
 
 async def read(engine: Engine, key: str) -> bytes | None:
@@ -102,6 +102,7 @@ def spoil(folder: Path, what: bytes) -> None:
 
 WRITER = """
 import asyncio, sys
+from docstore.engines.contract import PutRequest
 from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL
 from docstore.engines.shelve.engine import open_shelf
@@ -112,7 +113,8 @@ async def run():
     async def write(task):
         for turn in range(100_000):
             for key in (f"{task} new {turn}", f"{task} replaced"):
-                await engine.put(key, BytesContent(f"{key} {turn} ".encode() * (turn * 37 % 400 + 1)), Fields())
+                content = BytesContent(f"{key} {turn} ".encode() * (turn * 37 % 400 + 1))
+                await engine.put(PutRequest(key, content, Fields()))
                 print(key, turn, sep="\\t", flush=True)
             if turn % 5 == 4:
                 await engine.delete(f"{task} new {turn - 2}")

@@ -11,6 +11,7 @@ from typing import Final
 import apsw
 
 from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import INLINE_LIMIT, Sqlite, open_sqlite
 from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
@@ -32,7 +33,7 @@ async def opened(path: Path, clock: Clock = time.time_ns) -> AsyncIterator[Sqlit
 
 
 async def put(engine: Sqlite, key: str, data: bytes = b"hello", expect: Expectation = ANY) -> WriteResult:
-    return await engine.put(key, BytesContent(data), TEXT, expect=expect)
+    return await engine.put(PutRequest(key, BytesContent(data), TEXT, expect=expect))
 
 
 async def read(engine: Sqlite, key: str) -> bytes | None:

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Metered
+from docstore.engines.contract import Metered, PutRequest
 from docstore.engines.file.metadata import fingerprint
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
@@ -106,7 +106,7 @@ def test_a_full_mount_refuses_what_grows_and_takes_what_does_not(scheme: str, tm
                 with pytest.raises(NoSpace):
                     await put(engine, key, size)
             with pytest.raises(NoSpace):
-                await engine.put("c", NeverRead(20_000), TEXT)
+                await engine.put(PutRequest("c", NeverRead(20_000), TEXT))
             assert (await counted(engine, scheme), await read(engine, "a")) == (before, data("a", 30_000))
             assert not (await put(engine, "a", 30_000)).created
             assert not (await put(engine, "a", 29_999)).created
@@ -127,7 +127,7 @@ def test_what_can_never_fit_is_refused_before_its_first_byte_and_nothing_goes_fo
         async with opened(url_of(scheme, tmp_path, evict=evict)) as engine:
             await put(engine, "a", 9_000)
             with pytest.raises(ContentTooLarge):
-                await engine.put("b", NeverRead(64 * KIB), TEXT)
+                await engine.put(PutRequest("b", NeverRead(64 * KIB), TEXT))
             assert await keys(engine) == ["a"]
 
     asyncio.run(run())
@@ -143,12 +143,12 @@ def test_what_nobody_announced_is_refused_midway(
         async with opened(url_of(scheme, tmp_path, evict=evict)) as engine:
             await put(engine, "a", 9_000)
             with pytest.raises(error):
-                await engine.put("b", Pieces(asked, 1000), TEXT)
+                await engine.put(PutRequest("b", Pieces(asked, 1000), TEXT))
             assert 30 < len(asked) <= 65
             assert await keys(engine) == ["a"]
-            assert (await engine.put("b", Pieces([], 30), TEXT)).created
+            assert (await engine.put(PutRequest("b", Pieces([], 30), TEXT))).created
             # In place of itself it may be as large as it is.
-            assert not (await engine.put("b", Pieces([], 30), TEXT)).created
+            assert not (await engine.put(PutRequest("b", Pieces([], 30), TEXT))).created
             await counted(engine, scheme)
 
     asyncio.run(run())
@@ -311,7 +311,7 @@ def test_an_old_database_can_be_opened_with_a_bound_and_again_without(tmp_path: 
         for url in (plain, bounded, plain, bounded):
             engine = open_engine(url, SetClock())
             await put(engine, f"{url.options}"[:1] + f"{len(await keys(engine))}", 2_000)
-            await engine.put("large", BytesContent(bytes(40_000)), TEXT)
+            await engine.put(PutRequest("large", BytesContent(bytes(40_000)), TEXT))
             await engine.close()
         async with opened(bounded) as engine:
             assert (await counted(engine, "sqlite")).documents == 5

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import KIB, data, keys, opened, put, read, url_of
 
@@ -28,7 +29,7 @@ def test_what_is_used_all_the_time_stays_whatever_time_came_in(way: str, use: st
             if way != "a clock that was ahead":
                 future_ns = now_ns + DAY_NS if way == "a document of the future" else 2**63 + 5
                 meta = replace(written.meta, modified_ns=future_ns)
-                await engine.restore(meta, BytesContent(data("d", 10_000)))
+                await engine.put(PutRequest.copy_of(meta, BytesContent(data("d", 10_000))))
             clock.set_ns(now_ns)
             for number in range(20):
                 if use == "read":

@@ -14,7 +14,7 @@ import apsw
 import pytest
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import CorruptData, EngineError, SetupError
 from docstore.testing.clock import SetClock
@@ -166,7 +166,7 @@ def test_a_column_of_another_type_is_an_error_that_names_the_database(tmp_path: 
             with pytest.raises(CorruptData, match="store"):
                 await engine.get("small")
             try:
-                await engine.put("small", BytesContent(b"new"), FIELDS)
+                await engine.put(PutRequest("small", BytesContent(b"new"), FIELDS))
                 await engine.delete("small")
             except CorruptData as error:
                 names(error, tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.file import File
 from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict
@@ -172,7 +173,7 @@ def test_a_cancelled_upload_leaves_nothing(tmp_path: Path, size: int) -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"old")
             upload = Gated(bytes(size))
-            task = asyncio.create_task(engine.put("a", upload, TEXT))
+            task = asyncio.create_task(engine.put(PutRequest("a", upload, TEXT)))
             await upload.halfway.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -198,7 +199,11 @@ def test_a_change_that_is_cancelled_at_its_commit_happens_as_a_whole(
             with (tmp_path / ".docstore" / "locks" / fingerprint("a")[:2]).open() as lock:
                 flock(lock, fcntl.LOCK_EX)
                 monkeypatch.setattr(fcntl, "flock", locking)
-                work = engine.delete("a") if change == "delete" else engine.put("a", BytesContent(new), Fields())
+                work = (
+                    engine.delete("a")
+                    if change == "delete"
+                    else engine.put(PutRequest("a", BytesContent(new), Fields()))
+                )
                 task = asyncio.create_task(work)
                 await asyncio.to_thread(waits.wait)
                 for _ in range(3):

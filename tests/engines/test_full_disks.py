@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine, Sweeping
+from docstore.engines.contract import Engine, PutRequest, Sweeping
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError, NoSpace
 from docstore.model import Fields
@@ -29,7 +29,7 @@ def url_of(folder: Path, scheme: str) -> EngineURL:
 
 
 async def put(engine: Engine, key: str, data: bytes, expires_ns: int | None = None) -> None:
-    await engine.put(key, BytesContent(data), Fields(), expires_ns=expires_ns)
+    await engine.put(PutRequest(key, BytesContent(data), Fields(), expires_ns=expires_ns))
 
 
 async def contents(engine: Engine) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.engines import memory
+from docstore.engines.contract import PutRequest
 from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock
 
@@ -23,7 +24,7 @@ def test_large_content_is_not_hashed_on_the_event_loop(
 
     threads: list[threading.Thread] = []
     monkeypatch.setattr(memory, "sha256", watched)
-    written = asyncio.run(memory.Memory(SetClock()).put("key", BytesContent(bytes(size)), Fields()))
+    written = asyncio.run(memory.Memory(SetClock()).put(PutRequest("key", BytesContent(bytes(size)), Fields())))
     assert written.meta.digest == hashlib.sha256(bytes(size)).digest()
     assert [thread is not threading.current_thread() for thread in threads] == [elsewhere]
 
@@ -32,7 +33,9 @@ def test_the_state_is_looked_at_after_the_hashing() -> None:
     async def race() -> list[Any]:
         engine = memory.Memory(SetClock())
         large = bytes(memory.HASHED_AT_ONCE + 1)
-        writes = [engine.put("key", BytesContent(data), Fields(), expect=ABSENT) for data in (large, b"small")]
+        writes = [
+            engine.put(PutRequest("key", BytesContent(data), Fields(), expect=ABSENT)) for data in (large, b"small")
+        ]
         return await asyncio.gather(*writes, return_exceptions=True)
 
     refused, written = asyncio.run(race())

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
@@ -56,6 +57,7 @@ def test_one_of_many_writers_on_two_engines_wins(path: Path, data: bytes) -> Non
 
 RACER = """
 import asyncio, sys
+from docstore.engines.contract import PutRequest
 from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import Conflict
@@ -67,7 +69,7 @@ async def run():
     sys.stdin.readline()
     async def one(n):
         try:
-            await engine.put(f"key{n}", BytesContent(sys.argv[2].encode()), Fields.make(), expect=ABSENT)
+            await engine.put(PutRequest(f"key{n}", BytesContent(sys.argv[2].encode()), Fields.make(), expect=ABSENT))
         except Conflict:
             return
         print(n)
@@ -205,7 +207,10 @@ def test_sweeping_gives_space_back(path: Path) -> None:
         async with opened(path, clock) as engine:
             data = bytes(60_000)
             await asyncio.gather(
-                *(engine.put(f"key{n}", BytesContent(data), TEXT, expires_ns=clock() + 1) for n in range(200))
+                *(
+                    engine.put(PutRequest(f"key{n}", BytesContent(data), TEXT, expires_ns=clock() + 1))
+                    for n in range(200)
+                )
             )
             await put(engine, "stays")
         full = file_size(path)

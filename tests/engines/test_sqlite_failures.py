@@ -9,6 +9,7 @@ import apsw
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.errors import CorruptData, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Fields
 from tests.engines.sqlite_stores import (
@@ -57,6 +58,7 @@ def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
 
 FULL = """
 import asyncio, resource, sys
+from docstore.engines.contract import PutRequest
 from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.errors import NoSpace
@@ -64,17 +66,17 @@ from docstore.model import Fields
 
 async def run():
     engine = open_engine(EngineURL("sqlite", sys.argv[1]))
-    await engine.put("key", BytesContent(b"old"), Fields.make())
+    await engine.put(PutRequest("key", BytesContent(b"old"), Fields.make()))
     resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))
     refused = 0
     for n in range(40):
         try:
-            await engine.put(f"key{n}", BytesContent(bytes(int(sys.argv[2]))), Fields.make())
+            await engine.put(PutRequest(f"key{n}", BytesContent(bytes(int(sys.argv[2]))), Fields.make()))
         except NoSpace as error:
             assert sys.argv[1] in str(error), error
             refused += 1
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    await engine.put("last", BytesContent(bytes(int(sys.argv[2]))), Fields.make())
+    await engine.put(PutRequest("last", BytesContent(bytes(int(sys.argv[2]))), Fields.make()))
     print(refused)
     await engine.close()
 
@@ -130,7 +132,7 @@ def test_a_damaged_database_is_corrupt_to_every_method(path: Path) -> None:
                 engine.head("key100"),
                 engine.list(),
                 engine.delete("key100"),
-                engine.put("key100", BytesContent(b""), Fields.make()),
+                engine.put(PutRequest("key100", BytesContent(b""), Fields.make())),
             ):
                 with pytest.raises(CorruptData, match=r"docs\.db"):
                     await call

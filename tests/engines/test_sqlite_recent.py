@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.sqlite import Sqlite
 from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, HEADER_SIZE, Recent
 from docstore.model import Document, Fields, Meta, version_of
@@ -168,7 +169,7 @@ def test_what_is_kept_expires_by_the_clock(path: Path) -> None:
     async def run() -> None:
         clock = SetClock()
         async with opened(path, clock) as engine:
-            await engine.put("key", BytesContent(b"short"), TEXT, expires_ns=clock() + 10**9)
+            await engine.put(PutRequest("key", BytesContent(b"short"), TEXT, expires_ns=clock() + 10**9))
             assert await read(engine, "key") == b"short"
             clock.advance_s(1)
             assert await engine.get("key") is None

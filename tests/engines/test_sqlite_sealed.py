@@ -10,6 +10,7 @@ import apsw
 import pytest
 
 from docstore.content import BytesContent, FileContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.sqlite import INLINE_LIMIT, blobs
 from docstore.errors import Conflict, CorruptData, IncompleteUpload
 from docstore.model import ABSENT
@@ -50,7 +51,7 @@ def test_a_file_goes_with_its_version_and_stays_readable(path: Path, end: str) -
 
     async def run() -> None:
         async with opened(path, clock) as engine, opened(path, clock) as other:
-            await engine.put("key", BytesContent(LARGE), TEXT, expires_ns=clock() + 1)
+            await engine.put(PutRequest("key", BytesContent(LARGE), TEXT, expires_ns=clock() + 1))
             (old,) = sealed_files(path)
             document = await other.get("key")
             assert document is not None
@@ -99,7 +100,7 @@ def test_a_truncated_upload_changes_nothing_and_leaves_no_file(path: Path) -> No
             before = sealed_files(path)
             for key in ("key", "other"):
                 with pytest.raises(IncompleteUpload):
-                    await engine.put(key, Broken(), TEXT)
+                    await engine.put(PutRequest(key, Broken(), TEXT))
             assert sealed_files(path) == before
             assert await engine.list() == [written.meta]
 
@@ -122,6 +123,7 @@ def test_files_that_no_row_names_are_collected_when_the_store_is_opened(path: Pa
 
 HOLDER = """
 import asyncio, sys
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import open_engine, EngineURL
 engine = open_engine(EngineURL("sqlite", sys.argv[1]))
 print("open", flush=True)
@@ -229,6 +231,7 @@ def test_a_database_has_one_folder_whatever_link_leads_to_it(path: Path) -> None
 
 WRITER = """
 import asyncio, sys
+from docstore.engines.contract import PutRequest
 from docstore.content import BytesContent
 from docstore.engines.registry import open_engine, EngineURL
 from docstore.model import Fields
@@ -239,7 +242,8 @@ async def run():
         n = 0
         while True:
             size = 70_000 if n % 3 == 0 else 100
-            await engine.put(f"{name}/{n % 50}", BytesContent(f"{n:09}".encode() * (size // 9)), Fields.make())
+            content = BytesContent(f"{n:09}".encode() * (size // 9))
+            await engine.put(PutRequest(f"{name}/{n % 50}", content, Fields.make()))
             print(name, n, flush=True)
             n += 1
     await asyncio.gather(*(write(name) for name in "abcdefgh"))

@@ -13,6 +13,7 @@ import apsw
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import Gated
@@ -237,7 +238,7 @@ def test_an_upload_on_its_way_is_no_orphan(url: str, tmp_path: Path, caplog: pyt
     async def check_in_the_middle() -> None:
         async with opened(url) as engine:
             upload = Gated(LARGE * 20)
-            writing = asyncio.create_task(engine.put("new", upload, FIELDS))
+            writing = asyncio.create_task(engine.put(PutRequest("new", upload, FIELDS)))
             await upload.halfway.wait()
             # A thread makes the file, and tells nobody.
             while not any(re.search("/tmp/|/store.sealed/[0-9a-f]", name) for name in on_the_disk(tmp_path)):  # noqa: ASYNC110
@@ -288,7 +289,9 @@ def test_documents_that_come_and_go_during_a_check_are_no_findings(tmp_path: Pat
             while not checking.done():
                 turn += 1
                 for key in ("large", f"new {turn % 7}"):
-                    await engine.put(key, BytesContent(LARGE + b"%d" % turn), FIELDS, expires_ns=LATE_NS + turn)
+                    await engine.put(
+                        PutRequest(key, BytesContent(LARGE + b"%d" % turn), FIELDS, expires_ns=LATE_NS + turn)
+                    )
                 await engine.delete(f"new {(turn + 3) % 7}")
             assert [(ended.status, ended.out) for ended in await checking] == [(0, "")] * 3
 
@@ -302,7 +305,7 @@ def test_files_put_there_by_hand_and_the_expired_are_sound(tmp_path: Path) -> No
     async def put() -> None:
         clock = SetClock(5)
         engine = open_engine(EngineURL("file", str(tmp_path / "store")), clock)
-        await engine.put("gone", BytesContent(b"x"), FIELDS, expires_ns=6)
+        await engine.put(PutRequest("gone", BytesContent(b"x"), FIELDS, expires_ns=6))
         await engine.close()
 
     asyncio.run(put())

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.export import copy
 from docstore.export.archive import FORMATS
@@ -76,7 +77,7 @@ def test_a_copy_that_is_started_again_passes_over_what_is_the_same(source: str, 
 def test_a_document_that_expires_at_another_time_is_copied_again(tmp_path: Path) -> None:
     async def put(url: str, expires_ns: int | None) -> None:
         async with opened(url) as engine:
-            await engine.put("key", BytesContent(b"data"), FIELDS, expires_ns=expires_ns)
+            await engine.put(PutRequest("key", BytesContent(b"data"), FIELDS, expires_ns=expires_ns))
 
     urls = [f"sqlite:{tmp_path / name}" for name in ("source.db", "target.db")]
     for url, expires_ns in zip(urls, (LATE_NS, None), strict=True):
@@ -294,7 +295,9 @@ def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pyt
         clock = SetClock()
         source, target = (open_engine(EngineURL.parse("memory:"), clock) for _ in range(2))
         for key in ("a", "b", "c"):
-            await source.put(key, BytesContent(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
+            await source.put(
+                PutRequest(key, BytesContent(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
+            )
         outcomes = []
         async for step in copy.copy(source, target):
             outcomes.append(step.outcome)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import DocstoreError
@@ -81,7 +81,7 @@ async def _goes_on(engine: Engine, promise: Promise) -> AsyncIterator[str]:
     await engine.sweep()
     keys = promise.keys()
     for key in keys:
-        await engine.put(key, BytesContent(LATER.data), LATER.fields)
+        await engine.put(PutRequest(key, BytesContent(LATER.data), LATER.fields))
     for number, key in enumerate(keys):
         if await _state(engine, key) != LATER:
             yield f"{key!r} is not what was written after the cut"

@@ -6,7 +6,7 @@ from random import Random
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import open_engine
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
@@ -43,7 +43,7 @@ class Session:
         expires_ns = None if expires_s is None else self._clock() + round(expires_s * 10**9)
         # Every second write has fields of its own, so that content and meta of two versions can't be mixed unseen.
         state = State(data, Fields.make(f"text/x-{self._asked % 2}", {"meta-number": f"{self._asked}"}), expires_ns)
-        writing = self.engine.put(key, BytesContent(data), state.fields, expires_ns=expires_ns)
+        writing = self.engine.put(PutRequest(key, BytesContent(data), state.fields, expires_ns=expires_ns))
         await self._note(key, state, writing)
 
     async def delete(self, key: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from docstore.content import BytesContent, Descriptor, FileContent, Stream
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
@@ -47,7 +48,7 @@ def test_a_path_without_its_raw_form_is_not_decoded_twice(key: str) -> None:
     async def main() -> None:
         store = memory_store()
         [mount] = store.mounts
-        await mount.engine.put(key, BytesContent(b"found"), Fields.make())
+        await mount.engine.put(PutRequest(key, BytesContent(b"found"), Fields.make()))
         sent = await call(store, path=f"/m/{key}")
         assert (sent[0]["status"], sent[1]["body"]) == (200, b"found")
 
@@ -68,7 +69,7 @@ def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None
     async def main() -> None:
         store = memory_store()
         [mount] = store.mounts
-        await mount.engine.put("a", BytesContent(b"old"), Fields.make())
+        await mount.engine.put(PutRequest("a", BytesContent(b"old"), Fields.make()))
         headers = [(b"transfer-encoding", b"chunked"), (b"upgrade", b"h2c"), (b"connection", b"Upgrade")]
         sent = await call(store, path="/m/a", method="PUT", headers=headers)
         assert sent[0]["status"] == 400

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.model import Document, Fields, version_of
 from docstore.testing.contract.documents import Gated
 from tests.http.oracle import Answer, Case, State, cases, expected
@@ -37,7 +38,7 @@ class Scene:
         key = self.path.rpartition("/")[2]
         if exists and self.standing is None:
             clock.set_ns(state.modified * 10**9 + 999_999_999)
-            await engine.put(key, BytesContent(CONTENT), FIELDS)
+            await engine.put(PutRequest(key, BytesContent(CONTENT), FIELDS))
         elif not exists and self.standing is not None:
             await engine.delete(key)
         clock.set_ns(max(state.now * 10**9, clock()) if exists else state.now * 10**9)

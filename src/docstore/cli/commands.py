@@ -17,7 +17,7 @@ from typing import IO, Any, Final, cast
 import click
 
 from docstore.cli.progress import Bar, number, progress, size_text
-from docstore.engines.contract import Engine, Readable, Restoring, Snapshotting
+from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineURL, kind_of, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import ArchiveError, EngineError, NoSpace, OpenError, SetupError
@@ -73,11 +73,13 @@ def check(url: str, *, repair: bool) -> int:
 
 def copy_store(source_url: str, target_url: str, *, prefix: str) -> int:
     async def run(tally: Tally) -> None:
-        async with _opened(standing(source_url)) as source, _opened(EngineURL.parse(target_url)) as target:
-            _tell_of_times(tally, target, target_url)
-            async with aclosing(copy(source, target, prefix=prefix, moved=tally.bar.advance)) as steps:
-                async for step in steps:
-                    tally.step(step)
+        async with (
+            _opened(standing(source_url)) as source,
+            _opened(EngineURL.parse(target_url)) as target,
+            aclosing(copy(source, target, prefix=prefix, moved=tally.bar.advance)) as steps,
+        ):
+            async for step in steps:
+                tally.step(step)
 
     return _run(run, "copy", target_url, "copied", "the same already or gone")
 
@@ -123,18 +125,12 @@ def import_(url: str, path: Path | None, *, replace: bool) -> int:
             if path is not None:
                 tally.bar.expect(os.fstat(file.fileno()).st_size)
             async with _opened(target) as engine:
-                _tell_of_times(tally, engine, url)
                 steps = import_store(engine, file, time.time_ns, replace=replace, moved=tally.bar.advance)
                 async with aclosing(steps):
                     async for step in steps:
                         tally.step(step)
 
     return _run(run, "import", url, "imported", "the same already or expired")
-
-
-def _tell_of_times(tally: Tally, target: Engine, url: str) -> None:
-    if not isinstance(target, Restoring):
-        tally.tell(f"{url} takes no times of modification: documents there are as of now", err=True)
 
 
 def _run(run: Callable[[Tally], Coroutine[Any, Any, None]], doing: str, what: str, done: str, passed: str) -> int:

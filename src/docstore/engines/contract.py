@@ -5,7 +5,7 @@ meaning. It is handed keys that are valid paths (`keys.check_path`), of which pl
 any of them apart from any other, byte for byte. Its clock is handed to it too, so that tests can set the time.
 
 More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Probing`,
-`Restoring`, `Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine maps its
+`Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine maps its
 driver's errors to errors.py.
 """
 
@@ -15,6 +15,24 @@ from typing import Protocol, runtime_checkable
 
 from docstore.content import Upload
 from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
+
+
+@dataclass(frozen=True, slots=True)
+class PutRequest:
+    """A write of one document, as an engine takes it."""
+
+    key: str
+    upload: Upload
+    fields: Fields
+    expires_ns: int | None = None
+    expect: Expectation = ANY
+    modified_ns: int | None = None
+    """The time of modification of a document that is copied from elsewhere; None for the time of the commit."""
+
+    @classmethod
+    def copy_of(cls, meta: Meta, upload: Upload, expect: Expectation = ANY) -> "PutRequest":
+        """The write that restores a document with its times. Size, digest and version are those of `upload`."""
+        return cls(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
 
 
 class Engine(Protocol):
@@ -29,18 +47,10 @@ class Engine(Protocol):
 
     async def head(self, key: str) -> Meta | None: ...
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        """Stores all of `upload` or nothing, durably by the engine's promise before it returns.
+    async def put(self, request: PutRequest) -> WriteResult:
+        """Store all of the upload or nothing, durably by the engine's promise before it returns.
 
-        Raises Conflict when the state at the commit is not what `expect` says, and whatever iterating `upload`
+        Raises Conflict when the state at the commit is not the expected one, and whatever iterating the upload
         raises; nothing is changed then.
         """
 
@@ -68,17 +78,6 @@ class Probing(Protocol):
 
     async def probe(self) -> None:
         """Raises an EngineError, naming the path, when the storage is not where it was opened."""
-
-
-@runtime_checkable
-class Restoring(Protocol):
-    """An engine that takes a document as modified when it was modified elsewhere: for copies and backups."""
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        """`put` of the key, the fields and the expiry of `meta`, with its time of modification.
-
-        What else `meta` says is not believed: size, digest and version are those of `upload`.
-        """
 
 
 class Readable(Protocol):

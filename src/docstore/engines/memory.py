@@ -10,12 +10,13 @@ from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Final
 
-from docstore.content import BytesContent, Upload, read_all
+from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.expiring_index import Ordered
 from docstore.engines.shared.quota import OPTIONS, Room
 from docstore.errors import Conflict, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
 
 HASHED_AT_ONCE: Final = 1024 * 1024
 """Bytes hashed on the event loop, in some 1 ms; more would keep it from everybody else, and goes to a thread."""
@@ -45,38 +46,17 @@ class Memory:
     async def head(self, key: str) -> Meta | None:
         return self._current(key)
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        return await self._put(key, upload, fields, expires_ns, expect)
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        return await self._put(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
-
-    async def _put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        expires_ns: int | None,
-        expect: Expectation,
-        modified_ns: int | None = None,
-    ) -> WriteResult:
-        data = await read_all(upload)
+    async def put(self, request: PutRequest) -> WriteResult:
+        key, fields = request.key, request.fields
+        data = await read_all(request.upload)
         hashed = sha256(data) if len(data) <= HASHED_AT_ONCE else await asyncio.to_thread(sha256, data)
         digest = hashed.digest()
         # From here to the end nothing waits: the check and the write are one step.
         current = self._current(key)
-        if not satisfies(expect, current):
+        if not satisfies(request.expect, current):
             raise Conflict(current)
-        now_ns = self._clock() if modified_ns is None else modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, now_ns, expires_ns)
+        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
+        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
         self._documents.hold(Document(meta, BytesContent(data)))
         return WriteResult(meta, created=current is None)
 

@@ -7,13 +7,12 @@ document is there does not send it again. Being listed is none, else every listi
 
 from typing import Final
 
-from docstore.content import Upload
-from docstore.engines.contract import Usage
+from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.memory import Memory
 from docstore.engines.shared.expiring_index import Ordered
 from docstore.engines.shared.ledger import Ledger
 from docstore.engines.shared.quota import Admission, Room, Tally
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
+from docstore.model import Clock, Document, Meta, WriteResult
 
 OVERHEAD: Final = 1024
 """Bytes of memory that a document takes beside content, key and fields; measured by benchmarks/cache.py."""
@@ -43,21 +42,8 @@ class BoundedMemory(Memory):
             self._ledger.touch(key)
         return meta
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        upload = await self._admission.admit(key, upload, fields)
-        return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        upload = await self._admission.admit(meta.key, upload, meta.fields)
-        return await super().restore(meta, upload, expect=expect)
+    async def put(self, request: PutRequest) -> WriteResult:
+        return await super().put(await self._admission.admit(request))
 
     async def usage(self) -> Usage:
         return self._ledger.usage(self._tally)

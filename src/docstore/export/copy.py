@@ -1,7 +1,7 @@
 """Moving documents from one place to another: between two engines, and into one from an archive.
 
-A document keeps its content, fields and expiry, and so its version and its ETag; and its time of modification, at an
-engine that can take one (`Restoring`). What the target has already, in the same version, is passed over: whoever was
+A document keeps its content, fields and expiry, and so its version and its ETag; and its time of modification. What the
+target has already, in the same version, is passed over: whoever was
 interrupted starts again and goes on where it stopped.
 
 Content is hashed on its way, and nothing is stored when it is not what its meta says: a fault of the source does not
@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from docstore.content import Upload
-from docstore.engines.contract import Engine, Readable, Restoring
+from docstore.engines.contract import Engine, PutRequest, Readable
 from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
@@ -136,10 +136,7 @@ async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation
     meta = bounded(meta)
     verified = Verified(upload, meta, moved)
     try:
-        if isinstance(target, Restoring):
-            written = await target.restore(meta, verified, expect=expect)
-        else:
-            written = await target.put(meta.key, verified, meta.fields, expires_ns=meta.expires_ns, expect=expect)
+        written = await target.put(PutRequest.copy_of(meta, verified, expect))
     except Conflict:
         return Step(meta.key, Outcome.REFUSED, why="there is another version of it")
     except DigestMismatch as error:

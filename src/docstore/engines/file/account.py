@@ -6,24 +6,10 @@ stands at the key is known there; `settle` when the document stands. Room that w
 """
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Final, Protocol
 
-from docstore.engines.shared.spool import Received
-from docstore.model import Expectation, Fields, Meta
-
-
-@dataclass(frozen=True, slots=True)
-class Write:
-    """All that a write was asked for, its upload received."""
-
-    key: str
-    received: Received
-    fields: Fields
-    expires_ns: int | None
-    expect: Expectation
-    modified_ns: int | None = None
-    """When it was modified elsewhere; None for now."""
+from docstore.engines.contract import PutRequest
+from docstore.model import Meta
 
 
 class RoomTaken(Exception):
@@ -43,14 +29,14 @@ class Taking(Protocol):
 class Account(Protocol):
     """Who knows how much there is in a folder."""
 
-    def room_for(self, write: Write) -> AbstractContextManager[Taking]:
+    def room_for(self, request: PutRequest, size: int) -> AbstractContextManager[Taking]:
         """May remove other documents. Raises NoSpace."""
 
     def gone(self, key: str) -> None: ...
 
 
 class _Boundless:
-    def room_for(self, write: Write) -> AbstractContextManager[Taking]:
+    def room_for(self, request: PutRequest, size: int) -> AbstractContextManager[Taking]:
         return _ANY_ROOM
 
     def gone(self, key: str) -> None:

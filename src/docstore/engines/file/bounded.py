@@ -11,8 +11,7 @@ import threading
 from contextlib import ExitStack
 from typing import Final
 
-from docstore.content import Upload
-from docstore.engines.contract import Usage
+from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.file.counting import Counting
 from docstore.engines.file.engine import File
 from docstore.engines.file.metadata import Control
@@ -22,7 +21,7 @@ from docstore.engines.file.writer import Writer
 from docstore.engines.shared.quota import Admission, Room, Tally
 from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.uses import Uses
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
+from docstore.model import Clock, Document, Meta, WriteResult
 
 LOOKED_OVER: Final = 5_000
 """Names that each sweep looks at for what came or went by hand."""
@@ -96,21 +95,8 @@ class BoundedFile(File):
             self._bounds.used(key)
         return meta
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        upload = await self._admission.admit(key, upload, fields)
-        return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        upload = await self._admission.admit(meta.key, upload, meta.fields)
-        return await super().restore(meta, upload, expect=expect)
+    async def put(self, request: PutRequest) -> WriteResult:
+        return await super().put(await self._admission.admit(request))
 
     async def sweep(self, *, limit: int = 1000) -> int:
         swept = await super().sweep(limit=limit)

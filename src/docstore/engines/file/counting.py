@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.file.account import RoomTaken, Write
+from docstore.engines.contract import PutRequest
+from docstore.engines.file.account import RoomTaken
 from docstore.engines.file.listing import LeftOut, keys
 from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Reader
@@ -80,18 +81,18 @@ class Counting:
         return found[-1][0] if found else 0
 
     @contextmanager
-    def room_for(self, write: Write) -> Iterator["_Taking"]:
-        taking = _Taking(self._room.cost(write.key, write.received.size, write.fields), write.key, self)
-        taking.reserved = self._make_room(write, taking.cost)
+    def room_for(self, request: PutRequest, size: int) -> Iterator["_Taking"]:
+        taking = _Taking(self._room.cost(request.key, size, request.fields), request.key, self)
+        taking.reserved = self._make_room(request, taking.cost)
         try:
             yield taking
         finally:
             self.ledger.release(taking.reserved)
 
-    def _make_room(self, write: Write, cost: int) -> int:
+    def _make_room(self, request: PutRequest, cost: int) -> int:
         failures = 0
-        while not isinstance(claimed := self.ledger.claim(write.key, cost, self._clock()), int):
-            if write.expect is not ANY and not satisfies(write.expect, self._reader.head(write.key)):
+        while not isinstance(claimed := self.ledger.claim(request.key, cost, self._clock()), int):
+            if request.expect is not ANY and not satisfies(request.expect, self._reader.head(request.key)):
                 # The write will be refused for that, and nothing is to go for it.
                 self.ledger.let_stay(claimed)
                 return 0

@@ -12,8 +12,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, TypeVar
 
-from docstore.content import Upload
-from docstore.engines.file.account import Write
+from docstore.engines.contract import PutRequest
 from docstore.engines.file.metadata import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
 from docstore.engines.file.untracked import TakesLong
@@ -22,7 +21,7 @@ from docstore.engines.shared.spool import receive
 from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.storage_errors import mapped
 from docstore.errors import EngineError
-from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
+from docstore.model import ANY, Document, Expectation, Meta, WriteResult
 
 _READERS: Final = 8
 _WRITERS: Final = 32
@@ -62,27 +61,14 @@ class File:
     async def head(self, key: str) -> Meta | None:
         return await self._read(key, lambda reader: reader.head(key))
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
+    async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
         except EngineError:
             await self.probe()
             raise
         # Nothing waits between here and the thread, which takes the temporary file over.
-        return await self._write(key, partial(self._writer.write, Write(key, received, fields, expires_ns, expect)))
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
-        write = Write(meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns)
-        return await self._write(meta.key, partial(self._writer.write, write))
+        return await self._write(request.key, partial(self._writer.write, request, received))
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(key, partial(self._writer.remove, key, expect))

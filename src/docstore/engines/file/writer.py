@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.file.account import UNBOUNDED, Account, RoomTaken, Write
+from docstore.engines.contract import PutRequest
+from docstore.engines.file.account import UNBOUNDED, Account, RoomTaken
 from docstore.engines.file.filenames import aside_of, place_of
 from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
+from docstore.engines.shared.spool import Received
 from docstore.errors import Conflict, CorruptData, EngineError, StorageUnavailable
 from docstore.model import ANY, Clock, Expectation, Meta, WriteResult, satisfies, version_of
 
@@ -63,53 +65,61 @@ class Writer:
         self._sweeping = threading.Lock()
         self._due = self._due_markers()
 
-    def write(self, write: Write) -> WriteResult:
-        place = place_of(write.key, self._tree.scheme)
-        path = write.received.path or self._control.new_temporary()
+    def write(self, request: PutRequest, received: Received) -> WriteResult:
+        place = place_of(request.key, self._tree.scheme)
+        path = received.path or self._control.new_temporary()
         try:
-            staged = self._stage(path, write)
+            staged = self._stage(path, request, received)
             for _ in range(_ATTEMPTS):
                 # A folder above was removed, being empty; or there is no longer room.
-                with suppress(FileNotFoundError, RoomTaken), self._account.room_for(write) as room:
-                    with self._control.locked(fingerprint(write.key)):
-                        found = self._find(write.key, write.expect)
+                with suppress(FileNotFoundError, RoomTaken), self._account.room_for(request, received.size) as room:
+                    with self._control.locked(fingerprint(request.key)):
+                        found = self._find(request.key, request.expect)
                         current = self._reader.present(found)
-                        if not satisfies(write.expect, current):
+                        if not satisfies(request.expect, current):
                             raise Conflict(current)
                         # From here to the rename no other writer changes this key.
-                        place = found.place if found else self._tree.place_for(write.key)
+                        place = found.place if found else self._tree.place_for(request.key)
                         folder = self._tree.settled(place[:-1])
                         if folder is not None:
                             room.take(found.meta if found else None)
-                            meta = self._commit(write, staged, found, folder, place[-1])
+                            meta = self._commit(request, received, staged, found, folder, place[-1])
                             room.settle(meta)
                             return WriteResult(meta, created=current is None)
-                    self._tree.make(write.key, place)
+                    self._tree.make(request.key, place)
             raise StorageUnavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
         except BaseException:
             self._control.discard(path)
             self._tree.prune(place[:-1])
             raise
 
-    def _stage(self, path: Path, write: Write) -> _Staged:
-        data = write.received.data
+    def _stage(self, path: Path, request: PutRequest, received: Received) -> _Staged:
+        data = received.data
         file = self._control.reopen(path) if data is None else self._control.create(path, data)
-        modified_ns = self._modified_ns(write)
+        modified_ns = self._modified_ns(request)
         os.utime(file.number, ns=(modified_ns, modified_ns))
         os.fsync(file.number)
         return _Staged(path, file)
 
-    def _commit(self, write: Write, staged: _Staged, found: Found | None, folder: Descriptor, name: bytes) -> Meta:
+    def _commit(
+        self,
+        request: PutRequest,
+        received: Received,
+        staged: _Staged,
+        found: Found | None,
+        folder: Descriptor,
+        name: bytes,
+    ) -> Meta:
         mtime_ns = _distinct(staged, found)
-        received, fields = write.received, write.fields
+        fields = request.fields
         version = version_of(received.digest, fields)
-        modified_ns = self._modified_ns(write)
-        meta = Meta(write.key, version, received.size, received.digest, fields, modified_ns, write.expires_ns)
+        modified_ns = self._modified_ns(request)
+        meta = Meta(request.key, version, received.size, received.digest, fields, modified_ns, request.expires_ns)
         before = [found.note] if found and found.note else []
         try:
             if meta.expires_ns is not None:
                 self._control.mark("expiring", _marker(meta))
-            self._control.write("meta", fingerprint(write.key), compose(*before, Note(mtime_ns, meta)))
+            self._control.write("meta", fingerprint(request.key), compose(*before, Note(mtime_ns, meta)))
             self._control.place(staged.path, folder.number, name)
         except BaseException:
             status = status_in(folder, name)
@@ -120,8 +130,8 @@ class Writer:
             self._control.remove("expiring", _marker(found.meta))
         return meta
 
-    def _modified_ns(self, write: Write) -> int:
-        return self._clock() if write.modified_ns is None else write.modified_ns
+    def _modified_ns(self, request: PutRequest) -> int:
+        return self._clock() if request.modified_ns is None else request.modified_ns
 
     def _forget(self, meta: Meta, found: Found | None) -> None:
         """Removes what a write that failed has left, on a full disk say. A note of its own beside an older one stays:

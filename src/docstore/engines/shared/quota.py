@@ -14,10 +14,11 @@ for it: between its look and the commit another process could write.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from docstore.content import Upload
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.errors import ContentTooLarge, NoSpace, SetupError
 from docstore.model import Fields, Meta
@@ -86,10 +87,10 @@ class Admission:
         self._head = head
         self._sweep = sweep
 
-    async def admit(self, key: str, upload: Upload, fields: Fields) -> Upload:
-        """The upload, to be taken in place of what was given. Raises NoSpace or ContentTooLarge, and may when
-        it is read."""
-        room, bare = self._room, self._room.cost(key, 0, fields)
+    async def admit(self, request: PutRequest) -> PutRequest:
+        """The request, whose upload is watched when its size was not announced. Raises NoSpace or ContentTooLarge."""
+        key, upload = request.key, request.upload
+        room, bare = self._room, self._room.cost(key, 0, request.fields)
         asked = bare + (upload.size or 0)
         free = room.max_bytes
         if asked > free or not room.evict:
@@ -97,8 +98,9 @@ class Admission:
         if asked > free:
             raise room.full() if asked <= room.max_bytes else ContentTooLarge(max(room.max_bytes - bare, 0))
         if upload.size is not None:
-            return upload
-        return _Watched(upload, free - bare, room.full() if free < room.max_bytes else ContentTooLarge(free - bare))
+            return request
+        refusal = room.full() if free < room.max_bytes else ContentTooLarge(free - bare)
+        return replace(request, upload=_Watched(upload, free - bare, refusal))
 
     async def _free(self, key: str, asked: int, *, announced: bool) -> int:
         """The most that a document of this key may take now."""

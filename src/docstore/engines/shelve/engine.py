@@ -24,7 +24,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
-from docstore.content import BytesContent, Upload, read_all
+from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.ballast import Reserve
 from docstore.engines.shared.expiring_index import Ordered
@@ -33,7 +34,7 @@ from docstore.engines.shelve.jobs import Job
 from docstore.engines.shelve.lock import Lock
 from docstore.engines.shelve.records import KINDS, Record, Records
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError, StorageUnavailable
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
 
 SWEPT_AT_ONCE: Final = 32
 """Expired documents removed before others have their turn: dbm.dumb takes long to remove one."""
@@ -103,22 +104,9 @@ class Shelf:
     async def head(self, key: str) -> Meta | None:
         return await self._read(lambda: self._current(key))
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        data = await read_all(upload)
-        return await self._write(key, lambda: self._put(key, data, fields, expires_ns, expect))
-
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        data = await read_all(upload)
-        step = functools.partial(self._put, meta.key, data, meta.fields, meta.expires_ns, expect, meta.modified_ns)
-        return await self._write(meta.key, step)
+    async def put(self, request: PutRequest) -> WriteResult:
+        data = await read_all(request.upload)
+        return await self._write(request.key, lambda: self._put(request, data))
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(None, lambda: self._delete(key, expect))
@@ -292,21 +280,14 @@ class Shelf:
             raise CorruptData(f"{self._path}: the record of {key!r} is not the one that was written")
         return Document(record.meta, BytesContent(record.content))
 
-    def _put(
-        self,
-        key: str,
-        data: bytes,
-        fields: Fields,
-        expires_ns: int | None,
-        expect: Expectation,
-        modified_ns: int | None = None,
-    ) -> WriteResult:
+    def _put(self, request: PutRequest, data: bytes) -> WriteResult:
+        key, fields = request.key, request.fields
         current = self._current(key)
-        if not satisfies(expect, current):
+        if not satisfies(request.expect, current):
             raise Conflict(current)
         digest = sha256(data).digest()
-        now_ns = self._clock() if modified_ns is None else modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, now_ns, expires_ns)
+        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
+        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
         held = self._index.get(key)
         number = 1 - held.number if held else 0
         self._sequence += 1

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import apsw
 
-from docstore.content import Upload
-from docstore.engines.contract import Usage
+from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Admission, Room, Tally
 from docstore.engines.shared.spool import Received
 from docstore.engines.shared.uses import NOTED_LIMIT, Uses
@@ -28,7 +27,7 @@ from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
 from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.schema import open_writing
 from docstore.errors import EngineError, NoSpace, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
+from docstore.model import Clock, Document, Meta, WriteResult
 
 _log = logging.getLogger(__name__)
 
@@ -73,33 +72,11 @@ class BoundedSqlite(Sqlite):
         finally:
             self._writing_down = None
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        upload = await self._admission.admit(key, upload, fields)
-        return await super().put(key, upload, fields, expires_ns=expires_ns, expect=expect)
+    async def put(self, request: PutRequest) -> WriteResult:
+        return await super().put(await self._admission.admit(request))
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        upload = await self._admission.admit(meta.key, upload, meta.fields)
-        return await super().restore(meta, upload, expect=expect)
-
-    def _put(
-        self,
-        transaction: Transaction,
-        key: str,
-        received: Received,
-        fields: Fields,
-        expires_ns: int | None,
-        expect: Expectation,
-        modified_ns: int | None = None,
-    ) -> WriteResult:
-        return self._keeping.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
+    def _put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+        return self._keeping.put(transaction, request, received)
 
     def _sweep(self, transaction: Transaction, limit: int) -> int:
         self._keeping.write_down(transaction)

@@ -16,7 +16,8 @@ from typing import Final
 
 import apsw
 
-from docstore.content import BytesContent, FileContent, Upload
+from docstore.content import BytesContent, FileContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.durable import make_folder
 from docstore.engines.shared.quota import OPTIONS, Room
@@ -32,7 +33,7 @@ from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
 from docstore.engines.sqlite.writer import Writer
 from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, StorageUnavailable
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
 """Content up to this size is in its row; a file would cost two fsyncs more."""
@@ -180,48 +181,19 @@ class Sqlite:
             gone = file
         raise StorageUnavailable(f"{self._path}: {key!r} is replaced faster than it can be read")
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
+    async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         except NoSpace:
             await self._writer.make_room()
-            if not isinstance(upload, BytesContent):
+            if not isinstance(request.upload, BytesContent):
                 raise
-            received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
-        return await self._writer.run(
-            lambda transaction: self._put(transaction, key, received, fields, expires_ns, expect), sealed=sealed
-        )
+        return await self._writer.run(lambda transaction: self._put(transaction, request, received), sealed=sealed)
 
-    async def restore(self, meta: Meta, upload: Upload, *, expect: Expectation = ANY) -> WriteResult:
-        received = await receive(upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
-        sealed = received.path.name if received.path is not None else None
-        return await self._writer.run(
-            lambda transaction: self._put(
-                transaction, meta.key, received, meta.fields, meta.expires_ns, expect, meta.modified_ns
-            ),
-            sealed=sealed,
-        )
-
-    def _put(
-        self,
-        transaction: queries.Transaction,
-        key: str,
-        received: Received,
-        fields: Fields,
-        expires_ns: int | None,
-        expect: Expectation,
-        modified_ns: int | None = None,
-    ) -> WriteResult:
-        return queries.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
+    def _put(self, transaction: queries.Transaction, request: PutRequest, received: Received) -> WriteResult:
+        return queries.put(transaction, request, received)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._writer.run(lambda transaction: queries.delete(transaction, key, expect))

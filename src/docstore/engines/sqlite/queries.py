@@ -16,6 +16,7 @@ from typing import Final, cast
 
 import apsw
 
+from docstore.engines.contract import PutRequest
 from docstore.engines.shared.spool import Received
 from docstore.errors import Conflict, CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
@@ -123,24 +124,16 @@ def _held(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, 
     return row[0], row[1], None if meta.expired(now_ns) else meta
 
 
-def put(
-    transaction: Transaction,
-    key: str,
-    received: Received,
-    fields: Fields,
-    expires_ns: int | None,
-    expect: Expectation,
-    modified_ns: int | None = None,
-) -> WriteResult:
-    """`modified_ns` is the time at which it was modified elsewhere; None for now."""
+def put(transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+    key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
     row_id, file, current = _held(transaction, key, now_ns)
-    if not satisfies(expect, current):
+    if not satisfies(request.expect, current):
         raise Conflict(current)
     if expires_ns is not None:
         expires_ns = min(expires_ns, LAST_NS)
     version = version_of(received.digest, fields)
-    modified_ns = now_ns if modified_ns is None else min(modified_ns, LAST_NS)
+    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, LAST_NS)
     meta = Meta(key, version, received.size, received.digest, fields, modified_ns, expires_ns)
     new_file = received.path.name if received.path is not None else None
     state = (version, received.size, received.digest, fields.pack(), modified_ns, expires_ns, new_file, received.data)

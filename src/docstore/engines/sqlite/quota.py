@@ -20,14 +20,14 @@ from typing import Final, cast
 
 import apsw
 
-from docstore.engines.contract import Usage
+from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Room, Tally
 from docstore.engines.shared.spool import Received
 from docstore.engines.shared.uses import Uses
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import Conflict
-from docstore.model import Expectation, Fields, WriteResult, satisfies
+from docstore.model import Expectation, WriteResult, satisfies
 
 OVERHEAD: Final = 1024
 """Bytes of a database that a document takes beside content, key and fields: its row, its places in four indexes, what
@@ -120,21 +120,13 @@ class Keeping:
         """Uses that `_transaction` writes down."""
         self._told_before = (0, 0)
 
-    def put(
-        self,
-        transaction: Transaction,
-        key: str,
-        received: Received,
-        fields: Fields,
-        expires_ns: int | None,
-        expect: Expectation,
-        modified_ns: int | None = None,
-    ) -> WriteResult:
+    def put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
         """As queries.put. Raises NoSpace, having changed nothing, when there is no room and nothing may be evicted."""
-        cost = self._room.cost(key, received.size, fields)
+        key = request.key
+        cost = self._room.cost(key, received.size, request.fields)
         if not self._room.evict or cost > self._room.max_bytes:
-            self._check(transaction, key, cost, expect)
-        written = queries.put(transaction, key, received, fields, expires_ns, expect, modified_ns)
+            self._check(transaction, key, cost, request.expect)
+        written = queries.put(transaction, request, received)
         if self._room.evict:
             used_ns = self._uses.next(last_use_ns(transaction.connection))
             transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))

@@ -3,6 +3,7 @@
 from uuid import uuid4
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.http.conditions import Conditions, Outcome
 from docstore.http.message import Generated, HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
@@ -65,7 +66,7 @@ class CollectionResource(Readable):
         key = str(uuid4())
         upload = await incoming.upload(request.body, self._mount)
         written = await self._mount.engine.put(
-            key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT
+            PutRequest(key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT)
         )
         return await confirm(self._mount, written, incoming.preferences, self._clock)
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final
 
 from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
 from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions
@@ -120,7 +121,7 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
         expires_ns = meta.expires_ns if change.lifetime_s is None else clock() + change.lifetime_s * 10**9
         try:
             written = await mount.engine.put(
-                key, BytesContent(data), meta.fields, expires_ns=expires_ns, expect=meta.version
+                PutRequest(key, BytesContent(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
             )
         except Conflict:
             continue

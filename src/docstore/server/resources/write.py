@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Final
 
 from docstore.content import BytesContent, Upload
+from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
 from docstore.http import digests, stored_headers, ttl
 from docstore.http.conditions import Conditions, Outcome, expectation
@@ -133,7 +134,7 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     for _ in range(MAX_ATTEMPTS):
         try:
             written = await mount.engine.put(
-                key, upload, incoming.fields, expires_ns=incoming.expires_ns(clock), expect=expect
+                PutRequest(key, upload, incoming.fields, expires_ns=incoming.expires_ns(clock), expect=expect)
             )
         except Conflict as conflict:
             expect = judge(request.method, conditions, conflict.current, clock)

@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from docstore.content import read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import EVERY_FIELD, KIB, MIB, PLAIN, made, put, read, shows, version
@@ -86,7 +86,7 @@ class Contents(Opening):
             await put(engine, "from", made(size), EVERY_FIELD)
             source = await engine.get("from")
             assert source is not None
-            written = await engine.put("to", source.content, source.meta.fields)
+            written = await engine.put(PutRequest("to", source.content, source.meta.fields))
             assert written.meta.version == source.meta.version
             assert await read(engine, "to") == made(size)
 

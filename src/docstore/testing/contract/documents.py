@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.errors import DocstoreError
 from docstore.model import ANY, Expectation, Fields, Meta, WriteResult, version_of
 
@@ -71,7 +71,7 @@ async def put(
     expires_ns: int | None = None,
     expect: Expectation = ANY,
 ) -> WriteResult:
-    return await engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
+    return await engine.put(PutRequest(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect))
 
 
 async def read(engine: Engine, key: str) -> bytes | None:

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from docstore.engines.contract import Engine, Snapshotting, Sweeping
+from docstore.engines.contract import Engine, PutRequest, Snapshotting, Sweeping
 from docstore.errors import Conflict, IncompleteUpload
 from docstore.model import ABSENT, Meta
 from docstore.testing.clock import SetClock
@@ -130,7 +130,10 @@ class Lifetime(Opening):
                 await anext(aiter(document.content))
                 for expected, attempt in (
                     (Conflict, put(engine, "key", made(size), expect=ABSENT)),
-                    (IncompleteUpload, engine.put("key", Pieces([made(size)], IncompleteUpload("gone")), PLAIN)),
+                    (
+                        IncompleteUpload,
+                        engine.put(PutRequest("key", Pieces([made(size)], IncompleteUpload("gone")), PLAIN)),
+                    ),
                 ):
                     outcome = (await asyncio.gather(attempt, return_exceptions=True))[0]
                     assert isinstance(outcome, expected)

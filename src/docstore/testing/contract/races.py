@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from docstore.content import read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Expectation, WriteResult
 from docstore.testing.clock import SetClock
@@ -21,7 +21,7 @@ SIZES: Final = pytest.mark.parametrize("size", [10, 300 * KIB])
 async def _race(engine: Engine, expect: Expectation, size: int) -> list[WriteResult | BaseException]:
     uploads = [Pieces([made(size // 2, "first half"), made(size, str(number))]) for number in range(WRITERS)]
     return await asyncio.gather(
-        *(engine.put("key", upload, PLAIN, expect=expect) for upload in uploads), return_exceptions=True
+        *(engine.put(PutRequest("key", upload, PLAIN, expect=expect)) for upload in uploads), return_exceptions=True
     )
 
 
@@ -78,7 +78,7 @@ class Races(Opening):
         async def write(name: str) -> None:
             for turn in range(6):
                 for size in (10, 70 * KIB, 1 * MIB + 10):
-                    await engine.put("key", Pieces([made(size, f"{name} {turn}"), b"end"]), PLAIN)
+                    await engine.put(PutRequest("key", Pieces([made(size, f"{name} {turn}"), b"end"]), PLAIN))
                 await engine.delete("key")
 
         async def look() -> int:

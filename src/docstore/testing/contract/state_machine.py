@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import Engine, Sweeping
+from docstore.engines.contract import Engine, PutRequest, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, satisfies
 from docstore.testing.clock import SetClock
@@ -100,7 +100,9 @@ class _Machine(RuleBasedStateMachine):
         data = _made(size)
 
         async def write() -> tuple[Meta, bool]:
-            written = await self._engine.put(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
+            written = await self._engine.put(
+                PutRequest(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect)
+            )
             return written.meta, written.created
 
         current = self._current(key)

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, PutRequest
 from docstore.errors import Conflict, ContentTooLarge, DigestMismatch, IncompleteUpload, UploadError
 from docstore.model import ABSENT, ANY, Expectation
 from docstore.testing.clock import SetClock
@@ -36,7 +36,7 @@ class Uploading(Opening):
     @on_an_engine
     async def test_an_upload_may_come_in_any_pieces(self, engine: Engine, clock: SetClock, pieces: list[bytes]) -> None:
         data = b"".join(pieces)
-        written = await engine.put("key", Pieces(pieces), PLAIN)
+        written = await engine.put(PutRequest("key", Pieces(pieces), PLAIN))
         assert (written.meta.size, written.meta.digest) == (len(data), hashlib.sha256(data).digest())
         await shows(engine, "key", written.meta, data)
 
@@ -52,7 +52,7 @@ class Uploading(Opening):
         old = None if before is None else (await put(engine, "key", before)).meta
         clock.advance_s(1)
         with pytest.raises(type(failure)) as failed:
-            await engine.put("key", Pieces([made(size) for size in sizes], failure), PLAIN)
+            await engine.put(PutRequest("key", Pieces([made(size) for size in sizes], failure), PLAIN))
         assert failed.value is failure
         await shows(engine, "key", old, before or b"")
         await shows(engine, "key", (await put(engine, "key", b"after")).meta, b"after")
@@ -62,7 +62,7 @@ class Uploading(Opening):
     async def test_a_cancelled_upload_changes_nothing(self, engine: Engine, clock: SetClock, size: int) -> None:
         old = (await put(engine, "key", OLD)).meta
         upload = Gated(made(size))
-        writing = asyncio.create_task(engine.put("key", upload, PLAIN))
+        writing = asyncio.create_task(engine.put(PutRequest("key", upload, PLAIN)))
         await upload.halfway.wait()
         writing.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -92,7 +92,7 @@ class Uploading(Opening):
     @on_an_engine
     async def test_a_waiting_upload_holds_nobody_up(self, engine: Engine, clock: SetClock, size: int) -> None:
         slow = Gated(made(size))
-        writing = asyncio.create_task(engine.put("key", slow, PLAIN))
+        writing = asyncio.create_task(engine.put(PutRequest("key", slow, PLAIN)))
         await slow.halfway.wait()
         assert (await put(engine, "key", b"quick")).created
         assert await engine.delete("key") is not None
@@ -122,7 +122,7 @@ class Uploading(Opening):
         if before is not None:
             await put(engine, "key", before)
         slow = Gated(made(size))
-        writing = asyncio.create_task(engine.put("key", slow, PLAIN, expect=expect))
+        writing = asyncio.create_task(engine.put(PutRequest("key", slow, PLAIN, expect=expect)))
         await slow.halfway.wait()
         await engine.delete("key")
         current = None if meanwhile is None else (await put(engine, "key", meanwhile, expect=ANY)).meta
@@ -135,7 +135,7 @@ class Uploading(Opening):
     @on_an_engine
     async def test_a_document_is_modified_when_it_is_committed(self, engine: Engine, clock: SetClock) -> None:
         slow = Gated(made(10))
-        writing = asyncio.create_task(engine.put("key", slow, PLAIN))
+        writing = asyncio.create_task(engine.put(PutRequest("key", slow, PLAIN)))
         await slow.halfway.wait()
         clock.advance_s(5)
         slow.gate.set()

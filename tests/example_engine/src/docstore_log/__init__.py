@@ -15,12 +15,13 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
-from docstore.content import BytesContent, Upload, read_all
+from docstore.content import BytesContent, read_all
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.storage_errors import mapped
 from docstore.engines.shared.verify import Checked, Finding, fault_of
 from docstore.errors import Conflict, CorruptData, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
 
 
 def open_log(url: EngineURL, clock: Clock) -> "Log":
@@ -102,22 +103,16 @@ class Log:
         document = await self.get(key)
         return document.meta if document else None
 
-    async def put(
-        self,
-        key: str,
-        upload: Upload,
-        fields: Fields,
-        *,
-        expires_ns: int | None = None,
-        expect: Expectation = ANY,
-    ) -> WriteResult:
-        data = await read_all(upload)
+    async def put(self, request: PutRequest) -> WriteResult:
+        key, fields = request.key, request.fields
+        data = await read_all(request.upload)
         digest = hashlib.sha256(data).digest()
         # From here to the end nothing waits for another task: `head` only looks at a dict.
         current = await self.head(key)
-        if not satisfies(expect, current):
+        if not satisfies(request.expect, current):
             raise Conflict(current)
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, self._clock(), expires_ns)
+        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
+        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
         self._append(meta.pack().encode() + b"\n" + data)
         self._documents[key] = Document(meta, BytesContent(data))
         return WriteResult(meta, created=current is None)
