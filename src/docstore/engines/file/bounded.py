@@ -18,8 +18,8 @@ from docstore.engines.file.metadata import Control
 from docstore.engines.file.reader import Reader
 from docstore.engines.file.recency import Recency
 from docstore.engines.file.writer import Writer
+from docstore.engines.shared.fs import PathIdentity
 from docstore.engines.shared.quota import Admission, Room, Tally
-from docstore.engines.shared.standing import Standing
 from docstore.engines.shared.uses import Uses
 from docstore.model import Clock, Document, Meta, WriteResult
 
@@ -74,7 +74,7 @@ class BoundedFile(File):
         soon: Reader,
         reader: Reader,
         writer: Writer,
-        standing: list[Standing],
+        standing: list[PathIdentity],
         opened: ExitStack,
         bounds: Bounds,
     ) -> None:

@@ -17,9 +17,8 @@ from docstore.engines.file.metadata import Control
 from docstore.engines.file.reader import INLINE_LIMIT, Reader
 from docstore.engines.file.untracked import TakesLong
 from docstore.engines.file.writer import Writer
-from docstore.engines.shared.spool import receive
-from docstore.engines.shared.standing import Standing
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import PathIdentity, translate_os_errors
+from docstore.engines.shared.spool import spool
 from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Meta, WriteResult
 
@@ -41,7 +40,7 @@ class File:
         soon: Reader,
         reader: Reader,
         writer: Writer,
-        standing: list[Standing],
+        standing: list[PathIdentity],
         opened: ExitStack,
     ) -> None:
         """`soon` is a reader that raises TakesLong."""
@@ -63,7 +62,7 @@ class File:
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+            received = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
         except EngineError:
             await self.probe()
             raise
@@ -120,11 +119,11 @@ class File:
     def _check(self) -> None:
         """Raises StorageUnavailable when the folder, or one of the service's own, is not where it was opened."""
         for standing in self._standing:
-            standing.status()
+            standing.check()
 
     def _mapping(self, key: str, step: Callable[[], _Result]) -> _Result:
         try:
             return step()
         except OSError:
-            with mapped(self._reader.path_of(key)):
+            with translate_os_errors(self._reader.path_of(key)):
                 raise

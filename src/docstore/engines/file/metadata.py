@@ -16,8 +16,7 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import Place
-from docstore.engines.shared.durable import write_all
-from docstore.engines.shared.storage_errors import kind_of, mapped
+from docstore.engines.shared.fs import error_class, translate_os_errors, write_all
 from docstore.errors import NoSpace
 
 if sys.platform != "win32":
@@ -75,7 +74,7 @@ class Control:
             fcntl.flock(folder, fcntl.LOCK_EX)
             lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
         except BaseException as error:
-            if isinstance(error, OSError) and kind_of(error.errno) is NoSpace:
+            if isinstance(error, OSError) and error_class(error.errno) is NoSpace:
                 return folder
             os.close(folder)
             raise
@@ -110,7 +109,7 @@ class Control:
         except FileNotFoundError:
             return None
         except OSError:
-            with mapped(self.own_path(kind, name)):
+            with translate_os_errors(self.own_path(kind, name)):
                 raise
         return read_whole(file, os.fstat(file.number).st_size)
 

@@ -24,9 +24,15 @@ from docstore.engines.file.tree import Tree
 from docstore.engines.file.untracked import Digests
 from docstore.engines.file.writer import Writer
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.durable import make_folder, sync_folder, write_all
+from docstore.engines.shared.fs import (
+    PathIdentity,
+    lock_shared,
+    make_folder,
+    sync_folder,
+    try_exclusive_lock,
+    write_all,
+)
 from docstore.engines.shared.quota import OPTIONS, Room
-from docstore.engines.shared.standing import Standing
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -54,7 +60,7 @@ def open_file(url: EngineURL, clock: Clock) -> File:
             root = os.open(folder, os.O_RDONLY)
             opening.callback(os.close, root)
             control = Control(folder, opening)
-            standing = [Standing(path) for path in _folders(folder)]
+            standing = [PathIdentity(path) for path in _folders(folder)]
             tree = Tree(root, scheme, control)
             digests = Digests()
             soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
@@ -99,14 +105,10 @@ def _enter(folder: Path, opened: ExitStack) -> Scheme:
         # in one step.
         fcntl.flock(_lock(own / "locks" / "opening", opening), fcntl.LOCK_EX)
         lock = _lock(own / "lock", opened)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
+        if try_exclusive_lock(lock):
             for left in (own / "tmp").iterdir():
                 left.unlink()
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        lock_shared(lock)
         return _scheme(own)
 
 

@@ -22,7 +22,7 @@ from docstore.engines.file.metadata import Control, fingerprint, read_whole
 from docstore.engines.file.sidecar import Note, fitting, identity
 from docstore.engines.file.tree import Tree, open_file_in, status_in
 from docstore.engines.file.untracked import guessed_meta
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.model import Clock, Document, Meta
 
@@ -129,7 +129,7 @@ class Reader:
         try:
             return self._look_in_places(key, noted=noted)
         except OSError:
-            with mapped(self.path_of(key)):
+            with translate_os_errors(self.path_of(key)):
                 raise
 
     def _look_in_places(self, key: str, *, noted: bool) -> Found | None:

@@ -28,7 +28,7 @@ from docstore.engines.file.tree import Tree
 from docstore.engines.file.untracked import Digests
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.quota import OPTIONS
-from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
+from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
 from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
 
@@ -185,7 +185,7 @@ class _Check:
         if not is_orphan():
             return
         path = self._own / kind / name
-        with alone(self._own / "lock") as judge:
+        with exclusive_access(self._own / "lock") as judge:
             if not judge:
                 self._unjudged += 1
             elif path.exists() and is_orphan():

@@ -24,7 +24,7 @@ from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.sidecar import Note, compose, identity, key_of
 from docstore.engines.file.tree import Tree, status_in
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData, EngineError, StorageUnavailable
 from docstore.model import ANY, Clock, Expectation, Meta, WriteResult, satisfies, version_of
 
@@ -65,7 +65,7 @@ class Writer:
         self._sweeping = threading.Lock()
         self._due = self._due_markers()
 
-    def write(self, request: PutRequest, received: Received) -> WriteResult:
+    def write(self, request: PutRequest, received: SpooledUpload) -> WriteResult:
         place = place_of(request.key, self._tree.scheme)
         path = received.path or self._control.new_temporary()
         try:
@@ -93,7 +93,7 @@ class Writer:
             self._tree.prune(place[:-1])
             raise
 
-    def _stage(self, path: Path, request: PutRequest, received: Received) -> _Staged:
+    def _stage(self, path: Path, request: PutRequest, received: SpooledUpload) -> _Staged:
         data = received.data
         file = self._control.reopen(path) if data is None else self._control.create(path, data)
         modified_ns = self._modified_ns(request)
@@ -104,7 +104,7 @@ class Writer:
     def _commit(
         self,
         request: PutRequest,
-        received: Received,
+        received: SpooledUpload,
         staged: _Staged,
         found: Found | None,
         folder: Descriptor,

@@ -27,9 +27,9 @@ from typing import Final, TypeVar
 from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.ballast import Reserve
+from docstore.engines.shared.ballast import Ballast
 from docstore.engines.shared.expiring_index import Ordered
-from docstore.engines.shared.storage_errors import another
+from docstore.engines.shared.fs import copy_error
 from docstore.engines.shelve.jobs import Job
 from docstore.engines.shelve.lock import Lock
 from docstore.engines.shelve.records import KINDS, Record, Records
@@ -92,7 +92,7 @@ class Shelf:
         try:
             self._load(whole=lock.stopped_cleanly)
             self._records.sync()
-            self._reserve = Reserve(path.with_name(path.name + ".reserve"))
+            self._reserve = Ballast(path.with_name(path.name + ".reserve"))
             self._keep_reserve()
         except BaseException:
             self._records.close()
@@ -181,7 +181,7 @@ class Shelf:
         try:
             self._records.sync()
         except EngineError as error:
-            done = [(job, another(error)) for job, _ in done]
+            done = [(job, copy_error(error)) for job, _ in done]
             refused, failed, reload = self._written, True, True
         if failed:
             self._recover(refused, reload=reload)

@@ -8,11 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from docstore.engines.shared.durable import make_folder
+from docstore.engines.shared.fs import make_folder, try_exclusive_lock
 from docstore.errors import OpenError
-
-if sys.platform != "win32":
-    import fcntl
 
 
 class Lock:
@@ -29,13 +26,15 @@ class Lock:
         except (OSError, ValueError) as error:
             raise OpenError(f"can't open {path}: {error}") from error
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not try_exclusive_lock(self._descriptor):
+                raise OpenError(f"can't open {path}: it is open already, here or in another process")
             self.stopped_cleanly = os.fstat(self._descriptor).st_size == 0
             os.pwrite(self._descriptor, b"open\n", 0)
-        except OSError as error:
+        except BaseException as error:
             os.close(self._descriptor)
-            why = "it is open already, here or in another process" if isinstance(error, BlockingIOError) else error
-            raise OpenError(f"can't open {path}: {why}") from error
+            if isinstance(error, OSError):
+                raise OpenError(f"can't open {path}: {error}") from error
+            raise
 
     def release(self, *, stopped_cleanly: bool) -> None:
         if stopped_cleanly:

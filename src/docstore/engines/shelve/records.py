@@ -30,8 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from docstore.engines.shared.standing import Standing
-from docstore.engines.shared.storage_errors import kind_of
+from docstore.engines.shared.fs import PathIdentity, error_class
 from docstore.errors import CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import Meta
 
@@ -109,7 +108,7 @@ def _driver(path: Path) -> Iterator[None]:
     except OSError as error:
         # dbm.sqlite3 gives SQLite's words and no number.
         full = error.errno is None and "full" in str(error)
-        raise (NoSpace if full else kind_of(error.errno))(f"{path}: {error.strerror or error}") from error
+        raise (NoSpace if full else error_class(error.errno))(f"{path}: {error.strerror or error}") from error
     except KeyError as error:
         raise CorruptData(f"{path}: the record {error} is gone") from error
     except Exception as error:
@@ -133,13 +132,13 @@ class Records:
         try:
             self._dbm = self._open(new=found is None, whole=whole)
             with _driver(self.path):
-                self._standing = Standing(self._data if self.kind == "dbm.dumb" else path)
+                self._standing = PathIdentity(self._data if self.kind == "dbm.dumb" else path)
         except EngineError as error:
             raise OpenError(f"can't open {error}") from error
 
     def check(self) -> None:
         """Raises StorageUnavailable when the store is not where it was opened."""
-        self._standing.status()
+        self._standing.check()
 
     def room_for_a_removal(self) -> int:
         """In bytes: for the index that dbm.dumb writes anew, or to write back all of the log of dbm.sqlite3."""

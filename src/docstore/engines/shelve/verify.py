@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
+from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
 from docstore.engines.shelve.records import Record, Records
 from docstore.errors import CorruptData, EngineError, OpenError
 
@@ -41,7 +41,7 @@ def _check(path: Path) -> Checked:
     with tempfile.TemporaryDirectory(prefix="docstore-check-") as folder:
         copy = Path(folder) / path.name
         try:
-            with alone(lock) as judge:
+            with exclusive_access(lock) as judge:
                 if not judge:
                     raise OpenError(f"can't check {path}: it is open in another process")
                 whole = not lock.exists() or lock.stat().st_size == 0

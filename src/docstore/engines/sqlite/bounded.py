@@ -16,7 +16,7 @@ import apsw
 
 from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Admission, Room, Tally
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.shared.uses import NOTED_LIMIT, Uses
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite import quota as rooms
@@ -75,7 +75,7 @@ class BoundedSqlite(Sqlite):
     async def put(self, request: PutRequest) -> WriteResult:
         return await super().put(await self._admission.admit(request))
 
-    def _put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+    def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._keeping.put(transaction, request, received)
 
     def _sweep(self, transaction: Transaction, limit: int) -> int:

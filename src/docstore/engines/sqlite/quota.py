@@ -22,7 +22,7 @@ import apsw
 
 from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Room, Tally
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.shared.uses import Uses
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.queries import Transaction
@@ -120,7 +120,7 @@ class Keeping:
         """Uses that `_transaction` writes down."""
         self._told_before = (0, 0)
 
-    def put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+    def put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         """As queries.put. Raises NoSpace, having changed nothing, when there is no room and nothing may be evicted."""
         key = request.key
         cost = self._room.cost(key, received.size, request.fields)
