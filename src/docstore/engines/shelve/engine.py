@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.expiring_index import Ordered
+from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shelve.records import DBM_MODULES, Record, Records, ShelveLock
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
@@ -73,7 +73,7 @@ class Shelve:
     ) -> None:
         """To be called in `thread`. Raise OpenError or another EngineError."""
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
-        self._index: Ordered[_Entry] = Ordered()
+        self._index: ExpiringIndex[_Entry] = ExpiringIndex()
         self._sequence = 0
         self._closed = False
         self._stopped: str | None = None
@@ -181,7 +181,7 @@ class Shelve:
         In a store that was not closed cleanly, a broken record beside a good one is the rest of an unfinished write,
         and is made void.
         """
-        self._index = Ordered()
+        self._index = ExpiringIndex()
         broken: list[tuple[str, int, CorruptData]] = []
         for key, slot in self._records.slots():
             try:
@@ -193,7 +193,7 @@ class Shelve:
                 self._sequence = max(self._sequence, record.sequence)
                 entry = self._index.get(key)
                 if entry is None or entry.sequence < record.sequence:
-                    self._index.hold(_Entry(slot, record.sequence, record.meta))
+                    self._index.add(_Entry(slot, record.sequence, record.meta))
         for key, slot, reason in broken:
             if clean or self._index.get(key) is None:
                 raise reason
@@ -225,7 +225,7 @@ class Shelve:
         self._sequence += 1
         self._last_slot = key, slot
         self._records.write(slot, Record(self._sequence, meta, data))
-        self._index.hold(_Entry(slot, self._sequence, meta))
+        self._index.add(_Entry(slot, self._sequence, meta))
         return WriteResult(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:
@@ -247,4 +247,4 @@ class Shelve:
             # The older version goes first: a kill between the two must not bring it back.
             self._records.remove(key, 1 - entry.slot)
             self._records.remove(key, entry.slot)
-            self._index.forget(key)
+            self._index.remove(key)
