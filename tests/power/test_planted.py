@@ -15,7 +15,7 @@ from docstore.engines.file.metadata import MetadataFolder
 from docstore.engines.file.tree import FolderTree
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.sqlite import engine, queries
-from docstore.engines.sqlite.blobs import SealedFolder
+from docstore.engines.sqlite.blobs import BlobFolder
 from tests.power.replay import first_loss, recorded
 from tests.power.workloads import Session, Workload, expiring, folders, large, small
 
@@ -110,13 +110,13 @@ def synchronous(setting: str) -> Plant:
 
 
 def sealed_names_after_the_commit(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(SealedFolder, "sync", lambda folder: None)
+    patch.setattr(BlobFolder, "sync", lambda folder: None)
 
 
 def sealed_files_unlinked_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     def put(transaction: queries.Transaction, *args: Any) -> Any:
         written = really(transaction, *args)
-        for name in transaction.unnamed:
+        for name in transaction.orphaned_files:
             Path(f"{transaction.connection.filename}.sealed", name).unlink()
         return written
 

@@ -194,9 +194,9 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = iter([True, True, False])
-    open_file = blobs.SealedFolder.open
+    open_file = blobs.BlobFolder.open
 
-    def replaced_just_before(folder: blobs.SealedFolder, name: str, size: int) -> FileContent | None:
+    def replaced_just_before(folder: blobs.BlobFolder, name: str, size: int) -> FileContent | None:
         if next(late):
             other = secrets.token_hex(16)
             (folder.path / name).rename(folder.path / other)
@@ -208,7 +208,7 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
-            monkeypatch.setattr(blobs.SealedFolder, "open", replaced_just_before)
+            monkeypatch.setattr(blobs.BlobFolder, "open", replaced_just_before)
             assert await read(engine, "key") == LARGE
             assert next(late, None) is None
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines.sqlite.disk_space import Headroom
+from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.errors import NoSpace, StorageUnavailable
 from tests.engines.sqlite.stores import opened, put, read
 
@@ -15,8 +15,8 @@ def test_a_removal_tries_again_when_others_take_the_room_that_was_made(
 ) -> None:
     asked: list[bool] = []
 
-    def taken(self: Headroom, *, pressed: bool) -> None:
-        asked.append(pressed)
+    def taken(self: DiskSpace, *, low_space: bool) -> None:
+        asked.append(low_space)
         if len(asked) < 4:
             raise NoSpace("another process was faster")
 
@@ -24,7 +24,7 @@ def test_a_removal_tries_again_when_others_take_the_room_that_was_made(
         async with opened(tmp_path / "docs.db") as engine:
             await put(engine, "key")
             with monkeypatch.context() as patched:
-                patched.setattr(Headroom, "admit", taken)
+                patched.setattr(DiskSpace, "admit", taken)
                 assert await engine.delete("key") is not None
             assert asked == [False, True, True, True]
             assert await read(engine, "key") is None
@@ -37,15 +37,15 @@ def test_what_makes_a_database_grow_is_refused_at_its_first_try_under_pressure(
 ) -> None:
     asked: list[bool] = []
 
-    def none_left(self: Headroom, *, pressed: bool) -> None:
-        asked.append(pressed)
+    def none_left(self: DiskSpace, *, low_space: bool) -> None:
+        asked.append(low_space)
         self.grew = True
         raise NoSpace("full")
 
     async def run() -> None:
         async with opened(tmp_path / "docs.db") as engine:
             with monkeypatch.context() as patched:
-                patched.setattr(Headroom, "admit", none_left)
+                patched.setattr(DiskSpace, "admit", none_left)
                 with pytest.raises(NoSpace):
                     await put(engine, "key")
             assert asked == [False, True]

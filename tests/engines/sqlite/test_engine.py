@@ -149,7 +149,7 @@ def test_pages_are_found_in_bytewise_order_at_the_edges_of_unicode(path: Path) -
         (queries.PAGE, ("a", "b", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
         (queries.PAGE, ("", b"", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
         (queries.SWEEP, (0, 10), "documents_expiring (expires_ns<?)"),
-        (queries.NAMED, ("name",), "documents_sealed (file=?)"),
+        (queries.BLOB_ROW, ("name",), "documents_sealed (file=?)"),
     ],
 )
 def test_statements_search_an_index_and_sort_nothing(

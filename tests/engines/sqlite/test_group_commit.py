@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from docstore.engines.sqlite.group_commit import Batches
+from docstore.engines.sqlite.group_commit import BatchQueue
 from tests.engines.sqlite.stores import opened, put, seen_connections
 
 WAITS_S = 30
@@ -16,7 +16,7 @@ class Worker:
     """A thread that takes batches, and answers each when it is told to."""
 
     def __init__(self, limit: int = 100) -> None:
-        self.batches: Batches[int] = Batches(limit)
+        self.batches: BatchQueue[int] = BatchQueue(limit)
         self.taken: list[list[int]] = []
         self.taken_one = threading.Semaphore(0)
         self.may_answer = threading.Semaphore(0)

@@ -14,7 +14,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.engines.sqlite.disk_space import Headroom
+from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.errors import NoSpace
 from docstore.testing.clock import SetClock
 from tests.engines.bounded_stores import KIB, TEXT, counted, data, keys, opened, put, read, url_of
@@ -186,14 +186,14 @@ asyncio.run(run())
 
 @pytest.mark.parametrize("written", ["by a write that evicts", "by a sweep"])
 def test_access_times_and_counts_survive_a_rollback(written: str, tmp_path: Path) -> None:
-    admitted = Headroom.admit
+    admitted = DiskSpace.admit
     refusals = [NoSpace("full")] * 2
 
-    def admit(headroom: Headroom, *, pressed: bool) -> None:
+    def admit(disk_space: DiskSpace, *, low_space: bool) -> None:
         if refusals:
-            headroom.grew = True  # what makes a database grow is not tried for long
+            disk_space.grew = True  # what makes a database grow is not tried for long
             raise refusals.pop()
-        admitted(headroom, pressed=pressed)
+        admitted(disk_space, low_space=low_space)
 
     async def run() -> None:
         async with opened(url_of("sqlite", tmp_path, 64 * KIB)) as engine:
@@ -201,7 +201,7 @@ def test_access_times_and_counts_survive_a_rollback(written: str, tmp_path: Path
                 await put(engine, key, 11_500)
             assert await read(engine, "a") is not None
             assert await read(engine, "none") is None
-            with patch.object(Headroom, "admit", admit), pytest.raises(NoSpace):
+            with patch.object(DiskSpace, "admit", admit), pytest.raises(NoSpace):
                 await (put(engine, "new", 11_500) if written == "by a write that evicts" else engine.sweep(limit=1))
             assert not refusals
             assert ((usage := await engine.usage()).hits, usage.misses) == (1, 1)
@@ -221,7 +221,7 @@ def test_committed_counts_are_not_added_again_after_a_later_rollback(tmp_path: P
             for _ in range(10):
                 assert await read(engine, "a") is not None
             await engine.sweep()
-            with patch.object(Headroom, "admit", side_effect=NoSpace("full")), pytest.raises(NoSpace):
+            with patch.object(DiskSpace, "admit", side_effect=NoSpace("full")), pytest.raises(NoSpace):
                 await engine.delete("a")
             assert (await engine.usage()).hits == 10
             await engine.sweep()

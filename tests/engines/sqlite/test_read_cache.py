@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.sqlite import Sqlite
-from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, HEADER_SIZE, Recent
+from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, HEADER_SIZE, ReadCache
 from docstore.model import Document, Fields, Meta, version_of
 from docstore.testing.clock import SetClock
 from tests.engines.sqlite.stores import LARGE, PYTHON, TEXT, opened, put, read, seen_connections
@@ -193,65 +193,65 @@ def document(key: str, size: int) -> Document:
 
 
 @pytest.fixture
-def recent(path: Path) -> Iterator[Recent]:
+def cache(path: Path) -> Iterator[ReadCache]:
     """For 1,000 bytes of content in two documents."""
     connection = apsw.Connection(str(path))
     connection.pragma("journal_mode", "WAL")
     connection.execute("CREATE TABLE documents (key)")
-    recent = Recent(connection, 2 * DOCUMENT_SIZE + 1000)
-    assert recent.find("key") is None
-    yield recent
-    recent.close()
+    cache = ReadCache(connection, 2 * DOCUMENT_SIZE + 1000)
+    assert cache.get("key") is None
+    yield cache
+    cache.close()
     connection.close()
 
 
-def keys(recent: Recent) -> list[str]:
-    return [key for key in ("a", "b", "c") if recent.find(key) is not None]
+def keys(cache: ReadCache) -> list[str]:
+    return [key for key in ("a", "b", "c") if cache.get(key) is not None]
 
 
-def test_as_much_is_kept_as_the_limit_says(recent: Recent) -> None:
-    recent.keep(document("a", 500))
-    recent.keep(document("b", 500))
-    assert keys(recent) == ["a", "b"]
+def test_as_much_is_kept_as_the_limit_says(cache: ReadCache) -> None:
+    cache.add(document("a", 500))
+    cache.add(document("b", 500))
+    assert keys(cache) == ["a", "b"]
 
 
-def test_one_byte_more_drops_what_was_used_least_recently(recent: Recent) -> None:
-    recent.keep(document("a", 500))
-    recent.keep(document("b", 500))
-    assert recent.find("a") is not None
-    recent.keep(document("c", 500))
-    assert keys(recent) == ["a", "c"]
-    recent.keep(document("c", 501))
-    assert keys(recent) == ["c"]
+def test_one_byte_more_drops_what_was_used_least_recently(cache: ReadCache) -> None:
+    cache.add(document("a", 500))
+    cache.add(document("b", 500))
+    assert cache.get("a") is not None
+    cache.add(document("c", 500))
+    assert keys(cache) == ["a", "c"]
+    cache.add(document("c", 501))
+    assert keys(cache) == ["c"]
 
 
-def test_a_document_that_is_kept_again_counts_once(recent: Recent) -> None:
+def test_a_document_that_is_kept_again_counts_once(cache: ReadCache) -> None:
     for _ in range(5):
-        recent.keep(document("a", 500))
-    recent.keep(document("b", 500))
-    assert keys(recent) == ["a", "b"]
+        cache.add(document("a", 500))
+    cache.add(document("b", 500))
+    assert keys(cache) == ["a", "b"]
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, ["a"]), (1, [])], ids=["at the limit", "one past it"])
-def test_a_document_is_kept_up_to_the_limit(recent: Recent, more: int, kept: list[str]) -> None:
-    recent.keep(document("a", DOCUMENT_SIZE + 1000 + more))
-    assert keys(recent) == kept
+def test_a_document_is_kept_up_to_the_limit(cache: ReadCache, more: int, kept: list[str]) -> None:
+    cache.add(document("a", DOCUMENT_SIZE + 1000 + more))
+    assert keys(cache) == kept
 
 
-def test_nothing_is_looked_at_or_kept_once_it_is_closed(recent: Recent) -> None:
-    recent.keep(document("a", 1))
-    recent.close()
-    assert recent.find("a") is None
-    recent.keep(document("a", 1))
-    assert recent.find("a") is None
+def test_nothing_is_looked_at_or_kept_once_it_is_closed(cache: ReadCache) -> None:
+    cache.add(document("a", 1))
+    cache.close()
+    assert cache.get("a") is None
+    cache.add(document("a", 1))
+    assert cache.get("a") is None
 
 
 def test_without_shared_memory_nothing_is_kept() -> None:
     connection = apsw.Connection(":memory:")
     try:
-        recent = Recent(connection)
-        recent.keep(document("a", 1))
-        assert recent.find("a") is None
+        cache = ReadCache(connection)
+        cache.add(document("a", 1))
+        assert cache.get("a") is None
     finally:
         connection.close()
 
@@ -264,7 +264,7 @@ def test_the_header_is_where_the_format_says(path: Path) -> None:
         code = f"import sys; sys.stdout.buffer.write(open(sys.argv[1], 'rb').read({HEADER_SIZE}))"
         told = run_python(code, f"{path}-shm")
         await engine.get("key")
-        assert engine._recent._seen == told
+        assert engine._read_cache._seen == told
         return told
 
     async def both() -> None:

@@ -108,7 +108,7 @@ def test_a_snapshot_without_room_is_refused_and_leaves_nothing(
             if step == "link":
                 monkeypatch.setattr(os, "link", refuse)
             else:
-                monkeypatch.setattr(snapshot._Taking, "copy", _full(snapshot._Taking.copy))
+                monkeypatch.setattr(snapshot._SnapshotFiles, "copy", _full(snapshot._SnapshotFiles.copy))
             with pytest.raises(NoSpace):
                 async with engine.snapshot():
                     raise AssertionError
@@ -125,7 +125,7 @@ def _full(copy: Any) -> Any:
     """`copy` onto a disk on which nothing can grow."""
 
     def step(taking: Any) -> Any:
-        target = taking.held / "rows"
+        target = taking.path / "rows"
         target.symlink_to("/dev/full")
         try:
             return copy(taking)
@@ -210,9 +210,9 @@ def test_who_is_cancelled_while_it_is_listed_leaves_nothing(path: Path) -> None:
 def test_a_step_that_begins_after_all_was_let_go_makes_nothing(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
-            taking = snapshot._Taking(path, engine._folder)
-            taking.let_go()
+            taking = snapshot._SnapshotFiles(path, engine._folder)
+            taking.discard()
             taking.link()
-            assert not taking.held.exists()
+            assert not taking.path.exists()
 
     asyncio.run(run())

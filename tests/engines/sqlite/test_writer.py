@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from docstore.engines.sqlite import writer
-from docstore.engines.sqlite.blobs import SealedFolder
+from docstore.engines.sqlite.blobs import BlobFolder
 from docstore.errors import Conflict, EngineError, NoSpace, StorageUnavailable
 from docstore.model import ABSENT, WriteResult
 from tests.engines.sqlite.stores import (
@@ -205,9 +205,9 @@ def test_a_close_finishes_what_waits(path: Path) -> None:
 
 def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    sync = SealedFolder.sync
+    sync = BlobFolder.sync
 
-    def synced(folder: SealedFolder) -> None:
+    def synced(folder: BlobFolder) -> None:
         sync(folder)
         happened.append("sync")
 
@@ -216,7 +216,7 @@ def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkey
         return False
 
     async def run() -> None:
-        monkeypatch.setattr(SealedFolder, "sync", synced)
+        monkeypatch.setattr(BlobFolder, "sync", synced)
         with seen_connections() as connections:
             async with opened(path) as engine:
                 connections[0].set_commit_hook(committed)
@@ -228,12 +228,12 @@ def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkey
 
 
 def test_a_folder_that_can_not_be_synced_fails_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unsynced(folder: SealedFolder) -> None:
+    def unsynced(folder: BlobFolder) -> None:
         raise NoSpace("the folder is full")
 
     async def run() -> None:
         async with opened(path) as engine:
-            monkeypatch.setattr(SealedFolder, "sync", unsynced)
+            monkeypatch.setattr(BlobFolder, "sync", unsynced)
             with pytest.raises(NoSpace, match="the folder is full"):
                 await put(engine, "large", LARGE)
             assert await engine.get("large") is None

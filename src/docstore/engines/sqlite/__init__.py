@@ -1,18 +1,18 @@
 """sqlite: the durable default, one database file for any number of documents and processes.
 
     schema         the tables, and the connections to them
-    driver_errors  the driver's errors in words of the store
-    rows           documents as rows: every statement there is
-    headroom       what it takes that documents can be removed on a full disk
+    queries        documents as rows: every statement there is
+    engine         the engine: reads, and the way of writes to the writer
+    group_commit   the queue of writes from the event loop to the writer
     writer         the one thread that writes, many operations in one transaction
-    batches        the way of writes from the event loop to that thread
-    recent         documents as they were read last, until the next commit
-    sealed         content too large for a row, in files beside the database
-    snapshot       one state of the whole store, for as long as an export reads it
-    room           what a database with a bound holds, and what goes
-    engine         the engine, made of these
-    bounded        the engine of a database with a bound
-    check          every promise about the files, looked at
+    read_cache     documents read since the last commit
+    blobs          content too large for a row, in files beside the database
+    disk_space     the reserve that lets documents be removed on a full disk
+    driver_errors  apsw's errors as engine errors
+    snapshot       one state of the whole store, for an export
+    quota          the quota of a database, and what is evicted
+    bounded        the engine of a database with a quota
+    verify         `docstore check`
 
 A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
 """

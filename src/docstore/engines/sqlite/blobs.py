@@ -1,15 +1,13 @@
-"""Content that is too large for a row, in files beside the database: `<database>.sealed/<random name>`.
+"""Blobs: content too large for a row, in files beside the database, `<database>.sealed/<random name>`.
 
-A file is complete and on the disk before a row names it, is never renamed nor changed, and is unlinked after the
-COMMIT that lets go of it; who reads it then holds a descriptor. So the database alone says which files are documents,
-and a process that dies leaves at worst a file that no row names.
+A blob is complete and on the disk before a row refers to it, is never renamed or changed, and is unlinked after the
+COMMIT that drops the reference; readers then still hold a descriptor. So the database alone says which blobs are
+documents, and a process that dies leaves at worst an orphan. A snapshot has a folder of its own here (snapshot.py),
+which a process that dies leaves too.
 
-What a snapshot holds is in a folder of its own beside them (snapshot.py), which a process that dies leaves too.
-
-Such orphans are collected when the store is opened and no other process has it open: an upload on its way is a file
-that no row names yet. Every engine holds a shared lock on `lock`, and who gets it exclusively is alone. Only files with
-names of our making are touched, and none when the database is not there: then all would be orphans. Where there is no
-flock (Windows), nothing is collected.
+Orphans are removed when the store is opened and no other process has it open: an upload in progress is a file without a
+reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal. Only
+files with names of our making are removed. Windows has no flock(2), and nothing is removed there.
 """
 
 import logging
@@ -22,46 +20,52 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, FileContent
-from docstore.engines.shared.fs import lock_shared, make_folder, sync_folder, translate_os_errors, try_exclusive_lock
+from docstore.engines.shared.fs import (
+    lock_shared,
+    make_folder,
+    sync_folder,
+    translate_os_errors,
+    try_exclusive_lock,
+)
 from docstore.errors import CorruptData, OpenError
 
-SNAPSHOT: Final = "snapshot-"
-"""How the names of folders begin in which snapshots are held."""
+SNAPSHOT_PREFIX: Final = "snapshot-"
+"""How the names of snapshot folders begin."""
+
+SMALLEST_DATABASE: Final = 512
+"""Bytes in the smallest page that SQLite supports."""
 
 _NAME: Final = re.compile(r"[0-9a-f]{32}")
 _READ: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
-SMALLEST_DATABASE: Final = 512
-"""Bytes in the smallest page that SQLite knows."""
-
 _log: Final = logging.getLogger(__name__)
 
 
-def _is_ours(name: object) -> bool:
-    """Whether a row's name for a file is one of our making: in a damaged row it may be anything."""
+def _is_blob_name(name: object) -> bool:
+    """Return whether a row's name for a blob is one of our making: in a damaged row it may be anything."""
     return type(name) is str and _NAME.fullmatch(name) is not None
 
 
 def refuse_without_database(path: Path) -> None:
-    """Raises OpenError when what belongs to a database stands beside `path`, but no database does.
+    """Raise OpenError when a log or blobs stand beside `path`, but no database does.
 
-    SQLite would drop the log, and the sealed files would be collected as orphans: whoever lost the database, or has
-    not brought it back yet, would lose the rest with it. A file of some bytes SQLite would take for an empty one.
+    SQLite would drop the log, and the blobs would be removed as orphans: a database that was lost or is still to be
+    restored would lose the rest as well. SQLite would take a file of a few bytes for an empty database.
     """
     log, folder = Path(f"{path}-wal"), Path(f"{path}.sealed")
     left: Path | None = log if log.is_file() and log.stat().st_size > 0 else None
     if left is None and folder.is_dir():
         left = next((file for file in folder.iterdir() if _NAME.fullmatch(file.name)), None)
-    # In this order: who makes a database makes it before what belongs to it.
+    # In this order: another process that makes the database makes it before its log and blobs.
     size = path.stat().st_size if path.exists() else 0
     if 0 < size < SMALLEST_DATABASE:
         raise OpenError(f"{path} is not an SQLite database")
     if left is not None and size == 0:
-        raise OpenError(f"{path} is missing or empty, but {left} belongs to it: bring it back, or move that away")
+        raise OpenError(f"{path} is missing or empty, but {left} belongs to it: restore it, or move that away")
 
 
-def open_sealed(path: Path, size: int) -> FileContent | None:
-    """The content in the file, None when it is gone. Raises CorruptData when it has another size."""
+def open_blob(path: Path, size: int) -> FileContent | None:
+    """Return the content of the file, None when it is gone. Raise CorruptData when its size is not `size`."""
     with translate_os_errors(path):
         try:
             descriptor = Descriptor(os.open(path, _READ))
@@ -73,51 +77,47 @@ def open_sealed(path: Path, size: int) -> FileContent | None:
     return FileContent(descriptor, 0, size)
 
 
-class SealedFolder:
-    """The folder of one database's sealed files, opened: holds its lock until it is closed."""
+class BlobFolder:
+    """The open blob folder of one database. It holds its lock until it is closed."""
 
-    def __init__(self, path: Path, is_named: Callable[[str], bool]) -> None:
-        """`is_named` says whether a row names the file. Raises OSError, and what `is_named` raises."""
+    def __init__(self, path: Path, is_referenced: Callable[[str], bool]) -> None:
+        """`is_referenced` tells whether a row refers to a blob. Raise OSError, and what `is_referenced` raises."""
         make_folder(path)
         self.path = path
         self._lock: int | None = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            self._share(self._lock, is_named)
+            if try_exclusive_lock(self._lock):
+                self._remove_orphans(is_referenced)
+            else:
+                _log.debug("%s is in use: orphans stay", self.path)
+            # Waits for a process that removes orphans: it could take an upload that begins meanwhile for one.
+            lock_shared(self._lock)
         except BaseException:
             self.close()
             raise
 
-    def _share(self, lock: int, is_named: Callable[[str], bool]) -> None:
-        if try_exclusive_lock(lock):
-            self._collect(is_named)
-        else:
-            _log.debug("%s is in use: nothing is collected", self.path)
-        # Waits for a process that collects: an upload begun before its end could be taken for an orphan.
-        lock_shared(lock)
-
-    def _collect(self, is_named: Callable[[str], bool]) -> None:
+    def _remove_orphans(self, is_referenced: Callable[[str], bool]) -> None:
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name) and not is_named(entry.name):
+                if _NAME.fullmatch(entry.name) and not is_referenced(entry.name):
                     self.remove([entry.name])
-                elif entry.name.startswith(SNAPSHOT):
+                elif entry.name.startswith(SNAPSHOT_PREFIX):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
     def new_path(self) -> Path:
         return self.path / secrets.token_hex(16)
 
     def open(self, name: str, size: int) -> FileContent | None:
-        """The content in a file, None when it is gone. Raises CorruptData when it has another size, or no name
-        of ours."""
-        self.check(name)
-        return open_sealed(self.path / name, size)
+        """Return the content of a blob, None when it is gone. Raise CorruptData for another size or a bad name."""
+        self.check_name(name)
+        return open_blob(self.path / name, size)
 
-    def check(self, name: str) -> None:
-        """Raises CorruptData for a name in a row that is none of ours."""
-        if not _is_ours(name):
-            raise CorruptData(f"{self.path}: a row names {name!r}, which is no sealed file")
+    def check_name(self, name: str) -> None:
+        """Raise CorruptData for a name in a row that is not of our making."""
+        if not _is_blob_name(name):
+            raise CorruptData(f"{self.path}: a row refers to {name!r}, which is no blob")
 
-    def holds(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         with translate_os_errors(self.path / name):
             try:
                 (self.path / name).stat()
@@ -126,20 +126,20 @@ class SealedFolder:
             return True
 
     def sync(self) -> None:
-        """Makes the names of new files outlive a power cut; to be called before the COMMIT that refers to them."""
+        """Make new names survive a power cut. To be called before the COMMIT that refers to them."""
         with translate_os_errors(self.path):
             sync_folder(self.path)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlinks files that no row names any more, never what a damaged row takes for one.
+        """Unlink blobs without a reference, skipping bad names from damaged rows.
 
-        What can't be unlinked is left to the next collection.
+        What can't be unlinked is removed when the store is opened again.
         """
-        for name in filter(_is_ours, names):
+        for name in filter(_is_blob_name, names):
             try:
                 (self.path / name).unlink(missing_ok=True)
             except OSError as error:
-                _log.warning("%s stays until the store is opened again: %s", self.path / name, error)
+                _log.warning("cannot remove %s until the store is opened again: %s", self.path / name, error)
 
     def close(self) -> None:
         if self._lock is not None:

@@ -19,10 +19,10 @@ from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Quota, UploadAdmission
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
-from docstore.engines.sqlite.blobs import SealedFolder
-from docstore.engines.sqlite.disk_space import Headroom
+from docstore.engines.sqlite.blobs import BlobFolder
+from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import driver_errors
-from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
+from docstore.engines.sqlite.engine import LOW_SPACE_SWEEP, Sqlite
 from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.quota import (
     ACCESSES_LIMIT,
@@ -124,43 +124,43 @@ def _prepare(path: Path, clock: Clock, quota: Quota) -> int:
 
 def _apply_quota(connection: apsw.Connection, path: Path, clock: Clock, quota: Quota) -> None:
     """Raise OSError or apsw.Error when the database can't be opened even without a quota, else an EngineError."""
-    folder = SealedFolder(Path(f"{path}.sealed"), partial(queries.names_file, connection))
+    folder = BlobFolder(Path(f"{path}.sealed"), partial(queries.references_blob, connection))
     try:
-        headroom = Headroom(connection, path)
+        disk_space = DiskSpace(connection, path)
         try:
-            with _transaction(connection, headroom, path):
+            with _transaction(connection, disk_space, path):
                 create_quota_tables(connection)
             if quota.evict:
-                _evict(connection, headroom, folder, quota, clock)
+                _evict(connection, disk_space, folder, quota, clock)
         except NoSpace as error:
             # The reserve must not be used for this: without it nothing could be deleted any more.
             raise OpenError(
                 f"{path}: no disk space to apply max_bytes; open it without max_bytes and delete something first"
             ) from error
         finally:
-            headroom.settle()
+            disk_space.shrink_reserve()
     finally:
         folder.close()
 
 
-def _evict(connection: apsw.Connection, headroom: Headroom, folder: SealedFolder, quota: Quota, clock: Clock) -> None:
+def _evict(connection: apsw.Connection, disk_space: DiskSpace, folder: BlobFolder, quota: Quota, clock: Clock) -> None:
     """Evict in steps; on a full disk in small ones, because each frees space for the next. Raise EngineError."""
     writer = QuotaWriter(quota, AccessTimes(clock))
-    limit, pressed = EVICTED_AT_ONCE, False
+    limit, low_space = EVICTED_AT_ONCE, False
     while over_quota(connection, quota):
         transaction = Transaction(connection, clock)
         try:
-            with _transaction(connection, headroom, connection.filename, pressed=pressed):
+            with _transaction(connection, disk_space, connection.filename, low_space=low_space):
                 writer.evict(transaction, limit=limit)
         except NoSpace:
             if limit == 1:
                 raise
-            limit, pressed = max(1, min(limit // 2, SWEPT_WHEN_FULL)), True
-            headroom.press()
+            limit, low_space = max(1, min(limit // 2, LOW_SPACE_SWEEP)), True
+            disk_space.release_reserve()
             continue
-        folder.remove(transaction.unnamed)
-        if pressed:
-            headroom.restore()
+        folder.remove(transaction.orphaned_files)
+        if low_space:
+            disk_space.restore()
         else:
             with suppress(apsw.BusyError):
                 connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
@@ -168,14 +168,14 @@ def _evict(connection: apsw.Connection, headroom: Headroom, folder: SealedFolder
 
 @contextmanager
 def _transaction(
-    connection: apsw.Connection, headroom: Headroom, path: Path | str, *, pressed: bool = False
+    connection: apsw.Connection, disk_space: DiskSpace, path: Path | str, *, low_space: bool = False
 ) -> Iterator[None]:
     """Commit at the end, or roll back on an error. Raise EngineError."""
     try:
         with driver_errors(connection, Path(path)):
             connection.execute("BEGIN IMMEDIATE")
             yield
-            headroom.admit(pressed=pressed)
+            disk_space.admit(low_space=low_space)
             connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

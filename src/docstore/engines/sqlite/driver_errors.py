@@ -1,6 +1,6 @@
-"""SQLite's errors in words of the store. Nothing of apsw leaves the engine but through here.
+"""apsw's errors as engine errors. No apsw error leaves the engine.
 
-Text that is no UTF-8 is one of them: SQLite hands out what a damaged page holds, and apsw can't decode it.
+UnicodeDecodeError is one of them: SQLite returns what a damaged page holds, and apsw can't decode it.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
 
 
 def engine_error(error: Exception, connection: apsw.Connection, path: Path) -> EngineError:
-    """What `error` means, one of DRIVER_ERRORS that `connection` has just raised; it names the database's `path`."""
-    kind = _kind(error, connection)
-    return kind(f"{path}: there is no room left" if kind is NoSpace else f"{path}: {error}")
+    """Translate one of DRIVER_ERRORS that `connection` has just raised; `path` is the database's."""
+    kind = _error_class(error, connection)
+    return kind(f"{path}: no space left" if kind is NoSpace else f"{path}: {error}")
 
 
-def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
+def _error_class(error: Exception, connection: apsw.Connection) -> type[EngineError]:
     match error:
         case apsw.FullError():
             return NoSpace
@@ -31,7 +31,7 @@ def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
         case apsw.CorruptError() | apsw.NotADBError() | UnicodeDecodeError():
             return CorruptData
         case apsw.IOError() | apsw.CantOpenError():
-            # SQLite says "full" for ENOSPC alone: a quota or a limit on the file's size is an I/O error to it.
+            # SQLite reports only ENOSPC as "full"; a disk quota or a limit on the file size is an I/O error to it.
             return error_class(connection.system_errno)
         case _:
             return EngineError
@@ -39,7 +39,7 @@ def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
 
 @contextmanager
 def driver_errors(connection: apsw.Connection, path: Path) -> Iterator[None]:
-    """Raises an EngineError for an error of `connection` raised inside."""
+    """Raise an EngineError for an error of `connection` raised inside."""
     try:
         yield
     except DRIVER_ERRORS as error:

@@ -1,12 +1,11 @@
 """Documents as rows: every statement on the table, as functions of a connection or of a transaction.
 
-The functions that write run inside the writer's transaction, which no other can enter: the row they read is the row
-they change. So they ask `satisfies`, like every engine, and no condition is repeated in SQL; a statement that
-checks and
-writes at once would still need a second one to tell which sealed file it replaced.
+The functions that write run inside the writer's transaction, which excludes all others: the row they read is the row
+they change. So they check `satisfies`, like every engine, and no condition is repeated in SQL; a statement that checks
+and writes at once would still need a second one to tell which blob it replaced.
 
-Whatever is refused is refused before the first change: a transaction goes on after a refusal. Times are read inside the
-transaction, one for each operation. An expired row is absent, and its place is taken by the next write.
+A write that is refused changes nothing: its transaction continues. Times are read inside the transaction, one for each
+operation. An expired row is absent, and the next write replaces it.
 """
 
 from collections.abc import Callable
@@ -22,24 +21,24 @@ from docstore.errors import Conflict, CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 LAST_NS: Final = 2**63 - 1
-"""The latest time that SQLite can hold, in the year 2262: what expires later expires then."""
+"""The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
-"""Free pages that stay in the file for the next writes, 4 MiB; more is given back."""
+"""Free pages kept in the file for the next writes, 4 MiB; more are given back."""
 
 GIVEN_BACK_PAGES: Final = 512
-"""The most pages that one sweep gives back: some ten milliseconds in which nobody else writes."""
+"""The most pages that one sweep gives back; it blocks writers for some ten milliseconds."""
 
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
 HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
-FoundRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
-_HeldRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
+DocumentRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
+_CurrentRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
 Page = list[Meta]
 
 HEAD: Final = "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
 GET: Final = """
 SELECT version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents WHERE key = ?"""
-_HELD: Final = """
+_CURRENT: Final = """
 SELECT id, file, key, version, size, digest, fields, modified_ns, expires_ns FROM documents WHERE key = ?"""
 PAGE: Final = """
 SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents
@@ -54,27 +53,26 @@ SWEEP: Final = """
 DELETE FROM documents WHERE id IN (
     SELECT id FROM documents WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?
 ) RETURNING file"""
-NAMED: Final = "SELECT 1 FROM documents WHERE file = ?"
+BLOB_ROW: Final = "SELECT 1 FROM documents WHERE file = ?"
 
-# PERF: most documents of a store have the same few fields. Unpacking them took 3 µs of a get's 10; looking them up
-# takes 0.1.
+# PERF: most documents have the same few fields. Unpacking them took 3 µs of a get's 10; looking them up takes 0.1.
 _unpack_fields: Final[Callable[[str], Fields]] = lru_cache(1024)(Fields.unpack)
 
 
 @dataclass(slots=True)
 class Transaction:
-    """What an operation of the writer works on."""
+    """The argument of an operation of the writer."""
 
     connection: apsw.Connection
     clock: Clock
-    unnamed: list[str] = field(default_factory=list)
-    """Sealed files that no row names any more, once this operation is committed."""
-    undoing: list[Callable[[], None]] = field(default_factory=list)
-    """What is to be done beside the database when all of it is rolled back."""
+    orphaned_files: list[str] = field(default_factory=list)
+    """Blobs to unlink once this operation is committed."""
+    rollback_hooks: list[Callable[[], None]] = field(default_factory=list)
+    """Called after a rollback, for changes outside the database."""
 
 
 def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:
-    """The fields that stand in the row of `key`. Raises CorruptData when they can't be read."""
+    """Unpack the fields in the row of `key`. Raise CorruptData when they are unreadable."""
     try:
         return _unpack_fields(packed)
     except CorruptData as error:
@@ -82,8 +80,7 @@ def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
-    """Raises CorruptData when the fields can't be read, or a column is of another type: so a damaged page may
-    have it."""
+    """Raise CorruptData for unreadable fields or a column of another type, which a damaged page may contain."""
     key, version, size, digest, packed, modified_ns, expires_ns = row
     if not (
         type(key) is type(version) is type(packed) is str
@@ -91,22 +88,22 @@ def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
         and type(digest) is bytes
         and (expires_ns is None or type(expires_ns) is int)
     ):
-        raise CorruptData(f"{connection.filename}: {key!r}: its row is damaged")
+        raise CorruptData(f"{connection.filename}: {key!r}: the row is damaged")
     return Meta(key, version, size, digest, fields_of(connection, key, packed), modified_ns, expires_ns)
 
 
 def page(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> Page:
-    """What `Engine.list` answers. All rows are read when it returns: no read transaction stays open."""
+    """Return what `Engine.list` returns. All rows are read then: no read transaction stays open."""
     first, end = max(prefix, after), end_of(prefix)
     rows = cast(list[MetaRow], connection.execute(PAGE, (first, end, after, now_ns, limit)).fetchall())
     return [meta_of(connection, row) for row in rows]
 
 
 def end_of(prefix: str) -> str | bytes:
-    """What sorts after all keys that start with `prefix`, and before or at every greater key.
+    """Return the least value that sorts after all keys that start with `prefix`.
 
-    Bytewise order of UTF-8 is that of code points, so this is the prefix with its last character made the next one; no
-    character follows U+10FFFF, and none lies between U+D7FF and U+E000. SQLite sorts every blob after every text.
+    Bytewise order of UTF-8 is that of code points, so this is the prefix with its last character replaced by the next.
+    No character follows U+10FFFF, and none lies between U+D7FF and U+E000. SQLite sorts every BLOB after every TEXT.
     """
     stem = prefix.rstrip("\U0010ffff")
     if not stem:
@@ -115,59 +112,59 @@ def end_of(prefix: str) -> str | bytes:
     return stem[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
-def _held(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, str | None, Meta | None]:
-    """The row's id and its sealed file, and the document in it: None when there is none, or it is expired."""
-    row: _HeldRow | None = transaction.connection.execute(_HELD, (key,)).get
+def _current(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, str | None, Meta | None]:
+    """Return id, blob name and meta of the row of `key`; the meta is None when there is no row or it is expired."""
+    row: _CurrentRow | None = transaction.connection.execute(_CURRENT, (key,)).get
     if row is None:
         return None, None, None
     meta = meta_of(transaction.connection, row[2:])
     return row[0], row[1], None if meta.expired(now_ns) else meta
 
 
-def put(transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
+def put(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
     key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
-    row_id, file, current = _held(transaction, key, now_ns)
+    row_id, file, current = _current(transaction, key, now_ns)
     if not satisfies(request.expect, current):
         raise Conflict(current)
     if expires_ns is not None:
         expires_ns = min(expires_ns, LAST_NS)
-    version = version_of(received.digest, fields)
+    version = version_of(spooled.digest, fields)
     modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, LAST_NS)
-    meta = Meta(key, version, received.size, received.digest, fields, modified_ns, expires_ns)
-    new_file = received.path.name if received.path is not None else None
-    state = (version, received.size, received.digest, fields.pack(), modified_ns, expires_ns, new_file, received.data)
+    meta = Meta(key, version, spooled.size, spooled.digest, fields, modified_ns, expires_ns)
+    new_file = spooled.path.name if spooled.path is not None else None
+    state = (version, spooled.size, spooled.digest, fields.pack(), modified_ns, expires_ns, new_file, spooled.data)
     if row_id is None:
         transaction.connection.execute(_INSERT, (key, *state))
     else:
         transaction.connection.execute(_UPDATE, (*state, row_id))
     if file is not None:
-        transaction.unnamed.append(file)
+        transaction.orphaned_files.append(file)
     return WriteResult(meta, created=current is None)
 
 
 def delete(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
-    row_id, file, current = _held(transaction, key, transaction.clock())
+    row_id, file, current = _current(transaction, key, transaction.clock())
     if not satisfies(expect, current):
         raise Conflict(current)
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))
     if file is not None:
-        transaction.unnamed.append(file)
+        transaction.orphaned_files.append(file)
     return current
 
 
 def sweep(transaction: Transaction, limit: int) -> int:
-    """Deletes at most `limit` expired rows, and gives some free pages back to the file system."""
+    """Delete at most `limit` expired rows, and give some free pages back to the file system."""
     connection = transaction.connection
     rows = cast(list[tuple[str | None]], connection.execute(SWEEP, (transaction.clock(), limit)).fetchall())
-    transaction.unnamed += [file for (file,) in rows if file is not None]
+    transaction.orphaned_files += [file for (file,) in rows if file is not None]
     if connection.pragma("freelist_count") > FREE_PAGES_KEPT:
-        # Each step of the statement frees one page: it must be run to its end.
+        # Each step of the statement frees one page, so it must run to its end.
         connection.execute(f"PRAGMA incremental_vacuum({GIVEN_BACK_PAGES})").fetchall()
     return len(rows)
 
 
-def names_file(connection: apsw.Connection, name: str) -> bool:
-    """Whether a row names this sealed file."""
-    return connection.execute(NAMED, (name,)).get is not None
+def references_blob(connection: apsw.Connection, name: str) -> bool:
+    """Return whether a row refers to this blob."""
+    return connection.execute(BLOB_ROW, (name,)).get is not None

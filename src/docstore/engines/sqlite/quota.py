@@ -203,7 +203,7 @@ class QuotaWriter:
                 evicted += 1
             connection.execute("DELETE FROM documents WHERE id = ?", (victim[0],))
             if victim[1] is not None:
-                transaction.unnamed.append(victim[1])
+                transaction.orphaned_files.append(victim[1])
             limit -= 1
         if evicted:
             connection.execute(_COUNT, (0, 0, evicted))
@@ -219,7 +219,7 @@ class QuotaWriter:
 
     def _on_rollback_restore(self, transaction: Transaction, times: dict[str, int]) -> None:
         # The latest notes are restored first, because the earlier of one key are older.
-        transaction.undoing.insert(0, partial(self._accesses.restore, times))
+        transaction.rollback_hooks.insert(0, partial(self._accesses.restore, times))
 
     def has_unwritten(self) -> bool:
         return len(self._accesses) > 0 or self._written != (self._accesses.hits, self._accesses.misses)
@@ -234,7 +234,7 @@ class QuotaWriter:
         if hits or misses:
             connection.execute(_COUNT, (hits, misses, 0))
             self._add_written(hits, misses)
-            transaction.undoing.append(partial(self._add_written, -hits, -misses))
+            transaction.rollback_hooks.append(partial(self._add_written, -hits, -misses))
 
     def _unwritten(self) -> tuple[int, int]:
         return self._accesses.hits - self._written[0], self._accesses.misses - self._written[1]

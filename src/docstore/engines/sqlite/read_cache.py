@@ -1,22 +1,23 @@
-"""Documents as they were read last, for as long as nobody has committed anything since.
+"""Documents read since the last commit, in memory.
 
-Of a SELECT of 6 µs, 5 go to the begin and the end of its read transaction: locks, and a look whether the cached pages
-still hold. SQLite decides that by one comparison: when the header of the log's index is what it was, nothing has been
-committed, by any process, and what was read then is what would be read now. The same comparison is made here, of the
-same bytes, for whole documents (sqlite.org/walformat.html §2.1):
+Of a SELECT of 6 µs, 5 go to the begin and the end of its read transaction: locks, and a check whether the cached pages
+are still valid. SQLite decides that by one comparison: if the header of the log's index is unchanged, no process has
+committed anything, and a read returns what it returned before. This cache compares the same bytes, for whole documents
+(sqlite.org/walformat.html §2.1):
 
     bytes 0 to 47    the header: a count of commits, the log's length, salt and checksum, a checksum of all this
-    bytes 48 to 95   the same once more; a commit writes this one first, and both before COMMIT returns
+    bytes 48 to 95   a second copy; a commit writes this one first, and both before COMMIT returns
 
-What a commit makes visible has both copies written, and no header comes twice: the checksum runs over all of the log,
-the salts are new with each log, and a recovery that finds the same log finds the same documents. So who compares after
-a request has come can't miss a commit that was answered before it. Torn copies are like none that is known.
+When a commit becomes visible both copies are written, and no header comes twice: the checksum covers all of the log,
+each log has new salts, and a recovery that finds the same log finds the same documents. So a comparison after a request
+has arrived can't miss a commit that was answered before it. Torn copies equal no known header.
 
-The header is read where SQLite itself has mapped it: its own `xShmMap` says where (sqlite.org/c3ref/io_methods.html).
-The place is good while the connection is open. Rejected: to map the `-shm` file once more. Whoever closes a descriptor
-of a file drops all locks of its process on it (fcntl), those of SQLite too. `PRAGMA data_version` takes the very locks.
+The header is read where SQLite has mapped it: its `xShmMap` returns the address (sqlite.org/c3ref/io_methods.html),
+which is valid while the connection is open. Rejected: mapping the `-shm` file a second time, because closing any
+descriptor of a file drops all locks of its process on it (fcntl), those of SQLite too; and `PRAGMA data_version`, which
+takes the very locks.
 
-PERF: `get` of a small document takes 0.7 µs here, 6.7 by SELECT. To look in vain and to keep what was read adds 0.6.
+PERF: `get` of a small document takes 0.7 µs from here, 6.7 by SELECT. A miss and adding the document cost 0.6.
 """
 
 import ctypes
@@ -29,32 +30,32 @@ import apsw
 from docstore.content import BytesContent
 from docstore.model import Document
 
-RECENT_SIZE: Final = 16 * 1024 * 1024
-"""Bytes that are kept, each document counted with DOCUMENT_SIZE for what it takes besides its content."""
+READ_CACHE_SIZE: Final = 16 * 1024 * 1024
+"""Bytes of content and of DOCUMENT_SIZE for each document."""
 DOCUMENT_SIZE: Final = 1024
 
 HEADER_SIZE: Final = 96
 REGION_SIZE: Final = 32 * 1024
-"""SQLite maps the index in regions of this size; the header begins the first."""
+"""SQLite maps the index in regions of this size; the first begins with the header."""
 
 
-class Recent:
-    """The documents that were read last, of one connection. No thread but the one that reads may use it."""
+class ReadCache:
+    """The documents that one connection has read. Only the thread of the connection may use it."""
 
-    def __init__(self, connection: apsw.Connection, limit: int = RECENT_SIZE) -> None:
+    def __init__(self, connection: apsw.Connection, limit: int = READ_CACHE_SIZE) -> None:
         self._header = _header_of(connection)
         self._limit = limit
         self._seen = b""
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self._size = 0
 
-    def find(self, key: str) -> Document | None:
-        """The document as the newest commit left it, expired or not; None when that has to be read."""
+    def get(self, key: str) -> Document | None:
+        """Return the document as of the latest commit, expired or not; None when it must be read."""
         if self._header is None:
             return None
         header: bytes = self._header.raw
         if header != self._seen:
-            self._forget()
+            self._clear()
             self._seen = header
             return None
         document = self._documents.get(key)
@@ -62,8 +63,8 @@ class Recent:
             self._documents.move_to_end(key)
         return document
 
-    def keep(self, document: Document) -> None:
-        """Keeps what was read after the last `find`. Were it newer than that, the next `find` would forget it."""
+    def add(self, document: Document) -> None:
+        """Add a document read after the last `get`. If a commit came between, the next `get` clears the cache."""
         size = _size_of(document)
         if self._header is None or size > self._limit:
             return
@@ -74,23 +75,23 @@ class Recent:
             self._size -= _size_of(self._documents.popitem(last=False)[1])
 
     def close(self) -> None:
-        """To be called before the connection is closed: then there is no header to look at any more."""
+        """To be called before the connection is closed, which unmaps the header."""
         self._header = None
-        self._forget()
+        self._clear()
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         self._documents.clear()
         self._size = 0
 
 
 def _size_of(document: Document) -> int:
-    """Content in a file takes a descriptor, which is not ours to keep: it is larger than any limit."""
+    """Return the size that counts. A blob holds an open descriptor and is never cached: its size exceeds any limit."""
     content = document.content
-    return DOCUMENT_SIZE + (content.size if isinstance(content, BytesContent) else RECENT_SIZE)
+    return DOCUMENT_SIZE + (content.size if isinstance(content, BytesContent) else READ_CACHE_SIZE)
 
 
 class _Methods(ctypes.Structure):
-    """The beginning of `sqlite3_io_methods`."""
+    """The start of `sqlite3_io_methods`."""
 
     _fields_ = (("version", ctypes.c_int), ("others", ctypes.c_void_p * 12), ("shm_map", ctypes.c_void_p))
 
@@ -104,7 +105,7 @@ _ShmMap: Final[Callable[[int], Callable[..., int]]] = ctypes.CFUNCTYPE(
 
 
 def _header_of(connection: apsw.Connection) -> "ctypes.Array[ctypes.c_char] | None":
-    """The header as it stands in memory; None where a file has no shared memory: then nothing is kept."""
+    """Return the mapped header; None for a file without shared memory, for which nothing is cached."""
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # Opens the log.
     file = ctypes.c_void_p()
     if not connection.file_control("main", apsw.SQLITE_FCNTL_FILE_POINTER, ctypes.addressof(file)) or not file.value:

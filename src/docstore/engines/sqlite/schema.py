@@ -1,14 +1,14 @@
 """The tables of a database, and the connections to it.
 
-One table with a rowid, and an index on the key. Measured against a table WITHOUT ROWID, whose tree holds whole rows and
-so grows deep, and against content in a table of its own: this one reads and writes a document fastest, and lists a
-page in the time the other two need within a factor of four. `data` is the last column, so that a listing reads no
-overflow page: those hold the end of a row, and all that is listed stands before it.
+One table with a rowid, and an index on the key. It was measured against a table WITHOUT ROWID, whose tree holds whole
+rows and so grows deep, and against a second table for content: this one reads and writes documents fastest, and lists a
+page within four times the time of the other two. `data` is the last column, so that a listing reads no overflow pages,
+which hold the ends of rows.
 
-Pages are of 4 KiB: a small write costs whole pages in the log. Databases are not mapped into memory: a read would be a
-third faster, but an I/O error would then kill the process instead of being an answer.
+Pages have 4 KiB, because a small write costs whole pages in the log. Databases are not mapped into memory: reads would
+be a third faster, but an I/O error would kill the process instead of raising an error.
 
-`auto_vacuum` can only be chosen before the first page is written. A database that is not ours is only looked at.
+`auto_vacuum` can only be chosen before the first page is written. A database of another program is not changed.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ import apsw
 from docstore.errors import OpenError
 
 APPLICATION_ID: Final = 0x446F6373
-"""'Docs', in the header of the file, where `file` and SQLite's own tools show it."""
+"""'Docs' in the header of the file, which `file` and SQLite's own tools show."""
 
 SCHEMA_VERSION: Final = 1
 
@@ -27,11 +27,11 @@ WRITE_TIMEOUT_MS: Final = 5000
 """How long a transaction waits for one of another process."""
 
 READ_TIMEOUT_MS: Final = 250
-"""Readers wait for nobody in WAL mode but while a log is recovered; get and head wait on the event loop."""
+"""In WAL mode readers wait only while a log is recovered; get and head then block the event loop."""
 
 CACHE_KIB: Final = 16 * 1024
 LOG_KEPT_SIZE: Final = 64 * 1024 * 1024
-"""What is left of a log that a long reader made large, once it is written back."""
+"""Bytes to which a checkpoint truncates a log that a long reader made large."""
 
 _TABLES: Final = """
 CREATE TABLE documents (
@@ -53,12 +53,12 @@ CREATE UNIQUE INDEX documents_sealed ON documents (file) WHERE file IS NOT NULL;
 
 
 def open_writing(path: Path) -> apsw.Connection:
-    """The connection that writes; makes the database when there is none. Raises OpenError, or apsw.Error."""
+    """Open the connection that writes; create an absent database. Raise OpenError or apsw.Error."""
     connection = apsw.Connection(str(path))
     try:
         connection.set_busy_timeout(WRITE_TIMEOUT_MS)
         if connection.readonly("main"):
-            raise OpenError(f"{path} can't be written")
+            raise OpenError(f"{path} is read-only")
         if _is_new(connection, path):
             connection.pragma("auto_vacuum", "INCREMENTAL")
             _create(connection, path)
@@ -68,7 +68,7 @@ def open_writing(path: Path) -> apsw.Connection:
         connection.pragma("fullfsync", 1)
         connection.pragma("journal_size_limit", LOG_KEPT_SIZE)
         connection.pragma("cache_size", -CACHE_KIB)
-        # A sweep keeps what it removes until it is through; in a file that could have no room.
+        # A sweep keeps the removed rows until its end; a file for them could find a full disk.
         connection.pragma("temp_store", 2)
     except BaseException:
         connection.close()
@@ -77,7 +77,7 @@ def open_writing(path: Path) -> apsw.Connection:
 
 
 def open_reading(path: Path, *, cache_kib: int) -> apsw.Connection:
-    """A connection that only reads a database that stands. Raises apsw.Error."""
+    """Open a connection that only reads an existing database. Raise apsw.Error."""
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(READ_TIMEOUT_MS)
     connection.pragma("query_only", 1)
@@ -86,7 +86,7 @@ def open_reading(path: Path, *, cache_kib: int) -> apsw.Connection:
 
 
 def _is_new(connection: apsw.Connection, path: Path) -> bool:
-    """Whether the database is empty. Raises OpenError for one that this version of Docstore can't use."""
+    """Return whether the database is empty. Raise OpenError for one that this version of Docstore can't use."""
     application_id = connection.pragma("application_id")
     if application_id == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").get:
         return True
@@ -100,7 +100,7 @@ def _is_new(connection: apsw.Connection, path: Path) -> bool:
 
 def _create(connection: apsw.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    # Another process may have made the tables since they were looked for: only here nobody else can.
+    # Another process may have created the tables since the first look; inside the transaction none can.
     if _is_new(connection, path):
         connection.execute(_TABLES)
         connection.pragma("application_id", APPLICATION_ID)

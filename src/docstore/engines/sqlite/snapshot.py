@@ -1,16 +1,16 @@
-"""One state of the whole store, held while somebody reads it: a copy of the database, and links to its sealed files.
+"""One state of the whole store, kept while somebody reads it: a copy of the database, and links to its blobs.
 
-A read transaction for as long as a client reads was rejected: meanwhile no log can be written back, and it grows with
-every write. So a snapshot is taken in three steps, none of which waits for who reads:
+A read transaction for as long as a client reads was rejected: it prevents checkpoints, and the log grows with every
+write. So a snapshot is taken in three steps, none of which waits for a reader:
 
-    1. Links to all sealed files. One that a writer removes meanwhile is passed over.
-    2. In the transaction of the writer, in which no process commits: a read transaction begins, and what came since the
-       first step is linked. A file is unlinked after the COMMIT that lets go of it, so whatever the rows name is there.
-    3. The pages of the database are copied as fast as the disk takes them, and the read transaction ends.
+    1. Link all blobs. One that a writer removes meanwhile is skipped.
+    2. In a transaction of the writer, so that no process commits: begin a read transaction, and link the blobs that
+       came since step 1. A blob is unlinked after the COMMIT that drops it, so all blobs that rows refer to exist.
+    3. Copy the pages of the database, as fast as the disk allows, and end the read transaction.
 
-It is in a folder beside the sealed files, because a link can't leave their file system, and takes as much room as the
-database; what is deleted gives its room back when the snapshot is let go. A folder that a kill left is collected with
-the other orphans. Where the file system has no links, sealed files are copied.
+The copy is in a folder beside the blobs, because a link can't leave its file system, and needs as much space as the
+database; documents deleted meanwhile free their space when the snapshot is discarded. A folder that a kill left is
+removed with the other orphans. On a file system without links, blobs are copied.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ import apsw
 from docstore.content import BytesContent, FileContent
 from docstore.engines.shared.fs import make_folder, translate_os_errors
 from docstore.engines.sqlite import queries
-from docstore.engines.sqlite.blobs import SNAPSHOT, SealedFolder, open_sealed
+from docstore.engines.sqlite.blobs import SNAPSHOT_PREFIX, BlobFolder, open_blob
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import open_reading
 from docstore.engines.sqlite.writer import Writer
@@ -39,8 +39,8 @@ from docstore.model import Document, Meta
 
 NAMES_AT_ONCE: Final = 1000
 PAGES_AT_ONCE: Final = 4096
-"""Pages copied before a look whether anybody still wants them: 16 MiB."""
-CACHE_KIB: Final = 2 * 1024
+"""Pages copied between two checks whether the snapshot was discarded: 16 MiB."""
+SNAPSHOT_CACHE_KIB: Final = 2 * 1024
 
 _NAMES: Final = "SELECT file FROM documents WHERE file > ? ORDER BY file LIMIT ?"
 _TOTAL: Final = "SELECT count(*), coalesce(sum(size), 0) FROM documents WHERE expires_ns IS NULL OR expires_ns > ?"
@@ -48,37 +48,35 @@ _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @asynccontextmanager
-async def taken(path: Path, folder: SealedFolder, writer: Writer) -> AsyncIterator["SqliteSnapshot"]:
-    """The database at `path` as it is now. Raises an EngineError when there is no room for it."""
-    taking = _Taking(path, folder)
+async def take_snapshot(path: Path, folder: BlobFolder, writer: Writer) -> AsyncIterator["SqliteSnapshot"]:
+    """Open a snapshot of the database at `path`. Raise an EngineError when there is no space for it."""
+    files = _SnapshotFiles(path, folder)
     try:
-        await asyncio.to_thread(taking.link)
-        now_ns = await writer.run(taking.begin)
-        yield await asyncio.to_thread(
-            lambda: SqliteSnapshot(taking.copy(), folder, taking.held, now_ns, taking.working)
-        )
+        await asyncio.to_thread(files.link)
+        now_ns = await writer.run(files.begin)
+        yield await asyncio.to_thread(lambda: SqliteSnapshot(files.copy(), folder, files.path, now_ns, files.lock))
     finally:
-        await asyncio.to_thread(taking.let_go)
+        await asyncio.to_thread(files.discard)
 
 
 class SqliteSnapshot:
-    """Reads a copy that nobody changes."""
+    """The documents of a copy that nobody changes."""
 
     def __init__(
-        self, copy: apsw.Connection, folder: SealedFolder, held: Path, now_ns: int, working: threading.Lock
+        self, copy: apsw.Connection, folder: BlobFolder, path: Path, now_ns: int, lock: threading.Lock
     ) -> None:
-        """`working` is held by whatever thread uses the copy: it may be let go of meanwhile."""
+        """`path` is the snapshot's folder; a thread that uses the copy holds `lock`, against being discarded."""
         self._copy = copy
         self._folder = folder
-        self._held = held
+        self._path = path
         self._now_ns = now_ns
-        self._working = working
-        with working, driver_errors(copy, held):
+        self._lock = lock
+        with lock, driver_errors(copy, path):
             self.documents, self.size = cast(tuple[int, int], copy.execute(_TOTAL, (now_ns,)).get)
 
     async def get(self, key: str) -> Document | None:
-        with driver_errors(self._copy, self._held):
-            row: queries.FoundRow | None = self._copy.execute(queries.GET, (key,)).get
+        with driver_errors(self._copy, self._path):
+            row: queries.DocumentRow | None = self._copy.execute(queries.GET, (key,)).get
         if row is None:
             return None
         version, size, digest, packed, modified_ns, expires_ns, file, data = row
@@ -87,105 +85,108 @@ class SqliteSnapshot:
 
     def _content(self, meta: Meta, file: str | None, data: bytes | None) -> BytesContent | FileContent:
         if file is not None:
-            self._folder.check(file)
-            content = open_sealed(self._held / file, meta.size)
+            self._folder.check_name(file)
+            content = open_blob(self._path / file, meta.size)
             if content is None:
                 raise CorruptData(f"{self._folder.path / file} is missing")
             return content
         if data is None or len(data) != meta.size:
-            raise CorruptData(f"{self._copy.filename}: the content of {meta.key!r} is not of {meta.size} bytes")
+            raise CorruptData(f"{self._copy.filename}: the content of {meta.key!r} has not {meta.size} bytes")
         return BytesContent(data)
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         return await asyncio.to_thread(self._page, prefix, after, limit)
 
     def _page(self, prefix: str, after: str, limit: int) -> queries.Page:
-        with self._working, driver_errors(self._copy, self._held):
+        with self._lock, driver_errors(self._copy, self._path):
             return queries.page(self._copy, self._now_ns, prefix, after, limit)
 
 
-class _Taking:
-    """The steps. Each runs in a thread and can't be cancelled there: letting go waits for it, and it stops soon."""
+class _SnapshotFiles:
+    """The folder of a snapshot, and the steps that fill it.
 
-    def __init__(self, path: Path, folder: SealedFolder) -> None:
-        self.held = folder.path / f"{SNAPSHOT}{secrets.token_hex(8)}"
-        self._path = path
+    Each step runs in a thread, which can't be cancelled: `discard` waits for it, and it stops soon.
+    """
+
+    def __init__(self, path: Path, folder: BlobFolder) -> None:
+        self.path = folder.path / f"{SNAPSHOT_PREFIX}{secrets.token_hex(8)}"
+        self._database = path
         self._folder = folder
         self._linked: set[str] = set()
-        self.working = threading.Lock()
-        self._let_go = False
+        self.lock = threading.Lock()
+        self._discarded = False
         self._reading: apsw.Connection | None = None
         self._copy: apsw.Connection | None = None
 
     def link(self) -> None:
-        with self.working, translate_os_errors(self.held):
-            if self._let_go:
+        with self.lock, translate_os_errors(self.path):
+            if self._discarded:
                 return
-            make_folder(self.held)
-            self._reading = open_reading(self._path, cache_kib=CACHE_KIB)
-            with driver_errors(self._reading, self._path):
+            make_folder(self.path)
+            self._reading = open_reading(self._database, cache_kib=SNAPSHOT_CACHE_KIB)
+            with driver_errors(self._reading, self._database):
                 for name in self._names(self._reading):
                     self._link(name)
 
     def begin(self, transaction: queries.Transaction) -> int:
-        """The instant that is shown; an operation of the writer, which may run it again."""
-        with self.working, translate_os_errors(self.held):
-            reading = self._usable()
+        """Begin the read transaction and return its time; an operation of the writer, which may run it again."""
+        with self.lock, translate_os_errors(self.path):
+            reading = self._check_usable()
             if reading.in_transaction:
                 reading.execute("ROLLBACK")
             reading.execute("BEGIN")
-            # Not in the writer's own eyes: its batch may have changed rows before this, and is not committed.
+            # Not on the writer's connection: its batch may have changed rows that are not committed.
             for name in self._names(reading):
                 if name not in self._linked:
                     self._link(name)
             return transaction.clock()
 
     def copy(self) -> apsw.Connection:
-        """A connection that reads the copy, until it is let go."""
-        target = apsw.Connection(str(self.held / "rows"))
-        with self.working, closing(target), driver_errors(target, self.held):
-            reading = self._usable()
+        """Copy the database, and return a connection that reads the copy."""
+        target = apsw.Connection(str(self.path / "rows"))
+        with self.lock, closing(target), driver_errors(target, self.path):
+            reading = self._check_usable()
             target.pragma("synchronous", "OFF")
             with target.backup("main", reading, "main") as backup:
                 while not backup.done:
-                    self._usable()
+                    self._check_usable()
                     backup.step(PAGES_AT_ONCE)
             reading.close()
-            # Nobody writes it: without this SQLite would make a log and an index of it beside the copy.
-            name = f"file:{quote(str(self.held / 'rows'))}?immutable=1"
+            # Nobody writes the copy: without `immutable` SQLite would create a log and its index beside it.
+            name = f"file:{quote(str(self.path / 'rows'))}?immutable=1"
             self._copy = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
             return self._copy
 
-    def let_go(self) -> None:
-        self._let_go = True
-        with self.working:
+    def discard(self) -> None:
+        self._discarded = True
+        with self.lock:
             try:
                 for connection in (self._reading, self._copy):
                     if connection is not None:
                         connection.close()
             finally:
-                shutil.rmtree(self.held, ignore_errors=True)
+                shutil.rmtree(self.path, ignore_errors=True)
 
-    def _usable(self) -> apsw.Connection:
-        if self._let_go or self._reading is None:
-            raise EngineError(f"{self.held}: nobody wants the snapshot any more")
+    def _check_usable(self) -> apsw.Connection:
+        if self._discarded or self._reading is None:
+            raise EngineError(f"{self.path}: the snapshot was discarded")
         return self._reading
 
     def _names(self, reading: apsw.Connection) -> Iterator[str]:
-        """All sealed files that rows name, some at a time: outside of a transaction no log is kept from its end."""
+        """Yield the blobs that rows refer to, some at a time: outside of a transaction this prevents no checkpoint."""
         last = ""
         while some := cast(list[tuple[str]], reading.execute(_NAMES, (last, NAMES_AT_ONCE)).fetchall()):
             for (last,) in some:
                 yield last
-            self._usable()
+            self._check_usable()
 
     def _link(self, name: str) -> None:
-        self._folder.check(name)
-        here, there = self._folder.path / name, self.held / name
+        self._folder.check_name(name)
+        here, there = self._folder.path / name, self.path / name
         try:
             os.link(here, there)
         except FileNotFoundError:
-            return  # replaced since the row was read; or it is missing, and then the snapshot says so as the store does
+            return  # replaced since the row was read; a missing blob is reported when it is read
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise

@@ -1,11 +1,12 @@
-"""Looking over a database and its sealed files, without an engine and while others may use them.
+"""Check a database and its blobs, without an engine and while others may use them.
 
-SQLite's own integrity check goes first: it compares every index entry with its row, and every row with the schema. Then
-every row is read, some at a time, each time in a transaction of its own: one over all of them would keep the log of a
-running server from being written back. A row may so be replaced between the look at it and at its sealed file; a
-file that is missing is a finding only when the row still names it.
+SQLite's own integrity check runs first: it compares every index entry with its row, and every row with the schema. Then
+every row is read, some at a time in one transaction: one transaction for all of them would prevent the checkpoints of a
+running server. So a row may be replaced between reading it and its blob; a missing blob is a finding only if the row
+still refers to it.
 
-The connection can't write. It leaves the log as it is, for the next opener to read; it may make an empty one.
+The connection can't write. It leaves the log as it is, for the next process that opens the database; it may create an
+empty one.
 """
 
 import hashlib
@@ -33,12 +34,12 @@ from docstore.model import Meta
 ROWS_AT_ONCE: Final = 64
 """Rows read in one transaction: with 64 KiB of content each, 4 MiB."""
 
-_SEALED_NAME: Final = re.compile(r"[0-9a-f]{32}")
+_BLOB_NAME: Final = re.compile(r"[0-9a-f]{32}")
 _SNAPSHOT_NAME: Final = re.compile(r"snapshot-[0-9a-f]{16}")
-"""Written here again on purpose, like the name of the lock: what an engine gets wrong must not hide itself."""
+"""Repeated here on purpose, like the name of the lock: a mistake of the engine must not hide itself."""
 _LOCK: Final = "lock"
 
-_SOME: Final = """
+_ROWS: Final = """
 SELECT id, key, version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents
 WHERE id > ? ORDER BY id LIMIT ?"""
 _FILE: Final = "SELECT file FROM documents WHERE id = ?"
@@ -56,7 +57,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
-    """Raises OpenError when there is no database of ours."""
+    """Raise OpenError when there is no database of Docstore."""
     url.refuse_options(*QUOTA_OPTIONS)
     path = Path(url.location)
     try:
@@ -65,9 +66,9 @@ def check_sqlite(url: EngineURL, repair: bool) -> Checked:
             raise OpenError(f"{path}: there is no such database")
         connection = _open(path)
     except apsw.NotADBError as error:
-        raise OpenError(f"{path} is no SQLite database") from error
+        raise OpenError(f"{path} is not an SQLite database") from error
     except (OSError, ValueError, RuntimeError, apsw.Error) as error:
-        raise OpenError(f"{path} can't be opened: {error}") from error
+        raise OpenError(f"cannot open {path}: {error}") from error
     return _check(connection, path, Path(f"{path}.sealed"), repair)
 
 
@@ -96,9 +97,9 @@ def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) 
             yield from _documents(connection, path, folder)
             yield from _orphans(connection, folder, repair)
         except DRIVER_ERRORS as error:
-            yield Finding(str(path), f"can't be read on: {error}")
+            yield Finding(str(path), f"cannot be read further: {error}")
         except OSError as error:
-            yield Finding(str(error.filename or folder), f"can't be read on: {error.strerror or error}")
+            yield Finding(str(error.filename or folder), f"cannot be read further: {error.strerror or error}")
 
 
 def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
@@ -118,7 +119,7 @@ def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
 
 def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked:
     last = -(2**63)
-    while some := cast(list[_Row], connection.execute(_SOME, (last, ROWS_AT_ONCE)).fetchall()):
+    while some := cast(list[_Row], connection.execute(_ROWS, (last, ROWS_AT_ONCE)).fetchall()):
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
@@ -128,24 +129,24 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
                 continue
             where = f"{path}: {key!r}"
             if file is None:
-                fault: str | None = "it has neither content nor a sealed file"
+                fault: str | None = "it has neither content nor a blob"
                 if type(data) is bytes:
                     fault = fault_of(meta, hashlib.sha256(data).digest(), len(data))
-            elif type(file) is not str or not _SEALED_NAME.fullmatch(file):
-                fault = f"it names {file!r}, which is no sealed file"
+            elif type(file) is not str or not _BLOB_NAME.fullmatch(file):
+                fault = f"it names {file!r}, which is no blob"
             else:
                 where = f"{folder / file}: {key!r}"
-                fault = _fault_of_sealed(meta, folder / file)
+                fault = _fault_of_blob(meta, folder / file)
                 if fault is not None and connection.execute(_FILE, (last,)).get != file:
                     continue  # replaced or deleted since the row was read
             yield Finding(where, fault) if fault else meta
 
 
-def _fault_of_sealed(meta: Meta, path: Path) -> str | None:
+def _fault_of_blob(meta: Meta, path: Path) -> str | None:
     state, size = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
-            # A file of another size is told by its size alone: it need not be read.
+            # A file of another size need not be read.
             if os.fstat(file.fileno()).st_size != meta.size:
                 return fault_of(meta, b"", os.fstat(file.fileno()).st_size)
             while chunk := file.read(CHUNK_SIZE):
@@ -154,31 +155,31 @@ def _fault_of_sealed(meta: Meta, path: Path) -> str | None:
     except FileNotFoundError:
         return "its content is missing"
     except OSError as error:
-        return f"its content can't be read: {error.strerror or error}"
+        return f"cannot read its content: {error.strerror or error}"
     return fault_of(meta, state.digest(), size)
 
 
 def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterator[Finding]:
-    unjudged = 0
-    for path in _unnamed(connection, folder):
-        with exclusive_access(folder / _LOCK) as judge:
-            if not judge:
-                unjudged += 1
-            elif path.exists() and not queries.names_file(connection, path.name):
-                of_snapshot = path.is_dir()
+    in_use = 0
+    for path in _unreferenced(connection, folder):
+        with exclusive_access(folder / _LOCK) as exclusive:
+            if not exclusive:
+                in_use += 1
+            elif path.exists() and not queries.references_blob(connection, path.name):
+                is_snapshot = path.is_dir()
                 if repair:
-                    shutil.rmtree(path) if of_snapshot else path.unlink()
-                what = "an export that was killed has left it" if of_snapshot else "no document has this content"
+                    shutil.rmtree(path) if is_snapshot else path.unlink()
+                what = "left by an export that was killed" if is_snapshot else "no document has this content"
                 yield Finding(str(path), what, orphan=True, removed=repair)
-    if unjudged:
-        _log.warning("%s is in use: %d files in it may be orphans, or uploads on their way", folder, unjudged)
+    if in_use:
+        _log.warning("%s is in use: %d of its files may be orphans, or uploads in progress", folder, in_use)
 
 
-def _unnamed(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
+def _unreferenced(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
     if not folder.is_dir():
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            sealed = _SEALED_NAME.fullmatch(entry.name) and not queries.names_file(connection, entry.name)
-            if sealed or _SNAPSHOT_NAME.fullmatch(entry.name):
+            is_orphan = _BLOB_NAME.fullmatch(entry.name) and not queries.references_blob(connection, entry.name)
+            if is_orphan or _SNAPSHOT_NAME.fullmatch(entry.name):
                 yield Path(entry.path)

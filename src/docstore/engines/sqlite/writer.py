@@ -1,19 +1,18 @@
-"""The one thread that writes: all operations that wait become one transaction, answered after its COMMIT.
+"""The one thread that writes: all waiting operations become one transaction, and are answered after its COMMIT.
 
-A durable COMMIT costs one fsync however much is in it, so under load the cost of a write falls by the size of the
-batch. Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything)
-leaves its neighbours alone. One that breaks the transaction makes it start again, each operation in one of its own.
-When BEGIN or COMMIT fails all of the batch get that error, those that were refused too: what refused them may have been
-written by a neighbour, and then never was. Where there is no room they have another try, each alone, after all room has
-been made that can be (`headroom`): what removes has to be possible on a full disk.
+A durable COMMIT costs one fsync whatever is in it, so under load the cost of a write falls with the size of the batch.
+Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything) does not
+affect the others. One that fails midway rolls the transaction back, and each operation is run again in a transaction of
+its own. When BEGIN or COMMIT fails, every operation of the batch gets that error, refused ones too: the document that
+refused them may have been written by another operation of the batch. On a full disk each operation is tried again,
+alone, after all possible space has been freed (disk_space.py), so that removals work.
 
-A caller that is cancelled is only not answered: its operation is in the batch already. So the writer and not the
-caller looks after sealed files: it removes a new one when its operation fails, and an old one after COMMIT. The kernel
-takes some 0.2 s to unlink a gigabyte, so a second thread does it, and answers those operations when it has. A COMMIT
-that fails with an I/O error may yet be found in the log after a crash: its new files stay, to be collected later.
+A cancelled caller gets no answer, but its operation is in the batch already. So the writer and not the caller removes
+blobs: a new one when its operation fails, and a replaced one after COMMIT. Unlinking a gigabyte takes the kernel some
+0.2 s, so a second thread does that and answers those operations. A COMMIT that fails with an I/O error may still be in
+the log after a crash: its new blobs stay, and are removed as orphans later.
 
-The log is written back after the answers, by the size it has grown to. SQLite's own checkpointing would do it inside
-COMMIT, at the cost of those who wait for it.
+Checkpoints run after the answers, by the size of the log. SQLite's own would run inside COMMIT, while callers wait.
 """
 
 import asyncio
@@ -31,48 +30,48 @@ from typing import Any, Final, Generic, TypeVar
 import apsw
 
 from docstore.engines.shared.fs import copy_error
-from docstore.engines.sqlite.blobs import SealedFolder
-from docstore.engines.sqlite.disk_space import Headroom
+from docstore.engines.sqlite.blobs import BlobFolder
+from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
-from docstore.engines.sqlite.group_commit import Batches
+from docstore.engines.sqlite.group_commit import BatchQueue
 from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import DocstoreError, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Clock
 
-PRESSED_PAUSES_S: Final = (0, 0.005, 0.01, 0.02, 0.04)
-"""Before each try of a commit on a full disk; all who write wait for it."""
+LOW_SPACE_PAUSES_S: Final = (0, 0.005, 0.01, 0.02, 0.04)
+"""Pauses before each try of a commit on a full disk; all writers wait for it."""
 
 BATCH_LIMIT: Final = 512
-"""The most operations in a transaction: with documents of 64 KiB, 32 MiB of log."""
+"""The most operations in a transaction; with documents of 64 KiB they write 32 MiB of log."""
 
 WAITING_LIMIT: Final = 10_000
-"""The most operations that wait; each is held by a caller, so a server's limit on connections comes first."""
+"""The most waiting operations; a server's limit on connections is usually lower."""
 
 CHECKPOINT_PAGES: Final = 4000
-"""Pages in the log (16 MiB) from which on it is written back."""
+"""Pages in the log (16 MiB) from which on a checkpoint runs."""
 
 T = TypeVar("T")
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting(Generic[T]):
-    """An operation, with who waits for it and what came out."""
+class _Operation(Generic[T]):
+    """An operation, its caller and its outcome."""
 
-    operation: Callable[[Transaction], T]
-    sealed: str | None
+    run: Callable[[Transaction], T]
+    new_blob: str | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[T]
     result: Any = None
     error: Exception | None = None
-    unnamed: list[str] = field(default_factory=list)
-    """Sealed files to remove before the answer: no row names them."""
+    orphaned_files: list[str] = field(default_factory=list)
+    """Blobs to remove before the answer: no row refers to them."""
 
-    def own_file(self) -> list[str]:
-        return [] if self.sealed is None else [self.sealed]
+    def new_blobs(self) -> list[str]:
+        return [] if self.new_blob is None else [self.new_blob]
 
     def answer(self) -> None:
-        """Runs on the loop that waits."""
+        """To be called on the caller's loop."""
         if self.future.done():
             return
         if self.error is not None:
@@ -81,11 +80,11 @@ class _Waiting(Generic[T]):
             self.future.set_result(self.result)
 
 
-_Batch = list[_Waiting[Any]]
+_Batch = list[_Operation[Any]]
 
 
-class _Broken(Exception):
-    """An operation failed midway with `error`: what it changed must go, and with it the transaction."""
+class _OperationFailed(Exception):
+    """An operation failed midway with `error`, so the transaction must be rolled back."""
 
     def __init__(self, error: EngineError) -> None:
         super().__init__(str(error))
@@ -93,20 +92,20 @@ class _Broken(Exception):
 
 
 class Writer:
-    """Owns the connection that writes, and the thread that uses it. Used by one event loop."""
+    """The connection that writes, and the thread that uses it. Used by one event loop."""
 
     def __init__(
-        self, connection: apsw.Connection, path: Path, folder: SealedFolder, headroom: Headroom, clock: Clock
+        self, connection: apsw.Connection, path: Path, folder: BlobFolder, disk_space: DiskSpace, clock: Clock
     ) -> None:
         self._connection = connection
         self._path = path
         self._folder = folder
-        self._headroom = headroom
+        self._disk_space = disk_space
         self._clock = clock
-        self._short_of_room = False
-        self.gone: EngineError | None = None
-        """Why nothing can be read or written, as it was found at the last commit or by `check`."""
-        self._queue: Batches[_Waiting[Any]] = Batches(BATCH_LIMIT)
+        self._reclaiming = False
+        self.unavailable: EngineError | None = None
+        """Why nothing can be read or written, as of the last commit or `check`."""
+        self._queue: BatchQueue[_Operation[Any]] = BatchQueue(BATCH_LIMIT)
         self._closing = False
         self._log_pages = 0
         connection.set_wal_hook(self._note_log_pages)
@@ -114,41 +113,40 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="docstore-sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, operation: Callable[[Transaction], T], *, sealed: str | None = None) -> T:
-        """What `operation` returned, once it is committed; `sealed` names the new file that it refers to.
+    async def run(self, operation: Callable[[Transaction], T], *, new_blob: str | None = None) -> T:
+        """Return what `operation` returns, once it is committed; `new_blob` is the new blob that it refers to.
 
-        Raises what the operation raises, or the EngineError that kept it from being committed.
+        Raise what the operation raises, or the EngineError that prevented its commit.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        waiting = _Waiting(operation, sealed, loop, future)
-        # Nothing waits between this check and the queue, so nothing is queued behind the end.
+        # Nothing waits between this check and the queue, so nothing is queued after the end.
         if self._closing or len(self._queue) >= WAITING_LIMIT:
-            if sealed is not None:
-                await asyncio.to_thread(self._folder.remove, [sealed])
+            if new_blob is not None:
+                await asyncio.to_thread(self._folder.remove, [new_blob])
             raise StorageUnavailable(
-                f"{self._path} is closed" if self._closing else f"{self._path}: too many writes wait"
+                f"{self._path} is closed" if self._closing else f"{self._path}: too many waiting writes"
             )
-        self._queue.put(waiting, loop)
+        self._queue.put(_Operation(operation, new_blob, loop, future), loop)
         return await future
 
-    async def make_room(self) -> None:
-        """After an upload that found none: gives back what is free in the database, as far as it goes."""
-        self._short_of_room = True
-        with suppress(EngineError):  # who asks has an error to raise already
+    async def reclaim_space(self) -> None:
+        """Give free pages of the database back to the file system, after an upload that found no space."""
+        self._reclaiming = True
+        with suppress(EngineError):  # the caller has an error to raise already
             await self.run(lambda transaction: None)
 
     def check(self) -> None:
-        """Raises StorageUnavailable when the database is not where it was opened. In any thread."""
+        """Raise StorageUnavailable when the database is not where it was opened. May be called in any thread."""
         try:
-            self._headroom.check()
+            self._disk_space.check()
         except EngineError as error:
-            self.gone = error
+            self.unavailable = error
             raise
-        self.gone = None
+        self.unavailable = None
 
     async def close(self) -> None:
-        """Finishes all that waits, then closes the connection and ends the thread."""
+        """Finish all waiting operations, then close the connection and end the thread."""
         if not self._closing:
             self._closing = True
             self._queue.end()
@@ -157,102 +155,105 @@ class Writer:
     def _work(self) -> None:
         while batch := self._queue.take():
             self._commit(batch)
-            if self._short_of_room:
-                self._short_of_room = False
-                self._headroom.restore()
+            if self._reclaiming:
+                self._reclaiming = False
+                self._disk_space.restore()
             self._answer(batch)
             self._queue.done()
             if self._log_pages >= CHECKPOINT_PAGES:
                 self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
         self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
-        self._headroom.settle()
+        self._disk_space.shrink_reserve()
         try:
             self._connection.close()
         except apsw.Error as error:
-            _log.warning("%s: the log is written back when the database is opened again: %s", self._path, error)
+            _log.warning("%s: the log gets its checkpoint when the database is opened again: %s", self._path, error)
         self._remover.shutdown()
 
-    def _commit(self, batch: _Batch, *, pressed: bool = False) -> None:
-        """Gives each of the batch its result or its error."""
+    def _commit(self, batch: _Batch, *, low_space: bool = False) -> None:
+        """Set the result or the error of each operation."""
         try:
-            self._transact(batch, pressed=pressed)
-        except _Broken as broken:
-            failure, apart = broken.error, len(batch) > 1
+            self._transact(batch, low_space=low_space)
+        except _OperationFailed as failed:
+            failure, one_by_one = failed.error, len(batch) > 1
         except Exception as error:
-            failure, apart = self._failure(error), False
+            failure, one_by_one = self._failure(error), False
         else:
             return
         self._roll_back()
-        full = isinstance(failure, NoSpace) and not pressed
-        if not (apart or full):
+        full = isinstance(failure, NoSpace) and not low_space
+        if not (one_by_one or full):
             _fail(batch, failure)
             return
-        for waiting in batch:
+        for operation in batch:
             if full:
-                self._commit_pressed(waiting)
+                self._commit_with_reserve(operation)
             else:
-                self._commit([waiting])
+                self._commit([operation])
 
-    def _commit_pressed(self, waiting: _Waiting[Any]) -> None:
-        """With all room that can be made. What makes nothing grow tries again: others may have taken the room."""
-        self._short_of_room = True
-        for pause_s in PRESSED_PAUSES_S:
+    def _commit_with_reserve(self, operation: _Operation[Any]) -> None:
+        """Commit after freeing all possible space.
+
+        An operation that makes nothing grow is tried several times, because other programs may take that space.
+        """
+        self._reclaiming = True
+        for pause_s in LOW_SPACE_PAUSES_S:
             time.sleep(pause_s)
-            self._headroom.press()
-            self._commit([waiting], pressed=True)
-            if self._headroom.grew or not isinstance(waiting.error, NoSpace):
+            self._disk_space.release_reserve()
+            self._commit([operation], low_space=True)
+            if self._disk_space.grew or not isinstance(operation.error, NoSpace):
                 return
 
-    def _transact(self, batch: _Batch, *, pressed: bool) -> None:
+    def _transact(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
         try:
-            self._operate(batch, transaction)
-            self._admit(pressed=pressed)
+            self._run_all(batch, transaction)
+            self._admit(low_space=low_space)
             self._connection.execute("COMMIT")
         except BaseException:
-            for undo in transaction.undoing:
-                undo()
+            for hook in transaction.rollback_hooks:
+                hook()
             raise
 
-    def _operate(self, batch: _Batch, transaction: Transaction) -> None:
-        """Carries out each of the batch; what a row names is on the disk when it returns."""
-        new_files = False
-        for waiting in batch:
-            transaction.unnamed = []
+    def _run_all(self, batch: _Batch, transaction: Transaction) -> None:
+        """Run each operation, then sync the names of new blobs."""
+        new_blobs = False
+        for operation in batch:
+            transaction.orphaned_files = []
             try:
-                waiting.result, waiting.error = waiting.operation(transaction), None
+                operation.result, operation.error = operation.run(transaction), None
             except DocstoreError as refusal:
-                waiting.error = refusal
-                waiting.unnamed = waiting.own_file()
+                operation.error = refusal
+                operation.orphaned_files = operation.new_blobs()
             except Exception as error:
-                raise _Broken(self._failure(error)) from error
+                raise _OperationFailed(self._failure(error)) from error
             else:
-                waiting.unnamed = transaction.unnamed
-                new_files = new_files or waiting.sealed is not None
-        if new_files:
+                operation.orphaned_files = transaction.orphaned_files
+                new_blobs = new_blobs or operation.new_blob is not None
+        if new_blobs:
             self._folder.sync()
 
-    def _admit(self, *, pressed: bool) -> None:
+    def _admit(self, *, low_space: bool) -> None:
         try:
-            self._headroom.admit(pressed=pressed)
+            self._disk_space.admit(low_space=low_space)
         except NoSpace:
             raise
         except EngineError as error:
-            self.gone = error
+            self.unavailable = error
             raise
-        self.gone = None
+        self.unavailable = None
 
     def _roll_back(self) -> None:
-        """SQLite has rolled back by itself after some errors."""
+        """Roll back, unless SQLite has done so by itself, as after some errors."""
         try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except apsw.Error as error:
-            _log.error("%s: a transaction can't be rolled back: %s", self._path, error)
+            _log.error("%s: cannot roll back a transaction: %s", self._path, error)
 
     def _failure(self, cause: Exception) -> EngineError:
-        """What `cause` means; to be asked before the connection is used again."""
+        """Translate `cause`. To be called before the connection is used again."""
         if isinstance(cause, EngineError):
             return cause
         if isinstance(cause, DRIVER_ERRORS):
@@ -263,15 +264,15 @@ class Writer:
         return failure
 
     def _answer(self, batch: _Batch) -> None:
-        removing = [waiting for waiting in batch if waiting.unnamed]
+        removing = [operation for operation in batch if operation.orphaned_files]
         if removing:
             self._remover.submit(self._remove_and_answer, removing)
-            batch = [waiting for waiting in batch if not waiting.unnamed]
+            batch = [operation for operation in batch if not operation.orphaned_files]
         _wake(batch)
 
     def _remove_and_answer(self, batch: _Batch) -> None:
-        for waiting in batch:
-            self._folder.remove(waiting.unnamed)
+        for operation in batch:
+            self._folder.remove(operation.orphaned_files)
         _wake(batch)
 
     def _note_log_pages(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
@@ -279,38 +280,38 @@ class Writer:
         return apsw.SQLITE_OK
 
     def _checkpoint(self, mode: int) -> None:
-        """Writes the log back. It harms nothing when it fails: the next COMMIT or the next to close tries again."""
+        """Run a checkpoint. A failure does no harm: the next COMMIT or close tries again."""
         try:
             self._connection.wal_checkpoint(mode=mode)
         except apsw.BusyError:
-            _log.debug("%s: the log is in use, it is written back later", self._path)
+            _log.debug("%s: the log is in use, its checkpoint comes later", self._path)
         except apsw.Error as error:
             if isinstance(self._failure(error), NoSpace):
-                self._headroom.restore()
+                self._disk_space.restore()
             else:
-                _log.warning("%s: the log can't be written back: %s", self._path, error)
+                _log.warning("%s: a checkpoint failed: %s", self._path, error)
 
 
 def _fail(batch: _Batch, failure: EngineError) -> None:
     cause = failure.__cause__
-    # A log that could not be written, for a quota say, has no end of this transaction in it.
+    # If the log could not be written, because of a disk quota for example, it does not contain the whole transaction.
     uncertain = isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
-    for waiting in batch:
-        waiting.error = copy_error(failure)
-        waiting.unnamed = [] if uncertain else waiting.own_file()
+    for operation in batch:
+        operation.error = copy_error(failure)
+        operation.orphaned_files = [] if uncertain else operation.new_blobs()
 
 
 def _wake(batch: _Batch) -> None:
-    """Wakes each loop once for all who wait on it."""
+    """Wake each loop once, for all its callers."""
     batches: defaultdict[asyncio.AbstractEventLoop, _Batch] = defaultdict(list)
-    for waiting in batch:
-        batches[waiting.loop].append(waiting)
+    for operation in batch:
+        batches[operation.loop].append(operation)
     for loop, answered in batches.items():
-        # A loop that is closed has nobody left who waits.
+        # A closed loop has no callers left.
         with suppress(RuntimeError):
             loop.call_soon_threadsafe(_answer_all, answered)
 
 
 def _answer_all(batch: _Batch) -> None:
-    for waiting in batch:
-        waiting.answer()
+    for operation in batch:
+        operation.answer()
