@@ -1,11 +1,10 @@
-"""Content: bytes to read (BytesContent, FileContent, Stream) and bytes on their way in (Upload).
+"""Content to read (BytesContent, FileContent, Stream) and content to store (Upload).
 
 Each kind of content knows its size, slices without I/O and is read by `async for`. There is nothing to close: a
-Sealed holds an open descriptor that goes when the last slice of it goes, so a reader keeps its version even when the
-file has been replaced or unlinked meanwhile. A path to open later was rejected: between the look-up and the open
-another version may stand there.
+FileContent holds an open descriptor, closed with its last slice, so a reader keeps its version even after the file was
+replaced or unlinked. A path to open later was rejected: it may lead to another version by then.
 
-Any content is an Upload too, so a document is copied by putting its content elsewhere.
+Every content is an Upload too, so a document is copied by putting its content elsewhere.
 """
 
 import asyncio
@@ -17,14 +16,13 @@ from typing import Final, Protocol
 from docstore.errors import ContentTooLarge, CorruptData, EngineError
 
 CHUNK_SIZE: Final = 256 * 1024
-"""The most that is read from a file at a time; with what the transport holds, the memory a download takes."""
+"""Bytes read from a file at a time: the memory of a download, apart from the transport's buffers."""
 
 
 class Upload(Protocol):
-    """Bytes on their way in: `size` is what was announced, None when nothing was.
+    """Content to store; `size` is the announced size, or None.
 
-    Iterating raises an UploadError when the bytes do not arrive as announced; who iterates stores nothing then. The
-    iteration is good once.
+    Iterating works once. It raises an UploadError when the bytes do not arrive as announced, and nothing is stored.
     """
 
     @property
@@ -34,7 +32,7 @@ class Upload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BytesContent:
-    """Content that is in memory already."""
+    """Content in memory."""
 
     data: bytes
 
@@ -43,9 +41,9 @@ class BytesContent:
         return len(self.data)
 
     def slice(self, start: int, stop: int) -> "BytesContent | Stream":
-        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size.
+        """Return the bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size.
 
-        A long one is read a piece at a time: slow readers of one document must not hold a copy each.
+        A long slice is a Stream: several slow readers of one document must not hold a copy each.
         """
         if stop - start > CHUNK_SIZE:
             return Stream(self._pieces, start, stop - start)
@@ -61,7 +59,7 @@ class BytesContent:
 
 
 class Descriptor:
-    """An open file descriptor that closes itself when nothing refers to it any more."""
+    """An open file descriptor, closed when nothing refers to it any more."""
 
     __slots__ = ("number",)
 
@@ -74,23 +72,23 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """A stretch of a file that is never changed once written, only replaced or unlinked whole."""
+    """A range of a file whose bytes never change: a file is replaced or unlinked, but not written again."""
 
     descriptor: Descriptor
     start: int
     size: int
 
     def slice(self, start: int, stop: int) -> "FileContent":
-        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+        """Return the bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
         return FileContent(self.descriptor, self.start + start, stop - start)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Raises EngineError when the file can't be read, CorruptData when it is too short."""
+        """Raise EngineError when the file can't be read, CorruptData when it is too short."""
         position, end = self.start, self.start + self.size
         while position < end:
             chunk = await asyncio.to_thread(self._read, position, min(CHUNK_SIZE, end - position))
             if not chunk:
-                raise CorruptData(f"a sealed file ends at {position} of {end} bytes")
+                raise CorruptData(f"the content ends at {position} of {end} bytes")
             position += len(chunk)
             yield chunk
 
@@ -98,19 +96,19 @@ class FileContent:
         try:
             return os.pread(self.descriptor.number, size, position)
         except OSError as error:
-            raise EngineError(f"a sealed file can't be read: {error.strerror}") from error
+            raise EngineError(f"cannot read the content: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Content that comes from elsewhere, a stretch at a time; `read(start, stop)` yields exactly those bytes."""
+    """Content from elsewhere; `read(start, stop)` yields exactly those bytes, in pieces."""
 
     read: Callable[[int, int], AsyncIterator[bytes]]
     start: int
     size: int
 
     def slice(self, start: int, stop: int) -> "Stream":
-        """The bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
+        """Return the bytes from `start` up to, not including, `stop`; 0 <= start <= stop <= size."""
         return Stream(self.read, self.start + start, stop - start)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -143,7 +141,7 @@ class SizeLimitedUpload:
 
 
 async def read_all(upload: Upload) -> bytes:
-    """The whole of it in memory: for small documents, and for engines that promise no more."""
+    """Read everything into memory: for small documents, and for engines that do not stream."""
     if isinstance(upload, BytesContent):
         return upload.data
     return b"".join([chunk async for chunk in upload])

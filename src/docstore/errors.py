@@ -1,29 +1,29 @@
-"""Everything that can go wrong, in words of the store; nothing here knows HTTP.
+"""The errors of Docstore. Nothing here knows HTTP.
 
-The tree, with the status that `server/` answers for each, and that `client/` makes it of again:
+The tree, with the HTTP status to which `server/` maps each error and from which `client/` makes it again:
 
     DocstoreError
     ├── InvalidKey               400   the key breaks the mount's rule
-    ├── NotFound                 404   there is no such document; a KeyError too (the client's, as the next one)
-    ├── RequestError             4xx   the store refuses the request, for a reason that has no other word here
-    ├── Conflict                 412   the document is not what the write expected; `current` is what it is
-    ├── PathConflict             409   something that is no document stands where the key's has to
+    ├── NotFound                 404   there is no such document; also a KeyError (raised by the client only, as the next)
+    ├── RequestError             4xx   the store refuses the request, for a reason without a class here
+    ├── Conflict                 412   the document is not what the write expected; `current` is its state
+    ├── PathConflict             409   something that is not a document occupies the key's path
     ├── UploadError                    the content did not arrive as announced; nothing is stored
-    │   ├── IncompleteUpload     400   it ended early, or the client went away
-    │   ├── DigestMismatch       400   its bytes are not those that were announced
+    │   ├── IncompleteUpload     400   it ended early, or the client disconnected
+    │   ├── DigestMismatch       400   its bytes do not match the announced digest
     │   ├── ContentTooLarge      413   it is over the limit of the mount
-    │   └── UploadTooSlow        408   it came slower than the limits allow
+    │   └── UploadTooSlow        408   it arrived more slowly than the limits allow
     ├── EngineError              500   the storage failed; logged with its cause
     │   ├── NoSpace              507   the disk, the quota or the mount is full
-    │   ├── StorageUnavailable   503   busy, locked or out of reach for now: trying again may help
-    │   │   └── OutcomeUnknown    -    no answer came to a write: it may have been carried out (the client's)
+    │   ├── StorageUnavailable   503   busy, locked or unreachable: a retry may help
+    │   │   └── OutcomeUnknown    -    a write got no answer and may have been applied (raised by the client)
     │   └── CorruptData          500   what is stored is not what was written; names the file
-    ├── ArchiveError              -    what is to be imported is no export of a store, or not all of one
-    └── SetupError                -    a start that can't succeed: one line for a person, exit status 2
+    ├── ArchiveError              -    the input of an import is no export, or an incomplete one
+    └── SetupError                -    a start that can't succeed; one line, exit status 2
         ├── OpenError             -    the storage behind an engine URL can't be opened
         └── ClientClosed          -    a client is used after it was closed
 
-An error that a server answered with carries its problem.
+An error from a server's answer has its `problem`.
 """
 
 from dataclasses import dataclass
@@ -35,28 +35,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a server said was wrong (RFC 9457). Texts are "" where it did not say."""
+    """The problem in a server's answer (RFC 9457). Texts it did not send are ""."""
 
     status: int
     name: str = ""
-    """Which of the server's problems it is, such as `not-found`; docs/problems.md lists them."""
+    """The name of the problem type, such as `not-found`; docs/problems.md lists them."""
     title: str = ""
     detail: str = ""
     advice: str = ""
 
 
 class DocstoreError(Exception):
-    """The root of the tree: catching it catches all that Docstore raises on purpose."""
+    """The base class of all errors that Docstore raises on purpose."""
 
     problem: Problem | None = None
-    """What the server answered; None for what went wrong on this side."""
+    """The server's answer; None for an error on this side."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (type(self), self.args, vars(self))  # the rule of Exception would make it of its message
+        return _rebuild, (type(self), self.args, vars(self))  # Exception would call the class with its message
 
 
-def _again(kind: type[DocstoreError], args: tuple[object, ...], state: dict[str, object]) -> DocstoreError:
-    """An error as it was in the process that it comes from."""
+def _rebuild(kind: type[DocstoreError], args: tuple[object, ...], state: dict[str, object]) -> DocstoreError:
+    """Rebuild a pickled error."""
     error = kind.__new__(kind, *args)
     vars(error).update(state)
     return error
@@ -70,17 +70,17 @@ class NotFound(DocstoreError, KeyError):
 
 
 class RequestError(DocstoreError):
-    """The store refuses the request as it is; the message says why."""
+    """The store refuses the request; the message says why."""
 
 
 class InvalidKey(DocstoreError):
-    """The key breaks the rule of its mount; the message says which part."""
+    """The key breaks the rule of its mount; the message says how."""
 
 
 class Conflict(DocstoreError):
-    """A write expected another state than `current` (None: there is no document). Nothing was changed.
+    """A write expected another state than `current` (None for no document). Nothing was changed.
 
-    A client is told no more of it than its `version`, None when there is no document or nothing was said of it.
+    On a client only `version` is set; it is None when there is no document, or when the server did not send it.
     """
 
     def __init__(self, current: "Meta | None", said: str = "", *, version: str | None = None) -> None:
@@ -90,7 +90,7 @@ class Conflict(DocstoreError):
 
 
 class PathConflict(DocstoreError):
-    """Something that is no document, a link for example, stands where the key's document or its folder has to."""
+    """Something that is not a document, such as a link, occupies the path of the key's document or folder."""
 
 
 class UploadError(DocstoreError):
@@ -98,7 +98,7 @@ class UploadError(DocstoreError):
 
 
 class IncompleteUpload(UploadError):
-    """The content ended before its announced end, or the sender went away."""
+    """The content ended before its announced end, or the sender disconnected."""
 
 
 class DigestMismatch(UploadError):
@@ -114,7 +114,7 @@ class ContentTooLarge(UploadError):
 
 
 class UploadTooSlow(UploadError):
-    """The content came slower than the server's limits allow."""
+    """The content arrived more slowly than the server's limits allow."""
 
 
 class EngineError(DocstoreError):
@@ -122,15 +122,15 @@ class EngineError(DocstoreError):
 
 
 class NoSpace(EngineError):
-    """There is no room for the write; what was stored before is unharmed."""
+    """There is no space for the write; stored documents are unharmed."""
 
 
 class StorageUnavailable(EngineError):
-    """The storage is busy, locked or out of reach for now."""
+    """The storage is busy, locked or unreachable; a retry may help."""
 
 
 class OutcomeUnknown(StorageUnavailable):
-    """No answer came to a write, which may have been carried out or not; reading tells what is there now."""
+    """A write got no answer, and may have been applied or not; a read shows the current state."""
 
 
 class CorruptData(EngineError):
@@ -138,11 +138,11 @@ class CorruptData(EngineError):
 
 
 class ArchiveError(DocstoreError):
-    """What was read is no export, or not all of one."""
+    """The input is not an export, or an incomplete one."""
 
 
 class SetupError(DocstoreError):
-    """A start that can't succeed; the message is one line for the person who tried."""
+    """A start that can't succeed; the message is one line."""
 
 
 class OpenError(SetupError):
@@ -150,4 +150,4 @@ class OpenError(SetupError):
 
 
 class ClientClosed(SetupError):
-    """The client was closed before."""
+    """The client is closed."""

@@ -1,9 +1,7 @@
-"""What a key may be: one rule a mount, applied to the whole of the key.
+"""Rules for keys: each mount has one, applied to the whole decoded key before anything else uses the key.
 
-The original's pattern had no end anchor and `match` looks at a beginning only, so that `a/../../etc/passwd` passed.
-Every rule here is a full match, on the decoded key, before anything else sees it.
-
-Keys are compared byte for byte in UTF-8. Python compares strings by code point, which is the same order.
+The original's pattern had no end anchor, so that `a/../../etc/passwd` passed. Every rule here is a full match. Keys are
+compared byte for byte in UTF-8. Python compares strings by code point, which is the same order.
 """
 
 import re
@@ -13,7 +11,7 @@ from typing import Final
 from docstore.errors import InvalidKey, SetupError
 
 KeyRule = Callable[[str], None]
-"""Raises InvalidKey with a reason for a person; returns for a key that may be stored."""
+"""Raises InvalidKey with a reason, and returns for a valid key."""
 
 SEGMENT_LIMIT: Final = 255
 PATH_LIMIT: Final = 1024
@@ -21,17 +19,17 @@ PATH_LIMIT: Final = 1024
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 is_name: Final = re.compile(r"[A-Za-z0-9_-]{1,255}").fullmatch
-"""Whether a key is a plain name, which is a valid key by every rule."""
+"""Matches a plain name, which is a valid key by every rule."""
 
 
 def check_name(key: str) -> None:
-    """The rule of the original, whole: 1 to 255 of `A-Z a-z 0-9 _ -`."""
+    """Check the rule of the original: 1 to 255 of `A-Z a-z 0-9 _ -`."""
     if not is_name(key):
         raise InvalidKey("a key here is 1 to 255 characters of A-Z a-z 0-9 _ -; a mount with keys=path takes others")
 
 
 def check_path(key: str) -> None:
-    """The rule of `keys=path`: segments of 1 to 255 bytes, 1,024 bytes in all, UTF-8."""
+    """Check the rule of `keys=path`: segments of 1 to 255 bytes, 1,024 bytes in all, UTF-8."""
     try:
         size = len(key.encode("utf-8"))
     except UnicodeEncodeError:
@@ -51,7 +49,7 @@ KEY_RULES: Final[dict[str, KeyRule]] = {"name": check_name, "path": check_path}
 
 
 def check_mount(name: str, keys: str) -> None:
-    """Raises SetupError unless `name` may be a mount's (segments that are plain names) and `keys` names a rule."""
+    """Raise SetupError unless `name` may be a mount's (segments that are plain names) and `keys` names a rule."""
     segments = name.split("/")
     if not all(is_name(segment) for segment in segments):
         raise SetupError(f"{name!r} is not a mount name: segments of A-Z a-z 0-9 _ -")

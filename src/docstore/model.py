@@ -1,7 +1,7 @@
-"""The nouns of Docstore: a document is content plus meta, of one version.
+"""Documents as values: a document is content plus meta, of one version.
 
-This module knows nothing of HTTP, of engines or of time: it holds frozen values, the function that makes a
-version out of what it names, and the one written form of meta that engines keep beside content.
+This module knows nothing of HTTP, engines or time. It has frozen values, the function that computes a version, and the
+one serialized form of meta that engines store beside content.
 
 A version is computed, never counted: the same content with the same stored fields has the same version on every
 engine, after a restart and after a copy. Counters and modification times were rejected for that reason.
@@ -29,9 +29,9 @@ Clock = Callable[[], int]
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What a writer stores with content and gets back: its media type and other fields.
+    """The header fields stored with content: its media type and others.
 
-    `others` holds pairs (lower-case name, value), sorted by name, each name once: `make` sees to that.
+    `others` are pairs of lower-case name and value, sorted by name, each name once; `make` ensures that.
     """
 
     media_type: str = DEFAULT_MEDIA_TYPE
@@ -42,12 +42,12 @@ class Fields:
         return cls(media_type, tuple(sorted((others or {}).items())))
 
     def pack(self) -> str:
-        """One canonical line of JSON: equal fields pack alike, so a version can be made from it."""
+        """Serialize to one canonical line of JSON: equal fields give equal lines, as versions require."""
         return _pack(self.media_type, self.others)
 
     @classmethod
     def unpack(cls, packed: str) -> "Fields":
-        """Raises CorruptData when `packed` did not come from `pack`."""
+        """Parse the output of `pack`. Raise CorruptData for anything else."""
         try:
             media_type, *others = json.loads(packed)
             return cls(str(media_type), tuple((str(name), str(value)) for name, value in others))
@@ -57,12 +57,12 @@ class Fields:
 
 @lru_cache(maxsize=1024)
 def _pack(media_type: str, others: tuple[tuple[str, str], ...]) -> str:
-    # PERF: most documents of a store have the same few fields; made anew, this was three quarters of `version_of`.
+    # PERF: most documents of a store have the same few fields; without the cache this was 3/4 of `version_of`.
     return json.dumps([media_type, *others], ensure_ascii=True, separators=(",", ":"))
 
 
 def version_of(digest: bytes, fields: Fields) -> str:
-    """The version of content with this SHA-256 `digest` and these fields: 32 characters of `[A-Za-z0-9_-]`."""
+    """Compute the version of content with this SHA-256 `digest` and these fields: 32 of `[A-Za-z0-9_-]`."""
     state = hashlib.sha256(b"docstore version 1\n" + digest + fields.pack().encode("ascii"))
     return binascii.b2a_base64(state.digest()[:24], newline=False).translate(_URL_SAFE).decode("ascii")
 
@@ -72,7 +72,7 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """All that is known of a document but its content. Times are nanoseconds since the epoch, UTC."""
+    """Everything about a document except its content. Times are nanoseconds since the epoch, UTC."""
 
     key: str
     version: str
@@ -83,11 +83,11 @@ class Meta:
     expires_ns: int | None = None
 
     def expired(self, now_ns: int) -> bool:
-        """A document is absent from the instant `expires_ns` on, that instant included."""
+        """Return whether the document is absent: it is from the instant `expires_ns` on, inclusive."""
         return self.expires_ns is not None and self.expires_ns <= now_ns
 
     def pack(self) -> str:
-        """One line of JSON that `unpack` reads; what engines without columns of their own keep."""
+        """Serialize to one line of JSON, for engines that do not have a column for each value."""
         return json.dumps(
             {
                 "key": self.key,
@@ -103,7 +103,7 @@ class Meta:
 
     @classmethod
     def unpack(cls, packed: str | bytes) -> "Meta":
-        """Raises CorruptData when `packed` did not come from `pack`, or no longer says what it said."""
+        """Parse the output of `pack`. Raise CorruptData for anything else, and for a version that does not match."""
         try:
             stored = json.loads(packed)
             digest, fields = bytes.fromhex(stored["sha256"]), Fields.unpack(stored["fields"])
@@ -126,7 +126,7 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One version of one document: what a reader gets, whole."""
+    """One version of one document."""
 
     meta: Meta
     content: "Content"
@@ -134,7 +134,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """What a write did: the new state, and whether there was none before."""
+    """The new state after a write, and whether there was no document before."""
 
     meta: Meta
     created: bool
@@ -149,11 +149,11 @@ ANY: Final = _Expect.ANY
 ABSENT: Final = _Expect.ABSENT
 
 Expectation = _Expect | str
-"""What a write demands of the state it replaces: ANY, ABSENT, or one exact version."""
+"""What a write requires of the state that it replaces: ANY, ABSENT, or one exact version."""
 
 
 def satisfies(expect: Expectation, current: Meta | None) -> bool:
-    """Whether `current` (None when there is no document) is what a write expects."""
+    """Return whether `current` (None for no document) is what a write expects."""
     if expect is ANY:
         return True
     if expect is ABSENT:

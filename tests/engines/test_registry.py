@@ -68,9 +68,9 @@ def test_as_many_open_a_store_as_its_engine_says(scheme: str, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ("no_such_module:KIND", "can't be loaded from no_such_module:KIND: No module named"),
-        ("docstore.engines.memory:NOTHING", "can't be loaded from docstore.engines.memory:NOTHING"),
-        ("docstore.engines.memory:open_memory", "docstore.engines.memory:open_memory is no EngineKind"),
+        ("no_such_module:KIND", "from no_such_module:KIND: No module named"),
+        ("docstore.engines.memory:NOTHING", "from docstore.engines.memory:NOTHING"),
+        ("docstore.engines.memory:open_memory", "docstore.engines.memory:open_memory is not an EngineKind"),
     ],
 )
 def test_a_broken_registration_is_refused_in_one_line(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:

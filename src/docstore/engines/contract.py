@@ -1,12 +1,12 @@
-"""The engine contract: where documents live.
+"""The engine contract.
 
-An engine is a durable, ordered map from keys to documents. It never sees a header, a status or a media type's
-meaning. It is handed keys that are valid paths (`keys.check_path`), of which plain names are a part, and must keep
-any of them apart from any other, byte for byte. Its clock is handed to it too, so that tests can set the time.
+An engine is a durable, ordered map from keys to documents. It knows no headers, statuses or media types. It gets keys
+that are valid paths (`keys.check_path`; plain names are valid paths), and must distinguish all of them, byte for byte.
+It also gets its clock, so that tests can set the time.
 
-More than the six methods is a second small protocol, asked for once with isinstance (`Sweeping`, `Probing`,
-`Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine maps its
-driver's errors to errors.py.
+Anything beyond the six methods is another small protocol, checked with isinstance (`Sweeping`, `Probing`,
+`Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine raises the errors of
+errors.py and translates its driver's.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -19,7 +19,7 @@ from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
 
 @dataclass(frozen=True, slots=True)
 class PutRequest:
-    """A write of one document, as an engine takes it."""
+    """A write of one document."""
 
     key: str
     upload: Upload
@@ -27,11 +27,11 @@ class PutRequest:
     expires_ns: int | None = None
     expect: Expectation = ANY
     modified_ns: int | None = None
-    """The time of modification of a document that is copied from elsewhere; None for the time of the commit."""
+    """The modification time of a copied document; None for the time of the commit."""
 
     @classmethod
     def copy_of(cls, meta: Meta, upload: Upload, expect: Expectation = ANY) -> "PutRequest":
-        """The write that restores a document with its times. Size, digest and version are those of `upload`."""
+        """Make the request that copies a document with its times; size, digest and version follow from `upload`."""
         return cls(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
 
 
@@ -43,45 +43,45 @@ class Engine(Protocol):
     """
 
     async def get(self, key: str) -> Document | None:
-        """One whole version; its content stays readable while the document is replaced or deleted."""
+        """Return one version; its content stays readable after the document is replaced or deleted."""
 
     async def head(self, key: str) -> Meta | None: ...
 
     async def put(self, request: PutRequest) -> WriteResult:
-        """Store all of the upload or nothing, durably by the engine's promise before it returns.
+        """Store all of the upload or nothing, durably as far as the engine promises.
 
-        Raises Conflict when the state at the commit is not the expected one, and whatever iterating the upload
-        raises; nothing is changed then.
+        Raise Conflict when the state at the commit is not the expected one, and whatever iterating the upload raises;
+        nothing is changed then.
         """
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
-        """What was removed, None when there was nothing. Raises Conflict like `put`."""
+        """Return the meta of the removed document, None when there was none. Raise Conflict like `put`."""
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
-        """The first `limit` documents, in bytewise order of key, whose keys start with `prefix` and are > `after`."""
+        """Return the first `limit` documents, in bytewise order of key, with keys that start with `prefix` and are > `after`."""
 
     async def close(self) -> None:
-        """Finishes what was answered, lets go of the storage; no other method may be called after it."""
+        """Finish pending work and close the storage. No other method may be called afterwards."""
 
 
 @runtime_checkable
 class Sweeping(Protocol):
-    """An engine whose expired documents take room until they are swept."""
+    """An engine whose expired documents take space until they are swept."""
 
     async def sweep(self, *, limit: int = 1000) -> int:
-        """Removes at most `limit` expired documents for good; the number removed."""
+        """Remove at most `limit` expired documents. Return the number removed."""
 
 
 @runtime_checkable
 class Probing(Protocol):
-    """An engine whose storage can be taken away while it is open."""
+    """An engine whose storage can be removed while it is open."""
 
     async def probe(self) -> None:
-        """Raises an EngineError, naming the path, when the storage is not where it was opened."""
+        """Raise an EngineError that names the path when the storage is not where it was opened."""
 
 
 class Readable(Protocol):
-    """What can be read of an engine."""
+    """The reading methods of an engine."""
 
     async def get(self, key: str) -> Document | None: ...
 
@@ -89,45 +89,45 @@ class Readable(Protocol):
 
 
 class Snapshot(Readable, Protocol):
-    """All documents as they were at one instant; what expired later is among them."""
+    """All documents as of one instant, including those that have expired since."""
 
     @property
     def documents(self) -> int:
-        """How many there are."""
+        """The number of documents."""
 
     @property
     def size(self) -> int:
-        """Bytes of all their content."""
+        """Bytes of content in all documents."""
 
 
 @runtime_checkable
 class Snapshotting(Protocol):
-    """An engine that can show one state of the whole store, however long it is looked at and whoever writes."""
+    """An engine that can show one state of the whole store while others write."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Every write that was answered before is in it, and of each later one nothing. Writers do not wait for it."""
+        """Open a snapshot with every write answered before and no later one. Writers do not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of its room a mount uses, and what that is good for."""
+    """What a mount with a quota holds, and how useful it is as a cache."""
 
     documents: int
-    """Those too that are expired and not yet swept."""
+    """Including expired ones that are not swept yet."""
     used_bytes: int
     """The sum of `Quota.cost` of all documents."""
     max_bytes: int
     evict: str | None
-    """`lru`, or None when a full mount refuses writes."""
+    """`lru`, or None if a full mount refuses writes."""
     hits: int
     """Reads that found their document."""
     misses: int
     evictions: int
-    """Documents that went for others; the expired are not counted."""
+    """Documents removed for others, expired ones not counted."""
 
 
 @runtime_checkable
 class Metered(Protocol):
-    """An engine that has a bound and knows what it holds."""
+    """An engine with a quota."""
 
     async def usage(self) -> Usage: ...

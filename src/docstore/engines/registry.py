@@ -1,7 +1,8 @@
-"""The registry of engines: which there are, what each promises, and how one is opened from a URL.
+"""The registry of engines: which there are, what each promises, and how to open one from a URL.
 
-An engine is registered by one `EngineKind`: how it is opened, and what people and servers must know of it before
-that. Those of other packages are found through the entry point group `docstore.engines`: the name is the URL's scheme.
+An engine is registered by one `EngineKind`: how to open it, and what users and servers must know before that. A new
+built-in engine is a folder and one line of `_BUILT_IN`. Engines of other packages are found through the entry point
+group `docstore.engines`; the name of the entry point is the URL's scheme.
 """
 
 import time
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EngineURL:
-    """`scheme:location?name=value&...`, taken apart: the options are for whoever opens it."""
+    """`scheme:location?name=value&...`, parsed. The engine interprets the options."""
 
     scheme: str
     location: str
@@ -30,7 +31,7 @@ class EngineURL:
 
     @classmethod
     def parse(cls, text: str) -> "EngineURL":
-        """Raises SetupError, in one line, for what is not an engine URL."""
+        """Raise SetupError for text that is not an engine URL."""
         scheme, colon, rest = text.partition(":")
         if not colon or not scheme:
             raise SetupError(f"{text!r} is not an engine URL; one looks like sqlite:docs.db or memory:")
@@ -55,11 +56,11 @@ class EngineURL:
 
 
 OpenEngine = Callable[[EngineURL, Clock], Engine]
-"""Opens the storage or raises CannotOpen; may block, and runs before anything is served."""
+"""Opens the storage or raises OpenError; may block, and runs before anything is served."""
 
 
 class Processes(Enum):
-    """How many processes may have one store open at once, each keeping every promise."""
+    """How many processes may have one store open at once."""
 
     ONE = "one"
     MANY = "many"
@@ -67,24 +68,24 @@ class Processes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """All that is known of an engine before it is opened; its registration."""
+    """The registration of an engine: all that is known before it is opened."""
 
     open: OpenEngine
     summary: str
-    """One line for a person, without the scheme: what documents are kept in."""
+    """What documents are kept in: one line for a user, without the scheme."""
     example: str
-    """A URL as one would write it."""
+    """A typical URL."""
     survives: str
-    """What a write that was answered with success survives, in a few words."""
+    """What a successful write survives, in a few words."""
     processes: Processes
     streams: bool
-    """Whether content of any size passes in constant memory; else a whole document is in memory."""
+    """Whether content of any size passes in constant memory; else whole documents are in memory."""
     on_disk: bool
-    """Whether a URL's location is the path at which its store stands."""
+    """Whether a URL's location is the path of its store."""
     options: Mapping[str, str] = field(default_factory=dict)
-    """The options of its URLs, each with what it means; `open` is handed no others."""
+    """The options of its URLs, with their meaning; `open` gets no others."""
     check: "CheckStore | None" = None
-    """Looks a store over; None for an engine that keeps nothing to be checked."""
+    """Checks a store; None for an engine that keeps nothing to check."""
 
 
 _GROUP: Final = "docstore.engines"
@@ -97,31 +98,31 @@ _BUILT_IN: Final = {
 
 
 def schemes() -> list[str]:
-    """The schemes of all engines that are installed, in order."""
+    """Return the schemes of all installed engines, in order."""
     return sorted({*_BUILT_IN, *(point.name for point in entry_points(group=_GROUP))})
 
 
 def kind_of(scheme: str) -> EngineKind:
-    """The engine of this scheme, loaded. Raises SetupError when there is none, or it is broken."""
+    """Load the engine of this scheme. Raise SetupError when there is none, or when it is broken."""
     if scheme in _BUILT_IN:
         return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
     for point in entry_points(group=_GROUP, name=scheme):
         return _load(point)
-    raise SetupError(f"no engine is called {scheme!r}; there are {', '.join(schemes())}")
+    raise SetupError(f"unknown engine {scheme!r}; installed are {', '.join(schemes())}")
 
 
 def _load(point: EntryPoint) -> EngineKind:
     try:
         kind = point.load()
     except (ImportError, AttributeError) as error:
-        raise SetupError(f"the engine {point.name!r} can't be loaded from {point.value}: {error}") from error
+        raise SetupError(f"cannot load the engine {point.name!r} from {point.value}: {error}") from error
     if not isinstance(kind, EngineKind):
-        raise SetupError(f"the engine {point.name!r} can't be loaded: {point.value} is no EngineKind")
+        raise SetupError(f"cannot load the engine {point.name!r}: {point.value} is not an EngineKind")
     return kind
 
 
 def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
-    """The engine behind `url`. Raises SetupError for a scheme that is unknown, OpenError for storage that fails."""
+    """Open the engine behind `url`. Raise SetupError for an unknown scheme or option, OpenError for failing storage."""
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     return kind.open(url, clock)
