@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.contract import PutRequest, Usage
-from docstore.engines.shared.quota import Quota, UploadAdmission
+from docstore.engines.shared.quota import Quota, admit_upload
 from docstore.engines.shared.spool import Received
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
@@ -47,7 +47,6 @@ class BoundedSqlite(Sqlite):
         self._quota_writer = QuotaWriter(quota, self._accesses)
         self._writing_accesses: asyncio.Task[None] | None = None
         super().__init__(path, clock)
-        self._admission = UploadAdmission(quota, self._used_bytes, super().head, super().sweep)
         # The writer answers to an event loop, and the caller may have one that must not run meanwhile.
         with ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-quota") as thread:
             thread.submit(asyncio.run, self._apply_quota()).result()
@@ -104,7 +103,8 @@ class BoundedSqlite(Sqlite):
             self._writing_accesses = None
 
     async def put(self, request: PutRequest) -> WriteResult:
-        return await super().put(await self._admission.admit(request))
+        admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, super().sweep)
+        return await super().put(admitted)
 
     def _put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)
