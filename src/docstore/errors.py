@@ -4,7 +4,7 @@ The tree, with the HTTP status to which `server/` maps each error and from which
 
     DocstoreError
     ├── InvalidKey               400   the key breaks the mount's rule
-    ├── NotFound                 404   there is no such document; also a KeyError (raised by the client only, as the next)
+    ├── NotFound                 404   there is no such document; also a KeyError (only on clients, as the next)
     ├── RequestError             4xx   the store refuses the request, for a reason without a class here
     ├── Conflict                 412   the document is not what the write expected; `current` is its state
     ├── PathConflict             409   something that is not a document occupies the key's path

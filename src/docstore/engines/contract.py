@@ -58,7 +58,7 @@ class Engine(Protocol):
         """Return the meta of the removed document, None when there was none. Raise Conflict like `put`."""
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
-        """Return the first `limit` documents, in bytewise order of key, with keys that start with `prefix` and are > `after`."""
+        """Return the first `limit` documents, in bytewise order, whose keys start with `prefix` and are > `after`."""
 
     async def close(self) -> None:
         """Finish pending work and close the storage. No other method may be called afterwards."""

@@ -19,7 +19,7 @@ from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.expiring_index import ExpiringIndex
-from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota, UploadAdmission
+from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota, admit_upload
 from docstore.errors import Conflict, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
 
@@ -122,7 +122,6 @@ class BoundedMemory(Memory):
     def __init__(self, clock: Clock, quota: Quota) -> None:
         super().__init__(clock)
         self._quota = quota
-        self._admission = UploadAdmission(quota, self._used_bytes, super().head, self.sweep)
         self._costs: OrderedDict[str, int] = OrderedDict()
         """The cost of each document, expired ones included; the least recently used comes first."""
         self._used = 0
@@ -146,7 +145,8 @@ class BoundedMemory(Memory):
         return meta
 
     async def put(self, request: PutRequest) -> WriteResult:
-        return await super().put(await self._admission.admit(request))
+        admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, self.sweep)
+        return await super().put(admitted)
 
     async def usage(self) -> Usage:
         quota = self._quota

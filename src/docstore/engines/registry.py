@@ -108,7 +108,7 @@ def kind_of(scheme: str) -> EngineKind:
         return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
     for point in entry_points(group=_GROUP, name=scheme):
         return _load(point)
-    raise SetupError(f"unknown engine {scheme!r}; installed are {', '.join(schemes())}")
+    raise SetupError(f"no engine is called {scheme!r}; there are {', '.join(schemes())}")
 
 
 def _load(point: EntryPoint) -> EngineKind:

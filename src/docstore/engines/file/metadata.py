@@ -66,7 +66,7 @@ class MetadataFolder:
     def __init__(self, folder: Path, opened: ExitStack) -> None:
         self._folder = folder
         self._folders: dict[str, int] = {}
-        for name in FOLDERS:
+        for name in (".", *FOLDERS):
             self._folders[name] = os.open(folder / NAME / name, os.O_RDONLY)
             opened.callback(os.close, self._folders[name])
 

@@ -21,14 +21,7 @@ from docstore.engines.file.tree import FolderTree
 from docstore.engines.file.untracked import DigestCache
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.fs import (
-    PathIdentity,
-    lock_shared,
-    make_folder,
-    sync_folder,
-    try_exclusive_lock,
-    write_all,
-)
+from docstore.engines.shared.fs import PathIdentity, lock_shared, make_folder, try_exclusive_lock
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -51,10 +44,10 @@ def open_file(url: EngineURL, clock: Clock) -> File:
     with ExitStack() as opening:
         try:
             _make_folders(folder)
-            scheme = _lock_and_clean(folder, opening)
+            metadata = MetadataFolder(folder, opening)
+            scheme = _lock_and_clean(folder / NAME, metadata, opening)
             root = os.open(folder, os.O_RDONLY)
             opening.callback(os.close, root)
-            metadata = MetadataFolder(folder, opening)
             folders = [PathIdentity(path) for path in _folders(folder)]
         except OSError as error:
             raise OpenError(f"{error.filename or folder}: {error.strerror}") from error
@@ -77,9 +70,8 @@ def _folders(folder: Path) -> list[Path]:
     return [folder, folder / NAME, *(folder / NAME / name for name in FOLDERS)]
 
 
-def _lock_and_clean(folder: Path, opened: ExitStack) -> Scheme:
+def _lock_and_clean(own: Path, metadata: MetadataFolder, opened: ExitStack) -> Scheme:
     """Lock the folder until `opened` closes. If no other process has it open, remove leftover temporary files."""
-    own = folder / NAME
     with ExitStack() as opening:
         # Held until this process shares `lock`: the system does not turn an exclusive lock into a shared one in one
         # step.
@@ -89,7 +81,7 @@ def _lock_and_clean(folder: Path, opened: ExitStack) -> Scheme:
             for leftover in (own / "tmp").iterdir():
                 leftover.unlink()
         lock_shared(lock)
-        return _read_scheme(own)
+        return _read_scheme(own, metadata)
 
 
 def _open_lock(path: Path, opened: ExitStack) -> int:
@@ -98,13 +90,13 @@ def _open_lock(path: Path, opened: ExitStack) -> int:
     return descriptor
 
 
-def _read_scheme(own: Path) -> Scheme:
+def _read_scheme(own: Path, metadata: MetadataFolder) -> Scheme:
     """Read the format file, or write it for a new folder."""
     path = own / "format"
     plain = _keeps_names(own / "tmp")
     if not path.exists():
         scheme = Scheme.PLAIN if plain else Scheme.FOLDED
-        _write_format(own, f"{_FORMAT} {_FORMAT_VERSION} {scheme.value}\n")
+        metadata.write(".", path.name, f"{_FORMAT} {_FORMAT_VERSION} {scheme.value}\n".encode())
         return scheme
     name, _, rest = path.read_text(errors="replace").strip().partition(f"{_FORMAT} ")
     version, _, scheme_name = rest.partition(" ")
@@ -119,18 +111,6 @@ def _read_scheme(own: Path) -> Scheme:
     if Scheme(scheme_name) is Scheme.PLAIN and not plain:
         raise OpenError(f"{path}: made on a file system that keeps all names apart, which this one does not")
     return Scheme(scheme_name)
-
-
-def _write_format(own: Path, line: str) -> None:
-    temporary = own / "tmp" / uuid.uuid4().hex
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        write_all(descriptor, line.encode())
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.rename(own / "format")
-    sync_folder(own)
 
 
 def _keeps_names(folder: Path) -> bool:

@@ -7,7 +7,7 @@ With `evict=lru` the engine evicts the least recently used documents. Without it
 its quota raises NoSpace; a write that costs no more than the document that it replaces is always accepted, also after
 the quota was lowered. A document larger than the whole quota raises ContentTooLarge, because no deletion would help.
 
-`UploadAdmission` only saves clients from sending in vain. Each engine enforces the quota in its own commit. A wrapper
+`admit_upload` only saves clients from sending in vain. Each engine enforces the quota in its own commit. A wrapper
 around any engine was rejected: another process could write between the wrapper's check and the commit.
 """
 
@@ -70,46 +70,34 @@ class Quota:
         return NoSpace(f"the mount is full: its quota is {self.max_bytes} bytes")
 
 
-class UploadAdmission:
-    """Check uploads before an engine reads them; `used`, `head` and `sweep` are methods of that engine."""
+async def admit_upload(
+    quota: Quota,
+    request: PutRequest,
+    used: Callable[[], Awaitable[int]],
+    head: Callable[[str], Awaitable[Meta | None]],
+    sweep: Callable[[], Awaitable[int]],
+) -> PutRequest:
+    """Check an upload before it is read; `used`, `head` and `sweep` are methods of the engine.
 
-    def __init__(
-        self,
-        quota: Quota,
-        used: Callable[[], Awaitable[int]],
-        head: Callable[[str], Awaitable[Meta | None]],
-        sweep: Callable[[], Awaitable[int]],
-    ) -> None:
-        self._quota = quota
-        self._used = used
-        self._head = head
-        self._sweep = sweep
-
-    async def admit(self, request: PutRequest) -> PutRequest:
-        """Return the request, with an upload of unknown size limited. Raise NoSpace or ContentTooLarge."""
-        quota, upload = self._quota, request.upload
-        empty_cost = quota.cost(request.key, 0, request.fields)
-        cost = empty_cost + (upload.size or 0)
-        limit = quota.max_bytes
-        if cost > limit or not quota.evict:
-            limit = await self._limit(request.key, cost, size_known=upload.size is not None)
-        if cost > limit:
-            raise quota.exceeded() if cost <= quota.max_bytes else ContentTooLarge(max(quota.max_bytes - empty_cost, 0))
-        if upload.size is not None:
-            return request
-        error = quota.exceeded() if limit < quota.max_bytes else ContentTooLarge(limit - empty_cost)
-        return replace(request, upload=SizeLimitedUpload(upload, limit - empty_cost, error))
-
-    async def _limit(self, key: str, cost: int, *, size_known: bool) -> int:
-        """The most that a document of this key may cost now."""
-        quota = self._quota
+    Return the request, with an upload of unknown size limited. Raise NoSpace or ContentTooLarge.
+    """
+    upload, empty_cost = request.upload, quota.cost(request.key, 0, request.fields)
+    cost, limit = empty_cost + (upload.size or 0), quota.max_bytes
+    if cost > limit or not quota.evict:
         free = 0
         if not quota.evict:
-            free = quota.max_bytes - await self._used()
-            while free < cost and await self._sweep():
-                free = quota.max_bytes - await self._used()
-            if size_known and free >= cost:
-                return free
-        current = await self._head(key)
+            free = quota.max_bytes - await used()
+            while free < cost and await sweep():
+                free = quota.max_bytes - await used()
+            if upload.size is not None and free >= cost:
+                return request
+        # A document may cost as much as the one that it replaces, also over the quota.
+        current = await head(request.key)
         replaced = 0 if current is None else quota.cost_of(current)
-        return max(replaced, quota.max_bytes if quota.evict else free + replaced)
+        limit = max(replaced, quota.max_bytes if quota.evict else free + replaced)
+    if cost > limit:
+        raise quota.exceeded() if cost <= quota.max_bytes else ContentTooLarge(max(quota.max_bytes - empty_cost, 0))
+    if upload.size is not None:
+        return request
+    error = quota.exceeded() if limit < quota.max_bytes else ContentTooLarge(limit - empty_cost)
+    return replace(request, upload=SizeLimitedUpload(upload, limit - empty_cost, error))

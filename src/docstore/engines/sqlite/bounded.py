@@ -7,20 +7,14 @@ sweeps. A quota lower than before holds from the start: opening evicts down to i
 
 import asyncio
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import apsw
-
 from docstore.engines.contract import PutRequest, Usage
-from docstore.engines.shared.quota import Quota, UploadAdmission
+from docstore.engines.shared.quota import Quota, admit_upload
 from docstore.engines.shared.spool import SpooledUpload
-from docstore.engines.sqlite import queries
-from docstore.engines.sqlite.blobs import BlobFolder
-from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.engine import LOW_SPACE_SWEEP, Sqlite
 from docstore.engines.sqlite.queries import Transaction
@@ -34,7 +28,6 @@ from docstore.engines.sqlite.quota import (
     quota_tables_exist,
     used_bytes,
 )
-from docstore.engines.sqlite.schema import open_writing
 from docstore.errors import EngineError, NoSpace, OpenError
 from docstore.model import Clock, Document, Meta, WriteResult
 
@@ -50,11 +43,35 @@ class BoundedSqlite(Sqlite):
     def __init__(self, path: Path, clock: Clock, quota: Quota) -> None:
         """Raise OpenError, OSError or apsw.Error."""
         self._quota = quota
-        self._accesses = AccessTimes(clock, _prepare(path, clock, quota))
+        self._accesses = AccessTimes(clock)
         self._quota_writer = QuotaWriter(quota, self._accesses)
         self._writing_accesses: asyncio.Task[None] | None = None
         super().__init__(path, clock)
-        self._admission = UploadAdmission(quota, self._used_bytes, super().head, super().sweep)
+        # The writer answers to an event loop, and the caller may have one that must not run meanwhile.
+        with ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-quota") as thread:
+            thread.submit(asyncio.run, self._apply_quota()).result()
+
+    async def _apply_quota(self) -> None:
+        """Create the tables and evict down to the quota. When this fails, close the engine and raise."""
+        try:
+            if not quota_tables_exist(self._reading):
+                await self._writer.run(lambda transaction: create_quota_tables(transaction.connection))
+            limit = EVICTED_AT_ONCE
+            while self._quota.evict and over_quota(self._reading, self._quota):
+                try:
+                    await self._writer.run(partial(self._quota_writer.evict, limit=limit))
+                except NoSpace:
+                    # On a full disk a transaction has space for a few evictions, and each frees space for the next.
+                    if limit == 1:
+                        raise
+                    limit = max(1, min(limit // 2, LOW_SPACE_SWEEP))
+            self._accesses.next_ns(last_access_ns(self._reading))
+        except BaseException as error:
+            await super().close()
+            if isinstance(error, NoSpace):
+                hint = "open it without max_bytes and delete something first"
+                raise OpenError(f"{self._path}: no disk space to apply max_bytes; {hint}") from error
+            raise
 
     async def get(self, key: str) -> Document | None:
         document = await super().get(key)
@@ -86,7 +103,8 @@ class BoundedSqlite(Sqlite):
             self._writing_accesses = None
 
     async def put(self, request: PutRequest) -> WriteResult:
-        return await super().put(await self._admission.admit(request))
+        admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, super().sweep)
+        return await super().put(admitted)
 
     def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)
@@ -109,75 +127,3 @@ class BoundedSqlite(Sqlite):
         if self._quota_writer.has_unwritten():
             await self._write_accesses()
         await super().close()
-
-
-def _prepare(path: Path, clock: Clock, quota: Quota) -> int:
-    """Create the tables, evict down to the quota, and return the latest access time. Raise like BoundedSqlite."""
-    connection = open_writing(path)
-    try:
-        if not quota_tables_exist(connection) or (quota.evict and over_quota(connection, quota)):
-            _apply_quota(connection, path, clock, quota)
-        return last_access_ns(connection)
-    finally:
-        connection.close()
-
-
-def _apply_quota(connection: apsw.Connection, path: Path, clock: Clock, quota: Quota) -> None:
-    """Raise OSError or apsw.Error when the database can't be opened even without a quota, else an EngineError."""
-    folder = BlobFolder(Path(f"{path}.sealed"), partial(queries.references_blob, connection))
-    try:
-        disk_space = DiskSpace(connection, path)
-        try:
-            with _transaction(connection, disk_space, path):
-                create_quota_tables(connection)
-            if quota.evict:
-                _evict(connection, disk_space, folder, quota, clock)
-        except NoSpace as error:
-            # The reserve must not be used for this: without it nothing could be deleted any more.
-            raise OpenError(
-                f"{path}: no disk space to apply max_bytes; open it without max_bytes and delete something first"
-            ) from error
-        finally:
-            disk_space.shrink_reserve()
-    finally:
-        folder.close()
-
-
-def _evict(connection: apsw.Connection, disk_space: DiskSpace, folder: BlobFolder, quota: Quota, clock: Clock) -> None:
-    """Evict in steps; on a full disk in small ones, because each frees space for the next. Raise EngineError."""
-    writer = QuotaWriter(quota, AccessTimes(clock))
-    limit, low_space = EVICTED_AT_ONCE, False
-    while over_quota(connection, quota):
-        transaction = Transaction(connection, clock)
-        try:
-            with _transaction(connection, disk_space, connection.filename, low_space=low_space):
-                writer.evict(transaction, limit=limit)
-        except NoSpace:
-            if limit == 1:
-                raise
-            limit, low_space = max(1, min(limit // 2, LOW_SPACE_SWEEP)), True
-            disk_space.release_reserve()
-            continue
-        folder.remove(transaction.orphaned_files)
-        if low_space:
-            disk_space.restore()
-        else:
-            with suppress(apsw.BusyError):
-                connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-
-
-@contextmanager
-def _transaction(
-    connection: apsw.Connection, disk_space: DiskSpace, path: Path | str, *, low_space: bool = False
-) -> Iterator[None]:
-    """Commit at the end, or roll back on an error. Raise EngineError."""
-    try:
-        with driver_errors(connection, Path(path)):
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            disk_space.admit(low_space=low_space)
-            connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

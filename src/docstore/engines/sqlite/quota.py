@@ -89,7 +89,7 @@ def quota_tables_exist(connection: apsw.Connection) -> bool:
 
 
 def create_quota_tables(connection: apsw.Connection) -> None:
-    """Create the tables when they are absent, in the caller's transaction."""
+    """Create the tables, unless another process has, in the caller's transaction."""
     if not quota_tables_exist(connection):
         connection.execute(_CREATE)
 
@@ -115,10 +115,9 @@ class AccessTimes:
     their order is that of the uses. A kill loses what was noted since the last sweep.
     """
 
-    def __init__(self, clock: Clock, last_ns: int = 0) -> None:
-        """`last_ns` is the latest time in the database."""
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last_ns = last_ns
+        self._last_ns = 0
         self._lock = threading.Lock()
         self._times: dict[str, int] = {}
         self.hits = 0
