@@ -1,10 +1,10 @@
-"""A client that writes, reads and deletes at random over HTTP, and remembers what it asked and was told.
+"""A client that writes, reads and deletes at random over HTTP, and records its requests and answers.
 
-Every content is of its own, tagged by who wrote it and sized by chance, so what a read finds tells the write. What
-stands in a history is the version, computed here from the content: an answer whose ETag is another one is a failure at
-once, and so is a document that is not whole.
+Every content is unique, tagged by its writer and of random size, so a read identifies the write. The history has
+versions, computed here from the content: an answer with another ETag is a failure at once, and so is an incomplete
+document.
 
-What ends a client is the loss of its connection. That is right when the server was killed, and a failure when not.
+A client ends when it loses its connection. That is a failure unless the server was killed.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from typing import Final
 from urllib.parse import quote
 
 from docstore.model import ABSENT, ANY, Expectation, Fields, version_of
-from tests.crash.history import FOREVER, Act, Answer, Operation, State
+from tests.crash.history import FOREVER, Action, Answer, Operation, State
 from tests.http_client import as_pairs
 from tests.lint import lint_one_of_many
 from tests.server_process import RunningServer
@@ -37,17 +37,17 @@ def path_of(key: str) -> str:
     return MOUNT + quote(key)
 
 
-def version_as_written(content: bytes) -> str:
+def version_of_content(content: bytes) -> str:
     return version_of(hashlib.sha256(content).digest(), Fields())
 
 
-def made(tag: str, size: int) -> bytes:
-    """Content of about `size` bytes that nobody else writes."""
+def make_content(tag: str, size: int) -> bytes:
+    """Make unique content of about `size` bytes."""
     return f"{tag}\n".encode() + (hashlib.sha256(tag.encode()).digest() * (size // 32 + 1))[:size]
 
 
 def condition_of(expect: Expectation) -> dict[str, str]:
-    """The header that asks for it."""
+    """Return the header for it."""
     if expect is ANY:
         return {}
     return {"If-None-Match": "*"} if expect is ABSENT else {"If-Match": f'"{expect}"'}
@@ -55,22 +55,22 @@ def condition_of(expect: Expectation) -> dict[str, str]:
 
 @dataclass
 class Client:
-    """One connection to a server, made when it runs, and what it was used for."""
+    """A client with one connection, and its history."""
 
     server: RunningServer
     name: str
-    """No other client is or was called like this."""
+    """Unique among all clients."""
     chance: Random
     keys: Sequence[str]
     weights: tuple[int, int, int, int, int]
-    """How often it reads, writes, creates, replaces what it last saw, deletes."""
+    """Weights of reading, writing, creating, replacing the version last seen, and deleting."""
     history: History = field(default_factory=lambda: defaultdict(list))
     lost: bool = False
     _seen: dict[str, str] = field(default_factory=dict)
     _count: int = 0
 
     def run(self, stop: Event, killed: Event) -> None:
-        """Until `stop` is set, or the connection is lost: `killed` is set before the server is killed."""
+        """Run until `stop` is set or the connection is lost. `killed` is set before the server is killed."""
         connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=TIMEOUT_S)
         try:
             while not stop.is_set():
@@ -94,12 +94,12 @@ class Client:
             self._write(connection, key, expect)
 
     def _read(self, connection: http.client.HTTPConnection, key: str) -> None:
-        self._begin(key, Operation(Act.READ, time.monotonic_ns(), FOREVER, Answer.NONE))
-        status, tag, content = _ask(connection, "GET", key)
+        self._begin(key, Operation(Action.READ, time.monotonic_ns(), FOREVER, Answer.NONE))
+        status, tag, content = _request(connection, "GET", key)
         assert status in (200, 404), (status, content)
         version: State = None
         if status == 200:
-            version = version_as_written(content)
+            version = version_of_content(content)
             assert tag == f'"{version}"', f"{key} is not whole: {len(content)} bytes that begin {content[:40]!r}"
             self._seen[key] = version
         self._end(key, Answer.DONE, version=version)
@@ -107,13 +107,13 @@ class Client:
     def _write(self, connection: http.client.HTTPConnection, key: str, expect: Expectation) -> None:
         self._count += 1
         (size,) = self.chance.choices(SIZES, SIZE_WEIGHTS)
-        content = made(f"{self.name} {self._count}", size)
-        version = version_as_written(content)
+        content = make_content(f"{self.name} {self._count}", size)
+        version = version_of_content(content)
         headers = condition_of(expect)
         if self.chance.random() < 0.2:
             headers["TTL"] = "36000"
-        self._begin(key, Operation(Act.WRITE, time.monotonic_ns(), FOREVER, Answer.NONE, version, expect))
-        status, tag, body = _ask(connection, "PUT", key, content, headers)
+        self._begin(key, Operation(Action.WRITE, time.monotonic_ns(), FOREVER, Answer.NONE, version, expect))
+        status, tag, body = _request(connection, "PUT", key, content, headers)
         if status == 412:
             assert expect is not ANY
             self._seen.pop(key, None)
@@ -125,8 +125,8 @@ class Client:
         self._end(key, Answer.DONE, version=version, created=status == 201)
 
     def _delete(self, connection: http.client.HTTPConnection, key: str) -> None:
-        self._begin(key, Operation(Act.DELETE, time.monotonic_ns(), FOREVER, Answer.NONE))
-        status, _, body = _ask(connection, "DELETE", key)
+        self._begin(key, Operation(Action.DELETE, time.monotonic_ns(), FOREVER, Answer.NONE))
+        status, _, body = _request(connection, "DELETE", key)
         assert status in (200, 404), (status, body)
         self._end(key, Answer.DONE if status == 200 else Answer.REFUSED, version=None)
 
@@ -139,7 +139,7 @@ class Client:
         )
 
 
-def _ask(
+def _request(
     connection: http.client.HTTPConnection,
     method: str,
     key: str,

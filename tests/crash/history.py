@@ -1,10 +1,10 @@
-"""What clients did to one key, and what they were told: the register that a key must behave like.
+"""Operations on one key with their answers: a key must behave like a register.
 
-A history is any number of operations on one key, each with the stretch of time in which it must have taken effect. The
-state of a key is the version that stands there, None when there is no document. Times are of one clock, in any unit.
+A history is a set of operations on one key, each with the interval in which it took effect. The state of a key is the
+version of its document, None when there is none. Times are of one clock, in any unit.
 
-An operation that was never answered has taken effect at some time up to its end, or never. Its end is FOREVER when
-nobody knows better; for a server that was killed it is the death of the process. Values only: no server is known here.
+An unanswered operation has taken effect at some time up to its end, or never. Its end is the death of the server's
+process if that was killed, else FOREVER.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ State = str | None
 FOREVER: Final = 2**63
 
 
-class Act(Enum):
+class Action(Enum):
     READ = "read"
     WRITE = "write"
     DELETE = "delete"
@@ -27,7 +27,7 @@ class Act(Enum):
 class Answer(Enum):
     DONE = "done"
     REFUSED = "refused"
-    """A write whose expectation was not met, a delete of what was not there; nothing was changed."""
+    """A write whose expectation was not met, or a delete of an absent document; nothing was changed."""
     NONE = "none"
 
 
@@ -35,16 +35,16 @@ class Answer(Enum):
 class Operation:
     """One operation on one key: called at `called`, over at `returned`."""
 
-    act: Act
+    act: Action
     called: int
     returned: int
     answer: Answer = Answer.DONE
     version: State = None
-    """What was written, or what a read found."""
+    """The version written or read."""
     expect: Expectation = ANY
-    """Of a write: what it demands of the state it replaces."""
+    """The expectation of a write."""
     created: bool | None = None
-    """Of a write that was done: whether it said that there was nothing before; None when it did not say."""
+    """Whether the answer to a write said that it created the document; None when unknown."""
 
     @property
     def answered(self) -> bool:
@@ -52,24 +52,24 @@ class Operation:
 
 
 def allowed(operation: Operation, state: State) -> bool:
-    """Whether it can have had its answer if it took effect when the key was in this state."""
-    if operation.act is Act.READ:
+    """Return whether the operation could get its answer when it took effect in this state."""
+    if operation.act is Action.READ:
         return not operation.answered or operation.version == state
     if operation.created not in (None, state is None):
         return False
     # An operation without an answer that changed nothing is one that never took effect.
-    return _met(operation, state) is (operation.answer is not Answer.REFUSED)
+    return _satisfied(operation, state) is (operation.answer is not Answer.REFUSED)
 
 
 def result(operation: Operation, state: State) -> State:
-    """The state after an operation that is allowed in `state`."""
-    if operation.act is Act.READ or operation.answer is Answer.REFUSED:
+    """Return the state after an operation that is allowed in `state`."""
+    if operation.act is Action.READ or operation.answer is Answer.REFUSED:
         return state
-    return operation.version if operation.act is Act.WRITE else None
+    return operation.version if operation.act is Action.WRITE else None
 
 
-def _met(operation: Operation, state: State) -> bool:
-    if operation.act is Act.DELETE:
+def _satisfied(operation: Operation, state: State) -> bool:
+    if operation.act is Action.DELETE:
         return state is not None
     if operation.expect is ANY:
         return True

@@ -1,8 +1,8 @@
-"""What may lie in the folder of a store after a kill and a restart, engine by engine, while it is served.
+"""Check the folder of a store after a kill and a restart, engine by engine, while it is served.
 
-Each check takes the folder and the documents as the listing tells them, and gives what is wrong with the disk in lines.
-`checked_alone` is `docstore check`, on what a kill left and before anything starts on it: the only time at which nobody
-else has the store open, so that orphans can be told from uploads on their way.
+Each check takes the folder and the listed documents, and yields what is wrong with the disk. `check_exclusively` is
+`docstore check` between a kill and the next start: only then nobody else has the store open, so that orphans can be
+distinguished from uploads in progress.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ def _of_sqlite(data: Path, listed: Listed) -> Iterator[str]:
         yield f"the database is damaged: {found}"
 
 
-def checked_alone(url: str) -> list[str]:
-    """What `docstore check` finds wrong: nothing but orphans, which --repair removes, and then nothing at all."""
+def check_exclusively(url: str) -> list[str]:
+    """Return what `docstore check` finds, except orphans that --repair removes."""
     asked = EngineURL.parse(url)
     asked = EngineURL(asked.scheme, asked.location, {k: v for k, v in asked.options.items() if k != "keys"})
     found = [each for each in check_store(asked, repair=True) if isinstance(each, Finding)]

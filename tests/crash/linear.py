@@ -1,7 +1,7 @@
-"""Whether a history can be told as one operation after another: linearizability of one key.
+"""Linearizability of one key: whether its operations fit one order.
 
 The search of Wing and Gong (Testing and verifying concurrent objects, 1993): take any operation that may come next,
-apply it, go on with the rest, go back when stuck. As Lowe added (Testing for linearizability, 2017), a set of taken
+apply it, continue with the rest, and backtrack. As Lowe added (Testing for linearizability, 2017), a set of taken
 operations that led to a state is tried once, however often it is reached. The set is a number, a bit an operation.
 
 An operation may come next unless another that is still to come had its answer before this one was called. One without
@@ -12,15 +12,15 @@ nothing of each other, and the search grows with the number of operations that o
 
 from collections.abc import Iterable
 
-from tests.crash.history import FOREVER, Act, Operation, State, allowed, result
+from tests.crash.history import FOREVER, Action, Operation, State, allowed, result
 
 
 def contradiction(history: Iterable[Operation], state: State = None) -> list[Operation]:
-    """Nothing when `history` is linearizable from `state` on.
+    """Return an empty list when `history` is linearizable from `state` on.
 
-    Otherwise what could have come next, and none of it may, where the search got furthest.
+    Otherwise return the operations that could come next where the search got furthest, none of which fits.
     """
-    told = [operation for operation in history if operation.answered or operation.act is not Act.READ]
+    told = [operation for operation in history if operation.answered or operation.act is not Action.READ]
     operations = sorted(told, key=lambda operation: operation.called)
     wanted = sum(1 << index for index, operation in enumerate(operations) if operation.answered)
     too_late = _too_late(operations)

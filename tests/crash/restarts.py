@@ -1,8 +1,7 @@
-"""Lives of a server: it starts on what the one before left, clients use it, and it is stopped or killed.
+"""Run a server on the store that the run before left, let clients use it, and stop or kill it.
 
-How many, and with which random numbers, is told by two variables of the environment: DOCSTORE_CRASH_CYCLES and
-DOCSTORE_CRASH_SEED. A seed repeats what the clients ask and how long a life is, not what the machine makes of it: a
-failure that hangs on an instant may take several runs of its seed.
+The environment variables DOCSTORE_CRASH_CYCLES and DOCSTORE_CRASH_SEED set the number of runs and the random numbers. A
+seed repeats the requests and the lengths of the runs, not the timing: a failure may take several runs of its seed.
 """
 
 import os
@@ -24,7 +23,7 @@ from tests.crash.history import Operation
 from tests.server_process import RunningServer
 
 CYCLES: Final = int(os.environ.get("DOCSTORE_CRASH_CYCLES") or 12)
-"""How often the servers are killed, all engines together."""
+"""The number of kills, of all engines together."""
 
 URLS: Final = {
     "memory": "memory:?keys=path",
@@ -32,11 +31,11 @@ URLS: Final = {
     "shelve": "shelve:{}/shelf?dbm=dumb&keys=path",
     "sqlite": "sqlite:{}/docs.db?keys=path",
 }
-"""shelve on dbm.dumb, because every Python has it and a kill can do the most to it."""
+"""shelve uses dbm.dumb: every Python has it, and a kill can do most harm to it."""
 
 
-def random_numbers(what: str) -> Random:
-    """Of the seed that was given, or of a new one; the seed is printed, and pytest shows it with a failure."""
+def seeded_random(what: str) -> Random:
+    """Make a Random from the given seed or a new one, and print the seed; pytest shows it with a failure."""
     seed = os.environ.get("DOCSTORE_CRASH_SEED") or secrets.token_hex(4)
     print(f"{what}: DOCSTORE_CRASH_SEED={seed}")
     return Random(f"{seed} {what}")
@@ -46,8 +45,8 @@ def options(engine: str, data: Path) -> list[str]:
     return ["--mount", f"docs={URLS[engine].format(data)}", "--log-level", "warning"]
 
 
-def live(server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool) -> History:
-    """Lets the clients run that long, then ends the server or only the clients; what they remember, by key."""
+def run_clients(server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool) -> History:
+    """Run the clients for some time, then kill the server or stop the clients. Return their history by key."""
     stop, killed = Event(), Event()
     with ThreadPoolExecutor(len(clients)) as threads:
         running = [threads.submit(client.run, stop, killed) for client in clients]
@@ -71,12 +70,12 @@ def live(server: RunningServer, clients: Sequence[Client], seconds: float, *, ki
 
 
 def _ended(operation: Operation, ended: int | None) -> Operation:
-    """What was not answered can't happen any more once its server is dead."""
+    """An unanswered operation can't take effect after the death of its server."""
     return operation if operation.answered or ended is None else replace(operation, returned=ended)
 
 
-def killed_at_start(engine: str, data: Path, seconds: float) -> None:
-    """A life that ends while the store is being opened, or soon after; nobody asks it anything."""
+def kill_at_start(engine: str, data: Path, seconds: float) -> None:
+    """Start a server and kill it while it opens the store, or soon after."""
     command = [sys.executable, "-m", "docstore", "serve", "--port", "0", "--data", str(data), *options(engine, data)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         time.sleep(seconds)

@@ -9,28 +9,28 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from docstore.model import ABSENT, ANY, Expectation
-from tests.crash.history import FOREVER, Act, Answer, Operation, State, allowed, result
+from tests.crash.history import FOREVER, Action, Answer, Operation, State, allowed, result
 from tests.crash.linear import contradiction
 
 
 def read(called: int, returned: int, version: State) -> Operation:
-    return Operation(Act.READ, called, returned, version=version)
+    return Operation(Action.READ, called, returned, version=version)
 
 
 def write(called: int, returned: int, version: str, expect: Expectation = ANY) -> Operation:
-    return Operation(Act.WRITE, called, returned, version=version, expect=expect)
+    return Operation(Action.WRITE, called, returned, version=version, expect=expect)
 
 
 def refused(called: int, returned: int, expect: Expectation) -> Operation:
-    return Operation(Act.WRITE, called, returned, Answer.REFUSED, "refused", expect)
+    return Operation(Action.WRITE, called, returned, Answer.REFUSED, "refused", expect)
 
 
 def lost(called: int, version: str, end: int = FOREVER, expect: Expectation = ANY) -> Operation:
-    return Operation(Act.WRITE, called, end, Answer.NONE, version, expect)
+    return Operation(Action.WRITE, called, end, Answer.NONE, version, expect)
 
 
 def delete(called: int, returned: int, answer: Answer = Answer.DONE) -> Operation:
-    return Operation(Act.DELETE, called, returned, answer)
+    return Operation(Action.DELETE, called, returned, answer)
 
 
 def told(created: bool, operation: Operation) -> Operation:
@@ -77,17 +77,17 @@ HISTORIES = {
     "no answer, its end came too early": (False, [lost(0, "a", 4), write(5, 6, "b"), read(7, 8, "a")]),
     "no answer, expectation never met": (False, [lost(0, "a", expect="z"), read(1, 2, "a")]),
     "delete without an answer": (True, [write(0, 1, "a"), delete(2, FOREVER, Answer.NONE), read(4, 5, None)]),
-    "read without an answer": (True, [Operation(Act.READ, 0, 9, Answer.NONE, "z")]),
+    "read without an answer": (True, [Operation(Action.READ, 0, 9, Answer.NONE, "z")]),
 }
 
 
 @pytest.mark.parametrize("name", HISTORIES)
-def test_a_history_by_hand_is_judged_right(name: str) -> None:
+def test_hand_written_histories_are_judged_correctly(name: str) -> None:
     linearizable, history = HISTORIES[name]
     assert (contradiction(history) == []) is linearizable
 
 
-def test_what_could_not_come_next_is_named() -> None:
+def test_the_operations_that_do_not_fit_are_returned() -> None:
     stale = read(4, 5, "a")
     assert contradiction([write(0, 1, "a"), write(2, 3, "b"), stale, read(6, 7, "b")]) == [stale]
 
@@ -97,7 +97,7 @@ def test_a_history_may_begin_with_a_document() -> None:
     assert contradiction([read(0, 1, None)], "a") != []
 
 
-def test_what_a_kill_left_unanswered_does_not_make_the_search_endless() -> None:
+def test_unanswered_operations_do_not_make_the_search_slow() -> None:
     history: list[Operation] = []
     for kill in range(0, 4_000, 100):
         history += [lost(kill, f"{kill} {client}", kill + 10) for client in range(8)]
@@ -131,19 +131,19 @@ VERSIONS = st.sampled_from(["a", "b", "c"])
 
 @st.composite
 def any_operation(draw: st.DrawFn) -> Operation:
-    act, called = draw(st.sampled_from(Act)), draw(st.integers(0, 9))
+    act, called = draw(st.sampled_from(Action)), draw(st.integers(0, 9))
     return Operation(
         act,
         called,
         draw(st.integers(called, 12)),
-        draw(st.sampled_from([Answer.DONE, Answer.NONE] if act is Act.READ else list(Answer))),
-        draw(VERSIONS | st.none() if act is Act.READ else VERSIONS),
+        draw(st.sampled_from([Answer.DONE, Answer.NONE] if act is Action.READ else list(Answer))),
+        draw(VERSIONS | st.none() if act is Action.READ else VERSIONS),
         draw(st.just(ANY) | st.just(ABSENT) | VERSIONS),
     )
 
 
 @given(st.lists(any_operation(), max_size=5))
-def test_the_search_finds_what_trying_every_order_finds(history: list[Operation]) -> None:
+def test_the_search_agrees_with_trying_every_order(history: list[Operation]) -> None:
     assert (contradiction(history) != []) is every_order_fails(history)
 
 
@@ -155,10 +155,10 @@ def real_history(draw: st.DrawFn) -> list[Operation]:
     for number in range(draw(st.integers(1, 40))):
         instant = number * 10
         called, returned = instant - draw(st.integers(0, 45)), instant + draw(st.integers(0, 45))
-        act = draw(st.sampled_from(Act))
+        act = draw(st.sampled_from(Action))
         expectations: list[Expectation] = [ANY, ABSENT, state or "none", "other"]
         expect = draw(st.sampled_from(expectations))
-        asked = Operation(act, called, returned, version=state if act is Act.READ else f"v{number}", expect=expect)
+        asked = Operation(act, called, returned, version=state if act is Action.READ else f"v{number}", expect=expect)
         fate = draw(st.sampled_from(["answered"] * 6 + ["done in silence", "never done"]))
         met = allowed(asked, state)
         if fate == "never done":
@@ -172,16 +172,16 @@ def real_history(draw: st.DrawFn) -> list[Operation]:
 
 
 @given(real_history())
-def test_what_a_real_register_did_is_accepted(history: list[Operation]) -> None:
+def test_the_history_of_a_real_register_is_accepted(history: list[Operation]) -> None:
     assert contradiction(history) == []
 
 
 def impossible(history: list[Operation], reading: Operation) -> list[State]:
     """Versions that no order lets `reading` find: not yet written, or surely replaced before it was called."""
-    answered = [each for each in history if each.answer is Answer.DONE and each.act is not Act.READ]
+    answered = [each for each in history if each.answer is Answer.DONE and each.act is not Action.READ]
     found: list[State] = ["never written"]
     for written in history:
-        if written.act is not Act.WRITE or written.answer is Answer.REFUSED:
+        if written.act is not Action.WRITE or written.answer is Answer.REFUSED:
             continue
         gone = any(written.returned < each.called and each.returned < reading.called for each in answered)
         if written.called > reading.returned or gone:
@@ -190,8 +190,8 @@ def impossible(history: list[Operation], reading: Operation) -> list[State]:
 
 
 @given(real_history(), st.data())
-def test_a_read_of_what_was_not_there_is_refused(history: list[Operation], data: st.DataObject) -> None:
-    readings = [each for each in history if each.act is Act.READ and each.answered]
+def test_an_impossible_read_is_refused(history: list[Operation], data: st.DataObject) -> None:
+    readings = [each for each in history if each.act is Action.READ and each.answered]
     assume(readings)
     reading = data.draw(st.sampled_from(readings))
     planted = replace(reading, version=data.draw(st.sampled_from(impossible(history, reading))))
@@ -200,7 +200,7 @@ def test_a_read_of_what_was_not_there_is_refused(history: list[Operation], data:
 
 
 @given(real_history())
-def test_an_update_that_was_lost_is_refused(history: list[Operation]) -> None:
+def test_a_lost_update_is_refused(history: list[Operation]) -> None:
     last = max(each.returned for each in history) + 1
     update = [write(last, last + 1, "base"), write(last + 2, last + 9, "one", "base")]
     assert contradiction([*history, *update, refused(last + 2, last + 9, "base")]) == []

@@ -12,10 +12,10 @@ from random import Random
 
 import pytest
 
-from tests.crash.clients import MOUNT, Client, History, path_of, version_as_written
+from tests.crash.clients import MOUNT, Client, History, path_of, version_of_content
 from tests.crash.history import State, allowed, result
-from tests.crash.leftovers import CHECKS, Listed, checked_alone
-from tests.crash.restarts import CYCLES, URLS, killed_at_start, live, options, random_numbers
+from tests.crash.leftovers import CHECKS, Listed, check_exclusively
+from tests.crash.restarts import CYCLES, URLS, kill_at_start, options, run_clients, seeded_random
 from tests.http_client import Client as Asking
 from tests.server_process import RunningServer
 
@@ -36,31 +36,33 @@ STORES = [(engine, store) for engine in CHECKS for store in range(ceil(_EACH / S
 
 @pytest.mark.parametrize(("engine", "store"), STORES)
 def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
-    chance = random_numbers(f"{engine} {store}")
+    chance = seeded_random(f"{engine} {store}")
     states: dict[str, State] = {key: None for keys in KEYS for key in keys}
     answered = unanswered = 0
     cycles = min(STORE_CYCLES, _EACH - store * STORE_CYCLES)
-    killed_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
+    kill_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
     with RunningServer(tmp_path, *options(engine, tmp_path)) as server:
         for cycle in range(cycles):
-            history = live(server, clients_of(server, cycle, chance), life_s(chance, cycle), kill=True)
+            history = run_clients(server, clients_of(server, cycle, chance), seconds_of_run(chance, cycle), kill=True)
             done = [operation.answered for operations in history.values() for operation in operations]
             answered, unanswered = answered + sum(done), unanswered + done.count(False)
             if chance.random() < 0.2:
-                killed_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
+                kill_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
             # Every other time: the next start must clear up by itself too.
             if cycle % 2:
-                assert checked_alone(URLS[engine].format(tmp_path)) == [], f"after kill {cycle}"
+                assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"after kill {cycle}"
             server.start()
-            states = {key: one_of(found, possible(history, key, states[key])) for key, found in whole(server).items()}
+            states = {
+                key: one_of(found, possible(history, key, states[key])) for key, found in read_documents(server).items()
+            }
             assert list(CHECKS[engine](tmp_path, listing(server))) == [], f"after kill {cycle}"
             if engine != "shelve":  # which nobody else can open
-                assert checked_alone(URLS[engine].format(tmp_path)) == [], f"beside the server after kill {cycle}"
+                assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"beside the server after kill {cycle}"
     print(f"{engine} {store}: {cycles} kills, {answered} answered, {unanswered} unanswered")
     assert answered > 0
 
 
-def life_s(chance: Random, cycle: int) -> float:
+def seconds_of_run(chance: Random, cycle: int) -> float:
     """Short lives more often than long ones: the first writes of a life are as likely to be hit as the later.
 
     The first is long, so that there is something to lose.
@@ -99,7 +101,7 @@ def listing(server: RunningServer) -> Listed:
     return {entry["key"]: entry for entry in page["documents"]}
 
 
-def whole(server: RunningServer) -> dict[str, State]:
+def read_documents(server: RunningServer) -> dict[str, State]:
     """The version of every key that clients use. Each document is whole, and what the listing says is what GET says."""
     listed = listing(server)
     states: dict[str, State] = {}
@@ -110,7 +112,7 @@ def whole(server: RunningServer) -> dict[str, State]:
             assert answer.status == (404 if entry is None else 200), key
             states[key] = None
             if entry is not None:
-                states[key] = version_as_written(answer.content)
+                states[key] = version_of_content(answer.content)
                 assert answer["ETag"] == f'"{states[key]}"', key
                 digest = hashlib.sha256(answer.content).hexdigest()
                 assert (entry["version"], entry["sha256"]) == (states[key], digest)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash.clients import Client, History
 from tests.crash.linear import contradiction
-from tests.crash.restarts import CYCLES, URLS, live, options, random_numbers
+from tests.crash.restarts import CYCLES, URLS, options, run_clients, seeded_random
 from tests.server_process import RunningServer
 
 KEYS = ("name", "name/below", "another")
@@ -19,8 +19,8 @@ MIX = (8, 4, 2, 4, 2)
 
 
 @pytest.mark.parametrize("engine", URLS)
-def test_what_concurrent_clients_are_told_can_be_told_in_one_order(tmp_path: Path, engine: str) -> None:
-    chance = random_numbers(engine)
+def test_concurrent_clients_see_a_linearizable_history(tmp_path: Path, engine: str) -> None:
+    chance = seeded_random(engine)
     # memory goes with its process, and says so.
     lives = 1 if engine == "memory" else KILLS + 1
     history: History = defaultdict(list)
@@ -32,7 +32,7 @@ def test_what_concurrent_clients_are_told_can_be_told_in_one_order(tmp_path: Pat
                 Client(server, f"{life} {number}", Random(chance.getrandbits(64)), KEYS, MIX)
                 for number in range(CLIENTS)
             ]
-            for key, operations in live(server, clients, LIFE_S, kill=life < lives - 1).items():
+            for key, operations in run_clients(server, clients, LIFE_S, kill=life < lives - 1).items():
                 history[key] += operations
     print(f"{engine}: {lives - 1} kills, {sum(map(len, history.values()))} operations")
     assert set(history) == set(KEYS)

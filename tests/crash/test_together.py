@@ -23,10 +23,10 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import check_store
 from docstore.model import Meta
 from tests.crash.clients import Client, History
-from tests.crash.history import Act
-from tests.crash.leftovers import CHECKS, checked_alone
+from tests.crash.history import Action
+from tests.crash.leftovers import CHECKS, check_exclusively
 from tests.crash.linear import contradiction
-from tests.crash.restarts import CYCLES, URLS, live, options, random_numbers
+from tests.crash.restarts import CYCLES, URLS, options, run_clients, seeded_random
 from tests.crash.test_kill import listing
 from tests.http_client import Client as Asking
 from tests.http_client import ask
@@ -77,11 +77,11 @@ def url_of(engine: str, data: Path) -> str:
 
 
 def test_what_two_servers_tell_can_be_told_in_one_order(pair: Pair) -> None:
-    chance = random_numbers(f"two {pair.engine}")
+    chance = seeded_random(f"two {pair.engine}")
     history: History = defaultdict(list)
     with ThreadPoolExecutor(2) as threads:
         told = [
-            threads.submit(live, server, clients_of(server, name, chance), LIFE_S * LIVES, kill=False)
+            threads.submit(run_clients, server, clients_of(server, name, chance), LIFE_S * LIVES, kill=False)
             for server, name in ((pair.one, "one"), (pair.other, "other"))
         ]
         checked = run("check", url_of(pair.engine, pair.data))
@@ -102,34 +102,36 @@ def in_one_order(history: History) -> None:
 
 @pytest.mark.parametrize("engine", SHARED)
 def test_a_server_goes_on_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
-    chance = random_numbers(f"killed {engine}")
+    chance = seeded_random(f"killed {engine}")
     history: History = defaultdict(list)
     with serving(engine, tmp_path) as (one, other), ThreadPoolExecutor(2) as threads:
         for life in range(LIVES):
             if life:
                 other.start()
-            lives_on = threads.submit(live, one, clients_of(one, f"{life} one", chance), LIFE_S, kill=False)
-            killed = threads.submit(live, other, clients_of(other, f"{life} other", chance), LIFE_S / 2, kill=True)
-            told = [lives_on.result(), killed.result()]
+            survivor = threads.submit(run_clients, one, clients_of(one, f"{life} one", chance), LIFE_S, kill=False)
+            killed = threads.submit(
+                run_clients, other, clients_of(other, f"{life} other", chance), LIFE_S / 2, kill=True
+            )
+            told = [survivor.result(), killed.result()]
             for operations_of in told:
                 for key, operations in operations_of.items():
                     history[key] += operations
             ended = max(each.returned for operations in told[1].values() for each in operations)
             answers = [each for operations in told[0].values() for each in operations if each.called > ended]
-            assert any(each.answered and each.act is not Act.READ for each in answers)
+            assert any(each.answered and each.act is not Action.READ for each in answers)
         one.stop()
-        assert checked_alone(url_of(engine, tmp_path)) == []
+        assert check_exclusively(url_of(engine, tmp_path)) == []
     in_one_order(history)
 
 
 @pytest.mark.parametrize("engine", SHARED)
-def test_what_the_workers_of_a_server_tell_can_be_told_in_one_order(tmp_path: Path, engine: str) -> None:
-    chance = random_numbers(f"workers {engine}")
+def test_the_workers_of_a_server_are_linearizable(tmp_path: Path, engine: str) -> None:
+    chance = seeded_random(f"workers {engine}")
     with serving(engine, tmp_path, "--workers", "2", count=1) as (server,):
         # The address is known before the workers are ready.
         assert ask(server, "GET", "/-/health").status == 200
         clients = clients_of(server, "one", chance) + clients_of(server, "other", chance)
-        history = live(server, clients, LIFE_S, kill=False)
+        history = run_clients(server, clients, LIFE_S, kill=False)
         assert list(CHECKS[engine](tmp_path, listing(server))) == []
     in_one_order(history)
 
@@ -154,7 +156,7 @@ def test_a_download_goes_on_when_another_server_removes_its_file(pair: Pair, end
     assert pair.wrong() == []
 
 
-def test_the_sweepers_of_two_servers_remove_what_expired_and_nothing_else(pair: Pair) -> None:
+def test_the_sweepers_of_two_servers_remove_only_expired_documents(pair: Pair) -> None:
     lasting = {f"swept/{number}" for number in range(0, 60, 3)}
     with Asking(pair.one) as client:
         for number in range(60):
@@ -261,7 +263,7 @@ def _numbers(file: Path, format: str) -> dict[str, int]:
         return {name: int(member.read(8)) for name, member in found.items() if member and name[:2] != "m-"}
 
 
-def test_an_export_that_is_killed_leaves_an_orphan_that_goes(tmp_path: Path) -> None:
+def test_a_killed_export_leaves_an_orphan_that_the_next_start_removes(tmp_path: Path) -> None:
     url = url_of("sqlite", tmp_path)
     store(url, {"large": LARGE})
     command = [sys.executable, "-m", "docstore", "export", url]

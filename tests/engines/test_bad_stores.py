@@ -141,7 +141,7 @@ def test_what_is_no_store_is_refused_in_one_line_and_kept_as_it_is(
     ("scheme", "damage"),
     [("sqlite", gone("store")), ("file", a_file("store/.docstore")), ("shelve", a_line_cut_off)],
 )
-def test_a_server_does_not_start_on_what_is_no_store(tmp_path: Path, url: str, damage: Damage) -> None:
+def test_a_server_does_not_start_on_a_bad_store(tmp_path: Path, url: str, damage: Damage) -> None:
     damage(tmp_path)
     before = files_in(tmp_path)
     assert str(tmp_path / "store") in refused("--mount", f"a={url}", cwd=tmp_path)

@@ -30,7 +30,7 @@ def url(scheme: str, tmp_path: Path) -> str:
     return url
 
 
-def test_a_record_cut_off_at_any_byte_is_named_or_says_the_same(tmp_path: Path) -> None:
+def test_a_record_truncated_at_any_byte_is_named_or_unchanged(tmp_path: Path) -> None:
     async def look() -> None:
         engine = open_engine(EngineURL("file", str(tmp_path / "store")), SetClock())
         try:

@@ -115,7 +115,7 @@ def test_what_is_answered_on_a_small_disk_is_there_and_what_is_refused_changed_n
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
-def test_room_that_deletes_make_is_used_again_to_the_last_document(tmp_path: Path, scheme: str) -> None:
+def test_space_of_deleted_documents_is_used_again(tmp_path: Path, scheme: str) -> None:
     async def live() -> None:
         engine = open_engine(url_of(tmp_path, scheme))
         try:
@@ -145,7 +145,7 @@ def test_room_that_deletes_make_is_used_again_to_the_last_document(tmp_path: Pat
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
-def test_a_sweep_makes_room_on_a_disk_that_is_full_to_its_last_byte(tmp_path: Path, scheme: str) -> None:
+def test_a_sweep_frees_space_on_a_completely_full_disk(tmp_path: Path, scheme: str) -> None:
     async def live() -> None:
         engine = open_engine(url_of(tmp_path, scheme), clock)
         assert isinstance(engine, Sweeping)
@@ -189,7 +189,7 @@ def test_a_document_can_be_replaced_by_a_smaller_one_on_a_full_disk(tmp_path: Pa
     sound(tmp_path, scheme)
 
 
-def test_the_reserve_is_made_anew_and_shrinks_when_the_database_is_closed(tmp_path: Path) -> None:
+def test_the_reserve_is_allocated_again_and_shrinks_on_close(tmp_path: Path) -> None:
     def reserve() -> int:
         return (tmp_path / "store-reserve").stat().st_size
 

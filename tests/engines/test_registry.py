@@ -15,7 +15,7 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text()
 
 
 @pytest.mark.parametrize("scheme", schemes())
-def test_an_engine_is_told_of_in_one_line(scheme: str) -> None:
+def test_the_summary_of_an_engine_is_one_line(scheme: str) -> None:
     kind = kind_of(scheme)
     for line in (kind.summary, kind.survives):
         assert line == line.strip()
@@ -26,7 +26,7 @@ def test_an_engine_is_told_of_in_one_line(scheme: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", schemes())
-def test_the_readme_tells_of_each_engine_what_its_registration_says(scheme: str) -> None:
+def test_the_readme_agrees_with_each_registration(scheme: str) -> None:
     [row] = [line for line in README.splitlines() if line.startswith(f"| {scheme} | `{scheme}:")]
     _, survives, processes = (cell.strip() for cell in row.strip("|").split("|")[1:])
     assert processes == kind_of(scheme).processes.value
@@ -42,7 +42,7 @@ def test_the_example_of_an_engine_opens(scheme: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("scheme", schemes())
-def test_an_option_that_is_not_told_of_is_refused(scheme: str, tmp_path: Path) -> None:
+def test_an_undeclared_option_is_refused(scheme: str, tmp_path: Path) -> None:
     url = EngineURL(scheme, str(tmp_path / "store") if kind_of(scheme).on_disk else "", {"colour": "red"})
     for use in (open_engine, check_store):
         with pytest.raises(SetupError, match=f"{scheme}: has no option 'colour'"):

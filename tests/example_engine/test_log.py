@@ -26,7 +26,7 @@ class TestLog(EngineContract):
         return (found for found in checked if isinstance(found, Finding))
 
 
-def test_it_is_an_engine_like_those_that_ship(tmp_path: Path) -> None:
+def test_it_works_like_a_built_in_engine(tmp_path: Path) -> None:
     url, other = f"log:{tmp_path / 'store.log'}", f"sqlite:{tmp_path / 'other.db'}"
     assert "log" in schemes()
     store(url)
@@ -46,7 +46,7 @@ def test_documents_are_copied_to_it(tmp_path: Path) -> None:
     assert {key: data for key, (_, data) in stored(url).items()} == DOCUMENTS
 
 
-def test_a_record_that_was_cut_off_is_gone_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_truncated_record_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
     path = tmp_path / "store.log"
     store(f"log:{path}", {"a": b"first", "b": b"second"})
     whole = path.read_bytes()

@@ -1,13 +1,13 @@
 """What an engine does to the disk, in one order: the functions of `os` that it uses, and SQLite's files.
 
-Each step is done and noted under one lock, so the order of the notes is an order in which things happened, among
-threads too. A function that could change a folder and that is not known here is refused, and when a recording ends,
-what it says must be what stands in the folder, byte for byte: an engine can't do anything behind its back.
+Each step is done and recorded under one lock, so the recorded order is the real one, also among threads. A function
+that could change a folder and is not known here is refused, and when a recording ends, replaying it must give the
+content of the folder, byte for byte: no change goes unrecorded.
 
-SQLite's files are seen through a VFS of our own (database.py). Locks, the index of SQLite's log (-shm) and a reserve
-are left out: nobody trusts what is found in them, and everyone makes them who does not find them.
+SQLite's files are recorded through a VFS (database.py). Locks, the index of SQLite's log (-shm) and a reserve are left
+out: no process relies on their content, and each creates them when they are absent.
 
-Hooks in the engines were rejected: they would be told what an engine means to do, not what it does.
+Hooks in the engines were rejected: they would record what an engine intends, not what it does.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from tests.power.disk import SOME_TIME_NS, TOP, Change, Disk, Image, Made, Named, Put, Synced, Timed
-from tests.power.promise import Note
+from tests.power.expected import Event
 
 KNOWN: Final = ("open", "write", "fsync", "rename", "unlink", "mkdir", "rmdir", "utime", "posix_fallocate", "truncate")
 REFUSED: Final = (
@@ -32,13 +32,13 @@ REFUSED: Final = (
 )
 
 RESERVE: Final = b"-reserve"
-"""How the name of a file ends that holds nothing but room."""
+"""The suffix of the reserve's file, which has no content."""
 
-Step = Change | Note
+Step = Change | Event
 
 
 class Recorder:
-    """Notes what happens below a folder; what stood there already is taken to be durable."""
+    """Records changes below a folder; what was there before is taken to be durable."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +68,7 @@ class Recorder:
         return self._nodes.get((status.st_dev, status.st_ino))
 
     def node_at(self, path: Any, folder: int | None = None) -> int | None:
-        """Of what stands at a path now, None when that is nothing of ours."""
+        """Of what is at a path now, None when that is not recorded."""
         try:
             return self.node_of(os.stat(path, dir_fd=folder, follow_symlinks=False))
         except FileNotFoundError:
@@ -204,7 +204,7 @@ def _refusing(name: str) -> Callable[..., Any]:
 
 
 def seen(folder: Path) -> Image:
-    """What stands in a folder, folders before what is in them; locks and the index of SQLite's log are left out."""
+    """Yield the content of a folder, parents first, without locks and the index of SQLite's log."""
     image: dict[bytes, tuple[bytes, int] | None] = {}
     for path in sorted(folder.rglob("*")):
         if path.name == "lock" or path.parent.name == "locks" or path.name.endswith(("-shm", "-reserve")):

@@ -1,7 +1,7 @@
-"""A store after a power cut, opened and looked at like any other.
+"""Check a store after a power cut.
 
-It must open and hold what was promised, `docstore check` must find nothing, the next writes must work, and after a stop
-nothing may be left but orphans of the kinds that docs/engines.md leaves to `--repair`, which must remove them.
+It must open and contain the expected documents, `docstore check` must find nothing, new writes must work, and after a
+stop only orphans may be left, of the kinds that docs/engines.md leaves to `--repair`, which must remove them.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -15,38 +15,38 @@ from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import DocstoreError
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
-from tests.power.promise import Promise, State, described
+from tests.power.expected import ExpectedStates, State, describe_state
 
 LATER: Final = State(b"written after the cut", Fields.make("text/plain", {"meta-later": "yes"}))
 ORPHANS: Final[dict[str, tuple[str, ...]]] = {"file": ("/.docstore/meta/", "/.docstore/expiring/"), "sqlite": ()}
-"""Where the next start leaves orphans."""
+"""Folders in which a start leaves orphans."""
 
 
 def url_in(folder: Path, scheme: str) -> EngineURL:
     return EngineURL(scheme, str(folder / "store"))
 
 
-async def faults_of(scheme: str, folder: Path, promise: Promise) -> list[str]:
-    """What is not as it must be; what the look leaves in the folder is of no more use."""
+async def find_faults(scheme: str, folder: Path, expected: ExpectedStates) -> list[str]:
+    """Return what is wrong with the store. The check changes the folder."""
     url = url_in(folder, scheme)
     try:
-        engine = open_engine(url, SetClock(promise.now_ns))
+        engine = open_engine(url, SetClock(expected.now_ns))
     except DocstoreError as error:
         return [f"it does not open: {error}"]
     try:
-        faults = [fault async for fault in _as_promised(engine, promise)]
+        faults = [fault async for fault in _check_contents(engine, expected)]
         faults += [f"check: {found}" for found in findings(url)]
         if not faults:
-            faults += [fault async for fault in _goes_on(engine, promise)]
+            faults += [fault async for fault in _check_new_writes(engine, expected)]
     except DocstoreError as error:
         return [f"{type(error).__name__}: {error}"]
     finally:
         await engine.close()
-    return faults or list(_left_behind(url, scheme))
+    return faults or list(_check_leftovers(url, scheme))
 
 
-async def stands(scheme: str, folder: Path, now_ns: int) -> dict[str, State]:
-    """All that is in the store."""
+async def read_store(scheme: str, folder: Path, now_ns: int) -> dict[str, State]:
+    """Return the content of the store."""
     engine = open_engine(url_in(folder, scheme), SetClock(now_ns))
     try:
         found = {meta.key: await _state(engine, meta.key) for meta in await engine.list()}
@@ -66,20 +66,20 @@ def findings(url: EngineURL, *, repair: bool = False) -> list[Finding]:
     return [found for found in check_store(url, repair=repair) if isinstance(found, Finding)]
 
 
-async def _as_promised(engine: Engine, promise: Promise) -> AsyncIterator[str]:
+async def _check_contents(engine: Engine, expected: ExpectedStates) -> AsyncIterator[str]:
     listed = {meta.key: meta for meta in await engine.list()}
-    for key in sorted({*promise.keys(), *listed}):
+    for key in sorted({*expected.keys(), *listed}):
         document, state = await engine.get(key), await _state(engine, key)
         meta = document and document.meta
         if (await engine.head(key), listed.get(key)) != (meta, meta):
             yield f"get, head and list do not see the same {key!r}"
-        if not promise.allows(key, state):
-            yield f"{key!r} is {described(state)}, it may be {promise.told(key)}"
+        if not expected.allows(key, state):
+            yield f"{key!r} is {describe_state(state)}, it may be {expected.describe(key)}"
 
 
-async def _goes_on(engine: Engine, promise: Promise) -> AsyncIterator[str]:
+async def _check_new_writes(engine: Engine, expected: ExpectedStates) -> AsyncIterator[str]:
     await engine.sweep()
-    keys = promise.keys()
+    keys = expected.keys()
     for key in keys:
         await engine.put(PutRequest(key, BytesContent(LATER.data), LATER.fields))
     for number, key in enumerate(keys):
@@ -89,7 +89,7 @@ async def _goes_on(engine: Engine, promise: Promise) -> AsyncIterator[str]:
             yield f"{key!r} can't be deleted after the cut"
 
 
-def _left_behind(url: EngineURL, scheme: str) -> Iterator[str]:
+def _check_leftovers(url: EngineURL, scheme: str) -> Iterator[str]:
     for found in findings(url, repair=True):
         if not found.removed or not any(kind in found.where for kind in ORPHANS[scheme]):
             yield f"after a stop: {found}"

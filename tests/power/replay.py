@@ -1,9 +1,9 @@
-"""An engine's work is recorded; then the power is cut after every step, and every state of the disk is looked at.
+"""Record an engine's work, cut the power after every step, and check each state that the disk may be in then.
 
-How much is done is told by three variables of the environment: DOCSTORE_POWER_STATES is how many states are looked at
-for each recording, chosen at random among all that were found, or 0 for all; DOCSTORE_POWER_ROUNDS is how many random
-workloads there are for each engine; DOCSTORE_POWER_SEED repeats the choices of a run. What threads do at once is not
-repeated by it: such a failure may take several runs of its seed.
+Three environment variables control the amount: DOCSTORE_POWER_STATES is the number of states checked for each
+recording, chosen at random, or 0 for all; DOCSTORE_POWER_ROUNDS is the number of random workloads for each engine;
+DOCSTORE_POWER_SEED repeats the choices of a run. A seed does not repeat the timing of threads: a failure may take
+several runs of its seed.
 """
 
 import asyncio
@@ -24,37 +24,37 @@ from docstore.testing.clock import START_NS, SetClock
 from tests.engines.file.stores import without_waiting_for_the_disk
 from tests.power.database import databases_noted, databases_unsynced
 from tests.power.disk import Disk, Image
-from tests.power.promise import Answered, Asked, Note, Promise, Told
+from tests.power.expected import ClockSet, Event, ExpectedStates, WriteAnswered, WriteStarted
 from tests.power.recorder import Recorder, Step
-from tests.power.recovery import faults_of
+from tests.power.recovery import find_faults
 from tests.power.workloads import Session, Workload
 
 STATES: Final = int(os.environ.get("DOCSTORE_POWER_STATES") or 12)
 ROUNDS: Final = int(os.environ.get("DOCSTORE_POWER_ROUNDS") or 1)
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-"""A folder in memory, where there is one: the states are small, and looking at thousands would wear out a disk."""
+"""A folder in memory, where there is one: thousands of states would wear out a disk."""
 LIMIT: Final = 12 if STATES else 400
 """States after one step: all, when there are no more, else the extremes and samples."""
 
 
-def random_numbers(what: str) -> Random:
-    """Of the seed that was given, or of a new one; the seed is printed, and pytest shows it with a failure."""
+def seeded_random(what: str) -> Random:
+    """Make a Random from the given seed or a new one, and print the seed; pytest shows it with a failure."""
     seed = os.environ.get("DOCSTORE_POWER_SEED") or secrets.token_hex(4)
     print(f"{what}: DOCSTORE_POWER_SEED={seed}")
     return Random(f"{seed} {what}")
 
 
-def recorded(
+def record(
     folder: Path,
     patch: pytest.MonkeyPatch,
     scheme: str,
     workload: Workload,
     now_ns: int = START_NS,
-    known: Sequence[Note] = (),
+    known: Sequence[Event] = (),
 ) -> Recorder:
-    """The workload, with the opening and the closing of the store in the folder.
+    """Record the workload, including opening and closing the store in the folder.
 
-    `known` is what is promised of a store that stands there already.
+    `known` are the events of a store that exists already.
     """
 
     async def work() -> None:
@@ -66,38 +66,38 @@ def recorded(
 
     folder.mkdir(exist_ok=True)
     recorder = Recorder(folder)
-    recorder.stood += [Told(now_ns), *known]
+    recorder.stood += [ClockSet(now_ns), *known]
     with recorder.running(patch), databases_noted(recorder):
         asyncio.run(work())
     return recorder
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What may be on the disk after a cut, and what must be in the store then."""
+class CutState:
+    """A state of the disk after a power cut, and what the store must contain then."""
 
     after: str
     image: Image
-    promise: Promise
+    expected: ExpectedStates
 
 
-def cuts(recorder: Recorder, chance: Random, limit: int) -> Iterator[Found]:
-    """Each state once that a cut may leave; at most `limit` for each step."""
-    disk, promise = Disk(), Promise(START_NS)
+def power_cuts(recorder: Recorder, chance: Random, limit: int) -> Iterator[CutState]:
+    """Yield each state that a cut may leave once, at most `limit` for each step."""
+    disk, expected = Disk(), ExpectedStates(START_NS)
     known: set[object] = set()
     for number, step in enumerate((*recorder.stood, *recorder.steps)):
-        if isinstance(step, Asked | Answered | Told):
-            promise.note(step)
+        if isinstance(step, WriteStarted | WriteAnswered | ClockSet):
+            expected.note(step)
         else:
             disk.apply(step)
         if number < len(recorder.stood) - 1:
             continue
-        now = copy.deepcopy(promise)
+        now = copy.deepcopy(expected)
         for image in disk.left(chance, limit):
-            state = frozenset(image.items()), now.mark()
+            state = frozenset(image.items()), now.fingerprint()
             if state not in known:
                 known.add(state)
-                yield Found(f"step {number}, {_short(step)}", image, now)
+                yield CutState(f"step {number}, {_short(step)}", image, now)
 
 
 def _short(step: Step) -> str:
@@ -105,17 +105,17 @@ def _short(step: Step) -> str:
     return text if len(text) < 200 else f"{text[:140]} ... {text[-40:]}"
 
 
-def first_loss(recorder: Recorder, scheme: str, chance: Random, *, states: int = STATES) -> str | None:
-    """The first state that is not as promised; looks at so many, or at all when that is 0."""
+def find_first_fault(recorder: Recorder, scheme: str, chance: Random, *, states: int = STATES) -> str | None:
+    """Check `states` states, or all for 0. Return the faults of the first that has any."""
 
     async def look(folder: Path) -> str | None:
         for cut in wanted:
             make(folder, cut.image)
-            if faults := await faults_of(scheme, folder, cut.promise):
+            if faults := await find_faults(scheme, folder, cut.expected):
                 return "\n".join([f"power cut after {cut.after}:", *faults])
         return None
 
-    found = list(cuts(recorder, chance, LIMIT))
+    found = list(power_cuts(recorder, chance, LIMIT))
     wanted = chance.sample(found, min(states or len(found), len(found)))
     print(f"{len(recorder.steps)} steps, {len(wanted)} of {len(found)} states")
     with (
@@ -128,7 +128,7 @@ def first_loss(recorder: Recorder, scheme: str, chance: Random, *, states: int =
 
 
 def make(folder: Path, image: Image) -> None:
-    """Makes the folder hold exactly this."""
+    """Make the folder contain exactly the image."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path, content in sorted(image.items()):

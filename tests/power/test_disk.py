@@ -80,7 +80,7 @@ def states(steps: list[Change], limit: int = 1000) -> list[State]:
         ),
     ],
 )
-def test_what_may_be_found_after_a_cut(steps: list[Change], found: list[State]) -> None:
+def test_the_states_after_a_power_cut(steps: list[Change], found: list[State]) -> None:
     assert sorted(states(steps), key=repr) == sorted(found, key=repr)
 
 

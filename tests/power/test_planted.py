@@ -16,7 +16,7 @@ from docstore.engines.file.tree import FolderTree
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.sqlite import engine, queries
 from docstore.engines.sqlite.blobs import BlobFolder
-from tests.power.replay import first_loss, recorded
+from tests.power.replay import find_first_fault, record
 from tests.power.workloads import Session, Workload, expiring, folders, large, small
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -154,7 +154,7 @@ def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             await session.reopen()
             await workload(session)
 
-    recording = recorded(tmp_path / "disk", monkeypatch, scheme, planted)
-    loss = first_loss(recording, scheme, Random(1), states=0)
+    recording = record(tmp_path / "disk", monkeypatch, scheme, planted)
+    loss = find_first_fault(recording, scheme, Random(1), states=0)
     print(loss)
     assert loss is not None

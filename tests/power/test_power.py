@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from docstore.engines.sqlite import writer
-from tests.power.promise import Answered, Asked
-from tests.power.recovery import stands
-from tests.power.replay import ROUNDS, cuts, first_loss, make, random_numbers, recorded
+from tests.power.expected import WriteAnswered, WriteStarted
+from tests.power.recovery import read_store
+from tests.power.replay import ROUNDS, find_first_fault, make, power_cuts, record, seeded_random
 from tests.power.workloads import WORKLOADS, Session, at_random
 
 SCHEMES = ("file", "sqlite")
@@ -24,8 +24,8 @@ EACH = pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_power_cut_at_any_step_loses_nothing_that_was_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, name: str
 ) -> None:
-    recording = recorded(tmp_path / "disk", monkeypatch, scheme, WORKLOADS[name])
-    assert first_loss(recording, scheme, random_numbers(f"{scheme} {name}")) is None
+    recording = record(tmp_path / "disk", monkeypatch, scheme, WORKLOADS[name])
+    assert find_first_fault(recording, scheme, seeded_random(f"{scheme} {name}")) is None
 
 
 @EACH
@@ -33,11 +33,11 @@ def test_a_power_cut_at_any_step_loses_nothing_that_was_answered(
 def test_a_power_cut_in_the_middle_of_anything_loses_nothing_that_was_answered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, number: int
 ) -> None:
-    chance = random_numbers(f"{scheme} {number}")
+    chance = seeded_random(f"{scheme} {number}")
     # So that the log of a database is written back now and then, in the midst of it.
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 20)
-    recording = recorded(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 12))
-    assert first_loss(recording, scheme, chance) is None
+    recording = record(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 12))
+    assert find_first_fault(recording, scheme, chance) is None
 
 
 @EACH
@@ -50,16 +50,18 @@ def test_a_second_power_cut_while_the_store_recovers_loses_nothing(
         await session.put("a", expires_s=5)
         await session.delete("b")
 
-    chance = random_numbers(f"{scheme} again {number}")
-    recording = recorded(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 8))
-    first = chance.choice(list(cuts(recording, chance, 12)))
+    chance = seeded_random(f"{scheme} again {number}")
+    recording = record(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 8))
+    first = chance.choice(list(power_cuts(recording, chance, 12)))
     make(tmp_path / "look", first.image)
-    found = asyncio.run(stands(scheme, tmp_path / "look", first.promise.now_ns))
+    found = asyncio.run(read_store(scheme, tmp_path / "look", first.expected.now_ns))
     make(tmp_path / "disk", first.image)
     # What was found after the first cut is on the disk: it must be found after the second one.
-    known = [note for n, key in enumerate(found) for note in (Asked(-2 - n, key, found[key]), Answered(-2 - n))]
-    again = recorded(tmp_path / "disk", monkeypatch, scheme, go_on, first.promise.now_ns, known)
-    assert first_loss(again, scheme, chance) is None
+    known = [
+        event for n, key in enumerate(found) for event in (WriteStarted(-2 - n, key, found[key]), WriteAnswered(-2 - n))
+    ]
+    again = record(tmp_path / "disk", monkeypatch, scheme, go_on, first.expected.now_ns, known)
+    assert find_first_fault(again, scheme, chance) is None
 
 
 def test_a_folder_that_another_writer_is_just_making_is_on_the_disk_too(
@@ -85,5 +87,5 @@ def test_a_folder_that_another_writer_is_just_making_is_on_the_disk_too(
             await asyncio.gather(session.put("f/a"), write_beside(session))
 
     mkdir = os.mkdir
-    recording = recorded(tmp_path / "disk", monkeypatch, "file", workload)
-    assert first_loss(recording, "file", Random(1), states=0) is None
+    recording = record(tmp_path / "disk", monkeypatch, "file", workload)
+    assert find_first_fault(recording, "file", Random(1), states=0) is None

@@ -38,6 +38,6 @@ def test_a_function_that_is_not_known_is_refused(tmp_path: Path, monkeypatch: py
         (tmp_path / "b").hardlink_to(tmp_path / "a")
 
 
-def test_what_was_done_behind_its_back_is_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unrecorded_change_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AssertionError, match="not noted"), Recorder(tmp_path).running(monkeypatch):
         (tmp_path / "a").write_bytes(b"by another way than os.open")

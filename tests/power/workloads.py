@@ -10,7 +10,7 @@ from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import open_engine
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
-from tests.power.promise import Answered, Asked, State, Told
+from tests.power.expected import ClockSet, State, WriteAnswered, WriteStarted
 from tests.power.recorder import Recorder
 from tests.power.recovery import url_in
 
@@ -51,14 +51,14 @@ class Session:
 
     async def _note(self, key: str, state: State | None, write: Awaitable[object]) -> None:
         number, self._asked = self._asked, self._asked + 1
-        self._recorder.note(Asked(number, key, state))
+        self._recorder.note(WriteStarted(number, key, state))
         await write
-        self._recorder.note(Answered(number))
+        self._recorder.note(WriteAnswered(number))
 
     async def expire(self) -> None:
         """Lets the time come at which documents are due, then sweeps."""
         self._clock.advance_s(SOON_S)
-        self._recorder.note(Told(self._clock()))
+        self._recorder.note(ClockSet(self._clock()))
         await self.engine.sweep()
 
 

@@ -69,7 +69,7 @@ def open_descriptors() -> int:
     ],
     ids=lambda pieces: f"{len(pieces)} of {len(pieces[0]) if pieces else 0}",
 )
-def test_an_upload_is_whole_and_in_memory_up_to_the_limit(tmp_path: Path, pieces: list[bytes]) -> None:
+def test_an_upload_is_complete_and_in_memory_up_to_the_limit(tmp_path: Path, pieces: list[bytes]) -> None:
     whole = b"".join(pieces)
     received = asyncio.run(take(Pieces(pieces), tmp_path))
     assert (received.size, received.digest) == (len(whole), hashlib.sha256(whole).digest())
@@ -83,9 +83,7 @@ def test_an_upload_is_whole_and_in_memory_up_to_the_limit(tmp_path: Path, pieces
 
 @pytest.mark.parametrize("sizes", [[], [LIMIT], [LIMIT + 1], [PIECE_SIZE], [PIECE_SIZE] * 3, [PIECE_SIZE * 2, 5]])
 @pytest.mark.parametrize("end", ["raises", "is cancelled", "is cancelled twice"])
-def test_an_upload_that_does_not_end_leaves_no_file_and_no_descriptor(
-    tmp_path: Path, sizes: list[int], end: str
-) -> None:
+def test_an_interrupted_upload_leaves_no_file_and_no_descriptor(tmp_path: Path, sizes: list[int], end: str) -> None:
     async def run() -> None:
         hang = end != "raises"
         upload = Pieces([bytes(size) for size in sizes], error=IncompleteUpload("gone"), hang=hang)
@@ -163,7 +161,7 @@ def test_the_next_piece_is_gathered_while_one_is_written(tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("call", ["open", "write", "fsync"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_disk_that_fails_is_an_error_of_the_store_and_leaves_nothing(
+def test_a_failing_disk_is_an_engine_error_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, count: int
 ) -> None:
     def full(*_: object) -> int:
@@ -176,7 +174,7 @@ def test_a_disk_that_fails_is_an_error_of_the_store_and_leaves_nothing(
     assert names_in(tmp_path) == []
 
 
-def test_a_file_that_stands_already_is_never_written_to(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "new").write_bytes(b"somebody's")
     with pytest.raises(EngineError, match="File exists"):
         asyncio.run(take(Pieces([bytes(PIECE_SIZE)]), tmp_path))
@@ -194,7 +192,7 @@ def test_a_file_that_stands_already_is_never_written_to(tmp_path: Path) -> None:
         (errno.EACCES, EngineError),
     ],
 )
-def test_errors_of_the_system_are_words_of_the_store(number: int, kind: type[EngineError]) -> None:
+def test_os_errors_become_engine_errors(number: int, kind: type[EngineError]) -> None:
     with pytest.raises(EngineError) as raised, translate_os_errors(Path("docs/file")):
         raise OSError(number, os.strerror(number))
     assert type(raised.value) is kind

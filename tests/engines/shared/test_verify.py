@@ -36,7 +36,9 @@ def mark(key: str) -> str:
 
 @pytest.mark.parametrize("scheme", ON_DISK)
 @pytest.mark.parametrize("documents", [DOCUMENTS, {}], ids=["full", "empty"])
-def test_a_clean_store_is_clean_and_is_not_changed(url: str, tmp_path: Path, documents: dict[str, bytes]) -> None:
+def test_a_sound_store_has_no_findings_and_is_not_changed(
+    url: str, tmp_path: Path, documents: dict[str, bytes]
+) -> None:
     store(url, documents)
     before = on_the_disk(tmp_path)
     for arguments in ([], ["--repair"]):
@@ -49,7 +51,7 @@ def test_a_clean_store_is_clean_and_is_not_changed(url: str, tmp_path: Path, doc
 
 
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_what_is_not_there_is_not_made(url: str, tmp_path: Path) -> None:
+def test_an_absent_store_is_not_created(url: str, tmp_path: Path) -> None:
     ended = run("check", url)
     assert (ended.status, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert str(tmp_path) in ended.err
@@ -57,7 +59,7 @@ def test_what_is_not_there_is_not_made(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["memory:", "sqlite:", "file:", "shelve:", "nonesuch:x", "nothing", "sqlite:x?no=1"])
-def test_what_can_not_be_checked_is_refused_in_one_line(url: str) -> None:
+def test_engines_without_a_check_are_refused_in_one_line(url: str) -> None:
     ended = run("check", url)
     assert (ended.status, ended.out) == (2, "")
     assert ended.err.startswith("docstore: ")
@@ -65,7 +67,7 @@ def test_what_can_not_be_checked_is_refused_in_one_line(url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_what_is_no_store_is_refused_in_one_line(url: str, tmp_path: Path) -> None:
+def test_files_that_are_no_store_are_refused_in_one_line(url: str, tmp_path: Path) -> None:
     other = tmp_path / "data" / "store"
     if url.startswith("file:"):
         other.mkdir()
@@ -213,7 +215,7 @@ EACH_ORPHAN = pytest.mark.parametrize(
 
 
 @EACH_ORPHAN
-def test_orphans_are_named_and_removed_when_asked_for(
+def test_orphans_are_named_and_removed_on_request(
     url: str, tmp_path: Path, leave: Damage, named: tuple[str, ...]
 ) -> None:
     store(url)
@@ -234,7 +236,7 @@ def test_orphans_are_named_and_removed_when_asked_for(
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
-def test_an_upload_on_its_way_is_no_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upload_in_progress_is_no_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def check_in_the_middle() -> None:
         async with opened(url) as engine:
             upload = Gated(LARGE * 20)
@@ -255,7 +257,7 @@ def test_an_upload_on_its_way_is_no_orphan(url: str, tmp_path: Path, caplog: pyt
 
 
 @EACH_ORPHAN
-def test_orphans_are_not_judged_while_the_store_is_open(
+def test_orphans_are_not_reported_while_the_store_is_open(
     url: str, tmp_path: Path, leave: Damage, named: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     store(url)
@@ -301,7 +303,7 @@ def test_documents_that_come_and_go_during_a_check_are_no_findings(tmp_path: Pat
         asyncio.run(rewrite(url))
 
 
-def test_files_put_there_by_hand_and_the_expired_are_sound(tmp_path: Path) -> None:
+def test_files_added_by_hand_and_expired_documents_are_sound(tmp_path: Path) -> None:
     async def put() -> None:
         clock = SetClock(5)
         engine = open_engine(EngineURL("file", str(tmp_path / "store")), clock)
@@ -317,7 +319,7 @@ def test_files_put_there_by_hand_and_the_expired_are_sound(tmp_path: Path) -> No
     assert "2 sound documents" in ended.err
 
 
-def test_the_rest_of_a_write_that_was_cut_off_is_no_finding_in_a_shelve(tmp_path: Path) -> None:
+def test_the_rest_of_an_interrupted_write_is_no_finding_in_a_shelve(tmp_path: Path) -> None:
     url = f"shelve:{tmp_path / 'store'}?dbm=dumb"
     for data in (b"the old one", b"the new one"):
         store(url, {"key": data})

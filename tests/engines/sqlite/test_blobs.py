@@ -30,7 +30,7 @@ def folder_of(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("size", "files"), [(0, 0), (INLINE_LIMIT, 0), (INLINE_LIMIT + 1, 1)])
-def test_content_past_the_limit_is_in_a_file(path: Path, size: int, files: int) -> None:
+def test_content_over_the_limit_is_a_blob(path: Path, size: int, files: int) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE[:size])
@@ -46,7 +46,7 @@ def test_content_past_the_limit_is_in_a_file(path: Path, size: int, files: int) 
 
 
 @pytest.mark.parametrize("end", ["replaced by a file", "replaced by a row", "deleted", "expired and swept", "expired"])
-def test_a_file_goes_with_its_version_and_stays_readable(path: Path, end: str) -> None:
+def test_a_blob_is_removed_with_its_version_and_stays_readable(path: Path, end: str) -> None:
     clock = SetClock()
 
     async def run() -> None:
@@ -70,7 +70,7 @@ def test_a_file_goes_with_its_version_and_stays_readable(path: Path, end: str) -
     asyncio.run(run())
 
 
-def test_a_refused_upload_leaves_no_file(path: Path) -> None:
+def test_a_refused_upload_leaves_no_blob(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", b"old")
@@ -93,7 +93,7 @@ class Broken:
         raise IncompleteUpload("the sender went away")
 
 
-def test_a_truncated_upload_changes_nothing_and_leaves_no_file(path: Path) -> None:
+def test_a_truncated_upload_changes_nothing_and_leaves_no_blob(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             written = await put(engine, "key", LARGE)
@@ -107,7 +107,7 @@ def test_a_truncated_upload_changes_nothing_and_leaves_no_file(path: Path) -> No
     asyncio.run(run())
 
 
-def test_files_that_no_row_names_are_collected_when_the_store_is_opened(path: Path) -> None:
+def test_orphaned_files_are_removed_when_the_store_is_opened(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -133,7 +133,7 @@ asyncio.run(engine.close())
 
 
 @pytest.mark.parametrize("holder", ["this process", "another process"])
-def test_nothing_is_collected_while_another_has_the_store_open(path: Path, holder: str) -> None:
+def test_orphaned_files_stay_while_another_process_has_the_store_open(path: Path, holder: str) -> None:
     async def run() -> None:
         async with opened(path):
             (folder_of(path) / ORPHAN).write_bytes(b"an upload on its way")
@@ -178,7 +178,7 @@ def test_a_missing_file_is_corruption_that_names_it(path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, len(LARGE) - 1, len(LARGE) + 1])
-def test_a_file_of_another_size_is_corruption_that_names_it(path: Path, size: int) -> None:
+def test_a_blob_of_another_size_is_corruption_that_names_it(path: Path, size: int) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -190,9 +190,7 @@ def test_a_file_of_another_size_is_corruption_that_names_it(path: Path, size: in
     asyncio.run(run())
 
 
-def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_reader_whose_blob_was_removed_reads_the_next_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     late = iter([True, True, False])
     open_file = blobs.BlobFolder.open
 
@@ -215,7 +213,7 @@ def test_a_reader_that_comes_too_late_for_a_file_reads_the_next_version(
     asyncio.run(run())
 
 
-def test_a_database_has_one_folder_whatever_link_leads_to_it(path: Path) -> None:
+def test_a_symbolic_link_to_a_database_uses_the_same_blob_folder(path: Path) -> None:
     link = path.with_name("link.db")
     link.symlink_to(path)
 

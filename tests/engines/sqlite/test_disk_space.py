@@ -10,9 +10,7 @@ from docstore.errors import NoSpace, StorageUnavailable
 from tests.engines.sqlite.stores import opened, put, read
 
 
-def test_a_removal_tries_again_when_others_take_the_room_that_was_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_removal_is_retried_when_others_take_the_freed_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
     def taken(self: DiskSpace, *, low_space: bool) -> None:
@@ -32,9 +30,7 @@ def test_a_removal_tries_again_when_others_take_the_room_that_was_made(
     asyncio.run(run())
 
 
-def test_what_makes_a_database_grow_is_refused_at_its_first_try_under_pressure(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_growing_write_is_not_retried_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
 
     def none_left(self: DiskSpace, *, low_space: bool) -> None:
@@ -54,7 +50,7 @@ def test_what_makes_a_database_grow_is_refused_at_its_first_try_under_pressure(
     asyncio.run(run())
 
 
-def test_an_engine_whose_path_has_become_a_loop_says_so_and_closes(tmp_path: Path) -> None:
+def test_an_engine_whose_path_becomes_a_symlink_loop_raises_and_closes(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
 
     async def run() -> None:

@@ -166,7 +166,7 @@ def test_statements_search_an_index_and_sort_nothing(
     asyncio.run(run())
 
 
-def test_no_read_leaves_a_transaction_that_pins_the_log(path: Path) -> None:
+def test_no_read_leaves_an_open_transaction(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await asyncio.gather(*(put(engine, f"key{n}", LARGE if n == 3 else b"x") for n in range(20)))
@@ -185,7 +185,7 @@ def test_no_read_leaves_a_transaction_that_pins_the_log(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_log_is_written_back_by_size_and_gone_after_the_close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_checkpointed_by_size_and_removed_by_close(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50)
     log = Path(f"{path}-wal")
 
@@ -200,7 +200,7 @@ def test_the_log_is_written_back_by_size_and_gone_after_the_close(path: Path, mo
     assert not log.exists()
 
 
-def test_sweeping_gives_space_back(path: Path) -> None:
+def test_a_sweep_gives_space_back(path: Path) -> None:
     clock = SetClock()
 
     async def run() -> None:

@@ -102,7 +102,7 @@ def test_a_file_that_can_not_grow_is_no_space_and_harms_nothing(path: Path, size
     asyncio.run(run())
 
 
-def test_a_database_that_another_program_keeps_locked_is_unavailable(path: Path) -> None:
+def test_a_database_locked_by_another_program_is_unavailable(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -145,7 +145,7 @@ def test_a_damaged_database_is_corrupt_to_every_method(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_fields_and_content_that_nobody_wrote_are_corrupt(path: Path) -> None:
+def test_damaged_fields_and_content_are_corrupt(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "fields")
@@ -164,7 +164,7 @@ def test_fields_and_content_that_nobody_wrote_are_corrupt(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_table_that_is_gone_is_an_engine_error(path: Path) -> None:
+def test_a_missing_table_is_an_engine_error(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             connection = apsw.Connection(str(path))

@@ -52,7 +52,7 @@ def worker(limit: int = 100) -> Iterator[Worker]:
     assert not worker.thread.is_alive()
 
 
-def test_a_turn_of_the_loop_is_one_batch_and_the_rest_comes_when_it_is_answered() -> None:
+def test_a_turn_of_the_loop_is_one_batch_and_later_writes_wait_for_its_answer() -> None:
     async def run(worker: Worker) -> None:
         worker.put(1, 2)
         worker.put(3)
@@ -69,7 +69,7 @@ def test_a_turn_of_the_loop_is_one_batch_and_the_rest_comes_when_it_is_answered(
         asyncio.run(run(one))
 
 
-def test_a_batch_has_a_limit_and_what_is_over_it_is_the_next() -> None:
+def test_writes_over_the_limit_of_a_batch_are_the_next_batch() -> None:
     async def run(worker: Worker) -> None:
         worker.put(*range(5))
         for batch in ([0, 1], [2, 3], [4]):
@@ -80,7 +80,7 @@ def test_a_batch_has_a_limit_and_what_is_over_it_is_the_next() -> None:
         asyncio.run(run(one))
 
 
-def test_what_waits_at_the_end_is_taken_still() -> None:
+def test_writes_that_wait_at_the_end_are_taken() -> None:
     async def run(worker: Worker) -> None:
         worker.put(1)
         assert await worker.takes() == [1]
@@ -93,7 +93,7 @@ def test_what_waits_at_the_end_is_taken_still() -> None:
         asyncio.run(run(one))
 
 
-def test_a_loop_that_was_closed_before_its_answer_holds_up_no_other() -> None:
+def test_a_loop_closed_before_its_answer_does_not_block_another() -> None:
     async def begin(worker: Worker) -> None:
         worker.put(1)
         await worker.takes()

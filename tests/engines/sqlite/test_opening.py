@@ -69,7 +69,7 @@ def a_pipe(path: Path) -> None:
         (a_newer_versions, "has schema version 2"),
     ],
 )
-def test_what_is_no_store_is_refused_in_one_line_and_left_alone(
+def test_files_that_are_no_store_are_refused_and_unchanged(
     path: Path, made: Callable[[Path], None], message: str
 ) -> None:
     made(path)
@@ -83,13 +83,13 @@ def test_what_is_no_store_is_refused_in_one_line_and_left_alone(
     assert set(path.parent.iterdir()) == files
 
 
-def test_a_location_that_is_no_path_is_refused() -> None:
+def test_an_invalid_path_is_refused() -> None:
     for location in ("", "a\0b"):
         with pytest.raises(OpenError):
             open_sqlite(EngineURL("sqlite", location), SetClock())
 
 
-def test_options_that_nobody_knows_are_refused(path: Path) -> None:
+def test_unknown_options_are_refused(path: Path) -> None:
     with pytest.raises(SetupError, match="speed"):
         open_sqlite(EngineURL("sqlite", str(path), {"speed": "high"}), SetClock())
 
@@ -101,7 +101,7 @@ def test_a_database_below_a_file_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("location", ["docs.db", "below/docs.db"])
-def test_a_folder_that_can_not_be_written_is_refused(location: str) -> None:
+def test_a_read_only_folder_is_refused(location: str) -> None:
     user = os.geteuid()
     # pytest's own folders can't be entered by another user, and root may write everywhere.
     with tempfile.TemporaryDirectory() as name:
@@ -116,7 +116,7 @@ def test_a_folder_that_can_not_be_written_is_refused(location: str) -> None:
             Path(name).chmod(0o755)
 
 
-def test_a_database_that_can_not_be_written_is_refused() -> None:
+def test_a_read_only_database_is_refused() -> None:
     user = os.geteuid()
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)

@@ -39,7 +39,7 @@ def statements_of(connection: apsw.Connection) -> list[str]:
     return seen
 
 
-def test_what_was_read_is_read_again_without_a_statement(path: Path) -> None:
+def test_a_second_read_runs_no_statement(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -104,7 +104,7 @@ def test_the_next_read_sees_a_commit_of(path: Path, commit: Callable[[Path], Non
     asyncio.run(run())
 
 
-def test_what_was_not_committed_is_not_seen(path: Path) -> None:
+def test_uncommitted_writes_are_not_read(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", b"old")
@@ -130,7 +130,7 @@ print("done")
 
 
 @pytest.mark.parametrize("copy", [0, 48], ids=["the first copy", "the second copy"])
-def test_a_header_that_a_crash_left_torn_is_recovered_not_believed(path: Path, copy: int) -> None:
+def test_a_header_torn_by_a_crash_is_recovered(path: Path, copy: int) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", b"old")
@@ -144,7 +144,7 @@ def test_a_header_that_a_crash_left_torn_is_recovered_not_believed(path: Path, c
 
 
 @given(st.lists(st.tuples(st.sampled_from(["put", "delete", "get"]), st.booleans(), st.sampled_from("abc"))))
-def test_two_engines_over_one_database_read_what_was_written_last(
+def test_two_engines_on_one_database_read_the_latest_write(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, bool, str]]
 ) -> None:
     async def run() -> None:
@@ -165,7 +165,7 @@ def test_two_engines_over_one_database_read_what_was_written_last(
     asyncio.run(run())
 
 
-def test_what_is_kept_expires_by_the_clock(path: Path) -> None:
+def test_cached_documents_expire_by_the_clock(path: Path) -> None:
     async def run() -> None:
         clock = SetClock()
         async with opened(path, clock) as engine:
@@ -178,7 +178,7 @@ def test_what_is_kept_expires_by_the_clock(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_sealed_file_is_not_held_open(path: Path) -> None:
+def test_blobs_are_not_cached(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -209,13 +209,13 @@ def keys(cache: ReadCache) -> list[str]:
     return [key for key in ("a", "b", "c") if cache.get(key) is not None]
 
 
-def test_as_much_is_kept_as_the_limit_says(cache: ReadCache) -> None:
+def test_documents_are_cached_up_to_the_limit(cache: ReadCache) -> None:
     cache.add(document("a", 500))
     cache.add(document("b", 500))
     assert keys(cache) == ["a", "b"]
 
 
-def test_one_byte_more_drops_what_was_used_least_recently(cache: ReadCache) -> None:
+def test_one_byte_over_the_limit_evicts_the_least_recently_used(cache: ReadCache) -> None:
     cache.add(document("a", 500))
     cache.add(document("b", 500))
     assert cache.get("a") is not None
@@ -225,7 +225,7 @@ def test_one_byte_more_drops_what_was_used_least_recently(cache: ReadCache) -> N
     assert keys(cache) == ["c"]
 
 
-def test_a_document_that_is_kept_again_counts_once(cache: ReadCache) -> None:
+def test_a_document_added_again_counts_once(cache: ReadCache) -> None:
     for _ in range(5):
         cache.add(document("a", 500))
     cache.add(document("b", 500))
@@ -233,12 +233,12 @@ def test_a_document_that_is_kept_again_counts_once(cache: ReadCache) -> None:
 
 
 @pytest.mark.parametrize(("more", "kept"), [(0, ["a"]), (1, [])], ids=["at the limit", "one past it"])
-def test_a_document_is_kept_up_to_the_limit(cache: ReadCache, more: int, kept: list[str]) -> None:
+def test_a_document_larger_than_the_limit_is_not_cached(cache: ReadCache, more: int, kept: list[str]) -> None:
     cache.add(document("a", DOCUMENT_SIZE + 1000 + more))
     assert keys(cache) == kept
 
 
-def test_nothing_is_looked_at_or_kept_once_it_is_closed(cache: ReadCache) -> None:
+def test_a_closed_cache_is_empty(cache: ReadCache) -> None:
     cache.add(document("a", 1))
     cache.close()
     assert cache.get("a") is None
@@ -246,7 +246,7 @@ def test_nothing_is_looked_at_or_kept_once_it_is_closed(cache: ReadCache) -> Non
     assert cache.get("a") is None
 
 
-def test_without_shared_memory_nothing_is_kept() -> None:
+def test_nothing_is_cached_without_shared_memory() -> None:
     connection = apsw.Connection(":memory:")
     try:
         cache = ReadCache(connection)

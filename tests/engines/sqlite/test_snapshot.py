@@ -27,7 +27,7 @@ def folder_of(path: Path) -> Path:
     return Path(f"{path}.sealed")
 
 
-def test_the_log_is_written_back_while_a_snapshot_is_read(path: Path) -> None:
+def test_a_snapshot_does_not_prevent_checkpoints(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine, engine.snapshot() as held:
             for _ in range(40):
@@ -38,7 +38,7 @@ def test_the_log_is_written_back_while_a_snapshot_is_read(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_snapshot_is_taken_while_another_process_may_commit(path: Path) -> None:
+def test_a_snapshot_is_consistent_while_another_process_commits(path: Path) -> None:
     """Both engines have a writer of their own: what orders them is the transaction alone."""
 
     async def run() -> None:
@@ -54,9 +54,7 @@ def test_a_snapshot_is_taken_while_another_process_may_commit(path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_document_that_is_replaced_while_it_is_linked_is_the_newer_one(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_replaced_during_the_linking_is_the_newer_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first link of all finds its file gone, and the snapshot has what took its place."""
 
     async def run() -> None:
@@ -78,7 +76,7 @@ def test_a_document_that_is_replaced_while_it_is_linked_is_the_newer_one(
     asyncio.run(run())
 
 
-def test_where_there_are_no_links_the_files_are_copied(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blobs_are_copied_where_links_are_not_supported(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EPERM, "no links here")
 
@@ -96,7 +94,7 @@ def test_where_there_are_no_links_the_files_are_copied(path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("step", ["link", "backup"])
-def test_a_snapshot_without_room_is_refused_and_leaves_nothing(
+def test_a_snapshot_on_a_full_disk_is_refused_and_leaves_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def refuse(*_: object) -> None:
@@ -135,7 +133,7 @@ def _full(copy: Any) -> Any:
     return step
 
 
-def test_a_sealed_file_that_is_missing_is_corrupt_in_the_snapshot_too(path: Path) -> None:
+def test_a_missing_blob_is_corrupt_in_the_snapshot_too(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -150,7 +148,7 @@ def test_a_sealed_file_that_is_missing_is_corrupt_in_the_snapshot_too(path: Path
     asyncio.run(run())
 
 
-def test_who_is_cancelled_while_it_is_taken_leaves_nothing(path: Path) -> None:
+def test_cancelling_a_snapshot_leaves_nothing(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -171,7 +169,7 @@ def test_who_is_cancelled_while_it_is_taken_leaves_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("alone", [True, False])
-def test_what_a_killed_export_left_is_collected_by_the_next_that_is_alone(path: Path, alone: bool) -> None:
+def test_leftovers_of_a_killed_export_are_removed_at_the_next_start(path: Path, alone: bool) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "key", LARGE)
@@ -192,7 +190,7 @@ def test_what_a_killed_export_left_is_collected_by_the_next_that_is_alone(path: 
     asyncio.run(run())
 
 
-def test_who_is_cancelled_while_it_is_listed_leaves_nothing(path: Path) -> None:
+def test_cancelling_the_listing_of_a_snapshot_leaves_nothing(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await asyncio.gather(*(put(engine, f"{number}", b"x" * 100) for number in range(3000)))
@@ -207,7 +205,7 @@ def test_who_is_cancelled_while_it_is_listed_leaves_nothing(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_step_that_begins_after_all_was_let_go_makes_nothing(path: Path) -> None:
+def test_a_step_after_the_snapshot_was_discarded_creates_nothing(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             taking = snapshot._SnapshotFiles(path, engine._folder)

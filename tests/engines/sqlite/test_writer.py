@@ -66,7 +66,7 @@ def test_a_write_is_not_answered_before_its_commit(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_refused_operation_leaves_its_neighbours_alone(path: Path) -> None:
+def test_a_refused_operation_does_not_affect_its_batch(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             await put(engine, "stands", b"old")
@@ -127,7 +127,7 @@ def test_a_failed_commit_fails_the_whole_batch_and_changes_nothing(path: Path) -
     asyncio.run(run())
 
 
-def test_a_refusal_is_not_answered_when_what_refused_it_was_not_committed(path: Path) -> None:
+def test_a_refusal_caused_by_an_uncommitted_write_is_not_answered(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -190,7 +190,7 @@ def test_a_write_after_the_close_is_refused_and_leaves_nothing(path: Path, data:
     assert sealed_files(path) == []
 
 
-def test_a_close_finishes_what_waits(path: Path) -> None:
+def test_a_close_finishes_the_waiting_writes(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             tasks = [asyncio.create_task(put(engine, f"key{n}")) for n in range(50)]

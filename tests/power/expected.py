@@ -1,8 +1,8 @@
-"""What an engine was asked and what it answered, and what must be found of it after a cut.
+"""The writes of a workload, and the states in which each key may be after a power cut.
 
-Each key may be in the state that its last answered write left, or in that of one that was not answered: whole, one or
-the other, never a mix and never an error. Of writes that ran at the same time either may be the last. A document that
-has expired is absent whatever is on the disk.
+A key may be in the state of its last answered write, or in that of one that was not answered: completely one or the
+other, never a mix and never an error. Of concurrent writes either may be the last. An expired document is absent
+whatever is on the disk.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from docstore.model import Fields
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A document, as far as a writer determines it."""
+    """The parts of a document that its writer determines."""
 
     data: bytes
     fields: Fields
@@ -20,8 +20,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A write began: what it makes of a key, None for a delete."""
+class WriteStarted:
+    """A write started; `state` is the new state of the key, None for a delete."""
 
     number: int
     key: str
@@ -29,44 +29,44 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The write of this number was answered with success."""
+class WriteAnswered:
+    """The write of this number succeeded."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the clock says from here on."""
+class ClockSet:
+    """The clock was set."""
 
     now_ns: int
 
 
-Note = Asked | Answered | Told
+Event = WriteStarted | WriteAnswered | ClockSet
 
 
 @dataclass(slots=True)
-class Promise:
-    """What may be found of each key, from the notes so far."""
+class ExpectedStates:
+    """The states in which each key may be, after the events so far."""
 
     now_ns: int
     _possible: dict[str, list[tuple[int, State | None]]] = field(default_factory=dict)
-    """The writes that may be the last of a key, by number; -1 for what was there before."""
-    _asked: dict[int, Asked] = field(default_factory=dict)
+    """The writes that may be the last of a key, by number; -1 for the state before the first."""
+    _asked: dict[int, WriteStarted] = field(default_factory=dict)
     _over: dict[int, set[int]] = field(default_factory=dict)
-    """The writes that were possible when another began: they are not, once it is answered."""
+    """For each running write, the writes that can no longer be the last once it is answered."""
 
-    def note(self, note: Note) -> None:
-        match note:
-            case Told(now_ns=now_ns):
+    def note(self, event: Event) -> None:
+        match event:
+            case ClockSet(now_ns=now_ns):
                 self.now_ns = now_ns
-            case Asked(number=number, key=key):
+            case WriteStarted(number=number, key=key):
                 possible = self._possible.setdefault(key, [(-1, None)])
                 running = self._running()
                 self._over[number] = {earlier for earlier, _ in possible} - running
-                self._asked[number] = note
-                possible.append((number, note.state))
-            case Answered(number=number):
+                self._asked[number] = event
+                possible.append((number, event.state))
+            case WriteAnswered(number=number):
                 key = self._asked.pop(number).key
                 over = self._over.pop(number)
                 self._possible[key] = [entry for entry in self._possible[key] if entry[0] not in over]
@@ -84,15 +84,17 @@ class Promise:
         expired = state is not None and state.expires_ns is not None and state.expires_ns <= self.now_ns
         return None if expired else state
 
-    def told(self, key: str) -> str:
-        return " or ".join(sorted({described(self._seen(state)) for _, state in self._possible.get(key, [(-1, None)])}))
+    def describe(self, key: str) -> str:
+        return " or ".join(
+            sorted({describe_state(self._seen(state)) for _, state in self._possible.get(key, [(-1, None)])})
+        )
 
-    def mark(self) -> tuple[object, ...]:
-        """Equal for promises that allow the same."""
+    def fingerprint(self) -> tuple[object, ...]:
+        """Return a value that is equal for objects that allow the same states."""
         return self.now_ns, tuple((key, frozenset(dict(self._possible[key]).items())) for key in sorted(self._possible))
 
 
-def described(state: State | None) -> str:
+def describe_state(state: State | None) -> str:
     if state is None:
         return "absent"
     short = f"{len(state.data)} bytes {state.data[:12]!r}"
