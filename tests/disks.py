@@ -1,4 +1,4 @@
-"""Disks that are small or that fail, for tests of what becomes of a store on them.
+"""Small and failing disks, for tests of stores on them.
 
 A disk is a tmpfs where one can be mounted. Everywhere else, and where a test wants to look inside, it is a folder with
 a budget: what makes a file in it grow beyond is refused with ENOSPC, what is cut or removed gives its bytes back. The

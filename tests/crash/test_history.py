@@ -1,4 +1,4 @@
-"""The checker of histories is checked: by hand, against all orders there are, and by planting what it must catch."""
+"""The checker of histories, tested by hand, against all possible orders, and with planted faults."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A server is killed at random instants under load, again and again, and started on what is left.
+"""Kill a server at random instants under load, repeatedly, and start it on what is left.
 
 Each key has one client here, so what must stand is known without a search: what the last answer said, or what the one
 attempt after it would have made. `test_linear.py` has clients that share their keys.

@@ -1,4 +1,4 @@
-"""What concurrent clients are told over HTTP is linearizable on every engine, kills and restarts included."""
+"""Histories of concurrent HTTP clients are linearizable on every engine, across kills and restarts."""
 
 from collections import defaultdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Several processes serve one store at once, two servers or the workers of one, and keep every promise of one."""
+"""Several processes on one store, two servers or the workers of one, keep the promises of a single process."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What is no store, or is one no more, at each of the three doors: opening it, `docstore check`, `docstore serve`.
+"""Files that are no store, or a broken one, given to an engine, `docstore check` and `docstore serve`.
 
 It is refused in one line that names the file, and nothing in it is changed.
 """

@@ -1,4 +1,4 @@
-"""Stores of which some bytes are spoiled: what is wrong or lost is seen.
+"""Stores with damaged bytes: every wrong or lost document is noticed.
 
 Each document is as it was written, or there is an error that names a file, or `docstore check` has a finding. How many
 bytes are spoiled, and which, is told by DOCSTORE_DAMAGE_ROUNDS and DOCSTORE_DAMAGE_SEED.

@@ -1,4 +1,4 @@
-"""A full disk, in process: what is answered is there, what is refused has changed nothing, and removals make room."""
+"""A full disk, in process: answered writes are there, refused ones have changed nothing, and removals free space."""
 
 import asyncio
 import errno

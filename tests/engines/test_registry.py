@@ -1,4 +1,4 @@
-"""The registration of each engine says what is so, and one that is broken is refused in one line."""
+"""The registration of each engine is correct, and a broken one is refused in one line."""
 
 import asyncio
 from importlib.metadata import EntryPoint

@@ -1,4 +1,4 @@
-"""SQLite's files in the same recording: a VFS that does what SQLite's own does, and notes it.
+"""A VFS that does what SQLite's own does, and records it.
 
 SQLite fsyncs the folder of a journal or of a log by itself, when it first syncs the file. This is not taken on trust:
 the call by which it opens a folder, for that purpose and no other, is one of those that SQLite lets be replaced.

@@ -1,4 +1,4 @@
-"""A disk that loses its power: what may be found on it, given what was done and what of it was made durable.
+"""A model of a disk that loses power: the states it may be in, given the changes and what was made durable.
 
 The model takes away whatever POSIX lets a file system take away, and that is more than any one of them does:
 

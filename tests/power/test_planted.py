@@ -1,4 +1,4 @@
-"""The harness sees what it is for: whatever the engines take care of is left out, and the loss is found."""
+"""The harness detects planted faults: each step that an engine takes for durability is left out in turn."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""What was answered outlives a power cut at any step, whatever of the unfinished the disk then has."""
+"""Answered writes survive a power cut at any step."""
 
 import asyncio
 import os

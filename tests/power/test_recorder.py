@@ -1,4 +1,4 @@
-"""Nothing that changes a folder escapes the recorder: it is noted, refused, or missed at the end."""
+"""Every change of a folder is recorded, refused, or detected at the end."""
 
 import os
 from pathlib import Path

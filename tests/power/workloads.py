@@ -1,4 +1,4 @@
-"""What engines are asked while a recording runs: each kind of change alone, then all of them in random order."""
+"""Workloads for recordings: each kind of change alone, then all of them in random order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

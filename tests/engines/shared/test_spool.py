@@ -1,4 +1,4 @@
-"""Uploads on their way to a disk: small ones in memory, large ones in a file that is whole or gone."""
+"""Spooled uploads: small ones in memory, large ones in a file that is complete or removed."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""`docstore check`: each kind of damage is planted and seen to be named; what is sound is left alone and in peace."""
+"""`docstore check` names each kind of damage, and changes nothing that is sound."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Stores for the tests of the sqlite engine: opened and closed around a test, with a look at the connections inside."""
+"""sqlite stores for tests, with access to their connections."""
 
 import asyncio
 import sys

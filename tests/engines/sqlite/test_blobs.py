@@ -1,4 +1,4 @@
-"""Sealed files beside the database: when there is one, who may still read it, and when it goes."""
+"""Blobs: when one is written, who can still read it, and when it is removed."""
 
 import asyncio
 import secrets

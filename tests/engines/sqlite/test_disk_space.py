@@ -1,4 +1,4 @@
-"""What a writer does when the room or the path that it counts on is somebody else's meanwhile."""
+"""The writer when other programs take its disk space or its path."""
 
 import asyncio
 from pathlib import Path

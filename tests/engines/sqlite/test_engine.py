@@ -1,4 +1,4 @@
-"""What the sqlite engine adds to the contract: processes side by side, plans that stay cheap, files kept small."""
+"""The sqlite engine beyond the contract: concurrent processes, query plans, and the size of its files."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""What the disk, the driver and other programs do to an open store."""
+"""Failures of the disk, the driver and other programs under an open store."""
 
 import asyncio
 import os

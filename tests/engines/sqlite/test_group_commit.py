@@ -1,4 +1,4 @@
-"""The way of writes to the thread: all of a turn of the loop at once, and the next when those are answered."""
+"""The batch queue: all writes of a turn of the loop together, and the next batch after their answers."""
 
 import asyncio
 import threading

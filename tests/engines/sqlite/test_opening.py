@@ -1,4 +1,4 @@
-"""What becomes a store when it is opened, and what is refused in one line and left as it was."""
+"""Opening a database: what becomes a store, and what is refused in one line and not changed."""
 
 import asyncio
 import os

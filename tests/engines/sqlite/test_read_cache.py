@@ -1,4 +1,4 @@
-"""Documents that are read again without a SELECT: never one that a commit has replaced, whoever committed it."""
+"""The read cache: no SELECT for a second read, and never a version that a commit has replaced."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""Snapshots of a database: what they cost those who write, and what is left when one ends badly."""
+"""Snapshots of a database: their cost for writers, and leftovers of one that fails."""
 
 import asyncio
 import errno

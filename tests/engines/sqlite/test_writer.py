@@ -1,4 +1,4 @@
-"""The thread that writes: shared transactions, and who is told what when one of them fails."""
+"""The writer's thread: shared transactions, and the answers when one of them fails."""
 
 import asyncio
 from collections import Counter

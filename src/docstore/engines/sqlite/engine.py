@@ -144,9 +144,7 @@ class Sqlite:
         """Return the content of a row, None when its blob is gone."""
         if file is not None:
             return self._folder.open(file, size)
-        if type(data) is not bytes or len(data) != size:
-            raise CorruptData(f"{self._path}: the content of {key!r} has not {size} bytes")
-        return BytesContent(data)
+        return queries.inline_content(self._reading, key, size, data)
 
     def _raise_if_unavailable(self) -> None:
         # PERF: a stat takes a tenth of a read, so reads rely on what the last commit, sweep or probe found.

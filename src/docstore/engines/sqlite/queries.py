@@ -15,6 +15,7 @@ from typing import Final, cast
 
 import apsw
 
+from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData
@@ -71,14 +72,6 @@ class Transaction:
     """Called after a rollback, for changes outside the database."""
 
 
-def fields_of(connection: apsw.Connection, key: str, packed: str) -> Fields:
-    """Unpack the fields in the row of `key`. Raise CorruptData when they are unreadable."""
-    try:
-        return _unpack_fields(packed)
-    except CorruptData as error:
-        raise CorruptData(f"{connection.filename}: {key!r}: {error}") from error
-
-
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
     """Raise CorruptData for unreadable fields or a column of another type, which a damaged page may contain."""
     key, version, size, digest, packed, modified_ns, expires_ns = row
@@ -89,7 +82,18 @@ def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
         and (expires_ns is None or type(expires_ns) is int)
     ):
         raise CorruptData(f"{connection.filename}: {key!r}: the row is damaged")
-    return Meta(key, version, size, digest, fields_of(connection, key, packed), modified_ns, expires_ns)
+    try:
+        fields = _unpack_fields(packed)
+    except CorruptData as error:
+        raise CorruptData(f"{connection.filename}: {key!r}: {error}") from error
+    return Meta(key, version, size, digest, fields, modified_ns, expires_ns)
+
+
+def inline_content(connection: apsw.Connection, key: str, size: int, data: bytes | None) -> BytesContent:
+    """Raise CorruptData when `data`, the content in the row of `key`, does not have `size` bytes."""
+    if type(data) is not bytes or len(data) != size:
+        raise CorruptData(f"{connection.filename}: the content of {key!r} does not have {size} bytes")
+    return BytesContent(data)
 
 
 def page(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> Page:

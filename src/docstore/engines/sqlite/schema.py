@@ -59,7 +59,7 @@ def open_writing(path: Path) -> apsw.Connection:
         connection.set_busy_timeout(WRITE_TIMEOUT_MS)
         if connection.readonly("main"):
             raise OpenError(f"{path} is read-only")
-        if _is_new(connection, path):
+        if is_empty(connection, path):
             connection.pragma("auto_vacuum", "INCREMENTAL")
             _create(connection, path)
         if connection.pragma("journal_mode", "WAL") != "wal":
@@ -85,7 +85,7 @@ def open_reading(path: Path, *, cache_kib: int) -> apsw.Connection:
     return connection
 
 
-def _is_new(connection: apsw.Connection, path: Path) -> bool:
+def is_empty(connection: apsw.Connection, path: Path) -> bool:
     """Return whether the database is empty. Raise OpenError for one that this version of Docstore can't use."""
     application_id = connection.pragma("application_id")
     if application_id == 0 and not connection.execute("SELECT count(*) FROM sqlite_schema").get:
@@ -101,7 +101,7 @@ def _is_new(connection: apsw.Connection, path: Path) -> bool:
 def _create(connection: apsw.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     # Another process may have created the tables since the first look; inside the transaction none can.
-    if _is_new(connection, path):
+    if is_empty(connection, path):
         connection.execute(_TABLES)
         connection.pragma("application_id", APPLICATION_ID)
         connection.pragma("user_version", SCHEMA_VERSION)

@@ -80,7 +80,7 @@ class SqliteSnapshot:
         if row is None:
             return None
         version, size, digest, packed, modified_ns, expires_ns, file, data = row
-        meta = Meta(key, version, size, digest, queries.fields_of(self._copy, key, packed), modified_ns, expires_ns)
+        meta = queries.meta_of(self._copy, (key, version, size, digest, packed, modified_ns, expires_ns))
         return None if meta.expired(self._now_ns) else Document(meta, self._content(meta, file, data))
 
     def _content(self, meta: Meta, file: str | None, data: bytes | None) -> BytesContent | FileContent:
@@ -90,9 +90,7 @@ class SqliteSnapshot:
             if content is None:
                 raise CorruptData(f"{self._folder.path / file} is missing")
             return content
-        if data is None or len(data) != meta.size:
-            raise CorruptData(f"{self._copy.filename}: the content of {meta.key!r} has not {meta.size} bytes")
-        return BytesContent(data)
+        return queries.inline_content(self._copy, meta.key, meta.size, data)
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         return await asyncio.to_thread(self._page, prefix, after, limit)

@@ -27,7 +27,7 @@ from docstore.engines.shared.quota import QUOTA_OPTIONS
 from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
-from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
+from docstore.engines.sqlite.schema import READ_TIMEOUT_MS, is_empty
 from docstore.errors import CorruptData, OpenError
 from docstore.model import Meta
 
@@ -76,11 +76,8 @@ def _open(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         connection.set_busy_timeout(READ_TIMEOUT_MS)
-        if connection.pragma("application_id") != APPLICATION_ID:
-            raise OpenError(f"{path} is a database of another program")
-        version = connection.pragma("user_version")
-        if version != SCHEMA_VERSION:
-            raise OpenError(f"{path} has schema version {version}, this Docstore reads {SCHEMA_VERSION}")
+        if is_empty(connection, path):
+            raise OpenError(f"{path} is an empty database")
     except BaseException:
         connection.close()
         raise
