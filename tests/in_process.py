@@ -129,8 +129,8 @@ async def opened(
             # The first page of a process loads its template; no later one looks at the file.
             for function in blocking.functions.values():
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
-            # HEAD looks for a sealed file as GET opens it: a thread hop would take ten times as long.
-            blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"holds"})
+            # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
+            blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
             yield inside
     finally:
         await inside.store.close()
