@@ -95,7 +95,7 @@ def _names(segment: str, scheme: Scheme) -> Place:
 def _aside(segment: str, scheme: Scheme) -> Place:
     names = _names(segment, scheme)
     if len(names[-1]) == _NAME_LIMIT:
-        # There is no room for the suffix, so the name is split although it fits.
+        # There is no space for the suffix, so the name is split although it fits.
         names = _split(_SPECIAL[scheme].sub(_escape, segment.encode()), scheme)
     return (*names[:-1], names[-1] + _ASIDE_SUFFIX)
 
