@@ -75,7 +75,7 @@ async def send_requests(case: str, count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
         store = Store([Mount(name, open_engine(EngineURL.parse(url))) for name, url in urls.items()])
-        config: Any = SimpleNamespace(loaded_app=http1.Application(asgi(store), store.handle))
+        config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store), store.handle))
         state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
         protocol, transport = http1.Protocol(config, state, {}), Transport()
         protocol.connection_made(transport)

@@ -134,7 +134,7 @@ def serve(kind: str, data: Path) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        http1.Application(application, store.handle) if kind == "wire" else application,
+        http1.UvicornApplication(application, store.handle) if kind == "wire" else application,
         http=http, loop="uvloop", ws="none", interface="asgi3", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, timeout_keep_alive=600,
     )  # fmt: skip

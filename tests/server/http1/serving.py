@@ -213,9 +213,9 @@ def open_store(data: Path) -> Store:
     )
 
 
-def application(told: dict) -> http1.Application:
+def application(told: dict) -> http1.UvicornApplication:
     store = open_store(Path(told["data"]))
-    return http1.Application(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
+    return http1.UvicornApplication(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
 
 
 def main(told: dict) -> None:

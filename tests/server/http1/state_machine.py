@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from docstore.http.message import Request
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection, Phase
-from docstore.server.http1.errors import ProtocolError
+from docstore.server.http1.parser import ProtocolError
 
 
 @dataclass
@@ -46,9 +46,9 @@ class Driven:
             pass
 
     def end(self) -> None:
-        self.connection.end()
+        self.connection.receive_eof()
         if self.connection.phase is Phase.BODY:
-            self.connection.break_off()
+            self.connection.abort_body()
             self._answer(None)
         while self._step():
             pass
@@ -66,18 +66,18 @@ class Driven:
                 self._body += connection.take_body()
         except ProtocolError as refused:
             self.refused = refused.status
-            if connection.phase is Phase.BROKEN:
+            if connection.phase is Phase.ABORTED:
                 self._answer(None)
             return False
-        if connection.phase is not Phase.ENDED:
+        if connection.phase is not Phase.COMPLETE:
             return False
         self._answer(self._body)
         return True
 
     def _answer(self, body: bytes | None) -> None:
         assert self._request is not None
-        self.seen.append(Seen(self._request, body, self.connection.decide()))
-        self.connection.answered()
+        self.seen.append(Seen(self._request, body, self.connection.decide_keep_alive()))
+        self.connection.finish_response()
 
     def facts(self) -> tuple[list[object], int | None, Phase]:
         """What must not depend on how the bytes were split."""

@@ -3,8 +3,8 @@
 import pytest
 
 from docstore.limits import Limits
-from docstore.server.http1.connection import EMPTY_LINES, Connection, Phase
-from docstore.server.http1.errors import ProtocolError
+from docstore.server.http1.connection import EMPTY_LINE_COUNT, Connection, Phase
+from docstore.server.http1.parser import ProtocolError
 from tests.server.http1.raw import GET, put, request
 from tests.server.http1.state_machine import drive
 from tests.server.http1.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
@@ -43,13 +43,13 @@ def test_splitting_a_faulty_body_anywhere_changes_nothing(body: bytes) -> None:
 
 def test_requests_are_taken_one_at_a_time() -> None:
     connection = begun(GET + GET)
-    assert connection.phase is Phase.ENDED
-    assert connection.waiting_size == len(GET)
-    assert connection.decide()
-    connection.answered()
+    assert connection.phase is Phase.COMPLETE
+    assert connection.unread_size == len(GET)
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     assert connection.phase is Phase.HEAD
     assert connection.take_request() is not None
-    assert connection.waiting_size == 0
+    assert connection.unread_size == 0
 
 
 def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
@@ -57,26 +57,26 @@ def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
     connection.receive(b"nonsense\r\n\r\n" + GET)
     with pytest.raises(ProtocolError):
         connection.take_request()
-    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+    assert (connection.phase, connection.unread_size) == (Phase.LINGER, 0)
     connection.receive(GET)
-    assert connection.waiting_size == 0
+    assert connection.unread_size == 0
 
 
 def test_lingering_ends_after_its_bytes_or_with_the_client() -> None:
-    for last in (lambda connection: connection.receive(b"x"), Connection.end):
+    for last in (lambda connection: connection.receive(b"x"), Connection.receive_eof):
         connection = Connection(SMALL)
-        connection.refuse()
+        connection.reject()
         connection.receive(b"x" * 1000)
         assert connection.phase is Phase.LINGER
         last(connection)
-        assert connection.phase is Phase.OVER
+        assert connection.phase is Phase.CLOSED
 
 
 def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> None:
     connection = begun(PUT[:-5])
     assert connection.take_body() == b"01234"
-    assert connection.decide()
-    connection.answered()
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"56789" + GET)
     assert connection.phase is Phase.DRAIN
     assert connection.take_body() == b""
@@ -87,15 +87,15 @@ def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> 
 def test_a_large_rest_of_a_counted_body_is_not_waited_for() -> None:
     for size, kept in ((100, True), (101, False)):
         connection = begun(request(b"PUT /docs/k", b"Content-Length: %d" % size))
-        assert connection.decide() is kept
-        connection.answered()
+        assert connection.decide_keep_alive() is kept
+        connection.finish_response()
         assert connection.phase is (Phase.DRAIN if kept else Phase.LINGER)
 
 
 def test_a_chunked_rest_is_drained_until_it_is_too_large() -> None:
     connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
-    assert connection.decide()
-    connection.answered()
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"64\r\n" + b"x" * 100 + b"\r\n")
     connection.take_body()
     assert connection.phase is Phase.DRAIN
@@ -106,18 +106,18 @@ def test_a_chunked_rest_is_drained_until_it_is_too_large() -> None:
 
 def test_a_rest_that_is_no_body_ends_the_draining() -> None:
     connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
-    connection.decide()
-    connection.answered()
+    connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"nonsense\r\n" + GET)
     with pytest.raises(ProtocolError):
         connection.take_body()
-    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+    assert (connection.phase, connection.unread_size) == (Phase.LINGER, 0)
 
 
 def test_a_body_that_was_never_asked_for_is_not_waited_for() -> None:
     connection = begun(request(b"PUT /docs/k", b"Content-Length: 5", b"Expect: 100-continue"))
-    assert not connection.continued
-    assert not connection.decide()
+    assert not connection.body_wanted
+    assert not connection.decide_keep_alive()
 
 
 @pytest.mark.parametrize(
@@ -134,21 +134,21 @@ def test_a_body_that_was_never_asked_for_is_not_waited_for() -> None:
 )
 def test_the_client_decides_whether_the_connection_may_be_kept(field: bytes, version: bytes, kept: bool) -> None:
     connection = begun(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + field + b"\r\n\r\n")
-    assert connection.decide() is kept
+    assert connection.decide_keep_alive() is kept
 
 
 def test_a_client_that_asked_for_the_end_and_sent_all_needs_no_lingering() -> None:
     connection = begun(request(b"GET /", b"Connection: close"))
-    connection.decide()
-    connection.answered()
-    assert connection.phase is Phase.OVER
+    connection.decide_keep_alive()
+    connection.finish_response()
+    assert connection.phase is Phase.CLOSED
 
 
 def test_a_client_that_did_not_ask_for_the_end_may_be_sending_still() -> None:
     connection = begun(GET)
     connection.stopping = True
-    assert not connection.decide()
-    connection.answered()
+    assert not connection.decide_keep_alive()
+    connection.finish_response()
     assert connection.phase is Phase.LINGER
 
 
@@ -165,7 +165,7 @@ def test_what_was_sent_before_the_client_ended_its_half_is_answered() -> None:
 def test_a_body_that_the_client_ends_early_is_never_whole(data: bytes) -> None:
     driven = drive(data, end=True)
     assert [seen.body for seen in driven.seen] == [None]
-    assert driven.connection.phase is Phase.OVER
+    assert driven.connection.phase is Phase.CLOSED
 
 
 def test_a_body_comes_in_the_pieces_that_it_came_in() -> None:
@@ -175,8 +175,8 @@ def test_a_body_comes_in_the_pieces_that_it_came_in() -> None:
     assert connection.take_body() is segment
     connection.receive(b"def" + GET)
     assert connection.take_body() == b"def"
-    assert connection.phase is Phase.ENDED
-    assert connection.received == 6
+    assert connection.phase is Phase.COMPLETE
+    assert connection.body_size == 6
 
 
 def test_absolute_form_becomes_path_query_and_Host() -> None:
@@ -195,7 +195,7 @@ def test_a_path_ends_at_the_first_question_mark(path: str, query: str) -> None:
 
 
 def test_empty_lines_are_counted_for_each_request() -> None:
-    driven = drive((b"\r\n" * EMPTY_LINES + GET) * 3 + b"\r\n" * (EMPTY_LINES + 1) + GET)
+    driven = drive((b"\r\n" * EMPTY_LINE_COUNT + GET) * 3 + b"\r\n" * (EMPTY_LINE_COUNT + 1) + GET)
     assert (len(driven.seen), driven.refused) == (3, 400)
 
 

@@ -35,13 +35,13 @@ def test_any_bytes_end_in_answers_and_a_state_that_is_known(data: bytes, positio
     driven = Driven(LIMITS)
     for segment in split(data, positions):
         driven.receive(segment)
-        held = driven.connection.waiting_size
+        held = driven.connection.unread_size
         assert held <= LIMITS.line_size + LIMITS.head_size + 2000
-        assert driven.connection.phase in (Phase.HEAD, Phase.BODY, Phase.LINGER, Phase.OVER)
+        assert driven.connection.phase in (Phase.HEAD, Phase.BODY, Phase.LINGER, Phase.CLOSED)
     assert driven.facts() == drive(data, limits=LIMITS).facts()
     driven.end()
-    assert driven.connection.phase in (Phase.HEAD, Phase.OVER)
-    assert (driven.refused is None) or driven.connection.phase is Phase.OVER
+    assert driven.connection.phase in (Phase.HEAD, Phase.CLOSED)
+    assert (driven.refused is None) or driven.connection.phase is Phase.CLOSED
 
 
 near = st.integers(-6, 6)

@@ -6,8 +6,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from docstore.server.http1.errors import ProtocolError
-from docstore.server.http1.fields import parse_lines
+from docstore.server.http1.parser import ProtocolError, parse_fields
 from tests.server.http1.raw import GET, Raw, ask, put, request
 from tests.server.http1.serving import WireServer
 
@@ -317,7 +316,7 @@ def test_no_header_line_holds_up_the_others(line: bytes) -> None:
     signal.alarm(10)
     try:
         with pytest.raises(ProtocolError):
-            parse_lines(b"host: x\r\n" + line + b"\r\n", 100)
+            parse_fields(b"host: x\r\n" + line + b"\r\n", 100)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)

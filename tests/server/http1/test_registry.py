@@ -10,11 +10,11 @@ from uvicorn.server import ServerState
 
 from docstore.http.message import Request, Response
 from docstore.limits import Limits
-from docstore.server.http1 import Application, Protocol
-from docstore.server.http1.registry import SPARE_CONNECTIONS, YOUNG_OBJECTS, Admission, House
+from docstore.server.http1 import Protocol, UvicornApplication
+from docstore.server.http1.registry import GC_THRESHOLD, REJECTED_CONNECTIONS, Admission, ConnectionRegistry
 
 
-class Guest:
+class FakeConnection:
     """A connection that counts how often it was looked at, and tells when that was three times."""
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Guest:
         if self.advanced == 1:
             raise RuntimeError("on purpose")
 
-    def check(self, now_s: float) -> None:
+    def check_timeout(self, now_s: float) -> None:
         self.checked += 1
         if self.checked == 3:
             self.thrice.set()
@@ -41,12 +41,12 @@ async def asgi(scope: object, receive: object, send: object) -> None:
     raise AssertionError("the wire calls handle instead")
 
 
-def make_application() -> Application:
-    return Application(asgi, handle)
+def make_application() -> UvicornApplication:
+    return UvicornApplication(asgi, handle)
 
 
-def house(limits: Limits) -> House:
-    return House(handle, limits, asyncio.get_running_loop(), set())
+def make_registry(limits: Limits) -> ConnectionRegistry:
+    return ConnectionRegistry(handle, limits, asyncio.get_running_loop(), set())
 
 
 def test_a_worker_can_be_sent_what_it_needs() -> None:
@@ -60,69 +60,71 @@ def test_a_worker_can_be_sent_what_it_needs() -> None:
 
 def test_connections_are_counted_in_all_and_from_each_address() -> None:
     async def main() -> None:
-        inn = house(Limits(connection_count=3, address_connection_count=2))
-        guests = [Guest() for _ in range(6)]
+        registry = make_registry(Limits(connection_count=3, address_connection_count=2))
+        connections = [FakeConnection() for _ in range(6)]
         addresses = ["a", "a", "a", "", "b", ""]
-        admitted = [inn.admit(guest, address) for guest, address in zip(guests, addresses, strict=True)]
-        full, welcome = Admission.FULL, Admission.WELCOME
-        assert admitted == [welcome, welcome, full, full, full, full]
-        for guest, address in zip(guests, addresses, strict=True):
-            inn.leave(guest, address)
-        assert inn.admit(guests[0], "a") is welcome
-        inn.leave(guests[0], "a")
+        admitted = [
+            registry.add(connection, address) for connection, address in zip(connections, addresses, strict=True)
+        ]
+        reject, accept = Admission.REJECT_503, Admission.ACCEPT
+        assert admitted == [accept, accept, reject, reject, reject, reject]
+        for connection, address in zip(connections, addresses, strict=True):
+            registry.remove(connection, address)
+        assert registry.add(connections[0], "a") is accept
+        registry.remove(connections[0], "a")
 
     asyncio.run(main())
 
 
 def test_only_some_of_those_that_are_too_many_are_told_so() -> None:
     async def main() -> None:
-        inn = house(Limits(connection_count=0))
-        guests = [Guest() for _ in range(SPARE_CONNECTIONS + 1)]
-        admitted = [inn.admit(guest, "") for guest in guests]
-        assert admitted == [Admission.FULL] * SPARE_CONNECTIONS + [Admission.CROWDED]
-        for guest in guests:
-            inn.leave(guest, "")
+        registry = make_registry(Limits(connection_count=0))
+        connections = [FakeConnection() for _ in range(REJECTED_CONNECTIONS + 1)]
+        admitted = [registry.add(connection, "") for connection in connections]
+        assert admitted == [Admission.REJECT_503] * REJECTED_CONNECTIONS + [Admission.DROP]
+        for connection in connections:
+            registry.remove(connection, "")
 
     asyncio.run(main())
 
 
 def test_connections_are_looked_at_again_and_again_while_there_are_any() -> None:
     async def main() -> None:
-        inn, guest = house(Limits(head_s=0.004)), Guest()
-        inn.admit(guest, "")
-        await guest.thrice.wait()
-        inn.leave(guest, "")
-        seen = guest.checked
+        registry, connection = make_registry(Limits(head_s=0.004)), FakeConnection()
+        registry.add(connection, "")
+        await connection.thrice.wait()
+        registry.remove(connection, "")
+        seen = connection.checked
         await asyncio.sleep(0.01)
-        assert guest.checked == seen
+        assert connection.checked == seen
 
     asyncio.run(main())
 
 
 def test_one_connection_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        inn, guests = house(Limits()), [Guest() for _ in range(3)]
+        registry, connections = make_registry(Limits()), [FakeConnection() for _ in range(3)]
         for _ in range(2):
-            for guest in guests:
-                inn.soon(guest)
+            for connection in connections:
+                registry.schedule(connection)
             await asyncio.sleep(0)
-        assert [guest.advanced for guest in guests] == [2, 2, 2]
+        assert [connection.advanced for connection in connections] == [2, 2, 2]
 
     asyncio.run(main())
     assert len(caplog.records) == 3
 
 
-@pytest.mark.parametrize(("before", "after"), [(700, YOUNG_OBJECTS), (50_000, 50_000), (0, 0)])
+@pytest.mark.parametrize(("before", "after"), [(700, GC_THRESHOLD), (50_000, 50_000), (0, 0)])
 def test_garbage_is_collected_seldom_and_as_the_process_has_it_when_that_is_seldomer(before: int, after: int) -> None:
     """0 is: never."""
 
-    async def move_in() -> None:
-        make_application().house(asyncio.get_running_loop(), ServerState())
+    async def start_serving() -> None:
+        make_application().registry(asyncio.get_running_loop(), ServerState())
 
     found = gc.get_threshold()
     try:
         gc.set_threshold(before, *found[1:])
-        asyncio.run(move_in())
+        asyncio.run(start_serving())
         assert gc.get_threshold() == (after, *found[1:])
     finally:
         gc.set_threshold(*found)

@@ -6,8 +6,8 @@ from docstore.content import BytesContent
 from docstore.http.message import Response, Unsendable, field_lines, with_length
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection
-from docstore.server.http1.errors import TITLES, ProtocolError
-from docstore.server.http1.response_head import JOIN_SIZE, Openings, refusal, start
+from docstore.server.http1.parser import ERROR_TITLES, ProtocolError
+from docstore.server.http1.response_head import JOIN_SIZE, StatusLineCache, error_response, start_response
 
 
 def test_fields_are_written_as_they_are() -> None:
@@ -49,28 +49,28 @@ def test_content_that_is_small_is_joined_to_the_head(size: int, joined: bool) ->
     asked = connection.take_request()
     assert asked is not None
     content = BytesContent(b"x" * size)
-    sent, left = start(Openings(), Response(200, [], content), asked, connection)
+    sent, left = start_response(StatusLineCache(), Response(200, [], content), asked, connection)
     head, _, data = sent.partition(b"\r\n\r\n")
     assert head.endswith(b"content-length: %d" % size)
     assert (data, left) == ((content.data, None) if joined else (b"", content))
 
 
 def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    openings = Openings()
+    lines = StatusLineCache()
     monkeypatch.setattr("time.time", lambda: 784111777.9)
-    first = openings.opening(200)
+    first = lines.get(200)
     assert first == b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-    assert openings.opening(200) is first
+    assert lines.get(200) is first
     monkeypatch.setattr("time.time", lambda: 784111778.0)
-    assert b"08:49:38" in openings.opening(200)
+    assert b"08:49:38" in lines.get(200)
     monkeypatch.setattr("time.time", lambda: 784111777.0)
-    assert b"08:49:37" in openings.opening(200), "the clock was set back"
-    assert openings.opening(299).startswith(b"HTTP/1.1 299 \r\n")
+    assert b"08:49:37" in lines.get(200), "the clock was set back"
+    assert lines.get(299).startswith(b"HTTP/1.1 299 \r\n")
 
 
-@pytest.mark.parametrize("status", TITLES)
+@pytest.mark.parametrize("status", ERROR_TITLES)
 def test_a_refusal_is_one_line_and_the_last(status: int) -> None:
-    head, _, line = refusal(Openings(), ProtocolError(status, "this")).partition(b"\r\n\r\n")
-    assert line == f"{TITLES[status]}: this\n".encode()
+    head, _, line = error_response(StatusLineCache(), ProtocolError(status, "this")).partition(b"\r\n\r\n")
+    assert line == f"{ERROR_TITLES[status]}: this\n".encode()
     assert b"connection: close" in head
     assert b"content-length: %d\r\n" % len(line) in head

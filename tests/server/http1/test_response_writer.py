@@ -6,7 +6,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.http.message import Joined, Sendable
-from docstore.server.http1.response_writer import Outlet, send
+from docstore.server.http1.response_writer import ResponseWriter
 
 LARGE = BytesContent(b"x" * 100_000)
 
@@ -32,13 +32,13 @@ class Taking(asyncio.Transport):
 def test_content_in_memory_is_over_when_the_transport_wants_more(content: Sendable) -> None:
     async def sent() -> None:
         transport = Taking()
-        outlet = Outlet(transport, asyncio.get_running_loop())
-        outlet.pause()
-        sending = asyncio.create_task(send(outlet, content, chunked=False))
+        writer = ResponseWriter(transport, asyncio.get_running_loop())
+        writer.pause()
+        sending = asyncio.create_task(writer.send(content, chunked=False))
         for _ in range(5):
             await asyncio.sleep(0)
         assert (transport.taken, sending.done()) == (LARGE.data, False)
-        outlet.resume()
+        writer.resume()
         await sending
 
     asyncio.run(sent())
