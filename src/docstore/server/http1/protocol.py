@@ -12,7 +12,16 @@ from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
 from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
 from docstore.server.http1 import response_head
-from docstore.server.http1.connection import BODY, CLOSED, COMPLETE, DRAIN, HEAD, LINGER, Connection, Phase
+from docstore.server.http1.connection import (
+    BODY_PHASE,
+    CLOSED_PHASE,
+    COMPLETE_PHASE,
+    DRAIN_PHASE,
+    HEAD_PHASE,
+    LINGER_PHASE,
+    Connection,
+    Phase,
+)
 from docstore.server.http1.parser import CHUNKED, ProtocolError
 from docstore.server.http1.registry import Admission, UvicornApplication
 from docstore.server.http1.request_body import PAUSE_SIZE, RESUME_SIZE, RequestBody
@@ -70,7 +79,7 @@ class Protocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._registry.remove(self, self._address)
         self._state.connections.discard(self)
-        self._connection.phase = CLOSED
+        self._connection.phase = CLOSED_PHASE
         self._writer.disconnect()
         self._fail_body(IncompleteUpload("the client disconnected"))
 
@@ -78,7 +87,7 @@ class Protocol(asyncio.Protocol):
         connection = self._connection
         connection.receive(data)
         # Parts of a body are passed on at once: a segment may be large, and more may come in the same turn.
-        if connection.phase is HEAD and connection.unread_size <= PIPELINE_SIZE:
+        if connection.phase is HEAD_PHASE and connection.unread_size <= PIPELINE_SIZE:
             self._registry.schedule(self)
         else:
             self.advance()
@@ -95,7 +104,7 @@ class Protocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writer.resume()
         # Not at once: a write may have called this.
-        if self._connection.phase is HEAD and (self._connection.unread_size or self._connection.eof):
+        if self._connection.phase is HEAD_PHASE and (self._connection.unread_size or self._connection.eof):
             self._registry.loop.call_soon(self.advance)
 
     def shutdown(self) -> None:
@@ -125,9 +134,9 @@ class Protocol(asyncio.Protocol):
         """Do everything that the received bytes allow."""
         connection = self._connection
         for _ in _TURN:
-            if connection.phase is not HEAD:
+            if connection.phase is not HEAD_PHASE:
                 self._feed_body()
-            if connection.phase is not HEAD or self._writer.paused:
+            if connection.phase is not HEAD_PHASE or self._writer.paused:
                 break
             try:
                 request = connection.take_request()
@@ -152,7 +161,7 @@ class Protocol(asyncio.Protocol):
 
     def _start_request(self, request: Request) -> None:
         """Run a request to its end or to its first wait. Raises ProtocolError for an invalid body."""
-        if self._connection.phase is not COMPLETE:
+        if self._connection.phase is not COMPLETE_PHASE:
             request.body = self._start_body()
         self._state.total_requests += 1
         task = self._registry.runner.run(self._respond(request))
@@ -163,7 +172,7 @@ class Protocol(asyncio.Protocol):
         """Return the request's body: in memory if it is complete, which saves a PUT its first wait."""
         connection = self._connection
         piece = connection.take_body() if connection.unread_size else b""
-        if connection.phase is COMPLETE:
+        if connection.phase is COMPLETE_PHASE:
             return BytesContent(piece)
         length = connection.section.length
         self._body = RequestBody(None if length == CHUNKED else length, self._on_body_change)
@@ -220,7 +229,7 @@ class Protocol(asyncio.Protocol):
     def _feed_body(self) -> None:
         """Pass on what has arrived of the body, or drop it when the response is already sent."""
         connection, phase = self._connection, self._connection.phase
-        if phase is not BODY and phase is not DRAIN:
+        if phase is not BODY_PHASE and phase is not DRAIN_PHASE:
             return
         try:
             piece = connection.take_body()
@@ -230,9 +239,9 @@ class Protocol(asyncio.Protocol):
         if self._body is not None:
             if piece:
                 self._body.feed(piece)
-            if connection.phase is COMPLETE:
+            if connection.phase is COMPLETE_PHASE:
                 self._body.finish()
-        if connection.eof and connection.phase is BODY:
+        if connection.eof and connection.phase is BODY_PHASE:
             self._abort_body(IncompleteUpload("the content is incomplete"))
 
     def _discard_body(self) -> None:
@@ -244,7 +253,7 @@ class Protocol(asyncio.Protocol):
 
     def _on_body_change(self) -> None:
         """Ask the client for the body if it waits for that, and read on if there is space."""
-        if not self._connection.body_wanted and self._connection.phase is BODY:
+        if not self._connection.body_wanted and self._connection.phase is BODY_PHASE:
             self._connection.body_wanted = True
             self._writer.write(response_head.CONTINUE)
         self._update_transport()
@@ -266,13 +275,13 @@ class Protocol(asyncio.Protocol):
     def _update_transport(self) -> None:
         """Read, pause, close the writing half or close, as the connection's state requires."""
         connection, transport = self._connection, self._transport
-        idle = connection.phase is HEAD and not connection.unread_size
+        idle = connection.phase is HEAD_PHASE and not connection.unread_size
         if (idle and self._reading and not connection.stopping) or transport.is_closing():
             return
-        if connection.phase is CLOSED or (idle and connection.stopping):
+        if connection.phase is CLOSED_PHASE or (idle and connection.stopping):
             transport.close()
             return
-        if connection.phase is LINGER and self._writer.can_write_eof:
+        if connection.phase is LINGER_PHASE and self._writer.can_write_eof:
             transport.write_eof()
         reading = idle or self._wants_data()
         if reading != self._reading and not connection.eof:
