@@ -14,7 +14,7 @@ pytest loads this module in every run where Docstore is installed, so it imports
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -77,40 +77,28 @@ class DocstoreServer:
         self._process.__exit__()
 
 
-class _Session:
-    """The server of a session: started on first use, and again after it has stopped."""
-
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        self._factory = factory
-        self._server: DocstoreServer | None = None
-
-    def server(self) -> DocstoreServer:
-        if self._server is not None and not self._server.alive:
-            self.close()
-        if self._server is None:
-            from docstore.testing.server import ServerProcess
-
-            folder = self._factory.mktemp("docstore")
-            mounts = [f"--mount={name}={url.format(folder)}?keys=path" for name, url in _MOUNTS.items()]
-            self._server = DocstoreServer(ServerProcess(folder, "--log-level", "warning", *mounts))
-        return self._server
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-
 @pytest.fixture(scope="session")
-def _docstore_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Session]:
-    session = _Session(tmp_path_factory)
-    yield session
-    session.close()
+def _running_docstore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], DocstoreServer]]:
+    """The server of a session: started on first use, and again after it has stopped."""
+    from docstore.testing.server import ServerProcess
+
+    servers: list[DocstoreServer] = []
+
+    def running() -> DocstoreServer:
+        if not servers or not servers[-1].alive:
+            folder = tmp_path_factory.mktemp("docstore")
+            mounts = [f"--mount={name}={url.format(folder)}?keys=path" for name, url in _MOUNTS.items()]
+            servers.append(DocstoreServer(ServerProcess(folder, "--log-level", "warning", *mounts)))
+        return servers[-1]
+
+    yield running
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture
-def docstore_server(_docstore_session: _Session) -> DocstoreServer:
+def docstore_server(_running_docstore: Callable[[], DocstoreServer]) -> DocstoreServer:
     """The session's `docstore serve`, with all collections empty."""
-    server = _docstore_session.server()
+    server = _running_docstore()
     server.clear()
     return server

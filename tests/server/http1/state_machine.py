@@ -1,4 +1,4 @@
-"""The state machine driven as the transport drives it, without sockets: what a server would do with some bytes."""
+"""Drives the Connection state machine as a transport would, without sockets."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from docstore.server.http1.parser import ProtocolError
 
 @dataclass
 class Seen:
-    """One request as the handler would see it; `body` is None when it never came whole."""
+    """One request as the handler would see it; `body` is None if it was incomplete."""
 
     request: Request
     body: bytes | None
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass
 class Driven:
-    """A connection whose requests are all read whole and answered at once."""
+    """A connection whose requests are all read completely and answered at once."""
 
     limits: Limits = field(default_factory=Limits)
     seen: list[Seen] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Driven:
             pass
 
     def _step(self) -> bool:
-        """Whether there may be more to do."""
+        """Do one thing; return whether there may be more to do."""
         connection = self.connection
         try:
             if connection.phase is Phase.HEAD:
@@ -80,7 +80,7 @@ class Driven:
         self.connection.finish_response()
 
     def facts(self) -> tuple[list[object], int | None, Phase]:
-        """What must not depend on how the bytes were split."""
+        """Return what must not depend on how the bytes were split."""
         return [seen.facts() for seen in self.seen], self.refused, self.connection.phase
 
 

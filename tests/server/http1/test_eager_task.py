@@ -1,4 +1,4 @@
-"""Coroutines that are run without a Task until they wait behave as if they had been run in one from the start."""
+"""Coroutines that run without a Task until they wait behave as if they had run in one from the start."""
 
 import asyncio
 import gc
@@ -17,7 +17,7 @@ NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
 def run(new_loop: NewLoop, test: Callable[[EagerRunner], Coroutine[Any, Any, None]]) -> None:
-    """Runs `test` with an EagerRunner of the loop, and finds fault with what the loop complains of."""
+    """Run `test` with an EagerRunner; an error that the loop reports fails the test."""
     complaints: list[dict[str, Any]] = []
     runners: list[EagerRunner] = []
 
@@ -34,7 +34,7 @@ def run(new_loop: NewLoop, test: Callable[[EagerRunner], Coroutine[Any, Any, Non
 
 
 async def start(runner: EagerRunner, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
-    """Runs it from a callback of the loop, as the protocol does."""
+    """Run a coroutine from a callback of the loop, as the protocol does."""
     started: asyncio.Future[asyncio.Task[None] | None] = asyncio.get_running_loop().create_future()
 
     def begin() -> None:
@@ -48,7 +48,7 @@ async def start(runner: EagerRunner, coroutine: Coroutine[Any, Any, None]) -> "a
 
 
 @LOOPS
-def test_what_never_waits_is_over_at_once_and_has_no_task(new_loop: NewLoop) -> None:
+def test_a_coroutine_that_never_waits_ends_at_once_without_a_task(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         done: list[int] = []
 
@@ -64,7 +64,7 @@ def test_what_never_waits_is_over_at_once_and_has_no_task(new_loop: NewLoop) -> 
 
 
 @LOOPS
-def test_what_waits_goes_on_in_the_task_that_it_saw_as_its_own(new_loop: NewLoop) -> None:
+def test_a_coroutine_that_waits_continues_in_the_task_that_it_saw(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         seen: list[object] = []
 
@@ -133,7 +133,7 @@ async def _soon() -> str:
 
 @LOOPS
 @pytest.mark.parametrize("wait", FIRST_WAITS.values(), ids=FIRST_WAITS)
-def test_whatever_is_waited_for_first_comes(new_loop: NewLoop, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+def test_the_first_wait_can_be_for_anything(new_loop: NewLoop, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     async def test(runner: EagerRunner) -> None:
         results: list[str] = []
 
@@ -150,7 +150,7 @@ def test_whatever_is_waited_for_first_comes(new_loop: NewLoop, wait: Callable[[]
 
 
 @LOOPS
-def test_a_timeout_that_began_before_the_first_wait_ends_it(new_loop: NewLoop) -> None:
+def test_a_timeout_that_starts_before_the_first_wait_cancels_it(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         ended: list[str] = []
 
@@ -200,7 +200,7 @@ def test_a_cancelled_task_cancels_what_it_waits_for_and_cleans_up(new_loop: NewL
 
 @LOOPS
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
-def test_who_is_cancelled_may_end_all_the_same(new_loop: NewLoop, turns: int) -> None:
+def test_a_cancelled_coroutine_can_still_end_normally(new_loop: NewLoop, turns: int) -> None:
     async def test(runner: EagerRunner) -> None:
         ended: list[str] = []
 
@@ -222,7 +222,7 @@ def test_who_is_cancelled_may_end_all_the_same(new_loop: NewLoop, turns: int) ->
 
 
 @LOOPS
-def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
+def test_a_coroutine_that_cancels_itself_affects_no_other(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         async def cancels() -> None:
             task = asyncio.current_task()
@@ -251,7 +251,7 @@ def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_what_is_raised_is_raised_where_it_was_run(new_loop: NewLoop) -> None:
+def test_an_exception_in_the_first_step_is_raised_by_run(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         async def fails(after: int) -> None:
             for _ in range(after):
@@ -304,7 +304,7 @@ def test_context_variables_stay_with_their_coroutine(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_what_a_coroutine_held_goes_with_it_at_once(new_loop: NewLoop) -> None:
+def test_what_a_coroutine_holds_is_freed_at_its_end(new_loop: NewLoop) -> None:
     class Held:
         pass
 
@@ -334,7 +334,7 @@ def test_what_a_coroutine_held_goes_with_it_at_once(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_the_spare_ends_with_its_loop(new_loop: NewLoop) -> None:
+def test_the_spare_task_ends_with_its_loop(new_loop: NewLoop) -> None:
     async def test(runner: EagerRunner) -> None:
         await start(runner, asyncio.sleep(0.001))
 

@@ -1,4 +1,4 @@
-"""What uvicorn is given, and what the connections of a process share."""
+"""The application for uvicorn, and what the connections of a process share."""
 
 import asyncio
 import gc
@@ -15,7 +15,7 @@ from docstore.server.http1.registry import GC_THRESHOLD, REJECTED_CONNECTIONS, A
 
 
 class FakeConnection:
-    """A connection that counts how often it was looked at, and tells when that was three times."""
+    """A connection that counts its calls, and sets `thrice` at the third check."""
 
     def __init__(self) -> None:
         self.checked = 0
@@ -38,7 +38,7 @@ async def handle(request: Request) -> Response:
 
 
 async def asgi(scope: object, receive: object, send: object) -> None:
-    raise AssertionError("the wire calls handle instead")
+    raise AssertionError("the protocol calls handle instead")
 
 
 def make_application() -> UvicornApplication:
@@ -49,8 +49,8 @@ def make_registry(limits: Limits) -> ConnectionRegistry:
     return ConnectionRegistry(handle, limits, asyncio.get_running_loop(), set())
 
 
-def test_a_worker_can_be_sent_what_it_needs() -> None:
-    """Several workers are spawned: the class goes by its name, and the application is made where it serves."""
+def test_the_configuration_can_be_sent_to_a_worker() -> None:
+    """Workers are spawned: the class is pickled by name, and each worker makes the application."""
     config = uvicorn.Config(make_application, factory=True, http=Protocol, interface="asgi3", proxy_headers=False)
     received = pickle.loads(pickle.dumps(config))
     received.load()
@@ -58,7 +58,7 @@ def test_a_worker_can_be_sent_what_it_needs() -> None:
     assert received.loaded_app.handle is handle
 
 
-def test_connections_are_counted_in_all_and_from_each_address() -> None:
+def test_connections_are_counted_in_total_and_by_address() -> None:
     async def main() -> None:
         registry = make_registry(Limits(connection_count=3, address_connection_count=2))
         connections = [FakeConnection() for _ in range(6)]
@@ -76,7 +76,7 @@ def test_connections_are_counted_in_all_and_from_each_address() -> None:
     asyncio.run(main())
 
 
-def test_only_some_of_those_that_are_too_many_are_told_so() -> None:
+def test_connections_far_past_the_limit_are_dropped() -> None:
     async def main() -> None:
         registry = make_registry(Limits(connection_count=0))
         connections = [FakeConnection() for _ in range(REJECTED_CONNECTIONS + 1)]
@@ -88,7 +88,7 @@ def test_only_some_of_those_that_are_too_many_are_told_so() -> None:
     asyncio.run(main())
 
 
-def test_connections_are_looked_at_again_and_again_while_there_are_any() -> None:
+def test_connections_are_checked_repeatedly_while_there_are_any() -> None:
     async def main() -> None:
         registry, connection = make_registry(Limits(head_s=0.004)), FakeConnection()
         registry.add(connection, "")
@@ -101,7 +101,7 @@ def test_connections_are_looked_at_again_and_again_while_there_are_any() -> None
     asyncio.run(main())
 
 
-def test_one_connection_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_connection_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         registry, connections = make_registry(Limits()), [FakeConnection() for _ in range(3)]
         for _ in range(2):
@@ -115,8 +115,8 @@ def test_one_connection_that_fails_does_not_stop_the_others(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize(("before", "after"), [(700, GC_THRESHOLD), (50_000, 50_000), (0, 0)])
-def test_garbage_is_collected_seldom_and_as_the_process_has_it_when_that_is_seldomer(before: int, after: int) -> None:
-    """0 is: never."""
+def test_the_gc_threshold_is_raised_but_never_lowered(before: int, after: int) -> None:
+    """A threshold of 0 turns collection off."""
 
     async def start_serving() -> None:
         make_application().registry(asyncio.get_running_loop(), ServerState())

@@ -1,4 +1,4 @@
-"""The bytes of an answer's head."""
+"""The bytes of a response's head."""
 
 import pytest
 
@@ -10,14 +10,14 @@ from docstore.server.http1.parser import ERROR_TITLES, ProtocolError
 from docstore.server.http1.response_head import JOIN_SIZE, StatusLineCache, error_response, start_response
 
 
-def test_fields_are_written_as_they_are() -> None:
+def test_fields_are_written_unchanged() -> None:
     assert field_lines([(b"a", b"b"), (b"c", b"")]) == b"a: b\r\nc: \r\n"
     assert field_lines([]) == b""
 
 
 @pytest.mark.parametrize("evil", [b"\r", b"\n", b"\r\n", b"\0", b"x\r\nset-cookie: a"])
 @pytest.mark.parametrize("place", ["name", "value"])
-def test_a_field_that_would_end_its_line_is_not_sent(evil: bytes, place: str) -> None:
+def test_a_field_with_a_line_end_is_not_sent(evil: bytes, place: str) -> None:
     field = (b"a" + evil, b"b") if place == "name" else (b"a", b"b" + evil)
     with pytest.raises(Unsendable):
         field_lines([(b"x", b"y"), field])
@@ -34,7 +34,7 @@ def test_a_field_that_would_end_its_line_is_not_sent(evil: bytes, place: str) ->
         (b"a: b\r\ncontent-length: 4\r\n", None),
     ],
 )
-def test_the_length_is_the_contents(lines: bytes, result: bytes | None) -> None:
+def test_content_length_matches_the_content(lines: bytes, result: bytes | None) -> None:
     if result is None:
         with pytest.raises(Unsendable):
             with_length(lines, 5)
@@ -43,7 +43,7 @@ def test_the_length_is_the_contents(lines: bytes, result: bytes | None) -> None:
 
 
 @pytest.mark.parametrize(("size", "joined"), [(0, True), (1, True), (JOIN_SIZE, True), (JOIN_SIZE + 1, False)])
-def test_content_that_is_small_is_joined_to_the_head(size: int, joined: bool) -> None:
+def test_small_content_is_joined_to_the_head(size: int, joined: bool) -> None:
     connection = Connection(Limits())
     connection.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     asked = connection.take_request()
@@ -55,7 +55,7 @@ def test_content_that_is_small_is_joined_to_the_head(size: int, joined: bool) ->
     assert (data, left) == ((content.data, None) if joined else (b"", content))
 
 
-def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_line_has_the_current_second(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = StatusLineCache()
     monkeypatch.setattr("time.time", lambda: 784111777.9)
     first = lines.get(200)
@@ -69,7 +69,7 @@ def test_an_opening_has_the_present_second(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("status", ERROR_TITLES)
-def test_a_refusal_is_one_line_and_the_last(status: int) -> None:
+def test_an_error_response_is_one_line_and_the_last(status: int) -> None:
     head, _, line = error_response(StatusLineCache(), ProtocolError(status, "this")).partition(b"\r\n\r\n")
     assert line == f"{ERROR_TITLES[status]}: this\n".encode()
     assert b"connection: close" in head

@@ -1,4 +1,4 @@
-"""Content on its way out waits for who takes it."""
+"""Sending waits for the client."""
 
 import asyncio
 
@@ -11,8 +11,8 @@ from docstore.server.http1.response_writer import ResponseWriter
 LARGE = BytesContent(b"x" * 100_000)
 
 
-class Taking(asyncio.Transport):
-    """A transport that keeps what it is given."""
+class RecordingTransport(asyncio.Transport):
+    """A transport that keeps what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,9 +29,9 @@ class Taking(asyncio.Transport):
 
 
 @pytest.mark.parametrize("content", [LARGE, Joined((LARGE,))], ids=["inline", "joined"])
-def test_content_in_memory_is_over_when_the_transport_wants_more(content: Sendable) -> None:
+def test_sending_memory_content_ends_when_the_transport_wants_more(content: Sendable) -> None:
     async def sent() -> None:
-        transport = Taking()
+        transport = RecordingTransport()
         writer = ResponseWriter(transport, asyncio.get_running_loop())
         writer.pause()
         sending = asyncio.create_task(writer.send(content, chunked=False))

@@ -1,4 +1,4 @@
-"""How long each state may last, told by a clock of the test's own."""
+"""How long each state may last, by a clock that the test sets."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_another_request_or_another_wait_restarts_the_timer() -> None:
     assert timer.has_expired(Wait.HEAD, 2, 0, 4.1, LIMITS)
 
 
-def test_a_head_gets_no_more_time_by_sending_a_little() -> None:
+def test_slow_bytes_do_not_extend_the_time_for_a_head() -> None:
     timer = IdleTimer()
     timer.has_expired(Wait.HEAD, 1, 0, 0.0, LIMITS)
     assert timer.has_expired(Wait.HEAD, 1, 10_000, 1.1, LIMITS)
@@ -37,14 +37,14 @@ def test_a_head_gets_no_more_time_by_sending_a_little() -> None:
 
 @pytest.mark.parametrize("wait", [Wait.BODY, Wait.READER])
 @pytest.mark.parametrize(("rate", "over"), [(0, True), (9, True), (10, False), (11, False)])
-def test_bytes_that_move_at_the_lowest_rate_are_waited_for(wait: Wait, rate: int, over: bool) -> None:
+def test_a_transfer_at_the_lowest_rate_may_continue(wait: Wait, rate: int, over: bool) -> None:
     timer = IdleTimer()
     ended = [timer.has_expired(wait, 0, rate * second, float(second), LIMITS) for second in range(20)]
     assert any(ended) is over
 
 
 @pytest.mark.parametrize("rate", [0, 1])
-def test_without_a_lowest_rate_anything_that_moves_is_waited_for(rate: int) -> None:
+def test_without_a_lowest_rate_any_transfer_may_continue(rate: int) -> None:
     timer, limits = IdleTimer(), Limits(body_idle_s=2, lowest_rate=0)
     ended = [timer.has_expired(Wait.BODY, 0, rate * second, float(second), limits) for second in range(20)]
     assert any(ended) is (rate == 0)
@@ -67,5 +67,5 @@ HEAD = b"PUT /docs/k HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
         (b"nonsense\r\n\r\n", True, (Wait.LINGER, 0)),
     ],
 )
-def test_what_a_connection_waits_for(data: bytes, reading: bool, wait: tuple[Wait, int]) -> None:
+def test_each_state_waits_for_one_thing(data: bytes, reading: bool, wait: tuple[Wait, int]) -> None:
     assert current_wait(drive(data).connection, reading=reading) == wait
