@@ -1,11 +1,11 @@
-"""What a bound costs, and whether eviction grows dearer with what is there.
+"""The cost of a quota, and whether eviction slows down with the number of documents.
 
     python benchmarks/cache.py [--engines memory,sqlite,file] [--small 10000] [--large 1000000] [--file-large 20000]
 
-For each engine: a GET and a PUT that replaces, with a bound that is never reached against the same engine without; a
-PUT that evicts one document, with few and with many documents there; and the bytes that the storage takes for an empty
-document beside its key and fields, which is what an engine's OVERHEAD has to cover. Costs are processor
-time of the process, on a shared machine the steadier number, medians of rounds, and ratios within one run.
+For each engine: a GET and a replacing PUT, with a quota that is never reached and without one; a PUT that evicts one
+document out of few and out of many; and the storage that an empty document takes beside its key and fields, which the
+engine's OVERHEAD has to cover. Costs are CPU time, which varies less than elapsed time on a shared machine: medians of
+rounds, and ratios within one run.
 """
 
 import argparse
@@ -37,7 +37,7 @@ AMPLE = 2**45
 
 @dataclass
 class Store:
-    """An engine and where it is."""
+    """An engine and its folder."""
 
     engine: Engine
     folder: Path
@@ -83,14 +83,14 @@ async def compare(scheme: str, folder: Path, count: int) -> None:
                 found.append(await cost_us(lambda e=store.engine, w=work: w(e, numbers), count))
         plain, bounded = map(statistics.median, costs)
         print(
-            f"{scheme:7} {name}: {plain:8.1f} us without a bound, {bounded:8.1f} us with one, {bounded / plain:5.2f} x"
+            f"{scheme:7} {name}: {plain:8.1f} us without a quota, {bounded:8.1f} us with one, {bounded / plain:5.2f} x"
         )
     for store in stores:
         await store.engine.close()
 
 
 async def evicting(scheme: str, folder: Path, held: int, count: int) -> float:
-    """The cost of a PUT of a new key into a full store of so many documents."""
+    """Return the cost of a PUT of a new key into a full store of `held` documents."""
     each = CONTENT.size + 16 + len(FIELDS.pack()) + OVERHEADS[scheme]
     store = opened(scheme, folder, each * held)
     await put_many(store.engine, range(held))
@@ -134,12 +134,12 @@ async def main() -> None:
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
             folder, count = Path(name), 500 if scheme == "file" else 5_000
             large = given.file_large if scheme == "file" else given.large
-            told = await overhead(scheme, folder, count * 4)
+            taken = await overhead(scheme, folder, count * 4)
             await compare(scheme, folder, count)
             few = await evicting(scheme, folder, given.small if scheme != "file" else given.small // 5, count)
             many = await evicting(scheme, folder, large, count)
             print(f"{scheme:7} PUT that evicts: {few:.1f} us, {many:.1f} us with {large:,}, {many / few:.2f} x")
-            print(f"{scheme:7} an empty document takes {told:,.0f} bytes, and counts for {OVERHEADS[scheme]:,}")
+            print(f"{scheme:7} an empty document takes {taken:,.0f} bytes, and counts for {OVERHEADS[scheme]:,}")
 
 
 if __name__ == "__main__":
