@@ -118,43 +118,38 @@ class ExpectationTests(EngineTests):
 
 
 _WRITERS: Final = 12
-_SIZES: Final = pytest.mark.parametrize("size", [10, 300 * KIB])
 
 
-async def _race(engine: Engine, expect: Expectation, size: int) -> list[WriteResult | BaseException]:
-    uploads = [
-        ChunkedUpload([make_data(size // 2, "first half"), make_data(size, str(number))]) for number in range(_WRITERS)
-    ]
-    return await asyncio.gather(
-        *(engine.put(PutRequest("key", upload, PLAIN, expect=expect)) for upload in uploads), return_exceptions=True
-    )
+async def _race(engine: Engine, expect: Expectation, size: int) -> None:
+    """Let many writers expect the same state, and check that one succeeds and the others see its document."""
+    contents = [(make_data(size // 2, "first half"), make_data(size, str(number))) for number in range(_WRITERS)]
+    requests = [PutRequest("key", ChunkedUpload(content), PLAIN, expect=expect) for content in contents]
+    outcomes = await asyncio.gather(*map(engine.put, requests), return_exceptions=True)
+    (winner,) = (outcome for outcome in outcomes if isinstance(outcome, WriteResult))
+    assert winner.created == (expect is ABSENT)
+    conflicts = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
+    assert [conflict.current for conflict in conflicts] == [winner.meta] * (_WRITERS - 1)
+    await assert_state(engine, "key", winner.meta, b"".join(contents[outcomes.index(winner)]))
 
 
 class RaceTests(EngineTests):
     """Concurrent writers and readers."""
 
-    @_SIZES
-    @pytest.mark.parametrize("state", ["absent", "expired"])
+    @pytest.mark.parametrize("size", [10, 300 * KIB])
+    @pytest.mark.parametrize("state", ["absent", "expired", "present"])
     @with_engine
-    async def test_exactly_one_of_many_creators_wins(
+    async def test_exactly_one_of_many_writers_wins(
         self, engine: Engine, clock: SetClock, size: int, state: str
     ) -> None:
-        if state == "expired":
-            await put_data(engine, "key", b"old", expires_ns=clock())
-        await _one_wins(engine, ABSENT, size)
-
-    @_SIZES
-    @with_engine
-    async def test_exactly_one_of_many_replacers_wins(self, engine: Engine, size: int) -> None:
-        await put_data(engine, "key", b"old")
-        await _one_wins(engine, version_of_data(b"old"), size)
+        if state != "absent":
+            await put_data(engine, "key", _OLD, expires_ns=clock() if state == "expired" else None)
+        await _race(engine, _RIGHT if state == "present" else ABSENT, size)
 
     @with_engine
     async def test_exactly_one_of_many_deleters_wins(self, engine: Engine) -> None:
-        old = (await put_data(engine, "key", b"old")).meta
-        assert sorted(map(repr, await asyncio.gather(*(engine.delete("key") for _ in range(_WRITERS))))) == sorted(
-            map(repr, [old] + [None] * (_WRITERS - 1))
-        )
+        old = (await put_data(engine, "key", _OLD)).meta
+        deleted = await asyncio.gather(*(engine.delete("key") for _ in range(_WRITERS)))
+        assert [meta for meta in deleted if meta is not None] == [old]
 
     @with_engine
     async def test_no_increment_of_a_counter_is_lost(self, engine: Engine) -> None:
@@ -218,13 +213,3 @@ class RaceTests(EngineTests):
         )
         for number, one in enumerate(written):
             await assert_state(engine, f"key-{number}", one.meta, make_data(number * 31))
-
-
-async def _one_wins(engine: Engine, expect: Expectation, size: int) -> None:
-    outcomes = await _race(engine, expect, size)
-    (winner,) = (outcome for outcome in outcomes if isinstance(outcome, WriteResult))
-    assert winner.created == (expect is ABSENT)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]
-    assert [conflict.current for conflict in refused] == [winner.meta] * (_WRITERS - 1)
-    number = outcomes.index(winner)
-    await assert_state(engine, "key", winner.meta, make_data(size // 2, "first half") + make_data(size, str(number)))
