@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-instructions lock clean help
 
 check: lint types test ## All that CI asks: format, lint, types, tests (the default)
 
@@ -80,6 +80,9 @@ bench-large: $(RUNTIME) ## Documents up and down with the server's peak memory; 
 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
+
+bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
+	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
 bench-cache: $(RUNTIME) ## Measure what a quota costs, and eviction from ten thousand and from a million documents
 	@$(VENV)/bin/python benchmarks/cache.py $(ARGS)

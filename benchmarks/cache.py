@@ -1,11 +1,11 @@
-"""What a quota costs, and whether the cost of an eviction grows with the number of documents.
+"""The cost of a quota, and whether eviction slows down with the number of documents.
 
     python benchmarks/cache.py [--engines memory,sqlite] [--small 10000] [--large 1000000]
 
-For each engine: a GET and a PUT that replaces, with a quota that is never reached against the same engine without; a
-PUT that evicts one document, with few and with many documents; and the bytes that the storage takes for an empty
-document beside its key and fields, which the engine's overhead has to cover. Costs are processor time of the
-process, which varies less on a shared machine, medians of rounds, and ratios within one run.
+For each engine: a GET and a replacing PUT, with a quota that is never reached and without one; a PUT that evicts one
+document out of few and out of many; and the storage that an empty document takes beside its key and fields, which the
+engine's OVERHEAD has to cover. Costs are CPU time, which varies less than elapsed time on a shared machine: medians of
+rounds, and ratios within one run.
 """
 
 import argparse
@@ -36,7 +36,7 @@ AMPLE = 2**45
 
 @dataclass
 class Store:
-    """An engine and where it is."""
+    """An engine and its folder."""
 
     engine: Engine
     folder: Path
@@ -89,7 +89,7 @@ async def compare(scheme: str, folder: Path, count: int) -> None:
 
 
 async def evicting(scheme: str, folder: Path, held: int, count: int) -> float:
-    """The cost of a PUT of a new key into a full store of so many documents."""
+    """Return the cost of a PUT of a new key into a full store of `held` documents."""
     each = CONTENT.size + 16 + len(FIELDS.pack()) + OVERHEADS[scheme]
     store = opened(scheme, folder, each * held)
     await put_many(store.engine, range(held))
@@ -136,7 +136,7 @@ async def main() -> None:
             few = await evicting(scheme, folder, given.small, count)
             many = await evicting(scheme, folder, large, count)
             print(f"{scheme:7} PUT that evicts: {few:.1f} us, {many:.1f} us with {large:,}, {many / few:.2f} x")
-            print(f"{scheme:7} an empty document takes {measured:,.0f} bytes, and costs {OVERHEADS[scheme]:,}")
+            print(f"{scheme:7} an empty document takes {measured:,.0f} bytes, and counts for {OVERHEADS[scheme]:,}")
 
 
 if __name__ == "__main__":

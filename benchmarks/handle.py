@@ -1,8 +1,8 @@
-"""What `handle` costs in process: microseconds a request, without sockets. `make bench`.
+"""The cost of `handle` in process: microseconds a request, without sockets. `make bench`.
 
-Each line is the median of several rounds, and its ratio to a plain GET on memory in the same run: machines differ,
-ratios less. A plain GET builds nothing of conditions, ranges or digests; the other lines show what those who ask for
-them pay. Writes to sqlite are in `wire.py`: here each would wait for a commit of its own.
+Each line is the median of several rounds, and its ratio to a plain GET from memory in the same run: ratios differ less
+between machines. The other lines show what conditions, ranges and digests add. Writes to sqlite are in `wire.py`: here
+each would wait for its own commit.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ def request(method: str, path: str, *more: tuple[bytes, bytes], content: bytes =
 
 
 async def measure(store: Store, method: str, path: str, *more: tuple[bytes, bytes], content: bytes = b"") -> float:
-    """The median microseconds of one request."""
+    """Return the median microseconds of one request."""
     rounds = []
     for _ in range(ROUNDS):
         started_s = time.perf_counter()

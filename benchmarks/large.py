@@ -1,12 +1,12 @@
-"""Documents of any size, up and down, in constant memory: what a large one costs the server.
+"""Upload and download of documents of any size: speed, and the server's peak memory.
 
     python benchmarks/large.py [--sizes 0,1KiB,1MiB,1GiB,20GiB] [--engines file,sqlite] [--data FOLDER]
 
-The server is `docstore serve`, the client a plain socket. Content is made as it is sent and hashed as it comes back, so
-that neither side holds it: what comes back must be what was sent. Told for each: seconds and MB/s each way, and the
-peak of the server's resident memory since its start. Then one byte more than the limit is announced, which must be
-answered with 413 before any of it is sent, and sent in chunks without an announcement, which must be answered with 413
-and leave nothing behind. FOLDER needs room for one document.
+The server is `docstore serve`. The client generates content as it sends it and hashes what it receives, so that neither
+side holds it; both digests must be equal. Printed for each size: seconds and MB/s each way, and the peak of the
+server's resident memory since its start. At the end, a document of one byte more than the limit must get 413 before any
+of it is sent when it is announced, and 413 without being stored when it is sent in chunks. FOLDER needs space for one
+document.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def size_of(text: str) -> int:
 
 
 def pieces(size: int) -> Iterator[bytes]:
-    """`size` bytes in which each piece is unlike the others."""
+    """Yield `size` bytes in pieces that all differ."""
     for start in range(0, size, PIECE):
         piece = start.to_bytes(8, "big") + NOISE[8:]
         yield piece[: size - start]
@@ -65,7 +65,7 @@ def serving(mount: str, data: Path) -> Iterator[Server]:
 
 
 def upload(server: Server, size: int) -> tuple[float, bytes]:
-    """Seconds, and the digest of what was sent."""
+    """Return the seconds, and the digest of what was sent."""
     digest, connection = hashlib.sha256(), server.connect()
 
     def hashed() -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def download(server: Server) -> tuple[float, bytes]:
 def measure(server: Server, engine: str, size: int) -> None:
     up_s, sent = upload(server, size)
     down_s, received = download(server)
-    assert sent == received, f"{engine} gave back other bytes"
+    assert sent == received, f"{engine} returned different bytes"
     print(
         f"{engine:8}{size:>14,}  up {up_s:8.2f} s {size / up_s / 1e6:7.0f} MB/s"
         f"  down {down_s:8.2f} s {size / down_s / 1e6:7.0f} MB/s  peak {server.peak_mb():5.0f} MB",
@@ -109,7 +109,7 @@ def measure(server: Server, engine: str, size: int) -> None:
 
 
 def refuse(server: Server, engine: str, limit: int) -> None:
-    """413 before anything is sent, and 413 in the midst of chunks."""
+    """Check for 413 before anything is sent, and for 413 in the middle of chunks."""
     connection = server.connect()
     connection.putrequest("PUT", "/large/document")
     connection.putheader("Content-Length", str(limit + 1))

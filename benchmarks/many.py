@@ -1,14 +1,13 @@
-"""A store of ten million documents beside one of ten thousand: what the size of a store costs.
+"""Compare a store of ten million documents with one of ten thousand.
 
     python benchmarks/many.py [--documents 10000,10000000] [--engine sqlite] [--data FOLDER] [--rounds 5]
 
-Each store is filled through its engine with small documents whose keys come in random order, so that its index is as
-mixed as use makes it. Then the same operations are timed on all stores, interleaved, on keys drawn at random: get, a
-page of a listing of 100 from a random place, a replacing and a creating put (32 at once), a delete. Medians of the
-rounds are told in µs an operation, as ratios to the first store, and with the reads of the disk an operation: a store
-that is larger than what the system keeps in memory pays for those, whatever its engine does. The files are read once
-before the rounds, so that a system with room has them. Opening is timed too, and must not depend on the size either.
-Ten million take some ten to fifteen minutes and 5 GB.
+Each store is filled through its engine with small documents in random key order, so that its index is as mixed as in
+use. Then the same operations run on all stores, interleaved, on random keys: get, a page of 100 from a random position,
+a replacing and a creating put (32 at a time), and delete. The output has the medians of the rounds in microseconds an
+operation, their ratios to the first store, and the disk reads an operation, which a store larger than the system's
+cache must pay. All files are read once before the rounds to fill that cache. Opening is timed too, and must not depend
+on the size either. Ten million documents take 10 to 15 minutes and 5 GB.
 """
 
 import argparse
@@ -33,7 +32,7 @@ FILLING_AT_ONCE = 512
 
 
 class Body:
-    """An upload that has come whole."""
+    """A complete upload."""
 
     size: int | None = len(CONTENT)
 
@@ -42,7 +41,7 @@ class Body:
 
 
 def key_of(number: int) -> str:
-    """Keys in an order that has nothing to do with that of their making."""
+    """Return keys whose order is unrelated to the order of creation."""
     return f"{number * 2654435761 % 2**32:08x}-{number}"
 
 
@@ -61,12 +60,12 @@ async def fill(engine: Engine, documents: int) -> None:
 
 
 def disk_reads() -> int:
-    """Bytes that this process had to fetch from a disk."""
+    """Return the bytes that this process has read from a disk."""
     return int(re.search(r"read_bytes: (\d+)", Path("/proc/self/io").read_text())[1])
 
 
 def warm(data: Path) -> None:
-    """Reads all files once."""
+    """Read all files once."""
     for path in data.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
@@ -75,7 +74,7 @@ def warm(data: Path) -> None:
 
 
 async def operations(engine: Engine, documents: int, seed: int) -> dict[str, tuple[float, float]]:
-    """µs and KiB read from the disk of each operation, by name."""
+    """Return microseconds, and KiB read from the disk, by the name of the operation."""
     draw = random.Random(seed)
     keys = [key_of(draw.randrange(documents)) for _ in range(1000)]
     created = [f"new-{seed}-{draw.random()}" for _ in range(320)]
@@ -133,10 +132,10 @@ async def measure(engine_name: str, data: Path, sizes: list[int], rounds: int) -
                     results[name][size].append(one)
     for engine in engines.values():
         await engine.close()
-    tell(sizes, results)
+    report(sizes, results)
 
 
-def tell(sizes: list[int], results: dict[str, dict[int, list[tuple[float, float]]]]) -> None:
+def report(sizes: list[int], results: dict[str, dict[int, list[tuple[float, float]]]]) -> None:
     columns = "".join(f"{size:>14,} us {'disk KiB':>10}" for size in sizes)
     print(f"{'':15}{columns}{'ratio':>8}")
     for name, by_size in results.items():

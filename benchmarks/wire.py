@@ -1,13 +1,12 @@
-"""The wire against uvicorn's own protocol under the same application, and against a protocol that answers a constant.
+"""Compare Docstore's HTTP/1.1 protocol with uvicorn's under the same application, and with one that sends a constant.
 
     python benchmarks/wire.py [--seconds 1] [--rounds 9] [--connections 32] [--idle 10000]
 
-Each server is a process pinned to one core, the client is pinned to another. Rounds are interleaved. Medians are told;
-those of ratios are of what was measured in the same round, for a shared machine is now fast, now slow.
-GET of one document flatters whoever remembers what he has read: beside it stand many documents, in an order by chance,
-and more of them than the sqlite engine keeps. Beside requests a second stands the server's own CPU time a request (user
-and system): on a shared machine that is the steadier number, and a client that can't keep up doesn't flatter anybody.
-The last line is the memory that idle connections take.
+Each server is a process pinned to one core; the client is pinned to another. Rounds are interleaved, and ratios are of
+measurements in the same round, because the speed of a shared machine varies. The output has medians.
+GET of one document favours a cache, so there are also many documents in random order, and more than the sqlite engine
+caches. The server's CPU time a request (user and system) varies less than requests a second on a shared machine, and
+does not depend on a client that can't keep up. The last lines are the memory that idle connections take.
 """
 
 import argparse
@@ -35,7 +34,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Case:
-    """Requests that are repeated in turn, and which servers answer them."""
+    """Requests that are repeated in turn, and the servers that answer them."""
 
     name: str
     requests: list[bytes]
@@ -59,7 +58,7 @@ def key(number: int) -> str:
 
 
 def gets(count: int) -> list[bytes]:
-    """A GET of each of the first documents in sqlite, in an order by chance that is the same in every run."""
+    """Return a GET of each of the first documents in sqlite, in a random order that is the same in every run."""
     target = b"GET /docs/%b HTTP/1.1\r\n" + HEAD + b"\r\n"
     return [target % key(number).encode("ascii") for number in random.Random(count).sample(range(count), count)]
 
@@ -76,7 +75,7 @@ def cases() -> list[Case]:
 
 
 def fill(database: Path) -> None:
-    """Puts the documents there that `gets` asks for, each with content of its own."""
+    """Store the documents that `gets` requests, each with different content."""
     import asyncio
 
     from docstore.content import BytesContent
@@ -97,7 +96,7 @@ def fill(database: Path) -> None:
 
 
 def serve(kind: str, data: Path) -> None:
-    """Runs in a process of its own; tells its port on standard output."""
+    """Run a server in this process; print its port."""
     import asyncio
 
     import uvicorn
@@ -109,7 +108,7 @@ def serve(kind: str, data: Path) -> None:
     from docstore.server.mounts import Mount
 
     class Constant(asyncio.Protocol):
-        """No rule kept, nothing read: what the loop and the socket alone cost."""
+        """Follows no rule and parses nothing: the cost of the loop and the socket alone."""
 
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: 200\r\n\r\n" + DOCUMENT
 
@@ -134,7 +133,7 @@ def serve(kind: str, data: Path) -> None:
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        http1.Application(application, store.handle) if kind == "wire" else application,
+        http1.UvicornApplication(application, store.handle) if kind == "wire" else application,
         http=http, loop="uvloop", ws="none", interface="asgi3", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, timeout_keep_alive=600,
     )  # fmt: skip
@@ -152,7 +151,7 @@ class Server:
         self.port = int(self.process.stdout.readline())
 
     def cpu_s(self) -> float:
-        """User and system time of all its threads."""
+        """Return user and system time of all its threads."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -174,7 +173,7 @@ def connected(port: int, count: int) -> Iterator[list[socket.socket]]:
 
 
 def answer_of(connection: socket.socket, request: bytes) -> bytes:
-    """One answer, whole."""
+    """Return one complete response."""
     connection.sendall(request)
     data = b""
     while b"\r\n\r\n" not in data:
@@ -187,8 +186,8 @@ def answer_of(connection: socket.socket, request: bytes) -> bytes:
 
 
 def load(server: Server, requests: list[bytes], connections: int, seconds: float) -> tuple[float, float]:
-    """Requests a second, and microseconds of the server's CPU for each. Every answer is counted whole."""
-    os.sync()  # What a case before this one wrote is not written during it.
+    """Return requests a second, and microseconds of the server's CPU for each."""
+    os.sync()  # Otherwise writes of the case before would reach the disk during this one.
     with connected(server.port, connections) as sockets:
         sizes = {len(answer_of(sockets[0], request)) for request in (requests * 3)[:10]}
         assert len(sizes) == 1, f"answers of {server.kind} differ in size"
@@ -219,7 +218,7 @@ def load(server: Server, requests: list[bytes], connections: int, seconds: float
 
 
 def idle_memory(server: Server, count: int) -> int:
-    """Bytes that `count` connections take that have asked once and ask no more."""
+    """Return the bytes that `count` connections take that are idle after one request."""
     with connected(server.port, 1) as sockets:
         answer_of(sockets[0], GET % b"memory")
     before = server.memory()
@@ -266,9 +265,9 @@ def report(table: list[Case]) -> None:
     for case in table:
         for kind in case.servers:
             rates, costs_us = case.rates[kind], case.costs_us[kind]
-            told = f"{statistics.median(rates):>12.0f}{statistics.median(costs_us):>13.1f}"
+            columns = f"{statistics.median(rates):>12.0f}{statistics.median(costs_us):>13.1f}"
             ratios = f"{ratio(case.rates['wire'], rates):>17.2f}x{ratio(costs_us, case.costs_us['wire']):>16.2f}x"
-            print(f"{case.name:26}{kind:>10}{told}{ratios}")
+            print(f"{case.name:26}{kind:>10}{columns}{ratios}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""A plain HTTP client for tests: paths go out as they are written, nothing is followed, nothing is added.
-
-Each answer is linted, so that the whole suite is.
-"""
+"""A plain HTTP client for tests: it sends paths unchanged and adds nothing. Every response is linted."""
 
 import http.client
 import socket
@@ -22,7 +19,7 @@ class Answer:
     content: bytes
 
     def __getitem__(self, name: str) -> str:
-        """The value of a field that must be there."""
+        """Return the value of a field, which must exist."""
         value = self.headers[name]
         assert value is not None, f"{name} is missing from {self.headers.items()}"
         return value
@@ -69,13 +66,13 @@ def ask(
     content: bytes | Iterable[bytes] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     with Client(server) as client:
         return client.ask(method, path, content, headers)
 
 
 def send_raw(server: RunningServer, request: bytes) -> bytes:
-    """All that comes back for these bytes, up to the end of the connection."""
+    """Send these bytes and return everything until the connection closes."""
     with socket.create_connection((server.host, server.port), timeout=TIMEOUT_S) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)

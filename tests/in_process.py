@@ -1,11 +1,11 @@
-"""A store in the test's own process, under a clock that the test sets: `handle` without a socket.
+"""A store in the test's process, with a clock that the test sets: `handle` without a socket.
 
     @on_a_store(keys="path")
     async def test_something(store: InProcess) -> None:
         assert (await store.send("PUT", "/docs/a/b", b"1")).status == 201
 
-Each answer is linted. A call in Docstore that blocks the event loop fails the test; what blocks inside a library, such
-as the reads that the sqlite engine does on the loop on purpose, is not seen.
+Every response is linted. A call in Docstore that blocks the event loop fails the test; calls that block in a library,
+such as the reads that the sqlite engine does on the loop on purpose, are not noticed.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/she
 class Reply:
     status: int
     headers: list[tuple[str, str]]
-    """Names in lower case, in the order of the answer."""
+    """Names in lower case, in the order of the response."""
     content: bytes
 
     def __getitem__(self, name: str) -> str:
-        """The value of a field that must be there, once."""
+        """Return the value of a field, which must exist once."""
         values = self.all(name)
         assert len(values) == 1, f"{name} is there {len(values)} times in {self.headers}"
         return values[0]
@@ -59,7 +59,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Chunked:
-    """A body that comes in chunks and whose size nobody announces."""
+    """A body in chunks, of unknown size."""
 
     chunks: Sequence[bytes]
     size: None = None
@@ -72,7 +72,7 @@ class Chunked:
 
 @dataclass(frozen=True)
 class NeverRead:
-    """A body that may be announced and must not be asked for."""
+    """A body that must not be read."""
 
     size: int | None = None
 
@@ -83,7 +83,7 @@ class NeverRead:
 
 @dataclass
 class InProcess:
-    """A Store and the clock that all of it reads."""
+    """A Store, its engines and the clock that all of them read."""
 
     store: Store
     clock: SetClock
@@ -96,7 +96,7 @@ class InProcess:
         content: bytes | Upload = b"",
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     ) -> Reply:
-        """The answer to one request, `target` being as on the wire."""
+        """Return the response to one request; `target` is as in a request line."""
         path, _, query = target.partition("?")
         given = headers.items() if isinstance(headers, Mapping) else headers
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
@@ -119,14 +119,14 @@ async def opened(
     sweep_interval_s: float = 60,
     **options: Any,
 ) -> AsyncIterator[InProcess]:
-    """A store over `folder` with some of MOUNTS, each with the `options` of a Mount."""
+    """Open a store in `folder` with some of MOUNTS, each with these `options` of Mount."""
     clock = SetClock()
     engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
     inside = InProcess(Store(made, clock=clock, guard=guard, sweep_interval_s=sweep_interval_s), clock, engines)
     try:
         with blockbuster_ctx("docstore") as blocking:
-            # The first page of a process loads its template; no later one looks at the file.
+            # Only the first page of a process loads its template.
             for function in blocking.functions.values():
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
@@ -137,9 +137,9 @@ async def opened(
 
 
 def on_a_store(*mounts: str, **options: Any) -> Callable[[Callable[..., Awaitable[None]]], Callable[..., None]]:
-    """Makes of `async def test(store, ...)` what pytest collects.
+    """Make `async def test(store, ...)` a test for pytest.
 
-    Open are the `mounts`; when none is named, the one of the test's parameter `mount`, or else all four.
+    The store has the `mounts`; if none is named, the one in the test's parameter `mount`, or else all four.
     """
 
     def decorate(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:

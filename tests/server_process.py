@@ -1,4 +1,4 @@
-"""A real server process for tests: `docstore serve` on a free port of loopback, stopped or killed as a test wishes."""
+"""`docstore serve` as a child process for the tests of this repository."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ STARTS_WITHIN_S = 30
 
 
 class RunningServer(ServerProcess):
-    """`docstore serve` as a person starts it; one that complained of an error fails the test at its end."""
+    """`docstore serve` as a person starts it. If it has logged an error, the test fails at its end."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class RunningServer(ServerProcess):
         super().__init__(data, *arguments, environment=environment, follow=False, program=program)
 
     def restart(self) -> None:
-        """A clean stop and a new start on the same data and another port."""
+        """Stop the server cleanly and start it on the same data and another port."""
         assert self.stop() == 0
         self.start()
 

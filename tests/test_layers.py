@@ -1,4 +1,7 @@
-"""The layers: imports go down only, an engine never sees HTTP, http never sees an engine, a clock or I/O."""
+"""The layers: imports go down only, an engine never sees HTTP, http never sees an engine, a clock or I/O.
+
+Only cli/ knows a terminal, and a module's imports are at its top unless LAZY has the reason.
+"""
 
 import ast
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parent.parent / "src"
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LAYERS = [
     {"errors", "model", "content", "keys", "units"},
     {"http"},
@@ -35,6 +39,17 @@ IMPURE = {
 }
 FORBIDDEN = {"engines": {"http"}, "http": {"engines"}}
 
+TERMINAL = {"click", "rich"}
+"""Libraries of the command line, for cli/ alone."""
+
+LAZY = {
+    "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
+    "docstore.cli": "a command starts faster without the libraries of the others",
+    "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",
+    "docstore.testing.server": "the command is loaded in the child process only",
+}
+"""Modules that may import inside functions, and why; the name of a package stands for all of it."""
+
 
 def modules() -> list[tuple[str, Path]]:
     return [(".".join(path.relative_to(SOURCE).with_suffix("").parts), path) for path in sorted(SOURCE.rglob("*.py"))]
@@ -49,6 +64,13 @@ def imports(path: Path) -> set[str]:
             assert node.level == 0, f"{path} imports relatively"
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found
+
+
+def lazy_imports(path: Path) -> list[str]:
+    """The import statements inside functions."""
+    functions = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, FUNCTIONS)]
+    nodes = [node for function in functions for node in ast.walk(function)]
+    return [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def layer_of(module: str) -> int | None:
@@ -73,3 +95,21 @@ def test_imports_go_down_only(module: str, path: Path) -> None:
             continue
         assert other <= own, f"{module} imports {imported}, which is above it"
         assert imported.split(".")[1] not in FORBIDDEN.get(folder, set()), f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value) if isinstance(value, str) else "")
+def test_only_the_command_line_knows_terminals(module: str, path: Path) -> None:
+    if not module.startswith("docstore.cli."):
+        assert not {imported.split(".")[0] for imported in imports(path)} & TERMINAL
+
+
+@pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: str(value) if isinstance(value, str) else "")
+def test_imports_are_at_the_top_unless_a_reason_is_listed(module: str, path: Path) -> None:
+    lazy = lazy_imports(path)
+    if lazy:
+        assert any(f"{module}.".startswith(f"{name}.") for name in LAZY), f"{module} imports {lazy} in functions"
+
+
+@pytest.mark.parametrize("name", LAZY)
+def test_every_listed_module_imports_lazily(name: str) -> None:
+    assert any(lazy_imports(path) for module, path in modules() if f"{module}.".startswith(f"{name}."))

@@ -1,74 +1,81 @@
-"""Every bound of the wire, with its default and what happens one past it.
+"""The limits of the HTTP/1.1 server: everything a client can send or hold open is bounded.
 
-Each can be set, in the table `[limits]` of the settings' file or with `--limit NAME=VALUE`.
+Each can be set in the table `[limits]` of the settings file or with `--limit NAME=VALUE`. A new limit is one row of
+Limits: the settings, `docstore serve --help` and the test of README's table read it there.
 """
 
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, TypeVar
 
 from docstore.errors import SetupError
+
+_Number = TypeVar("_Number", int, float)
+
+
+def _row(default: _Number, help: str, past: str) -> _Number:
+    """A limit: its default, what it bounds, and what happens past it."""
+    limit: _Number = field(default=default, metadata={"help": help, "past": past})
+    return limit
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes are bytes, times are seconds."""
+    """Sizes are in bytes, times in seconds."""
 
-    line_size: int = 16 * 1024
-    """A request line; a longer one is 414. RFC 9112 §3 wants at least 8,000."""
-    head_size: int = 64 * 1024
-    """A header section, and that of trailers; a larger one is 431."""
-    field_count: int = 100
-    """Field lines of a request; more are 431."""
-    head_s: float = 15
-    """From the first byte of a request to the end of its head; later is 408. A connection that is silent from its
-    beginning is closed after as long."""
-    body_idle_s: float = 30
-    """How long a body may pause; then it is 408. Time in which the store doesn't take more is not counted."""
-    lowest_rate: int = 500
-    """Bytes a second, over `body_idle_s` of a body or `answer_idle_s` of an answer; slower ends as a pause does."""
-    answer_idle_s: float = 30
-    """How long a client may take nothing of its answer; then the connection is closed."""
-    keep_alive_s: float = 75
-    """How long a connection is kept between two requests; then it is closed."""
-    request_count: int = 100_000
-    """Requests on one connection; the answer to the last says `connection: close`."""
-    connection_count: int = 20_000
-    """Connections of one process; one more is 503, and far more are closed unanswered."""
-    address_connection_count: int = 20_000
-    """Connections from one address; one more is 503, and far more are closed unanswered."""
-    drain_size: int = 1024 * 1024
-    """What is read of a body after its answer so that the connection can be kept; with more to come it is closed."""
-    linger_size: int = 64 * 1024 * 1024
-    """What is read and dropped after the last answer, so that a client that is still sending sees the answer."""
-    linger_s: float = 10
-    """How long draining and lingering last at most."""
+    line_size: int = _row(16 * 1024, "A request line; RFC 9112 §3 recommends at least 8,000.", "414")
+    head_size: int = _row(64 * 1024, "A header section, and the trailers.", "431")
+    field_count: int = _row(100, "Field lines of a request.", "431")
+    head_s: float = _row(
+        15, "From the first byte of a request to the end of its head; also for a new connection without any byte.",
+        "408; a connection without any byte is closed",
+    )  # fmt: skip
+    body_idle_s: float = _row(
+        30, "A pause while a body is sent. Time spent waiting for the store does not count.", "408"
+    )
+    lowest_rate: int = _row(500, "Bytes a second, over `body_idle_s` of a body or `answer_idle_s` of a response.",
+                            "a slower one ends as after a pause")  # fmt: skip
+    answer_idle_s: float = _row(30, "How long a client may stall while receiving.", "the connection is closed")
+    keep_alive_s: float = _row(75, "Time between two requests on a connection.", "the connection is closed")
+    request_count: int = _row(100_000, "Requests on one connection.", "the last response has `connection: close`")
+    connection_count: int = _row(20_000, "Connections of one process.", "503; from 100 more on, closed at once")
+    address_connection_count: int = _row(
+        20_000, "Connections from one address.", "503; from 100 more on, closed at once"
+    )
+    drain_size: int = _row(1024 * 1024, "What is read of a body after its response, to keep the connection.",
+                           "the connection is closed")  # fmt: skip
+    linger_size: int = _row(
+        64 * 1024 * 1024, "What is read and dropped after the last response, so that a client that still sends can "
+        "read it.", "the connection is closed",
+    )  # fmt: skip
+    linger_s: float = _row(10, "How long reading after a response lasts.", "the connection is closed")
 
     @property
     def shortest_s(self) -> float:
         return min(self.head_s, self.body_idle_s, self.answer_idle_s, self.keep_alive_s, self.linger_s)
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> "Limits":
-        """The defaults with what was given instead, by name. Raises SetupError for what is no bound."""
+    def of(cls, values: dict[str, Any]) -> "Limits":
+        """Return the defaults replaced by `values`. Raises SetupError for an unknown name or an invalid value."""
         kinds = {field.name: field.type for field in fields(cls)}
-        for name, value in given.items():
+        for name, value in values.items():
             if name not in kinds:
-                raise SetupError(f"there is no limit {name!r}; there are {', '.join(kinds)}")
+                raise SetupError(f"unknown limit {name!r}; the limits are {', '.join(kinds)}")
             whole = kinds[name] is int
             if type(value) is not int and (whole or type(value) is not float):
-                raise SetupError(f"the limit {name} is a {'whole ' if whole else ''}number, not {value!r}")
+                raise SetupError(f"the limit {name} must be a {'whole ' if whole else ''}number, not {value!r}")
             if not value > 0:
-                raise SetupError(f"the limit {name} is more than 0, not {value}")
-        return cls(**given)
+                raise SetupError(f"the limit {name} must be more than 0, not {value}")
+        return cls(**values)
 
     @staticmethod
     def parse(text: str) -> tuple[str, int | float]:
-        """The name and the number of `NAME=VALUE`. Raises SetupError."""
+        """Parse `NAME=VALUE`. Raises SetupError."""
         name, _, value = text.partition("=")
         try:
             return name, int(value) if value.isdigit() else float(value)
         except ValueError:
-            raise SetupError(f"{text!r} is not a limit; one looks like head_s=15") from None
+            raise SetupError(f"{text!r} is not a limit; write it like head_s=15") from None
 
 
 DEFAULT_LIMITS: Final = Limits()
+LIMIT_NAMES: Final = tuple(field.name for field in fields(Limits))

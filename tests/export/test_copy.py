@@ -26,7 +26,7 @@ from docstore.export.tar import DOCUMENTS as COUNT
 from docstore.export.tar import META
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import version
+from docstore.testing.contract.documents import version_of_data
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -198,7 +198,7 @@ def members(*metas: tuple[str, Meta | str | None, bytes], count: int | None = No
 
 
 def meta_of(key: str, data: bytes, expires_ns: int | None = None) -> Meta:
-    return Meta(key, version(data), len(data), hashlib.sha256(data).digest(), Fields(), 1, expires_ns)
+    return Meta(key, version_of_data(data), len(data), hashlib.sha256(data).digest(), Fields(), 1, expires_ns)
 
 
 def test_the_name_of_a_member_is_not_believed(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_the_name_of_a_member_is_not_believed(tmp_path: Path) -> None:
 
 def fielded(others: dict[str, str], media_type: str = "text/plain") -> Meta:
     fields = Fields.make(media_type, others)
-    return replace(meta_of("good", b"data"), fields=fields, version=version(b"data", fields))
+    return replace(meta_of("good", b"data"), fields=fields, version=version_of_data(b"data", fields))
 
 
 GOOD = meta_of("good", b"data")

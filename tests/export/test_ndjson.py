@@ -9,7 +9,7 @@ import pytest
 
 from docstore.export import ndjson
 from docstore.model import Fields
-from docstore.testing.contract.documents import version
+from docstore.testing.contract.documents import version_of_data
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, run, store, stored
 
 END = '{"documents":1}\n'
@@ -63,7 +63,7 @@ def test_a_line_written_by_hand_needs_a_key_and_content(tmp_path: Path) -> None:
     assert there["b"][0].fields == Fields.make("x/y", {"meta-a": "b"})
 
 
-LINE = {"key": "key", "text": "data", "version": version(b"data"), "size": 4}
+LINE = {"key": "key", "text": "data", "version": version_of_data(b"data"), "size": 4}
 BROKEN = {
     "no content": ({"text": None}, "text or base64"),
     "two contents": ({"base64": "AP8="}, "text or base64"),

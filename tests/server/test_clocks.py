@@ -13,7 +13,7 @@ from docstore.engines.contract import Sweeping
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import keys, put, read, version
+from docstore.testing.contract.documents import list_keys, put_data, read_data, version_of_data
 from tests.in_process import ENGINES, InProcess, on_a_store
 from tests.server_process import MOUNTS
 
@@ -127,14 +127,14 @@ def test_a_sweep_under_a_clock_a_year_ahead_takes_what_has_an_end_and_nothing_el
         clock = SetClock()
         engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
         try:
-            await put(engine, "in an hour", b"1", expires_ns=clock() + 3600 * SECOND_NS)
-            await put(engine, "in two years", b"2", expires_ns=clock() + 2 * YEAR_S * SECOND_NS)
-            await put(engine, "never", b"3")
+            await put_data(engine, "in an hour", b"1", expires_ns=clock() + 3600 * SECOND_NS)
+            await put_data(engine, "in two years", b"2", expires_ns=clock() + 2 * YEAR_S * SECOND_NS)
+            await put_data(engine, "never", b"3")
             clock.advance_s(YEAR_S)
             assert isinstance(engine, Sweeping)
             assert await engine.sweep() == 1
             clock.advance_s(-YEAR_S)
-            assert await keys(engine) == ["in two years", "never"]
+            assert await list_keys(engine) == ["in two years", "never"]
         finally:
             await engine.close()
 
@@ -152,11 +152,11 @@ def test_writes_of_one_instant_and_of_the_past_are_told_apart(tmp_path: Path, sc
             for number, jump_s in enumerate((0, 0, -1, 0, 1, -YEAR_S, YEAR_S, 0)):
                 clock.advance_s(jump_s)
                 data = b"%d" % number * 100_000
-                written = await put(engine, "key", data)
-                assert written.meta.version == version(data)
+                written = await put_data(engine, "key", data)
+                assert written.meta.version == version_of_data(data)
                 assert written.meta.modified_ns == clock()
                 assert await engine.head("key") == written.meta
-                assert await read(engine, "key") == data
+                assert await read_data(engine, "key") == data
         finally:
             await engine.close()
 

@@ -10,7 +10,7 @@ import pytest
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.model import Document, Fields, version_of
-from docstore.testing.contract.documents import Gated
+from docstore.testing.contract.documents import GatedUpload
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
@@ -151,7 +151,7 @@ async def test_conditions_are_judged_again_inside_the_commit(
     """The document changes while the body of a write is on its way, after its headers were judged."""
     path, (name, _, value) = f"/{mount}/key", field.partition(": ")
     tag = (await store.send("PUT", path, b"first"))["etag"]
-    body = Gated(b"x" * size)
+    body = GatedUpload(b"x" * size)
     writing = asyncio.create_task(store.send("PUT", path, body, {name: value.format(tag)} if field else {}))
     await body.halfway.wait()
     store.clock.advance_s(5)
@@ -167,7 +167,7 @@ async def test_conditions_are_judged_again_inside_the_commit(
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store()
 async def test_of_two_creators_the_first_to_commit_wins(store: InProcess, mount: str, size: int) -> None:
-    body = Gated(b"x" * size)
+    body = GatedUpload(b"x" * size)
     late = asyncio.create_task(store.send("PUT", f"/{mount}/key", body, {"if-none-match": "*"}))
     await body.halfway.wait()
     assert (await store.send("PUT", f"/{mount}/key", b"won", {"if-none-match": "*"})).status == 201

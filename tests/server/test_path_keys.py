@@ -13,7 +13,7 @@ from unittest.mock import patch
 import pytest
 
 from docstore.model import Meta
-from docstore.testing.contract.names import HOSTILE
+from docstore.testing.contract.keys import HOSTILE_KEYS
 from tests.http_client import Answer, Client
 from tests.in_process import InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
@@ -89,26 +89,26 @@ class Links(html.parser.HTMLParser):
 def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -> None:
     prefix = f"/deep/{mount}/x/"
     with Client(deep) as client:
-        for key in HOSTILE:
+        for key in HOSTILE_KEYS:
             answer = client.ask("PUT", prefix + encoded(key), key.encode(), {"content-type": "text/x-key"})
             assert (answer.status, answer.content) == (201, f"{key}\n".encode()), key
             assert urllib.parse.unquote(answer["location"]) == prefix + key
             assert answer["location"].isascii()
-        for key in HOSTILE:
+        for key in HOSTILE_KEYS:
             assert client.ask("GET", prefix + encoded(key)).content == key.encode(), key
             assert client.ask("HEAD", prefix + encoded(key)).status == 200
 
-        assert pages(client, prefix) == [{"keys": bytewise(HOSTILE), "folders": []}]
+        assert pages(client, prefix) == [{"keys": bytewise(HOSTILE_KEYS), "folders": []}]
         in_sevens = pages(client, f"{prefix}?limit=7")
-        assert [key for page in in_sevens for key in page["keys"]] == bytewise(HOSTILE)
+        assert [key for page in in_sevens for key in page["keys"]] == bytewise(HOSTILE_KEYS)
         assert all(len(page["keys"]) == 7 for page in in_sevens[:-1])
 
         links = Links(client.ask("GET", f"{prefix}?limit=1000", headers={"accept": "text/html"}).content.decode())
-        assert [text for _, text in links.found] == bytewise(HOSTILE)
+        assert [text for _, text in links.found] == bytewise(HOSTILE_KEYS)
         for href, key in links.found:
             assert client.ask("GET", href).content == key.encode()
 
-        for key in HOSTILE:
+        for key in HOSTILE_KEYS:
             assert client.ask("DELETE", prefix + encoded(key)).status == 200, key
             assert client.ask("GET", prefix + encoded(key)).status == 404
         assert pages(client, prefix) == [{"keys": [], "folders": []}]
@@ -117,7 +117,7 @@ def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -
 @each_mount
 @pytest.mark.parametrize("after", ["", "a", "a/b", "a b", "%", "é", "日本", "😀", "~", "\U0010ffff"])
 def test_prefix_and_after_are_of_the_decoded_key(deep: RunningServer, mount: str, after: str) -> None:
-    prefix, keys = f"/deep/{mount}/x/", HOSTILE[:100:3]
+    prefix, keys = f"/deep/{mount}/x/", HOSTILE_KEYS[:100:3]
     with Client(deep) as client:
         for key in keys:
             client.ask("PUT", prefix + encoded(key), b"")

@@ -8,7 +8,7 @@ import click
 
 from docstore.config import CHOICES, MountSettings, Settings, read_toml
 from docstore.errors import SetupError
-from docstore.limits import Limits
+from docstore.limits import LIMIT_NAMES, Limits
 
 
 @click.command(
@@ -33,7 +33,8 @@ Example:
 @click.option("--sweep-interval", "sweep_interval_s", type=int,
               help="Seconds between sweeps, which give back the room of expired documents.  [default: 60]")  # fmt: skip
 @click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE",
-              help="A bound of the wire, such as head_s=15; several times for several. README lists them.")  # fmt: skip
+              help="A limit of the HTTP server, such as head_s=15; repeatable. "
+              f"Names: {', '.join(LIMIT_NAMES)}.")  # fmt: skip
 @click.option("--http", type=click.Choice(CHOICES["http"]),
               help="Which protocol speaks HTTP: Docstore's own, or that of uvicorn.  [default: wire]")  # fmt: skip
 @click.option("--log-level", type=click.Choice(CHOICES["log_level"]),

@@ -100,7 +100,7 @@ def application(store: Store, settings: Settings) -> Application:
     handle = logged(store.handle)
     if settings.http == "uvicorn":
         return asgi(store, handle)
-    return http1.Application(asgi(store, handle), handle, settings.limits)
+    return http1.UvicornApplication(asgi(store, handle), handle, settings.limits)
 
 
 def open_store(settings: Settings) -> Store:

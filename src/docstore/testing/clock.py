@@ -1,13 +1,13 @@
-"""A clock that stands still until it is told otherwise, for everything that takes a `model.Clock`."""
+"""A clock that moves only when a test sets it, for everything that takes a `model.Clock`."""
 
 from typing import Final
 
 START_NS: Final = 1_700_000_000_000_000_000
-"""An arbitrary instant of the year 2023, where a new SetClock stands."""
+"""An arbitrary instant in 2023, at which a new SetClock starts."""
 
 
 class SetClock:
-    """Call it to read the time, in nanoseconds since the epoch."""
+    """Returns, when called, the time in nanoseconds since the epoch."""
 
     def __init__(self, now_ns: int = START_NS) -> None:
         self._now_ns = now_ns
@@ -16,7 +16,7 @@ class SetClock:
         return self._now_ns
 
     def advance_s(self, seconds: float) -> None:
-        """Moves on by `seconds`, back when they are negative."""
+        """Advance by `seconds`; a negative number moves back."""
         self._now_ns += round(seconds * 1_000_000_000)
 
     def set_ns(self, now_ns: int) -> None:

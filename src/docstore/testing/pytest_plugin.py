@@ -1,20 +1,20 @@
-"""A pytest plugin: `docstore_server`, a real store for other people's tests.
+"""A pytest plugin with the fixture `docstore_server`, a real server for the tests of other projects.
 
     def test_my_program(docstore_server: DocstoreServer) -> None:
         docs = docstore_server.collection("docs")
         run_my_program(docstore_server.url)
         assert docs["report"] == b"..."
 
-The server is one process a test session (one a worker of xdist): a start costs half a second, an empty collection a
-millisecond. So the fixture has the scope of a function and hands out the one server with all collections empty; a test
-that stops it gets the next test a new one. Each of the four mounts takes paths as keys.
+A test session has one server process (with xdist, each worker): a start takes half a second, emptying a collection a
+millisecond. The fixture has function scope and empties all collections; if a test has stopped the server, the next test
+gets a new one. The keys of the four mounts are paths.
 
-pytest loads this module in every run where Docstore is installed, so it imports nothing until the fixture is asked for.
+pytest loads this module in every run where Docstore is installed, so it imports nothing before the fixture is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -30,9 +30,12 @@ _MOUNTS: Final = {
     "docs": "sqlite:{}/docs.db",
 }
 
+# Otherwise a failing assertion of the contract suite would not show the values that it compared.
+pytest.register_assert_rewrite("docstore.testing.contract")
+
 
 class DocstoreServer:
-    """A running store with the collections `memory`, `file`, `shelve` and `docs`, one for each engine."""
+    """A running server with the collections `memory`, `file`, `shelve` and `docs`, one for each engine."""
 
     def __init__(self, process: ServerProcess) -> None:
         self._process = process
@@ -40,11 +43,11 @@ class DocstoreServer:
 
     @property
     def url(self) -> str:
-        """Without a slash at its end: `http://127.0.0.1:40123`."""
+        """The server's address without a slash at its end: `http://127.0.0.1:40123`."""
         return self._process.url
 
     def collection(self, name: str = "docs") -> Client:
-        """A client of one collection; the server closes it."""
+        """Return a client of one collection; closing the server closes it."""
         from docstore.client.client import Client
 
         if name not in self._clients:
@@ -60,11 +63,11 @@ class DocstoreServer:
         return self._process.process.poll() is None
 
     def kill(self) -> None:
-        """Ends the server at once, for tests of what a program does then."""
+        """Kill the server at once, to test how a program reacts."""
         self._process.kill()
 
     def clear(self) -> None:
-        """Empties all collections."""
+        """Empty all collections."""
         for name in _MOUNTS:
             self.collection(name).clear()
 
@@ -74,44 +77,28 @@ class DocstoreServer:
         self._process.__exit__()
 
 
-class _Session:
-    """The server of a session: started when it is first asked for, and again after its death."""
-
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        self._factory = factory
-        self._server: DocstoreServer | None = None
-
-    def server(self) -> DocstoreServer:
-        if self._server is not None and not self._server.alive:
-            self.close()
-        if self._server is None:
-            from docstore.testing.server import ServerProcess
-
-            folder = self._factory.mktemp("docstore")
-            mounts = [part for name, url in _MOUNTS.items() for part in ("--mount", _mount(name, url.format(folder)))]
-            self._server = DocstoreServer(ServerProcess(folder, "--log-level", "warning", *mounts))
-        return self._server
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-
-
-def _mount(name: str, url: str) -> str:
-    return f"{name}={url}?keys=path"
-
-
 @pytest.fixture(scope="session")
-def _docstore_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Session]:
-    session = _Session(tmp_path_factory)
-    yield session
-    session.close()
+def _running_docstore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], DocstoreServer]]:
+    """The server of a session: started on first use, and again after it has stopped."""
+    from docstore.testing.server import ServerProcess
+
+    servers: list[DocstoreServer] = []
+
+    def running() -> DocstoreServer:
+        if not servers or not servers[-1].alive:
+            folder = tmp_path_factory.mktemp("docstore")
+            mounts = [f"--mount={name}={url.format(folder)}?keys=path" for name, url in _MOUNTS.items()]
+            servers.append(DocstoreServer(ServerProcess(folder, "--log-level", "warning", *mounts)))
+        return servers[-1]
+
+    yield running
+    for server in servers:
+        server.close()
 
 
 @pytest.fixture
-def docstore_server(_docstore_session: _Session) -> DocstoreServer:
-    """A real `docstore serve` of this session, with all collections empty."""
-    server = _docstore_session.server()
+def docstore_server(_running_docstore: Callable[[], DocstoreServer]) -> DocstoreServer:
+    """The session's `docstore serve`, with all collections empty."""
+    server = _running_docstore()
     server.clear()
     return server

@@ -1,7 +1,7 @@
-"""`docstore serve` as a process of one's own, for tests: on a free port of loopback, stopped or killed as one wishes.
+"""`docstore serve` as a child process for tests, on a free loopback port.
 
-With `follow` it ends when whoever started it ends, however that comes about: it reads a pipe that nobody writes to, and
-stops at its end. A signal at the parent's death was rejected, for only Linux has it and it follows the thread.
+With `follow` the server stops when its parent ends for any reason: it reads a pipe that the parent never writes to, and
+stops at its end. A signal at the parent's death was rejected: only Linux has it, and it follows the parent's thread.
 """
 
 import os
@@ -21,9 +21,9 @@ _FOLLOWING: Final = ("-c", "from docstore.testing.server import serve_while_foll
 
 
 class ServerProcess:
-    """`docstore serve` over the folder `data` with these arguments; `url` is known once it serves.
+    """`docstore serve --data DATA` with these arguments. `url` has no slash at its end.
 
-    Raises SetupError, with what it said, when it does not come to that.
+    Raises SetupError with the server's output if it does not start.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ServerProcess:
             env=self._environment,
         )
         self.errors: list[str] = []
-        """What it wrote to standard error, line by line."""
+        """The lines of its standard error."""
         self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
         self._reader.start()
         first = self.process.stdout.readline() if self.process.stdout else ""
@@ -67,7 +67,7 @@ class ServerProcess:
         self.errors.extend(stream)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Sends a signal and waits for the end; the exit status."""
+        """Send a signal, wait for the end and return the exit status."""
         self.process.send_signal(number)
         return self.wait()
 
@@ -76,7 +76,7 @@ class ServerProcess:
         self.wait()
 
     def wait(self) -> int:
-        """The exit status; what does not end by itself is killed in the end."""
+        """Wait for the end and return the exit status. Raises TimeoutExpired and kills it after STOPS_WITHIN_S."""
         try:
             status = self.process.wait(STOPS_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -99,7 +99,7 @@ class ServerProcess:
 
 
 def serve_while_followed() -> None:
-    """The command, up to the end of standard input: whoever holds its other end has ended then."""
+    """Run the command until standard input ends: its other end is held by the parent."""
     from docstore.cli.main import main
 
     threading.Thread(target=_stop_at_the_end, args=(sys.stdin.fileno(),), daemon=True).start()

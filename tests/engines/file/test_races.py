@@ -15,7 +15,7 @@ from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import Gated
+from docstore.testing.contract.documents import GatedUpload
 from tests.engines.file.stores import (
     LARGE,
     PYTHON,
@@ -172,7 +172,7 @@ def test_a_cancelled_upload_leaves_nothing(tmp_path: Path, size: int) -> None:
     async def cancel() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"old")
-            upload = Gated(bytes(size))
+            upload = GatedUpload(bytes(size))
             task = asyncio.create_task(engine.put(PutRequest("a", upload, TEXT)))
             await upload.halfway.wait()
             task.cancel()

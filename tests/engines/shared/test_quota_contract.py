@@ -11,22 +11,22 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Clock
 from docstore.testing.contract import EngineContract
-from docstore.testing.contract.expectations import Expectations
-from docstore.testing.contract.lifetime import Lifetime
-from docstore.testing.contract.opening import Opening
+from docstore.testing.contract.engine_tests import EngineTests
+from docstore.testing.contract.lifetime import LifetimeTests
+from docstore.testing.contract.writes import ExpectationTests
 from tests.engines.bounded_stores import LONG, open_bounded, url_of
 
 AMPLE = 2**40
 
 
-class Memory(Opening):
+class Memory(EngineTests):
     durable = False
 
     def open(self, folder: Path, clock: Clock) -> Engine:
         return open_bounded(url_of("memory", folder, AMPLE), clock)
 
 
-class SQLite(Opening):
+class SQLite(EngineTests):
     durable = True
 
     def open(self, folder: Path, clock: Clock) -> Engine:
@@ -48,5 +48,5 @@ if LONG:
 
 else:
 
-    class TestSQLiteInPart(SQLite, Expectations, Lifetime):
+    class TestSQLiteInPart(SQLite, ExpectationTests, LifetimeTests):
         pass

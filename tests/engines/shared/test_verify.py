@@ -16,7 +16,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import Gated
+from docstore.testing.contract.documents import GatedUpload
 from tests.server_process import RunningServer
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, on_the_disk, opened, run, store
 
@@ -239,7 +239,7 @@ def test_orphans_are_named_and_removed_on_request(
 def test_an_upload_in_progress_is_no_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def check_in_the_middle() -> None:
         async with opened(url) as engine:
-            upload = Gated(LARGE * 20)
+            upload = GatedUpload(LARGE * 20)
             writing = asyncio.create_task(engine.put(PutRequest("new", upload, FIELDS)))
             await upload.halfway.wait()
             # A thread makes the file, and tells nobody.

@@ -1,20 +1,20 @@
-"""A server of the module, with a document that is known."""
+"""A server for each module, with the document `docs/known`."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from tests.server.http1.raw import ask, put
-from tests.server.http1.serving import WireServer
+from tests.server.http1.raw_client import ask, put
+from tests.server.http1.server import HTTP1Server
 
 
 @pytest.fixture(scope="module")
-def wire_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WireServer]:
-    with WireServer(tmp_path_factory.mktemp("data")) as server:
+def http1_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HTTP1Server]:
+    with HTTP1Server(tmp_path_factory.mktemp("data")) as server:
         assert ask(server.port, put(b"known", b"hello")).status == 201
         yield server
 
 
 @pytest.fixture
-def port(wire_server: WireServer) -> int:
-    return wire_server.port
+def port(http1_server: HTTP1Server) -> int:
+    return http1_server.port

@@ -1,16 +1,16 @@
-"""The state machine driven as the transport drives it, without sockets: what a server would do with some bytes."""
+"""Drives the Connection state machine as a transport would, without sockets."""
 
 from dataclasses import dataclass, field
 
 from docstore.http.message import Request
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection, Phase
-from docstore.server.http1.errors import ProtocolError
+from docstore.server.http1.parser import ProtocolError
 
 
 @dataclass
 class Seen:
-    """One request as the handler would see it; `body` is None when it never came whole."""
+    """One request as the handler would see it; `body` is None if it was incomplete."""
 
     request: Request
     body: bytes | None
@@ -29,7 +29,7 @@ class Seen:
 
 @dataclass
 class Driven:
-    """A connection whose requests are all read whole and answered at once."""
+    """A connection whose requests are all read completely and answered at once."""
 
     limits: Limits = field(default_factory=Limits)
     seen: list[Seen] = field(default_factory=list)
@@ -46,15 +46,15 @@ class Driven:
             pass
 
     def end(self) -> None:
-        self.connection.end()
+        self.connection.receive_eof()
         if self.connection.phase is Phase.BODY:
-            self.connection.break_off()
+            self.connection.abort_body()
             self._answer(None)
         while self._step():
             pass
 
     def _step(self) -> bool:
-        """Whether there may be more to do."""
+        """Do one thing; return whether there may be more to do."""
         connection = self.connection
         try:
             if connection.phase is Phase.HEAD:
@@ -66,21 +66,21 @@ class Driven:
                 self._body += connection.take_body()
         except ProtocolError as refused:
             self.refused = refused.status
-            if connection.phase is Phase.BROKEN:
+            if connection.phase is Phase.ABORTED:
                 self._answer(None)
             return False
-        if connection.phase is not Phase.ENDED:
+        if connection.phase is not Phase.COMPLETE:
             return False
         self._answer(self._body)
         return True
 
     def _answer(self, body: bytes | None) -> None:
         assert self._request is not None
-        self.seen.append(Seen(self._request, body, self.connection.decide()))
-        self.connection.answered()
+        self.seen.append(Seen(self._request, body, self.connection.decide_keep_alive()))
+        self.connection.finish_response()
 
     def facts(self) -> tuple[list[object], int | None, Phase]:
-        """What must not depend on how the bytes were split."""
+        """Return what must not depend on how the bytes were split."""
         return [seen.facts() for seen in self.seen], self.refused, self.connection.phase
 
 

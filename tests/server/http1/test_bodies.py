@@ -1,4 +1,4 @@
-"""Bodies on a real server, both ways: whole or not at all, and never more of them in memory than is wanted."""
+"""Request and response bodies on a real server: complete or not at all, and in bounded memory."""
 
 import hashlib
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.http1.raw import WAITS_S, Raw, ask, put, request
-from tests.server.http1.serving import WireServer
+from tests.server.http1.raw_client import WAITS_S, RawClient, ask, put, request
+from tests.server.http1.server import HTTP1Server
 
 CHUNKED = b"Transfer-Encoding: chunked"
 LARGE = os.urandom(1 << 20) * 8
@@ -39,7 +39,7 @@ TRUNCATED = {
 @pytest.mark.parametrize("mount", [b"docs", b"file"])
 def test_a_truncated_body_is_never_stored(port: int, mount: bytes, field: bytes, body: bytes, leave: str) -> None:
     path = b"/" + mount + b"/truncated"
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT " + path, field), body)
         if leave == "half-closes":
             raw.finish_sending()
@@ -52,8 +52,8 @@ def test_a_truncated_body_is_never_stored(port: int, mount: bytes, field: bytes,
     assert ask(port, request(b"GET " + path)).status == 404
 
 
-def test_a_truncated_body_behind_another_request_is_refused_as_soon_as_it_is_its_turn(port: int) -> None:
-    with Raw(port) as raw:
+def test_a_truncated_body_behind_another_request_is_rejected_in_its_turn(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(
             request(b"GET /test/waits?0.2"), request(b"PUT /docs/behind", b"Content-Length: 100", body=b"only this")
         )
@@ -65,9 +65,9 @@ def test_a_truncated_body_behind_another_request_is_refused_as_soon_as_it_is_its
     assert ask(port, request(b"GET /docs/behind")).status == 404
 
 
-def test_a_connection_that_ended_while_its_answer_waited_for_the_reader_goes_with_it(wire_server: WireServer) -> None:
-    assert ask(wire_server.port, put(b"waited-for", LARGE)).status in (200, 201)
-    with Raw(wire_server.port, receive_size=4096) as raw:
+def test_a_connection_lost_while_its_response_waits_for_the_reader_is_removed(http1_server: HTTP1Server) -> None:
+    assert ask(http1_server.port, put(b"waited-for", LARGE)).status in (200, 201)
+    with RawClient(http1_server.port, receive_size=4096) as raw:
         raw.send(request(b"GET /docs/waited-for"))
         raw.socket.recv(1)
         raw.finish_sending()
@@ -78,7 +78,7 @@ def test_a_connection_that_ended_while_its_answer_waited_for_the_reader_goes_wit
 def test_the_old_document_stays_when_its_replacement_is_truncated(port: int, mount: bytes) -> None:
     path = b"/" + mount + b"/kept"
     assert ask(port, request(b"PUT " + path, b"Content-Length: 3", body=b"old")).status == 201
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT " + path, b"Content-Length: 3", body=b"ne"))
         raw.finish_sending()
         assert raw.answer().status == 400
@@ -87,9 +87,11 @@ def test_the_old_document_stays_when_its_replacement_is_truncated(port: int, mou
 
 @pytest.mark.parametrize("body", [b"abc", LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("field", [b"Content-Length: ", CHUNKED], ids=["counted", "chunked"])
-def test_who_leaves_after_the_last_byte_without_reading_has_stored(port: int, body: bytes, field: bytes) -> None:
+def test_a_client_that_disconnects_after_the_last_byte_has_stored_its_document(
+    port: int, body: bytes, field: bytes
+) -> None:
     key = hashlib.sha256(body + field).hexdigest().encode()
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         if field == CHUNKED:
             raw.send(request(b"PUT /file/" + key, field), in_chunks(body, 65_536))
         else:
@@ -100,18 +102,18 @@ def test_who_leaves_after_the_last_byte_without_reading_has_stored(port: int, bo
     assert answer.content == body
 
 
-def test_a_write_goes_on_when_its_client_has_gone(wire_server: WireServer) -> None:
-    with Raw(wire_server.port) as raw:
+def test_a_write_continues_when_its_client_disconnects(http1_server: HTTP1Server) -> None:
+    with RawClient(http1_server.port) as raw:
         raw.send(request(b"PUT /test/store", CHUNKED), in_chunks(b"a body", 2))
-    assert wire_server.wait_for("stored ") == "stored 6"
+    assert http1_server.wait_for("stored ") == "stored 6"
 
 
 @pytest.mark.parametrize("mount", [b"docs", b"file"])
 @pytest.mark.parametrize("size", [0, 1, 65_535, 65_536, 65_537, 300_000, len(LARGE)])
-def test_bodies_of_any_size_come_back_as_they_were(port: int, mount: bytes, size: int) -> None:
+def test_bodies_of_any_size_come_back_unchanged(port: int, mount: bytes, size: int) -> None:
     body = LARGE[:size]
     path = b"/" + mount + b"/sized"
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT " + path, b"Content-Length: %d" % size), body)
         assert raw.answer().status in (200, 201)
         raw.send(request(b"GET " + path))
@@ -124,9 +126,9 @@ def test_bodies_of_any_size_come_back_as_they_were(port: int, mount: bytes, size
         assert raw.answer().content == body
 
 
-def test_a_file_leaves_in_order_with_what_is_pipelined_behind_it(port: int) -> None:
+def test_a_file_and_the_responses_pipelined_behind_it_keep_their_order(port: int) -> None:
     assert ask(port, request(b"PUT /file/large", b"Content-Length: %d" % len(LARGE), body=LARGE)).status == 201
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"GET /file/large"), request(b"GET /docs/known"), request(b"GET /file/large"))
         assert raw.answer().content == LARGE
         assert raw.answer().content == b"hello"
@@ -141,12 +143,12 @@ def test_several_ranges_of_a_file_are_joined(port: int) -> None:
     assert LARGE[2_000_000:4_000_001] in answer.content
 
 
-def test_a_client_that_leaves_a_large_answer_leaves_nothing_open(wire_server: WireServer) -> None:
-    port, descriptors = wire_server.port, Path(f"/proc/{wire_server.process.pid}/fd")
+def test_a_client_that_abandons_a_large_response_leaves_nothing_open(http1_server: HTTP1Server) -> None:
+    port, descriptors = http1_server.port, Path(f"/proc/{http1_server.process.pid}/fd")
     assert ask(port, request(b"PUT /file/left", b"Content-Length: %d" % len(LARGE), body=LARGE)).status == 201
     before = len(list(descriptors.iterdir()))
     for _ in range(20):
-        with Raw(port, receive_size=4096) as raw:
+        with RawClient(port, receive_size=4096) as raw:
             raw.send(request(b"GET /file/left"))
             raw.socket.recv(100)
             raw.reset()
@@ -156,40 +158,40 @@ def test_a_client_that_leaves_a_large_answer_leaves_nothing_open(wire_server: Wi
         time.sleep(0.01)
 
 
-def test_nothing_is_made_for_a_client_that_does_not_read(wire_server: WireServer) -> None:
-    with Raw(wire_server.port, receive_size=65_536) as raw:
+def test_nothing_is_generated_for_a_client_that_does_not_read(http1_server: HTTP1Server) -> None:
+    with RawClient(http1_server.port, receive_size=65_536) as raw:
         raw.send(request(b"GET /test/endless"))
         raw.socket.recv(100)
         last = ""
-        while (made := [line for line in wire_server.told if line.startswith("made")][-1:]) != [last] or not made:
+        while (made := [line for line in http1_server.output if line.startswith("made")][-1:]) != [last] or not made:
             last = made[0] if made else ""
             time.sleep(0.3)
         megabytes = int(last.split()[1])
         assert megabytes <= 16  # what the buffers of two sockets may hold, and a little
-    wire_server.wait_for("endless ended")
+    http1_server.wait_for("endless ended")
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_who_reads_after_sending_all_gets_a_large_answer(tmp_path: Path, loop: str) -> None:
+def test_a_client_that_reads_after_sending_all_gets_a_large_response(tmp_path: Path, loop: str) -> None:
     content, unwanted = LARGE * 3, b"x" * (12 << 20)
-    with WireServer(tmp_path, loop=loop) as server:
+    with HTTP1Server(tmp_path, loop=loop) as server:
         for path, *fields in ((b"/docs/large",), (b"/file/large",), (b"/docs/large", b"Range: bytes=0-")):
             stored = request(b"PUT " + path, b"Content-Length: %d" % len(content), body=content)
             assert ask(server.port, stored).status in (200, 201)
-            with Raw(server.port, receive_size=64 * 1024) as raw:
+            with RawClient(server.port, receive_size=64 * 1024) as raw:
                 raw.send(request(b"GET " + path, b"Content-Length: %d" % len(unwanted), *fields, body=unwanted))
                 answer = raw.answer()
                 assert (answer.status, answer.content == content) == (206 if fields else 200, True)
                 assert raw.is_closed()
 
 
-def test_reading_stops_when_storage_is_slower(wire_server: WireServer) -> None:
+def test_reading_pauses_when_storage_is_slower(http1_server: HTTP1Server) -> None:
     size = 64 << 20
-    with Raw(wire_server.port) as raw:
-        before = wire_server.memory()
+    with RawClient(http1_server.port) as raw:
+        before = http1_server.memory()
         raw.send(request(b"PUT /test/reads_slowly", b"Content-Length: %d" % size))
         raw.send(LARGE[:1000])
-        wire_server.wait_for("took one chunk")
+        http1_server.wait_for("took one chunk")
         raw.socket.setblocking(False)
         sent, stalls = 1000, 0
         while stalls < 5:
@@ -200,16 +202,16 @@ def test_reading_stops_when_storage_is_slower(wire_server: WireServer) -> None:
                 stalls += 1
                 time.sleep(0.1)
         assert sent < size / 2
-        assert wire_server.memory() - before < 16 << 20
+        assert http1_server.memory() - before < 16 << 20
         raw.socket.settimeout(WAITS_S)
-        wire_server.process.send_signal(signal.SIGUSR1)
+        http1_server.process.send_signal(signal.SIGUSR1)
         while sent < size:
             sent += raw.socket.send(LARGE[: min(len(LARGE), size - sent)])
         assert raw.answer().content == b"%d\n" % size
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_everything_works_through_TLS_and_on_either_loop(tmp_path: Path, loop: str) -> None:
+def test_everything_works_over_TLS_and_on_either_loop(tmp_path: Path, loop: str) -> None:
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
@@ -219,24 +221,24 @@ def test_everything_works_through_TLS_and_on_either_loop(tmp_path: Path, loop: s
     trusting.verify_mode = ssl.CERT_NONE
     for tls in (None, (certificate, key)):
         context = trusting if tls else None
-        with WireServer(tmp_path / f"data-{tls is None}", tls=tls, loop=loop) as server:
-            with Raw(server.port, tls=context) as raw:
+        with HTTP1Server(tmp_path / f"data-{tls is None}", tls=tls, loop=loop) as server:
+            with RawClient(server.port, tls=context) as raw:
                 for mount in (b"docs", b"file"):
                     raw.send(request(b"PUT /" + mount + b"/large", CHUNKED), in_chunks(LARGE, 99_999))
                     assert raw.answer().status == 201
                     raw.send(request(b"GET /" + mount + b"/large"), request(b"GET /test/generates"))
                     assert raw.answer().content == LARGE
                     assert raw.answer().content == b"line 0\nline 1\nline 2\n"
-            with Raw(server.port, tls=context) as raw:
+            with RawClient(server.port, tls=context) as raw:
                 raw.send(b"nonsense\r\n\r\n")
                 assert raw.answer().status == 400
 
 
-def test_a_socket_of_another_family_serves_files_too(tmp_path: Path) -> None:
-    """Over a Unix socket, as behind a proxy on the same machine."""
+def test_files_are_served_over_a_socket_of_another_family(tmp_path: Path) -> None:
+    """A Unix socket, as behind a proxy on the same machine."""
     path = tmp_path / "socket"
-    with WireServer(tmp_path / "data", unix=path) as server:
-        raw = Raw.over(socket.AF_UNIX, str(path))
+    with HTTP1Server(tmp_path / "data", unix=path) as server:
+        raw = RawClient.over(socket.AF_UNIX, str(path))
         with raw:
             raw.send(request(b"PUT /file/large", b"Content-Length: %d" % len(LARGE)), LARGE)
             assert raw.answer().status == 201
@@ -245,5 +247,5 @@ def test_a_socket_of_another_family_serves_files_too(tmp_path: Path) -> None:
         assert server.process.poll() is None
 
 
-def test_put_helper_is_well_formed() -> None:
+def test_the_put_helper_is_well_formed() -> None:
     assert put(b"k", b"abc").endswith(b"Content-Length: 3\r\n\r\nabc")

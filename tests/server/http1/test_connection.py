@@ -1,11 +1,11 @@
-"""The state machine, without sockets: phases, what is kept, and what is never taken for a request."""
+"""The state machine, without sockets: phases, keep-alive, and bytes that must never become a request."""
 
 import pytest
 
 from docstore.limits import Limits
-from docstore.server.http1.connection import EMPTY_LINES, Connection, Phase
-from docstore.server.http1.errors import ProtocolError
-from tests.server.http1.raw import GET, put, request
+from docstore.server.http1.connection import EMPTY_LINE_COUNT, Connection, Phase
+from docstore.server.http1.parser import ProtocolError
+from tests.server.http1.raw_client import GET, put, request
 from tests.server.http1.state_machine import drive
 from tests.server.http1.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
 
@@ -13,8 +13,8 @@ PUT = put(b"k", b"0123456789")
 SMALL = Limits(drain_size=100, linger_size=1000)
 
 
-def begun(data: bytes, limits: Limits = SMALL) -> Connection:
-    """A connection whose first head was taken."""
+def connection_with_head(data: bytes, limits: Limits = SMALL) -> Connection:
+    """Return a connection whose first head was taken."""
     connection = Connection(limits)
     connection.receive(data)
     assert connection.take_request() is not None
@@ -42,41 +42,41 @@ def test_splitting_a_faulty_body_anywhere_changes_nothing(body: bytes) -> None:
 
 
 def test_requests_are_taken_one_at_a_time() -> None:
-    connection = begun(GET + GET)
-    assert connection.phase is Phase.ENDED
-    assert connection.waiting_size == len(GET)
-    assert connection.decide()
-    connection.answered()
+    connection = connection_with_head(GET + GET)
+    assert connection.phase is Phase.COMPLETE
+    assert connection.unread_size == len(GET)
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     assert connection.phase is Phase.HEAD
     assert connection.take_request() is not None
-    assert connection.waiting_size == 0
+    assert connection.unread_size == 0
 
 
-def test_a_refusal_leaves_nothing_that_could_be_a_request() -> None:
+def test_a_rejection_leaves_nothing_that_could_be_a_request() -> None:
     connection = Connection(SMALL)
     connection.receive(b"nonsense\r\n\r\n" + GET)
     with pytest.raises(ProtocolError):
         connection.take_request()
-    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+    assert (connection.phase, connection.unread_size) == (Phase.LINGER, 0)
     connection.receive(GET)
-    assert connection.waiting_size == 0
+    assert connection.unread_size == 0
 
 
-def test_lingering_ends_after_its_bytes_or_with_the_client() -> None:
-    for last in (lambda connection: connection.receive(b"x"), Connection.end):
+def test_lingering_ends_at_its_limit_or_with_the_client() -> None:
+    for last in (lambda connection: connection.receive(b"x"), Connection.receive_eof):
         connection = Connection(SMALL)
-        connection.refuse()
+        connection.reject()
         connection.receive(b"x" * 1000)
         assert connection.phase is Phase.LINGER
         last(connection)
-        assert connection.phase is Phase.OVER
+        assert connection.phase is Phase.CLOSED
 
 
 def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> None:
-    connection = begun(PUT[:-5])
+    connection = connection_with_head(PUT[:-5])
     assert connection.take_body() == b"01234"
-    assert connection.decide()
-    connection.answered()
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"56789" + GET)
     assert connection.phase is Phase.DRAIN
     assert connection.take_body() == b""
@@ -84,18 +84,18 @@ def test_a_small_rest_of_a_counted_body_is_drained_and_the_connection_kept() -> 
     assert connection.take_request() is not None
 
 
-def test_a_large_rest_of_a_counted_body_is_not_waited_for() -> None:
+def test_a_large_rest_of_a_counted_body_is_not_drained() -> None:
     for size, kept in ((100, True), (101, False)):
-        connection = begun(request(b"PUT /docs/k", b"Content-Length: %d" % size))
-        assert connection.decide() is kept
-        connection.answered()
+        connection = connection_with_head(request(b"PUT /docs/k", b"Content-Length: %d" % size))
+        assert connection.decide_keep_alive() is kept
+        connection.finish_response()
         assert connection.phase is (Phase.DRAIN if kept else Phase.LINGER)
 
 
 def test_a_chunked_rest_is_drained_until_it_is_too_large() -> None:
-    connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
-    assert connection.decide()
-    connection.answered()
+    connection = connection_with_head(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
+    assert connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"64\r\n" + b"x" * 100 + b"\r\n")
     connection.take_body()
     assert connection.phase is Phase.DRAIN
@@ -104,20 +104,20 @@ def test_a_chunked_rest_is_drained_until_it_is_too_large() -> None:
     assert connection.phase is Phase.LINGER
 
 
-def test_a_rest_that_is_no_body_ends_the_draining() -> None:
-    connection = begun(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
-    connection.decide()
-    connection.answered()
+def test_an_invalid_rest_ends_draining() -> None:
+    connection = connection_with_head(request(b"PUT /docs/k", b"Transfer-Encoding: chunked"))
+    connection.decide_keep_alive()
+    connection.finish_response()
     connection.receive(b"nonsense\r\n" + GET)
     with pytest.raises(ProtocolError):
         connection.take_body()
-    assert (connection.phase, connection.waiting_size) == (Phase.LINGER, 0)
+    assert (connection.phase, connection.unread_size) == (Phase.LINGER, 0)
 
 
-def test_a_body_that_was_never_asked_for_is_not_waited_for() -> None:
-    connection = begun(request(b"PUT /docs/k", b"Content-Length: 5", b"Expect: 100-continue"))
-    assert not connection.continued
-    assert not connection.decide()
+def test_a_body_without_a_100_is_not_drained() -> None:
+    connection = connection_with_head(request(b"PUT /docs/k", b"Content-Length: 5", b"Expect: 100-continue"))
+    assert not connection.body_wanted
+    assert not connection.decide_keep_alive()
 
 
 @pytest.mark.parametrize(
@@ -132,51 +132,51 @@ def test_a_body_that_was_never_asked_for_is_not_waited_for() -> None:
         (b"Connection: keep-alive, close", b"1.0", False),
     ],
 )
-def test_the_client_decides_whether_the_connection_may_be_kept(field: bytes, version: bytes, kept: bool) -> None:
-    connection = begun(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + field + b"\r\n\r\n")
-    assert connection.decide() is kept
+def test_the_client_decides_about_keep_alive(field: bytes, version: bytes, kept: bool) -> None:
+    connection = connection_with_head(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + field + b"\r\n\r\n")
+    assert connection.decide_keep_alive() is kept
 
 
-def test_a_client_that_asked_for_the_end_and_sent_all_needs_no_lingering() -> None:
-    connection = begun(request(b"GET /", b"Connection: close"))
-    connection.decide()
-    connection.answered()
-    assert connection.phase is Phase.OVER
+def test_a_client_that_asked_to_close_and_sent_all_needs_no_lingering() -> None:
+    connection = connection_with_head(request(b"GET /", b"Connection: close"))
+    connection.decide_keep_alive()
+    connection.finish_response()
+    assert connection.phase is Phase.CLOSED
 
 
-def test_a_client_that_did_not_ask_for_the_end_may_be_sending_still() -> None:
-    connection = begun(GET)
+def test_a_client_that_did_not_ask_to_close_gets_lingering() -> None:
+    connection = connection_with_head(GET)
     connection.stopping = True
-    assert not connection.decide()
-    connection.answered()
+    assert not connection.decide_keep_alive()
+    connection.finish_response()
     assert connection.phase is Phase.LINGER
 
 
-def test_the_last_of_the_requests_that_a_connection_may_have_ends_it() -> None:
+def test_the_last_request_of_the_limit_ends_the_connection() -> None:
     assert [seen.kept for seen in drive(GET * 5, limits=Limits(request_count=3)).seen] == [True, True, False]
 
 
-def test_what_was_sent_before_the_client_ended_its_half_is_answered() -> None:
+def test_requests_sent_before_the_client_closed_its_half_are_answered() -> None:
     driven = drive(GET + PUT, end=True)
     assert [seen.body for seen in driven.seen] == [b"", b"0123456789"]
 
 
 @pytest.mark.parametrize("data", [PUT[:-1], request(b"PUT /", b"Transfer-Encoding: chunked", body=b"1\r\nx\r\n0\r\n")])
-def test_a_body_that_the_client_ends_early_is_never_whole(data: bytes) -> None:
+def test_a_body_that_the_client_truncates_is_never_complete(data: bytes) -> None:
     driven = drive(data, end=True)
     assert [seen.body for seen in driven.seen] == [None]
-    assert driven.connection.phase is Phase.OVER
+    assert driven.connection.phase is Phase.CLOSED
 
 
-def test_a_body_comes_in_the_pieces_that_it_came_in() -> None:
-    connection = begun(request(b"PUT /docs/k", b"Content-Length: 6"))
+def test_a_body_keeps_the_pieces_in_which_it_arrived() -> None:
+    connection = connection_with_head(request(b"PUT /docs/k", b"Content-Length: 6"))
     segment = b"abc"
     connection.receive(segment)
     assert connection.take_body() is segment
     connection.receive(b"def" + GET)
     assert connection.take_body() == b"def"
-    assert connection.phase is Phase.ENDED
-    assert connection.received == 6
+    assert connection.phase is Phase.COMPLETE
+    assert connection.body_size == 6
 
 
 def test_absolute_form_becomes_path_query_and_Host() -> None:
@@ -195,11 +195,11 @@ def test_a_path_ends_at_the_first_question_mark(path: str, query: str) -> None:
 
 
 def test_empty_lines_are_counted_for_each_request() -> None:
-    driven = drive((b"\r\n" * EMPTY_LINES + GET) * 3 + b"\r\n" * (EMPTY_LINES + 1) + GET)
+    driven = drive((b"\r\n" * EMPTY_LINE_COUNT + GET) * 3 + b"\r\n" * (EMPTY_LINE_COUNT + 1) + GET)
     assert (len(driven.seen), driven.refused) == (3, 400)
 
 
-def test_values_lose_their_outer_whitespace_and_names_their_capitals() -> None:
+def test_values_lose_outer_whitespace_and_names_become_lower_case() -> None:
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Y: \t b  c\t \r\nEmpty:\r\nEmpty-Too: \r\n\r\n"
     pairs = drive(data).seen[0].request.headers.pairs()
     assert pairs == [(b"host", b"a"), (b"x-y", b"b  c"), (b"empty", b""), (b"empty-too", b"")]

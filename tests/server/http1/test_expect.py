@@ -1,14 +1,14 @@
-"""Expect: 100-continue, and answers to clients that are still sending, on a real server."""
+"""Expect: 100-continue, and responses to clients that are still sending, on a real server."""
 
 import pytest
 
-from tests.server.http1.raw import GET, Raw, request
+from tests.server.http1.raw_client import GET, RawClient, request
 
 EXPECT = b"Expect: 100-continue"
 
 
-def test_a_body_that_is_wanted_is_asked_for(port: int) -> None:
-    with Raw(port) as raw:
+def test_a_wanted_body_gets_100(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /docs/expected", b"Content-Length: 5", EXPECT))
         assert raw.any_answer().status == 100
         raw.send(b"hello")
@@ -16,8 +16,8 @@ def test_a_body_that_is_wanted_is_asked_for(port: int) -> None:
         assert raw.is_open()
 
 
-def test_a_chunked_body_that_is_wanted_is_asked_for(port: int) -> None:
-    with Raw(port) as raw:
+def test_a_wanted_chunked_body_gets_100(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /docs/expected-chunked", b"Transfer-Encoding: chunked", b"expect: 100-Continue"))
         assert raw.any_answer().status == 100
         raw.send(b"5\r\nhello\r\n0\r\n\r\n")
@@ -39,8 +39,8 @@ FINAL = {
 
 
 @pytest.mark.parametrize(("data", "status"), FINAL.values(), ids=FINAL)
-def test_a_body_that_is_not_wanted_is_not_asked_for(port: int, data: bytes, status: int) -> None:
-    with Raw(port) as raw:
+def test_an_unwanted_body_gets_no_100(port: int, data: bytes, status: int) -> None:
+    with RawClient(port) as raw:
         raw.send(data)
         answer = raw.any_answer()
         assert answer.status == status
@@ -49,28 +49,28 @@ def test_a_body_that_is_not_wanted_is_not_asked_for(port: int, data: bytes, stat
             assert raw.is_closed()
 
 
-def test_a_body_that_comes_unasked_needs_no_100(port: int) -> None:
-    with Raw(port) as raw:
+def test_a_body_sent_at_once_needs_no_100(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /docs/unasked", b"Content-Length: 10", EXPECT, body=b"hello"))
         raw.send(b"hello")
         assert raw.any_answer().status == 201
 
 
 def test_no_body_needs_no_100(port: int) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /docs/empty", b"Content-Length: 0", EXPECT))
         assert raw.any_answer().status == 201
 
 
-def test_HTTP_1_0_is_not_told_to_continue(port: int) -> None:
-    with Raw(port) as raw:
+def test_HTTP_1_0_gets_no_100(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(b"PUT /docs/old HTTP/1.0\r\nHost: localhost\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
         raw.send(b"hello")
         assert raw.any_answer().status == 201
 
 
-def test_the_100_comes_after_the_answers_before_it(port: int) -> None:
-    with Raw(port) as raw:
+def test_the_100_comes_after_the_responses_before_it(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(request(b"GET /test/waits?0.1"), request(b"PUT /docs/later", b"Content-Length: 5", EXPECT))
         assert raw.any_answer().content == b"done\n"
         assert raw.any_answer().status == 100
@@ -79,8 +79,8 @@ def test_the_100_comes_after_the_answers_before_it(port: int) -> None:
 
 
 @pytest.mark.parametrize("framing", ["counted", "chunked"])
-def test_after_an_early_answer_a_small_rest_is_dropped_and_the_connection_kept(port: int, framing: str) -> None:
-    with Raw(port) as raw:
+def test_after_an_early_response_a_small_rest_is_dropped_and_the_connection_kept(port: int, framing: str) -> None:
+    with RawClient(port) as raw:
         if framing == "counted":
             raw.send(request(b"PUT /test/never_reads", b"Content-Length: 100000"), b"x" * 1000)
             rest = b"x" * 99_000
@@ -94,9 +94,9 @@ def test_after_an_early_answer_a_small_rest_is_dropped_and_the_connection_kept(p
 
 
 @pytest.mark.parametrize("framing", ["counted", "chunked"])
-def test_an_early_answer_is_seen_by_a_client_that_sends_much_more_before_it_looks(port: int, framing: str) -> None:
+def test_a_client_that_sends_much_more_before_it_reads_gets_an_early_response(port: int, framing: str) -> None:
     size = 8 << 20
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         if framing == "counted":
             raw.send(request(b"PUT /docs/known", b"Content-Length: %d" % size, b"If-None-Match: *"), b"x" * size)
         else:
@@ -107,8 +107,8 @@ def test_an_early_answer_is_seen_by_a_client_that_sends_much_more_before_it_look
         assert raw.is_closed()
 
 
-def test_what_follows_a_refused_body_is_no_request(port: int) -> None:
-    with Raw(port) as raw:
+def test_bytes_after_a_rejected_body_are_not_a_request(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /small/x", b"Content-Length: 5000000", EXPECT))
         assert raw.answer().status == 413
         raw.send(GET)

@@ -1,4 +1,4 @@
-"""Any bytes, split anywhere: no exception but a refusal, bounded memory, and the same as h11 on what is valid."""
+"""Any bytes, split anywhere: no exception but ProtocolError, bounded memory, and what h11 makes of valid requests."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from docstore.limits import Limits
 from docstore.server.http1.connection import Phase
-from tests.server.http1.raw import GET, put, request
+from tests.server.http1.raw_client import GET, put, request
 from tests.server.http1.state_machine import Driven, drive
 
 LIMITS = Limits(line_size=200, head_size=500, field_count=10, drain_size=100, linger_size=1000)
@@ -31,17 +31,17 @@ def split(data: bytes, positions: list[int]) -> list[bytes]:
 
 @settings(max_examples=1500)
 @given(streams, st.lists(st.integers(0, 400), max_size=10))
-def test_any_bytes_end_in_answers_and_a_state_that_is_known(data: bytes, positions: list[int]) -> None:
+def test_any_bytes_end_in_responses_and_a_known_phase(data: bytes, positions: list[int]) -> None:
     driven = Driven(LIMITS)
     for segment in split(data, positions):
         driven.receive(segment)
-        held = driven.connection.waiting_size
+        held = driven.connection.unread_size
         assert held <= LIMITS.line_size + LIMITS.head_size + 2000
-        assert driven.connection.phase in (Phase.HEAD, Phase.BODY, Phase.LINGER, Phase.OVER)
+        assert driven.connection.phase in (Phase.HEAD, Phase.BODY, Phase.LINGER, Phase.CLOSED)
     assert driven.facts() == drive(data, limits=LIMITS).facts()
     driven.end()
-    assert driven.connection.phase in (Phase.HEAD, Phase.OVER)
-    assert (driven.refused is None) or driven.connection.phase is Phase.OVER
+    assert driven.connection.phase in (Phase.HEAD, Phase.CLOSED)
+    assert (driven.refused is None) or driven.connection.phase is Phase.CLOSED
 
 
 near = st.integers(-6, 6)
@@ -53,7 +53,7 @@ breaks = st.sampled_from([b"", b"", b"\r", b"\n", b"\0", b"\r\n"])
 def test_near_the_limits_splitting_changes_nothing(
     line: int, section: int, in_line: bytes, in_section: bytes, before_line_end: int, before_end: int
 ) -> None:
-    """A line and a section about as long as they may be, and near their ends what may not stand there."""
+    """A request line and a section near their limits, with invalid bytes near their ends."""
     target = b"/" * (LIMITS.line_size - len("GET  HTTP/1.1") + line)
     fields = b"Host: h\r\n" + b"A: b\r\n" * 8 + b"A: "
     fields += b"c" * (LIMITS.head_size - len(fields) - len("\r\n") + section)
@@ -71,7 +71,7 @@ def _with(added: bytes, data: bytes, before_end: int) -> bytes:
 
 @settings(max_examples=300)
 @given(streams)
-def test_what_comes_after_a_refusal_changes_nothing(data: bytes) -> None:
+def test_bytes_after_a_rejection_change_nothing(data: bytes) -> None:
     refused = drive(data, limits=LIMITS)
     if refused.refused is not None:
         assert drive(data + GET, limits=LIMITS).facts() == refused.facts()
@@ -87,7 +87,7 @@ bodies = st.one_of(st.none(), st.binary(max_size=60))
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A valid request, framed one way or the other."""
+    """A valid request with a counted or a chunked body."""
     method = draw(st.one_of(st.sampled_from([b"GET", b"PUT", b"POST", b"DELETE"]), tokens))
     if method == b"CONNECT":
         method = b"GET"
@@ -152,5 +152,5 @@ def test_valid_requests_are_what_h11_says_they_are(data: bytes, positions: list[
 
 
 def lowered(pairs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """h11 lowers the coding, we leave it as it came."""
+    """h11 lowers the coding; Docstore leaves it unchanged."""
     return [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in pairs]

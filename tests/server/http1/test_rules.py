@@ -6,10 +6,9 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from docstore.server.http1.errors import ProtocolError
-from docstore.server.http1.fields import parse_lines
-from tests.server.http1.raw import GET, Raw, ask, put, request
-from tests.server.http1.serving import WireServer
+from docstore.server.http1.parser import ProtocolError, parse_fields
+from tests.server.http1.raw_client import GET, RawClient, ask, put, request
+from tests.server.http1.server import HTTP1Server
 
 HOST = b"Host: localhost\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -78,8 +77,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("data", "status"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_request_is_refused_and_nothing_after_it_is_answered(port: int, data: bytes, status: int) -> None:
-    with Raw(port) as raw:
+def test_an_invalid_request_is_rejected_and_nothing_after_it_is_answered(port: int, data: bytes, status: int) -> None:
+    with RawClient(port) as raw:
         raw.send(data, GET, GET)
         answer = raw.answer()
         assert answer.status == status
@@ -91,8 +90,8 @@ def test_what_is_no_request_is_refused_and_nothing_after_it_is_answered(port: in
 
 
 @pytest.mark.parametrize(("data", "status"), REFUSED.values(), ids=REFUSED)
-def test_it_is_refused_after_the_answers_that_were_due_before_it(port: int, data: bytes, status: int) -> None:
-    with Raw(port) as raw:
+def test_an_invalid_request_is_rejected_after_the_responses_before_it(port: int, data: bytes, status: int) -> None:
+    with RawClient(port) as raw:
         raw.send(GET, GET, data)
         assert [raw.answer().status for _ in range(3)] == [200, 200, status]
 
@@ -122,8 +121,8 @@ ANSWERED = {
 
 
 @pytest.mark.parametrize(("data", "status"), ANSWERED.values(), ids=ANSWERED)
-def test_what_is_a_request_is_answered_and_the_connection_kept(port: int, data: bytes, status: int) -> None:
-    with Raw(port) as raw:
+def test_a_valid_request_is_answered_and_the_connection_kept(port: int, data: bytes, status: int) -> None:
+    with RawClient(port) as raw:
         raw.send(data)
         answer = raw.answer()
         assert answer.status == status
@@ -132,11 +131,11 @@ def test_what_is_a_request_is_answered_and_the_connection_kept(port: int, data: 
 
 
 @pytest.mark.parametrize(("data", "status"), ANSWERED.values(), ids=ANSWERED)
-def test_bytes_split_at_every_position_give_the_same_answers(port: int, data: bytes, status: int) -> None:
+def test_bytes_split_at_every_position_give_the_same_responses(port: int, data: bytes, status: int) -> None:
     statuses = {status} if status != 201 else {200, 201}
     every = 1 if len(data) < 300 else 997
     for position in range(1, len(data), every):
-        with Raw(port) as raw:
+        with RawClient(port) as raw:
             raw.socket.setsockopt(6, 1, 1)  # TCP_NODELAY
             raw.send(data[:position])
             raw.send(data[position:], GET)
@@ -165,8 +164,8 @@ CHUNK_FAULTS = {
 
 @pytest.mark.parametrize("early", [True, False], ids=["whole", "split"])
 @pytest.mark.parametrize("body", CHUNK_FAULTS.values(), ids=CHUNK_FAULTS)
-def test_what_is_no_chunked_body_stores_nothing_and_ends_the_connection(port: int, body: bytes, early: bool) -> None:
-    with Raw(port) as raw:
+def test_an_invalid_chunked_body_stores_nothing_and_closes_the_connection(port: int, body: bytes, early: bool) -> None:
+    with RawClient(port) as raw:
         head = request(b"PUT /docs/faulty", CHUNKED)
         if early:
             raw.send(head, body, GET)
@@ -180,9 +179,9 @@ def test_what_is_no_chunked_body_stores_nothing_and_ends_the_connection(port: in
     assert ask(port, request(b"GET /docs/faulty")).status == 404
 
 
-def test_chunk_extensions_and_trailers_are_no_part_of_the_document(port: int) -> None:
+def test_chunk_extensions_and_trailers_are_not_part_of_the_document(port: int) -> None:
     body = b'3;a=b\r\nabc\r\n4 ; q="x;y"\r\ndefg\r\n000;last\r\nContent-Type: text/evil\r\nHost: evil\r\n\r\n'
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"PUT /docs/chunky", CHUNKED, b"Content-Type: text/plain", body=body), GET)
         assert raw.answer().status == 201
         assert raw.answer().status == 200
@@ -192,7 +191,7 @@ def test_chunk_extensions_and_trailers_are_no_part_of_the_document(port: int) ->
 
 
 def test_a_thousand_requests_in_one_segment_are_answered_in_order(port: int) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(b"".join(put(b"n%d" % number, b"%d" % number) for number in range(1000)))
         assert [raw.answer().content for _ in range(1000)] == [b"n%d\n" % number for number in range(1000)]
         raw.send(b"".join(request(b"GET /docs/n%d" % number) for number in range(1000)))
@@ -200,14 +199,14 @@ def test_a_thousand_requests_in_one_segment_are_answered_in_order(port: int) -> 
 
 
 def test_pipelined_requests_are_answered_in_order_when_the_first_takes_longest(port: int) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"GET /test/waits?0.2"), request(b"GET /test/generates"), GET)
         contents = [raw.answer().content for _ in range(3)]
     assert contents == [b"done\n", b"line 0\nline 1\nline 2\n", b"hello"]
 
 
 def test_HTTP_1_0_gets_no_chunks_and_is_closed_by_default(port: int) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(b"GET /test/generates HTTP/1.0\r\n\r\n")
         answer = raw.answer()
         assert answer.get("transfer-encoding") is None
@@ -215,16 +214,16 @@ def test_HTTP_1_0_gets_no_chunks_and_is_closed_by_default(port: int) -> None:
         assert answer.content == b"line 0\nline 1\nline 2\n"
 
 
-def test_HTTP_1_0_is_not_kept_when_nothing_else_would_end_the_content(port: int) -> None:
-    with Raw(port) as raw:
+def test_HTTP_1_0_is_closed_when_only_that_can_end_the_content(port: int) -> None:
+    with RawClient(port) as raw:
         raw.send(b"GET /test/generates HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         answer = raw.answer()
         assert (answer.get("connection"), answer.content) == ("close", b"line 0\nline 1\nline 2\n")
 
 
-def test_HTTP_1_0_is_kept_when_it_asks(port: int) -> None:
+def test_HTTP_1_0_is_kept_on_request(port: int) -> None:
     data = b"GET /docs/known HTTP/1.0\r\nHost: localhost\r\nConnection: Keep-Alive\r\n\r\n"
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(data)
         answer = raw.answer()
         assert (answer.get("connection"), answer.content) == ("keep-alive", b"hello")
@@ -234,7 +233,7 @@ def test_HTTP_1_0_is_kept_when_it_asks(port: int) -> None:
 
 @pytest.mark.parametrize("option", [b"close", b"Close", b"te, close", b"keep-alive, close"])
 def test_connection_close_is_honoured(port: int, option: bytes) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"GET /docs/known", b"Connection: " + option), GET)
         assert raw.answer().get("connection") == "close"
         assert raw.is_closed()
@@ -248,14 +247,14 @@ def test_generated_content_is_chunked_in_HTTP_1_1(port: int) -> None:
 
 @pytest.mark.parametrize("path", [b"/docs/known", b"/docs/missing", b"/docs/", b"/test/generates", b"/test/raises"])
 def test_HEAD_is_answered_without_content(port: int, path: bytes) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"HEAD " + path), GET)
         assert raw.answer(to_head=True).status in (200, 404, 500)
         assert raw.answer().content == b"hello"
 
 
 def test_204_and_304_have_neither_content_nor_its_length(port: int) -> None:
-    with Raw(port) as raw:
+    with RawClient(port) as raw:
         raw.send(request(b"OPTIONS /docs/known"), request(b"GET /docs/known", b"If-None-Match: *"), GET)
         for status in (204, 304):
             answer = raw.answer()
@@ -264,7 +263,7 @@ def test_204_and_304_have_neither_content_nor_its_length(port: int) -> None:
         assert raw.answer().content == b"hello"
 
 
-def test_every_answer_has_one_Date_and_no_Server(port: int) -> None:
+def test_every_response_has_one_Date_and_no_Server(port: int) -> None:
     for data in (GET, request(b"GET /docs/missing"), b"nonsense\r\n\r\n", request(b"OPTIONS *")):
         answer = ask(port, data)
         date = answer.get("date")
@@ -274,8 +273,8 @@ def test_every_answer_has_one_Date_and_no_Server(port: int) -> None:
         assert answer.get("server") is None
 
 
-def test_what_a_handler_gets_wrong_is_500_and_no_second_answer(port: int) -> None:
-    with Raw(port) as raw:
+def test_a_handlers_error_is_500_and_no_second_response(port: int) -> None:
+    with RawClient(port) as raw:
         for path in (b"/test/injects", b"/test/miscounts", b"/test/raises"):
             raw.send(request(b"GET " + path))
             answer = raw.answer()
@@ -285,8 +284,8 @@ def test_what_a_handler_gets_wrong_is_500_and_no_second_answer(port: int) -> Non
 
 
 @pytest.mark.parametrize("path", [b"/test/ends_early", b"/test/breaks"])
-def test_content_that_breaks_off_is_never_ended_as_if_it_were_whole(wire_server: WireServer, path: bytes) -> None:
-    with Raw(wire_server.port) as raw:
+def test_incomplete_content_never_looks_complete(http1_server: HTTP1Server, path: bytes) -> None:
+    with RawClient(http1_server.port) as raw:
         raw.send(request(b"GET " + path), GET)
         data = raw.rest()
     head, _, body = data.partition(b"\r\n\r\n")
@@ -307,8 +306,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("line", HOSTILE.values(), ids=HOSTILE)
-def test_no_header_line_holds_up_the_others(line: bytes) -> None:
-    """Whoever tries each way to part a line needs the square of its length: half a minute here."""
+def test_no_header_line_takes_quadratic_time(line: bytes) -> None:
+    """A regular expression that backtracks would take half a minute here."""
 
     def give_up(*_: object) -> None:
         raise TimeoutError("this line is not read, but tried")
@@ -317,7 +316,7 @@ def test_no_header_line_holds_up_the_others(line: bytes) -> None:
     signal.alarm(10)
     try:
         with pytest.raises(ProtocolError):
-            parse_lines(b"host: x\r\n" + line + b"\r\n", 100)
+            parse_fields(b"host: x\r\n" + line + b"\r\n", 100)
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)

@@ -1,4 +1,4 @@
-"""A graceful stop on a real server: what has begun is finished, nothing else begins."""
+"""A graceful stop of a real server: started requests are finished, no other starts."""
 
 import signal
 import threading
@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.http1.raw import GET, Raw, ask, put, request, wait_until_refused
-from tests.server.http1.serving import WAITS_S, WireServer
+from tests.server.http1.raw_client import GET, RawClient, ask, put, request, wait_until_refused
+from tests.server.http1.server import WAITS_S, HTTP1Server
 
 
 @pytest.fixture
 def server(tmp_path: Path):
-    with WireServer(tmp_path) as server:
+    with HTTP1Server(tmp_path) as server:
         assert ask(server.port, put(b"known", b"hello")).status == 201
         yield server
 
 
-def test_a_request_in_flight_is_answered_and_its_connection_closed(server: WireServer) -> None:
-    with Raw(server.port) as raw:
+def test_a_request_in_flight_is_answered_and_its_connection_closed(server: HTTP1Server) -> None:
+    with RawClient(server.port) as raw:
         raw.send(request(b"GET /test/waits?0.5"))
         server.wait_for("waiting")
         server.ask_to_stop()
@@ -27,8 +27,8 @@ def test_a_request_in_flight_is_answered_and_its_connection_closed(server: WireS
         assert raw.is_closed()
 
 
-def test_idle_connections_are_closed(server: WireServer) -> None:
-    with Raw(server.port) as silent, Raw(server.port) as idle:
+def test_idle_connections_are_closed(server: HTTP1Server) -> None:
+    with RawClient(server.port) as silent, RawClient(server.port) as idle:
         idle.send(GET)
         assert idle.answer().status == 200
         server.ask_to_stop()
@@ -37,8 +37,8 @@ def test_idle_connections_are_closed(server: WireServer) -> None:
         server.wait()
 
 
-def test_a_request_that_has_begun_is_read_and_answered(server: WireServer) -> None:
-    with Raw(server.port) as head, Raw(server.port) as body:
+def test_a_started_request_is_read_and_answered(server: HTTP1Server) -> None:
+    with RawClient(server.port) as head, RawClient(server.port) as body:
         head.send(GET[:-2])
         body.send(request(b"PUT /test/reads_slowly", b"Content-Length: 6"), b"abc")
         server.wait_for("took one chunk")
@@ -53,8 +53,8 @@ def test_a_request_that_has_begun_is_read_and_answered(server: WireServer) -> No
         assert (answer.content, answer.get("connection")) == (b"6\n", "close")
 
 
-def test_what_was_pipelined_behind_is_not_begun(server: WireServer) -> None:
-    with Raw(server.port) as raw:
+def test_pipelined_requests_are_not_started(server: HTTP1Server) -> None:
+    with RawClient(server.port) as raw:
         raw.send(request(b"GET /test/waits?0.5"), put(b"never", b"x"))
         server.wait_for("waiting")
         server.ask_to_stop()
@@ -62,14 +62,14 @@ def test_what_was_pipelined_behind_is_not_begun(server: WireServer) -> None:
         assert raw.is_closed()
 
 
-def test_who_takes_longer_than_the_stop_may_is_cut_off(tmp_path: Path) -> None:
-    with WireServer(tmp_path, stop_timeout_s=1) as server, Raw(server.port) as raw:
+def test_a_request_longer_than_the_stop_timeout_is_cut_off(tmp_path: Path) -> None:
+    with HTTP1Server(tmp_path, stop_timeout_s=1) as server, RawClient(server.port) as raw:
         raw.send(request(b"GET /test/waits?15"))
         server.wait_for("waiting")
         server.ask_to_stop()
         assert raw.rest() == b""
         server.wait()
-        assert "waited" not in server.told
+        assert "waited" not in server.output
 
 
 def test_SIGTERM_under_load_loses_no_answered_write(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_SIGTERM_under_load_loses_no_answered_write(tmp_path: Path) -> None:
     def write(port: int, name: int) -> None:
         number = 0
         try:
-            with Raw(port) as raw:
+            with RawClient(port) as raw:
                 while True:
                     key = b"n%d-%d" % (name, number)
                     raw.send(request(b"PUT /file/" + key, b"Content-Length: 5", body=b"hello"))
@@ -94,7 +94,7 @@ def test_SIGTERM_under_load_loses_no_answered_write(tmp_path: Path) -> None:
         except (OSError, AssertionError):
             return
 
-    with WireServer(tmp_path) as server:
+    with HTTP1Server(tmp_path) as server:
         writers = [threading.Thread(target=write, args=(server.port, name)) for name in range(8)]
         for writer in writers:
             writer.start()
@@ -103,7 +103,7 @@ def test_SIGTERM_under_load_loses_no_answered_write(tmp_path: Path) -> None:
         for writer in writers:
             writer.join()
         server.wait()
-    with WireServer(tmp_path) as server, Raw(server.port) as raw:
+    with HTTP1Server(tmp_path) as server, RawClient(server.port) as raw:
         for key in acknowledged:
             raw.send(request(b"GET /file/" + key))
             assert raw.answer().content == b"hello"

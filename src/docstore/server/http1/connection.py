@@ -1,16 +1,15 @@
 """One connection as a state machine: bytes in, requests and pieces of bodies out. No I/O, no clock, no waiting.
 
-    HEAD ──take_request──▶ BODY ──take_body──▶ ENDED ──answered──▶ HEAD        (kept)
-                            │                    └─────answered──▶ LINGER      (not kept)
-                            └──answered──▶ DRAIN ──▶ HEAD                      (the rest is small: dropped, kept)
-                                             └─────▶ LINGER                    (it is not)
-    a body that breaks off ──▶ BROKEN ──answered──▶ LINGER
-    anything refused ──▶ LINGER ──▶ OVER
+    HEAD ──take_request──▶ BODY ──take_body──▶ COMPLETE ──finish_response──▶ HEAD        (keep-alive)
+                            │                     └───────finish_response──▶ LINGER      (close)
+                            └──finish_response──▶ DRAIN ──▶ HEAD        (the rest is small: dropped, keep-alive)
+                                                    └─────▶ LINGER      (the rest is large)
+    abort_body ──▶ ABORTED ──finish_response──▶ LINGER
+    reject ──▶ LINGER ──▶ CLOSED
 
-Requests are taken one at a time: what a client sends ahead stays unparsed until the answer before it is out, so
-answers come in order, and after a refusal nothing is left that could be mistaken for a request. In LINGER what comes
-is counted and dropped, so that a client that is still sending can read its answer before the connection goes
-(RFC 9112 §9.6).
+Requests are taken one at a time: pipelined bytes stay unparsed until the response before them is sent. So responses
+keep their order, and after a rejection no leftover bytes can be mistaken for a request. In LINGER, input is counted and
+dropped, so that a client that is still sending can read its response before the connection closes (RFC 9112 §9.6).
 """
 
 import re
@@ -19,108 +18,105 @@ from typing import Final
 
 from docstore.http.message import Headers, Request
 from docstore.limits import Limits
-from docstore.server.http1.errors import ProtocolError
-from docstore.server.http1.fields import CHUNKED, Section
-from docstore.server.http1.framing import Chunked, Counted
-from docstore.server.http1.parser import parse_head
-
-_BROKEN: Final = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\x00")
-"""What never stands in a head, seen without waiting for the head's end."""
+from docstore.server.http1.framing import ChunkedBody, CountedBody
+from docstore.server.http1.parser import CHUNKED, HeaderSection, ProtocolError, parse_head
 
 METHOD_SIZE: Final = 64
-CR: Final = 0x0D
-EMPTY_LINES: Final = 4
-"""CRLFs that may stand before a request line (RFC 9112 §2.2): some clients end a body with one."""
-_NO_SECTION: Final = Section(Headers(), minor=1, length=0, persistent=True, expects=False)
+EMPTY_LINE_COUNT: Final = 4
+"""CRLFs that may precede a request line (RFC 9112 §2.2): some clients end a body with one."""
+
+_CR: Final = 0x0D
+_INVALID: Final = re.compile(rb"\r(?!\n|\Z)|(?<!\r)\n|\x00")
+"""Bytes that no head contains, found before the head is complete."""
+_NO_SECTION: Final = HeaderSection(Headers(), minor=1, length=0, persistent=True, expects_continue=False)
 
 
 class Phase(Enum):
-    HEAD = "a request's head is awaited"
-    BODY = "its body is awaited"
-    ENDED = "the request is there, its answer is not out"
-    BROKEN = "its body is not what was announced, its answer is not out"
-    DRAIN = "its answer is out, the rest of its body is awaited and dropped"
-    LINGER = "nothing more is taken or answered"
-    OVER = "the connection can go"
+    HEAD = "waits for the head of a request"
+    BODY = "waits for the body"
+    COMPLETE = "has the whole request; the response is not sent yet"
+    ABORTED = "the body can't be completed; the response is not sent yet"
+    DRAIN = "has sent the response; drops the rest of the body"
+    LINGER = "ignores input until the client closes"
+    CLOSED = "can be closed"
 
 
 # PERF: on Python 3.11 an enumeration's member takes 70 ns to look up, a name of the module 7; a request needs a dozen.
-HEAD: Final = Phase.HEAD
-BODY: Final = Phase.BODY
-ENDED: Final = Phase.ENDED
-BROKEN: Final = Phase.BROKEN
-DRAIN: Final = Phase.DRAIN
-LINGER: Final = Phase.LINGER
-OVER: Final = Phase.OVER
+HEAD_PHASE: Final = Phase.HEAD
+BODY_PHASE: Final = Phase.BODY
+COMPLETE_PHASE: Final = Phase.COMPLETE
+ABORTED_PHASE: Final = Phase.ABORTED
+DRAIN_PHASE: Final = Phase.DRAIN
+LINGER_PHASE: Final = Phase.LINGER
+CLOSED_PHASE: Final = Phase.CLOSED
 
 
 class Connection:
-    """What has come over one connection, and what follows from it."""
+    """The unread input of one connection, and its phase."""
 
-    __slots__ = ("_data", "_dropped", "_empty_lines", "_limits", "_scanned", "continued", "ended", "framing", "kept",
-                 "phase", "received", "requests", "section", "stopping", "waiting_size")  # fmt: skip
+    __slots__ = ("_data", "_dropped_size", "_empty_lines", "_limits", "_scanned", "body_size", "body_wanted", "eof",
+                 "framing", "keep_alive", "phase", "request_count", "section", "stopping", "unread_size")  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._data = b""
         self._scanned = 0
-        """Where in the data the search for the end of a head goes on; below 0 when that was cut off with the rest."""
-        self.waiting_size = 0
-        """Bytes that came and were not taken: the last ones of the data."""
+        """Where in the data the search for a head's end resumes; below 0 when that part was cut off."""
+        self.unread_size = 0
+        """Bytes received and not taken: the last ones of the data."""
         self._empty_lines = 0
-        self._dropped = 0
-        self.phase = HEAD
+        self._dropped_size = 0
+        self.phase = HEAD_PHASE
         self.section = _NO_SECTION
-        """The header section, as it came, of the request that was taken last: of the present one, until `answered`."""
-        self.framing: Counted | Chunked = Counted(0)
-        self.continued = False
-        """Whether the client has been told, or has shown, that its body is wanted."""
-        self.kept = True
-        """Whether another request may follow; decided when the answer begins."""
+        """The header section, as received, of the current request, until `finish_response`; then of the last one."""
+        self.framing: CountedBody | ChunkedBody = CountedBody(0)
+        self.body_wanted = False
+        """Whether the client needs no 100 (Continue): it got one, didn't ask for one, or sends already."""
+        self.keep_alive = True
+        """Whether another request may follow; decided when the response starts."""
         self.stopping = False
-        self.ended = False
-        """Whether the client has said that nothing more comes."""
-        self.requests = 0
-        self.received = 0
-        """Bytes of bodies, for the pace."""
+        self.eof = False
+        """Whether the client has closed its half of the connection."""
+        self.request_count = 0
+        self.body_size = 0
+        """Bytes of all bodies, from which timeouts compute the rate."""
 
     def receive(self, data: bytes) -> None:
-        """Keeps what came for the `take_` methods."""
+        """Keep `data` for the `take_` methods, or drop it."""
         phase = self.phase
-        if phase is not HEAD and (phase is BROKEN or phase is LINGER or phase is OVER):
+        if phase is not HEAD_PHASE and (phase is ABORTED_PHASE or phase is LINGER_PHASE or phase is CLOSED_PHASE):
             self._drop(len(data))
-        elif not self.waiting_size:
+        elif not self.unread_size:
             self._data, self._scanned = data, 0
-            self.waiting_size = len(data)
+            self.unread_size = len(data)
         else:
             self._scanned -= self._start
             self._data = self._data[self._start :] + data
-            self.waiting_size = len(self._data)
+            self.unread_size = len(self._data)
 
     @property
     def _start(self) -> int:
-        """Where in the data that begins which was not taken."""
-        return len(self._data) - self.waiting_size
+        """Where in the data the unread part starts."""
+        return len(self._data) - self.unread_size
 
     def take_request(self) -> Request | None:
-        """The next request, None while its head isn't whole. Raises ProtocolError: then there is no next request.
+        """Return the next request without its body, or None while its head is incomplete. Raises ProtocolError.
 
-        Only in the phase HEAD. The phase after it is BODY, and the body is for others to join to it; or ENDED when
-        there is none.
+        Call it in phase HEAD only. The phase after it is BODY, or COMPLETE when the request has no body.
         """
-        if not self.waiting_size:
+        if not self.unread_size:
             return None
         data = self._data
-        start = len(data) - self.waiting_size
-        if data[start] == CR:
+        start = len(data) - self.unread_size
+        if data[start] == _CR:
             self._skip_empty_lines()
-            if not self.waiting_size:
+            if not self.unread_size:
                 return None
             start = self._start
         end = data.find(b"\r\n\r\n", max(start, self._scanned - 3) if self._scanned else start)
         try:
             if end < 0:
-                self._check_partial()
+                self._check_partial_head()
                 return None
             line_end, limits = data.find(b"\r\n", start), self._limits
             if line_end - start > limits.line_size or end - line_end > limits.head_size:
@@ -128,122 +124,121 @@ class Connection:
             line, section = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
             try:
                 request, self.section = parse_head(line, section, limits.field_count)
-            except ProtocolError as refused:
-                raise self._broken(0, end) or refused from None
+            except ProtocolError as error:
+                raise self._find_invalid(0, end) or error from None
         except ProtocolError:
-            self.refuse()
+            self.reject()
             raise
-        self.waiting_size = len(data) - end - 4
+        self.unread_size = len(data) - end - 4
         self._scanned = self._empty_lines = 0
-        self.requests += 1
+        self.request_count += 1
         if self.section.length == 0:
-            self.phase = ENDED
+            self.phase = COMPLETE_PHASE
         else:
-            self._await_body(self.section)
+            self._expect_body(self.section)
         return request
 
-    def _await_body(self, section: Section) -> None:
-        self.framing = Chunked(self._limits) if section.length == CHUNKED else Counted(section.length)
-        # Who sends its body at once doesn't wait for 100 (RFC 9110 §10.1.1).
-        self.continued = not section.expects or self.waiting_size > 0
-        self.phase = BODY
+    def _expect_body(self, section: HeaderSection) -> None:
+        self.framing = ChunkedBody(self._limits) if section.length == CHUNKED else CountedBody(section.length)
+        # A client that sends its body at once doesn't wait for 100 (RFC 9110 §10.1.1).
+        self.body_wanted = not section.expects_continue or self.unread_size > 0
+        self.phase = BODY_PHASE
 
     def take_body(self) -> bytes:
-        """What has come of the body; in DRAIN it is dropped. Raises ProtocolError when it is not framed as
-        announced."""
+        """Return what has arrived of the body; in DRAIN, drop it. Raises ProtocolError for invalid framing."""
         try:
             piece, end = self.framing.take(self._data, self._start)
         except ProtocolError:
-            self.break_off()
+            self.abort_body()
             raise
-        self.waiting_size = len(self._data) - end
-        self.received += len(piece)
+        self.unread_size = len(self._data) - end
+        self.body_size += len(piece)
         if piece:
-            self.continued = True
-        if self.phase is DRAIN:
-            self._dropped += len(piece)
-            if self.framing.ended:
-                self.phase = HEAD
-            elif self._dropped > self._limits.drain_size:
-                self.phase = LINGER
+            self.body_wanted = True
+        if self.phase is DRAIN_PHASE:
+            self._dropped_size += len(piece)
+            if self.framing.complete:
+                self.phase = HEAD_PHASE
+            elif self._dropped_size > self._limits.drain_size:
+                self.phase = LINGER_PHASE
             return b""
-        if self.framing.ended:
-            self.phase = ENDED
+        if self.framing.complete:
+            self.phase = COMPLETE_PHASE
         return piece
 
-    def break_off(self) -> None:
-        """The rest of the body won't come, or isn't one: what follows is no request either."""
-        if self.phase is DRAIN:
-            self.refuse()
+    def abort_body(self) -> None:
+        """Give up on the rest of the body: what follows can't be a request either."""
+        if self.phase is DRAIN_PHASE:
+            self.reject()
         else:
-            self.kept = False
-            self.phase = BROKEN
-            self._drop(self.waiting_size)
+            self.keep_alive = False
+            self.phase = ABORTED_PHASE
+            self._drop(self.unread_size)
 
-    def decide(self) -> bool:
-        """Whether the connection is kept after the answer that begins now; until `answered` it stays decided."""
-        self.kept = (
-            self.kept
+    def decide_keep_alive(self) -> bool:
+        """Decide, when the response starts, whether the connection stays open after it."""
+        self.keep_alive = (
+            self.keep_alive
             and self.section.persistent
             and not self.stopping
-            and self.requests < self._limits.request_count
-            and not (self.ended and self.waiting_size == 0)
-            and (self.phase is ENDED or self._rest_is_small())
+            and self.request_count < self._limits.request_count
+            and not (self.eof and self.unread_size == 0)
+            and (self.phase is COMPLETE_PHASE or self._can_drain())
         )
-        self.continued = True  # a final answer stands in for 100
-        return self.kept
+        self.body_wanted = True  # a final response replaces 100
+        return self.keep_alive
 
-    def _rest_is_small(self) -> bool:
-        """What was never asked for may never come, and what comes then can't be told from the next request."""
+    def _can_drain(self) -> bool:
+        """Whether the rest of the body is small and certain to come: without a 100, the client may not send it."""
         left = self.framing.left
-        return self.continued and (left is None or left <= self._limits.drain_size)
+        return self.body_wanted and (left is None or left <= self._limits.drain_size)
 
-    def answered(self) -> None:
-        """The answer is out, whole."""
-        self._dropped = 0
-        if not self.kept:
-            quiet = self.phase is ENDED and self.waiting_size == 0
-            # A client that closes by its own will, having sent all it had to, needs no lingering; nor who has gone.
-            self.phase = OVER if self.ended or (quiet and not self.section.persistent) else LINGER
-            self._drop(self.waiting_size)
-        elif self.phase is ENDED:
-            self.phase = HEAD
+    def finish_response(self) -> None:
+        """Enter the phase after a complete response."""
+        self._dropped_size = 0
+        if not self.keep_alive:
+            quiet = self.phase is COMPLETE_PHASE and self.unread_size == 0
+            # A client that asked to close and has sent everything needs no lingering, and a closed one neither.
+            self.phase = CLOSED_PHASE if self.eof or (quiet and not self.section.persistent) else LINGER_PHASE
+            self._drop(self.unread_size)
+        elif self.phase is COMPLETE_PHASE:
+            self.phase = HEAD_PHASE
         else:
-            self.phase = DRAIN
+            self.phase = DRAIN_PHASE
 
-    def refuse(self) -> None:
-        """Nothing that came or comes is a request any more."""
-        self.kept = False
-        self.phase = LINGER
-        self._drop(self.waiting_size)
+    def reject(self) -> None:
+        """Ignore all input from now on."""
+        self.keep_alive = False
+        self.phase = LINGER_PHASE
+        self._drop(self.unread_size)
 
-    def end(self) -> None:
-        """The client sends nothing more."""
-        self.ended = True
-        if self.phase is LINGER or self.phase is DRAIN:
-            self.phase = OVER
+    def receive_eof(self) -> None:
+        """Note that the client sends nothing more."""
+        self.eof = True
+        if self.phase is LINGER_PHASE or self.phase is DRAIN_PHASE:
+            self.phase = CLOSED_PHASE
 
     def _drop(self, size: int) -> None:
-        self._data, self._scanned, self.waiting_size = b"", 0, 0
-        self._dropped += size
-        if self.phase is LINGER and (self.ended or self._dropped > self._limits.linger_size):
-            self.phase = OVER
+        self._data, self._scanned, self.unread_size = b"", 0, 0
+        self._dropped_size += size
+        if self.phase is LINGER_PHASE and (self.eof or self._dropped_size > self._limits.linger_size):
+            self.phase = CLOSED_PHASE
 
     def _skip_empty_lines(self) -> None:
-        while self._empty_lines < EMPTY_LINES and self._data.startswith(b"\r\n", self._start):
-            self.waiting_size -= 2
+        while self._empty_lines < EMPTY_LINE_COUNT and self._data.startswith(b"\r\n", self._start):
+            self.unread_size -= 2
             self._empty_lines += 1
 
-    def _check_partial(self) -> None:
-        """Raises ProtocolError for a head that can't become one any more."""
+    def _check_partial_head(self) -> None:
+        """Raise ProtocolError if no further input can make this a valid head."""
         self._check_sizes()
-        broken = self._broken(self._scanned - 1, len(self._data))
-        if broken is not None:
-            raise broken
+        error = self._find_invalid(self._scanned - 1, len(self._data))
+        if error is not None:
+            raise error
         self._scanned = len(self._data)
 
     def _check_sizes(self) -> None:
-        """Raises ProtocolError for a line or a section that is too long, as far as it has come."""
+        """Raise ProtocolError for a request line or a section that is too long already."""
         data, start, limits = self._data, self._start, self._limits
         line_end = data.find(b"\r\n", start, start + limits.line_size + 2)
         if line_end >= 0:
@@ -253,18 +248,18 @@ class Connection:
         else:
             self._check_size(start, limits.line_size, b"\r\n", ProtocolError(501, "a method of this length"))
 
-    def _check_size(self, start: int, limit: int, ending: bytes, refused: ProtocolError) -> None:
-        """Raises `refused` when more than `limit` bytes come from `start` on, without what is or begins an `ending`.
+    def _check_size(self, start: int, limit: int, ending: bytes, error: ProtocolError) -> None:
+        """Raise `error` for more than `limit` bytes from `start` on, not counting `ending` or a prefix of it.
 
-        What can't be a head before it is too long is refused for that: as it would have been, had it come byte by byte.
+        An invalid byte before the limit takes precedence, as it would if the bytes arrived one by one.
         """
         for end in range(start + limit + 1, min(start + limit + len(ending), len(self._data)) + 1):
-            begun = next((n for n in range(len(ending) - 1, 0, -1) if self._data.endswith(ending[:n], start, end)), 0)
-            if end - begun > start + limit:
-                raise self._broken(0, end) or refused
+            prefix = next((n for n in range(len(ending) - 1, 0, -1) if self._data.endswith(ending[:n], start, end)), 0)
+            if end - prefix > start + limit:
+                raise self._find_invalid(0, end) or error
 
-    def _broken(self, start: int, end: int) -> ProtocolError | None:
-        """What a character is refused with that stands in no head, when there is one before `end`."""
-        if _BROKEN.search(self._data, max(start, self._start), end) is None:
+    def _find_invalid(self, start: int, end: int) -> ProtocolError | None:
+        """Return the error for a byte between `start` and `end` that no head contains, if there is one."""
+        if _INVALID.search(self._data, max(start, self._start), end) is None:
             return None
-        return ProtocolError(400, "a line of the head ends with CRLF and with nothing else")
+        return ProtocolError(400, "each line of the head must end with CRLF, and contain no CR, LF or NUL")

@@ -1,104 +1,99 @@
-"""Runs coroutines without a Task until they wait, and in a Task from there.
+"""Runs coroutines without a Task until they wait, and in a Task from there on.
 
-Most requests never wait: the document is in memory or a look-up away. A Task for each costs its making, a turn of the
-loop and a callback. So a coroutine's first step is made by hand, and only when it waits does a Task take it over.
+Most requests never wait: the document is in memory or one look-up away. A Task for each would cost an object, a turn of
+the loop and a callback. So the first step of a coroutine runs by hand, and a Task takes over only when it waits.
 
-Code in that first step may still ask for its Task: asyncio.timeout, TaskGroup and wait_for keep it, to cancel it later.
-So the step is made *as* a Task that exists already: a spare one, parked on a future, which is the current task
-meanwhile (`_enter_task`, which asyncio documents for those who extend it) and is the very one that goes on with the
-coroutine when it waits. A coroutine that never waits leaves the spare as it was, for the next. Each coroutine has a
-context of its own.
+Code in that first step may ask for its Task: asyncio.timeout, TaskGroup and wait_for keep it to cancel it later. So the
+step runs *as* a Task that already exists: a spare one, which waits on a future. It is the current task meanwhile
+(`_enter_task`, which asyncio documents for extensions), and it continues the coroutine when that waits. A coroutine
+that never waits leaves the spare Task to the next one. Each coroutine has its own context.
 
-Rejected: handing a started coroutine to create_task (the future that it waits for would be lost), a stand-in for the
-Task (another one, later, would answer to its name), and eager tasks (Python 3.12; one is made for each coroutine).
+Rejected: create_task on a started coroutine (the future that it waits for would be lost), a substitute for the current
+Task (the coroutine would continue in another one), and eager tasks (Python 3.12; still a Task for each coroutine).
 
-PERF: a GET from memory takes 12.4 us of this process, with a Task for each 15 to 17 us (32 connections, one turn of
-uvloop). A coroutine that is sent to raises StopIteration at its end, which costs more than the sending: awaited by
-another one that goes on (`_drive`), it takes 0.1 us less.
+PERF: a GET from memory takes 12.4 us of this process; with a Task for each, 15 to 17 us (32 connections, uvloop). A
+coroutine that is driven by `send` raises StopIteration at its end, which costs more than the step: awaiting it in
+another coroutine that continues (`_drive`) takes 0.1 us less.
 """
 
 import asyncio
 from asyncio.tasks import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
-from types import coroutine as awaitable
+from types import coroutine as generator_coroutine
 from typing import Any, Final
 
-AT_END: Final = object()
-"""What comes from a driver when a coroutine has ended, in place of what one waits for."""
+_DONE: Final = object()
+"""What a driver yields when its coroutine has ended; otherwise it yields the future that the coroutine waits for."""
 
 
-@awaitable
+@generator_coroutine
 def _drive() -> Generator[Any, Any, None]:
-    """A driver: runs the coroutines that are sent to it, each to its end. To be begun with None.
-
-    What a coroutine raises ends its driver as well.
-    """
-    coroutine = yield AT_END
+    """Run each coroutine sent to it to its end. An exception of a coroutine ends the driver too."""
+    coroutine = yield _DONE
     while True:
         yield from coroutine
-        coroutine = yield AT_END
+        coroutine = yield _DONE
 
 
-class Runner:
-    """Runs coroutines on one event loop; `tasks` holds the Tasks of those that wait."""
+class EagerRunner:
+    """Runs coroutines on one event loop; `tasks` receives the Tasks of those that wait."""
 
-    __slots__ = ("_driver", "_loop", "_parked", "_task", "_tasks")
+    __slots__ = ("_driver", "_loop", "_spare", "_task", "_tasks")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[None]]") -> None:
         self._loop = loop
         self._tasks = tasks
-        self._park()
-        self._renew()
+        self._make_spare()
+        self._make_driver()
 
-    def _renew(self) -> None:
+    def _make_driver(self) -> None:
         self._driver = _drive()
         self._driver.send(None)
 
-    def _park(self) -> None:
-        """Makes the next spare Task."""
-        self._parked = _Parked(self._loop)
-        self._task = self._loop.create_task(self._parked)
+    def _make_spare(self) -> None:
+        self._spare = SpareTask(self._loop)
+        self._task = self._loop.create_task(self._spare)
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
-        """Runs `coroutine` to its first wait; None when it had none, else the Task that runs the rest of it.
+        """Run `coroutine` to its first wait. Return None if it has ended, else the Task that runs the rest of it.
 
-        To be called from a callback of the loop, not from a Task: there is one current task at a time. What the
-        coroutine raises in its first step is raised here.
+        Call it from a callback of the loop, not from a Task: there is one current task at a time. An exception in the
+        first step is raised here.
         """
         # A coroutine may have cancelled the Task that it took for its own, or the loop is ending.
-        if self._parked.parking.done():
-            self._park()
+        if self._spare.waiter.done():
+            self._make_spare()
         context = copy_context()
-        driver, parked, task = self._driver, self._parked, self._task
+        driver, spare, task = self._driver, self._spare, self._task
         _enter_task(self._loop, task)
         try:
             pending = context.run(driver.send, coroutine)
         except BaseException:
-            self._renew()
+            self._make_driver()
             raise
         finally:
             _leave_task(self._loop, task)
-        if pending is AT_END:
+        if pending is _DONE:
             return None
-        parked.take_over(driver, pending, context)
-        self._renew()
-        self._park()
+        spare.take_over(driver, pending, context)
+        self._make_driver()
+        self._make_spare()
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
 
-class _Parked(Coroutine[Any, Any, None]):
-    """What a spare Task runs: nothing, until it takes over a driver whose coroutine waits for `pending`.
+class SpareTask(Coroutine[Any, Any, None]):
+    """The coroutine of a spare Task: it waits until it takes over a driver whose coroutine waits for `pending`.
 
-    It doesn't know its Task: the two would keep each other, and with them what a request had in hand.
+    It has no reference to its Task: the cycle would keep alive both, and the request's data with them.
     """
 
-    __slots__ = ("_context", "_driver", "_pending", "_resumed", "parking")
+    __slots__ = ("_context", "_driver", "_pending", "_resumed", "waiter")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.parking: asyncio.Future[None] = loop.create_future()
+        self.waiter: asyncio.Future[None] = loop.create_future()
         self._driver: Coroutine[Any, Any, None] | None = None
         self._context: Context = copy_context()
         self._pending: Any = None
@@ -106,23 +101,23 @@ class _Parked(Coroutine[Any, Any, None]):
 
     def take_over(self, driver: Coroutine[Any, Any, None], pending: Any, context: Context) -> None:
         self._driver, self._pending, self._context = driver, pending, context
-        if not self.parking.done():
-            self.parking.set_result(None)
+        if not self.waiter.done():
+            self.waiter.set_result(None)
 
     def send(self, value: None) -> Any:
         if self._driver is None:
-            return next(self.parking.__await__())
+            return next(self.waiter.__await__())
         if not self._resumed:
-            # The future that the first step waited for is handed to the Task, marked as it was for being awaited.
+            # Hand the future of the first step to the Task; awaiting it has already marked it as asyncio expects.
             return self._take_pending()
         return self._step(self._driver.send, value)
 
     def throw(self, *error: Any) -> Any:
         if self._driver is None:
-            self.parking.cancel()
+            self.waiter.cancel()
             raise error[1] if len(error) > 1 and error[1] is not None else error[0]
         if not self._resumed:
-            # Cancelled before the Task had the future: that is cancelled here, as the Task would have.
+            # Cancelled before the Task had the future: cancel it here, as the Task would have.
             pending = self._take_pending()
             if asyncio.isfuture(pending):
                 pending.cancel()
@@ -130,7 +125,7 @@ class _Parked(Coroutine[Any, Any, None]):
 
     def _step(self, step: Callable[..., Any], *values: Any) -> Any:
         pending = self._context.run(step, *values)
-        if pending is AT_END:
+        if pending is _DONE:
             raise StopIteration
         return pending
 
@@ -143,4 +138,4 @@ class _Parked(Coroutine[Any, Any, None]):
             self._driver.close()
 
     def __await__(self) -> Generator[Any, Any, None]:
-        raise TypeError("a spare Task's coroutine is run by its Task alone")
+        raise TypeError("only its Task may run a SpareTask")

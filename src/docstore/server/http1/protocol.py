@@ -1,7 +1,7 @@
-"""The transport part of the wire: does what `connection` decides, with the transport, the handler and the clock.
+"""The transport part: carries out what `connection` decides, with the transport, the handler and the clock.
 
-Its calls come from the event loop; what a request needs runs in `_answer`, in a Task only when it waits. All that
-depends on a connection's state is settled in one place, `_settle`, after anything has happened.
+The event loop calls the public methods. A request runs in `_respond`, in a Task only when it waits. After anything has
+happened, one method brings the transport in line with the connection's state: `_update_transport`.
 """
 
 import asyncio
@@ -12,13 +12,21 @@ from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
 from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
 from docstore.server.http1 import response_head
-from docstore.server.http1.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
-from docstore.server.http1.errors import ProtocolError
-from docstore.server.http1.fields import CHUNKED
-from docstore.server.http1.registry import Admission, Application
-from docstore.server.http1.request_body import HIGH_SIZE, LOW_SIZE, Body
-from docstore.server.http1.response_writer import Outlet, send
-from docstore.server.http1.timeouts import Patience, Wait, awaited
+from docstore.server.http1.connection import (
+    BODY_PHASE,
+    CLOSED_PHASE,
+    COMPLETE_PHASE,
+    DRAIN_PHASE,
+    HEAD_PHASE,
+    LINGER_PHASE,
+    Connection,
+    Phase,
+)
+from docstore.server.http1.parser import CHUNKED, ProtocolError
+from docstore.server.http1.registry import Admission, UvicornApplication
+from docstore.server.http1.request_body import PAUSE_SIZE, RESUME_SIZE, RequestBody
+from docstore.server.http1.response_writer import ResponseWriter
+from docstore.server.http1.timeouts import IdleTimer, Wait, current_wait
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -26,17 +34,18 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("docstore")
 
-TURN: Final = range(32)
-"""The requests of one connection that are answered before others have their turn."""
-AHEAD_SIZE: Final = 64 * 1024
-"""Bytes sent ahead of the present request's answer; with more, reading pauses."""
+PIPELINE_SIZE: Final = 64 * 1024
+"""Bytes of pipelined requests that are read before the current response is sent."""
+
+_TURN: Final = range(32)
+"""The requests of one connection that are answered before other connections get a turn."""
 
 
 class Protocol(asyncio.Protocol):
     """One connection. uvicorn makes it, and calls `shutdown` when the server stops."""
 
-    __slots__ = ("_address", "_body", "_connection", "_house", "_outlet", "_patience", "_reading", "_state",
-                 "_transport")  # fmt: skip
+    __slots__ = ("_address", "_body", "_connection", "_idle_timer", "_reading", "_registry", "_state", "_transport",
+                 "_writer")  # fmt: skip
 
     def __init__(
         self,
@@ -46,248 +55,251 @@ class Protocol(asyncio.Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         loop = _loop or asyncio.get_running_loop()
-        self._house = cast(Application, config.loaded_app).house(loop, server_state)
+        self._registry = cast(UvicornApplication, config.loaded_app).registry(loop, server_state)
         self._state = server_state
-        self._connection = Connection(self._house.limits)
-        self._patience = Patience()
-        self._body: Body | None = None
+        self._connection = Connection(self._registry.limits)
+        self._idle_timer = IdleTimer()
+        self._body: RequestBody | None = None
         self._reading = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._outlet = Outlet(self._transport, self._house.loop)
+        self._writer = ResponseWriter(self._transport, self._registry.loop)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes only
-        match self._house.admit(self, self._address):
-            case Admission.FULL:
-                self._refuse(ProtocolError(503))
-            case Admission.CROWDED:
+        match self._registry.add(self, self._address):
+            case Admission.ACCEPT:
+                self._connection.stopping = self._registry.stopping
+            case Admission.REJECT_503:
+                self._reject(ProtocolError(503))
+            case Admission.DROP:
                 self._transport.abort()
-            case Admission.WELCOME:
-                self._connection.stopping = self._house.stopping
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._house.leave(self, self._address)
+        self._registry.remove(self, self._address)
         self._state.connections.discard(self)
-        self._connection.phase = OVER
-        self._outlet.lose()
-        self._fail_body(IncompleteUpload("the client went away"))
+        self._connection.phase = CLOSED_PHASE
+        self._writer.disconnect()
+        self._fail_body(IncompleteUpload("the client disconnected"))
 
     def data_received(self, data: bytes) -> None:
         connection = self._connection
         connection.receive(data)
-        # What belongs to a body is handed on at once: a segment may be large, and more come in the same turn.
-        if connection.phase is HEAD and connection.waiting_size <= AHEAD_SIZE:
-            self._house.soon(self)
+        # Parts of a body are passed on at once: a segment may be large, and more may come in the same turn.
+        if connection.phase is HEAD_PHASE and connection.unread_size <= PIPELINE_SIZE:
+            self._registry.schedule(self)
         else:
             self.advance()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more; what it has sent is answered still, where the transport lets us (not TLS)."""
-        self._connection.end()
+        """Respond to what the client has sent before it closed its half, where the transport allows it (not TLS)."""
+        self._connection.receive_eof()
         self.advance()
-        return self._outlet.can_end
+        return self._writer.can_write_eof
 
     def pause_writing(self) -> None:
-        self._outlet.pause()
+        self._writer.pause()
 
     def resume_writing(self) -> None:
-        self._outlet.resume()
-        # Not at once: this may have been called from inside a write.
-        if self._connection.phase is HEAD and (self._connection.waiting_size or self._connection.ended):
-            self._house.loop.call_soon(self.advance)
+        self._writer.resume()
+        # Not at once: a write may have called this.
+        if self._connection.phase is HEAD_PHASE and (self._connection.unread_size or self._connection.eof):
+            self._registry.loop.call_soon(self.advance)
 
     def shutdown(self) -> None:
-        """uvicorn's word for a graceful stop: what has begun is finished, nothing else begins."""
-        self._house.stopping = self._connection.stopping = True
-        self._settle()
+        """Stop gracefully: finish the current request and start no other. uvicorn calls this."""
+        self._registry.stopping = self._connection.stopping = True
+        self._update_transport()
 
-    def check(self, now_s: float) -> None:
-        """Called at every sweep of the house."""
-        outlet, connection = self._outlet, self._connection
-        wait, moved = (Wait.READER, outlet.sent) if outlet.unsent else awaited(connection, reading=self._reading)
-        if not self._patience.is_over(wait, connection.requests, moved, now_s, self._house.limits):
+    def check_timeout(self, now_s: float) -> None:
+        writer, connection, limits = self._writer, self._connection, self._registry.limits
+        if writer.has_unsent:
+            wait, moved = Wait.READER, writer.sent_size
+        else:
+            wait, moved = current_wait(connection, reading=self._reading)
+        if not self._idle_timer.has_expired(wait, connection.request_count, moved, now_s, limits):
             return
         match wait:
             case Wait.HEAD:
-                self._refuse(ProtocolError(408))
+                self._reject(ProtocolError(408))
             case Wait.BODY:
-                self._break_off(UploadTooSlow(f"fewer than {self._house.limits.lowest_rate} bytes a second"))
-            case Wait.FIRST | Wait.NEXT:
+                self._abort_body(UploadTooSlow(f"fewer than {limits.lowest_rate} bytes a second"))
+            case Wait.FIRST_BYTE | Wait.NEXT_REQUEST:
                 self._transport.close()
             case _:
                 self._transport.abort()
 
     def advance(self) -> None:
-        """Does all that can be done with what has come."""
+        """Do everything that the received bytes allow."""
         connection = self._connection
-        for _ in TURN:
-            if connection.phase is not HEAD:
-                self._move_body()
-            if connection.phase is not HEAD or self._outlet.paused:
+        for _ in _TURN:
+            if connection.phase is not HEAD_PHASE:
+                self._feed_body()
+            if connection.phase is not HEAD_PHASE or self._writer.paused:
                 break
             try:
                 request = connection.take_request()
                 if request is None:
-                    if connection.ended:
-                        self._end_of_requests()
+                    if connection.eof:
+                        self._end_requests()
                     break
-                self._begin(request)
-            except ProtocolError as refused:
-                self._refuse(refused)
+                self._start_request(request)
+            except ProtocolError as error:
+                self._reject(error)
                 break
         else:
-            self._house.loop.call_soon(self.advance)
-        self._settle()
+            self._registry.loop.call_soon(self.advance)
+        self._update_transport()
 
-    def _end_of_requests(self) -> None:
-        """No whole head is there, and none will be. Raises ProtocolError."""
-        partial = self._connection.waiting_size > 0
-        self._connection.refuse()
+    def _end_requests(self) -> None:
+        """Accept no further request. Raises ProtocolError when the client closed its half inside a head."""
+        partial = self._connection.unread_size > 0
+        self._connection.reject()
         if partial:
-            raise ProtocolError(400, "the head ends early")
+            raise ProtocolError(400, "the head is incomplete")
 
-    def _begin(self, request: Request) -> None:
-        """Runs a request, to its end or to its first wait. Raises ProtocolError when its body is none."""
-        if self._connection.phase is not ENDED:
-            request.body = self._upload()
+    def _start_request(self, request: Request) -> None:
+        """Run a request to its end or to its first wait. Raises ProtocolError for an invalid body."""
+        if self._connection.phase is not COMPLETE_PHASE:
+            request.body = self._start_body()
         self._state.total_requests += 1
-        task = self._house.runner.run(self._answer(request))
+        task = self._registry.runner.run(self._respond(request))
         if task is not None:
-            task.add_done_callback(self._answered)
+            task.add_done_callback(self._finish_task)
 
-    def _upload(self) -> Upload:
-        """The request's body: in memory when all of it is there, which spares a PUT its first wait."""
+    def _start_body(self) -> Upload:
+        """Return the request's body: in memory if it is complete, which saves a PUT its first wait."""
         connection = self._connection
-        piece = connection.take_body() if connection.waiting_size else b""
-        if connection.phase is ENDED:
+        piece = connection.take_body() if connection.unread_size else b""
+        if connection.phase is COMPLETE_PHASE:
             return BytesContent(piece)
         length = connection.section.length
-        self._body = Body(None if length == CHUNKED else length, self._body_changed)
+        self._body = RequestBody(None if length == CHUNKED else length, self._on_body_change)
         if piece:
             self._body.feed(piece)
         return self._body
 
-    async def _answer(self, request: Request) -> None:
-        """Gets the answer and sends it, whole or, when that fails, in a way that can't be taken for whole."""
+    async def _respond(self, request: Request) -> None:
+        """Get the response and send it. If that fails midway, abort the connection: the client must see the failure."""
         try:
-            response = await self._house.handle(request)
+            response = await self._registry.handle(request)
         except UploadError:
             self._transport.abort()
             return
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            response = response_head.fault()
-        if self._outlet.lost:
+            response = response_head.internal_error()
+        if self._writer.disconnected:
             return
-        content = self._send_start(response, request)
+        content = self._send_head(response, request)
         if content is not None:
             if not isinstance(content, Generated):
-                self._leave_body()  # nobody asks for it any more, and its client may read when it has sent all of it
+                self._discard_body()  # the handler is done with it, and the client may read only after sending it all
             try:
-                await send(self._outlet, content, chunked=self._connection.section.minor >= 1)
+                await self._writer.send(content, chunked=self._connection.section.minor >= 1)
             except Exception as error:
-                # A client that goes away is not the server's trouble.
-                if not self._outlet.lost and not isinstance(error, ConnectionError):
-                    log.error("%s %s: its answer broke off: %s", request.method, request.path, error)
+                # A client that disconnects is no error of the server.
+                if not self._writer.disconnected and not isinstance(error, ConnectionError):
+                    log.error("%s %s: sending the response failed: %s", request.method, request.path, error)
                 self._transport.abort()
                 return
-        self._connection.answered()
+        self._connection.finish_response()
         if self._body is not None:
-            self._leave_body()
+            self._discard_body()
 
-    def _send_start(self, response: Response, request: Request) -> Sendable | None:
-        """Sends the head of an answer, with content that is small and in memory; what is left to send."""
-        openings, connection = self._house.openings, self._connection
+    def _send_head(self, response: Response, request: Request) -> Sendable | None:
+        """Send the head, with small content in memory, and return the content left to send."""
+        status_lines, connection = self._registry.status_lines, self._connection
         try:
-            start, content = response_head.start(openings, response, request, connection)
+            data, content = response_head.start_response(status_lines, response, request, connection)
         except Unsendable:
-            log.exception("the answer to %s %s can't be sent", request.method, request.path)
-            start, content = response_head.start(openings, response_head.fault(), request, connection)
-        self._outlet.write(start)
+            log.exception("the response to %s %s is invalid", request.method, request.path)
+            response = response_head.internal_error()
+            data, content = response_head.start_response(status_lines, response, request, connection)
+        self._writer.write(data)
         return content
 
-    def _answered(self, task: "asyncio.Task[None]") -> None:
-        """A request that had to wait is over."""
+    def _finish_task(self, task: "asyncio.Task[None]") -> None:
         if task.cancelled() or task.exception() is not None:
             self._transport.abort()
-        elif not self._outlet.lost:
+        elif not self._writer.disconnected:
             self.advance()
 
-    def _move_body(self) -> None:
-        """Hands on what has come of the body, or drops it when the answer is out already."""
-        phase = self._connection.phase
-        if phase is not BODY and phase is not DRAIN:
+    def _feed_body(self) -> None:
+        """Pass on what has arrived of the body, or drop it when the response is already sent."""
+        connection, phase = self._connection, self._connection.phase
+        if phase is not BODY_PHASE and phase is not DRAIN_PHASE:
             return
         try:
-            piece = self._connection.take_body()
-        except ProtocolError as refused:
-            self._fail_body(IncompleteUpload(refused.detail))
+            piece = connection.take_body()
+        except ProtocolError as error:
+            self._fail_body(IncompleteUpload(error.detail))
             return
         if self._body is not None:
             if piece:
                 self._body.feed(piece)
-            if self._connection.phase is ENDED:
+            if connection.phase is COMPLETE_PHASE:
                 self._body.finish()
-        if self._connection.ended and self._connection.phase is BODY:
-            self._break_off(IncompleteUpload("the content ends early"))
+        if connection.eof and connection.phase is BODY_PHASE:
+            self._abort_body(IncompleteUpload("the content is incomplete"))
 
-    def _leave_body(self) -> None:
-        """What is left of the body is dropped as it comes."""
+    def _discard_body(self) -> None:
+        """Drop the rest of the body as it arrives."""
         if self._body is not None:
-            self._body.abandon()
+            self._body.discard()
             self._body = None
-            self._settle()
+            self._update_transport()
 
-    def _body_changed(self) -> None:
-        """The body is asked for, or enough of it was taken."""
-        if not self._connection.continued and self._connection.phase is BODY:
-            self._connection.continued = True
-            self._outlet.write(response_head.CONTINUE)
-        self._settle()
+    def _on_body_change(self) -> None:
+        """Ask the client for the body if it waits for that, and read on if there is space."""
+        if not self._connection.body_wanted and self._connection.phase is BODY_PHASE:
+            self._connection.body_wanted = True
+            self._writer.write(response_head.CONTINUE)
+        self._update_transport()
 
-    def _break_off(self, error: UploadError) -> None:
-        self._connection.break_off()
+    def _abort_body(self, error: UploadError) -> None:
+        self._connection.abort_body()
         self._fail_body(error)
 
     def _fail_body(self, error: UploadError) -> None:
         if self._body is not None:
             self._body.fail(error)
 
-    def _refuse(self, refused: ProtocolError) -> None:
-        """The last answer of this connection."""
-        self._outlet.write(response_head.refusal(self._house.openings, refused))
-        self._connection.refuse()
-        self._settle()
+    def _reject(self, error: ProtocolError) -> None:
+        """Send the last response of this connection."""
+        self._writer.write(response_head.error_response(self._registry.status_lines, error))
+        self._connection.reject()
+        self._update_transport()
 
-    def _settle(self) -> None:
-        """Brings the transport in line with the state: reads or pauses, ends its half, or closes."""
+    def _update_transport(self) -> None:
+        """Read, pause, close the writing half or close, as the connection's state requires."""
         connection, transport = self._connection, self._transport
-        idle = connection.phase is HEAD and not connection.waiting_size
+        idle = connection.phase is HEAD_PHASE and not connection.unread_size
         if (idle and self._reading and not connection.stopping) or transport.is_closing():
             return
-        if connection.phase is OVER or (idle and connection.stopping):
+        if connection.phase is CLOSED_PHASE or (idle and connection.stopping):
             transport.close()
             return
-        if connection.phase is LINGER and self._outlet.can_end:
+        if connection.phase is LINGER_PHASE and self._writer.can_write_eof:
             transport.write_eof()
-        wanted = idle or self._wants_more()
-        if wanted != self._reading and not connection.ended:
-            self._reading = wanted
-            if wanted:
+        reading = idle or self._wants_data()
+        if reading != self._reading and not connection.eof:
+            self._reading = reading
+            if reading:
                 transport.resume_reading()
             else:
                 transport.pause_reading()
 
-    def _wants_more(self) -> bool:
+    def _wants_data(self) -> bool:
         connection = self._connection
         match connection.phase:
             case Phase.BODY if self._body is not None:
-                return self._body.held < HIGH_SIZE if self._reading else self._body.held <= LOW_SIZE
-            case Phase.ENDED:
-                return connection.waiting_size < AHEAD_SIZE
-            case Phase.HEAD if self._outlet.paused:
-                return connection.waiting_size < AHEAD_SIZE
+                held = self._body.buffered_size
+                return held < PAUSE_SIZE if self._reading else held <= RESUME_SIZE
+            case Phase.COMPLETE:
+                return connection.unread_size < PIPELINE_SIZE
+            case Phase.HEAD if self._writer.paused:
+                return connection.unread_size < PIPELINE_SIZE
             case _:
                 return True

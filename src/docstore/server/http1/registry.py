@@ -1,58 +1,49 @@
-"""What all connections of one process share: whom they call, their bounds and their number, and the sweep.
+"""What all connections of one process share: the handler, the limits, their number, and the sweep for timeouts.
 
-uvicorn makes a protocol for each connection and gives it nothing of ours but the application: so the application
-carries `handle`, and the house with it. It is made in the process that serves, never sent to one.
+uvicorn makes a protocol for each connection and passes it only the application, so the application carries the handler
+and the ConnectionRegistry. The registry is made in the process that serves and never sent to another.
 """
 
 import asyncio
 import gc
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final, Protocol
 
-from docstore.http.message import Request, Response
 from docstore.limits import Limits
-from docstore.server.http1.eager_task import Runner
-from docstore.server.http1.response_head import Openings
+from docstore.server.asgi import Application, Handle, Receive, Scope, Send
+from docstore.server.http1.eager_task import EagerRunner
+from docstore.server.http1.response_head import StatusLineCache
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
-Handle = Callable[[Request], Awaitable[Response]]
-Asgi = Callable[
-    [
-        MutableMapping[str, Any],
-        Callable[[], Awaitable[MutableMapping[str, Any]]],
-        Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ],
-    Awaitable[None],
-]
-
 log: Final = logging.getLogger("docstore")
 
-YOUNG_OBJECTS: Final = 20_000
-"""Objects, made and not yet gone, after which the garbage collector looks at them; Python's own number is 700."""
-SPARE_CONNECTIONS: Final = 100
-"""Connections past a limit that are told so; more than these are closed at once."""
+GC_THRESHOLD: Final = 20_000
+"""Objects made and not yet freed after which the garbage collector runs; Python's default is 700."""
+REJECTED_CONNECTIONS: Final = 100
+"""Connections past a limit that are answered 503; any further ones are closed at once."""
 
 
-class Guest(Protocol):
-    """A connection as the house sees it."""
+class ManagedConnection(Protocol):
+    """A connection as the registry sees it."""
 
     def advance(self) -> None: ...
-    def check(self, now_s: float) -> None: ...
+    def check_timeout(self, now_s: float) -> None: ...
 
 
 class Admission(Enum):
-    WELCOME = "it is served"
-    FULL = "it is told that there are too many"
-    CROWDED = "it is closed"
+    """What to do with a new connection."""
+
+    ACCEPT = auto()
+    REJECT_503 = auto()
+    DROP = auto()
 
 
-class House:
+class ConnectionRegistry:
     """The connections of one process."""
 
     def __init__(
@@ -61,102 +52,97 @@ class House:
         self.handle = handle
         self.limits = limits
         self.loop = loop
-        self.runner = Runner(loop, tasks)
-        self.openings = Openings()
+        self.runner = EagerRunner(loop, tasks)
+        self.status_lines = StatusLineCache()
         self.stopping = False
-        self._guests: set[Guest] = set()
-        self._from_address: Counter[str] = Counter()
-        self._ready: list[Guest] = []
+        self._connections: set[ManagedConnection] = set()
+        self._by_address: Counter[str] = Counter()
+        self._ready: list[ManagedConnection] = []
         self._sweep: asyncio.TimerHandle | None = None
 
-    def admit(self, guest: Guest, address: str) -> Admission:
-        """Counts `guest` in, until it leaves; "" is an address that isn't counted."""
-        self._guests.add(guest)
+    def add(self, connection: ManagedConnection, address: str) -> Admission:
+        """Count `connection` until it is removed; the address "" has no limit."""
+        self._connections.add(connection)
         if address:
-            self._from_address[address] += 1
+            self._by_address[address] += 1
         if self._sweep is None:
-            self._sweep = self.loop.call_later(self._sweep_s, self._check_all)
+            self._sweep = self.loop.call_later(self._sweep_s, self._check_timeouts)
         over = max(
-            len(self._guests) - self.limits.connection_count,
-            self._from_address[address] - self.limits.address_connection_count if address else 0,
+            len(self._connections) - self.limits.connection_count,
+            self._by_address[address] - self.limits.address_connection_count if address else 0,
         )
         if over <= 0:
-            return Admission.WELCOME
-        return Admission.FULL if over <= SPARE_CONNECTIONS else Admission.CROWDED
+            return Admission.ACCEPT
+        return Admission.REJECT_503 if over <= REJECTED_CONNECTIONS else Admission.DROP
 
-    def leave(self, guest: Guest, address: str) -> None:
-        self._guests.discard(guest)
+    def remove(self, connection: ManagedConnection, address: str) -> None:
+        self._connections.discard(connection)
         if address:
-            self._from_address[address] -= 1
-            if not self._from_address[address]:
-                del self._from_address[address]
-        if not self._guests and self._sweep is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+        if not self._connections and self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
 
-    def soon(self, guest: Guest) -> None:
-        """Lets `guest` advance when all that has come in this turn of the loop was read.
+    def schedule(self, connection: ManagedConnection) -> None:
+        """Call `connection.advance` when the loop has read all sockets of this turn.
 
-        PERF: uvloop lets go of the interpreter's lock after each read. Handled at once, the first write of a turn wakes
-        its engine's thread, which commits a batch of one or two and fights for the lock with the reads that follow.
-        Handled together they are one batch.
+        PERF: uvloop releases the interpreter's lock after each read. If each request were handled at once, the first
+        write of a turn would wake its engine's thread, which would commit a batch of one or two and compete for the
+        lock with the remaining reads. Handled together, the writes are one batch.
         """
-        self._ready.append(guest)
+        self._ready.append(connection)
         if len(self._ready) == 1:
             self.loop.call_soon(self._advance_all)
 
     def _advance_all(self) -> None:
         ready, self._ready = self._ready, []
-        for guest in ready:
+        for connection in ready:
             try:
-                guest.advance()
+                connection.advance()
             except Exception:
-                log.exception("a connection can't go on")
+                log.exception("a connection failed")
 
     @property
     def _sweep_s(self) -> float:
         return min(1.0, self.limits.shortest_s / 4)
 
-    def _check_all(self) -> None:
-        self._sweep = self.loop.call_later(self._sweep_s, self._check_all)
+    def _check_timeouts(self) -> None:
+        self._sweep = self.loop.call_later(self._sweep_s, self._check_timeouts)
         now_s = self.loop.time()
-        for guest in list(self._guests):
-            guest.check(now_s)
+        for connection in list(self._connections):
+            connection.check_timeout(now_s)
 
 
 @dataclass(slots=True)
-class Application:
-    """What uvicorn is given: an ASGI application, for its start and its stop, and what the wire calls instead of it.
+class UvicornApplication:
+    """What uvicorn is given: an ASGI application for its lifespan, and the handler that Protocol calls instead.
 
-    To be given with `proxy_headers=False` and `interface="asgi3"`: otherwise uvicorn wraps it, and `handle` is hidden.
+    It needs `proxy_headers=False` and `interface="asgi3"`; otherwise uvicorn wraps it, which hides `handle`.
     """
 
-    asgi: Asgi
+    asgi: Application
     handle: Handle
     limits: Limits = field(default_factory=Limits)
-    _house: House | None = None
+    _registry: ConnectionRegistry | None = None
 
-    async def __call__(
-        self,
-        scope: MutableMapping[str, Any],
-        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
-        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.asgi(scope, receive, send)
 
-    def house(self, loop: asyncio.AbstractEventLoop, state: "ServerState") -> House:
-        if self._house is None or self._house.loop is not loop:
-            _collect_seldom()
-            self._house = House(self.handle, self.limits, loop, state.tasks)
-        return self._house
+    def registry(self, loop: asyncio.AbstractEventLoop, state: "ServerState") -> ConnectionRegistry:
+        if self._registry is None or self._registry.loop is not loop:
+            _raise_gc_threshold()
+            self._registry = ConnectionRegistry(self.handle, self.limits, loop, state.tasks)
+        return self._registry
 
 
-def _collect_seldom() -> None:
-    """Spares requests that wait together from being searched for garbage, again and again; they leave none.
+def _raise_gc_threshold() -> None:
+    """Keep the garbage collector from scanning the objects of waiting requests over and over; they leave no garbage.
 
-    PERF: 64 of them hold more than 700 objects. Durable PUTs at 64 connections took 15% less of this process with
-    50,000. To freeze what is there at the start (`gc.freeze`) brought nothing more.
+    PERF: 64 requests hold more than 700 objects. Durable PUTs at 64 connections took 15% less of this process with
+    50,000. Freezing the objects of the start-up (`gc.freeze`) brought nothing more.
     """
     young, *older = gc.get_threshold()
-    if 0 < young < YOUNG_OBJECTS:
-        gc.set_threshold(YOUNG_OBJECTS, *older)
+    if 0 < young < GC_THRESHOLD:
+        gc.set_threshold(GC_THRESHOLD, *older)

@@ -1,8 +1,8 @@
-"""The body of a request on its way to whoever handles it: an Upload over what the connection receives.
+"""A request's body on its way to the handler: an Upload over what the connection receives.
 
-At most HIGH_SIZE bytes and one segment wait here; then nothing more is read from the socket until half of it is taken.
-The body isn't asked for before somebody iterates: that is when a client that waits for 100 (Continue) is told so, and
-who refuses the request before has spared the client the sending.
+It holds at most PAUSE_SIZE bytes and one segment; then the socket is not read until the handler has taken half of that.
+The body is not requested before the handler iterates: only then does a client that waits for 100 (Continue) get one,
+and a handler that rejects the request earlier saves the client the upload.
 """
 
 import asyncio
@@ -12,29 +12,29 @@ from typing import Final
 
 from docstore.errors import UploadError
 
-HIGH_SIZE: Final = 256 * 1024
-LOW_SIZE: Final = 128 * 1024
+PAUSE_SIZE: Final = 256 * 1024
+RESUME_SIZE: Final = 128 * 1024
 
 
-class Body:
-    """An Upload. `changed` is called when it is first asked for, and when enough was taken to read on."""
+class RequestBody:
+    """An Upload. It calls `on_change` when it is first iterated, and when there is space for more."""
 
-    __slots__ = ("_changed", "_chunks", "_complete", "_error", "_waiter", "asked", "held", "size")
+    __slots__ = ("_chunks", "_complete", "_error", "_iterated", "_on_change", "_waiter", "buffered_size", "size")
 
-    def __init__(self, size: int | None, changed: Callable[[], None]) -> None:
+    def __init__(self, size: int | None, on_change: Callable[[], None]) -> None:
         self.size = size
-        self.asked = False
-        self.held = 0
+        self.buffered_size = 0
         self._chunks: deque[bytes] = deque()
+        self._iterated = False
         self._complete = False
         self._error: UploadError | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._changed = changed
+        self._on_change = on_change
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        if not self.asked:
-            self.asked = True
-            self._changed()
+        if not self._iterated:
+            self._iterated = True
+            self._on_change()
         return self
 
     async def __anext__(self) -> bytes:
@@ -49,35 +49,30 @@ class Body:
             finally:
                 self._waiter = None
         chunk = self._chunks.popleft()
-        before, self.held = self.held, self.held - len(chunk)
-        if before > LOW_SIZE >= self.held:
-            self._changed()
+        before, self.buffered_size = self.buffered_size, self.buffered_size - len(chunk)
+        if before > RESUME_SIZE >= self.buffered_size:
+            self._on_change()
         return chunk
 
     def feed(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
-        self.held += len(chunk)
+        self.buffered_size += len(chunk)
         self._wake()
 
     def finish(self) -> None:
-        """All of it has come."""
         self._complete = True
         self._wake()
 
     def fail(self, error: UploadError) -> None:
-        """The rest won't come: whoever iterates gets `error` after what did come. Nothing changes what is complete."""
+        """Raise `error` in the handler after the chunks received so far; a complete body does not change."""
         if not self._complete and self._error is None:
             self._error = error
             self._wake()
 
-    def abandon(self) -> None:
-        """Nobody reads it any more."""
+    def discard(self) -> None:
+        """Drop the chunks: the handler does not read them."""
         self._chunks.clear()
-        self.held = 0
-
-    @property
-    def failed(self) -> bool:
-        return self._error is not None
+        self.buffered_size = 0
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

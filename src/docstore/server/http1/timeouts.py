@@ -1,10 +1,10 @@
 """How long each state of a connection may last.
 
-Asked at every sweep what the connection waits for and how many bytes have moved, it says when that has lasted too long.
-Nothing is noted when a request comes or goes: a state that began between two sweeps counts from the second, so each
-limit is kept to within the time between sweeps.
+The registry's sweep asks every connection what it waits for and how many bytes have moved, and the IdleTimer compares
+that with the sweep before. A wait that began between two sweeps counts from the second, so each limit is exact to the
+time between sweeps.
 
-PERF: a timer of each connection, set and cancelled with every request, costs 1.0 us of a GET's 13 us.
+PERF: a loop timer for each connection, set and cancelled with every request, costs 1.0 us of a GET's 13 us.
 """
 
 from enum import Enum
@@ -14,68 +14,65 @@ from docstore.server.http1.connection import Connection, Phase
 
 
 class Wait(Enum):
-    """What a connection waits for; who waits for the store is not hurried."""
+    """What a connection waits for; waiting for the store has no limit."""
 
-    FIRST = "the first byte"
+    FIRST_BYTE = "the first byte of the first request"
     HEAD = "the rest of a head"
-    NEXT = "the next request"
+    NEXT_REQUEST = "the first byte of the next request"
     BODY = "more of a body"
-    READER = "the client to take more of its answer"
-    LINGER = "the client to go"
+    READER = "the client to read its response"
+    LINGER = "the client to close"
     STORE = "the store"
 
 
-class Patience:
-    """`count` tells one wait from the next of its kind, `moved` counts bytes in the direction that is waited for."""
+class IdleTimer:
+    """Measures how long the current wait of one connection has lasted."""
 
-    __slots__ = ("_count", "_moved", "_since_s", "_wait")
+    __slots__ = ("_moved", "_request_count", "_since_s", "_wait")
 
     def __init__(self) -> None:
-        self._wait = Wait.STORE
-        self._count = 0
-        self._moved = 0
-        self._since_s = 0.0
+        self._restart(Wait.STORE, 0, 0, 0.0)
 
-    def is_over(self, wait: Wait, count: int, moved: int, now_s: float, limits: Limits) -> bool:
-        """Whether `wait` has lasted longer than `limits` allow."""
-        if wait is not self._wait or count != self._count:
-            self._begin(wait, count, moved, now_s)
+    def has_expired(self, wait: Wait, request_count: int, moved: int, now_s: float, limits: Limits) -> bool:
+        """Whether `wait` has lasted too long. `moved` counts the bytes of all bodies or responses so far."""
+        if wait is not self._wait or request_count != self._request_count:
+            self._restart(wait, request_count, moved, now_s)
             return False
         lasted_s = now_s - self._since_s
-        if lasted_s <= allowed_s(wait, limits):
+        if lasted_s <= max_wait_s(wait, limits):
             return False
         if wait in (Wait.BODY, Wait.READER) and moved - self._moved >= max(1, limits.lowest_rate * lasted_s):
-            self._begin(wait, count, moved, now_s)
+            self._restart(wait, request_count, moved, now_s)
             return False
         return True
 
-    def _begin(self, wait: Wait, count: int, moved: int, now_s: float) -> None:
-        self._wait, self._count, self._moved, self._since_s = wait, count, moved, now_s
+    def _restart(self, wait: Wait, request_count: int, moved: int, now_s: float) -> None:
+        self._wait, self._request_count, self._moved, self._since_s = wait, request_count, moved, now_s
 
 
-def awaited(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
-    """What a connection waits for whose answers were taken so far, and the bytes that have moved that way.
+def current_wait(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
+    """Return what a connection without unsent output waits for, and the bytes of bodies it received.
 
-    Who isn't `reading` waits for the store, whatever else could come.
+    While the transport isn't `reading`, a body waits for the store, not for the client.
     """
     match connection.phase:
-        case Phase.HEAD if connection.waiting_size:
+        case Phase.HEAD if connection.unread_size:
             return Wait.HEAD, 0
         case Phase.HEAD:
-            return (Wait.NEXT if connection.requests else Wait.FIRST), 0
-        case Phase.BODY if reading and connection.continued:
-            return Wait.BODY, connection.received
-        case Phase.BODY | Phase.ENDED | Phase.BROKEN:
+            return (Wait.NEXT_REQUEST if connection.request_count else Wait.FIRST_BYTE), 0
+        case Phase.BODY if reading and connection.body_wanted:
+            return Wait.BODY, connection.body_size
+        case Phase.BODY | Phase.COMPLETE | Phase.ABORTED:
             return Wait.STORE, 0
         case _:
             return Wait.LINGER, 0
 
 
-def allowed_s(wait: Wait, limits: Limits) -> float:
+def max_wait_s(wait: Wait, limits: Limits) -> float:
     match wait:
-        case Wait.FIRST | Wait.HEAD:
+        case Wait.FIRST_BYTE | Wait.HEAD:
             return limits.head_s
-        case Wait.NEXT:
+        case Wait.NEXT_REQUEST:
             return limits.keep_alive_s
         case Wait.BODY:
             return limits.body_idle_s

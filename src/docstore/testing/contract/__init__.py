@@ -1,6 +1,6 @@
-"""The contract suite that every engine runs, the ones of other packages too, and a clock to set.
+"""The contract suite: every engine passes it, those of other packages too.
 
-An engine's author writes a test module with one class, and pytest does the rest:
+The author of an engine writes a test module with one class, and pytest does the rest:
 
     class TestMine(EngineContract):
         durable = True
@@ -8,36 +8,33 @@ An engine's author writes a test module with one class, and pytest does the rest
         def open(self, folder: Path, clock: Clock) -> Engine:
             return open_engine(EngineURL.parse(f"mine:{folder / 'store'}"), clock)
 
-`open` is called within a running event loop, and again on the same folder when a test opens a store anew. An engine on
-disk also says by `check(folder)` what is wrong with a store that is closed; after every test nothing may be. A subclass
-that overrides a test is refused: an engine keeps the whole of the contract or is none. What an engine does with its
-own disk, driver and errors is for its own tests.
+`open` runs in an event loop, and again on the same folder when a test reopens a store. An engine on disk also
+implements `check(folder)`, which returns what is wrong with a closed store: after every test that must be nothing. How
+an engine treats its own disk, driver and errors is for its own tests.
 
-This package alone needs pytest and Hypothesis; nothing else in Docstore imports it.
+Only `docstore.testing` needs pytest and Hypothesis; no other part of Docstore imports it.
 """
 
-from typing import Final
-
-import pytest
-
-_TOPICS: Final = (
-    "contents",
-    "expectations",
-    "expiry",
-    "lifetime",
-    "listings",
-    "state_machine",
-    "names",
-    "opening",
-    "races",
-    "restoring",
-    "snapshots",
-    "uploading",
-)
-# Without this a failing assertion of the suite would say nothing of the values it compared.
-pytest.register_assert_rewrite(*(f"docstore.testing.contract.{topic}" for topic in _TOPICS))
-
-from docstore.testing.clock import SetClock  # noqa: E402 - only after the line above
-from docstore.testing.contract.contract import EngineContract  # noqa: E402
+from docstore.testing.clock import SetClock
+from docstore.testing.contract.backup import RestoreTests, SnapshotTests
+from docstore.testing.contract.content import ContentTests, UploadTests
+from docstore.testing.contract.expiry import ExpiryTests
+from docstore.testing.contract.keys import KeyTests, ListingTests
+from docstore.testing.contract.lifetime import LifetimeTests
+from docstore.testing.contract.state_machine import StateMachineTests
+from docstore.testing.contract.writes import ExpectationTests, RaceTests
 
 __all__ = ["EngineContract", "SetClock"]
+
+
+class EngineContract(
+    ExpectationTests, ContentTests, UploadTests, RaceTests, KeyTests, ListingTests, ExpiryTests, RestoreTests,
+    SnapshotTests, LifetimeTests, StateMachineTests,
+):  # fmt: skip
+    """All tests of the contract. A subclass can't override any: an engine keeps all of the contract."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in vars(cls):
+            if name.startswith("test_") and hasattr(EngineContract, name):
+                raise TypeError(f"{cls.__name__} overrides {name}: every engine must pass every test of the contract")

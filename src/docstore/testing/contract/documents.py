@@ -1,4 +1,4 @@
-"""What the tests of the contract store, uploads that break off or wait among it, and a look at what is there."""
+"""The documents and uploads that the tests of the contract store, and helpers to write, read and compare them."""
 
 import asyncio
 import hashlib
@@ -17,18 +17,18 @@ PLAIN: Final = Fields()
 EVERY_FIELD: Final = Fields.make("text/plain; charset=utf-8", {"content-language": "de", "meta-café": 'naïve "☃"'})
 
 
-def made(size: int, seed: str = "") -> bytes:
-    """`size` bytes that repeat nowhere, so that a wrong offset or a mixture shows."""
+def make_data(size: int, seed: str = "") -> bytes:
+    """Return `size` bytes without repetitions, so that wrong offsets and mixed versions are noticed."""
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
-def version(data: bytes, fields: Fields = PLAIN) -> str:
+def version_of_data(data: bytes, fields: Fields = PLAIN) -> str:
     return version_of(hashlib.sha256(data).digest(), fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """An upload that comes in `pieces`, other tasks running between them, and fails after them if it is to."""
+class ChunkedUpload:
+    """An upload in `pieces`, between which other tasks run; then `failure` is raised, if there is one."""
 
     pieces: Sequence[bytes]
     failure: DocstoreError | None = None
@@ -43,8 +43,8 @@ class Pieces:
 
 
 @dataclass(frozen=True, slots=True)
-class Gated:
-    """An upload that stops halfway, sets `halfway` and goes on when `gate` is set."""
+class GatedUpload:
+    """An upload that sets `halfway` after half of its data and waits for `gate`."""
 
     data: bytes
     halfway: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,40 +62,35 @@ class Gated:
         yield self.data[middle:]
 
 
-async def put(
-    engine: Engine,
-    key: str,
-    data: bytes,
-    fields: Fields = PLAIN,
-    *,
-    expires_ns: int | None = None,
-    expect: Expectation = ANY,
-) -> WriteResult:
+async def put_data(
+    engine: Engine, key: str, data: bytes, fields: Fields = PLAIN, *,
+    expires_ns: int | None = None, expect: Expectation = ANY,
+) -> WriteResult:  # fmt: skip
     return await engine.put(PutRequest(key, BytesContent(data), fields, expires_ns=expires_ns, expect=expect))
 
 
-async def read(engine: Engine, key: str) -> bytes | None:
-    """The content of the document, None when there is none."""
+async def read_data(engine: Engine, key: str) -> bytes | None:
+    """Return the content of a document, or None if it does not exist."""
     document = await engine.get(key)
     return None if document is None else await read_all(document.content)
 
 
-async def keys(engine: Engine, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:
+async def list_keys(engine: Engine, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[str]:
     return [meta.key for meta in await engine.list(prefix=prefix, after=after, limit=limit)]
 
 
-async def pages(engine: Engine, limit: int, prefix: str = "") -> AsyncIterator[list[str]]:
-    """The keys of one page after another, to the end; an engine that goes round in circles fails."""
+async def list_pages(engine: Engine, limit: int, prefix: str = "") -> AsyncIterator[list[str]]:
+    """Yield the keys of each page. An engine whose pages don't advance fails."""
     after = ""
-    while page := await keys(engine, prefix=prefix, after=after, limit=limit):
+    while page := await list_keys(engine, prefix=prefix, after=after, limit=limit):
         assert len(page) <= limit
         assert page[0] > after
         after = page[-1]
         yield page
 
 
-async def shows(engine: Engine, key: str, meta: Meta | None, data: bytes = b"") -> None:
-    """Asserts that every way to look at `key` shows exactly this state; `meta` is None for no document."""
+async def assert_state(engine: Engine, key: str, meta: Meta | None, data: bytes = b"") -> None:
+    """Assert that get, head and list agree on this state of `key`; `meta` is None if the document must not exist."""
     document = await engine.get(key)
     assert (document.meta if document else None) == meta
     assert await engine.head(key) == meta

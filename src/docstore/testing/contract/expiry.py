@@ -1,4 +1,4 @@
-"""Expiry: a document is there one nanosecond before its instant and gone at it, whether it was swept or not."""
+"""Expiry is exact to the nanosecond, whether or not the document was swept."""
 
 import pytest
 
@@ -6,125 +6,129 @@ from docstore.engines.contract import Engine, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import keys, made, put, read, shows
-from docstore.testing.contract.opening import Opening, on_an_engine
+from docstore.testing.contract.documents import assert_state, list_keys, make_data, put_data, read_data
+from docstore.testing.contract.engine_tests import EngineTests, with_engine
 
 
-class Expiry(Opening):
-    """Documents with an end."""
+class ExpiryTests(EngineTests):
+    """Documents with an expiry."""
 
     @pytest.mark.parametrize("size", [5, 100_000])
-    @on_an_engine
-    async def test_a_document_is_there_until_its_instant(self, engine: Engine, clock: SetClock, size: int) -> None:
-        data, expires_ns = made(size), clock() + 1_000_000_000
-        written = await put(engine, "key", data, expires_ns=expires_ns)
-        lasting = await put(engine, "lasting", b"stays")
+    @with_engine
+    async def test_a_document_exists_until_it_expires(self, engine: Engine, clock: SetClock, size: int) -> None:
+        data, expires_ns = make_data(size), clock() + 1_000_000_000
+        written = await put_data(engine, "key", data, expires_ns=expires_ns)
+        lasting = await put_data(engine, "lasting", b"stays")
         clock.set_ns(expires_ns - 1)
-        await shows(engine, "key", written.meta, data)
-        with pytest.raises(Conflict) as refused:
-            await put(engine, "key", b"new", expect=ABSENT)
-        assert refused.value.current == written.meta
+        await assert_state(engine, "key", written.meta, data)
+        with pytest.raises(Conflict) as conflict:
+            await put_data(engine, "key", b"new", expect=ABSENT)
+        assert conflict.value.current == written.meta
         clock.set_ns(expires_ns)
-        await shows(engine, "key", None)
+        await assert_state(engine, "key", None)
         assert await engine.list() == [lasting.meta]
         assert await engine.list(limit=1) == [lasting.meta]
         assert await engine.delete("key") is None
-        assert (await put(engine, "key", b"new", expect=ABSENT)).created
-        assert await keys(engine) == ["key", "lasting"]
+        assert (await put_data(engine, "key", b"new", expect=ABSENT)).created
+        assert await list_keys(engine) == ["key", "lasting"]
 
-    @on_an_engine
-    async def test_a_delete_one_nanosecond_before_finds_the_document(self, engine: Engine, clock: SetClock) -> None:
-        written = await put(engine, "key", b"data", expires_ns=clock() + 1)
+    @with_engine
+    async def test_a_delete_one_nanosecond_before_expiry_finds_the_document(
+        self, engine: Engine, clock: SetClock
+    ) -> None:
+        written = await put_data(engine, "key", b"data", expires_ns=clock() + 1)
         assert await engine.delete("key") == written.meta
 
-    @on_an_engine
+    @with_engine
     async def test_putting_over_an_expired_document_creates_one(self, engine: Engine, clock: SetClock) -> None:
-        await put(engine, "key", b"old", expires_ns=clock() + 1)
+        await put_data(engine, "key", b"old", expires_ns=clock() + 1)
         clock.advance_s(1)
-        written = await put(engine, "key", b"new")
+        written = await put_data(engine, "key", b"new")
         assert written.created
-        await shows(engine, "key", written.meta, b"new")
+        await assert_state(engine, "key", written.meta, b"new")
 
     @pytest.mark.parametrize("before_ns", [0, 1, 1_000_000_000])
-    @on_an_engine
-    async def test_a_document_may_be_born_expired(self, engine: Engine, clock: SetClock, before_ns: int) -> None:
-        await put(engine, "key", b"old")
-        written = await put(engine, "key", b"new", expires_ns=clock() - before_ns)
+    @with_engine
+    async def test_a_document_can_be_written_already_expired(
+        self, engine: Engine, clock: SetClock, before_ns: int
+    ) -> None:
+        await put_data(engine, "key", b"old")
+        written = await put_data(engine, "key", b"new", expires_ns=clock() - before_ns)
         assert not written.created
-        await shows(engine, "key", None)
+        await assert_state(engine, "key", None)
 
-    @on_an_engine
-    async def test_a_write_without_an_end_clears_the_old_one(self, engine: Engine, clock: SetClock) -> None:
-        await put(engine, "key", b"old", expires_ns=clock() + 10)
-        written = await put(engine, "key", b"old")
+    @with_engine
+    async def test_a_write_without_an_expiry_clears_the_old_one(self, engine: Engine, clock: SetClock) -> None:
+        await put_data(engine, "key", b"old", expires_ns=clock() + 10)
+        written = await put_data(engine, "key", b"old")
         clock.advance_s(1)
         await _sweep_all(engine)
-        await shows(engine, "key", written.meta, b"old")
+        await assert_state(engine, "key", written.meta, b"old")
 
-    @on_an_engine
-    async def test_a_later_end_takes_the_place_of_an_earlier(self, engine: Engine, clock: SetClock) -> None:
-        await put(engine, "key", b"data", expires_ns=clock() + 10)
-        written = await put(engine, "key", b"data", expires_ns=clock() + 30)
+    @with_engine
+    async def test_a_later_expiry_replaces_an_earlier_one(self, engine: Engine, clock: SetClock) -> None:
+        await put_data(engine, "key", b"data", expires_ns=clock() + 10)
+        written = await put_data(engine, "key", b"data", expires_ns=clock() + 30)
         clock.set_ns(clock() + 29)
         await _sweep_all(engine)
-        await shows(engine, "key", written.meta, b"data")
+        await assert_state(engine, "key", written.meta, b"data")
         clock.set_ns(clock() + 1)
-        await shows(engine, "key", None)
+        await assert_state(engine, "key", None)
 
-    @on_an_engine
+    @with_engine
     async def test_pages_skip_expired_documents_and_are_full(self, engine: Engine, clock: SetClock) -> None:
         for number in range(60):
-            await put(engine, f"{number:02}", b"", expires_ns=clock() + 5 if number % 3 else None)
+            await put_data(engine, f"{number:02}", b"", expires_ns=clock() + 5 if number % 3 else None)
         clock.advance_s(1)
-        assert await keys(engine, limit=4) == ["00", "03", "06", "09"]
-        assert await keys(engine, after="07", limit=2) == ["09", "12"]
-        assert await keys(engine, prefix="1") == ["12", "15", "18"]
+        assert await list_keys(engine, limit=4) == ["00", "03", "06", "09"]
+        assert await list_keys(engine, after="07", limit=2) == ["09", "12"]
+        assert await list_keys(engine, prefix="1") == ["12", "15", "18"]
 
-    @on_an_engine
+    @with_engine
     async def test_a_clock_that_jumps_back_breaks_nothing(self, engine: Engine, clock: SetClock) -> None:
-        await put(engine, "key", b"data", expires_ns=clock() + 5)
+        await put_data(engine, "key", b"data", expires_ns=clock() + 5)
         clock.advance_s(1)
-        await shows(engine, "key", None)
+        await assert_state(engine, "key", None)
         clock.advance_s(-3600)
         await engine.get("key")
         await _sweep_all(engine)
         assert len(await engine.list()) <= 1
-        written = await put(engine, "key", b"new")
+        written = await put_data(engine, "key", b"new")
         assert written.meta.modified_ns == clock()
-        await shows(engine, "key", written.meta, b"new")
+        await assert_state(engine, "key", written.meta, b"new")
 
-    @on_an_engine
+    @with_engine
     async def test_sweeping_removes_the_expired_and_only_them(self, engine: Engine, clock: SetClock) -> None:
         start_ns = clock()
         for number in range(30):
-            data = made(100_000 if number % 2 else 10, str(number))
-            await put(engine, f"{number:02}", data, expires_ns=(None, start_ns + 10, start_ns + 11)[number % 3])
+            data = make_data(100_000 if number % 2 else 10, str(number))
+            await put_data(engine, f"{number:02}", data, expires_ns=(None, start_ns + 10, start_ns + 11)[number % 3])
         clock.set_ns(start_ns + 10)
         before = await engine.list()
         if isinstance(engine, Sweeping):
             assert [await engine.sweep(limit=4) for _ in range(4)] == [4, 4, 2, 0]
         assert await engine.list() == before
-        assert await keys(engine) == [f"{number:02}" for number in range(30) if number % 3 != 1]
+        assert await list_keys(engine) == [f"{number:02}" for number in range(30) if number % 3 != 1]
         if isinstance(engine, Sweeping):
             clock.set_ns(start_ns)
             assert await engine.list() == before
         for number in range(0, 30, 3):
-            assert await read(engine, f"{number:02}") == made(100_000 if number % 2 else 10, str(number))
+            assert await read_data(engine, f"{number:02}") == make_data(100_000 if number % 2 else 10, str(number))
 
-    @on_an_engine
-    async def test_what_took_the_place_of_the_expired_is_not_swept(self, engine: Engine, clock: SetClock) -> None:
+    @with_engine
+    async def test_sweeping_keeps_documents_that_replaced_expired_ones(self, engine: Engine, clock: SetClock) -> None:
         for key in ("replaced", "made anew"):
-            await put(engine, key, b"old", expires_ns=clock() + 5)
+            await put_data(engine, key, b"old", expires_ns=clock() + 5)
         clock.advance_s(1)
         await engine.delete("made anew")
         for key in ("replaced", "made anew"):
-            await put(engine, key, b"new")
+            await put_data(engine, key, b"new")
         await _sweep_all(engine)
-        assert [await read(engine, key) for key in ("replaced", "made anew")] == [b"new", b"new"]
+        assert [await read_data(engine, key) for key in ("replaced", "made anew")] == [b"new", b"new"]
 
 
 async def _sweep_all(engine: Engine) -> None:
-    """An engine that takes no sweeping keeps its promises without it."""
+    # An engine without sweeping must pass the same tests.
     if isinstance(engine, Sweeping):
         assert await engine.sweep(limit=100) < 100
         assert await engine.sweep(limit=1) == 0

@@ -1,7 +1,7 @@
-"""A Hypothesis state machine: whatever is done in whatever order, an engine behaves as a dict does.
+"""A Hypothesis state machine: after any sequence of calls, an engine holds what a dict would.
 
-The machine goes through calls one at a time; what happens between concurrent calls is for `races`. Each run has a
-folder and an event loop of its own, and opens the engine anew in that loop now and then.
+The calls run one at a time; concurrent ones are for RaceTests. Each run has its own folder and event loop, in which it
+sometimes reopens the engine.
 """
 
 import asyncio
@@ -21,39 +21,37 @@ from docstore.engines.contract import Engine, PutRequest, Sweeping
 from docstore.errors import Conflict
 from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, satisfies
 from docstore.testing.clock import SetClock
-from docstore.testing.contract.documents import EVERY_FIELD, PLAIN, made, version
-from docstore.testing.contract.opening import Opening
+from docstore.testing.contract.documents import EVERY_FIELD, PLAIN, make_data, version_of_data
+from docstore.testing.contract.engine_tests import EngineTests
 
 _T = TypeVar("_T")
 
-KEYS: Final = st.sampled_from(["a", "A", "a/b", "a/b/c", "a-b", "a b", "b", "é", "e\u0301", "\ue000", "\U00010000"])
-SIZES: Final = st.sampled_from([0, 1, 600, 1_000, 70_000, 70_001, 1_100_000])
-"""Bytes of content, which is made from them: Hypothesis keeps and prints what it drew, and a number is readable."""
-FIELDS: Final = st.sampled_from([PLAIN, EVERY_FIELD])
-LIVES_NS: Final = st.none() | st.integers(min_value=0, max_value=20)
-EXPECTS: Final = st.sampled_from(["any", "absent", "current", "stale", "wrong"])
-PREFIXES: Final = st.sampled_from(["", "", "a", "a/", "a/b", "A", "e", "\ue000", "c"])
-AFTERS: Final = st.just("") | KEYS | st.sampled_from(["0", "a/", "a/a", "ab", "\uffff", "\U0010ffff"])
+_KEYS: Final = st.sampled_from(["a", "A", "a/b", "a/b/c", "a-b", "a b", "b", "é", "e\u0301", "\ue000", "\U00010000"])
+_SIZES: Final = st.sampled_from([0, 1, 600, 1_000, 70_000, 70_001, 1_100_000])
+"""Content is made from its size, because Hypothesis keeps and prints what it draws."""
+_FIELDS: Final = st.sampled_from([PLAIN, EVERY_FIELD])
+_TTLS_NS: Final = st.none() | st.integers(min_value=0, max_value=20)
+_EXPECTATIONS: Final = st.sampled_from(["any", "absent", "current", "stale", "wrong"])
+_PREFIXES: Final = st.sampled_from(["", "", "a", "a/", "a/b", "A", "e", "\ue000", "c"])
+_AFTERS: Final = st.just("") | _KEYS | st.sampled_from(["0", "a/", "a/a", "ab", "\uffff", "\U0010ffff"])
 
-SETTINGS: Final = settings(
+_SETTINGS: Final = settings(
     max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 
-_made = lru_cache(made)
+_made = lru_cache(make_data)
 
 
-class LikeADict(Opening):
-    """The state machine, as one test."""
-
-    def test_it_behaves_as_a_dict_does(self, tmp_path: Path) -> None:
-        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=SETTINGS)  # type: ignore[arg-type]  # a factory will do
+class StateMachineTests(EngineTests):
+    def test_it_behaves_like_a_dict(self, tmp_path: Path) -> None:
+        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=_SETTINGS)  # type: ignore[arg-type]  # a factory will do
 
 
 class _Machine(RuleBasedStateMachine):
-    """One engine and the dict it is compared with, where expired documents stay until they are swept."""
+    """One engine, and the dict it is compared with, which keeps expired documents."""
 
-    def __init__(self, under_test: Opening, folder: Path) -> None:
+    def __init__(self, under_test: EngineTests, folder: Path) -> None:
         super().__init__()
         self._under_test = under_test
         self._folder = tempfile.TemporaryDirectory(dir=folder)
@@ -81,22 +79,22 @@ class _Machine(RuleBasedStateMachine):
         if kind == "current":
             return current.version if current else ABSENT
         if kind in ("stale", "wrong"):
-            return self._stale.get(key, version(b"?")) if kind == "stale" else version(b"?")
+            return self._stale.get(key, version_of_data(b"?")) if kind == "stale" else version_of_data(b"?")
         return ANY if kind == "any" else ABSENT
 
     def _forget(self, key: str) -> None:
         if key in self._model:
             self._stale[key] = self._model.pop(key)[0].version
 
-    def _refuses(self, key: str, write: Callable[[], Awaitable[object]]) -> None:
-        with pytest.raises(Conflict) as refused:
+    def _assert_conflict(self, key: str, write: Callable[[], Awaitable[object]]) -> None:
+        with pytest.raises(Conflict) as conflict:
             self._run(write)
-        assert refused.value.current == self._current(key)
+        assert conflict.value.current == self._current(key)
 
-    @rule(key=KEYS, size=SIZES, fields=FIELDS, lives_ns=LIVES_NS, kind=EXPECTS)
-    def put(self, key: str, size: int, fields: Fields, lives_ns: int | None, kind: str) -> None:
+    @rule(key=_KEYS, size=_SIZES, fields=_FIELDS, ttl_ns=_TTLS_NS, kind=_EXPECTATIONS)
+    def put(self, key: str, size: int, fields: Fields, ttl_ns: int | None, kind: str) -> None:
         expect = self._expectation(kind, key)
-        expires_ns = None if lives_ns is None else self._clock() + lives_ns
+        expires_ns = None if ttl_ns is None else self._clock() + ttl_ns
         data = _made(size)
 
         async def write() -> tuple[Meta, bool]:
@@ -107,26 +105,31 @@ class _Machine(RuleBasedStateMachine):
 
         current = self._current(key)
         if not satisfies(expect, current):
-            return self._refuses(key, write)
+            return self._assert_conflict(key, write)
         meta, created = self._run(write)
         assert created == (current is None)
-        assert (meta.key, meta.version, meta.size, meta.fields) == (key, version(data, fields), len(data), fields)
+        assert (meta.key, meta.version, meta.size, meta.fields) == (
+            key,
+            version_of_data(data, fields),
+            len(data),
+            fields,
+        )
         assert (meta.modified_ns, meta.expires_ns) == (self._clock(), expires_ns)
         self._forget(key)
         self._model[key] = meta, data
         return None
 
-    @rule(key=KEYS, kind=EXPECTS)
+    @rule(key=_KEYS, kind=_EXPECTATIONS)
     def delete(self, key: str, kind: str) -> None:
         expect = self._expectation(kind, key)
         current = self._current(key)
         if not satisfies(expect, current):
-            return self._refuses(key, lambda: self._engine.delete(key, expect=expect))
+            return self._assert_conflict(key, lambda: self._engine.delete(key, expect=expect))
         assert self._run(lambda: self._engine.delete(key, expect=expect)) == current
         self._forget(key)
         return None
 
-    @rule(key=KEYS)
+    @rule(key=_KEYS)
     def get(self, key: str) -> None:
         document = self._run(lambda: self._engine.get(key))
         current = self._current(key)
@@ -135,11 +138,11 @@ class _Machine(RuleBasedStateMachine):
             content = document.content
             assert self._run(lambda: read_all(content)) == self._model[key][1]
 
-    @rule(key=KEYS)
+    @rule(key=_KEYS)
     def head(self, key: str) -> None:
         assert self._run(lambda: self._engine.head(key)) == self._current(key)
 
-    @rule(prefix=PREFIXES, after=AFTERS, limit=st.integers(min_value=1, max_value=12))
+    @rule(prefix=_PREFIXES, after=_AFTERS, limit=st.integers(min_value=1, max_value=12))
     def list_a_page(self, prefix: str, after: str, limit: int) -> None:
         page = self._run(lambda: self._engine.list(prefix=prefix, after=after, limit=limit))
         assert page == [meta for meta in self._all() if meta.key.startswith(prefix) and meta.key > after][:limit]
@@ -156,19 +159,19 @@ class _Machine(RuleBasedStateMachine):
             assert self._run(lambda: engine.sweep(limit=limit)) <= min(limit, expired)
 
     @rule()
-    def open_anew(self) -> None:
+    def reopen(self) -> None:
         self._run(self._engine.close)
         self._engine = self._run(self._open)
         if not self._under_test.durable:
             self._model.clear()
 
     @invariant()
-    def the_whole_listing_is_that_of_the_dict(self) -> None:
+    def the_listing_matches_the_dict(self) -> None:
         assert self._run(self._engine.list) == self._all()
 
     def _all(self) -> list[Meta]:
-        there = (meta for key in self._model if (meta := self._current(key)) is not None)
-        return sorted(there, key=lambda meta: meta.key.encode())
+        current = (meta for key in self._model if (meta := self._current(key)) is not None)
+        return sorted(current, key=lambda meta: meta.key.encode())
 
     def teardown(self) -> None:
         self._run(self._engine.close)

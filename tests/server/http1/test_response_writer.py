@@ -1,4 +1,4 @@
-"""Content on its way out waits for who takes it."""
+"""Sending waits for the client."""
 
 import asyncio
 
@@ -6,13 +6,13 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.http.message import Joined, Sendable
-from docstore.server.http1.response_writer import Outlet, send
+from docstore.server.http1.response_writer import ResponseWriter
 
 LARGE = BytesContent(b"x" * 100_000)
 
 
-class Taking(asyncio.Transport):
-    """A transport that keeps what it is given."""
+class RecordingTransport(asyncio.Transport):
+    """A transport that keeps what is written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,16 +29,16 @@ class Taking(asyncio.Transport):
 
 
 @pytest.mark.parametrize("content", [LARGE, Joined((LARGE,))], ids=["inline", "joined"])
-def test_content_in_memory_is_over_when_the_transport_wants_more(content: Sendable) -> None:
+def test_sending_memory_content_ends_when_the_transport_wants_more(content: Sendable) -> None:
     async def sent() -> None:
-        transport = Taking()
-        outlet = Outlet(transport, asyncio.get_running_loop())
-        outlet.pause()
-        sending = asyncio.create_task(send(outlet, content, chunked=False))
+        transport = RecordingTransport()
+        writer = ResponseWriter(transport, asyncio.get_running_loop())
+        writer.pause()
+        sending = asyncio.create_task(writer.send(content, chunked=False))
         for _ in range(5):
             await asyncio.sleep(0)
         assert (transport.taken, sending.done()) == (LARGE.data, False)
-        outlet.resume()
+        writer.resume()
         await sending
 
     asyncio.run(sent())

@@ -1,6 +1,6 @@
-"""A server process for the tests of the wire: a store on memory and on a file engine, with limits of a test's own.
+"""A server process for the tests of HTTP/1.1: a store with memory and file mounts, and the limits that a test sets.
 
-Paths below `/test/` are answered by what misbehaves on purpose: that is what the wire must stand.
+Handlers below `/test/` misbehave on purpose.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from docstore.server.mounts import Mount
 WAITS_S = 20
 
 
-class WireServer:
-    """`with WireServer(data, Limits(...)) as server`; `told` is what it has said on standard output since its start."""
+class HTTP1Server:
+    """`with HTTP1Server(data, Limits(...)) as server`; `output` has the lines of its standard output."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class WireServer:
         loop: str = "uvloop",
         unix: Path | None = None,
     ) -> None:
-        told = {
+        options = {
             "limits": asdict(limits or Limits()),
             "stop_timeout_s": stop_timeout_s,
             "data": str(data),
@@ -51,15 +51,15 @@ class WireServer:
             "loop": loop,
             "unix": unix and str(unix),
         }
-        command = [sys.executable, "-m", "tests.server.http1.serving", json.dumps(told)]
+        command = [sys.executable, "-m", "tests.server.http1.server", json.dumps(options)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.told: list[str] = []
+        self.output: list[str] = []
         self.errors: list[str] = []
         self._said = threading.Condition()
         self._readers = [
-            threading.Thread(target=self._read, args=(self.process.stdout, self.told)),
+            threading.Thread(target=self._read, args=(self.process.stdout, self.output)),
             threading.Thread(target=self._read, args=(self.process.stderr, self.errors)),
         ]
         for reader in self._readers:
@@ -73,14 +73,14 @@ class WireServer:
                 self._said.notify_all()
 
     def wait_for(self, start: str) -> str:
-        """The first line told that starts so."""
+        """Wait for a line of output with this start and return it."""
 
         def found() -> str | None:
-            return next((line for line in self.told if line.startswith(start)), None)
+            return next((line for line in self.output if line.startswith(start)), None)
 
         with self._said:
             line = self._said.wait_for(lambda: found() or self.process.poll() is not None, WAITS_S) and found()
-        assert line, f"{start!r} was never told: {self.told} {self.errors}"
+        assert line, f"{start!r} never arrived: {self.output} {self.errors}"
         return line
 
     def memory(self) -> int:
@@ -98,7 +98,7 @@ class WireServer:
         self.process.stderr.close()
         return status
 
-    def __enter__(self) -> "WireServer":
+    def __enter__(self) -> "HTTP1Server":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class WireServer:
 
 
 class Bad:
-    """Handlers that behave as none should, by the last part of their path."""
+    """Handlers that misbehave, named by the last part of the path."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -151,7 +151,7 @@ class Bad:
         return Response(200, [], Generated(generate()))
 
     async def endless(self, request: Request) -> Response:
-        """Tells how much it has made, by the megabyte."""
+        """Prints each megabyte that it has generated."""
 
         async def generate() -> AsyncIterator[bytes]:
             made = 0
@@ -170,12 +170,12 @@ class Bad:
         return Response(200, [(b"content-length", b"200000")], BytesContent(b"x" * 200_000))
 
     async def never_reads(self, request: Request) -> Response:
-        """Refuses from the headers alone; with `?401` it asks who this is, as a store with tokens would."""
+        """Responds from the headers alone, with the status in the query."""
         challenge = [(b"www-authenticate", b'Basic realm="test"')] if request.query == "401" else []
         return Response(int(request.query or 403), [*challenge, (b"content-length", b"3")], BytesContent(b"no\n"))
 
     async def reads_slowly(self, request: Request) -> Response:
-        """Takes one chunk, tells so, and takes the rest when SIGUSR1 comes."""
+        """Reads one chunk, prints that, and reads the rest after SIGUSR1."""
         chunks = aiter(request.body)
         size = len(await anext(chunks))
         event = asyncio.Event()
@@ -188,7 +188,7 @@ class Bad:
         return Response(200, [(b"content-length", b"%d" % len(line))], BytesContent(line))
 
     async def waits(self, request: Request) -> Response:
-        """Waits as long as the query says, inside what needs a Task."""
+        """Waits for the seconds in the query, in a context that needs a Task."""
         print("waiting", flush=True)
         async with asyncio.timeout(WAITS_S):
             await asyncio.sleep(float(request.query))
@@ -196,7 +196,7 @@ class Bad:
         return Response(200, [(b"content-length", b"5")], BytesContent(b"done\n"))
 
     async def store(self, request: Request) -> Response:
-        """Reads all of the body, then waits before it is stored."""
+        """Reads all of the body, then waits before it responds."""
         size = sum([len(chunk) async for chunk in request.body])
         await asyncio.sleep(0.1)
         print("stored", size, flush=True)
@@ -213,25 +213,25 @@ def open_store(data: Path) -> Store:
     )
 
 
-def application(told: dict) -> http1.Application:
-    store = open_store(Path(told["data"]))
-    return http1.Application(asgi(store), Bad(store.handle).handle, Limits(**told["limits"]))
+def application(options: dict) -> http1.UvicornApplication:
+    store = open_store(Path(options["data"]))
+    return http1.UvicornApplication(asgi(store), Bad(store.handle).handle, Limits(**options["limits"]))
 
 
-def main(told: dict) -> None:
-    if told["unix"]:
+def main(options: dict) -> None:
+    if options["unix"]:
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(told["unix"])
+        listener.bind(options["unix"])
         listener.listen()
         print("port 0", flush=True)
     else:
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
         print("port", listener.getsockname()[1], flush=True)
-    tls = dict(zip(("ssl_certfile", "ssl_keyfile"), told["tls"], strict=False))
+    tls = dict(zip(("ssl_certfile", "ssl_keyfile"), options["tls"], strict=False))
     config = uvicorn.Config(
-        application(told), http=http1.Protocol, loop=told["loop"], ws="none", interface="asgi3", log_config=None,
+        application(options), http=http1.Protocol, loop=options["loop"], ws="none", interface="asgi3", log_config=None,
         access_log=False, server_header=False, proxy_headers=False,
-        timeout_graceful_shutdown=told["stop_timeout_s"], **tls,
+        timeout_graceful_shutdown=options["stop_timeout_s"], **tls,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
 

@@ -1,4 +1,4 @@
-"""Coroutines that are run without a Task until they wait behave as if they had been run in one from the start."""
+"""Coroutines that run without a Task until they wait behave as if they had run in one from the start."""
 
 import asyncio
 import gc
@@ -10,20 +10,20 @@ from weakref import ref
 import pytest
 import uvloop
 
-from docstore.server.http1.eager_task import Runner
+from docstore.server.http1.eager_task import EagerRunner
 
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
 
 
-def run(new_loop: NewLoop, test: Callable[[Runner], Coroutine[Any, Any, None]]) -> None:
-    """Runs `test` with a Runner of the loop, and finds fault with what the loop complains of."""
+def run(new_loop: NewLoop, test: Callable[[EagerRunner], Coroutine[Any, Any, None]]) -> None:
+    """Run `test` with an EagerRunner; an error that the loop reports fails the test."""
     complaints: list[dict[str, Any]] = []
-    runners: list[Runner] = []
+    runners: list[EagerRunner] = []
 
     async def main() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        runners.append(Runner(asyncio.get_running_loop(), set()))
+        runners.append(EagerRunner(asyncio.get_running_loop(), set()))
         await test(runners[0])
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
@@ -33,8 +33,8 @@ def run(new_loop: NewLoop, test: Callable[[Runner], Coroutine[Any, Any, None]]) 
     assert not complaints
 
 
-async def start(runner: Runner, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
-    """Runs it from a callback of the loop, as the protocol does."""
+async def start(runner: EagerRunner, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
+    """Run a coroutine from a callback of the loop, as the protocol does."""
     started: asyncio.Future[asyncio.Task[None] | None] = asyncio.get_running_loop().create_future()
 
     def begin() -> None:
@@ -48,8 +48,8 @@ async def start(runner: Runner, coroutine: Coroutine[Any, Any, None]) -> "asynci
 
 
 @LOOPS
-def test_what_never_waits_is_over_at_once_and_has_no_task(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_a_coroutine_that_never_waits_ends_at_once_without_a_task(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         done: list[int] = []
 
         async def quick(number: int) -> None:
@@ -64,8 +64,8 @@ def test_what_never_waits_is_over_at_once_and_has_no_task(new_loop: NewLoop) -> 
 
 
 @LOOPS
-def test_what_waits_goes_on_in_the_task_that_it_saw_as_its_own(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_a_coroutine_that_waits_continues_in_the_task_that_it_saw(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         seen: list[object] = []
 
         async def waits() -> None:
@@ -133,8 +133,8 @@ async def _soon() -> str:
 
 @LOOPS
 @pytest.mark.parametrize("wait", FIRST_WAITS.values(), ids=FIRST_WAITS)
-def test_whatever_is_waited_for_first_comes(new_loop: NewLoop, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-    async def test(runner: Runner) -> None:
+def test_the_first_wait_can_be_for_anything(new_loop: NewLoop, wait: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    async def test(runner: EagerRunner) -> None:
         results: list[str] = []
 
         async def waits() -> None:
@@ -150,8 +150,8 @@ def test_whatever_is_waited_for_first_comes(new_loop: NewLoop, wait: Callable[[]
 
 
 @LOOPS
-def test_a_timeout_that_began_before_the_first_wait_ends_it(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_a_timeout_that_starts_before_the_first_wait_cancels_it(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         ended: list[str] = []
 
         async def waits() -> None:
@@ -174,7 +174,7 @@ def test_a_timeout_that_began_before_the_first_wait_ends_it(new_loop: NewLoop) -
 @LOOPS
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
 def test_a_cancelled_task_cancels_what_it_waits_for_and_cleans_up(new_loop: NewLoop, turns: int) -> None:
-    async def test(runner: Runner) -> None:
+    async def test(runner: EagerRunner) -> None:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         cleaned: list[str] = []
 
@@ -200,8 +200,8 @@ def test_a_cancelled_task_cancels_what_it_waits_for_and_cleans_up(new_loop: NewL
 
 @LOOPS
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
-def test_who_is_cancelled_may_end_all_the_same(new_loop: NewLoop, turns: int) -> None:
-    async def test(runner: Runner) -> None:
+def test_a_cancelled_coroutine_can_still_end_normally(new_loop: NewLoop, turns: int) -> None:
+    async def test(runner: EagerRunner) -> None:
         ended: list[str] = []
 
         async def unmoved() -> None:
@@ -222,8 +222,8 @@ def test_who_is_cancelled_may_end_all_the_same(new_loop: NewLoop, turns: int) ->
 
 
 @LOOPS
-def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_a_coroutine_that_cancels_itself_affects_no_other(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         async def cancels() -> None:
             task = asyncio.current_task()
             assert task is not None
@@ -251,8 +251,8 @@ def test_who_cancels_itself_disturbs_nobody_else(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_what_is_raised_is_raised_where_it_was_run(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_an_exception_in_the_first_step_is_raised_by_run(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         async def fails(after: int) -> None:
             for _ in range(after):
                 await asyncio.sleep(0)
@@ -277,7 +277,7 @@ def test_what_is_raised_is_raised_where_it_was_run(new_loop: NewLoop) -> None:
 def test_context_variables_stay_with_their_coroutine(new_loop: NewLoop) -> None:
     name: ContextVar[str] = ContextVar("name", default="nobody")
 
-    async def test(runner: Runner) -> None:
+    async def test(runner: EagerRunner) -> None:
         seen: list[str] = []
         others_are_done = asyncio.Event()
 
@@ -304,11 +304,11 @@ def test_context_variables_stay_with_their_coroutine(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_what_a_coroutine_held_goes_with_it_at_once(new_loop: NewLoop) -> None:
+def test_what_a_coroutine_holds_is_freed_at_its_end(new_loop: NewLoop) -> None:
     class Held:
         pass
 
-    async def test(runner: Runner) -> None:
+    async def test(runner: EagerRunner) -> None:
         kept: list[ref[Held]] = []
 
         async def holds() -> None:
@@ -334,8 +334,8 @@ def test_what_a_coroutine_held_goes_with_it_at_once(new_loop: NewLoop) -> None:
 
 
 @LOOPS
-def test_the_spare_ends_with_its_loop(new_loop: NewLoop) -> None:
-    async def test(runner: Runner) -> None:
+def test_the_spare_task_ends_with_its_loop(new_loop: NewLoop) -> None:
+    async def test(runner: EagerRunner) -> None:
         await start(runner, asyncio.sleep(0.001))
 
     run(new_loop, test)  # complaints of destroyed tasks would be found there

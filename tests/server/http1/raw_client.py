@@ -1,4 +1,4 @@
-"""A client that sends exactly the bytes it is given and reads answers one by one: what no HTTP library would send."""
+"""A client that sends any bytes, valid or not, and reads responses one by one."""
 
 import socket
 import ssl
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tests.lint import lint
 
 WAITS_S = 20
-"""How long a test waits for what must come; nothing is concluded from how long it took."""
+"""A timeout for what must arrive; no test asserts on durations."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Answer:
 
 
 OWN_REFUSALS = (400, 408, 414, 431, 501, 503, 505)
-"""What the wire answers before there is a request to handle."""
+"""Errors that the protocol answers itself, without the handler."""
 
 
 def lint_refusal(answer: Answer, *, to_head: bool) -> None:
-    """What the wire answers by itself is linted; the other answers here are those of handlers made for these tests."""
+    """Lint a response of the protocol itself; the others here are from handlers made for these tests."""
     fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers]
     lint("HEAD" if to_head else "GET", "/", [], answer.status, fields, answer.content)
 
 
-class Raw:
-    """One connection. What was received and not read yet is kept between calls."""
+class RawClient:
+    """One connection, with the bytes received and not read yet."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None,
                  receive_size: int | None = None, source: str = "") -> None:  # fmt: skip
@@ -54,8 +54,8 @@ class Raw:
         self._received = b""
 
     @classmethod
-    def over(cls, family: int, address: object) -> "Raw":
-        """A connection over another family of sockets."""
+    def over(cls, family: int, address: object) -> "RawClient":
+        """Connect over another family of sockets."""
         raw = cls.__new__(cls)
         raw.socket = socket.socket(family, socket.SOCK_STREAM)
         raw.socket.settimeout(WAITS_S)
@@ -70,7 +70,7 @@ class Raw:
         self.socket.shutdown(socket.SHUT_WR)
 
     def answer(self, *, to_head: bool = False) -> Answer:
-        """The next final answer; 1xx before it is an error."""
+        """Return the next response, which must be a final one."""
         answer = self.any_answer(to_head=to_head)
         assert answer.status >= 200, answer
         return answer
@@ -103,14 +103,14 @@ class Raw:
         return content
 
     def rest(self) -> bytes:
-        """Everything until the server ends the connection; a reset is the end too."""
+        """Return everything until the server closes or resets the connection."""
         while self._receive():
             pass
         data, self._received = self._received, b""
         return data
 
     def is_closed(self) -> bool:
-        """Whether the server has ended the connection, without another byte."""
+        """Whether the server closes the connection without another byte."""
         return self.rest() == b""
 
     def is_open(self) -> bool:
@@ -144,7 +144,7 @@ class Raw:
         return bool(data)
 
     def send_until_it_fails(self) -> None:
-        """Sends a little again and again, until the server has closed the connection for good."""
+        """Send repeatedly until the server has closed the connection in both directions."""
         try:
             while True:
                 self.send(b"x" * 1000)
@@ -153,11 +153,11 @@ class Raw:
             return
 
     def reset(self) -> None:
-        """Goes away without a farewell."""
+        """Reset the connection."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()
 
-    def __enter__(self) -> "Raw":
+    def __enter__(self) -> "RawClient":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -168,7 +168,7 @@ GET = b"GET /docs/known HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def request(line: bytes, *fields: bytes, body: bytes = b"", host: bytes = b"localhost") -> bytes:
-    """A well-formed request around what a test is about."""
+    """Return a valid request around the part that a test is about."""
     return b"".join(
         [line, b" HTTP/1.1\r\nHost: ", host, b"\r\n", *(field + b"\r\n" for field in fields), b"\r\n", body]
     )
@@ -179,17 +179,17 @@ def put(key: bytes, body: bytes, *fields: bytes) -> bytes:
 
 
 def wait_until_refused(port: int) -> None:
-    """Returns when the server takes no new connections."""
+    """Return when the server accepts no new connections."""
     try:
         while True:
-            Raw(port).socket.close()
+            RawClient(port).socket.close()
             time.sleep(0.01)
     except ConnectionRefusedError:
         return
 
 
 def ask(port: int, data: bytes) -> Answer:
-    """One answer to some bytes on a new connection."""
-    with Raw(port) as raw:
+    """Send `data` on a new connection and return one response."""
+    with RawClient(port) as raw:
         raw.send(data)
         return raw.answer(to_head=data.startswith(b"HEAD"))
