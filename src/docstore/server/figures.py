@@ -1,6 +1,6 @@
 """Sizes, ages and times as people read them.
 
-The page's script words them the same (`web/format.js`), so that a list does not change when the script takes it over.
+The page's script words them the same (`web/figures.js`), so that a list does not change when the script takes it over.
 Rounding is down, in whole numbers: nothing is called older or larger than it is.
 """
 
