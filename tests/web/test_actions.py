@@ -91,7 +91,7 @@ def test_fields_and_ttl_can_be_changed(tab: Tab) -> None:
     tab.dialog.get_by_label("Type").fill("text/plain")
     tab.dialog.get_by_label("TTL").fill("a while")
     tab.press("Save")
-    expect(tab.dialog.get_by_role("alert")).to_contain_text("Invalid TTL. Write a number and s, min, h, d or y")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("Invalid TTL. Write a duration such as")
     tab.dialog.get_by_label("TTL").fill("")
     tab.press("Save")
     expect(tab.page.locator("dialog")).to_have_count(1)
@@ -103,3 +103,18 @@ def test_fields_and_ttl_can_be_changed(tab: Tab) -> None:
         "max-age=5",
     )
     assert [answer.headers[name] for name in ("sunset", "meta-author", "content-disposition")] == [None] * 3
+
+
+def test_a_ttl_is_written_as_in_the_command(tab: Tab) -> None:
+    tab.open("/docs/")
+    texts = {"": None, "90": 90, "90 s": 90, "5m": 300, "5 min": 300, " 12 h ": 43_200, "7d": 604_800, "2w": 1_209_600}
+    texts |= {"1h30m": 5400, "1 d 12 h": 129_600, "1 y": 31_536_000, "0": "invalid", "h": "invalid", "1.5 h": "invalid"}
+    script = """async (texts) => {
+      const { parseTTL, formatTTL } = await import("/-/web/format.js");
+      const printed = [60, 90, 7200, 86_400, 604_800, 31_536_000].map(formatTTL);
+      const parsed = texts.map(parseTTL).map((ttl) => (ttl === undefined ? "invalid" : ttl));
+      return [parsed, printed];
+    }"""
+    parsed, printed = tab.page.evaluate(script, list(texts))
+    assert parsed == list(texts.values())
+    assert printed == ["1 min", "90 s", "2 h", "1 d", "7 d", "1 y"]

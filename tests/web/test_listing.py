@@ -29,8 +29,8 @@ def test_the_script_renders_the_same_rows_as_the_server(tab: Tab) -> None:
     assert tab.page.inner_text("#count") == count
     numbers = [0, 1, 59, 60, 999, 3600, 1023, 1024, 10_239, 86_399, 86_400, 31_535_999, 31_536_000, 10**6, 2**30, 2**53]
     script = """async (all) => {
-      const { formatSize, formatAge } = await import("/-/web/format.js");
-      return all.map((number) => [formatSize(number), formatAge(number)]);
+      const { formatSize: size, formatAge: span } = await import("/-/web/format.js");
+      return all.map((number) => [size(number), span(number)]);
     }"""
     assert tab.page.evaluate(script, numbers) == [[figures.size(number), figures.span(number)] for number in numbers]
 

@@ -116,7 +116,7 @@ export function fieldControls(meta) {
   const read = () => {
     const headers = { "Content-Type": type.value.trim() };
     const seconds = parseTTL(ttl.value);
-    if (seconds === undefined) throw new Error("Invalid TTL. Write a number and s, min, h, d or y, such as 12 h.");
+    if (seconds === undefined) throw new Error("Invalid TTL. Write a duration such as 90 s, 12 h, 7 d or 1h30m.");
     // An unchanged TTL keeps the time of expiry; sending it as typed would extend it.
     if (seconds !== null) headers.TTL = ttl.value === initial ? headersOf(meta).TTL : String(seconds);
     for (const line of more.value.split("\n").filter((line) => line.trim())) {

@@ -3,7 +3,7 @@
 
 const SIZE_UNITS = ["KiB", "MiB", "GiB", "TiB"];
 const AGE_UNITS = [[31_536_000, "y"], [2_592_000, "mo"], [86_400, "d"], [3600, "h"], [60, "min"]];
-const TTL_UNITS = { s: 1, min: 60, h: 3600, d: 86_400, y: 31_536_000 };
+const TTL_UNITS = { s: 1, m: 60, min: 60, h: 3600, d: 86_400, w: 604_800, y: 31_536_000 };
 
 export function formatSize(bytes) {
   if (bytes < 1024) return bytes === 1 ? "1 byte" : `${bytes} bytes`;
@@ -18,16 +18,19 @@ export function formatAge(seconds) {
   return unit_s ? `${Math.floor(seconds / unit_s)} ${name}` : "now";
 }
 
-// Return the seconds of `90`, `90 s`, `12 h` or `7 d`, null for an empty text, undefined for an invalid one.
+// Return the seconds of `90`, `12 h`, `7d` or `1h30m`, as units.py reads them; null for an empty text, undefined for an
+// invalid one.
 export function parseTTL(text) {
   if (!text.trim()) return null;
-  const [, number, unit] = /^\s*([1-9][0-9]{0,8})\s*(s|min|h|d|y)?\s*$/.exec(text) ?? [];
-  return number && Number(number) * TTL_UNITS[unit ?? "s"];
+  if (/^\s*[0-9]{1,9}\s*$/.test(text)) return Number(text) || undefined;
+  if (!/^\s*(?:[0-9]{1,9} ?(?:y|w|d|h|min|m|s) ?)+\s*$/.test(text)) return undefined;
+  const parts = [...text.matchAll(/([0-9]+) ?([a-z]+)/g)];
+  return parts.reduce((sum, [, number, unit]) => sum + Number(number) * TTL_UNITS[unit], 0) || undefined;
 }
 
 export function formatTTL(seconds) {
-  const unit = Object.keys(TTL_UNITS).reverse().find((name) => seconds % TTL_UNITS[name] === 0 && seconds >= TTL_UNITS[name]);
-  return `${seconds / TTL_UNITS[unit ?? "s"]} ${unit ?? "s"}`;
+  const unit = ["y", "d", "h", "min"].find((name) => seconds % TTL_UNITS[name] === 0 && seconds) ?? "s";
+  return `${seconds / TTL_UNITS[unit]} ${unit}`;
 }
 
 export const localTime = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
