@@ -50,9 +50,9 @@ disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 listed: $(TOOLS) ## List a million keys with the command, in the memory of one page
 	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/cli/test_process.py -k listing $(ARGS)
 
-bounds: $(TOOLS) ## Test mounts with a bound at length: the whole contract on each, and long runs against the model
-	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_bounded_contract.py \
-		tests/engines/test_bounded_model.py tests/engines/test_bounded.py tests/server/test_bounded_served.py $(ARGS)
+bounds: $(TOOLS) ## Test quotas at length: the whole contract on each engine, and long runs against the model
+	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/shared tests/engines/sqlite \
+		tests/server/test_quota_served.py $(ARGS)
 
 guide: $(TOOLS) ## Write the help of each command into docs/commands.md
 	@$(VENV)/bin/python -m tests.cli.guide
@@ -81,7 +81,7 @@ bench-large: $(RUNTIME) ## Documents up and down with the server's peak memory; 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
 
-bench-cache: $(RUNTIME) ## Measure what a bound costs, and eviction from ten thousand and from a million documents
+bench-cache: $(RUNTIME) ## Measure what a quota costs, and eviction from ten thousand and from a million documents
 	@$(VENV)/bin/python benchmarks/cache.py $(ARGS)
 
 lock: ## Resolve the locks again (needs uv); newer versions with ARGS=--upgrade

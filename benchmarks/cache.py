@@ -1,11 +1,11 @@
-"""What a bound costs, and whether eviction grows dearer with what is there.
+"""What a quota costs, and whether the cost of an eviction grows with the number of documents.
 
-    python benchmarks/cache.py [--engines memory,sqlite,file] [--small 10000] [--large 1000000] [--file-large 20000]
+    python benchmarks/cache.py [--engines memory,sqlite] [--small 10000] [--large 1000000]
 
-For each engine: a GET and a PUT that replaces, with a bound that is never reached against the same engine without; a
-PUT that evicts one document, with few and with many documents there; and the bytes that the storage takes for an empty
-document beside its key and fields, which is what an engine's OVERHEAD has to cover. Costs are processor
-time of the process, on a shared machine the steadier number, medians of rounds, and ratios within one run.
+For each engine: a GET and a PUT that replaces, with a quota that is never reached against the same engine without; a
+PUT that evicts one document, with few and with many documents; and the bytes that the storage takes for an empty
+document beside its key and fields, which the engine's overhead has to cover. Costs are processor time of the
+process, which varies less on a shared machine, medians of rounds, and ratios within one run.
 """
 
 import argparse
@@ -21,13 +21,12 @@ from pathlib import Path
 
 from docstore.content import BytesContent
 from docstore.engines.contract import Engine, PutRequest
-from docstore.engines.file.counting import OVERHEAD as FILE_OVERHEAD
-from docstore.engines.memory_bounded import OVERHEAD as MEMORY_OVERHEAD
+from docstore.engines.memory import MEMORY_OVERHEAD
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.engines.sqlite.quota import OVERHEAD as SQLITE_OVERHEAD
+from docstore.engines.sqlite.quota import SQLITE_OVERHEAD
 from docstore.model import Fields
 
-OVERHEADS = {"memory": MEMORY_OVERHEAD, "sqlite": SQLITE_OVERHEAD, "file": FILE_OVERHEAD}
+OVERHEADS = {"memory": MEMORY_OVERHEAD, "sqlite": SQLITE_OVERHEAD}
 ROUNDS = 7
 AT_ONCE = 500
 FIELDS = Fields("text/plain")
@@ -83,7 +82,7 @@ async def compare(scheme: str, folder: Path, count: int) -> None:
                 found.append(await cost_us(lambda e=store.engine, w=work: w(e, numbers), count))
         plain, bounded = map(statistics.median, costs)
         print(
-            f"{scheme:7} {name}: {plain:8.1f} us without a bound, {bounded:8.1f} us with one, {bounded / plain:5.2f} x"
+            f"{scheme:7} {name}: {plain:8.1f} us without a quota, {bounded:8.1f} us with one, {bounded / plain:5.2f} x"
         )
     for store in stores:
         await store.engine.close()
@@ -124,22 +123,20 @@ async def overhead(scheme: str, folder: Path, count: int) -> float:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engines", default="memory,sqlite,file")
+    parser.add_argument("--engines", default="memory,sqlite")
     parser.add_argument("--small", type=int, default=10_000)
     parser.add_argument("--large", type=int, default=1_000_000)
-    parser.add_argument("--file-large", type=int, default=20_000)
     parser.add_argument("--folder", type=Path, default=None, help="where stores are made; a temporary folder")
     given = parser.parse_args()
     for scheme in given.engines.split(","):
         with tempfile.TemporaryDirectory(dir=given.folder) as name:
-            folder, count = Path(name), 500 if scheme == "file" else 5_000
-            large = given.file_large if scheme == "file" else given.large
-            told = await overhead(scheme, folder, count * 4)
+            folder, count, large = Path(name), 5_000, given.large
+            measured = await overhead(scheme, folder, count * 4)
             await compare(scheme, folder, count)
-            few = await evicting(scheme, folder, given.small if scheme != "file" else given.small // 5, count)
+            few = await evicting(scheme, folder, given.small, count)
             many = await evicting(scheme, folder, large, count)
             print(f"{scheme:7} PUT that evicts: {few:.1f} us, {many:.1f} us with {large:,}, {many / few:.2f} x")
-            print(f"{scheme:7} an empty document takes {told:,.0f} bytes, and counts for {OVERHEADS[scheme]:,}")
+            print(f"{scheme:7} an empty document takes {measured:,.0f} bytes, and costs {OVERHEADS[scheme]:,}")
 
 
 if __name__ == "__main__":

@@ -131,11 +131,10 @@ class Settings:
     def _check_workers(self, mounts: Iterable[MountSettings]) -> None:
         for mount in mounts:
             kind = kind_of(mount.engine.scheme)
-            if kind.processes_of(mount.engine) is Processes.ONE:
-                so = "".join(f" with {option}" for option in sorted(kind.alone_with & mount.engine.options.keys()))
+            if kind.processes is Processes.ONE:
                 raise SetupError(
                     f"--workers {self.workers} can't share {mount.engine} (mount {mount.name!r}): "
-                    f"{mount.engine.scheme}{so} is an engine for one process"
+                    f"{mount.engine.scheme} is an engine for one process"
                 )
 
 
@@ -144,7 +143,7 @@ def _check_stores(mounts: Iterable[MountSettings]) -> None:
     opened: dict[tuple[str, str], str] = {}
     for mount in mounts:
         kind = kind_of(mount.engine.scheme)
-        if kind.processes_of(mount.engine) is Processes.ONE and kind.on_disk:
+        if kind.processes is Processes.ONE and kind.on_disk:
             store = mount.engine.scheme, os.path.realpath(mount.engine.location.replace("\0", ""))
             if (other := opened.setdefault(store, mount.name)) != mount.name:
                 raise SetupError(

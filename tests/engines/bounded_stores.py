@@ -1,4 +1,4 @@
-"""Engines with a bound for tests: `memory`, `sqlite` and `file`, over a folder, by their URL's options."""
+"""Engines with a quota for tests: `memory` and `sqlite`, in a folder, opened by the options of their URL."""
 
 import os
 from collections.abc import AsyncIterator
@@ -12,18 +12,17 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.testing.clock import SetClock
 
-SCHEMES: Final = ("memory", "sqlite", "file")
-ON_DISK: Final = ("sqlite", "file")
+SCHEMES: Final = ("memory", "sqlite")
 TEXT: Final = Fields.make("text/plain")
-OVERHEADS: Final = {"memory": 1024, "sqlite": 1024, "file": 8192}
-"""Bytes that a document counts for beside content, key and fields: what docs/engines.md says."""
+OVERHEADS: Final = {"memory": 1024, "sqlite": 1024}
+"""Bytes that a document costs beside content, key and fields, as docs/engines.md says."""
 KIB: Final = 1024
 LONG: Final = "DOCSTORE_BOUNDS_LONG" in os.environ
-"""Whether everything is tested, as `make bounds` does."""
+"""Whether to run the long tests, as `make bounds` does."""
 
 
 class Bounded(Engine, Metered, Sweeping, Protocol):
-    """What an engine with a bound can do."""
+    """An engine with a quota."""
 
 
 def url_of(scheme: str, folder: Path, max_bytes: int = 64 * KIB, *, evict: bool = True) -> EngineURL:
@@ -76,7 +75,7 @@ async def read(engine: Engine, key: str) -> bytes | None:
 
 
 async def counted(engine: Bounded, scheme: str) -> Usage:
-    """The usage, after a check that it is that of the documents that are there."""
+    """The usage, after a check that it is the sum of the documents in the store."""
     usage, metas = await engine.usage(), await engine.list(limit=10_000)
     assert (usage.documents, usage.used_bytes) == (len(metas), sum(cost_of(scheme, meta) for meta in metas))
     assert usage.used_bytes <= usage.max_bytes

@@ -1,4 +1,4 @@
-"""What the memory engine owes to the event loop that it shares with everybody."""
+"""The memory engine does not block the event loop."""
 
 import asyncio
 import hashlib
@@ -14,7 +14,9 @@ from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock
 
 
-@pytest.mark.parametrize(("size", "elsewhere"), [(memory.HASHED_AT_ONCE, False), (memory.HASHED_AT_ONCE + 1, True)])
+@pytest.mark.parametrize(
+    ("size", "elsewhere"), [(memory.INLINE_HASH_LIMIT, False), (memory.INLINE_HASH_LIMIT + 1, True)]
+)
 def test_large_content_is_not_hashed_on_the_event_loop(
     monkeypatch: pytest.MonkeyPatch, size: int, elsewhere: bool
 ) -> None:
@@ -29,10 +31,10 @@ def test_large_content_is_not_hashed_on_the_event_loop(
     assert [thread is not threading.current_thread() for thread in threads] == [elsewhere]
 
 
-def test_the_state_is_looked_at_after_the_hashing() -> None:
+def test_the_condition_is_checked_after_the_hashing() -> None:
     async def race() -> list[Any]:
         engine = memory.Memory(SetClock())
-        large = bytes(memory.HASHED_AT_ONCE + 1)
+        large = bytes(memory.INLINE_HASH_LIMIT + 1)
         writes = [
             engine.put(PutRequest("key", BytesContent(data), Fields(), expect=ABSENT)) for data in (large, b"small")
         ]

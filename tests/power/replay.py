@@ -21,7 +21,7 @@ from typing import Final
 import pytest
 
 from docstore.testing.clock import START_NS, SetClock
-from tests.engines.file_stores import without_waiting_for_the_disk
+from tests.engines.file.stores import without_waiting_for_the_disk
 from tests.power.database import databases_noted, databases_unsynced
 from tests.power.disk import Disk, Image
 from tests.power.promise import Answered, Asked, Note, Promise, Told

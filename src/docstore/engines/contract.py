@@ -115,7 +115,7 @@ class Usage:
     documents: int
     """Those too that are expired and not yet swept."""
     used_bytes: int
-    """By the measure of `room.Room.cost`."""
+    """The sum of `Quota.cost` of all documents."""
     max_bytes: int
     evict: str | None
     """`lru`, or None when a full mount refuses writes."""

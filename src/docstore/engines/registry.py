@@ -46,10 +46,12 @@ class EngineURL:
         return f"{self.scheme}:{self.location}" + (f"?{query}" if query else "")
 
     def refuse_options(self, *known: str) -> None:
-        """Raises SetupError when there is an option that nobody knows."""
+        """Raise SetupError for an option that is not `known`, naming the engines that have it."""
         for name in self.options:
             if name not in known:
-                raise SetupError(f"{self.scheme}: has no option {name!r}")
+                others = [f"{scheme}:" for scheme in _BUILT_IN if name in kind_of(scheme).options]
+                hint = f"; {' and '.join(others)} {'have' if len(others) > 1 else 'has'} it" if others else ""
+                raise SetupError(f"{self.scheme}: has no option {name!r}{hint}")
 
 
 OpenEngine = Callable[[EngineURL, Clock], Engine]
@@ -81,14 +83,8 @@ class EngineKind:
     """Whether a URL's location is the path at which its store stands."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of its URLs, each with what it means; `open` is handed no others."""
-    alone_with: frozenset[str] = frozenset()
-    """Options with which one process only can have a store open, if several can without."""
     check: "CheckStore | None" = None
     """Looks a store over; None for an engine that keeps nothing to be checked."""
-
-    def processes_of(self, url: EngineURL) -> Processes:
-        """How many processes may have the store open as `url` says."""
-        return Processes.ONE if self.alone_with & url.options.keys() else self.processes
 
 
 _GROUP: Final = "docstore.engines"

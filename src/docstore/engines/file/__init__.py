@@ -42,7 +42,6 @@ from docstore.engines.file.engine import File
 from docstore.engines.file.opening import open_file
 from docstore.engines.file.verify import check_file
 from docstore.engines.registry import EngineKind, Processes
-from docstore.engines.shared.quota import OPTIONS
 
 __all__ = ["FILE", "File", "open_file"]
 
@@ -55,6 +54,4 @@ FILE: Final = EngineKind(
     processes=Processes.MANY,
     streams=True,
     on_disk=True,
-    options=OPTIONS,
-    alone_with=frozenset({"max_bytes"}),
 )

@@ -13,19 +13,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from docstore.engines.file.bounded import BoundedFile, Bounds
-from docstore.engines.file.counting import OVERHEAD, Counting
 from docstore.engines.file.engine import File
 from docstore.engines.file.filenames import Scheme
 from docstore.engines.file.metadata import FOLDERS, NAME, Control
 from docstore.engines.file.reader import Reader
-from docstore.engines.file.recency import Recency
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.untracked import Digests
 from docstore.engines.file.writer import Writer
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.durable import make_folder, sync_folder, write_all
-from docstore.engines.shared.quota import OPTIONS, Room
 from docstore.engines.shared.standing import Standing
 from docstore.errors import OpenError
 from docstore.model import Clock
@@ -40,8 +36,7 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 def open_file(url: EngineURL, clock: Clock) -> File:
     """`file:PATH`: the folder, made when absent. Raises OpenError."""
-    url.refuse_options(*OPTIONS)
-    room = Room.of(url, OVERHEAD)
+    url.refuse_options()
     if not url.location:
         raise OpenError("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
@@ -58,25 +53,10 @@ def open_file(url: EngineURL, clock: Clock) -> File:
             tree = Tree(root, scheme, control)
             digests = Digests()
             soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
-            if room is not None:
-                _claim(folder, opening)
-                counting = Counting(room, tree, control, clock, reader)
-                bounds = Bounds(room, counting, Recency(folder / NAME), clock)
         except OSError as error:
             raise OpenError(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
-    if room is None:
-        return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
-    writer = Writer(tree, control, reader, clock, counting)
-    return BoundedFile(control, soon, reader, writer, standing, opened, bounds)
-
-
-def _claim(folder: Path, opened: ExitStack) -> None:
-    """Keeps others from counting what is in the folder. Raises OpenError."""
-    try:
-        fcntl.flock(_lock(folder / NAME / "locks" / "counting", opened), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OpenError(f"{folder} is open with max_bytes in another process, and only one can count") from None
+    return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
 
 
 def _make(folder: Path) -> None:

@@ -27,7 +27,6 @@ from docstore.engines.file.reader import Found, Reader
 from docstore.engines.file.tree import Tree
 from docstore.engines.file.untracked import Digests
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.quota import OPTIONS
 from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
 from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
@@ -41,7 +40,7 @@ _log: Final = logging.getLogger(__name__)
 
 def check_file(url: EngineURL, repair: bool) -> Checked:
     """Raises OpenError for a folder that no engine has opened yet."""
-    url.refuse_options(*OPTIONS)
+    url.refuse_options()
     folder = Path(url.location).absolute()
     own = folder / NAME
     with ExitStack() as opening:

@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,6 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.contract import PutRequest
-from docstore.engines.file.account import UNBOUNDED, Account, RoomTaken
 from docstore.engines.file.filenames import aside_of, place_of
 from docstore.engines.file.metadata import Control, fingerprint
 from docstore.engines.file.reader import Found, Reader
@@ -54,10 +53,7 @@ class _Staged:
 class Writer:
     """Changes the documents of one mount; safe among threads and processes."""
 
-    def __init__(
-        self, tree: Tree, control: Control, reader: Reader, clock: Clock, account: Account = UNBOUNDED
-    ) -> None:
-        self._account = account
+    def __init__(self, tree: Tree, control: Control, reader: Reader, clock: Clock) -> None:
         self._tree = tree
         self._control = control
         self._reader = reader
@@ -71,8 +67,8 @@ class Writer:
         try:
             staged = self._stage(path, request, received)
             for _ in range(_ATTEMPTS):
-                # A folder above was removed, being empty; or there is no longer room.
-                with suppress(FileNotFoundError, RoomTaken), self._account.room_for(request, received.size) as room:
+                # FileNotFoundError: another writer removed an empty folder above.
+                with suppress(FileNotFoundError):
                     with self._control.locked(fingerprint(request.key)):
                         found = self._find(request.key, request.expect)
                         current = self._reader.present(found)
@@ -82,9 +78,7 @@ class Writer:
                         place = found.place if found else self._tree.place_for(request.key)
                         folder = self._tree.settled(place[:-1])
                         if folder is not None:
-                            room.take(found.meta if found else None)
                             meta = self._commit(request, received, staged, found, folder, place[-1])
-                            room.settle(meta)
                             return WriteResult(meta, created=current is None)
                     self._tree.make(request.key, place)
             raise StorageUnavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
@@ -164,19 +158,6 @@ class Writer:
             self._tree.prune(found.place[:-1])
         return current
 
-    def evict(self, key: str, is_due: Callable[[], bool]) -> None:
-        """Removes a document that is still due when nobody else can change it."""
-        with self._control.locked(fingerprint(key)):
-            if not is_due():
-                return
-            found = self._reader.find_locked(key)
-            if found:
-                self._unlink(found)
-            else:
-                self._account.gone(key)
-        if found:
-            self._tree.prune(found.place[:-1])
-
     def _unlink(self, found: Found) -> None:
         key = found.meta.key
         # Somebody may have put a file both in the place and aside: one that stayed would be the document now.
@@ -187,7 +168,6 @@ class Writer:
                 os.unlink(place[-1], dir_fd=folder.number)
                 os.fsync(folder.number)
         # The document is gone: what can't be removed of the rest is no reason to say otherwise.
-        self._account.gone(key)
         try:
             self._control.remove("meta", fingerprint(key))
             if found.meta.expires_ns is not None:

@@ -1,8 +1,8 @@
-"""What an engine holds in memory, by key and in order of key, and how it expires there.
+"""An in-memory index of documents by key, in order of key and of expiry.
 
-It holds the expired too, until they are forgotten, because who removes them from a disk has to find them. It knows no
-clock: each question says when it is asked. Looking through all entries for what has expired was rejected: a sweep would
-cost as much as the store is large, however little is due.
+The index keeps expired entries until they are removed, because an engine has to find them to delete them from a disk.
+It reads no clock: callers pass the time. Looking through all entries for expired ones was rejected: a sweep would
+cost as much as the store is large, however few entries are due.
 """
 
 from collections.abc import Iterator
@@ -13,59 +13,60 @@ from sortedcontainers import SortedDict, SortedSet
 from docstore.model import Meta
 
 
-class Entry(Protocol):
+class IndexEntry(Protocol):
     """Anything with the meta of a document."""
 
     @property
     def meta(self) -> Meta: ...
 
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=IndexEntry)
 
 
-class Ordered(Generic[E]):
+class ExpiringIndex(Generic[E]):
     """At most one entry for each key."""
 
     def __init__(self) -> None:
         self._entries: SortedDict[str, E] = SortedDict()
         self._expiring: SortedSet[tuple[int, str]] = SortedSet()
 
-    def copy(self) -> "Ordered[E]":
-        other: Ordered[E] = Ordered()
+    def copy(self) -> "ExpiringIndex[E]":
+        other: ExpiringIndex[E] = ExpiringIndex()
         other._entries, other._expiring = self._entries.copy(), self._expiring.copy()
         return other
 
     def __iter__(self) -> Iterator[E]:
-        """All entries in order of key, the expired too."""
+        """All entries in order of key, expired ones included."""
         return iter(self._entries.values())
 
     def get(self, key: str) -> E | None:
-        """The entry of `key`, expired or not."""
+        """Return the entry of `key`, expired or not."""
         return self._entries.get(key)
 
     def current(self, key: str, now_ns: int) -> E | None:
-        """The entry of `key`, unless it is expired at `now_ns`."""
+        """Return the entry of `key`, unless it is expired at `now_ns`."""
         entry = self._entries.get(key)
         return None if entry is None or entry.meta.expired(now_ns) else entry
 
-    def hold(self, entry: E) -> None:
-        """In place of the entry that was held for its key."""
+    def add(self, entry: E) -> None:
+        """Add the entry, or replace the one of the same key."""
         meta = entry.meta
-        held = self._entries.get(meta.key)
-        # PERF: to forget the old entry first moves a key out of the order and in again, 3 us of a PUT's 10 in process.
-        if held is not None and held.meta.expires_ns is not None:
-            self._expiring.discard((held.meta.expires_ns, meta.key))
+        replaced = self._entries.get(meta.key)
+        # PERF: removing the old entry first moves a key out of the order and in again, 3 us of the 10 us of a PUT.
+        if replaced is not None and replaced.meta.expires_ns is not None:
+            self._expiring.discard((replaced.meta.expires_ns, meta.key))
         self._entries[meta.key] = entry
         if meta.expires_ns is not None:
             self._expiring.add((meta.expires_ns, meta.key))
 
-    def forget(self, key: str) -> None:
+    def remove(self, key: str) -> None:
+        """Remove the entry of `key`, if any."""
         entry = self._entries.pop(key, None)
         if entry is not None and entry.meta.expires_ns is not None:
             self._expiring.discard((entry.meta.expires_ns, key))
 
     def page(self, now_ns: int, prefix: str, after: str, limit: int) -> list[Meta]:
-        """What `Engine.list` answers at `now_ns`."""
+        """Return what `Engine.list` returns at `now_ns`."""
         page: list[Meta] = []
         for key in self._entries.irange(max(prefix, after)):
             if not key.startswith(prefix) or len(page) == limit:
@@ -76,7 +77,7 @@ class Ordered(Generic[E]):
         return page
 
     def expired(self, now_ns: int, limit: int) -> list[str]:
-        """The keys of at most `limit` documents that are expired at `now_ns`, those first that expired first."""
+        """Return the keys of at most `limit` entries that are expired at `now_ns`, in order of expiry."""
         keys: list[str] = []
         for expires_ns, key in self._expiring:
             if expires_ns > now_ns or len(keys) == limit:

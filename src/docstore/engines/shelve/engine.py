@@ -28,7 +28,7 @@ from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.ballast import Reserve
-from docstore.engines.shared.expiring_index import Ordered
+from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shared.storage_errors import another
 from docstore.engines.shelve.jobs import Job
 from docstore.engines.shelve.lock import Lock
@@ -82,7 +82,7 @@ class Shelf:
 
     def __init__(self, path: Path, kind: str | None, lock: Lock, thread: ThreadPoolExecutor, clock: Clock) -> None:
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
-        self._index: Ordered[_Held] = Ordered()
+        self._index: ExpiringIndex[_Held] = ExpiringIndex()
         self._waiting: deque[Job] = deque()
         self._written: dict[str, int] = {}
         self._sequence = 0
@@ -249,7 +249,7 @@ class Shelf:
         """Learns all meta from the records. Raises CorruptData for a broken one; but in a store that was not
         left `whole`
         one that lies beside a good one is a write that was cut off, and made void."""
-        self._index = Ordered()
+        self._index = ExpiringIndex()
         broken: list[tuple[str, int, CorruptData]] = []
         for key, number in self._records.places():
             try:
@@ -261,7 +261,7 @@ class Shelf:
                 self._sequence = max(self._sequence, record.sequence)
                 held = self._index.get(key)
                 if held is None or held.sequence < record.sequence:
-                    self._index.hold(_Held(number, record.sequence, record.meta))
+                    self._index.add(_Held(number, record.sequence, record.meta))
         for key, number, reason in broken:
             if whole or self._index.get(key) is None:
                 raise reason
@@ -293,7 +293,7 @@ class Shelf:
         self._sequence += 1
         self._written[key] = number
         self._records.write(number, Record(self._sequence, meta, data))
-        self._index.hold(_Held(number, self._sequence, meta))
+        self._index.add(_Held(number, self._sequence, meta))
         return WriteResult(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:
@@ -315,4 +315,4 @@ class Shelf:
             # The older version goes first: a stop between the two must not bring it back.
             self._records.remove(key, 1 - held.number)
             self._records.remove(key, held.number)
-            self._index.forget(key)
+            self._index.remove(key)

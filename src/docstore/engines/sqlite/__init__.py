@@ -20,7 +20,7 @@ A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 a
 from typing import Final
 
 from docstore.engines.registry import EngineKind, Processes
-from docstore.engines.shared.quota import OPTIONS
+from docstore.engines.shared.quota import QUOTA_OPTIONS
 from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
 from docstore.engines.sqlite.verify import check_sqlite
 
@@ -35,5 +35,5 @@ SQLITE: Final = EngineKind(
     processes=Processes.MANY,
     streams=True,
     on_disk=True,
-    options=OPTIONS,
+    options=QUOTA_OPTIONS,
 )

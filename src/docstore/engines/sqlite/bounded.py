@@ -1,8 +1,8 @@
-"""The engine of `sqlite:` URLs with `max_bytes`: counts reads, notes uses, and has the writer mind the room.
+"""The engine of `sqlite:` URLs with `max_bytes`: it counts reads and has the writer enforce the quota.
 
-What was noted is written down by each sweep, when it has become much, and on close: a kill takes at most the uses
-between two sweeps with it. A smaller bound than before holds from the start: opening evicts until it does, some at a
-time; without `evict` everything stays, and what would grow is refused.
+Access times are written by each sweep, when many are noted, and on close: a kill loses at most the uses between two
+sweeps. A quota lower than before holds from the start: opening evicts down to it, some documents at a time. Without
+`evict` all documents stay, and writes that grow are refused.
 """
 
 import asyncio
@@ -11,44 +11,57 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import apsw
 
 from docstore.engines.contract import PutRequest, Usage
-from docstore.engines.shared.quota import Admission, Room, Tally
+from docstore.engines.shared.quota import Quota, UploadAdmission
 from docstore.engines.shared.spool import Received
-from docstore.engines.shared.uses import NOTED_LIMIT, Uses
 from docstore.engines.sqlite import queries
-from docstore.engines.sqlite import quota as rooms
 from docstore.engines.sqlite.blobs import SealedFolder
 from docstore.engines.sqlite.disk_space import Headroom
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.engine import SWEPT_WHEN_FULL, Sqlite
 from docstore.engines.sqlite.queries import Transaction
+from docstore.engines.sqlite.quota import (
+    ACCESSES_LIMIT,
+    AccessTimes,
+    QuotaWriter,
+    create_quota_tables,
+    last_access_ns,
+    over_quota,
+    quota_tables_exist,
+    used_bytes,
+)
 from docstore.engines.sqlite.schema import open_writing
 from docstore.errors import EngineError, NoSpace, OpenError
 from docstore.model import Clock, Document, Meta, WriteResult
 
-_log = logging.getLogger(__name__)
+EVICTED_AT_ONCE: Final = 1000
+"""Documents that one transaction evicts while a database is opened."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class BoundedSqlite(Sqlite):
-    """One database that has a bound. What its documents are read and how large they are, all its processes share."""
+    """One database with a quota. All its processes share the size of its documents and the counts of reads."""
 
-    def __init__(self, path: Path, clock: Clock, room: Room) -> None:
-        """Raises OpenError, OSError or apsw.Error."""
-        self._room = room
-        self._tally = Tally()
-        self._uses = Uses(clock, _make_ready(path, clock, room))
-        self._keeping = rooms.Keeping(room, self._uses, self._tally)
-        self._writing_down: asyncio.Task[None] | None = None
+    def __init__(self, path: Path, clock: Clock, quota: Quota) -> None:
+        """Raise OpenError, OSError or apsw.Error."""
+        self._quota = quota
+        self._accesses = AccessTimes(clock, _prepare(path, clock, quota))
+        self._quota_writer = QuotaWriter(quota, self._accesses)
+        self._writing_accesses: asyncio.Task[None] | None = None
         super().__init__(path, clock)
-        self._admission = Admission(room, self._used, super().head, super().sweep)
+        self._admission = UploadAdmission(quota, self._used_bytes, super().head, super().sweep)
 
     async def get(self, key: str) -> Document | None:
         document = await super().get(key)
-        self._tally.read(document is not None)
-        if document is not None:
+        if document is None:
+            self._accesses.misses += 1
+        else:
+            self._accesses.hits += 1
             self._note(key)
         return document
 
@@ -59,70 +72,70 @@ class BoundedSqlite(Sqlite):
         return meta
 
     def _note(self, key: str) -> None:
-        if self._room.evict:
-            self._uses.note(key)
-            if len(self._uses) >= NOTED_LIMIT and self._writing_down is None:
-                self._writing_down = asyncio.create_task(self._write_down(), name="docstore-sqlite-uses")
+        if self._quota.evict:
+            self._accesses.note(key)
+            if len(self._accesses) >= ACCESSES_LIMIT and self._writing_accesses is None:
+                self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
 
-    async def _write_down(self) -> None:
+    async def _write_accesses(self) -> None:
         try:
-            await self._writer.run(self._keeping.write_down)
+            await self._writer.run(self._quota_writer.write_accesses)
         except EngineError as error:
-            _log.warning("%s: when documents were last used can't be written down: %s", self._path, error)
+            _log.warning("%s: cannot write the access times of documents: %s", self._path, error)
         finally:
-            self._writing_down = None
+            self._writing_accesses = None
 
     async def put(self, request: PutRequest) -> WriteResult:
         return await super().put(await self._admission.admit(request))
 
     def _put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
-        return self._keeping.put(transaction, request, received)
+        return self._quota_writer.put(transaction, request, received)
 
     def _sweep(self, transaction: Transaction, limit: int) -> int:
-        self._keeping.write_down(transaction)
+        self._quota_writer.write_accesses(transaction)
         return super()._sweep(transaction, limit)
 
     async def usage(self) -> Usage:
         with driver_errors(self._reading, self._path):
-            return self._keeping.usage(self._reading)
+            return self._quota_writer.usage(self._reading)
 
-    async def _used(self) -> int:
+    async def _used_bytes(self) -> int:
         with driver_errors(self._reading, self._path):
-            return rooms.used(self._reading, self._room)
+            return used_bytes(self._reading, self._quota)
 
     async def close(self) -> None:
-        if self._writing_down is not None:
-            await self._writing_down
-        if self._keeping.has_to_tell():
-            await self._write_down()
+        if self._writing_accesses is not None:
+            await self._writing_accesses
+        if self._quota_writer.has_unwritten():
+            await self._write_accesses()
         await super().close()
 
 
-def _make_ready(path: Path, clock: Clock, room: Room) -> int:
-    """Makes the tables, evicts what is too much, and tells the time of the last use. Raises as BoundedSqlite."""
+def _prepare(path: Path, clock: Clock, quota: Quota) -> int:
+    """Create the tables, evict down to the quota, and return the latest access time. Raise like BoundedSqlite."""
     connection = open_writing(path)
     try:
-        if not rooms.is_made(connection) or (room.evict and rooms.used(connection, room) > room.max_bytes):
-            _make_room(connection, path, clock, room)
-        return rooms.last_use_ns(connection)
+        if not quota_tables_exist(connection) or (quota.evict and over_quota(connection, quota)):
+            _apply_quota(connection, path, clock, quota)
+        return last_access_ns(connection)
     finally:
         connection.close()
 
 
-def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room) -> None:
-    """Raises OSError or apsw.Error when even without a bound it could not be opened, else OpenError or EngineError."""
+def _apply_quota(connection: apsw.Connection, path: Path, clock: Clock, quota: Quota) -> None:
+    """Raise OSError or apsw.Error when the database can't be opened even without a quota, else an EngineError."""
     folder = SealedFolder(Path(f"{path}.sealed"), partial(queries.names_file, connection))
     try:
         headroom = Headroom(connection, path)
         try:
-            with _committed(connection, headroom, path):
-                rooms.make(connection)
-            if room.evict:
-                _evict(connection, headroom, folder, rooms.Keeping(room, Uses(clock), Tally()), clock)
+            with _transaction(connection, headroom, path):
+                create_quota_tables(connection)
+            if quota.evict:
+                _evict(connection, headroom, folder, quota, clock)
         except NoSpace as error:
-            # The reserve is not for this: without it nothing could be deleted any more.
+            # The reserve must not be used for this: without it nothing could be deleted any more.
             raise OpenError(
-                f"{path} has no room to begin counting: open it without max_bytes and delete something first"
+                f"{path}: no disk space to apply max_bytes; open it without max_bytes and delete something first"
             ) from error
         finally:
             headroom.settle()
@@ -130,16 +143,15 @@ def _make_room(connection: apsw.Connection, path: Path, clock: Clock, room: Room
         folder.close()
 
 
-def _evict(
-    connection: apsw.Connection, headroom: Headroom, folder: SealedFolder, keeping: rooms.Keeping, clock: Clock
-) -> None:
-    """A step at a time; on a full disk small ones, as each gives room to the next. Raises EngineError."""
-    limit, pressed = rooms.STEP_LIMIT, False
-    while keeping.is_too_much(connection):
+def _evict(connection: apsw.Connection, headroom: Headroom, folder: SealedFolder, quota: Quota, clock: Clock) -> None:
+    """Evict in steps; on a full disk in small ones, because each frees space for the next. Raise EngineError."""
+    writer = QuotaWriter(quota, AccessTimes(clock))
+    limit, pressed = EVICTED_AT_ONCE, False
+    while over_quota(connection, quota):
         transaction = Transaction(connection, clock)
         try:
-            with _committed(connection, headroom, connection.filename, pressed=pressed):
-                keeping.evict(transaction, limit=limit)
+            with _transaction(connection, headroom, connection.filename, pressed=pressed):
+                writer.evict(transaction, limit=limit)
         except NoSpace:
             if limit == 1:
                 raise
@@ -155,10 +167,10 @@ def _evict(
 
 
 @contextmanager
-def _committed(
+def _transaction(
     connection: apsw.Connection, headroom: Headroom, path: Path | str, *, pressed: bool = False
 ) -> Iterator[None]:
-    """One transaction, of which nothing is left when it fails. Raises EngineError."""
+    """Commit at the end, or roll back on an error. Raise EngineError."""
     try:
         with driver_errors(connection, Path(path)):
             connection.execute("BEGIN IMMEDIATE")

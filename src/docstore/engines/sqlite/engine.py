@@ -20,14 +20,14 @@ from docstore.content import BytesContent, FileContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.durable import make_folder
-from docstore.engines.shared.quota import OPTIONS, Room
+from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota
 from docstore.engines.shared.spool import Received, receive
 from docstore.engines.shared.storage_errors import another, kind_of
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.disk_space import Headroom, reserve_of
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
-from docstore.engines.sqlite.quota import OVERHEAD
+from docstore.engines.sqlite.quota import SQLITE_OVERHEAD
 from docstore.engines.sqlite.read_cache import Recent
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, taken
@@ -48,8 +48,8 @@ SWEPT_WHEN_FULL: Final = 32
 
 def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
     """`sqlite:PATH`; makes the database, and the folder it is in, when they are absent."""
-    url.refuse_options(*OPTIONS)
-    room = Room.of(url, OVERHEAD)
+    url.refuse_options(*QUOTA_OPTIONS)
+    quota = Quota.of(url, SQLITE_OVERHEAD)
     if not url.location:
         raise OpenError("sqlite: needs the path of a database, as in sqlite:docs.db")
     path = Path(url.location)
@@ -60,7 +60,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
             raise OpenError(f"{path} is not a file")
         refuse_without_database(path)
         make_folder(path.parent)
-        return _opened(path, clock, room)
+        return _opened(path, clock, quota)
     except OSError as error:
         raise OpenError(f"{error.filename or path} can't be opened: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
@@ -71,22 +71,22 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
         raise OpenError(f"{path} can't be opened: {error}") from error
 
 
-def _opened(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
+def _opened(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
     try:
-        return _of_room(path, clock, room)
+        return _with_quota(path, clock, quota)
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError) as error:
         if isinstance(error, OSError) and kind_of(error.errno) is not NoSpace:
             raise
         # On a full disk the log's index may be what there is no room for; it is made anew at each start.
         if not reserve_of(path).give_up():
             raise
-        return _of_room(path, clock, room)
+        return _with_quota(path, clock, quota)
 
 
-def _of_room(path: Path, clock: Clock, room: Room | None) -> "Sqlite":
+def _with_quota(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
     from docstore.engines.sqlite.bounded import BoundedSqlite  # which is made of what follows here
 
-    return Sqlite(path, clock) if room is None else BoundedSqlite(path, clock, room)
+    return Sqlite(path, clock) if quota is None else BoundedSqlite(path, clock, quota)
 
 
 class Sqlite:

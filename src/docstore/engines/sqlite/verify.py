@@ -22,7 +22,7 @@ import apsw
 
 from docstore.content import CHUNK_SIZE
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.quota import OPTIONS
+from docstore.engines.shared.quota import QUOTA_OPTIONS
 from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
@@ -57,7 +57,7 @@ _log: Final = logging.getLogger(__name__)
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
     """Raises OpenError when there is no database of ours."""
-    url.refuse_options(*OPTIONS)
+    url.refuse_options(*QUOTA_OPTIONS)
     path = Path(url.location)
     try:
         path = path.resolve()

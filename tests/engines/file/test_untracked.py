@@ -15,7 +15,7 @@ from docstore.content import Descriptor
 from docstore.engines.file import untracked
 from docstore.errors import Conflict, PathConflict
 from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
-from tests.engines.file_stores import (
+from tests.engines.file.stores import (
     LARGE,
     TEXT,
     everything,

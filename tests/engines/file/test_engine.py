@@ -20,7 +20,7 @@ from docstore.errors import CorruptData
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
 from tests.disks import steps
-from tests.engines.file_stores import (
+from tests.engines.file.stores import (
     PYTHON,
     ROOT,
     TEXT,
@@ -204,7 +204,7 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from docstore.errors import NoSpace
-from tests.engines.file_stores import everything, left, opened, put
+from tests.engines.file.stores import everything, left, opened, put
 
 async def fill(folder):
     async with opened(folder) as engine:

@@ -12,7 +12,7 @@ import pytest
 from docstore.engines.file import File, open_file, opening
 from docstore.engines.registry import EngineURL
 from docstore.errors import OpenError, SetupError
-from tests.engines.file_stores import everything, files, fold, left, opened, put
+from tests.engines.file.stores import everything, files, fold, left, opened, put
 
 
 def open_at(folder: Path) -> File:

@@ -1,7 +1,7 @@
-"""Hypothesis against a model: a list of documents in the order of their last use, and a sum.
+"""A Hypothesis state machine against a model: documents in the order of their last use, and the sum of their costs.
 
-Whatever is done, what is there is what the model holds: so what went was what was used longest ago, exactly, while one
-process works and after a clean close.
+The engine holds exactly the documents of the model, so it evicts exactly the least recently used ones: within one
+process and after a clean close.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from tests.engines.bounded_stores import KIB, LONG, SCHEMES, Bounded, cost, keys
 
 _T = TypeVar("_T")
 
-ROOM: Final = 64 * KIB
+QUOTA: Final = 64 * KIB
 KEYS: Final = st.sampled_from("abcdefghi")
 SIZES: Final = st.sampled_from([0, 1, 3_000, 9_000, 20_000, 40_000, 70_000])
-LIVES_NS: Final = st.sampled_from([None, None, None, 1, 200_000, 10**9])
-EXAMPLES: Final = {"memory": 25, "sqlite": 5, "file": 5}
+TTLS_NS: Final = st.sampled_from([None, None, None, 1, 200_000, 10**9])
+EXAMPLES: Final = {"memory": 25, "sqlite": 5}
 
 
-class _Held:
+class _ModelDocument:
     """A document in the model."""
 
     def __init__(self, size: int, cost: int, expires_ns: int | None) -> None:
@@ -50,12 +50,12 @@ class _Machine(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory(dir=folder)
         self._clock = SetClock()
         self._runner = asyncio.Runner()
-        self._model: dict[str, _Held] = {}
-        """Those that were used last come last."""
+        self._model: dict[str, _ModelDocument] = {}
+        """The least recently used comes first."""
         self._engine: Bounded = self._run(self._open)
 
     async def _open(self) -> Bounded:
-        return open_bounded(url_of(self._scheme, Path(self._folder.name), ROOM, evict=self._evict), self._clock)
+        return open_bounded(url_of(self._scheme, Path(self._folder.name), QUOTA, evict=self._evict), self._clock)
 
     def _run(self, step: Callable[[], Awaitable[_T]]) -> _T:
         async def run() -> _T:
@@ -64,7 +64,7 @@ class _Machine(RuleBasedStateMachine):
         return self._runner.run(run())
 
     def _wait(self, by_ns: int) -> None:
-        """The clock stands still while the engine works, so that nothing expires in between."""
+        """Advance the clock, which stands still while the engine works, so that nothing expires in between."""
         self._clock.set_ns(self._clock() + by_ns)
 
     @property
@@ -80,20 +80,20 @@ class _Machine(RuleBasedStateMachine):
             del self._model[key]
 
     def _refusal(self, key: str, wanted: int) -> type[Exception] | None:
-        """What is too much, before it is looked at what stands there."""
+        """The error that the quota raises, before the condition is checked."""
         if self._evict:
-            return ContentTooLarge if wanted > ROOM else None
-        if ROOM - self._used < wanted:
+            return ContentTooLarge if wanted > QUOTA else None
+        if QUOTA - self._used < wanted:
             self._drop_expired()
         held = self._model[key].cost if key in self._model else 0
-        if wanted <= max(held, ROOM - self._used + held):
+        if wanted <= max(held, QUOTA - self._used + held):
             return None
-        return ContentTooLarge if wanted > ROOM else NoSpace
+        return ContentTooLarge if wanted > QUOTA else NoSpace
 
-    @rule(key=KEYS, size=SIZES, lives_ns=LIVES_NS, absent=st.booleans())
-    def put(self, key: str, size: int, lives_ns: int | None, absent: bool) -> None:
+    @rule(key=KEYS, size=SIZES, ttl_ns=TTLS_NS, absent=st.booleans())
+    def put(self, key: str, size: int, ttl_ns: int | None, absent: bool) -> None:
         self._wait(10_000)
-        expires_ns = None if lives_ns is None else self._clock() + lives_ns
+        expires_ns = None if ttl_ns is None else self._clock() + ttl_ns
         expect = ABSENT if absent else ANY
         wanted = cost(self._scheme, key, size)
         refusal = self._refusal(key, wanted)
@@ -110,9 +110,9 @@ class _Machine(RuleBasedStateMachine):
             return
         assert self._run(write) == (not there)
         self._model.pop(key, None)
-        while self._used + wanted > ROOM:
+        while self._used + wanted > QUOTA:
             del self._model[next(iter([*self._expired(), *self._model]))]
-        self._model[key] = _Held(size, wanted, expires_ns)
+        self._model[key] = _ModelDocument(size, wanted, expires_ns)
 
     @rule(key=KEYS, only_meta=st.booleans())
     def use(self, key: str, only_meta: bool) -> None:
@@ -140,17 +140,17 @@ class _Machine(RuleBasedStateMachine):
 
     @precondition(lambda self: self._scheme != "memory")
     @rule()
-    def open_anew(self) -> None:
+    def reopen(self) -> None:
         self._run(self._engine.close)
         self._engine = self._run(self._open)
 
     @invariant()
-    def it_holds_what_the_model_holds(self) -> None:
+    def the_engine_holds_the_documents_of_the_model(self) -> None:
         there = [key for key, held in self._model.items() if not held.expired(self._clock())]
         assert self._run(lambda: keys(self._engine)) == sorted(there)
         usage = self._run(self._engine.usage)
         assert (usage.documents, usage.used_bytes) == (len(self._model), self._used)
-        assert usage.used_bytes <= ROOM
+        assert usage.used_bytes <= QUOTA
 
     def teardown(self) -> None:
         self._run(self._engine.close)
@@ -160,7 +160,7 @@ class _Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("evict", [True, False], ids=["lru", "no eviction"])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_what_goes_is_what_was_used_longest_ago(scheme: str, evict: bool, tmp_path: Path) -> None:
+def test_the_least_recently_used_documents_are_evicted(scheme: str, evict: bool, tmp_path: Path) -> None:
     examples = EXAMPLES[scheme] * (int(os.environ.get("DOCSTORE_BOUNDS_EXAMPLES", "20")) if LONG else 1)
     run_state_machine_as_test(
         lambda: _Machine(scheme, evict, tmp_path),  # type: ignore[arg-type]  # a factory will do

@@ -16,7 +16,7 @@ import pytest
 from docstore.engines.file import File
 from docstore.engines.file.metadata import fingerprint
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
-from tests.engines.file_stores import opened, put
+from tests.engines.file.stores import opened, put
 
 KEYS = ["a", "by hand", "private/b", "private/c", "z"]
 

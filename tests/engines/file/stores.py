@@ -21,7 +21,7 @@ TEXT: Final = Fields.make("text/plain", {"content-language": "de"})
 LARGE: Final = 100_000
 """A size of content that does not come inline."""
 PYTHON: Final = [sys.executable, "-c"]
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 """Where a child process finds these modules."""
 
 

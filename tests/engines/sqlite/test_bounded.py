@@ -1,4 +1,4 @@
-"""Databases that are opened with a bound for the first time, or with a smaller one: what may go, and what may not."""
+"""Databases that are opened with a quota for the first time, or with a lower one."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ MIB = 1024 * KIB
 
 
 async def fill(engine: Engine, size: int) -> None:
-    """Documents of that size until there is no room for fifty more."""
+    """Write documents of `size` bytes until there is no space for fifty more."""
     full = False
     while not full:
         first = len(await keys(engine))
@@ -25,7 +25,7 @@ async def fill(engine: Engine, size: int) -> None:
         full = any(isinstance(one, NoSpace) for one in await asyncio.gather(*written, return_exceptions=True))
 
 
-def test_what_a_damaged_row_takes_for_a_sealed_file_is_not_removed(tmp_path: Path) -> None:
+def test_a_file_outside_the_store_that_a_damaged_row_names_is_not_removed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("kept")
 
@@ -45,7 +45,7 @@ def test_what_a_damaged_row_takes_for_a_sealed_file_is_not_removed(tmp_path: Pat
     assert len(list((tmp_path / "store.sealed").glob("?" * 32))) == 1
 
 
-def test_a_full_disk_that_is_opened_with_a_bound_can_be_emptied_after_all(tmp_path: Path) -> None:
+def test_a_full_disk_can_be_emptied_after_a_failed_open_with_a_quota(tmp_path: Path) -> None:
     plain, bounded = EngineURL("sqlite", str(tmp_path / "store")), url_of("sqlite", tmp_path, 64 * MIB)
     disk = Budget(tmp_path, 4 * MIB)
 
@@ -72,7 +72,7 @@ def test_a_full_disk_that_is_opened_with_a_bound_can_be_emptied_after_all(tmp_pa
         asyncio.run(run())
 
 
-def test_on_a_full_disk_a_smaller_bound_makes_room(tmp_path: Path) -> None:
+def test_on_a_full_disk_a_lower_quota_frees_space(tmp_path: Path) -> None:
     disk = Budget(tmp_path, 6 * MIB)
 
     async def run() -> None:

@@ -21,7 +21,7 @@ from docstore.engines.file.metadata import fingerprint
 from docstore.errors import NoSpace
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
-from tests.engines.file_stores import LARGE, TEXT, everything, left, opened, put, seen, without_waiting_for_the_disk
+from tests.engines.file.stores import LARGE, TEXT, everything, left, opened, put, seen, without_waiting_for_the_disk
 
 STEPS = ("open", "write", "utime", "fsync", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "truncate")
 FAILING = ("open", "write", "utime", "fsync", "rename", "mkdir")

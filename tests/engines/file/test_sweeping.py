@@ -14,7 +14,7 @@ import pytest
 from docstore.engines.file.metadata import Control, fingerprint
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.testing.clock import SetClock
-from tests.engines.file_stores import files, left, opened, put
+from tests.engines.file.stores import files, left, opened, put
 
 
 def test_a_spoiled_sidecar_does_not_keep_others_from_being_swept(tmp_path: Path) -> None:

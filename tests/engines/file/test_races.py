@@ -16,7 +16,7 @@ from docstore.errors import Conflict
 from docstore.model import ABSENT, Fields
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import Gated
-from tests.engines.file_stores import (
+from tests.engines.file.stores import (
     LARGE,
     PYTHON,
     ROOT,
@@ -35,7 +35,7 @@ import asyncio, sys
 from pathlib import Path
 from docstore.errors import Conflict
 from docstore.model import ABSENT
-from tests.engines.file_stores import opened, put, read
+from tests.engines.file.stores import opened, put, read
 
 async def race(folder):
     won = 0

@@ -1,7 +1,6 @@
-"""An engine with a bound keeps the whole contract as long as there is room.
+"""An engine with a quota keeps the whole contract as long as there is space.
 
-By default memory does all of it, the engines on disk what is about writing; `make bounds` runs everything
-on all of them.
+By default the tests run all of it on memory and the tests of writing on sqlite; `make bounds` runs everything.
 """
 
 from collections.abc import Iterable
@@ -27,24 +26,15 @@ class Memory(Opening):
         return open_bounded(url_of("memory", folder, AMPLE), clock)
 
 
-class OnDisk(Opening):
+class SQLite(Opening):
     durable = True
-    scheme: str
 
     def open(self, folder: Path, clock: Clock) -> Engine:
-        return open_bounded(url_of(self.scheme, folder, AMPLE), clock)
+        return open_bounded(url_of("sqlite", folder, AMPLE), clock)
 
     def check(self, folder: Path) -> Iterable[Finding]:
-        checked = check_store(EngineURL(self.scheme, str(folder / "store")))
+        checked = check_store(EngineURL("sqlite", str(folder / "store")))
         return (found for found in checked if isinstance(found, Finding))
-
-
-class SQLite(OnDisk):
-    scheme = "sqlite"
-
-
-class File(OnDisk):
-    scheme = "file"
 
 
 class TestMemory(Memory, EngineContract):
@@ -56,13 +46,7 @@ if LONG:
     class TestSQLite(SQLite, EngineContract):
         pass
 
-    class TestFile(File, EngineContract):
-        pass
-
 else:
 
     class TestSQLiteInPart(SQLite, Expectations, Lifetime):
-        pass
-
-    class TestFileInPart(File, Expectations):
         pass
