@@ -1,0 +1,126 @@
+"""Count the machine instructions of a request. `make bench-instructions`; it needs valgrind.
+
+    python benchmarks/instructions.py [--requests 2000]
+
+Each case runs in a child under callgrind: bytes of a request in, bytes of its response out, through `http1.Protocol`
+over a transport without a socket. Every child starts the same store and sends the same first requests; one child
+stops there, and what the others execute beyond it is divided by the number of their requests. On a shared machine this
+number is steady where times are not: two runs differ by less than 1%. Requests run one at a time, so that a durable PUT
+bears a whole commit here; `wire.py` measures many at once. What the kernel does isn't counted.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
+
+import uvloop
+
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.server import http1
+from docstore.server.app import Store
+from docstore.server.asgi import asgi
+from docstore.server.mounts import Mount
+
+FIRST_REQUESTS = 200
+"""Requests of each case that fill caches before any is counted."""
+
+FIELDS = b"Host: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
+GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"\r\n"
+PUT = b"PUT /%b/key HTTP/1.1\r\n" + FIELDS + b"Content-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
+CASES = {
+    "PUT to memory": PUT % b"memory",
+    "PUT to sqlite": PUT % b"docs",
+    "GET from memory": GET % b"memory",
+    "GET from sqlite": GET % b"docs",
+}
+
+
+class Transport(asyncio.Transport):
+    """A client that takes every response at once; `written` is set by each write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = asyncio.Event()
+        self.response = b""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write(self, data: Any) -> None:
+        self.response = data
+        self.written.set()
+
+
+async def send_requests(case: str, count: int) -> None:
+    """Send the first requests of every case, then `count` of `case`."""
+    with tempfile.TemporaryDirectory() as folder:
+        urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
+        store = Store([Mount(name, open_engine(EngineURL.parse(url))) for name, url in urls.items()])
+        config: Any = SimpleNamespace(loaded_app=http1.Application(asgi(store), store.handle))
+        state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
+        protocol, transport = http1.Protocol(config, state, {}), Transport()
+        protocol.connection_made(transport)
+
+        async def send(request: bytes, times: int) -> None:
+            for _ in range(times):
+                transport.written.clear()
+                protocol.data_received(request)
+                await transport.written.wait()
+                assert transport.response.startswith(b"HTTP/1.1 20"), transport.response
+
+        for request in CASES.values():
+            await send(request, FIRST_REQUESTS)
+        await send(CASES[case], count)
+        protocol.connection_lost(None)
+        await store.close()
+
+
+def instructions(case: str, count: int) -> int:
+    """The instructions of a child that sends `count` requests beyond the first ones."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
+    child = subprocess.run(
+        [*command, "--case", case, "--requests", str(count)],
+        capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False,
+    )  # fmt: skip
+    collected = re.search(r"Collected : (\d+)", child.stderr)
+    if child.returncode or collected is None:
+        raise SystemExit(child.stderr)
+    return int(collected[1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=2000, help="how many of each case are counted")
+    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case:
+        uvloop.run(send_requests(given.case, given.requests))
+        return
+    with ThreadPoolExecutor(2) as pool:
+        start = pool.submit(instructions, next(iter(CASES)), 0)
+        counts = {case: pool.submit(instructions, case, given.requests) for case in CASES}
+    for case, count in counts.items():
+        print(f"{case:16} {(count.result() - start.result()) / given.requests:10,.0f} instructions a request")
+
+
+if __name__ == "__main__":
+    main()
