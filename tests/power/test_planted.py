@@ -11,9 +11,9 @@ import apsw
 import pytest
 
 from docstore.content import Descriptor
-from docstore.engines.file.metadata import Control
-from docstore.engines.file.tree import Tree
-from docstore.engines.file.writer import Writer as FileWriter
+from docstore.engines.file.metadata import MetadataFolder
+from docstore.engines.file.tree import FolderTree
+from docstore.engines.file.writer import FileWriter
 from docstore.engines.sqlite import engine, queries
 from docstore.engines.sqlite.blobs import SealedFolder
 from tests.power.replay import first_loss, recorded
@@ -35,62 +35,62 @@ def no_fsync_of(is_kind: Callable[[int], bool]) -> Plant:
 
 
 def fsynced_after_its_rename(patch: pytest.MonkeyPatch) -> None:
-    def write(control: Control, kind: str, name: str, data: bytes) -> None:
-        temporary = control.new_temporary()
-        file = control.create(temporary, data)
-        control.place(temporary, control._folders[kind], name)
+    def write(metadata: MetadataFolder, kind: str, name: str, data: bytes) -> None:
+        temporary = metadata.new_temporary()
+        file = metadata.create(temporary, data)
+        metadata.move(temporary, metadata._folders[kind], name)
         os.fsync(file.number)
 
-    patch.setattr(Control, "write", write)
+    patch.setattr(MetadataFolder, "write", write)
 
 
 def no_fsync_of_the_folder_of(name: str) -> Plant:
     """A rename or a mark in one folder that is not made durable."""
 
     def plant(patch: pytest.MonkeyPatch) -> None:
-        def mark(control: Control, kind: str, marker: str) -> None:
-            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=control._folders[kind]))
+        def create_marker(metadata: MetadataFolder, marker: str) -> None:
+            os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=metadata._folders["expiring"]))
 
-        def place(control: Control, temporary: Path, folder: int, name: str | bytes) -> None:
-            os.rename(temporary.name, name, src_dir_fd=control._folders["tmp"], dst_dir_fd=folder)
-            if not os.path.samestat(os.fstat(folder), os.fstat(control._folders["meta"])):
+        def move(metadata: MetadataFolder, temporary: Path, folder: int, name: str | bytes) -> None:
+            os.rename(temporary.name, name, src_dir_fd=metadata._folders["tmp"], dst_dir_fd=folder)
+            if not os.path.samestat(os.fstat(folder), os.fstat(metadata._folders["meta"])):
                 os.fsync(folder)
 
         if name == "expiring":
-            patch.setattr(Control, "mark", mark)
+            patch.setattr(MetadataFolder, "create_marker", create_marker)
         else:
-            patch.setattr(Control, "place", place)
+            patch.setattr(MetadataFolder, "move", move)
 
     return plant
 
 
 def the_record_after_the_content(patch: pytest.MonkeyPatch) -> None:
-    def write(control: Control, kind: str, name: str, data: bytes) -> None:
-        waiting.append((control, kind, name, data))
+    def write(metadata: MetadataFolder, kind: str, name: str, data: bytes) -> None:
+        waiting.append((metadata, kind, name, data))
 
-    def placed(control: Control, temporary: Path, folder: int, name: str | bytes) -> None:
-        place(control, temporary, folder, name)
+    def moved(metadata: MetadataFolder, temporary: Path, folder: int, name: str | bytes) -> None:
+        move(metadata, temporary, folder, name)
         while waiting:
             really(*waiting.pop())
 
-    waiting: list[tuple[Control, str, str, bytes]] = []
-    really, place = Control.write, Control.place
-    patch.setattr(Control, "write", write)
-    patch.setattr(Control, "place", placed)
+    waiting: list[tuple[MetadataFolder, str, str, bytes]] = []
+    really, move = MetadataFolder.write, MetadataFolder.move
+    patch.setattr(MetadataFolder, "write", write)
+    patch.setattr(MetadataFolder, "move", moved)
 
 
 def no_fsync_of_the_folders_above(patch: pytest.MonkeyPatch) -> None:
-    def settle(tree: Tree, above: Descriptor, folder: Descriptor) -> None:
+    def sync_name(tree: FolderTree, above: Descriptor, folder: Descriptor) -> None:
         pass
 
-    patch.setattr(Tree, "_settle", settle)
+    patch.setattr(FolderTree, "_sync_name", sync_name)
 
 
 def a_delete_that_is_not_fsynced(patch: pytest.MonkeyPatch) -> None:
-    def unlink(writer: FileWriter, found: Any) -> None:
+    def unlink(writer: FileWriter, stored: Any) -> None:
         with patch.context() as inner:
             no_fsync_of(stat.S_ISDIR)(inner)
-            unlinks(writer, found)
+            unlinks(writer, stored)
 
     unlinks = FileWriter._unlink
     patch.setattr(FileWriter, "_unlink", unlink)

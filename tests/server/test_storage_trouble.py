@@ -84,11 +84,13 @@ def test_a_store_on_a_full_disk_is_read_and_emptied_and_filled_again(tmp_path: P
                 server.start()
                 for mount in MOUNTS:
                     key = max(model[mount])
-                    assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
-                    del model[mount][key]
+                    status = ask(server, "DELETE", f"/{mount}/{key}")[0]
+                    assert status == 200 or (mount, status) == ("shelve", 507)
+                    if status == 200:
+                        del model[mount][key]
                     assert served(server, mount) == model[mount]
                 disk.steal()
-            for mount in MOUNTS:
+            for mount in MOUNTS:  # shelve last: it needs the space that the others free
                 for key in list(model[mount])[1:]:
                     assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
                 assert served(server, mount) == {"a": b"a"}

@@ -91,7 +91,7 @@ _GROUP: Final = "docstore.engines"
 _BUILT_IN: Final = {
     "memory": "docstore.engines.memory:MEMORY",
     "file": "docstore.engines.file:FILE",
-    "shelve": "docstore.engines.shelve.kind:SHELVE",
+    "shelve": "docstore.engines.shelve:SHELVE",
     "sqlite": "docstore.engines.sqlite:SQLITE",
 }
 

@@ -1,4 +1,4 @@
-"""Stores for the tests of the file engine: opened and closed around a test, with a look at the folder inside."""
+"""Stores for the tests of the file engine, and functions that inspect their folders."""
 
 import hashlib
 import os
@@ -19,10 +19,10 @@ from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
 
 TEXT: Final = Fields.make("text/plain", {"content-language": "de"})
 LARGE: Final = 100_000
-"""A size of content that does not come inline."""
+"""A size of content that is not read into memory."""
 PYTHON: Final = [sys.executable, "-c"]
 ROOT: Final = Path(__file__).parents[3]
-"""Where a child process finds these modules."""
+"""The folder in which a child process can import these modules."""
 
 
 @asynccontextmanager
@@ -47,7 +47,7 @@ async def put(
 
 
 async def read(engine: File, key: str) -> tuple[bytes, Fields] | None:
-    """What stands at `key`, after a check that its meta is that of its content."""
+    """Read a document, and check that its meta matches its content."""
     document = await engine.get(key)
     if document is None:
         return None
@@ -57,7 +57,7 @@ async def read(engine: File, key: str) -> tuple[bytes, Fields] | None:
 
 
 async def everything(engine: File) -> dict[str, tuple[bytes, Fields]]:
-    """All documents, after a check that every way to look at them shows the same."""
+    """Read all documents, and check that `list`, `head` and `get` agree."""
     page = await engine.list()
     assert [meta.key for meta in page] == sorted(meta.key for meta in page)
     found: dict[str, tuple[bytes, Fields]] = {}
@@ -71,7 +71,7 @@ async def everything(engine: File) -> dict[str, tuple[bytes, Fields]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What a person sees there: the path and the bytes of each file that is not the service's own."""
+    """The path and the bytes of each file outside .docstore."""
     own = folder / ".docstore"
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -80,18 +80,18 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def left(folder: Path, kind: str) -> list[str]:
-    """The names of the service's own files of this kind."""
+def own_files(folder: Path, kind: str) -> list[str]:
+    """The names of the files of this kind in .docstore."""
     return sorted(path.name for path in (folder / ".docstore" / kind).iterdir())
 
 
 def seen(folder: Path) -> set[Path]:
-    """What stands at the top of the folder."""
+    """The files and folders at the top of the folder."""
     return set(folder.iterdir())
 
 
 def fold(folder: Path) -> None:
-    """Makes `folder` one whose names are spelled for a file system that folds them."""
+    """Make a store with the scheme for file systems that fold names."""
     (folder / ".docstore").mkdir(parents=True)
     (folder / ".docstore" / "format").write_text("docstore file 1 folded\n")
 

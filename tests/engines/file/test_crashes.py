@@ -1,8 +1,8 @@
 """A killed writer: every step of every kind of change, and what the next process finds.
 
-A kill is played by an exception in place of a step to the disk, and of all steps after it: cleaning up is no business
-of the dead. The last write before the kill is torn. What was not fsynced is not taken away here; that all is fsynced in
-the order that the engine argues is a test of its own.
+An exception simulates the kill: it is raised in place of a step to the disk, and of all steps after it, so that no
+cleanup runs. The last write before the kill is torn. Data that was not fsynced is not lost here; another test checks
+that everything is fsynced in the order that the engine documents.
 """
 
 import asyncio
@@ -21,7 +21,16 @@ from docstore.engines.file.metadata import fingerprint
 from docstore.errors import NoSpace
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
-from tests.engines.file.stores import LARGE, TEXT, everything, left, opened, put, seen, without_waiting_for_the_disk
+from tests.engines.file.stores import (
+    LARGE,
+    TEXT,
+    everything,
+    opened,
+    own_files,
+    put,
+    seen,
+    without_waiting_for_the_disk,
+)
 
 STEPS = ("open", "write", "utime", "fsync", "rename", "replace", "link", "unlink", "mkdir", "rmdir", "truncate")
 FAILING = ("open", "write", "utime", "fsync", "rename", "mkdir")
@@ -31,14 +40,14 @@ State = dict[str, tuple[bytes, Fields]]
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 @contextmanager
 def stopped(
     patch: pytest.MonkeyPatch, *, before: int, steps: Sequence[str] = STEPS, error: BaseException | None = None
 ) -> Iterator[None]:
-    """Ends the process before its step to the disk of this number, counted from 0; with `error` only that one fails."""
+    """End the process before its step to the disk of this number, from 0; with `error` only that step fails."""
     done = 0
 
     def stepping(name: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -93,8 +102,8 @@ def deletes(key: str) -> Callable[..., Any]:
         pytest.param(writes("a", size=LARGE), writes("a", fields=OTHER), id="replace large"),
         pytest.param(writes("a"), writes("a", fields=OTHER, expires_ns=2 * 10**18), id="replace by expiring"),
         pytest.param(expiring, writes("a", fields=OTHER), id="replace expiring"),
-        pytest.param(by_hand, writes("a", fields=OTHER), id="replace what came by hand"),
-        pytest.param(by_hand, deletes("a"), id="delete what came by hand"),
+        pytest.param(by_hand, writes("a", fields=OTHER), id="replace untracked"),
+        pytest.param(by_hand, deletes("a"), id="delete untracked"),
         pytest.param(writes("a"), deletes("a"), id="delete"),
         pytest.param(expiring, deletes("a"), id="delete expiring"),
         pytest.param(writes(), writes("a/b/c"), id="create folders"),
@@ -106,7 +115,7 @@ def deletes(key: str) -> Callable[..., Any]:
         pytest.param(writes("%" * 255), deletes("%" * 255), id="delete a long name"),
     ],
 )
-def test_a_document_is_wholly_old_or_wholly_new_after_a_kill(
+def test_after_a_kill_a_document_is_completely_old_or_completely_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Callable[..., Any], change: Callable[..., Any]
 ) -> None:
     async def run(folder: Path, *, kill_before: int) -> tuple[State, State]:
@@ -130,15 +139,15 @@ def test_a_document_is_wholly_old_or_wholly_new_after_a_kill(
         else:
             break
     assert len(outcomes) > 2
-    assert outcomes == sorted(outcomes), "what was committed stays"
+    assert outcomes == sorted(outcomes), "a committed change was lost"
 
 
 async def after(folder: Path, clock: SetClock, old: State, new: State) -> bool:
-    """Whether the change had happened; that it had as a whole, and that the store goes on as if never killed."""
+    """Return whether the change happened; check that it is complete, and that the store works as if never killed."""
     async with opened(folder, clock) as engine:
         found = await everything(engine)
         assert found in (old, new)
-        assert left(folder, "tmp") == []
+        assert own_files(folder, "tmp") == []
         for key in {**old, **new}:
             await put(engine, key, b"later", OTHER)
             assert (await everything(engine))[key] == (b"later", OTHER)
@@ -146,10 +155,10 @@ async def after(folder: Path, clock: SetClock, old: State, new: State) -> bool:
             assert await engine.delete(key) is not None
         assert await everything(engine) == {}
         assert seen(folder) == {folder / ".docstore"}
-        assert left(folder, "meta") == []
+        assert own_files(folder, "meta") == []
         clock.set_ns(3 * 10**18)
         await engine.sweep()
-        assert left(folder, "expiring") == []
+        assert own_files(folder, "expiring") == []
         clock.set_ns(SetClock()())
         return found == new
 
@@ -184,11 +193,11 @@ def test_a_write_that_fails_leaves_nothing_behind(
         folder = tmp_path / f"{number}"
         failed, old, found = asyncio.run(run(folder, fail_before=number))
         failures += failed
-        assert found in ((old, new) if failed else (new,))  # a lock that can't be made is no reason to fail
-        assert left(folder, "tmp") == []
+        assert found in ((old, new) if failed else (new,))  # a write needs no lock file
+        assert own_files(folder, "tmp") == []
         assert found == new or not (folder / "a").is_dir()
-        assert set(left(folder, "meta")) == {fingerprint(key) for key in found}
-        assert len(left(folder, "expiring")) == (found == new and "a/b/c" in new and "b" in new)
+        assert set(own_files(folder, "meta")) == {fingerprint(key) for key in found}
+        assert len(own_files(folder, "expiring")) == (found == new and "a/b/c" in new and "b" in new)
     assert failures > 5
 
 
@@ -214,7 +223,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     ],
     ids=["put", "put large", "put below", "delete"],
 )
-def test_each_step_is_on_the_disk_before_the_next(
+def test_each_step_is_fsynced_before_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Awaitable[None]], steps: list[str]
 ) -> None:
     def tracing(name: str, step: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

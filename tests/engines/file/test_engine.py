@@ -1,4 +1,4 @@
-"""The file engine: what stands in its folder, for every kind of key, and how it is told when that is spoiled."""
+"""The file engine: the files in its folder for every kind of key, listings, corrupt sidecars and full disks."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ import pytest
 from docstore.content import Descriptor
 from docstore.engines.file import listing
 from docstore.engines.file.filenames import Place
-from docstore.engines.file.metadata import Control, fingerprint
+from docstore.engines.file.metadata import MetadataFolder, fingerprint
 from docstore.errors import CorruptData
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
@@ -27,8 +27,8 @@ from tests.engines.file.stores import (
     everything,
     files,
     fold,
-    left,
     opened,
+    own_files,
     put,
     read,
     seen,
@@ -36,7 +36,7 @@ from tests.engines.file.stores import (
 )
 
 
-def test_a_person_finds_one_plain_file_a_document(tmp_path: Path) -> None:
+def test_each_document_is_one_plain_file(tmp_path: Path) -> None:
     async def store() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "notes.txt", b"one")
@@ -47,7 +47,7 @@ def test_a_person_finds_one_plain_file_a_document(tmp_path: Path) -> None:
     assert files(tmp_path) == {"notes.txt": b"one", "Letters/2026/may day.md": b"two", "empty": b""}
 
 
-def test_a_file_carries_the_time_of_its_write(tmp_path: Path) -> None:
+def test_a_file_has_the_modification_time_of_its_document(tmp_path: Path) -> None:
     async def store() -> None:
         async with opened(tmp_path, clock) as engine:
             await put(engine, "a", b"one")
@@ -83,7 +83,7 @@ def test_a_copy_of_the_folder_is_the_same_store(tmp_path: Path) -> None:
         "a/.docstore/format",
     ],
 )
-def test_the_services_own_files_are_out_of_reach(tmp_path: Path, key: str, folded: bool) -> None:
+def test_no_key_reaches_the_metadata_folder(tmp_path: Path, key: str, folded: bool) -> None:
     async def reach() -> None:
         async with opened(tmp_path) as engine:
             own = (tmp_path / ".docstore" / "format").read_bytes()
@@ -91,7 +91,7 @@ def test_the_services_own_files_are_out_of_reach(tmp_path: Path, key: str, folde
             await put(engine, key, b"mine")
             assert await everything(engine) == {key: (b"mine", TEXT)}
             assert (tmp_path / ".docstore" / "format").read_bytes() == own
-            assert left(tmp_path, "meta") == [fingerprint(key)]
+            assert own_files(tmp_path, "meta") == [fingerprint(key)]
             await engine.delete(key)
             assert await everything(engine) == {}
 
@@ -112,7 +112,7 @@ def test_the_services_own_files_are_out_of_reach(tmp_path: Path, key: str, folde
     ],
     ids=lambda keys: keys[0][:1] + keys[1][-1:] + keys[2][-2:],
 )
-def test_a_document_and_those_below_it_come_and_go_in_any_order(
+def test_a_document_and_documents_below_it_can_be_made_and_deleted_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], folded: bool
 ) -> None:
     async def come_and_go() -> None:
@@ -129,7 +129,7 @@ def test_a_document_and_those_below_it_come_and_go_in_any_order(
                     del expected[key]
                     assert await everything(engine) == expected
                 assert seen(tmp_path) == {tmp_path / ".docstore"}
-                assert left(tmp_path, "meta") == left(tmp_path, "tmp") == []
+                assert own_files(tmp_path, "meta") == own_files(tmp_path, "tmp") == []
 
     without_waiting_for_the_disk(monkeypatch)
     if folded:
@@ -138,7 +138,7 @@ def test_a_document_and_those_below_it_come_and_go_in_any_order(
 
 
 @pytest.mark.parametrize("folded", [False, True])
-def test_a_page_is_what_sorting_all_keys_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: bool) -> None:
+def test_a_page_has_the_keys_in_sorted_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folded: bool) -> None:
     async def compare() -> None:
         async with opened(tmp_path) as engine:
             for key in keys:
@@ -186,13 +186,13 @@ def test_a_document_that_moves_aside_during_a_scan_is_listed(tmp_path: Path, mon
         lambda text: text[:60],
     ],
 )
-def test_a_spoiled_sidecar_is_reported_not_served(tmp_path: Path, spoil: Callable[[str], str]) -> None:
+def test_a_corrupt_sidecar_is_reported_and_not_served(tmp_path: Path, spoil: Callable[[str], str]) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"one")
             sidecar = tmp_path / ".docstore" / "meta" / fingerprint("a")
             sidecar.write_text(spoil(sidecar.read_text()))
-            with pytest.raises(CorruptData, match=f"{fingerprint('a')}: not the note of 'a'"):
+            with pytest.raises(CorruptData, match=f"{fingerprint('a')}: not the sidecar of 'a'"):
                 await engine.get("a")
             sidecar.unlink()
             assert await read(engine, "a") == (b"one", Fields())
@@ -204,7 +204,7 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from docstore.errors import NoSpace
-from tests.engines.file.stores import everything, left, opened, put
+from tests.engines.file.stores import everything, own_files, opened, put
 
 async def fill(folder):
     async with opened(folder) as engine:
@@ -217,7 +217,7 @@ async def fill(folder):
                 except NoSpace:
                     print("full")
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-            assert left(folder, "tmp") == []
+            assert own_files(folder, "tmp") == []
             assert {key: data for key, (data, _) in (await everything(engine)).items()} == {"a": b"old"}
         await put(engine, "a", bytes(1_000_000))
 
@@ -231,28 +231,28 @@ def test_a_full_disk_is_reported_and_harms_nothing(tmp_path: Path) -> None:
     assert list(files(tmp_path)) == ["a"]
 
 
-def test_a_delete_whose_note_can_not_be_removed_has_deleted(
+def test_a_delete_succeeds_when_its_metadata_cannot_be_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refusing(control: Control, kind: str, name: str) -> None:
+    def refusing(metadata: MetadataFolder, kind: str, name: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     async def run() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "key", b"old")
             with monkeypatch.context() as patched:
-                patched.setattr(Control, "remove", refusing)
+                patched.setattr(MetadataFolder, "remove", refusing)
                 assert await engine.delete("key") is not None
             assert await engine.head("key") is None
-            assert "key: what was known of it stays" in caplog.text
+            assert "key: cannot remove the metadata of a removed document" in caplog.text
             await put(engine, "key", b"new")
             assert await read(engine, "key") == (b"new", TEXT)
 
     asyncio.run(run())
 
 
-def test_locks_that_there_is_no_room_for_still_exclude(tmp_path: Path) -> None:
-    """On a disk without one inode left: deletes work, one at a time, also beside one whose lock was there already."""
+def test_writers_exclude_each_other_without_space_for_lock_files(tmp_path: Path) -> None:
+    """On a disk without a free inode deletes work, one at a time, also beside one that has a lock file."""
 
     def step(what: str, path: str, size: int) -> None:
         if what == "open" and "/locks/" in path:

@@ -1,4 +1,4 @@
-"""Keys as names on disk: round trips, no two keys for one name, and names that are nobody's."""
+"""The spelling of keys as names: round trips, unique names, and names that belong to no document."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def decoded(place: Place, scheme: Scheme) -> str | None:
         ("%" * 66 + "." * 80, b"%25" * 66 + b"..%+/%2e" + b"." * 77, b"%25" * 66 + b".%2e%+/%2e" + b"." * 76 + b"%2e"),
     ],
 )
-def test_a_key_is_spelled_as_plainly_as_its_file_system_allows(key: str, plain: bytes, folded: bytes) -> None:
+def test_a_key_is_escaped_only_as_its_file_system_needs(key: str, plain: bytes, folded: bytes) -> None:
     assert b"/".join(place_of(key, PLAIN)) == plain
     assert b"/".join(place_of(key, FOLDED)) == folded
 
@@ -83,7 +83,7 @@ def test_a_key_is_spelled_as_plainly_as_its_file_system_allows(key: str, plain: 
 @example("%" * 255, PLAIN)
 @example("😀" * 63, FOLDED)
 @example("/".join("a" * 512), PLAIN)
-def test_a_key_is_read_back_from_its_place_and_from_aside(key: str, scheme: Scheme) -> None:
+def test_a_key_is_decoded_from_its_place_and_from_aside(key: str, scheme: Scheme) -> None:
     for place in (place_of(key, scheme), aside_of(key, scheme)):
         assert decoded(place, scheme) == key
         assert all(0 < len(name) <= 255 and b"/" not in name and not name.startswith(b".") for name in place)
@@ -95,7 +95,7 @@ def test_a_key_is_read_back_from_its_place_and_from_aside(key: str, scheme: Sche
 @example("x" * 255, "x" * 200 + "/" + "x" * 55, PLAIN)
 @example("x" * 200 + "%+", "x" * 255, PLAIN)
 @example("a/b", "a%2fb", FOLDED)
-def test_two_keys_never_share_a_file_nor_is_a_file_that_stands_aside_anothers_folder(
+def test_two_keys_never_share_a_file_and_no_file_aside_is_a_folder_of_another(
     one: str, other: str, scheme: Scheme
 ) -> None:
     assume(one != other)
@@ -109,7 +109,7 @@ def test_two_keys_never_share_a_file_nor_is_a_file_that_stands_aside_anothers_fo
 @example("Straße.Ⅷ")
 @example("CON")
 @example("Con.TXT/aux /lpt1")
-def test_folded_names_stay_apart_on_a_file_system_that_folds_everything(key: str) -> None:
+def test_folded_names_are_unique_on_a_file_system_that_folds_everything(key: str) -> None:
     for name in (*place_of(key, FOLDED), *aside_of(key, FOLDED)):
         text = name.decode("ascii")
         assert {unicodedata.normalize(form, text.casefold()) for form in FORMS} == {text}
@@ -143,19 +143,19 @@ def test_folded_names_stay_apart_on_a_file_system_that_folds_everything(key: str
         ((b"x" * 200 + MORE, b"x" * 55), PLAIN),
     ],
 )
-def test_a_name_that_no_key_is_spelled_as_is_nobodys(names: Place, scheme: Scheme) -> None:
+def test_a_name_that_spells_no_key_belongs_to_no_document(names: Place, scheme: Scheme) -> None:
     assert folder_segment(names, scheme) is None
     if names != (b"50%",):  # as a file, that is the document `50`, aside
         assert file_segment(names, scheme) is None
 
 
-def test_a_folder_never_stands_aside() -> None:
+def test_a_folder_is_never_aside() -> None:
     assert file_segment((b"a%",), PLAIN) == "a"
     assert folder_segment((b"a%",), PLAIN) is None
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=3), schemes)
-def test_any_name_on_disk_is_a_documents_or_nobodys(names: list[bytes], scheme: Scheme) -> None:
+def test_any_name_belongs_to_one_document_or_to_none(names: list[bytes], scheme: Scheme) -> None:
     place = tuple(names)
     segment = file_segment(place, scheme)
     assert segment is None or place in (place_of(segment, scheme), aside_of(segment, scheme))

@@ -1,6 +1,6 @@
-"""What the server may not read in the folder of the file engine: left out of listings, an error to who asks for it.
+"""Listings skip files that the server may not read; reading one of them is an error.
 
-The superuser may read anything, so the system's refusal is played.
+The superuser may read anything, so the tests simulate the system's refusal.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ KEYS = ["a", "by hand", "private/b", "private/c", "z"]
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, name: bytes, number: int) -> None:
-    """Makes every opening of a file or folder of this name fail."""
+    """Make every opening of a file or folder of this name fail."""
 
     def refusing(path: str | bytes | Path, *args: Any, **kwargs: Any) -> int:
         if os.fsencode(path) == name:
@@ -55,7 +55,7 @@ async def listed(engine: File, **asked: Any) -> list[str]:
         pytest.param(b"private", "private", ["private/b", "private/c"], id="folder"),
     ],
 )
-def test_what_may_not_be_read_is_left_out_of_a_listing_with_a_warning(
+def test_a_listing_skips_unreadable_files_with_a_warning(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -69,7 +69,9 @@ def test_what_may_not_be_read_is_left_out_of_a_listing_with_a_warning(
             await fill(engine, tmp_path)
             refuse(monkeypatch, refused, number)
             assert await listed(engine) == [key for key in KEYS if key not in unread]
-            assert caplog.messages == [f"1 left out of a listing, the first: {tmp_path / path}: {os.strerror(number)}"]
+            assert caplog.messages == [
+                f"a listing skipped 1 files or folders, the first: {tmp_path / path}: {os.strerror(number)}"
+            ]
             for key in unread:
                 for method in (engine.get, engine.head, engine.delete):
                     with pytest.raises(EngineError, match=f"{tmp_path / path}"):
@@ -79,9 +81,7 @@ def test_what_may_not_be_read_is_left_out_of_a_listing_with_a_warning(
     asyncio.run(look())
 
 
-def test_a_corrupt_sidecar_is_left_out_of_a_listing_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_listing_skips_a_corrupt_sidecar_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             await fill(engine, tmp_path)
@@ -91,7 +91,7 @@ def test_a_corrupt_sidecar_is_left_out_of_a_listing_with_a_warning(
             assert await listed(engine, after="private/b", limit=2) == ["private/c"]
             for key, message in zip(("a", "z"), caplog.messages, strict=True):
                 sidecar = tmp_path / ".docstore" / "meta" / fingerprint(key)
-                assert message.startswith(f"1 left out of a listing, the first: {sidecar}: ")
+                assert message.startswith(f"a listing skipped 1 files or folders, the first: {sidecar}: ")
             with pytest.raises(CorruptData, match=fingerprint("a")):
                 await engine.get("a")
 
@@ -108,7 +108,7 @@ ASK: list[Callable[[File], Coroutine[Any, Any, object]]] = [
 
 @pytest.mark.parametrize("ask", ASK, ids=["get", "head", "list"])
 @pytest.mark.parametrize(("number", "error"), [(errno.EMFILE, StorageUnavailable), (errno.EIO, EngineError)])
-def test_any_other_failure_fails_the_listing_too_and_names_the_file(
+def test_any_other_error_fails_the_listing_and_names_the_file(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     ask: Callable[[File], Coroutine[Any, Any, object]],

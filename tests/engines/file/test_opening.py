@@ -1,4 +1,4 @@
-"""Opening a folder of the file engine: what is refused, how names come to be spelled, what a crash left behind."""
+"""Opening a folder of the file engine: errors, the choice of the scheme, and leftovers of a crash."""
 
 import asyncio
 import errno
@@ -12,7 +12,7 @@ import pytest
 from docstore.engines.file import File, open_file, opening
 from docstore.engines.registry import EngineURL
 from docstore.errors import OpenError, SetupError
-from tests.engines.file.stores import everything, files, fold, left, opened, put
+from tests.engines.file.stores import everything, files, fold, opened, own_files, put
 
 
 def open_at(folder: Path) -> File:
@@ -20,7 +20,7 @@ def open_at(folder: Path) -> File:
 
 
 def says(line: bytes) -> Callable[[Path], None]:
-    """Makes a store whose format says `line`."""
+    """Make a store whose format file holds `line`."""
 
     def make(folder: Path) -> None:
         fold(folder / "store")
@@ -30,7 +30,7 @@ def says(line: bytes) -> Callable[[Path], None]:
 
 
 def takes(name: str) -> Callable[[Path], None]:
-    """Puts a file where a folder is wanted."""
+    """Make a file where a folder is needed."""
 
     def make(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -46,40 +46,38 @@ def takes(name: str) -> Callable[[Path], None]:
         (takes("file"), "file/store", "file: Not a directory"),
         (takes("store/.docstore"), "store", ".docstore: Not a directory"),
         (takes("other"), "/proc/store", "/proc/store: No such file"),
-        (says(b"docstore file 2 plain\n"), "store", "format: written by a newer Docstore, format 2"),
+        (says(b"docstore file 2 plain\n"), "store", "format: written by a newer Docstore in format 2"),
         (says(b"docstore file 1 loud\n"), "store", "format: not written by Docstore"),
         (says(b"\xff\x00"), "store", "format: not written by Docstore"),
         (says(b""), "store", "format: not written by Docstore"),
     ],
 )
-def test_what_can_not_be_opened_is_reported_in_one_line(
-    tmp_path: Path, make: Callable[[Path], None], location: str, message: str
-) -> None:
+def test_an_open_error_is_one_line(tmp_path: Path, make: Callable[[Path], None], location: str, message: str) -> None:
     make(tmp_path)
     with pytest.raises(OpenError, match=message) as caught:
         open_at(tmp_path / location)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_must_be_named() -> None:
+def test_a_path_is_required() -> None:
     with pytest.raises(OpenError, match="needs the path of a folder"):
         open_file(EngineURL.parse("file:"), time.time_ns)
 
 
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The superuser may write anywhere, so the system's answer is set.
+def test_a_folder_without_write_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The superuser may write anywhere, so the test sets the system's answer.
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     with pytest.raises(OpenError, match=f"{tmp_path}: Permission denied"):
         open_at(tmp_path)
 
 
-def test_a_system_that_can_not_open_below_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_openat_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "supports_dir_fd", set())
     with pytest.raises(OpenError, match="sqlite: works on every system"):
         open_at(tmp_path)
 
 
-def test_a_refused_folder_is_let_go(tmp_path: Path) -> None:
+def test_a_failed_open_leaves_no_open_descriptors(tmp_path: Path) -> None:
     says(b"docstore file 2 plain\n")(tmp_path)
     before = len(list(Path("/dev/fd").iterdir()))
     with pytest.raises(OpenError):
@@ -87,7 +85,7 @@ def test_a_refused_folder_is_let_go(tmp_path: Path) -> None:
     assert len(list(Path("/dev/fd").iterdir())) == before
 
 
-def test_a_relative_folder_stays_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_does_not_follow_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def store() -> None:
         async with opened(Path("deep/store")) as engine:
             monkeypatch.chdir("/")
@@ -100,16 +98,16 @@ def test_a_relative_folder_stays_where_it_was(tmp_path: Path, monkeypatch: pytes
     assert list(files(tmp_path / "deep/store")) == ["100000", "9"]
 
 
-def test_what_a_crash_left_is_cleared_when_nobody_else_has_the_folder_open(tmp_path: Path) -> None:
+def test_leftovers_of_a_crash_are_removed_when_the_folder_is_opened_alone(tmp_path: Path) -> None:
     async def open_twice() -> None:
         async with opened(tmp_path):
-            (tmp_path / ".docstore" / "tmp" / "on its way").touch()
+            (tmp_path / ".docstore" / "tmp" / "in progress").touch()
             async with opened(tmp_path):
-                assert left(tmp_path, "tmp") == ["on its way"]
+                assert own_files(tmp_path, "tmp") == ["in progress"]
 
     asyncio.run(open_twice())
     open_again = open_at(tmp_path)
-    assert left(tmp_path, "tmp") == []
+    assert own_files(tmp_path, "tmp") == []
     asyncio.run(open_again.close())
 
 
@@ -129,12 +127,12 @@ def test_names_are_folded_where_the_file_system_folds_them(tmp_path: Path, monke
     monkeypatch.setattr(opening, "_keeps_names", lambda folder: False)
     asyncio.run(store())
     monkeypatch.undo()
-    asyncio.run(store())  # as it was chosen, though this file system would do
+    asyncio.run(store())  # the scheme stays, though this file system keeps names
     assert files(tmp_path) == {"%52%45%41%44%4d%45": b"one", "readme": b"two"}
 
 
 @pytest.mark.parametrize("refusal", [errno.EINVAL, errno.EILSEQ])
-def test_a_file_system_that_refuses_names_takes_folded_ones(
+def test_a_file_system_that_refuses_names_gets_folded_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: int
 ) -> None:
     def touch(path: Path, **_: object) -> None:
@@ -150,5 +148,5 @@ def test_plain_names_moved_to_a_file_system_that_folds_them_are_refused(
 ) -> None:
     asyncio.run(open_at(tmp_path).close())
     monkeypatch.setattr(Path, "exists", lambda path: True)
-    with pytest.raises(OpenError, match="tells all names apart"):
+    with pytest.raises(OpenError, match="keeps all names apart"):
         open_at(tmp_path)

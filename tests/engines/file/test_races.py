@@ -1,4 +1,4 @@
-"""Many at once on one folder: tasks, processes, readers during writes, and tasks that are cancelled."""
+"""Concurrent use of one folder: tasks, processes, readers during writes, and tasks that are cancelled."""
 
 import asyncio
 import fcntl
@@ -22,8 +22,8 @@ from tests.engines.file.stores import (
     ROOT,
     TEXT,
     everything,
-    left,
     opened,
+    own_files,
     put,
     read,
     seen,
@@ -63,7 +63,7 @@ asyncio.run(race(Path(sys.argv[1])))
 """
 
 
-def test_of_two_processes_that_race_exactly_one_wins(tmp_path: Path) -> None:
+def test_exactly_one_of_two_racing_processes_wins(tmp_path: Path) -> None:
     async def set_up() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "counter", b"0")
@@ -90,7 +90,7 @@ def test_of_two_processes_that_race_exactly_one_wins(tmp_path: Path) -> None:
     asyncio.run(look())
 
 
-def test_of_many_creators_exactly_one_wins(tmp_path: Path) -> None:
+def test_exactly_one_of_many_creators_wins(tmp_path: Path) -> None:
     async def race() -> None:
         async def create(number: int, key: str) -> int:
             try:
@@ -112,7 +112,7 @@ def test_of_many_creators_exactly_one_wins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [9, LARGE])
 def test_a_reader_never_sees_parts_of_two_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
-    """At one instant and of one size: nothing but the engine's own care tells the versions apart."""
+    """All versions have the same time and size, so only the engine keeps them apart."""
 
     async def replace(engine: File) -> None:
         for number in range(300):
@@ -147,7 +147,7 @@ def test_a_reader_never_sees_parts_of_two_versions(tmp_path: Path, monkeypatch: 
     asyncio.run(race())
 
 
-def test_folders_come_and_go_under_many_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_writers_make_and_remove_the_same_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def churn(engine: File, key: str) -> None:
         for number in range(40):
             data = f"{key} {number}".encode()
@@ -160,7 +160,7 @@ def test_folders_come_and_go_under_many_writers(tmp_path: Path, monkeypatch: pyt
             keys = ("d", "d/1", "d/2", "d/e", "d/e/1", "d/e/2", "d/e/f/1", "x" * 255, "x" * 255 + "/y")
             await asyncio.gather(*(churn((one, two)[number % 2], key) for number, key in enumerate(keys)))
             assert await everything(one) == {}
-            assert left(tmp_path, "meta") == left(tmp_path, "tmp") == []
+            assert own_files(tmp_path, "meta") == own_files(tmp_path, "tmp") == []
 
     without_waiting_for_the_disk(monkeypatch)
     asyncio.run(race())
@@ -178,14 +178,14 @@ def test_a_cancelled_upload_leaves_nothing(tmp_path: Path, size: int) -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert left(tmp_path, "tmp") == []
+            assert own_files(tmp_path, "tmp") == []
             assert await everything(engine) == {"a": (b"old", TEXT)}
 
     asyncio.run(cancel())
 
 
 @pytest.mark.parametrize("change", ["put", "put large", "delete"])
-def test_a_change_that_is_cancelled_at_its_commit_happens_as_a_whole(
+def test_a_change_that_is_cancelled_during_its_commit_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     def locking(descriptor: int, kind: int) -> None:
@@ -212,7 +212,7 @@ def test_a_change_that_is_cancelled_at_its_commit_happens_as_a_whole(
                 assert await read(engine, "a") == (b"old", TEXT)
             with pytest.raises(asyncio.CancelledError):
                 await task
-            assert left(tmp_path, "tmp") == []
+            assert own_files(tmp_path, "tmp") == []
             assert await everything(engine) == ({} if change == "delete" else {"a": (new, Fields())})
 
     waits, flock = threading.Event(), fcntl.flock

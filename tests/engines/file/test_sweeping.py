@@ -1,4 +1,4 @@
-"""What the file engine's sweep looks at, what it removes, and what it comes back to when it could not."""
+"""The sweep of the file engine: what it reads and removes, and what it tries again after a failure."""
 
 import asyncio
 import errno
@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from docstore.engines.file.metadata import Control, fingerprint
+from docstore.engines.file.metadata import MetadataFolder, fingerprint
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.testing.clock import SetClock
-from tests.engines.file.stores import files, left, opened, put
+from tests.engines.file.stores import files, opened, own_files, put
 
 
-def test_a_spoiled_sidecar_does_not_keep_others_from_being_swept(tmp_path: Path) -> None:
+def test_a_corrupt_sidecar_does_not_block_the_sweep_of_others(tmp_path: Path) -> None:
     async def sweep() -> None:
         async with opened(tmp_path, clock) as engine:
             await put(engine, "spoiled", b"x", expires_ns=clock() + 1)
@@ -27,14 +27,14 @@ def test_a_spoiled_sidecar_does_not_keep_others_from_being_swept(tmp_path: Path)
             with pytest.raises(CorruptData, match=f".docstore/meta/{fingerprint('spoiled')}: "):
                 await engine.sweep()
             await engine.sweep()
-            assert left(tmp_path, "expiring") == []
+            assert own_files(tmp_path, "expiring") == []
             assert list(files(tmp_path)) == ["spoiled"]
 
     clock = SetClock()
     asyncio.run(sweep())
 
 
-def test_sweeping_looks_only_at_what_is_due(tmp_path: Path) -> None:
+def test_a_sweep_removes_only_due_documents_and_useless_markers(tmp_path: Path) -> None:
     async def sweep() -> None:
         async with opened(tmp_path, clock) as engine:
             for number in range(5):
@@ -47,11 +47,11 @@ def test_sweeping_looks_only_at_what_is_due(tmp_path: Path) -> None:
             await engine.delete("deleted")
             (tmp_path / ".docstore" / "expiring" / f"{1:020d}-{fingerprint('kept')}").touch()  # as a crash leaves it
             (tmp_path / ".docstore" / "expiring" / f"{1:020d}-{fingerprint('never')}").touch()
-            assert len(left(tmp_path, "expiring")) == 8
+            assert len(own_files(tmp_path, "expiring")) == 8
             clock.advance_s(1)
             assert [await engine.sweep(limit=3) for _ in range(3)] == [3, 2, 0]
             assert files(tmp_path) == {"renewed": b"y", "kept": b"y"}
-            assert len(left(tmp_path, "expiring")) == 1
+            assert len(own_files(tmp_path, "expiring")) == 1
             assert not (tmp_path / "due").exists()
 
     clock = SetClock()
@@ -59,7 +59,7 @@ def test_sweeping_looks_only_at_what_is_due(tmp_path: Path) -> None:
 
 
 def refusing(step: Callable[..., Any], name: bytes, number: int) -> Callable[..., Any]:
-    """A step of `os` that fails for the file of this name."""
+    """Return a function of `os` that fails for the file of this name."""
 
     def refuse(path: object, *args: Any, **kwargs: Any) -> Any:
         if path == name:
@@ -69,9 +69,7 @@ def refusing(step: Callable[..., Any], name: bytes, number: int) -> Callable[...
     return refuse
 
 
-def test_what_a_passing_failure_kept_from_being_swept_is_swept_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_document_is_swept_after_a_temporary_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def sweep() -> None:
         async with opened(tmp_path, clock) as engine:
             await put(engine, "due", b"x", expires_ns=clock() + 1)
@@ -81,13 +79,13 @@ def test_what_a_passing_failure_kept_from_being_swept_is_swept_later(
                 with pytest.raises(StorageUnavailable, match="/due: "):
                     await engine.sweep()
             assert await engine.sweep() == 1
-            assert (files(tmp_path), left(tmp_path, "expiring")) == ({}, [])
+            assert (files(tmp_path), own_files(tmp_path, "expiring")) == ({}, [])
 
     clock = SetClock()
     asyncio.run(sweep())
 
 
-def test_what_was_due_until_the_clock_was_set_back_is_swept_when_it_is_due_again(tmp_path: Path) -> None:
+def test_a_marker_survives_a_clock_that_is_set_back(tmp_path: Path) -> None:
     def clock() -> int:
         return ahead_ns.pop() if ahead_ns else now_ns[-1]
 
@@ -100,13 +98,13 @@ def test_what_was_due_until_the_clock_was_set_back_is_swept_when_it_is_due_again
             assert files(tmp_path) == {"key": b"x"}
             now_ns.append(now_ns[0] + 10)
             assert await engine.sweep() == 1
-            assert (files(tmp_path), left(tmp_path, "expiring")) == ({}, [])
+            assert (files(tmp_path), own_files(tmp_path, "expiring")) == ({}, [])
 
     now_ns, ahead_ns = [10**18], list[int]()
     asyncio.run(sweep())
 
 
-def test_a_document_that_can_not_be_removed_does_not_keep_others_from_being_swept(
+def test_a_document_that_cannot_be_removed_does_not_block_the_sweep_of_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def sweep() -> None:
@@ -127,25 +125,25 @@ def test_a_document_that_can_not_be_removed_does_not_keep_others_from_being_swep
     asyncio.run(sweep())
 
 
-def test_many_sweeps_share_one_look_at_the_markers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def counted(control: Control, kind: str) -> Iterator[str]:
+def test_many_sweeps_share_one_scan_of_the_markers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(metadata: MetadataFolder, kind: str) -> Iterator[str]:
         looks.append(kind)
-        return names(control, kind)
+        return names(metadata, kind)
 
     async def sweep() -> None:
         async with opened(tmp_path, clock) as engine:
             for number in range(20):
                 await put(engine, f"{number}", b"x", expires_ns=clock() + 1)
             clock.advance_s(1)
-            monkeypatch.setattr(Control, "names", counted)
+            monkeypatch.setattr(MetadataFolder, "names", counted)
             assert [await engine.sweep(limit=5) for _ in range(5)] == [5, 5, 5, 5, 0]
             assert looks == ["expiring"] * 2
 
-    clock, names, looks = SetClock(), Control.names, list[str]()
+    clock, names, looks = SetClock(), MetadataFolder.names, list[str]()
     asyncio.run(sweep())
 
 
-def test_closing_in_the_middle_of_the_markers_lets_go_of_them(tmp_path: Path) -> None:
+def test_closing_during_a_scan_of_the_markers_closes_its_descriptor(tmp_path: Path) -> None:
     async def sweep() -> None:
         async with opened(tmp_path, clock) as engine:
             for number in range(3):
@@ -155,7 +153,7 @@ def test_closing_in_the_middle_of_the_markers_lets_go_of_them(tmp_path: Path) ->
             kept.append(engine)
 
     clock, kept = SetClock(), list[object]()
-    gc.collect()  # what earlier tests left to it is not counted
+    gc.collect()  # descriptors of earlier tests must not be counted
     before = len(list(Path("/dev/fd").iterdir()))
     asyncio.run(sweep())
     assert len(list(Path("/dev/fd").iterdir())) == before

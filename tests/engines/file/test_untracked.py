@@ -1,4 +1,4 @@
-"""Files that a person puts into the folder of the file engine, edits or removes there, and what is no document."""
+"""Files that people put into the folder of the file engine, edit or remove, and files that are no documents."""
 
 import asyncio
 import hashlib
@@ -39,7 +39,7 @@ from tests.engines.file.stores import (
     ],
 )
 @pytest.mark.parametrize("size", [0, 9, LARGE])
-def test_a_file_put_there_by_hand_is_a_document(tmp_path: Path, name: str, media_type: str, size: int) -> None:
+def test_an_untracked_file_is_a_document(tmp_path: Path, name: str, media_type: str, size: int) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -60,11 +60,11 @@ def test_a_file_put_there_by_hand_is_a_document(tmp_path: Path, name: str, media
 
 @pytest.mark.parametrize("edited", [b"other", b"longer than it was", b""])
 @pytest.mark.parametrize("replace", [True, False])
-@pytest.mark.parametrize("wrote", ["the service", "a person"])
-def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, replace: bool, wrote: str) -> None:
+@pytest.mark.parametrize("wrote", ["docstore", "a person"])
+def test_an_edited_file_has_another_version(tmp_path: Path, edited: bytes, replace: bool, wrote: str) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
-            if wrote == "the service":
+            if wrote == "docstore":
                 await put(engine, "a.md", b"first")
             else:
                 (tmp_path / "a.md").write_bytes(b"first")
@@ -96,9 +96,9 @@ def test_an_edit_by_hand_makes_another_version(tmp_path: Path, edited: bytes, re
         (10**21, 253_402_300_799 * 10**9),
     ],
 )
-def test_a_time_that_no_date_can_be_written_of_is_the_nearest_one_that_can(mtime_ns: int, modified_ns: int) -> None:
+def test_a_modification_time_outside_the_range_of_dates_is_clamped(mtime_ns: int, modified_ns: int) -> None:
     status = os.stat_result([0] * 10, {"st_mtime_ns": mtime_ns})
-    meta = untracked.guessed_meta("a", bytes(32), status)
+    meta = untracked.untracked_meta("a", bytes(32), status)
     assert meta.modified_ns == modified_ns
     assert datetime.fromtimestamp(meta.modified_ns // 10**9, UTC)
 
@@ -106,10 +106,10 @@ def test_a_time_that_no_date_can_be_written_of_is_the_nearest_one_that_can(mtime
 def test_small_reads_do_not_wait_for_the_hashing_of_large_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def waiting(file: Descriptor) -> bytes:
+    def waiting(file: Descriptor) -> tuple[bytes, int]:
         if os.fstat(file.number).st_size == LARGE:
             assert go_on.wait(20)
-        return digest(file)
+        return hash_file(file)
 
     async def look() -> None:
         async with opened(tmp_path) as engine:
@@ -129,12 +129,12 @@ def test_small_reads_do_not_wait_for_the_hashing_of_large_files(
                 hashlib.sha256(bytes(LARGE)).digest()
             }
 
-    go_on, digest = threading.Event(), untracked._digest
-    monkeypatch.setattr(untracked, "_digest", waiting)
+    go_on, hash_file = threading.Event(), untracked.hash_file
+    monkeypatch.setattr(untracked, "hash_file", waiting)
     asyncio.run(look())
 
 
-def test_a_file_removed_by_hand_is_gone_and_may_come_back(tmp_path: Path) -> None:
+def test_a_file_can_be_removed_and_put_back_by_hand(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"one")
@@ -150,7 +150,7 @@ def test_a_file_removed_by_hand_is_gone_and_may_come_back(tmp_path: Path) -> Non
     asyncio.run(look())
 
 
-def test_what_is_not_a_plain_file_is_no_document(tmp_path: Path) -> None:
+def test_only_regular_files_are_documents(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(store) as engine:
             for key in (
@@ -190,7 +190,7 @@ def test_what_is_not_a_plain_file_is_no_document(tmp_path: Path) -> None:
     assert files(outside) == {"secret": b"secret"}
 
 
-def test_a_file_put_both_in_the_place_and_aside_is_one_document(tmp_path: Path) -> None:
+def test_files_both_in_the_place_and_aside_are_one_document(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             (tmp_path / "a").write_bytes(b"in the place")
@@ -203,7 +203,7 @@ def test_a_file_put_both_in_the_place_and_aside_is_one_document(tmp_path: Path) 
 
 
 def changes(folder: Path) -> dict[Path, int]:
-    """When each file and folder there changed last."""
+    """The last change of each file and folder."""
     return {path: path.stat().st_ctime_ns for path in folder.rglob("*")}
 
 
@@ -223,10 +223,8 @@ def test_reading_writes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", range(1, 6))
-@pytest.mark.parametrize("wrote", ["the service", "a person"])
-def test_an_edit_in_place_during_a_read_is_not_mixed_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrote: str, count: int
-) -> None:
+@pytest.mark.parametrize("wrote", ["docstore", "a person"])
+def test_a_read_never_mixes_in_an_edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrote: str, count: int) -> None:
     def editing(descriptor: int, size: int, position: int) -> bytes:
         if edits and os.path.samestat(os.fstat(descriptor), (tmp_path / "a").stat()):
             (tmp_path / "a").write_bytes(edits.pop())
@@ -234,14 +232,14 @@ def test_an_edit_in_place_during_a_read_is_not_mixed_in(
 
     async def look() -> None:
         async with opened(tmp_path) as engine:
-            if wrote == "the service":
+            if wrote == "docstore":
                 await put(engine, "a", b"first")
             else:
                 (tmp_path / "a").write_bytes(b"first")
             edits.extend([b"other", b"longer than it was"][number % 2] for number in range(count))
             meta = await engine.head("a")
             assert meta
-            assert meta.modified_ns == (tmp_path / "a").stat().st_mtime_ns or wrote == "the service"
+            assert meta.modified_ns == (tmp_path / "a").stat().st_mtime_ns or wrote == "docstore"
             assert await read(engine, "a") == (b"other", Fields())
             assert edits == []
 
@@ -250,7 +248,7 @@ def test_an_edit_in_place_during_a_read_is_not_mixed_in(
     asyncio.run(look())
 
 
-def test_what_is_too_deep_for_a_key_is_no_document(tmp_path: Path) -> None:
+def test_a_path_longer_than_a_key_is_no_document(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             assert [len(meta.key) for meta in await engine.list()] == [1024]
@@ -266,14 +264,14 @@ def test_what_is_too_deep_for_a_key_is_no_document(tmp_path: Path) -> None:
     asyncio.run(look())
 
 
-def test_the_digest_of_a_settled_file_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_digest_of_an_unchanged_file_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             for name in ("a", "b", "c"):
                 (tmp_path / name).write_bytes(name.encode())
             for _ in range(3):
                 await engine.head("a")
-            assert computed == [b"a"] * 3  # its times could still stay the same through another edit
+            assert computed == [b"a"] * 3  # another edit could leave its times unchanged
             monkeypatch.setattr(time, "time_ns", lambda: (tmp_path / "c").stat().st_ctime_ns + 3 * 10**9)
             computed.clear()
             for name in ("a", "a", "b", "a", "b", "c", "a", "c", "b"):
@@ -295,5 +293,5 @@ def test_the_digest_of_a_settled_file_is_computed_once(tmp_path: Path, monkeypat
             return self.state.digest()
 
     monkeypatch.setattr(hashlib, "sha256", lambda data=None: Counting() if data is None else sha256(data))
-    monkeypatch.setattr(untracked, "_KEPT", 2)
+    monkeypatch.setattr(untracked, "_CACHE_SIZE", 2)
     asyncio.run(look())

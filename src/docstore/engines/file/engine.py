@@ -1,8 +1,8 @@
-"""The engine of `file:` URLs: its blocking half in threads, and nothing else.
+"""The engine of `file:` URLs: it runs the blocking reader and writer in threads.
 
-Readers and writers have threads of their own, so that a read does not queue behind writes that wait for the disk or
-for each other. So has hashing: a read that turns out to need the digest of a large file, put there by hand, begins
-anew in a thread where nobody waits for less.
+Readers and writers have separate threads, so that a read does not queue behind writes that wait for the disk or
+for each other. Hashing has its own too: a read that needs the digest of a large untracked file starts again in a
+thread that other reads do not wait for.
 """
 
 import asyncio
@@ -13,19 +13,18 @@ from functools import partial
 from typing import Final, TypeVar
 
 from docstore.engines.contract import PutRequest
-from docstore.engines.file.metadata import Control
-from docstore.engines.file.reader import INLINE_LIMIT, Reader
-from docstore.engines.file.untracked import TakesLong
-from docstore.engines.file.writer import Writer
-from docstore.engines.shared.spool import receive
-from docstore.engines.shared.standing import Standing
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.file.metadata import MetadataFolder
+from docstore.engines.file.reader import INLINE_LIMIT, FileReader
+from docstore.engines.file.untracked import SlowHash
+from docstore.engines.file.writer import FileWriter
+from docstore.engines.shared.fs import PathIdentity, translate_os_errors
+from docstore.engines.shared.spool import spool
 from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Meta, WriteResult
 
 _READERS: Final = 8
 _WRITERS: Final = 32
-"""More than the processors: writers wait for the disk, which takes several at once better than one by one."""
+"""More than the processors: writers wait for the disk, which handles several at once better than one by one."""
 _HASHERS: Final = 2
 """Each keeps a processor busy."""
 
@@ -33,27 +32,27 @@ _Result = TypeVar("_Result")
 
 
 class File:
-    """The engine of `file:` URLs; `opened` closes what opening it opened."""
+    """The engine of `file:` URLs. Closing it closes `opened`."""
 
     def __init__(
         self,
-        control: Control,
-        soon: Reader,
-        reader: Reader,
-        writer: Writer,
-        standing: list[Standing],
+        metadata: MetadataFolder,
+        quick_reader: FileReader,
+        reader: FileReader,
+        writer: FileWriter,
+        folders: list[PathIdentity],
         opened: ExitStack,
     ) -> None:
-        """`soon` is a reader that raises TakesLong."""
-        self._control = control
-        self._standing = standing
-        self._soon = soon
+        """`quick_reader` raises SlowHash."""
+        self._metadata = metadata
+        self._quick_reader = quick_reader
         self._reader = reader
         self._writer = writer
+        self._folders = folders
         self._opened = opened
-        self._reads = ThreadPoolExecutor(_READERS, "docstore-file-read")
-        self._hashing = ThreadPoolExecutor(_HASHERS, "docstore-file-hash")
-        self._writes = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
+        self._read_threads = ThreadPoolExecutor(_READERS, "docstore-file-read")
+        self._hash_threads = ThreadPoolExecutor(_HASHERS, "docstore-file-hash")
+        self._write_threads = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
 
     async def get(self, key: str) -> Document | None:
         return await self._read(key, lambda reader: reader.get(key))
@@ -63,11 +62,11 @@ class File:
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._control.new_temporary)
+            received = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._metadata.new_temporary)
         except EngineError:
             await self.probe()
             raise
-        # Nothing waits between here and the thread, which takes the temporary file over.
+        # Nothing awaits between here and the thread, which then owns the temporary file.
         return await self._write(request.key, partial(self._writer.write, request, received))
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
@@ -80,24 +79,26 @@ class File:
         return await self._write("", partial(self._writer.sweep, limit))
 
     async def probe(self) -> None:
-        await self._write("", self._check)
+        await self._write("", self._check_folders)
 
     async def close(self) -> None:
-        for pool in (self._writes, self._reads, self._hashing):
+        for pool in (self._write_threads, self._read_threads, self._hash_threads):
             await asyncio.to_thread(pool.shutdown)
         self._writer.close()
         self._opened.close()
 
-    async def _read(self, key: str, step: Callable[[Reader], _Result]) -> _Result:
+    async def _read(self, key: str, step: Callable[[FileReader], _Result]) -> _Result:
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._reads, self._reading, key, partial(step, self._soon))
-        except TakesLong:
-            return await loop.run_in_executor(self._hashing, self._reading, key, partial(step, self._reader))
+            return await loop.run_in_executor(
+                self._read_threads, self._run_read, key, partial(step, self._quick_reader)
+            )
+        except SlowHash:
+            return await loop.run_in_executor(self._hash_threads, self._run_read, key, partial(step, self._reader))
 
     async def _write(self, key: str, step: Callable[[], _Result]) -> _Result:
-        """Runs `step` to its end even when this task is cancelled: then it has happened, whole, when this raises."""
-        work = asyncio.get_running_loop().run_in_executor(self._writes, self._writing, key, step)
+        """Run `step` to its end even when this task is cancelled, so that it never continues after this raised."""
+        work = asyncio.get_running_loop().run_in_executor(self._write_threads, self._run_write, key, step)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -106,25 +107,25 @@ class File:
                     await asyncio.wait([work])
             raise
 
-    def _reading(self, key: str, step: Callable[[], _Result]) -> _Result:
-        result = self._mapping(key, step)
+    def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
+        result = self._run(key, step)
         if not result or isinstance(result, list):
-            # Nothing is found in a folder that was removed, and nothing would tell it from an empty one.
-            self._check()
+            # A folder that was removed reads like an empty one.
+            self._check_folders()
         return result
 
-    def _writing(self, key: str, step: Callable[[], _Result]) -> _Result:
-        self._check()
-        return self._mapping(key, step)
+    def _run_write(self, key: str, step: Callable[[], _Result]) -> _Result:
+        self._check_folders()
+        return self._run(key, step)
 
-    def _check(self) -> None:
-        """Raises StorageUnavailable when the folder, or one of the service's own, is not where it was opened."""
-        for standing in self._standing:
-            standing.status()
+    def _check_folders(self) -> None:
+        """Raise StorageUnavailable when the folder, or one below .docstore, is not the one that was opened."""
+        for folder in self._folders:
+            folder.check()
 
-    def _mapping(self, key: str, step: Callable[[], _Result]) -> _Result:
+    def _run(self, key: str, step: Callable[[], _Result]) -> _Result:
         try:
             return step()
         except OSError:
-            with mapped(self._reader.path_of(key)):
+            with translate_os_errors(self._reader.path_of(key)):
                 raise

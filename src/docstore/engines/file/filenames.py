@@ -1,17 +1,18 @@
-"""Keys as names on disk, and back. Pure: nothing here touches a disk.
+"""The spelling of keys as names on disk, and back. Pure functions without I/O.
 
-A segment of a key becomes one name in one folder, spelled plainly where a file system allows it. What it does not
-allow is written `%xx`, the byte in lower-case hexadecimal. Two schemes:
+A segment of a key becomes one name in one folder. Bytes that a file system does not allow are escaped as `%xx`, in
+lower-case hexadecimal. There are two schemes:
 
-    plain    for file systems that tell any two names apart: only `%` and a leading `.` are escaped
+    plain    for file systems that keep any two names apart: only `%` and a leading `.` are escaped
     folded   for those that fold case, normalise Unicode or forbid names: only `a-z`, digits and harmless signs stay
 
-A segment whose name is over 255 bytes is cut into folders, each but the last ending in `%+`. A document whose name is
-taken by a folder (`a` beside `a/b`) stands aside, in `a%`. Escapes end in two digits, so both marks are unambiguous.
+A segment whose name is over 255 bytes is split into folders, all but the last ending in `%+`. If a folder has the name
+of a document (`a` and `a/b`), the document is aside, in `a%`. Escapes end in two digits, so both suffixes are
+unambiguous.
 
-A name on disk is a document's only when it is exactly what its key is written as. Names that merely decode, like `%41`
-or, when folded, `README`, are nobody's: accepting them would give one document two files. Hashes for names were
-rejected, because a person should find a document with `ls`.
+A name belongs to a document only when it is exactly the spelling of its key. Names that merely decode, like `%41` or,
+when folded, `README`, belong to none: accepting them would give one document two files. Hashes as names were rejected,
+because people should find a document with `ls`.
 """
 
 import re
@@ -23,21 +24,21 @@ from docstore.errors import InvalidKey
 from docstore.keys import check_path
 
 Place = tuple[bytes, ...]
-"""The names from the mount's folder down to one file or folder."""
+"""The path of a file or folder below the mount's folder, as names."""
 
 MORE: Final = b"%+"
-"""Ends the name of a folder that holds the rest of a long segment."""
+"""The suffix of a folder that holds the rest of a long segment."""
 
 PIECES_LIMIT: Final = 4
-"""The most names that a segment is cut into: 255 bytes are at most 765 when escaped."""
+"""The most names that a segment is split into: 255 bytes are at most 765 when escaped."""
 
-_ASIDE: Final = b"%"
+_ASIDE_SUFFIX: Final = b"%"
 _NAME_LIMIT: Final = 255
 _PIECE_SIZE: Final = 200
 
 
 class Scheme(Enum):
-    """How the names of one mount are spelled: chosen once, when its folder is made."""
+    """The spelling of the names of one mount, chosen when its folder is made."""
 
     PLAIN = "plain"
     FOLDED = "folded"
@@ -45,7 +46,7 @@ class Scheme(Enum):
 
 _SPECIAL: Final = {
     Scheme.PLAIN: re.compile(rb"%"),
-    # `~` is special because FAT and NTFS know a long name under a short one as well, like PROGRA~1.
+    # `~` is escaped because FAT and NTFS give a long name a short alias, like PROGRA~1.
     Scheme.FOLDED: re.compile(rb"[^a-z0-9 !#$&'()+,.;=@\[\]^_`{}-]"),
 }
 _UNCHANGED: Final = {
@@ -60,25 +61,25 @@ _CHARACTER: Final = re.compile(rb"%[0-9a-f]{2}|[\xc0-\xff][\x80-\xbf]*|.", re.DO
 
 
 def place_of(key: str, scheme: Scheme) -> Place:
-    """Where the document of `key` belongs; without its last name, the folder."""
+    """The place of the document of `key`; without its last name, that of its folder."""
     return tuple(name for segment in key.split("/") for name in _names(segment, scheme))
 
 
 def aside_of(key: str, scheme: Scheme) -> Place:
-    """Where the document of `key` stands when its own name is a folder's."""
+    """The place of the document of `key` when a folder has its own name."""
     *folders, last = key.split("/")
     return (*(name for segment in folders for name in _names(segment, scheme)), *_aside(last, scheme))
 
 
 def folder_segment(names: Place, scheme: Scheme) -> str | None:
-    """The segment of a key that a folder of these names stands for; None when it is nobody's."""
+    """The segment that a folder of these names spells; None when no key has it."""
     segment = _decoded(names, scheme)
     return None if segment is None or names != _names(segment, scheme) else segment
 
 
 def file_segment(names: Place, scheme: Scheme) -> str | None:
-    """The last segment of the key whose document stands in a file of these names; None when it is nobody's."""
-    segment = _decoded((*names[:-1], names[-1].removesuffix(_ASIDE)), scheme)
+    """The last segment of the key whose document is in a file of these names; None when no key has it."""
+    segment = _decoded((*names[:-1], names[-1].removesuffix(_ASIDE_SUFFIX)), scheme)
     return None if segment is None or names not in (_names(segment, scheme), _aside(segment, scheme)) else segment
 
 
@@ -87,16 +88,16 @@ def _names(segment: str, scheme: Scheme) -> Place:
     if _UNCHANGED[scheme].fullmatch(raw):
         return (raw,)
     escaped = _SPECIAL[scheme].sub(_escape, raw)
-    whole = _guarded(escaped, scheme)
-    return (whole,) if len(whole) <= _NAME_LIMIT else _cut(escaped, scheme)
+    whole = _escape_special(escaped, scheme)
+    return (whole,) if len(whole) <= _NAME_LIMIT else _split(escaped, scheme)
 
 
 def _aside(segment: str, scheme: Scheme) -> Place:
     names = _names(segment, scheme)
     if len(names[-1]) == _NAME_LIMIT:
-        # One more byte does not fit: such a name is cut although it need not be.
-        names = _cut(_SPECIAL[scheme].sub(_escape, segment.encode()), scheme)
-    return (*names[:-1], names[-1] + _ASIDE)
+        # There is no room for the suffix, so the name is split although it fits.
+        names = _split(_SPECIAL[scheme].sub(_escape, segment.encode()), scheme)
+    return (*names[:-1], names[-1] + _ASIDE_SUFFIX)
 
 
 def _decoded(names: Place, scheme: Scheme) -> str | None:
@@ -116,8 +117,8 @@ def _escape(match: re.Match[bytes]) -> bytes:
     return b"%%%02x" % match[0][0]
 
 
-def _guarded(name: bytes, scheme: Scheme) -> bytes:
-    """Escapes what is special only where it stands: at a beginning, at an end, or as the whole of a name."""
+def _escape_special(name: bytes, scheme: Scheme) -> bytes:
+    """Escape what is special only at the start, at the end, or as the whole of a name."""
     reserved = scheme is Scheme.FOLDED and _RESERVED.fullmatch(name)
     if reserved or name.startswith(b"."):
         name = b"%%%02x" % name[0] + name[1:]
@@ -126,13 +127,13 @@ def _guarded(name: bytes, scheme: Scheme) -> bytes:
     return name
 
 
-def _cut(escaped: bytes, scheme: Scheme) -> Place:
+def _split(escaped: bytes, scheme: Scheme) -> Place:
     *pieces, last = _pieces(escaped)
-    return (*(_guarded(piece, scheme) + MORE for piece in pieces), _guarded(last, scheme))
+    return (*(_escape_special(piece, scheme) + MORE for piece in pieces), _escape_special(last, scheme))
 
 
 def _pieces(escaped: bytes) -> Iterator[bytes]:
-    """Stretches of at most 200 bytes, no escape and no character divided."""
+    """Pieces of at most 200 bytes; no escape and no character is divided."""
     piece = b""
     for character in _CHARACTER.findall(escaped):
         if len(piece) + len(character) > _PIECE_SIZE:

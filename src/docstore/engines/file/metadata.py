@@ -1,8 +1,13 @@
-"""The service's own folder in a mount, .docstore: temporary files, locks, and the small files that go with documents.
+"""FOLDER/.docstore: temporary files, locks, and the small files that hold the metadata of documents.
 
-It does not know what those say. Nearly all is done through descriptors opened once, so a name can't come to mean
-another folder meanwhile. A lock is a flock(2) on one of 256 files, chosen by the key and opened for the purpose, so it
-holds between processes and between threads alike. A lock file for each key was rejected: removing one takes a lock.
+Files are opened relative to descriptors that stay open, so a name can't come to mean another folder. A lock is a
+flock(2) on one of 256 files, chosen by the key and opened for each use, so it holds between processes and between
+threads alike. One lock file for each key was rejected: removing one needs a lock.
+
+A sidecar holds the meta of the contents that one key may have. It is text, a line for each entry: the content's
+modification time in nanoseconds, a space, and `Meta.pack()`, which includes the size. From before the commit of a write
+until the next write it has two entries, for the old content and the new; a reader takes the one that matches the
+content that it has open.
 """
 
 import hashlib
@@ -11,14 +16,15 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import Place
-from docstore.engines.shared.durable import write_all
-from docstore.engines.shared.storage_errors import kind_of, mapped
-from docstore.errors import NoSpace
+from docstore.engines.shared.fs import error_class, translate_os_errors, write_all
+from docstore.errors import CorruptData, NoSpace
+from docstore.model import Meta
 
 if sys.platform != "win32":
     import fcntl
@@ -28,12 +34,34 @@ FOLDERS: Final = ("meta", "expiring", "tmp", "locks")
 
 
 def fingerprint(key: str) -> str:
-    """What the service's own files for `key` are called: 64 hexadecimal digits."""
+    """The name of the metadata files of `key`: 64 hexadecimal digits."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-class Control:
-    """FOLDER/.docstore, whose folders stand already; `opened` closes what this opens."""
+def expiry_marker(meta: Meta) -> str:
+    """The name of the empty file that says when a document expires."""
+    return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarEntry:
+    """The meta of a content, and the modification time that identifies the content."""
+
+    mtime_ns: int
+    meta: Meta
+
+
+def content_identity(status: os.stat_result) -> tuple[int, int]:
+    """What ties a content to its sidecar entry."""
+    return status.st_mtime_ns, status.st_size
+
+
+def pack_sidecar(*entries: SidecarEntry) -> bytes:
+    return "".join(f"{entry.mtime_ns} {entry.meta.pack()}\n" for entry in entries).encode("ascii")
+
+
+class MetadataFolder:
+    """FOLDER/.docstore, whose folders exist; `opened` closes the descriptors that this class opens."""
 
     def __init__(self, folder: Path, opened: ExitStack) -> None:
         self._folder = folder
@@ -43,18 +71,19 @@ class Control:
             opened.callback(os.close, self._folders[name])
 
     def path_of(self, place: Place) -> Path:
-        """For people to read in a message: nothing is opened by it."""
+        """The path of a document, for messages only."""
         return self._folder / os.fsdecode(b"/".join(place))
 
     def own_path(self, kind: str, name: str) -> Path:
-        """The same for a file of the service's own."""
+        """The path of a file in .docstore, for messages only."""
         return self._folder / NAME / kind / name
 
     @contextmanager
     def locked(self, mark: str) -> Iterator[None]:
-        """No other thread or process is inside for the same fingerprint. Never taken twice at a time: it may be equal.
+        """Exclude other threads and processes for the fingerprint `mark`.
 
-        Only the operating system is called inside, never the event loop, so who waits here waits for a disk at most.
+        Never nest two: different fingerprints may share a lock. Only the operating system is called inside, never the
+        event loop, so waiting takes as long as a disk access at most.
         """
         lock = self._lock(mark[:2])
         try:
@@ -64,18 +93,18 @@ class Control:
             os.close(lock)
 
     def _lock(self, name: str) -> int:
-        """The file to lock. On a disk without room for one more name it is the folder of the locks."""
+        """Open the lock file; on a disk without space for one more name, the folder of the locks instead."""
         try:
             return os.open(name, os.O_RDWR, dir_fd=self._folders["locks"])
         except FileNotFoundError:
             folder = os.open(".", os.O_RDONLY, dir_fd=self._folders["locks"])
         try:
-            # Locks are made by who holds the folder. So while one is missing, nobody has it, and the folder stands for
-            # it: who waits here looks again, and finds the lock or the folder his.
+            # Lock files are made by the holder of the folder's lock. While a lock file is missing nobody holds it, so
+            # the folder stands in for it: those that wait look again, and find the lock file, or get the folder.
             fcntl.flock(folder, fcntl.LOCK_EX)
             lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
         except BaseException as error:
-            if isinstance(error, OSError) and kind_of(error.errno) is NoSpace:
+            if isinstance(error, OSError) and error_class(error.errno) is NoSpace:
                 return folder
             os.close(folder)
             raise
@@ -86,7 +115,7 @@ class Control:
         return self.own_path("tmp", uuid.uuid4().hex)
 
     def create(self, temporary: Path, data: bytes) -> Descriptor:
-        """A new temporary file that holds `data`, not yet fsynced; the caller discards it, also when this raises."""
+        """Create a temporary file, not yet fsynced. The caller discards it, also when this raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         file = Descriptor(os.open(temporary.name, flags, 0o666, dir_fd=self._folders["tmp"]))
         write_all(file.number, data)
@@ -95,8 +124,8 @@ class Control:
     def reopen(self, temporary: Path) -> Descriptor:
         return Descriptor(os.open(temporary.name, os.O_RDWR, dir_fd=self._folders["tmp"]))
 
-    def place(self, temporary: Path, folder: int, name: str | bytes) -> None:
-        """Renames it to `name` in `folder`, durably."""
+    def move(self, temporary: Path, folder: int, name: str | bytes) -> None:
+        """Rename a temporary file to `name` in `folder`, durably."""
         os.rename(temporary.name, name, src_dir_fd=self._folders["tmp"], dst_dir_fd=folder)
         os.fsync(folder)
 
@@ -104,34 +133,34 @@ class Control:
         self.remove("tmp", temporary.name)
 
     def read(self, kind: str, name: str) -> bytes | None:
-        """All of a small file; None when there is none. Raises an EngineError that names it."""
+        """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
         try:
             file = Descriptor(os.open(name, os.O_RDONLY, dir_fd=self._folders[kind]))
         except FileNotFoundError:
             return None
         except OSError:
-            with mapped(self.own_path(kind, name)):
+            with translate_os_errors(self.own_path(kind, name)):
                 raise
         return read_whole(file, os.fstat(file.number).st_size)
 
     def write(self, kind: str, name: str, data: bytes) -> None:
-        """Durably; at every instant the file is what it was, or all of `data`."""
+        """Replace a file durably; at every instant it has its old bytes or all of `data`."""
         temporary = self.new_temporary()
         try:
             file = self.create(temporary, data)
             os.fsync(file.number)
-            self.place(temporary, self._folders[kind], name)
+            self.move(temporary, self._folders[kind], name)
         except BaseException:
             self.discard(temporary)
             raise
 
-    def mark(self, kind: str, name: str) -> None:
-        """Makes an empty file, durably."""
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=self._folders[kind]))
-        os.fsync(self._folders[kind])
+    def create_marker(self, name: str) -> None:
+        """Create an empty file in expiring/, durably."""
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=self._folders["expiring"]))
+        os.fsync(self._folders["expiring"])
 
     def remove(self, kind: str, name: str) -> None:
-        """Not durable by itself: what is removed here does no harm when a power cut brings it back."""
+        """Remove a file, not durably: one that a power cut brings back does no harm."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._folders[kind])
 
@@ -142,9 +171,41 @@ class Control:
             for entry in entries:
                 yield entry.name
 
+    def entry_of(self, key: str, status: os.stat_result) -> SidecarEntry | None:
+        """Return the sidecar entry of the content with this status, if any. Raise CorruptData that names the file."""
+        sidecar = self.read("meta", fingerprint(key))
+        if sidecar is None:
+            return None
+        try:
+            return _matching_entry(sidecar, key, status)
+        except (ValueError, CorruptData) as error:
+            path = self.own_path("meta", fingerprint(key))
+            raise CorruptData(f"{path}: not the sidecar of {key!r}: {error}") from error
+
+    def key_of(self, mark: str) -> str | None:
+        """Return the key of the sidecar that has this name; None when it does not exist. Raise CorruptData."""
+        sidecar = self.read("meta", mark)
+        try:
+            return Meta.unpack(sidecar.partition(b"\n")[0].partition(b" ")[2]).key if sidecar else None
+        except CorruptData as error:
+            raise CorruptData(f"{self.own_path('meta', mark)}: {error}") from error
+
+
+def _matching_entry(sidecar: bytes, key: str, status: os.stat_result) -> SidecarEntry | None:
+    """Raise CorruptData or ValueError."""
+    if not sidecar:
+        raise CorruptData("it is empty")
+    lines = [line.split(b" ", 1) for line in sidecar.splitlines()]
+    for meta in [Meta.unpack(packed) for mtime, packed in lines if int(mtime) == status.st_mtime_ns]:
+        if meta.key != key:
+            raise CorruptData(f"it belongs to {meta.key!r}")
+        if meta.size == status.st_size:
+            return SidecarEntry(status.st_mtime_ns, meta)
+    return None
+
 
 def read_whole(file: Descriptor, size: int) -> bytes:
-    """The bytes of an open file that is `size` long; fewer when it is shorter."""
+    """Return `size` bytes of an open file; fewer when it is shorter."""
     pieces: list[bytes] = []
     held = 0
     while held < size and (piece := os.pread(file.number, size - held, held)):

@@ -1,7 +1,7 @@
-"""Opening a folder: making it, choosing how names are spelled in it, and clearing what a crash left.
+"""Opening a folder: making it, choosing the scheme of its names, and removing what a crash left.
 
-All of it happens under one lock, so two processes that open a new folder at once agree. The scheme of names is probed,
-not derived from the operating system: any of them mounts file systems that fold names and others that do not.
+All of it happens under one lock, so that two processes that open a new folder at once agree. The scheme is probed and
+not derived from the operating system: every system mounts file systems that fold names and others that do not.
 """
 
 import errno
@@ -15,14 +15,20 @@ from typing import Final
 
 from docstore.engines.file.engine import File
 from docstore.engines.file.filenames import Scheme
-from docstore.engines.file.metadata import FOLDERS, NAME, Control
-from docstore.engines.file.reader import Reader
-from docstore.engines.file.tree import Tree
-from docstore.engines.file.untracked import Digests
-from docstore.engines.file.writer import Writer
+from docstore.engines.file.metadata import FOLDERS, NAME, MetadataFolder
+from docstore.engines.file.reader import FileReader
+from docstore.engines.file.tree import FolderTree
+from docstore.engines.file.untracked import DigestCache
+from docstore.engines.file.writer import FileWriter
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.durable import make_folder, sync_folder, write_all
-from docstore.engines.shared.standing import Standing
+from docstore.engines.shared.fs import (
+    PathIdentity,
+    lock_shared,
+    make_folder,
+    sync_folder,
+    try_exclusive_lock,
+    write_all,
+)
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -35,32 +41,32 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 
 def open_file(url: EngineURL, clock: Clock) -> File:
-    """`file:PATH`: the folder, made when absent. Raises OpenError."""
+    """Open the folder of `file:PATH`, and make it when it is absent. Raise OpenError."""
     url.refuse_options()
     if not url.location:
         raise OpenError("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
-        raise OpenError(f"{url}: this system can't open files below an open folder; sqlite: works on every system")
+        raise OpenError(f"{url}: this system can't open files relative to a folder; sqlite: works on every system")
     folder = Path(url.location).absolute()
     with ExitStack() as opening:
         try:
-            _make(folder)
-            scheme = _enter(folder, opening)
+            _make_folders(folder)
+            scheme = _lock_and_clean(folder, opening)
             root = os.open(folder, os.O_RDONLY)
             opening.callback(os.close, root)
-            control = Control(folder, opening)
-            standing = [Standing(path) for path in _folders(folder)]
-            tree = Tree(root, scheme, control)
-            digests = Digests()
-            soon, reader = Reader(tree, control, clock, digests.soon), Reader(tree, control, clock, digests.of)
+            metadata = MetadataFolder(folder, opening)
+            folders = [PathIdentity(path) for path in _folders(folder)]
         except OSError as error:
             raise OpenError(f"{error.filename or folder}: {error.strerror}") from error
         opened = opening.pop_all()
-    return File(control, soon, reader, Writer(tree, control, reader, clock), standing, opened)
+    tree, digests = FolderTree(root, scheme, metadata), DigestCache()
+    quick_reader = FileReader(tree, metadata, clock, digests.quick_digest)
+    reader = FileReader(tree, metadata, clock, digests.digest)
+    return File(metadata, quick_reader, reader, FileWriter(tree, metadata, reader, clock), folders, opened)
 
 
-def _make(folder: Path) -> None:
-    """Makes the folder, those above it and its own folders, durably."""
+def _make_folders(folder: Path) -> None:
+    """Make the folder, those above it and its own folders, durably."""
     for path in _folders(folder):
         make_folder(path)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
@@ -71,52 +77,51 @@ def _folders(folder: Path) -> list[Path]:
     return [folder, folder / NAME, *(folder / NAME / name for name in FOLDERS)]
 
 
-def _enter(folder: Path, opened: ExitStack) -> Scheme:
-    """Tells others that the folder is open, as long as `opened` is; clears it when nobody else has it open."""
+def _lock_and_clean(folder: Path, opened: ExitStack) -> Scheme:
+    """Lock the folder until `opened` closes. If no other process has it open, remove leftover temporary files."""
     own = folder / NAME
     with ExitStack() as opening:
-        # Held until this process has its share of the lock proper: an exclusive lock is not turned into a shared one
-        # in one step.
-        fcntl.flock(_lock(own / "locks" / "opening", opening), fcntl.LOCK_EX)
-        lock = _lock(own / "lock", opened)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            for left in (own / "tmp").iterdir():
-                left.unlink()
-        fcntl.flock(lock, fcntl.LOCK_SH)
-        return _scheme(own)
+        # Held until this process shares `lock`: the system does not turn an exclusive lock into a shared one in one
+        # step.
+        fcntl.flock(_open_lock(own / "locks" / "opening", opening), fcntl.LOCK_EX)
+        lock = _open_lock(own / "lock", opened)
+        if try_exclusive_lock(lock):
+            for leftover in (own / "tmp").iterdir():
+                leftover.unlink()
+        lock_shared(lock)
+        return _read_scheme(own)
 
 
-def _lock(path: Path, opened: ExitStack) -> int:
+def _open_lock(path: Path, opened: ExitStack) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     opened.callback(os.close, descriptor)
     return descriptor
 
 
-def _scheme(own: Path) -> Scheme:
+def _read_scheme(own: Path) -> Scheme:
+    """Read the format file, or write it for a new folder."""
     path = own / "format"
     plain = _keeps_names(own / "tmp")
     if not path.exists():
         scheme = Scheme.PLAIN if plain else Scheme.FOLDED
-        _write(own, f"{_FORMAT} {_FORMAT_VERSION} {scheme.value}\n")
+        _write_format(own, f"{_FORMAT} {_FORMAT_VERSION} {scheme.value}\n")
         return scheme
     name, _, rest = path.read_text(errors="replace").strip().partition(f"{_FORMAT} ")
-    version, _, spelled = rest.partition(" ")
+    version, _, scheme_name = rest.partition(" ")
     if name or not version.isdecimal():
         raise OpenError(f"{path}: not written by Docstore")
     if int(version) > _FORMAT_VERSION:
-        raise OpenError(f"{path}: written by a newer Docstore, format {version}; this one knows {_FORMAT_VERSION}")
-    if spelled not in [scheme.value for scheme in Scheme]:
+        raise OpenError(
+            f"{path}: written by a newer Docstore in format {version}; this one reads format {_FORMAT_VERSION}"
+        )
+    if scheme_name not in [scheme.value for scheme in Scheme]:
         raise OpenError(f"{path}: not written by Docstore")
-    if Scheme(spelled) is Scheme.PLAIN and not plain:
-        raise OpenError(f"{path}: made on a file system that tells all names apart, this one does not")
-    return Scheme(spelled)
+    if Scheme(scheme_name) is Scheme.PLAIN and not plain:
+        raise OpenError(f"{path}: made on a file system that keeps all names apart, which this one does not")
+    return Scheme(scheme_name)
 
 
-def _write(own: Path, line: str) -> None:
+def _write_format(own: Path, line: str) -> None:
     temporary = own / "tmp" / uuid.uuid4().hex
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -129,7 +134,7 @@ def _write(own: Path, line: str) -> None:
 
 
 def _keeps_names(folder: Path) -> bool:
-    """Whether the file system takes any name and tells it from all others."""
+    """Whether the file system accepts any name and keeps it apart from all others."""
     name = f'{uuid.uuid4().hex}-Aa\u00e9<>:"|?*\\ .'
     probe = folder / name
     try:
@@ -138,7 +143,7 @@ def _keeps_names(folder: Path) -> bool:
         if error.errno in _REFUSED:
             return False
         raise
-    others = {name.swapcase(), unicodedata.normalize("NFD", name), name.rstrip(" .")}
-    kept = probe in folder.iterdir() and not any((folder / other).exists() for other in others)
+    variants = {name.swapcase(), unicodedata.normalize("NFD", name), name.rstrip(" .")}
+    kept = probe in folder.iterdir() and not any((folder / other).exists() for other in variants)
     probe.unlink()
     return kept

@@ -1,6 +1,6 @@
-"""Files and folders of a mount that look like documents and are none: no key is written as their names.
+"""Files and folders of a mount whose names no key has: they look like documents and are none.
 
-Names that begin with `.`, links, sockets, pipes and devices are left out: they are of the person whose folder it is.
+Names that start with `.`, links, sockets, pipes and devices are left out: they belong to the owner of the folder.
 """
 
 import os
@@ -18,45 +18,46 @@ from docstore.engines.file.filenames import (
     folder_segment,
     place_of,
 )
-from docstore.engines.file.tree import Cursor, Tree, status_in
+from docstore.engines.file.tree import FolderCursor, FolderTree, status_in
 from docstore.keys import PATH_LIMIT
 
-_NO_KEY: Final = "no key is written like this: it is not a document"
+_NO_KEY: Final = "it is not a document: no key has this name"
 _HIDDEN: Final = "it is hidden by another file of the same key"
 
-Visit = tuple[Place, str, Place]
-"""A folder's place, what keys of documents in it begin with, the names of the long segment it is in the middle of."""
+_Folder = tuple[Place, str, Place]
+"""A folder's place, the start of the keys in it, and the names of the unfinished long segment that it belongs to."""
 
 
-def strays(tree: Tree) -> Iterator[tuple[Place, str]]:
-    """Where each stands, and why it is no document."""
-    cursor = Cursor(tree)
-    waiting: list[Visit] = [((), "", ())]
+def orphaned_names(tree: FolderTree) -> Iterator[tuple[Place, str]]:
+    """Yield the place of each, and why it is no document."""
+    cursor = FolderCursor(tree)
+    waiting: list[_Folder] = [((), "", ())]
     while waiting:
-        visit = waiting.pop()
-        folder = cursor.move(visit[0])
+        parent = waiting.pop()
+        folder = cursor.move(parent[0])
         if folder is None:
             continue
         with os.scandir(folder.number) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                if name.startswith(b".") and not visit[2]:
+                if name.startswith(b".") and not parent[2]:
                     continue
+                problem = None
                 if entry.is_dir(follow_symlinks=False):
-                    below = _below(visit, name, tree.scheme)
+                    below = _subfolder(parent, name, tree.scheme)
                     if below is None:
-                        yield (*visit[0], name), _NO_KEY
+                        problem = _NO_KEY
                     else:
                         waiting.append(below)
                 elif entry.is_file(follow_symlinks=False):
-                    why = _why(visit, name, tree)
-                    if why is not None:
-                        yield (*visit[0], name), why
+                    problem = _problem_of(parent, name, tree)
+                if problem is not None:
+                    yield (*parent[0], name), problem
 
 
-def _below(visit: Visit, name: bytes, scheme: Scheme) -> Visit | None:
-    """How to go on in a folder; None when no document can stand in it."""
-    place, above, pieces = visit
+def _subfolder(parent: _Folder, name: bytes, scheme: Scheme) -> _Folder | None:
+    """Return None when no document can be in this folder."""
+    place, above, pieces = parent
     names = (*pieces, name)
     if name.endswith(MORE) and len(names) <= PIECES_LIMIT:
         return (*place, name), above, names
@@ -66,15 +67,15 @@ def _below(visit: Visit, name: bytes, scheme: Scheme) -> Visit | None:
     return (*place, name), f"{above}{segment}/", ()
 
 
-def _why(visit: Visit, name: bytes, tree: Tree) -> str | None:
-    place, above, pieces = visit
+def _problem_of(parent: _Folder, name: bytes, tree: FolderTree) -> str | None:
+    place, above, pieces = parent
     segment = file_segment((*pieces, name), tree.scheme)
     if segment is None or len((above + segment).encode()) > PATH_LIMIT:
         return _NO_KEY
-    key, stands = above + segment, (*place, name)
-    if stands == place_of(key, tree.scheme) or stands != aside_of(key, tree.scheme):
+    key, own_place = above + segment, (*place, name)
+    proper = place_of(key, tree.scheme)
+    if own_place == proper or own_place != aside_of(key, tree.scheme):
         return None
-    *folders, proper = place_of(key, tree.scheme)
-    folder = tree.folder(tuple(folders))
-    status = folder and status_in(folder, proper)
+    folder = tree.folder(proper[:-1])
+    status = folder and status_in(folder, proper[-1])
     return _HIDDEN if status and stat.S_ISREG(status.st_mode) else None

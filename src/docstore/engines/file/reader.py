@@ -1,9 +1,9 @@
-"""Looking at documents, blocking: which file stands for a key, and which note is its own.
+"""Reading documents, blocking: which file holds a key, and which sidecar entry belongs to it.
 
 Readers take no lock. Between opening a content and reading its sidecar another version may be committed, so a reader
-looks at the name again afterwards. The file it holds open can't have left the name and come back, so a name that still
-shows it showed it all the while, and the sidecar held its note. Comparing times and sizes alone was rejected: under
-a clock that stands still, the next version but one may look like this one.
+checks the name again afterwards. The file that it has open can't have left the name and come back, so if the name still
+shows it, it showed it all the time, and the sidecar had its entry. Comparing times and sizes alone was rejected: under
+a clock that stands still, a later version may look like this one.
 """
 
 import hashlib
@@ -17,148 +17,142 @@ from typing import Final
 
 from docstore.content import BytesContent, Descriptor, FileContent
 from docstore.engines.file.filenames import Place, aside_of, place_of
-from docstore.engines.file.listing import LeftOut, keys
-from docstore.engines.file.metadata import Control, fingerprint, read_whole
-from docstore.engines.file.sidecar import Note, fitting, identity
-from docstore.engines.file.tree import Tree, open_file_in, status_in
-from docstore.engines.file.untracked import guessed_meta
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.file.listing import SkippedEntries, iter_keys
+from docstore.engines.file.metadata import MetadataFolder, SidecarEntry, content_identity, fingerprint, read_whole
+from docstore.engines.file.tree import FolderTree, open_file_in, status_in
+from docstore.engines.file.untracked import untracked_meta
+from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.model import Clock, Document, Meta
 
 INLINE_LIMIT: Final = 64 * 1024
-"""Bytes of content that are read into memory; larger content is handed out as its open file."""
+"""Bytes of content that are read into memory; larger content is returned as an open file."""
 
-_LOOKS: Final = 10
-"""Tries before a reader waits for the writers."""
+_ATTEMPTS: Final = 10
+"""How often a reader tries before it waits for the writers."""
 
-DigestOf = Callable[[Descriptor, os.stat_result], bytes | None]
-"""The SHA-256 of an open file; None when it changed while it was read."""
+DigestFile = Callable[[Descriptor, os.stat_result], bytes | None]
+"""Return the SHA-256 of an open file; None when it changed while it was read."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A document, expired or not, with its content open. Without a note it was put there by hand."""
+class StoredFile:
+    """The file of a document, expired or not, open. Without an entry it is untracked."""
 
     place: Place
     file: Descriptor
     status: os.stat_result
-    note: Note | None
+    entry: SidecarEntry | None
     meta: Meta
 
 
 class _Changed(Exception):
-    """The file was replaced, moved or edited between two looks at it."""
+    """The file was replaced, moved or edited while it was read."""
 
 
-class Reader:
-    """Looks at the documents of one mount; safe among threads."""
+class FileReader:
+    """Reads the documents of one mount; safe among threads."""
 
-    def __init__(self, tree: Tree, control: Control, clock: Clock, digest_of: DigestOf) -> None:
-        """What `digest_of` raises, of a file put there by hand, every method may raise."""
+    def __init__(self, tree: FolderTree, metadata: MetadataFolder, clock: Clock, digest: DigestFile) -> None:
+        """`digest` is asked for untracked files only; every method may raise what it raises."""
         self._tree = tree
-        self._control = control
+        self._metadata = metadata
         self._clock = clock
-        self._digest_of = digest_of
+        self._digest = digest
 
-    def present(self, found: Found | None) -> Meta | None:
-        """The meta of a document that has not expired."""
-        return None if found is None or found.meta.expired(self._clock()) else found.meta
+    def current(self, stored: StoredFile | None) -> Meta | None:
+        """Return the meta of a document that exists and has not expired."""
+        return None if stored is None or stored.meta.expired(self._clock()) else stored.meta
 
     def path_of(self, key: str) -> Path:
-        """Where a person would look for it."""
-        return self._control.path_of(place_of(key, self._tree.scheme))
+        """The path of a document, for messages only."""
+        return self._metadata.path_of(place_of(key, self._tree.scheme))
 
     def head(self, key: str) -> Meta | None:
-        return self.present(self.find(key))
+        return self.current(self.find(key))
 
     def get(self, key: str) -> Document | None:
-        for _ in range(_LOOKS):
-            found = self.find(key)
-            meta = self.present(found)
-            if found is None or meta is None:
+        for _ in range(_ATTEMPTS):
+            stored = self.find(key)
+            meta = self.current(stored)
+            if stored is None or meta is None:
                 return None
             if meta.size > INLINE_LIMIT:
-                return Document(meta, FileContent(found.file, 0, meta.size))
-            data = read_whole(found.file, meta.size)
-            if len(data) == meta.size and identity(os.fstat(found.file.number)) == identity(found.status):
-                if found.note is None:
-                    meta = guessed_meta(key, hashlib.sha256(data).digest(), found.status)
+                return Document(meta, FileContent(stored.file, 0, meta.size))
+            data = read_whole(stored.file, meta.size)
+            unchanged = content_identity(os.fstat(stored.file.number)) == content_identity(stored.status)
+            if len(data) == meta.size and unchanged:
+                if stored.entry is None:
+                    meta = untracked_meta(key, hashlib.sha256(data).digest(), stored.status)
                 return Document(meta, BytesContent(data))
         raise self._unavailable(key)
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
         page: list[Meta] = []
-        left_out = LeftOut()
-        candidates = keys(self._tree, prefix, after, left_out)
-        while len(page) < limit and (key := next(candidates, None)) is not None:
+        skipped = SkippedEntries()
+        keys = iter_keys(self._tree, prefix, after, skipped)
+        while len(page) < limit and (key := next(keys, None)) is not None:
             try:
-                meta = self.present(self.find(key))
+                meta = self.head(key)
             except EngineError as error:
-                # Any other failure may pass, or be one of the whole disk: the rest would be taken for all there is.
+                # Any other error fails the listing: clients would take the rest for all documents.
                 if not isinstance(error, CorruptData) and not isinstance(error.__cause__, PermissionError):
                     raise
-                left_out.add(str(error))
+                skipped.add(str(error))
                 continue
             if meta is not None:
                 page.append(meta)
-        if left_out.count:
-            _log.warning("%d left out of a listing, the first: %s", left_out.count, left_out.first)
+        if skipped.count:
+            _log.warning("a listing skipped %d files or folders, the first: %s", skipped.count, skipped.first)
         return page
 
-    def find(self, key: str) -> Found | None:
-        for _ in range(_LOOKS):
+    def find(self, key: str) -> StoredFile | None:
+        for _ in range(_ATTEMPTS):
             with suppress(_Changed):
-                return self._look(key)
-        with self._control.locked(fingerprint(key)):
+                return self._look_up(key)
+        with self._metadata.locked(fingerprint(key)):
             return self.find_locked(key)
 
-    def find_locked(self, key: str, *, noted: bool = True) -> Found | None:
-        """The same for who holds the key's lock: only other programs can still change the file.
+    def find_locked(self, key: str, *, use_sidecar: bool = True) -> StoredFile | None:
+        """Find the file while the caller holds the key's lock, so that only other programs can change it.
 
-        Not `noted`: as if it had been put there by hand, whatever its sidecar says.
+        Without `use_sidecar` the file is untracked, whatever its sidecar says.
         """
-        for _ in range(_LOOKS):
+        for _ in range(_ATTEMPTS):
             with suppress(_Changed):
-                return self._look(key, noted=noted)
+                return self._look_up(key, use_sidecar=use_sidecar)
         raise self._unavailable(key)
 
-    def _look(self, key: str, *, noted: bool = True) -> Found | None:
+    def _look_up(self, key: str, *, use_sidecar: bool = True) -> StoredFile | None:
         try:
-            return self._look_in_places(key, noted=noted)
+            # In this order: a document moves from its place to aside, never back.
+            for place in (place_of(key, self._tree.scheme), aside_of(key, self._tree.scheme)):
+                stored = self._open(key, place, use_sidecar=use_sidecar)
+                if stored is not None:
+                    return stored
         except OSError:
-            with mapped(self.path_of(key)):
+            with translate_os_errors(self.path_of(key)):
                 raise
-
-    def _look_in_places(self, key: str, *, noted: bool) -> Found | None:
-        # In this order: a document moves from its place to aside, never back.
-        for place in (place_of(key, self._tree.scheme), aside_of(key, self._tree.scheme)):
-            folder = self._tree.folder(place[:-1])
-            opened = None if folder is None else open_file_in(folder, place[-1])
-            if folder is None or opened is None:
-                continue
-            file, status = opened
-            sidecar = self._control.read("meta", fingerprint(key)) if noted else None
-            now = status_in(folder, place[-1])
-            if now is None or not os.path.samestat(now, status) or identity(now) != identity(status):
-                raise _Changed
-            note = self._fitting(sidecar, key, status) if sidecar is not None else None
-            return Found(place, file, status, note, note.meta if note else self._by_hand(key, file, status))
         return None
 
-    def _fitting(self, sidecar: bytes, key: str, status: os.stat_result) -> Note | None:
-        try:
-            return fitting(sidecar, key, status)
-        except CorruptData as error:
-            raise CorruptData(f"{self._control.own_path('meta', fingerprint(key))}: {error}") from error
-
-    def _by_hand(self, key: str, file: Descriptor, status: os.stat_result) -> Meta:
-        digest = self._digest_of(file, status)
+    def _open(self, key: str, place: Place, *, use_sidecar: bool) -> StoredFile | None:
+        folder = self._tree.folder(place[:-1])
+        opened = None if folder is None else open_file_in(folder, place[-1])
+        if folder is None or opened is None:
+            return None
+        file, status = opened
+        entry = self._metadata.entry_of(key, status) if use_sidecar else None
+        now = status_in(folder, place[-1])
+        if now is None or not os.path.samestat(now, status) or content_identity(now) != content_identity(status):
+            raise _Changed
+        if entry is not None:
+            return StoredFile(place, file, status, entry, entry.meta)
+        digest = self._digest(file, status)
         if digest is None:
             raise _Changed
-        return guessed_meta(key, digest, status)
+        return StoredFile(place, file, status, None, untracked_meta(key, digest, status))
 
     def _unavailable(self, key: str) -> StorageUnavailable:
-        return StorageUnavailable(f"{self.path_of(key)}: another program is changing it")
+        return StorageUnavailable(f"{self.path_of(key)}: another program keeps changing it")

@@ -1,7 +1,7 @@
-"""Documents without a note: files that a person, or another program, put into the folder or edited there.
+"""Untracked documents: files without a sidecar entry, which people or other programs put into the folder or edited.
 
-Their digest is computed when it is asked for, and kept in memory for as long as the file looks the same. Writing it
-to the disk was rejected: a reader would become a writer.
+Their digest is computed when it is asked for, and cached in memory as long as the file's status stays the same. Writing
+it to the disk was rejected: a reader would become a writer.
 """
 
 import hashlib
@@ -15,79 +15,79 @@ from typing import Final
 from docstore.content import CHUNK_SIZE, Descriptor
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields, Meta, version_of
 
-_KEPT: Final = 10_000
+_CACHE_SIZE: Final = 10_000
 """Digests in memory."""
-_SETTLED_NS: Final = 2_000_000_000
-"""The coarsest step of a file system's clock: younger times may stay the same through another edit."""
-_SOON_SIZE: Final = 64 * 1024
+_COARSE_CLOCK_NS: Final = 2_000_000_000
+"""The coarsest step of a file system's clock: younger times may stay the same after another edit."""
+_QUICK_SIZE: Final = 64 * 1024
 """Bytes that are read and hashed in less than a millisecond."""
 _LAST_NS: Final = 253_402_300_799 * 10**9
-"""The last second of the year 9999: what dates can be written of, though file systems keep later times."""
+"""The last second of the year 9999: HTTP dates can't express later ones, which file systems have."""
 
-Look = tuple[int, int, int, int, int]
-
-
-class TakesLong(Exception):
-    """A file has to be hashed that is too large for a thread that others wait for."""
+FileState = tuple[int, int, int, int, int]
 
 
-def look_of(status: os.stat_result) -> Look:
+class SlowHash(Exception):
+    """A file is too large to be hashed in a thread that other reads wait for."""
+
+
+def file_state(status: os.stat_result) -> FileState:
     """All that changes when a file is edited or replaced."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def guessed_meta(key: str, digest: bytes, status: os.stat_result) -> Meta:
-    """The meta of a file that nobody has told about."""
-    # With a folder before it, no name is taken for a URL with a scheme.
+def untracked_meta(key: str, digest: bytes, status: os.stat_result) -> Meta:
+    # The folder before the name keeps mimetypes from taking it for a URL with a scheme.
     media_type, encoding = mimetypes.guess_type("./" + key.rpartition("/")[2])
     fields = Fields(media_type if media_type and not encoding else DEFAULT_MEDIA_TYPE)
     modified_ns = min(max(status.st_mtime_ns, 0), _LAST_NS)
     return Meta(key, version_of(digest, fields), status.st_size, digest, fields, modified_ns)
 
 
-class Digests:
-    """The SHA-256 of files, by what they look like; safe among threads."""
+class DigestCache:
+    """The SHA-256 of files by their state; safe among threads."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[Look, bytes] = OrderedDict()
+        self._digests: OrderedDict[FileState, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, file: Descriptor, status: os.stat_result) -> bytes | None:
-        """None when the file changed while it was read."""
-        look = look_of(status)
-        known = self._find(look)
-        if known is not None:
-            return known
-        digest = _digest(file)
-        if look_of(os.fstat(file.number)) != look:
+    def digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
+        """Return None when the file changed while it was read."""
+        state = file_state(status)
+        cached = self._cached(state)
+        if cached is not None:
+            return cached
+        digest, _ = hash_file(file)
+        if file_state(os.fstat(file.number)) != state:
             return None
-        # The file system's own clock, not the engine's: what is asked is whether its times can still tell edits apart.
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _SETTLED_NS:
-            self._keep(look, digest)
+        # The file system's clock and not the engine's: the question is whether its times still tell edits apart.
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _COARSE_CLOCK_NS:
+            self._keep(state, digest)
         return digest
 
-    def soon(self, file: Descriptor, status: os.stat_result) -> bytes | None:
-        """The same, for small and for known files. Raises TakesLong for others."""
-        if status.st_size > _SOON_SIZE and self._find(look_of(status)) is None:
-            raise TakesLong
-        return self.of(file, status)
+    def quick_digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
+        """Like `digest` for small and for cached files. Raise SlowHash for others."""
+        if status.st_size > _QUICK_SIZE and self._cached(file_state(status)) is None:
+            raise SlowHash
+        return self.digest(file, status)
 
-    def _find(self, look: Look) -> bytes | None:
+    def _cached(self, state: FileState) -> bytes | None:
         with self._lock:
-            if look in self._known:
-                self._known.move_to_end(look)
-            return self._known.get(look)
+            if state in self._digests:
+                self._digests.move_to_end(state)
+            return self._digests.get(state)
 
-    def _keep(self, look: Look, digest: bytes) -> None:
+    def _keep(self, state: FileState, digest: bytes) -> None:
         with self._lock:
-            self._known[look] = digest
-            if len(self._known) > _KEPT:
-                self._known.popitem(last=False)
+            self._digests[state] = digest
+            if len(self._digests) > _CACHE_SIZE:
+                self._digests.popitem(last=False)
 
 
-def _digest(file: Descriptor) -> bytes:
-    state, position = hashlib.sha256(), 0
-    while chunk := os.pread(file.number, CHUNK_SIZE, position):
+def hash_file(file: Descriptor) -> tuple[bytes, int]:
+    """Return the SHA-256 of an open file and its size."""
+    state, size = hashlib.sha256(), 0
+    while chunk := os.pread(file.number, CHUNK_SIZE, size):
         state.update(chunk)
-        position += len(chunk)
-    return state.digest()
+        size += len(chunk)
+    return state.digest(), size

@@ -1,8 +1,8 @@
-"""Changing documents, blocking: a write, a removal, a sweep, each under the lock of its key.
+"""Changing documents, blocking: writes, removals and sweeps, each under the lock of its key.
 
-The package's docstring argues the order of the steps. A write that needs folders lets go of its lock to make them, so
-no thread ever holds two locks; then it starts again. Folders that a removal left empty go without a lock: the rename
-into one that went fails, and the write starts again too. Both are bounded.
+The package's docstring explains the order of the steps. A write that needs folders releases its lock to make them, so
+no thread ever holds two locks; then it starts again. Empty folders are removed without a lock: a rename into a removed
+folder fails, and the write starts again too. The number of attempts is bounded.
 """
 
 import logging
@@ -19,224 +19,214 @@ from typing import Final
 from docstore.content import Descriptor
 from docstore.engines.contract import PutRequest
 from docstore.engines.file.filenames import aside_of, place_of
-from docstore.engines.file.metadata import Control, fingerprint
-from docstore.engines.file.reader import Found, Reader
-from docstore.engines.file.sidecar import Note, compose, identity, key_of
-from docstore.engines.file.tree import Tree, status_in
-from docstore.engines.shared.spool import Received
+from docstore.engines.file.metadata import (
+    MetadataFolder,
+    SidecarEntry,
+    content_identity,
+    expiry_marker,
+    fingerprint,
+    pack_sidecar,
+)
+from docstore.engines.file.reader import FileReader, StoredFile
+from docstore.engines.file.tree import FolderTree, status_in
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData, EngineError, StorageUnavailable
 from docstore.model import ANY, Clock, Expectation, Meta, WriteResult, satisfies, version_of
 
 _ATTEMPTS: Final = 100
 
 _STEPS_NS: Final = [sign * step for step in (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000) for sign in (1, -1)]
-"""How far a modification time is moved to differ: file systems keep it to the nanosecond, or only to two seconds."""
+"""By how much a modification time is changed to differ: file systems keep it to the nanosecond, or to two seconds."""
 
 _log: Final = logging.getLogger(__name__)
 
 _MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
 
 
-def _marker(meta: Meta) -> str:
-    """The name of the empty file that says when a document is due."""
-    return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
-
-
 @dataclass(frozen=True, slots=True)
-class _Staged:
-    """New content in its temporary file, fsynced."""
+class _StagedWrite:
+    """A write with its content in a temporary file, fsynced."""
 
+    request: PutRequest
+    received: SpooledUpload
     path: Path
     file: Descriptor
 
+    def modified_ns(self, now_ns: int) -> int:
+        return now_ns if self.request.modified_ns is None else self.request.modified_ns
 
-class Writer:
+    def meta(self, now_ns: int) -> Meta:
+        request, digest = self.request, self.received.digest
+        version, modified_ns = version_of(digest, request.fields), self.modified_ns(now_ns)
+        return Meta(request.key, version, self.received.size, digest, request.fields, modified_ns, request.expires_ns)
+
+
+class FileWriter:
     """Changes the documents of one mount; safe among threads and processes."""
 
-    def __init__(self, tree: Tree, control: Control, reader: Reader, clock: Clock) -> None:
+    def __init__(self, tree: FolderTree, metadata: MetadataFolder, reader: FileReader, clock: Clock) -> None:
         self._tree = tree
-        self._control = control
+        self._metadata = metadata
         self._reader = reader
         self._clock = clock
         self._sweeping = threading.Lock()
         self._due = self._due_markers()
 
-    def write(self, request: PutRequest, received: Received) -> WriteResult:
-        place = place_of(request.key, self._tree.scheme)
-        path = received.path or self._control.new_temporary()
+    def write(self, request: PutRequest, received: SpooledUpload) -> WriteResult:
+        key = request.key
+        place = place_of(key, self._tree.scheme)
+        path = received.path or self._metadata.new_temporary()
         try:
             staged = self._stage(path, request, received)
             for _ in range(_ATTEMPTS):
-                # FileNotFoundError: another writer removed an empty folder above.
+                # FileNotFoundError: somebody removed a folder above that was empty.
                 with suppress(FileNotFoundError):
-                    with self._control.locked(fingerprint(request.key)):
-                        found = self._find(request.key, request.expect)
-                        current = self._reader.present(found)
+                    with self._metadata.locked(fingerprint(key)):
+                        stored = self._find(key, request.expect)
+                        current = self._reader.current(stored)
                         if not satisfies(request.expect, current):
                             raise Conflict(current)
                         # From here to the rename no other writer changes this key.
-                        place = found.place if found else self._tree.place_for(request.key)
-                        folder = self._tree.settled(place[:-1])
+                        place = stored.place if stored else self._tree.place_for(key)
+                        folder = self._tree.durable_folder(place[:-1])
                         if folder is not None:
-                            meta = self._commit(request, received, staged, found, folder, place[-1])
+                            meta = self._commit(staged, stored, folder, place[-1])
                             return WriteResult(meta, created=current is None)
-                    self._tree.make(request.key, place)
-            raise StorageUnavailable(f"{self._control.path_of(place)}: the folders above it keep going away")
+                    self._tree.make(key, place)
+            raise StorageUnavailable(f"{self._metadata.path_of(place)}: another program keeps removing its folder")
         except BaseException:
-            self._control.discard(path)
+            self._metadata.discard(path)
             self._tree.prune(place[:-1])
             raise
 
-    def _stage(self, path: Path, request: PutRequest, received: Received) -> _Staged:
+    def _stage(self, path: Path, request: PutRequest, received: SpooledUpload) -> _StagedWrite:
         data = received.data
-        file = self._control.reopen(path) if data is None else self._control.create(path, data)
-        modified_ns = self._modified_ns(request)
+        file = self._metadata.reopen(path) if data is None else self._metadata.create(path, data)
+        staged = _StagedWrite(request, received, path, file)
+        modified_ns = staged.modified_ns(self._clock())
         os.utime(file.number, ns=(modified_ns, modified_ns))
         os.fsync(file.number)
-        return _Staged(path, file)
+        return staged
 
-    def _commit(
-        self,
-        request: PutRequest,
-        received: Received,
-        staged: _Staged,
-        found: Found | None,
-        folder: Descriptor,
-        name: bytes,
-    ) -> Meta:
-        mtime_ns = _distinct(staged, found)
-        fields = request.fields
-        version = version_of(received.digest, fields)
-        modified_ns = self._modified_ns(request)
-        meta = Meta(request.key, version, received.size, received.digest, fields, modified_ns, request.expires_ns)
-        before = [found.note] if found and found.note else []
+    def _commit(self, staged: _StagedWrite, stored: StoredFile | None, folder: Descriptor, name: bytes) -> Meta:
+        meta, metadata = staged.meta(self._clock()), self._metadata
+        entry = SidecarEntry(_distinct_mtime_ns(staged, stored), meta)
+        old_entries = [stored.entry] if stored and stored.entry else []
         try:
             if meta.expires_ns is not None:
-                self._control.mark("expiring", _marker(meta))
-            self._control.write("meta", fingerprint(request.key), compose(*before, Note(mtime_ns, meta)))
-            self._control.place(staged.path, folder.number, name)
+                metadata.create_marker(expiry_marker(meta))
+            metadata.write("meta", fingerprint(meta.key), pack_sidecar(*old_entries, entry))
+            metadata.move(staged.path, folder.number, name)
         except BaseException:
             status = status_in(folder, name)
             if status is None or not os.path.samestat(status, os.fstat(staged.file.number)):
-                self._forget(meta, found)
+                self._remove_leftovers(meta, stored)
             raise
-        if found and found.meta.expires_ns not in (None, meta.expires_ns):
-            self._control.remove("expiring", _marker(found.meta))
+        if stored and stored.meta.expires_ns not in (None, meta.expires_ns):
+            metadata.remove("expiring", expiry_marker(stored.meta))
         return meta
 
-    def _modified_ns(self, request: PutRequest) -> int:
-        return self._clock() if request.modified_ns is None else request.modified_ns
+    def _remove_leftovers(self, meta: Meta, stored: StoredFile | None) -> None:
+        """Remove what a failed write left. Its entry beside that of the old content stays: it matches no content."""
+        with suppress(OSError):  # leftovers are harmless, and the error that is being raised says more
+            if stored is None:
+                self._metadata.remove("meta", fingerprint(meta.key))
+            if meta.expires_ns is not None and (stored is None or stored.meta.expires_ns != meta.expires_ns):
+                self._metadata.remove("expiring", expiry_marker(meta))
 
-    def _forget(self, meta: Meta, found: Found | None) -> None:
-        """Removes what a write that failed has left, on a full disk say. A note of its own beside an older one stays:
-        it fits no content."""
-        with suppress(OSError):  # it takes room and harms nothing; the error that is being raised says more
-            if found is None:
-                self._control.remove("meta", fingerprint(meta.key))
-            if meta.expires_ns is not None and (found is None or found.meta.expires_ns != meta.expires_ns):
-                self._control.remove("expiring", _marker(meta))
-
-    def _find(self, key: str, expect: Expectation) -> Found | None:
-        """What is to be changed. A change without conditions needs no sidecar that can be read: so it mends one."""
+    def _find(self, key: str, expect: Expectation) -> StoredFile | None:
+        """Find the file to be changed. An unconditional change replaces a corrupt sidecar."""
         try:
             return self._reader.find_locked(key)
         except CorruptData as error:
             if expect is not ANY:
                 raise
-            _log.warning("what is known of %r is given up: %s", key, error)
-            return self._reader.find_locked(key, noted=False)
+            _log.warning("the corrupt sidecar of %r is ignored: %s", key, error)
+            return self._reader.find_locked(key, use_sidecar=False)
 
     def remove(self, key: str, expect: Expectation) -> Meta | None:
-        with self._control.locked(fingerprint(key)):
-            found = self._find(key, expect)
-            current = self._reader.present(found)
+        with self._metadata.locked(fingerprint(key)):
+            stored = self._find(key, expect)
+            current = self._reader.current(stored)
             if not satisfies(expect, current):
                 raise Conflict(current)
-            if found:
-                self._unlink(found)
-        if found:
-            self._tree.prune(found.place[:-1])
+            if stored:
+                self._unlink(stored)
+        if stored:
+            self._tree.prune(stored.place[:-1])
         return current
 
-    def _unlink(self, found: Found) -> None:
-        key = found.meta.key
-        # Somebody may have put a file both in the place and aside: one that stayed would be the document now.
+    def _unlink(self, stored: StoredFile) -> None:
+        key = stored.meta.key
+        # Somebody may have put a file both in the place and aside: the one that stayed would become the document.
         for place in (aside_of(key, self._tree.scheme), place_of(key, self._tree.scheme)):
             folder = self._tree.folder(place[:-1])
             status = folder and status_in(folder, place[-1])
             if folder and status and stat.S_ISREG(status.st_mode):
                 os.unlink(place[-1], dir_fd=folder.number)
                 os.fsync(folder.number)
-        # The document is gone: what can't be removed of the rest is no reason to say otherwise.
+        # The document is removed, whether or not its metadata can be.
         try:
-            self._control.remove("meta", fingerprint(key))
-            if found.meta.expires_ns is not None:
-                self._control.remove("expiring", _marker(found.meta))
+            self._metadata.remove("meta", fingerprint(key))
+            if stored.meta.expires_ns is not None:
+                self._metadata.remove("expiring", expiry_marker(stored.meta))
         except OSError as error:
-            _log.warning("%s: what was known of it stays: %s", self._reader.path_of(key), error)
+            _log.warning("%s: cannot remove the metadata of a removed document: %s", self._reader.path_of(key), error)
 
     def sweep(self, limit: int) -> int:
-        """Goes on where the last sweep stopped, also by an error: one look at all markers does for many sweeps, and a
-        document that can't be removed does not keep the others from it."""
-        swept, from_the_start = 0, False
+        """Continue where the last sweep stopped, also after an error: one scan of the markers serves many sweeps, and
+        a document that can't be removed does not block the others."""
+        swept, restarted = 0, False
         with self._sweeping:
             while swept < limit:
                 marker = next(self._due, None)
                 if marker is not None:
                     swept += self._sweep(marker)
-                elif from_the_start:
+                elif restarted:
                     break
                 else:
-                    self._due, from_the_start = self._due_markers(), True
+                    self._due, restarted = self._due_markers(), True
         return swept
 
     def _due_markers(self) -> Generator[str, None, None]:
-        for name in self._control.names("expiring"):
+        for name in self._metadata.names("expiring"):
             marker = _MARKER.fullmatch(name)
             if marker and int(marker[1]) <= self._clock():
                 yield name
 
     def _sweep(self, marker: str) -> bool:
-        """Removes what the marker was made for, when it is still there and has expired; else the marker alone, once it
-        is known to be of no use."""
+        """Remove the document of a due marker if it has expired, and the marker if it is useless."""
         mark = marker.partition("-")[2]
-        with self._control.locked(mark):
+        with self._metadata.locked(mark):
             try:
-                sidecar = self._control.read("meta", mark)
-                found = self._reader.find_locked(self._key_of(sidecar, mark)) if sidecar else None
+                key = self._metadata.key_of(mark)
+                stored = self._reader.find_locked(key) if key is not None else None
             except CorruptData:
                 # Reported once: nothing will ever be found by this marker.
-                self._control.remove("expiring", marker)
+                self._metadata.remove("expiring", marker)
                 raise
-            expired = found is not None and self._reader.present(found) is None
-            if found and expired:
-                self._unlink(found)
-            if found is None or found.meta.expires_ns is None or _marker(found.meta) != marker:
-                # Not otherwise: under a clock that was set back the document is not due yet.
-                self._control.remove("expiring", marker)
-        if found and expired:
-            self._tree.prune(found.place[:-1])
+            expired = stored is not None and self._reader.current(stored) is None
+            if stored and expired:
+                self._unlink(stored)
+            if stored is None or stored.meta.expires_ns is None or expiry_marker(stored.meta) != marker:
+                # A marker that matches stays: under a clock that was set back the document is not due yet.
+                self._metadata.remove("expiring", marker)
+        if stored and expired:
+            self._tree.prune(stored.place[:-1])
         return expired
 
-    def _key_of(self, sidecar: bytes, mark: str) -> str:
-        try:
-            return key_of(sidecar)
-        except CorruptData as error:
-            raise CorruptData(f"{self._control.own_path('meta', mark)}: {error}") from error
-
     def close(self) -> None:
-        """Lets go of the look at the markers; no other method may be called after it."""
         self._due.close()
 
 
-def _distinct(staged: _Staged, found: Found | None) -> int:
-    """The modification time of the new content, moved until it can't be taken for the content that it replaces."""
+def _distinct_mtime_ns(staged: _StagedWrite, stored: StoredFile | None) -> int:
+    """Change the modification time of the new content until it differs from the old content; return it."""
     status = os.fstat(staged.file.number)
     for step_ns in _STEPS_NS:
-        if found is None or identity(status) != identity(found.status):
+        if stored is None or content_identity(status) != content_identity(stored.status):
             return status.st_mtime_ns
-        moved_ns = found.status.st_mtime_ns + step_ns
-        os.utime(staged.file.number, ns=(moved_ns, moved_ns))
+        changed_ns = stored.status.st_mtime_ns + step_ns
+        os.utime(staged.file.number, ns=(changed_ns, changed_ns))
         os.fsync(staged.file.number)
         status = os.fstat(staged.file.number)
     raise EngineError(f"{staged.path}: the file system does not keep modification times")

@@ -11,8 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from docstore.engines.shared.durable import write_all
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import translate_os_errors, write_all
 from docstore.errors import EngineError
 
 RESERVE_SIZE: Final = 1024 * 1024
@@ -34,7 +33,7 @@ def free_room(folder: Path) -> int | None:
     return disk.f_bavail * disk.f_frsize
 
 
-class Reserve:
+class Ballast:
     """The reserve in the file `path`, which is made when there is room. Another process may use the same."""
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +46,7 @@ class Reserve:
 
     def held(self) -> int:
         """Its size now."""
-        with mapped(self._path):
+        with translate_os_errors(self._path):
             try:
                 return self._path.stat().st_size
             except FileNotFoundError:
@@ -57,7 +56,7 @@ class Reserve:
         """Makes it at least that large, and larger by `ahead` if there is room. Raises NoSpace."""
         if self.held() >= size:
             return
-        with mapped(self._path):
+        with translate_os_errors(self._path):
             if ahead:
                 with suppress(OSError):
                     self._allocate(size + ahead)
@@ -79,7 +78,7 @@ class Reserve:
     def cut(self, size: int) -> None:
         """Gives back what is more than `size`. Raises EngineError."""
         if self.held() > size:
-            with mapped(self._path):
+            with translate_os_errors(self._path):
                 os.truncate(self._path, size)
 
     def give_up(self) -> bool:

@@ -1,13 +1,13 @@
-"""What looking a store over says, and how it is begun.
+"""Checking a store: what a check yields, how it starts, and what every engine checks of a document.
 
-A check is a function of a URL and not a method of an open engine: opening an engine makes what is absent, recovers what
-a crash left and collects orphans, and a check changes nothing. So it also works beside a server that has the store
-open, as far as the engine allows several processes.
+A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent, recovers
+what a crash left and collects orphans, while a check changes nothing. So it also works beside a server that has the
+store open, as far as the engine allows several processes.
 
-It yields the Meta of every document that is sound, and a Finding for everything else. An orphan is what no document
-refers to: it takes room and harms nothing. Uploads on their way look like orphans, and nothing on the disk tells the
-two apart; so a candidate is judged, and removed when that was asked for, only at an instant in which nobody else has
-the store open. Every engine that shares a store holds a shared flock(2) on a file: who gets it exclusively is alone.
+It yields the Meta of every sound document and a Finding for everything else. An orphan is a file that no document
+refers to: it takes space and harms nothing. Uploads in progress look the same on the disk, so an orphan is reported,
+and removed on request, only while nobody else has the store open. Every engine that shares a store holds a shared lock
+on a file of it; a check that gets the exclusive lock is alone.
 """
 
 import os
@@ -18,23 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from docstore.engines.registry import EngineURL, kind_of
+from docstore.engines.shared.fs import try_exclusive_lock
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import check_path
 from docstore.model import Meta, version_of
 
-if sys.platform != "win32":
-    import fcntl
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is not as it should be; `where` names the file or the key."""
+    """A problem; `where` names the file or the key."""
 
     where: str
     what: str
     orphan: bool = False
     removed: bool = False
-    """Whether it was an orphan and is gone now."""
+    """Whether it was an orphan and has been removed."""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" + (", removed" if self.removed else "")
@@ -42,11 +40,11 @@ class Finding:
 
 Checked = Iterator[Meta | Finding]
 CheckStore = Callable[[EngineURL, bool], Checked]
-"""Checks the store behind a URL; True to remove orphans. Raises OpenError at once, or while it is iterated."""
+"""Checks the store behind a URL; True to remove orphans. Raises OpenError at once, or during the iteration."""
 
 
 def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
-    """Everything in the store behind `url`, sound or not. Raises SetupError when it can't be looked at."""
+    """Check everything in the store behind `url`. Raises SetupError when the store can't be checked."""
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     if kind.check is None:
@@ -55,7 +53,7 @@ def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
 
 
 def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:
-    """What is wrong with a document whose content has this SHA-256 and size; None when nothing is."""
+    """Return what is wrong with a document whose content has this SHA-256 and size; None if it is sound."""
     if size != meta.size:
         return f"its content has {size} bytes of {meta.size}"
     if digest != meta.digest:
@@ -70,19 +68,16 @@ def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:
 
 
 @contextmanager
-def alone(lock: Path) -> Iterator[bool]:
-    """Whether nobody else has the store open, and then nobody opens it inside. Makes no file."""
+def exclusive_access(lock: Path) -> Iterator[bool]:
+    """Yield whether nobody else has the store open, and keep others from opening it meanwhile. Creates no file.
+
+    A store that was never opened has no lock file. Always False on Windows.
+    """
     if sys.platform == "win32" or not lock.exists():
-        # Without a lock nobody can be told from nobody: a store that was never opened has none.
         yield sys.platform != "win32"
         return
     descriptor = os.open(lock, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield try_exclusive_lock(descriptor)
     finally:
         os.close(descriptor)

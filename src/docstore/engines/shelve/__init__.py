@@ -1,0 +1,28 @@
+"""shelve: documents in a dbm file, as the original kept them, but without pickles.
+
+It is kept for the sake of the original: small, and honest about what its dbm can't do. Use sqlite: for anything else.
+
+    records   framed records in whichever dbm there is, and the lock of a store
+    engine    the engine: one thread that owns the dbm, and all meta in memory
+    verify    `docstore check`
+"""
+
+from typing import Final
+
+from docstore.engines.registry import EngineKind, Processes
+from docstore.engines.shelve.engine import Shelve, open_shelve
+from docstore.engines.shelve.verify import check_shelve
+
+__all__ = ["SHELVE", "Shelve", "open_shelve"]
+
+SHELVE: Final = EngineKind(
+    open=open_shelve,
+    check=check_shelve,
+    summary="a dbm file of the standard library, as in the original",
+    example="shelve:documents",
+    survives="a clean stop, and kill -9 as far as its dbm allows",
+    processes=Processes.ONE,
+    streams=False,
+    on_disk=True,
+    options={"dbm": "gnu, sqlite3 or dumb: the dbm of a new store; by default the best that is installed"},
+)

@@ -17,18 +17,13 @@ import os
 import re
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor, FileContent
-from docstore.engines.shared.durable import make_folder, sync_folder
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import lock_shared, make_folder, sync_folder, translate_os_errors, try_exclusive_lock
 from docstore.errors import CorruptData, OpenError
-
-if sys.platform != "win32":
-    import fcntl
 
 SNAPSHOT: Final = "snapshot-"
 """How the names of folders begin in which snapshots are held."""
@@ -67,7 +62,7 @@ def refuse_without_database(path: Path) -> None:
 
 def open_sealed(path: Path, size: int) -> FileContent | None:
     """The content in the file, None when it is gone. Raises CorruptData when it has another size."""
-    with mapped(path):
+    with translate_os_errors(path):
         try:
             descriptor = Descriptor(os.open(path, _READ))
         except FileNotFoundError:
@@ -93,16 +88,12 @@ class SealedFolder:
             raise
 
     def _share(self, lock: int, is_named: Callable[[str], bool]) -> None:
-        if sys.platform == "win32":
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            _log.debug("%s is in use: nothing is collected", self.path)
-        else:
+        if try_exclusive_lock(lock):
             self._collect(is_named)
+        else:
+            _log.debug("%s is in use: nothing is collected", self.path)
         # Waits for a process that collects: an upload begun before its end could be taken for an orphan.
-        fcntl.flock(lock, fcntl.LOCK_SH)
+        lock_shared(lock)
 
     def _collect(self, is_named: Callable[[str], bool]) -> None:
         with os.scandir(self.path) as entries:
@@ -127,7 +118,7 @@ class SealedFolder:
             raise CorruptData(f"{self.path}: a row names {name!r}, which is no sealed file")
 
     def holds(self, name: str) -> bool:
-        with mapped(self.path / name):
+        with translate_os_errors(self.path / name):
             try:
                 (self.path / name).stat()
             except FileNotFoundError:
@@ -136,7 +127,7 @@ class SealedFolder:
 
     def sync(self) -> None:
         """Makes the names of new files outlive a power cut; to be called before the COMMIT that refers to them."""
-        with mapped(self.path):
+        with translate_os_errors(self.path):
             sync_folder(self.path)
 
     def remove(self, names: Iterable[str]) -> None:

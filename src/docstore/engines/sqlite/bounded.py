@@ -17,7 +17,7 @@ import apsw
 
 from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Quota, UploadAdmission
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import SealedFolder
 from docstore.engines.sqlite.disk_space import Headroom
@@ -88,7 +88,7 @@ class BoundedSqlite(Sqlite):
     async def put(self, request: PutRequest) -> WriteResult:
         return await super().put(await self._admission.admit(request))
 
-    def _put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+    def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)
 
     def _sweep(self, transaction: Transaction, limit: int) -> int:

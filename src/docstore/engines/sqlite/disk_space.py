@@ -27,8 +27,8 @@ from typing import Final
 
 import apsw
 
-from docstore.engines.shared.ballast import Reserve, free_room
-from docstore.engines.shared.standing import Standing
+from docstore.engines.shared.ballast import Ballast, free_room
+from docstore.engines.shared.fs import PathIdentity
 from docstore.engines.sqlite.driver_errors import engine_error
 from docstore.engines.sqlite.schema import WRITE_TIMEOUT_MS
 from docstore.errors import EngineError
@@ -47,9 +47,9 @@ VACUUM_PAGES: Final = 512
 _log: Final = logging.getLogger(__name__)
 
 
-def reserve_of(path: Path) -> Reserve:
+def reserve_of(path: Path) -> Ballast:
     """The reserve of the database at `path`. Raises OSError."""
-    return Reserve(Path(f"{path}-reserve"))
+    return Ballast(Path(f"{path}-reserve"))
 
 
 class Headroom:
@@ -61,8 +61,8 @@ class Headroom:
         self._path = path
         self._reserve = reserve_of(path)
         connection.pragma("page_count")  # a first read makes the log, if there is none
-        self._database = Standing(path)
-        self._beside = (Standing(Path(f"{path}-wal")), Standing(Path(f"{path}.sealed")))
+        self._database = PathIdentity(path)
+        self._beside = (PathIdentity(Path(f"{path}-wal")), PathIdentity(Path(f"{path}.sealed")))
         self.grew = False
         """Whether the commit that was asked for last makes the database grow."""
         self._page_size: int = connection.pragma("page_size")
@@ -71,9 +71,9 @@ class Headroom:
     def check(self) -> os.stat_result:
         """The database's status. Raises StorageUnavailable when it, its log or its sealed files are not where
         they were."""
-        status = self._database.status()
+        status = self._database.check()
         for standing in self._beside:
-            standing.status()
+            standing.check()
         return status
 
     def admit(self, *, pressed: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import apsw
 
-from docstore.engines.shared.storage_errors import kind_of
+from docstore.engines.shared.fs import error_class
 from docstore.errors import CorruptData, EngineError, NoSpace, StorageUnavailable
 
 DRIVER_ERRORS: Final = (apsw.Error, UnicodeDecodeError)
@@ -32,7 +32,7 @@ def _kind(error: Exception, connection: apsw.Connection) -> type[EngineError]:
             return CorruptData
         case apsw.IOError() | apsw.CantOpenError():
             # SQLite says "full" for ENOSPC alone: a quota or a limit on the file's size is an I/O error to it.
-            return kind_of(connection.system_errno)
+            return error_class(connection.system_errno)
         case _:
             return EngineError
 

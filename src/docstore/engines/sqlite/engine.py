@@ -19,10 +19,9 @@ import apsw
 from docstore.content import BytesContent, FileContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.durable import make_folder
+from docstore.engines.shared.fs import copy_error, error_class, make_folder
 from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota
-from docstore.engines.shared.spool import Received, receive
-from docstore.engines.shared.storage_errors import another, kind_of
+from docstore.engines.shared.spool import SpooledUpload, spool
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import SealedFolder, refuse_without_database
 from docstore.engines.sqlite.disk_space import Headroom, reserve_of
@@ -75,7 +74,7 @@ def _opened(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
     try:
         return _with_quota(path, clock, quota)
     except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError) as error:
-        if isinstance(error, OSError) and kind_of(error.errno) is not NoSpace:
+        if isinstance(error, OSError) and error_class(error.errno) is not NoSpace:
             raise
         # On a full disk the log's index may be what there is no room for; it is made anew at each start.
         if not reserve_of(path).give_up():
@@ -155,7 +154,7 @@ class Sqlite:
         """PERF: a stat for each read would take a tenth of it. So a read knows what the last commit, sweep or probe
         found."""
         if self._writer.gone is not None:
-            raise another(self._writer.gone)
+            raise copy_error(self._writer.gone)
 
     async def head(self, key: str) -> Meta | None:
         self._refuse_when_gone()
@@ -183,16 +182,16 @@ class Sqlite:
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+            received = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         except NoSpace:
             await self._writer.make_room()
             if not isinstance(request.upload, BytesContent):
                 raise
-            received = await receive(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
+            received = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         sealed = received.path.name if received.path is not None else None
         return await self._writer.run(lambda transaction: self._put(transaction, request, received), sealed=sealed)
 
-    def _put(self, transaction: queries.Transaction, request: PutRequest, received: Received) -> WriteResult:
+    def _put(self, transaction: queries.Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return queries.put(transaction, request, received)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:

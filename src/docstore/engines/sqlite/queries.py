@@ -17,7 +17,7 @@ from typing import Final, cast
 import apsw
 
 from docstore.engines.contract import PutRequest
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
@@ -124,7 +124,7 @@ def _held(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, 
     return row[0], row[1], None if meta.expired(now_ns) else meta
 
 
-def put(transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+def put(transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
     key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
     row_id, file, current = _held(transaction, key, now_ns)

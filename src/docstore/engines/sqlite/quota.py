@@ -24,7 +24,7 @@ import apsw
 
 from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Quota
-from docstore.engines.shared.spool import Received
+from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.queries import Transaction
 from docstore.errors import Conflict
@@ -166,7 +166,7 @@ class QuotaWriter:
         self._written = (0, 0)
         """The hits and misses of `accesses` that are in the database."""
 
-    def put(self, transaction: Transaction, request: PutRequest, received: Received) -> WriteResult:
+    def put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         """Write like queries.put. Raise NoSpace, having changed nothing, when the document does not fit."""
         key, quota = request.key, self._quota
         cost = quota.cost(key, received.size, request.fields)

@@ -28,8 +28,7 @@ from urllib.parse import quote
 import apsw
 
 from docstore.content import BytesContent, FileContent
-from docstore.engines.shared.durable import make_folder
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import make_folder, translate_os_errors
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import SNAPSHOT, SealedFolder, open_sealed
 from docstore.engines.sqlite.driver_errors import driver_errors
@@ -119,7 +118,7 @@ class _Taking:
         self._copy: apsw.Connection | None = None
 
     def link(self) -> None:
-        with self.working, mapped(self.held):
+        with self.working, translate_os_errors(self.held):
             if self._let_go:
                 return
             make_folder(self.held)
@@ -130,7 +129,7 @@ class _Taking:
 
     def begin(self, transaction: queries.Transaction) -> int:
         """The instant that is shown; an operation of the writer, which may run it again."""
-        with self.working, mapped(self.held):
+        with self.working, translate_os_errors(self.held):
             reading = self._usable()
             if reading.in_transaction:
                 reading.execute("ROLLBACK")

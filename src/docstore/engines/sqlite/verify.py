@@ -23,7 +23,7 @@ import apsw
 from docstore.content import CHUNK_SIZE
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.quota import QUOTA_OPTIONS
-from docstore.engines.shared.verify import Checked, Finding, alone, fault_of
+from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
 from docstore.engines.sqlite.schema import APPLICATION_ID, READ_TIMEOUT_MS, SCHEMA_VERSION
@@ -161,7 +161,7 @@ def _fault_of_sealed(meta: Meta, path: Path) -> str | None:
 def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterator[Finding]:
     unjudged = 0
     for path in _unnamed(connection, folder):
-        with alone(folder / _LOCK) as judge:
+        with exclusive_access(folder / _LOCK) as judge:
             if not judge:
                 unjudged += 1
             elif path.exists() and not queries.names_file(connection, path.name):

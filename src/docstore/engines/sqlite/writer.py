@@ -30,7 +30,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import apsw
 
-from docstore.engines.shared.storage_errors import another
+from docstore.engines.shared.fs import copy_error
 from docstore.engines.sqlite.blobs import SealedFolder
 from docstore.engines.sqlite.disk_space import Headroom
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
@@ -296,7 +296,7 @@ def _fail(batch: _Batch, failure: EngineError) -> None:
     # A log that could not be written, for a quota say, has no end of this transaction in it.
     uncertain = isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
     for waiting in batch:
-        waiting.error = another(failure)
+        waiting.error = copy_error(failure)
         waiting.unnamed = [] if uncertain else waiting.own_file()
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineKind, EngineURL, Processes
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import translate_os_errors
 from docstore.engines.shared.verify import Checked, Finding, fault_of
 from docstore.errors import Conflict, CorruptData, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
@@ -138,7 +138,7 @@ class Log:
 
     def _append(self, record: bytes) -> None:
         """All of it, on the disk; or nothing, when the disk is full."""
-        with mapped(self._path):
+        with translate_os_errors(self._path):
             try:
                 written = 0
                 while written < len(record):

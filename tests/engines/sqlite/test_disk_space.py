@@ -7,7 +7,7 @@ import pytest
 
 from docstore.engines.sqlite.disk_space import Headroom
 from docstore.errors import NoSpace, StorageUnavailable
-from tests.engines.sqlite_stores import opened, put, read
+from tests.engines.sqlite.stores import opened, put, read
 
 
 def test_a_removal_tries_again_when_others_take_the_room_that_was_made(

@@ -17,7 +17,7 @@ from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
 from docstore.model import ABSENT, WriteResult
 from docstore.testing.clock import SetClock
-from tests.engines.sqlite_stores import (
+from tests.engines.sqlite.stores import (
     LARGE,
     PYTHON,
     TEXT,

@@ -15,7 +15,7 @@ from docstore.engines.sqlite import INLINE_LIMIT, blobs
 from docstore.errors import Conflict, CorruptData, IncompleteUpload
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
-from tests.engines.sqlite_stores import LARGE, PYTHON, TEXT, opened, put, read, sealed_files
+from tests.engines.sqlite.stores import LARGE, PYTHON, TEXT, opened, put, read, sealed_files
 
 ORPHAN = "0123456789abcdef" * 2
 

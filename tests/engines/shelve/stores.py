@@ -1,6 +1,6 @@
-"""What the tests of the shelve engine have in common: stores on disk, opened, looked at and spoiled.
+"""Shelve stores for tests: opened, filled, inspected and damaged.
 
-Every test that can runs on each dbm that this Python has; dbm.dumb is always there.
+Tests run on each dbm that this Python has, where they can; dbm.dumb is always there.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ import pytest
 from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL
-from docstore.engines.shelve.engine import Shelf, open_shelf
-from docstore.engines.shelve.records import KINDS
+from docstore.engines.shelve.engine import Shelve, open_shelve
+from docstore.engines.shelve.records import DBM_MODULES
 from docstore.errors import OpenError
 from docstore.model import Fields
 from docstore.testing.clock import SetClock
@@ -32,15 +32,15 @@ def _importable(kind: str) -> bool:
     return True
 
 
-HERE = [kind.removeprefix("dbm.") for kind in KINDS if _importable(kind)]
-EACH_DBM = pytest.mark.parametrize("name", HERE)
+INSTALLED = [kind.removeprefix("dbm.") for kind in DBM_MODULES if _importable(kind)]
+EACH_DBM = pytest.mark.parametrize("name", INSTALLED)
 
 OLD, NEW = b"the old document " * 50, b"the new document " * 70
 
 
 @asynccontextmanager
-async def opened(path: Path, name: str = "dumb") -> AsyncIterator[Shelf]:
-    engine = open_shelf(EngineURL("shelve", str(path), {"dbm": name}), SetClock())
+async def opened(path: Path, name: str = "dumb") -> AsyncIterator[Shelve]:
+    engine = open_shelve(EngineURL("shelve", str(path), {"dbm": name}), SetClock())
     try:
         yield engine
     finally:
@@ -57,7 +57,7 @@ async def read(engine: Engine, key: str) -> bytes | None:
 
 
 def store(path: Path, name: str = "dumb", **documents: bytes) -> None:
-    """Puts `documents` into the store, opening and closing it."""
+    """Put `documents` into the store, opening and closing it."""
 
     async def run() -> None:
         async with opened(path, name) as engine:
@@ -75,18 +75,18 @@ def stored(path: Path, name: str = "dumb") -> dict[str, bytes | None]:
     return asyncio.run(run())
 
 
-def refusal(path: Path, name: str | None = None) -> str:
-    """The one line that an opening at `path` is refused with."""
+def open_error(path: Path, name: str | None = None) -> str:
+    """Return the one line with which opening `path` fails."""
     with pytest.raises(OpenError) as refused:
-        open_shelf(EngineURL("shelve", str(path), {"dbm": name} if name else {}), SetClock())
+        open_shelve(EngineURL("shelve", str(path), {"dbm": name} if name else {}), SetClock())
     line = str(refused.value)
     assert str(path) in line
     assert "\n" not in line
     return line
 
 
-def was_killed(path: Path) -> None:
-    """Makes the store look like one that nobody closed."""
+def mark_unclean(path: Path) -> None:
+    """Make the store look as if it was not closed."""
     path.with_name(path.name + ".lock").write_bytes(b"open\n")
 
 
@@ -94,8 +94,8 @@ def contents_of(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix != ".lock"}
 
 
-def spoil(folder: Path, what: bytes) -> None:
-    """Changes one byte of `what`, in whichever file of the folder holds it."""
+def damage(folder: Path, what: bytes) -> None:
+    """Change one byte of `what`, in whichever file of the folder holds it."""
     (found,) = (file for file in folder.iterdir() if what in file.read_bytes())
     found.write_bytes(found.read_bytes().replace(what, what[:-1] + b"\xff"))
 
@@ -105,11 +105,11 @@ import asyncio, sys
 from docstore.engines.contract import PutRequest
 from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL
-from docstore.engines.shelve.engine import open_shelf
+from docstore.engines.shelve.engine import open_shelve
 from docstore.model import Fields
 
 async def run():
-    engine = open_shelf(EngineURL("shelve", sys.argv[1], {"dbm": sys.argv[2]}), lambda: 1)
+    engine = open_shelve(EngineURL("shelve", sys.argv[1], {"dbm": sys.argv[2]}), lambda: 1)
     async def write(task):
         for turn in range(100_000):
             for key in (f"{task} new {turn}", f"{task} replaced"):
@@ -127,7 +127,7 @@ asyncio.run(run())
 
 @contextmanager
 def writing_process(path: Path, name: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that writes to the store and says what was answered, until it is killed."""
+    """Start a process that writes to the store and prints each answered write, until it is killed."""
     command = [sys.executable, "-c", WRITER, str(path), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from docstore.engines.sqlite.group_commit import Batches
-from tests.engines.sqlite_stores import opened, put, seen_connections
+from tests.engines.sqlite.stores import opened, put, seen_connections
 
 WAITS_S = 30
 

@@ -13,7 +13,7 @@ import pytest
 from docstore.content import read_all
 from docstore.engines.sqlite import snapshot
 from docstore.errors import CorruptData, EngineError, NoSpace
-from tests.engines.sqlite_stores import LARGE, file_size, opened, put, read, sealed_files
+from tests.engines.sqlite.stores import LARGE, file_size, opened, put, read, sealed_files
 
 MIB = 1024 * 1024
 

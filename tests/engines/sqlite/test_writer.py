@@ -10,7 +10,7 @@ from docstore.engines.sqlite import writer
 from docstore.engines.sqlite.blobs import SealedFolder
 from docstore.errors import Conflict, EngineError, NoSpace, StorageUnavailable
 from docstore.model import ABSENT, WriteResult
-from tests.engines.sqlite_stores import (
+from tests.engines.sqlite.stores import (
     LARGE,
     opened,
     put,

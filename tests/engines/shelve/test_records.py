@@ -1,12 +1,10 @@
-"""What becomes of a shelve after a kill -9, a full disk or a bad byte."""
+"""A shelve after kill -9, on a full disk, and with damaged bytes."""
 
 import asyncio
 import dbm.dumb
-import errno
 import os
 import resource
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,23 +13,23 @@ from typing import Any
 import pytest
 
 from docstore.engines.registry import EngineURL
-from docstore.engines.shelve.engine import open_shelf
+from docstore.engines.shelve.engine import open_shelve
 from docstore.engines.shelve.records import Record, Records
 from docstore.errors import CorruptData, EngineError, NoSpace
 from docstore.model import Fields, Meta
 from docstore.testing.clock import SetClock
-from tests.engines.shelf_stores import (
+from tests.engines.shelve.stores import (
     EACH_DBM,
     NEW,
     OLD,
+    damage,
+    mark_unclean,
+    open_error,
     opened,
     put,
     read,
-    refusal,
-    spoil,
     store,
     stored,
-    was_killed,
     writing_process,
 )
 
@@ -41,10 +39,10 @@ from tests.engines.shelf_stores import (
 def test_what_was_answered_survives_a_kill(tmp_path: Path, name: str, answers: int) -> None:
     with writing_process(tmp_path / "store", name) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(answers)]
+        lines = [process.stdout.readline() for _ in range(answers)]
         process.send_signal(signal.SIGKILL)
-        said += process.stdout.readlines()
-    last = dict(line.rstrip("\n").split("\t") for line in said if line.endswith("\n"))
+        lines += process.stdout.readlines()
+    last = dict(line.rstrip("\n").split("\t") for line in lines if line.endswith("\n"))
     found = stored(tmp_path / "store", name)
     for key, turn in last.items():
         if turn == "deleted":
@@ -52,12 +50,12 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path, name: str, answers: i
         elif key.endswith("replaced") or key in found:
             data = found[key]
             assert data is not None
-            # One more write may have been done without its answer.
+            # One more write may have been done and not answered.
             seen = int(data.removeprefix(f"{key} ".encode()).split(b" ")[0])
             assert seen in (int(turn), int(turn) + 1)
             assert data == f"{key} {seen} ".encode() * (seen * 37 % 400 + 1)
         else:
-            # A delete may have been done without its answer, of the document that comes next.
+            # The next delete may have been done and not answered.
             task = key.split(" ")[0]
             assert int(turn) + 2 == int(last[f"{task} replaced"])
 
@@ -69,23 +67,23 @@ def test_a_broken_record_is_named_when_the_store_is_opened(tmp_path: Path, name:
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes().replace(what, what[:-1] + b"\xff"))
     for _ in range(2):
-        assert "'key' is broken" in refusal(tmp_path / "store")
+        assert "'key' is broken" in open_error(tmp_path / "store")
 
 
 @EACH_DBM
-def test_a_broken_current_version_is_not_passed_over_for_an_older_one(tmp_path: Path, name: str) -> None:
+def test_a_broken_current_version_does_not_fall_back_to_an_older_one(tmp_path: Path, name: str) -> None:
     store(tmp_path / "store", name, key=OLD)
     store(tmp_path / "store", name, key=NEW)
-    spoil(tmp_path, NEW)
-    assert "'key' is broken" in refusal(tmp_path / "store")
+    damage(tmp_path, NEW)
+    assert "'key' is broken" in open_error(tmp_path / "store")
 
 
 @EACH_DBM
 def test_a_write_that_a_kill_cut_off_leaves_the_version_before(tmp_path: Path, name: str) -> None:
     store(tmp_path / "store", name, key=OLD, other=OLD)
     store(tmp_path / "store", name, key=NEW)
-    spoil(tmp_path, NEW)
-    was_killed(tmp_path / "store")
+    damage(tmp_path, NEW)
+    mark_unclean(tmp_path / "store")
     for _ in range(2):
         assert stored(tmp_path / "store", name) == {"key": OLD, "other": OLD}
     store(tmp_path / "store", name, key=NEW)
@@ -97,7 +95,7 @@ def test_a_record_that_breaks_while_the_store_is_open_is_corrupt(tmp_path: Path)
         async with opened(tmp_path / "store") as engine:
             await put(engine, "key", OLD)
             await put(engine, "other", NEW)
-            spoil(tmp_path, OLD)
+            damage(tmp_path, OLD)
             with pytest.raises(CorruptData, match="'key' is broken"):
                 await engine.get("key")
             assert await read(engine, "other") == NEW
@@ -140,24 +138,24 @@ def _half_a_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("interrupt", [_no_index, _half_an_index, _an_empty_index, _half_a_line])
-def test_an_index_that_was_being_written_is_put_right(tmp_path: Path, interrupt: Any) -> None:
+def test_an_index_whose_writing_was_interrupted_is_restored(tmp_path: Path, interrupt: Any) -> None:
     path = tmp_path / "store"
     documents = {f"key-{number}": OLD + b"%d" % number for number in range(9)}
     store(path, **documents)
     interrupt(path)
-    was_killed(path)
+    mark_unclean(path)
     assert stored(path) == documents
     store(path, more=NEW)
     assert stored(path) == {**documents, "more": NEW}
-    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".dat", ".dir", ".lock", ".reserve"]
+    assert sorted(file.suffix for file in tmp_path.iterdir()) == [".dat", ".dir", ".lock"]
 
 
-def test_a_lost_index_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+def test_a_lost_index_is_refused(tmp_path: Path) -> None:
     store(tmp_path / "store", key=OLD)
     (tmp_path / "store.dir").write_bytes(b"")
-    assert "has lost what it held" in refusal(tmp_path / "store")
+    assert "has lost what it held" in open_error(tmp_path / "store")
     (tmp_path / "store.dir").unlink()
-    assert "is missing" in refusal(tmp_path / "store")
+    assert "is missing" in open_error(tmp_path / "store")
     assert OLD in (tmp_path / "store.dat").read_bytes()
 
 
@@ -165,7 +163,7 @@ def test_a_store_killed_before_its_first_document_opens(tmp_path: Path) -> None:
     for left in ({".dat": b""}, {".dat": b"", ".dir": b""}, {".dat": b"docstore shelve 1\n", ".dir": b"'\\x0"}):
         for suffix, data in left.items():
             (tmp_path / "store").with_suffix(suffix).write_bytes(data)
-        was_killed(tmp_path / "store")
+        mark_unclean(tmp_path / "store")
         store(tmp_path / "store", key=OLD)
         assert stored(tmp_path / "store") == {"key": OLD}
         for file in tmp_path.iterdir():
@@ -174,7 +172,7 @@ def test_a_store_killed_before_its_first_document_opens(tmp_path: Path) -> None:
 
 @contextmanager
 def files_at_most(size: int) -> Iterator[None]:
-    """As on a full disk: no file grows beyond `size` bytes."""
+    """Let no file grow beyond `size` bytes, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -195,7 +193,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, name: str) -> None:
                     with pytest.raises(NoSpace if name == "dumb" else EngineError):
                         await put(engine, key, bytes(1_000_000))
                     assert await read(engine, key) == (OLD if key == "key" else None)
-                await put(engine, "other", NEW)
+            await put(engine, "other", NEW)
             await put(engine, "after", NEW)
 
     asyncio.run(run())
@@ -203,7 +201,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, name: str) -> None:
 
 
 class NoRoomForAnIndex:
-    """Takes the place of dumb's `io`: whole files can be read, a new index only be begun."""
+    """Replaces the `io` of dbm.dumb: an index is written completely `room` times, then only begun."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -241,32 +239,24 @@ def test_a_sync_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert stored(tmp_path / "store") == {"key": NEW if room > 0 else OLD, "after": NEW}
 
 
-def test_writes_whose_sync_fails_get_an_error_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_whose_sync_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failing(records: Records) -> None:
-        raise NoSpace(f"{records.path}: full") from OSError(errno.ENOSPC, "full")
+        raise NoSpace(f"{records.path}: full")
 
     async def run() -> None:
         async with opened(tmp_path / "store") as engine:
-            go_on = threading.Event()
-            engine._thread.submit(go_on.wait)
-            writes = [asyncio.create_task(put(engine, f"{number}", OLD)) for number in range(3)]
-            for _ in range(100):
-                await asyncio.sleep(0)
-            assert len(engine._waiting) == len(writes)
             with monkeypatch.context() as patched:
                 patched.setattr(Records, "sync", failing)
-                go_on.set()
-                errors = await asyncio.gather(*writes, return_exceptions=True)
-            assert [(type(error), str(error)) for error in errors] == [(NoSpace, f"{tmp_path / 'store'}: full")] * 3
-            assert len({id(error) for error in errors}) == 3
-            assert all(isinstance(error, NoSpace) and isinstance(error.__cause__, OSError) for error in errors)
+                with pytest.raises(NoSpace):
+                    await put(engine, "key", OLD)
+            assert await read(engine, "key") is None
 
     asyncio.run(run())
     assert stored(tmp_path / "store") == {}
 
 
 def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
-    records = Records(tmp_path / "store", "dbm.dumb", whole=True)
+    records = Records(tmp_path / "store", "dbm.dumb", clean=True)
     meta = Meta("key", "not the version of that", 0, bytes(32), Fields(), 0)
     records.write(0, Record(1, meta, b""))
     with pytest.raises(CorruptData, match=f"{tmp_path / 'store'}: the record of 'key'"):
@@ -281,7 +271,7 @@ def test_a_store_that_can_not_be_read_again_after_a_failure_stops(
         raise EngineError(f"{records.path}: an I/O error")
 
     async def run() -> None:
-        engine = open_shelf(EngineURL("shelve", str(tmp_path / "store"), {"dbm": "dumb"}), SetClock())
+        engine = open_shelve(EngineURL("shelve", str(tmp_path / "store"), {"dbm": "dumb"}), SetClock())
         await put(engine, "key", OLD)
         with monkeypatch.context() as patched:
             for method in ("write", "reopen"):
@@ -290,8 +280,8 @@ def test_a_store_that_can_not_be_read_again_after_a_failure_stops(
                 await put(engine, "key", NEW)
         calls = [engine.head("key"), engine.get("key"), put(engine, "key", NEW), engine.delete("key")]
         answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert all(isinstance(answer, EngineError) and "opened anew" in str(answer) for answer in answers)
-        # A raised exception collects the tracebacks of all who raise it.
+        assert all(isinstance(answer, EngineError) and "must be opened again" in str(answer) for answer in answers)
+        # A raised exception collects the tracebacks of everyone who raises it.
         assert len({id(answer) for answer in answers}) == len(calls)
         await engine.close()
 

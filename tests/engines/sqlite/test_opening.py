@@ -14,7 +14,7 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.sqlite import open_sqlite, schema
 from docstore.errors import OpenError, SetupError
 from docstore.testing.clock import SetClock
-from tests.engines.sqlite_stores import (
+from tests.engines.sqlite.stores import (
     opened,
     put,
     read,

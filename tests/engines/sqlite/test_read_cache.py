@@ -17,7 +17,7 @@ from docstore.engines.sqlite import Sqlite
 from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, HEADER_SIZE, Recent
 from docstore.model import Document, Fields, Meta, version_of
 from docstore.testing.clock import SetClock
-from tests.engines.sqlite_stores import LARGE, PYTHON, TEXT, opened, put, read, seen_connections
+from tests.engines.sqlite.stores import LARGE, PYTHON, TEXT, opened, put, read, seen_connections
 
 UPDATE: Final = "UPDATE documents SET size = 3, data = CAST('new' AS BLOB)"
 

@@ -1,11 +1,11 @@
-"""The steps to the disk that engines share: all of the bytes, and every folder synced into the one above it."""
+"""Durable writes, errors and locks that the engines on disk share."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from docstore.engines.shared.durable import make_folder, write_all
+from docstore.engines.shared.fs import make_folder, write_all
 
 
 def test_all_is_written_however_little_the_system_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.errors import CorruptData, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Fields
-from tests.engines.sqlite_stores import (
+from tests.engines.sqlite.stores import (
     LARGE,
     PYTHON,
     file_size,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.engines.shared.spool import PIECE_SIZE, Received, receive
-from docstore.engines.shared.storage_errors import mapped
+from docstore.engines.shared.fs import translate_os_errors
+from docstore.engines.shared.spool import PIECE_SIZE, SpooledUpload, spool
 from docstore.errors import EngineError, IncompleteUpload, NoSpace, StorageUnavailable
 
 LIMIT = 1000
@@ -39,8 +39,8 @@ class Pieces:
             raise self.error
 
 
-async def take(upload: Pieces, folder: Path) -> Received:
-    return await receive(upload, inline_limit=LIMIT, new_path=lambda: folder / "new")
+async def take(upload: Pieces, folder: Path) -> SpooledUpload:
+    return await spool(upload, inline_limit=LIMIT, new_path=lambda: folder / "new")
 
 
 def names_in(folder: Path) -> list[str]:
@@ -195,7 +195,7 @@ def test_a_file_that_stands_already_is_never_written_to(tmp_path: Path) -> None:
     ],
 )
 def test_errors_of_the_system_are_words_of_the_store(number: int, kind: type[EngineError]) -> None:
-    with pytest.raises(EngineError) as raised, mapped(Path("docs/file")):
+    with pytest.raises(EngineError) as raised, translate_os_errors(Path("docs/file")):
         raise OSError(number, os.strerror(number))
     assert type(raised.value) is kind
     assert str(raised.value) == f"docs/file: {os.strerror(number)}"

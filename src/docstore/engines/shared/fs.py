@@ -1,0 +1,117 @@
+"""File system steps that the engines on disk share: durable writes, errors, locks, and the identity of a path.
+
+Locks are flock(2): the system releases them when the process ends, however it ends. A file that is open can be removed,
+replaced or hidden under a mount without its process noticing, and what it writes then is lost. One stat of the path
+tells (`PathIdentity`). Watching the folder was rejected: the interface differs on every system, does not exist on
+network file systems, and reports later than a stat.
+
+`write_all`, `sync_folder`, `make_folder` and the locks raise OSError: only the caller knows which file to name and what
+the failure means.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from docstore.errors import EngineError, NoSpace, StorageUnavailable
+
+if sys.platform != "win32":
+    import fcntl
+
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK}
+_MISSING: Final = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+def error_class(number: int | None) -> type[EngineError]:
+    """Return NoSpace, StorageUnavailable or EngineError for an errno."""
+    return NoSpace if number in _FULL else StorageUnavailable if number in _BUSY else EngineError
+
+
+@contextmanager
+def translate_os_errors(path: Path) -> Iterator[None]:
+    """Raise NoSpace, StorageUnavailable or EngineError, naming `path`, for an OSError raised inside."""
+    try:
+        yield
+    except OSError as error:
+        raise error_class(error.errno)(f"{path}: {error.strerror or error}") from error
+
+
+def copy_error(error: EngineError) -> EngineError:
+    """Copy an error for one more caller: a raised exception collects the tracebacks of everyone who raises it."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, even if the system takes only part of it at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Make new names in a folder survive a power cut. Does nothing on Windows, which can't and need not."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and its parents where they are absent, durably."""
+    for folder in (*reversed(path.parents), path):
+        if not folder.is_dir():
+            if folder.exists():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+            folder.mkdir(exist_ok=True)
+            sync_folder(folder.parent)
+
+
+def try_exclusive_lock(descriptor: int) -> bool:
+    """Lock an open file exclusively, without waiting. False if anyone else holds it, and always on Windows."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_shared(descriptor: int) -> None:
+    """Wait for a shared lock on an open file; an exclusive one becomes shared. Does nothing on Windows."""
+    if sys.platform != "win32":
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+class PathIdentity:
+    """The file that `path` led to when this was made."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise OSError when `path` leads to nothing."""
+        self.path = path
+        self._opened = path.stat()
+
+    def check(self) -> os.stat_result:
+        """Return the file's status. Raise StorageUnavailable when `path` leads elsewhere now, or to nothing."""
+        with translate_os_errors(self.path):
+            try:
+                status = self.path.stat()
+            except OSError as error:
+                if error.errno not in _MISSING:
+                    raise
+            else:
+                if os.path.samestat(status, self._opened):
+                    return status
+        raise StorageUnavailable(
+            f"{self.path} was removed or replaced while it was open: put it back, or restart the server"
+        )
