@@ -1,16 +1,16 @@
 """What PUT, POST and PATCH have in common: what the headers say before the body is read, and the answer after it."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from docstore.content import BytesContent, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
-from docstore.http import digests, stored_headers, ttl
+from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions, Outcome, expectation
 from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.preferences import Preferences
+from docstore.http.stored_headers import StoredFieldsTooLarge, parse_stored_fields
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import Refusal
@@ -62,9 +62,9 @@ def _incoming(headers: Headers) -> Incoming:
         if "content-range" in headers:
             raise Refusal("partial-put", "Content-Range on a write of a whole document")
     try:
-        fields = _stored_fields(headers)
+        fields = parse_stored_fields(headers)
         lifetime_s = ttl.ttl_s(headers) if special else None
-    except stored_headers.FieldsTooLarge as error:
+    except StoredFieldsTooLarge as error:
         raise Refusal("fields-too-large", str(error)) from None
     except ValueError as error:
         raise Refusal("invalid-field", str(error)) from None
@@ -83,22 +83,6 @@ _SPECIAL: Final = frozenset(
     }
 )
 """What few writes say, besides conditions and preferences; those have a look of their own."""
-
-_STORED: Final = frozenset(
-    {b"content-type", b"content-disposition", b"content-encoding", b"content-language", b"cache-control"}
-)
-
-
-def _stored_fields(headers: Headers) -> Fields:
-    """Raises FieldRefused."""
-    pairs = [pair for pair in headers.pairs() if pair[0] in _STORED or pair[0].startswith(b"meta-")]
-    return _stored_of(tuple(pairs))
-
-
-@lru_cache(128)
-def _stored_of(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
-    # Clients store many documents with the same few fields. What is refused is not remembered.
-    return stored_headers.stored(Headers(pairs))
 
 
 def check_message(headers: Headers) -> None:
