@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.content import BytesContent, Upload
+from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
 from docstore.http import digests, ttl
@@ -16,7 +16,7 @@ from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
 from docstore.server.representation import etag, headers_of
-from docstore.server.resources.uploads import Bounded, gathered
+from docstore.server.resources.uploads import gathered
 from docstore.server.responses import answer
 
 MAX_ATTEMPTS = 100
@@ -47,11 +47,11 @@ class Incoming:
         return None if self.lifetime_s is None else clock() + self.lifetime_s * 10**9
 
     async def upload(self, body: Upload, mount: Mount) -> Upload:
-        """The body as an engine may take it: bounded, verified at its end, BytesContent when it is small."""
+        """The body as an engine may take it: limited, verified at its end, BytesContent when it is small."""
         if isinstance(body, BytesContent) and self.announced is None:
             return body  # as large as it says, which `of` has looked at
-        bounded = Bounded(body, mount.max_document)
-        return await gathered(bounded if self.announced is None else digests.Verified(bounded, self.announced))
+        limited = SizeLimitedUpload(body, mount.max_document)
+        return await gathered(limited if self.announced is None else digests.Verified(limited, self.announced))
 
 
 def _incoming(headers: Headers) -> Incoming:
