@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import expect
 
-from docstore.server import figures
+from docstore.server.pages import format_age
+from docstore.units import format_size
 from tests.web.tab import Tab
 
 
@@ -32,7 +33,7 @@ def test_the_script_renders_the_same_rows_as_the_server(tab: Tab) -> None:
       const { formatSize: size, formatAge: span } = await import("/-/web/format.js");
       return all.map((number) => [size(number), span(number)]);
     }"""
-    assert tab.page.evaluate(script, numbers) == [[figures.size(number), figures.span(number)] for number in numbers]
+    assert tab.page.evaluate(script, numbers) == [[format_size(number), format_age(number)] for number in numbers]
 
 
 def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
