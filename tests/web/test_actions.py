@@ -4,6 +4,7 @@ import urllib.parse
 
 from playwright.sync_api import expect
 
+from docstore.http.stored_headers import STORED_HEADERS
 from tests.web.tab import Tab
 
 SHARED_TAB = True
@@ -118,3 +119,13 @@ def test_a_ttl_is_written_as_in_the_command(tab: Tab) -> None:
     parsed, printed = tab.page.evaluate(script, list(texts))
     assert parsed == list(texts.values())
     assert printed == ["1 min", "90 s", "2 h", "1 d", "7 d", "1 y"]
+
+
+def test_the_page_offers_every_stored_header_but_the_coding(tab: Tab) -> None:
+    tab.store_document("/docs/headers", "x", content_type="text/plain")
+    tab.open_document("/docs/", "headers")
+    tab.press("Fields")
+    tab.dialog.get_by_label("Other fields").fill("Content-Encoding: gzip")
+    tab.press("Save")
+    offered = ", ".join(name for name in STORED_HEADERS if name != "content-encoding")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text(f"Use Meta-\u2026, {offered}.")

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from docstore.http.stored_headers import STORED_HEADERS
 from docstore.model import Meta
 from docstore.units import format_duration, format_rfc3339, format_size
 
@@ -72,7 +73,8 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,  # Else each page asks the disk first whether its template is still the same.
     )
-    environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "span": format_age}
+    environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age}
+    environment.globals["stored_headers"] = tuple(STORED_HEADERS)
     return environment
 
 

@@ -107,7 +107,7 @@ export async function rename(page, meta) {
 }
 
 // Return controls for the stored fields, and `read`, which returns the header fields or throws for an invalid control.
-export function fieldControls(meta) {
+export function fieldControls(meta, storedHeaders) {
   const initial = meta.expires ? formatTTL(Math.max(1, Math.ceil((Date.parse(meta.expires) - now()) / 1000))) : "";
   const type = input({ value: meta.media_type });
   const ttl = input({ value: initial, placeholder: "forever" });
@@ -120,8 +120,8 @@ export function fieldControls(meta) {
     // An unchanged TTL keeps the time of expiry; sending it as typed would extend it.
     if (seconds !== null) headers.TTL = ttl.value === initial ? headersOf(meta).TTL : String(seconds);
     for (const line of more.value.split("\n").filter((line) => line.trim())) {
-      const [, name, value] = /^\s*((?:meta-[^\s:]+)|content-(?:language|disposition)|cache-control)\s*:\s*(.*?)\s*$/i.exec(line) ?? [];
-      if (!name) throw new Error(`Can't store the field "${line}". Use Meta-\u2026, Cache-Control, Content-Language or Content-Disposition.`);
+      const [, name = "", value] = /^\s*([^\s:]+)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
+      if (!/^meta-./i.test(name) && !storedHeaders.includes(name.toLowerCase())) throw new Error(`Can't store the field "${line}". Use ${["Meta-\u2026", ...storedHeaders].join(", ")}.`);
       headers[name] = value;
     }
     return headers;
@@ -133,7 +133,7 @@ export function fieldControls(meta) {
 
 export async function editFields(page, meta) {
   checkCopyable(meta);
-  const { read, controls } = fieldControls(meta);
+  const { read, controls } = fieldControls(meta, page.storedHeaders);
   return form(`Fields of ${meta.key}`, "", controls, "Save", async () => {
     const headers = read();
     const content = await page.collection.content(meta);

@@ -6,13 +6,15 @@ import { button, element, openDialog } from "./dom.js";
 import { Listing } from "./listing.js";
 import { Collection, encode, Problem } from "./http.js";
 
-const { mount, keys } = document.querySelector("main").dataset;
+const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
 const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
   collection: new Collection(mount),
   rule: keys,
+  // The page stores contents as browsers decode them, so it never sets a coding.
+  storedHeaders: storedHeaders.split(" ").filter((name) => name !== "content-encoding"),
   writable: false,
   detail: null,
 
