@@ -1,8 +1,8 @@
-"""A pytest plugin for CI: a test that is skipped, or expected to fail, fails.
+"""A pytest plugin for CI: a skipped test and an expected failure count as failures.
 
-It turns the outcome over where the report is made, in the worker, so that the summary, the closing line and the exit
-status all say the same. Reading the summary afterwards was rejected: a run that ends early has none, and what a worker
-skips while it collects is not in all of them.
+It changes the outcome in the worker where the report is created, so that summary, closing line and exit status agree.
+Reading the summary afterwards was rejected: a run that stops early has none, and it lacks tests that a worker skips
+during collection.
 """
 
 from collections.abc import Generator

@@ -1,4 +1,4 @@
-"""Content in memory and its slices, and uploads with a size limit."""
+"""Content in memory and its slices; uploads with a size limit."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,26 +40,27 @@ def test_a_long_slice_holds_no_copy() -> None:
     assert max(asyncio.run(pieces())) == CHUNK_SIZE
 
 
-async def chunks(start: int, stop: int) -> AsyncIterator[bytes]:
-    for position in range(start, stop):
-        yield DATA[position : position + 1]
+def test_an_upload_of_the_limit_passes_and_one_byte_more_does_not() -> None:
+    assert asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"de"), 5))) == b"abcde"
+    with pytest.raises(ContentTooLarge, match="5 bytes"):
+        asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"def"), 5)))
+    with pytest.raises(NoSpace, match="full"):
+        asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abcdef"), 5, NoSpace("full"))))
 
 
-def test_an_upload_may_have_as_many_bytes_as_its_limit_and_no_more() -> None:
-    upload = SizeLimitedUpload(Stream(chunks, 0, 3), 3)
-    assert (upload.size, asyncio.run(read_all(upload))) == (3, DATA[:3])
-    with pytest.raises(ContentTooLarge) as refused:
-        SizeLimitedUpload(Stream(chunks, 0, 4), 3)
-    assert refused.value.limit == 3
+def test_an_announced_size_over_the_limit_is_rejected_at_once() -> None:
+    with pytest.raises(ContentTooLarge):
+        SizeLimitedUpload(BytesContent(b"abcdef"), 5)
 
 
-class UnknownSize:
+class Chunks:
+    """An upload that announces no size."""
+
     size = None
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return chunks(0, 4)
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
 
-
-def test_an_upload_of_unknown_size_that_exceeds_its_limit_raises_the_given_error() -> None:
-    with pytest.raises(NoSpace, match="full"):
-        asyncio.run(read_all(SizeLimitedUpload(UnknownSize(), 3, NoSpace("full"))))
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk

@@ -153,7 +153,7 @@ def test_a_failed_installation_is_told_in_one_line_and_tried_again(
     python = fake_python(checkout, when)
     run = make(checkout, target, python=python)
     line, of_make = run.stderr.splitlines()
-    assert line == f"pip can't install {what}: no such version (all of it is in .venv/pip.log)"
+    assert line == f"pip can't install {what}: no such version (the log is .venv/pip.log)"
     assert of_make.startswith("make: ***")
     assert "pip install" in make(checkout, "-n", target, python=python).stdout
 

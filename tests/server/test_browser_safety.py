@@ -247,7 +247,7 @@ KNOWN_TAGS = {
     "meta": {"charset", "name", "content"},
     "link": {"rel", "href", "nonce"},
     "script": {"type", "nonce", "src"},
-    "main": {"data-mount", "data-keys"},
+    "main": {"data-mount", "data-keys", "data-stored-headers"},
     **{
         tag: set() for tag in ("title", "body", "header", "footer", "h1", "b", "bdi", "small", "code", "thead", "tbody")
     },

@@ -1,9 +1,8 @@
 """The page in a real browser: Debian's Chromium, driven by Playwright, against a real server.
 
-There is one browser for each process of the tests, and a fresh context for each test, which takes most of a second; the
-modules that say `SHARES_A_TAB`, whose tests leave nothing in a browser, have one for all of them. Playwright's
-synchronous interface keeps an event loop running in the thread that it was started in, where `asyncio.run` is refused
-then; so the browser has a thread of its own, in which tests that have a `tab` run as well.
+Each test process has one browser. Each test has a new context, which takes most of a second; modules with `SHARED_TAB`,
+whose tests leave nothing behind in the browser, share one. Playwright's synchronous API keeps an event loop running in
+its thread, where `asyncio.run` is refused; so the browser and all tests that use `tab` run in a separate thread.
 """
 
 import shutil
@@ -27,7 +26,7 @@ Result = TypeVar("Result")
 
 
 class BrowserThread:
-    """A browser, and the one thread that may speak to it."""
+    """A browser and the only thread that may use it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, "browser")
@@ -52,7 +51,7 @@ class BrowserThread:
 @pytest.fixture(scope="session")
 def browser_thread() -> Iterator[BrowserThread]:
     if CHROMIUM is None:
-        pytest.skip("the page is tested in Chromium: on Debian it is in the package chromium")
+        pytest.skip("needs Chromium (Debian package: chromium)")
     thread = BrowserThread()
     yield thread
     thread.close()
@@ -60,7 +59,7 @@ def browser_thread() -> Iterator[BrowserThread]:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server with a mount for each rule of keys, shared by all tests: each works on keys of its own."""
+    """A server shared by all tests, with a mount for each key rule. Each test uses different keys."""
     folder = tmp_path_factory.mktemp("page")
     mounts = ["docs=memory:", "site=memory:?keys=path", "many=memory:", "small=memory:?max_document=1000&keys=path"]
     mounts += [f"disk=sqlite:{folder}/docs.db"]
@@ -77,8 +76,8 @@ def shared_tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[
 
 @pytest.fixture
 def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
-    """A tab of a browser that was never here, on the `store`. What it complains of fails the test."""
-    if getattr(request.module, "SHARES_A_TAB", False):
+    """A new tab on the `store`. Its complaints fail the test."""
+    if getattr(request.module, "SHARED_TAB", False):
         shared: Tab = request.getfixturevalue("shared_tab")
         browser_thread.run(shared.begin)
         yield shared

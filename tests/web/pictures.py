@@ -1,6 +1,6 @@
-"""Draws the pictures of docs/pictures/, from a real server in a real browser: `make pictures`.
+"""Draw docs/pictures/ from a real server in a real browser (`make pictures`).
 
-It is no test. Names and contents are made up; ages are those of files that a person put into the folder.
+This is not a test. Names and contents are invented; the ages are modification times of files put into the folder.
 """
 
 import math
@@ -83,16 +83,16 @@ def dark(tab: Tab) -> None:
 
 
 def json_preview(tab: Tab) -> None:
-    tab.sheet("/site/", "settings.json")
+    tab.open_document("/site/", "settings.json")
 
 
 def image(tab: Tab) -> None:
-    tab.sheet("/site/", "photos/hills.png")
+    tab.open_document("/site/", "photos/hills.png")
     tab.page.wait_for_timeout(300)
 
 
 held: list[Route] = []
-"""Uploads that are on their way as long as a picture is taken."""
+"""Uploads that are held until the picture is taken."""
 
 
 def upload(tab: Tab) -> None:
@@ -111,7 +111,7 @@ def upload(tab: Tab) -> None:
 
 
 def conflict(tab: Tab) -> None:
-    tab.sheet("/site/", "notes/shopping.txt")
+    tab.open_document("/site/", "notes/shopping.txt")
     tab.press("Edit")
     tab.dialog.get_by_label("Content").fill("milk\neggs\nbutter\n")
     tab.store_document("/site/notes/shopping.txt", "milk\n6 eggs\nbread\nsalt\n", content_type="text/plain")

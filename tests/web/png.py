@@ -1,6 +1,6 @@
-"""Smaller PNGs: a picture of a page has few colours, so a palette of 256 shows it as well in a third of the bytes.
+"""Convert PNGs to a palette of 256 colours: screenshots have few colours, and this saves two thirds of the bytes.
 
-Only what Chromium writes is read: 8 bits, RGB or RGBA without transparency, not interlaced.
+It reads only what Chromium writes: 8 bits, RGB or opaque RGBA, not interlaced.
 """
 
 import struct
@@ -13,7 +13,7 @@ _COLOURS: Final = 256
 
 
 def shrunk(png: bytes) -> bytes:
-    """The same picture with a palette; colours beyond 256 become the nearest that are kept."""
+    """Return the picture with a palette. Colours beyond 256 become the nearest one in the palette."""
     width, height, channels, data = _read(png)
     pixels = _unfiltered(data, width * channels, height, channels)
     colours = [pixels[at : at + 3] for at in range(0, len(pixels), channels)]

@@ -1,4 +1,4 @@
-"""A tab of the browser: the page, the store behind it, and everything that the browser complains of."""
+"""A browser tab with the page, the store behind it, and the complaints of the browser."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ STATUS = re.compile(r"the server responded with a status of (\d+)|net::(ERR_\w+)
 
 
 class Tab:
-    """What a test does in the browser. Errors, refusals by the policy and other hosts are complaints."""
+    """A tab driven by a test. Script errors, violations of the policy and requests to other hosts are complaints."""
 
     def __init__(self, browser: Browser, store: RunningServer, **options: Any) -> None:
         self.store = store
@@ -36,12 +36,12 @@ class Tab:
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
 
     def expect(self, *failures: int | str) -> None:
-        """Statuses, or names of errors of the network, that this test is about."""
+        """Accept these statuses or network error names from now on."""
         self._expected |= {str(failure) for failure in failures}
 
-    def allow(self, beginning: str) -> None:
-        """A message that begins so, which shows that the browser refuses what it should."""
-        self._allowed.append(beginning)
+    def allow(self, prefix: str) -> None:
+        """Accept console messages with this prefix: they prove that the browser blocks something."""
+        self._allowed.append(prefix)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning") or message.text.startswith(tuple(self._allowed)):
@@ -53,16 +53,16 @@ class Tab:
     def _request(self, request: Request) -> None:
         self.requests.append(request)
         host = urlsplit(request.url)
-        # What a browser shows a PDF with is a part of it.
+        # The PDF viewer of the browser is an extension.
         if host.scheme not in ("blob", "chrome-extension", "chrome") and host.netloc != urlsplit(self.store.url).netloc:
             self.complaints.append(f"a request to another host: {request.url}")
 
     def begin(self) -> None:
-        """Makes it as if nothing had been here, but for what a browser stores."""
+        """Reset the tab for another test. Cookies and local storage are kept."""
         self.page.unroute_all()
         self.page.goto("about:blank")
-        for told in (self.complaints, self.requests, self._allowed):
-            told.clear()
+        for record in (self.complaints, self.requests, self._allowed):
+            record.clear()
         self._expected.clear()
 
     def check(self) -> None:
@@ -75,7 +75,7 @@ class Tab:
     # The store
 
     def store_document(self, path: str, content: bytes | str = b"x", **fields: str) -> Answer:
-        """PUT, path unquoted; `fields` with `_` for `-`."""
+        """PUT a document. The path is not quoted yet; `fields` have `_` for `-`."""
         headers = {name.replace("_", "-"): value for name, value in fields.items()}
         data = content.encode() if isinstance(content, str) else content
         answer = self.client.ask("PUT", quote(path), data, headers)
@@ -88,42 +88,42 @@ class Tab:
     # The page
 
     def open(self, path: str) -> None:
-        """Shows a collection, with its script at work."""
+        """Open a collection and wait for its script."""
         self.page.goto(path)
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
-    def sheet(self, mount: str, key: str) -> Locator:
-        """The sheet of a document, with its preview there."""
+    def open_document(self, mount: str, key: str) -> Locator:
+        """Open the detail view of a document and wait for its preview."""
         self.open(f"{mount}#{quote(key)}")
-        sheet = self.page.locator("dialog.sheet")
-        expect(sheet.locator("dl")).to_be_visible()
-        expect(sheet.locator("section[aria-label=Preview] > *").first).to_be_attached()
-        return sheet
+        detail = self.page.locator("dialog.detail")
+        expect(detail.locator("dl")).to_be_visible()
+        expect(detail.locator("section[aria-label=Preview] > *").first).to_be_attached()
+        return detail
 
     def leave(self) -> None:
-        """Closes the sheet, once it is there, and waits until the address says so."""
-        expect(self.page.locator("dialog.sheet dl")).to_be_visible()
+        """Wait for the detail view, close it, and wait for the URL to change."""
+        expect(self.page.locator("dialog.detail dl")).to_be_visible()
         self.page.keyboard.press("Escape")
         expect(self.page.locator("dialog")).to_have_count(0)
         self.wait_until("location.hash === ''")
 
     @property
     def dialog(self) -> Locator:
-        """The dialog on top."""
+        """Return the topmost dialog."""
         return self.page.locator("dialog").last
 
     def press(self, name: str) -> None:
-        """A button of the dialog on top, or of the page when there is none."""
+        """Click a button of the topmost dialog, or of the page if no dialog is open."""
         place = self.dialog if self.page.locator("dialog").count() else self.page.locator("body")
         place.get_by_role("button", name=name, exact=True).click()
 
     def wait_until(self, script: str) -> None:
-        """Until an expression is true. Playwright's own way is an eval in the page, which the page's policy refuses."""
+        """Wait until an expression is true. Playwright's own wait needs eval, which the policy of the page blocks."""
         for _ in range(WAITS_MS // WAIT_MS):
             if self.page.evaluate(script):
                 return
             self.page.wait_for_timeout(WAIT_MS)
-        raise AssertionError(f"it never came to {script}")
+        raise AssertionError(f"timeout: {script}")
 
     def keys(self) -> list[str]:
         return self.page.locator("#documents tbody a").all_inner_texts()
@@ -132,7 +132,7 @@ class Tab:
         expect(self.page.locator("#documents tbody a")).to_have_text(list(keys))
 
     def answer_with(self, method: str, pattern: str, **answer: Any) -> None:
-        """From now on the browser sees this instead of what the store would say."""
+        """Answer matching requests with this response instead of the store's."""
 
         def instead(route: Route) -> None:
             if route.request.method == method:
@@ -143,5 +143,5 @@ class Tab:
         self.page.route(pattern, instead)
 
     def choose(self, *files: Path | dict[str, Any]) -> None:
-        """Files for the button Upload."""
+        """Choose files for the button Upload."""
         self.page.locator("#files").set_input_files(list(files))

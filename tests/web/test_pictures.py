@@ -1,4 +1,4 @@
-"""The pictures of the documentation are there, are small, and are told to who can't see them."""
+"""The pictures of the documentation exist, are small, and have alternative texts."""
 
 import re
 import struct
@@ -18,7 +18,7 @@ SHOWN = re.findall(
 )
 
 
-def test_every_picture_is_shown_and_has_words() -> None:
+def test_every_picture_is_used_and_has_an_alternative_text() -> None:
     assert {name for _, name in SHOWN} == VIEWS.keys() == {file.stem for file in PICTURES.iterdir()}
     assert all(len(words) > 10 for words, _ in SHOWN)
 

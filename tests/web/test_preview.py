@@ -1,8 +1,7 @@
-"""The sheet of a document: its preview by what it is, whatever it says; its meta and its addresses."""
+"""The preview of a document, for each kind of content."""
 
 import gzip
 import io
-import json
 import struct
 import wave
 import zlib
@@ -11,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
-SHARES_A_TAB = True
+SHARED_TAB = True
 
 
 def png(width: int = 40, height: int = 30) -> bytes:
@@ -37,7 +36,7 @@ TEXTS = {
     "plain": ("text/plain", b"one\ntwo\n", "one\ntwo\n"),
     "untyped": ("application/octet-stream", "caf\u00e9".encode(), "caf\u00e9"),
     "latin": ("text/plain; charset=iso-8859-1", b"caf\xe9", "caf\u00e9"),
-    "empty": ("text/plain", b"", "It is empty."),
+    "empty": ("text/plain", b"", "This document is empty."),
     "markup": ("text/html", b"<b>bold</b>", "<b>bold</b>"),
     "script": ("text/javascript", b"alert(1)", "alert(1)"),
     "no-json": ("application/json", b'{"a":', '{"a":'),
@@ -48,15 +47,15 @@ TEXTS = {
 def test_text_is_shown_as_text(tab: Tab) -> None:
     for key, (media_type, content, text) in TEXTS.items():
         tab.store_document(f"/docs/text-{key}", content, content_type=media_type)
-        sheet = tab.sheet("/docs/", f"text-{key}")
-        assert sheet.locator("pre").text_content() == text, key
+        detail = tab.open_document("/docs/", f"text-{key}")
+        assert detail.locator("pre").text_content() == text, key
         tab.leave()
 
 
 def test_json_can_be_folded_and_keeps_its_numbers(tab: Tab) -> None:
     value = b'{"n": 12345678901234567890.10, "list": [1, {"deep": {"deeper": true}}], "none": null, "__proto__": "own"}'
     tab.store_document("/docs/tree", value, content_type="application/ld+json; charset=utf-8")
-    json_tree = tab.sheet("/docs/", "tree").locator(".json")
+    json_tree = tab.open_document("/docs/", "tree").locator(".json")
     expect(json_tree).to_contain_text('"n": 12345678901234567890.10')
     expect(json_tree).to_contain_text('"__proto__": "own"')
     folded = ["{\u2026} 4 members", '"list": [\u2026] 2 items', "1: {\u2026} 1 member"]
@@ -67,40 +66,40 @@ def test_json_can_be_folded_and_keeps_its_numbers(tab: Tab) -> None:
     expect(json_tree.get_by_text('"list"')).to_be_hidden()
 
 
-def test_a_large_document_is_read_in_part_and_the_sheet_says_so(tab: Tab) -> None:
+def test_only_the_start_of_a_large_document_is_read_and_the_preview_says_so(tab: Tab) -> None:
     tab.store_document("/docs/large", "\u00e9" * 500_000, content_type="text/plain")
-    sheet = tab.sheet("/docs/", "large")
-    expect(sheet.get_by_text("Only the first 64 KiB of 976 KiB are shown.")).to_be_visible()
-    assert sheet.locator("pre").text_content() == "\u00e9" * 32_768
+    detail = tab.open_document("/docs/", "large")
+    expect(detail.get_by_text("Only the first 64 KiB of 976 KiB are shown.")).to_be_visible()
+    assert detail.locator("pre").text_content() == "\u00e9" * 32_768
     [read] = [request for request in tab.requests if request.url.endswith("/docs/large")]
     assert read.headers["range"] == "bytes=0-65535"
     assert read.response().status == 206
 
 
-def test_what_is_stored_packed_is_shown_unpacked_and_not_written_again(tab: Tab) -> None:
+def test_compressed_content_is_shown_decoded_and_can_not_be_edited_or_renamed(tab: Tab) -> None:
     bomb = gzip.compress(b"a" * 10**7)
     tab.store_document("/docs/packed", bomb, content_type="text/plain", content_encoding="gzip")
-    sheet = tab.sheet("/docs/", "packed")
-    assert sheet.locator("pre").text_content() == "a" * 65_536
-    expect(sheet.get_by_role("button", name="Edit")).to_have_count(0)
+    detail = tab.open_document("/docs/", "packed")
+    assert detail.locator("pre").text_content() == "a" * 65_536
+    expect(detail.get_by_role("button", name="Edit")).to_have_count(0)
     tab.press("Rename")
-    expect(sheet.locator(".alert")).to_contain_text("coding gzip, which a browser takes off")
+    expect(detail.locator(".alert")).to_contain_text("Content-Encoding gzip, which browsers decode")
     assert tab.stored("/docs/packed").content == bomb
 
 
 def test_images_and_sounds_are_shown_by_the_browser(tab: Tab) -> None:
     tab.store_document("/docs/picture", png(), content_type="image/png")
-    image = tab.sheet("/docs/", "picture").get_by_role("img", name="Preview of picture")
+    image = tab.open_document("/docs/", "picture").get_by_role("img", name="Preview of picture")
     tab.wait_until("document.querySelector('dialog img').naturalWidth === 40")
     expect(image).to_be_visible()
     tab.leave()
     tab.store_document("/docs/sound", sound(), content_type="audio/wav")
-    tab.sheet("/docs/", "sound")
+    tab.open_document("/docs/", "sound")
     tab.wait_until("document.querySelector('dialog audio').duration === 0.5")
     tab.leave()
     drawing = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     tab.store_document("/docs/drawing", drawing, content_type="image/svg+xml")
-    tab.sheet("/docs/", "drawing")
+    tab.open_document("/docs/", "drawing")
     tab.wait_until("document.querySelector('dialog img').naturalWidth === 9")
 
 
@@ -112,77 +111,45 @@ trailer <</Root 1 0 R>>
 """
 
 
-def test_a_pdf_is_shown_where_the_browser_can(tab: Tab) -> None:
+def test_a_pdf_is_shown_if_the_browser_can_show_it(tab: Tab) -> None:
     tab.store_document("/docs/paper", PDF, content_type="application/pdf")
-    sheet = tab.sheet("/docs/", "paper")
-    expect(sheet.get_by_title("Preview of paper")).to_be_visible()
-    assert (sheet.locator("iframe").get_attribute("src") or "").startswith("blob:")
+    detail = tab.open_document("/docs/", "paper")
+    expect(detail.get_by_title("Preview of paper")).to_be_visible()
+    assert (detail.locator("iframe").get_attribute("src") or "").startswith("blob:")
     tab.press("Close")
     tab.page.add_init_script("Object.defineProperty(Navigator.prototype, 'pdfViewerEnabled', {value: false})")
     tab.page.reload()
-    expect(tab.sheet("/docs/", "paper")).to_contain_text("This browser shows no such PDF here.")
+    expect(tab.open_document("/docs/", "paper")).to_contain_text("This browser can't show this PDF here.")
 
 
-def test_a_type_that_lies_is_told(tab: Tab) -> None:
+def test_content_that_does_not_match_its_media_type_is_shown_as_text(tab: Tab) -> None:
     for media_type in ("image/png", "audio/ogg", "video/mp4"):
         tab.store_document("/docs/liar", "<script>alert(1)</script>", content_type=media_type)
-        sheet = tab.sheet("/docs/", "liar")
-        expect(sheet).to_contain_text(f"It says that it is {media_type}; this browser can't show it as that.")
-        expect(sheet.locator("pre")).to_have_text("<script>alert(1)</script>")
+        detail = tab.open_document("/docs/", "liar")
+        expect(detail).to_contain_text(f"This browser can't show the content as {media_type}.")
+        expect(detail.locator("pre")).to_have_text("<script>alert(1)</script>")
         tab.leave()
 
 
-def test_bytes_that_are_no_text_are_hexadecimal(tab: Tab) -> None:
+def test_binary_content_is_shown_in_hexadecimal(tab: Tab) -> None:
     for media_type in ("text/plain", "application/json", "application/octet-stream"):
         tab.store_document("/docs/bytes", bytes(range(256)) * 4, content_type=media_type)
-        sheet = tab.sheet("/docs/", "bytes")
-        expect(sheet.get_by_text("These bytes are no text; the first 512 of them are:")).to_be_visible()
-        lines = (sheet.locator("pre").text_content() or "").split("\n")
+        detail = tab.open_document("/docs/", "bytes")
+        expect(detail.get_by_text("Binary content, first 512 bytes:")).to_be_visible()
+        lines = (detail.locator("pre").text_content() or "").split("\n")
         assert len(lines) == 32
         assert lines[4] == "000040  40 41 42 43 44 45 46 47 48 49 4a 4b 4c 4d 4e 4f  @ABCDEFGHIJKLMNO"
         tab.leave()
 
 
-def test_html_is_source_until_it_is_wanted_and_runs_nothing_then(tab: Tab) -> None:
+def test_html_is_shown_as_source_and_runs_no_script_as_a_page(tab: Tab) -> None:
     tab.store_document(
         "/docs/html", "<h1>Title</h1><script>parent.document.title='run'</script>", content_type="text/html"
     )
-    sheet = tab.sheet("/docs/", "html")
-    expect(sheet.locator("iframe")).to_have_count(0)
+    detail = tab.open_document("/docs/", "html")
+    expect(detail.locator("iframe")).to_have_count(0)
     tab.allow("Blocked script execution")
-    tab.press("Show as a page")
-    expect(sheet.frame_locator("iframe").get_by_role("heading", name="Title")).to_be_visible()
-    assert sheet.locator("iframe").get_attribute("sandbox") == ""
+    tab.press("Show as page")
+    expect(detail.frame_locator("iframe").get_by_role("heading", name="Title")).to_be_visible()
+    assert detail.locator("iframe").get_attribute("sandbox") == ""
     assert tab.page.title() == "/docs/ \u00b7 Docstore"
-
-
-def test_meta_is_told_as_it_was_stored(tab: Tab) -> None:
-    fields = {"cache_control": "max-age=60", "meta_author": "Ann <b>", "content_language": "en"}
-    answer = tab.store_document("/docs/meta", b"x" * 2048, content_type="text/x-a", ttl="9000", **fields)
-    sheet = tab.sheet("/docs/", "meta")
-    terms = dict(zip(sheet.locator("dt").all_inner_texts(), sheet.locator("dd").all_inner_texts(), strict=True))
-    assert terms["Size"] == "2.0 KiB (2,048 bytes)"
-    assert terms["Expires"].endswith("(2 h)")
-    assert f'"{terms["Version"]}"' == answer["etag"]
-    told = {name: terms[name] for name in ("Type", "cache-control", "meta-author", "content-language")}
-    assert list(told.values()) == ["text/x-a", "max-age=60", "Ann <b>", "en"]
-
-
-def test_addresses_can_be_copied_for_a_shell_python_and_people(tab: Tab) -> None:
-    key = 'it\'s $(x) "q" \u202e\u00e9\U0001f600'
-    tab.store_document(f"/site/{key}", "here")
-    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    sheet = tab.sheet("/site/", key)
-    copied = {}
-    for name in ("Link", "curl", "Python"):
-        tab.press(f"Copy {name}")
-        expect(sheet.get_by_role("button", name=f"Copy {name}")).to_have_text("Copied")
-        copied[name] = tab.page.evaluate("navigator.clipboard.readText()")
-    url = f"{tab.store.url}/site/it%27s%20%24%28x%29%20%22q%22%20%E2%80%AE%C3%A9%F0%9F%98%80"
-    assert copied["Link"] == url
-    assert copied["curl"] == f"curl '{url}'"
-    start, _, called = copied["Python"].partition("; ")
-    assert start == "from docstore import Client"
-    base, _, named = called.removeprefix("Client(").removesuffix("]").partition(")[")
-    assert (json.loads(base), eval(named)) == (f"{tab.store.url}/site/", key)
-    assert "\u202e" not in copied["Python"]

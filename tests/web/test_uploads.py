@@ -1,4 +1,4 @@
-"""Uploads: by button and by drop, several at once, with progress and cancel, and never over anything unasked."""
+"""Uploads: by button and by drop, with progress, cancel, retry, and a question before a document is replaced."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ def file(name: str, content: bytes = b"new", media_type: str = "text/plain") -> 
     return {"name": name, "mimeType": media_type, "buffer": content}
 
 
-def told(tab: Tab, text: str) -> None:
+def expect_status(tab: Tab, text: str) -> None:
     expect(tab.page.locator("#uploads b")).to_have_text(text)
 
 
-def test_files_get_keys_that_the_mount_takes(tab: Tab) -> None:
+def test_file_names_become_valid_keys(tab: Tab) -> None:
     tab.open("/docs/?prefix=upload-")
     names = ["upload-as_it-is", "upload-My Photo (1).jpg", "upload-My Photo +1+.jpg"]
     tab.choose(*[file(name, media_type="text/x-a") for name in names])
@@ -24,11 +24,11 @@ def test_files_get_keys_that_the_mount_takes(tab: Tab) -> None:
     assert proposed == ["upload-My-Photo-1-jpg", "upload-My-Photo-1-jpg-2"]
     tab.dialog.locator("input").last.fill("not a key")
     tab.press("Upload")
-    expect(tab.dialog.get_by_role("alert")).to_contain_text('"not a key" is no key here')
+    expect(tab.dialog.get_by_role("alert")).to_contain_text('"not a key" is not a valid key here')
     tab.dialog.locator("input").last.fill("upload-chosen")
     tab.press("Upload")
     tab.wait_for_keys("upload-My-Photo-1-jpg", "upload-as_it-is", "upload-chosen")
-    told(tab, "3 of 3 stored")
+    expect_status(tab, "3 of 3 stored")
     answer = tab.stored("/docs/upload-My-Photo-1-jpg")
     assert (answer.content, answer["content-type"], answer["cache-control"]) == (b"new", "text/x-a", "no-cache")
 
@@ -43,7 +43,7 @@ def test_a_dropped_folder_keeps_its_paths(tab: Tab, tmp_path: Path) -> None:
     data = {"items": [], "files": [str(tmp_path / "tree"), str(tmp_path / "tree" / "a.txt")], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
         devtools.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
-    told(tab, "124 of 124 stored")
+    expect_status(tab, "124 of 124 stored")
     tab.wait_for_keys("tree/", "a.txt")
     keys = tab.client.ask("GET", "/site/?prefix=dropped/&format=text").content.decode().splitlines()
     assert keys == sorted([f"dropped/tree/{name}" for name in names] + ["dropped/a.txt"], key=str.encode)
@@ -51,7 +51,7 @@ def test_a_dropped_folder_keeps_its_paths(tab: Tab, tmp_path: Path) -> None:
     assert (answer.content.decode(), answer["content-type"]) == ("b/d/\u00e9 e.json", "application/json")
 
 
-def test_three_are_on_their_way_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
+def test_three_uploads_run_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -76,12 +76,12 @@ def test_three_are_on_their_way_at_once_and_each_can_be_cancelled(tab: Tab) -> N
     tab.page.wait_for_timeout(200)
     for route in held[4:]:
         route.continue_()
-    told(tab, "4 of 5 stored")
+    expect_status(tab, "4 of 5 stored")
     keys = tab.client.ask("GET", "/site/?prefix=flight-&format=text").content.decode().split()
     assert keys == ["flight-0", "flight-2", "flight-3", "flight-4"]
 
 
-def test_progress_is_shown_and_what_is_cancelled_is_not_stored(tab: Tab) -> None:
+def test_progress_is_shown_and_a_cancelled_upload_is_not_stored(tab: Tab) -> None:
     tab.open("/site/")
     devtools = tab.context.new_cdp_session(tab.page)
     conditions = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 500_000}
@@ -90,26 +90,24 @@ def test_progress_is_shown_and_what_is_cancelled_is_not_stored(tab: Tab) -> None
     tab.choose(file("slow.bin", bytes(4_000_000)))
     tab.wait_until("(b => b && b.max > 4e6 - 1 && b.value > 0 && b.value < b.max)(document.querySelector('progress'))")
     tab.press("Cancel all")
-    told(tab, "0 of 1 stored")
+    expect_status(tab, "0 of 1 stored")
     assert tab.stored("/site/slow.bin").status == 404
     tab.press("Close")
     expect(tab.page.locator("#uploads")).to_be_hidden()
 
 
-def test_nothing_is_overwritten_unasked(tab: Tab) -> None:
+def test_an_upload_to_a_used_key_asks_first(tab: Tab) -> None:
     tab.expect(412)
     tab.open("/site/?delimiter=/&prefix=ask/")
     for answer, old, new in (("Replace", b"new", None), ("Keep both", b"old", b"new"), ("Skip", b"old", None)):
         key = answer.replace(" ", "-")
         tab.store_document(f"/site/ask/{key}.txt", b"old", content_type="text/x-old")
         tab.choose(file(f"{key}.txt"))
-        expect(tab.dialog.get_by_role("heading")).to_have_text(f"There is a document ask/{key}.txt")
-        expect(tab.dialog).to_contain_text(
-            "It has 3 bytes and is of the type text/x-old; age: now. The file has 3 bytes."
-        )
+        expect(tab.dialog.get_by_role("heading")).to_have_text(f"ask/{key}.txt already exists")
+        expect(tab.dialog).to_contain_text("Stored: 3 bytes, text/x-old, age now. New file: 3 bytes.")
         assert tab.stored(f"/site/ask/{key}.txt").content == b"old"
         tab.press(answer)
-        told(tab, f"{int(answer != 'Skip')} of 1 stored")
+        expect_status(tab, f"{int(answer != 'Skip')} of 1 stored")
         second = tab.stored(f"/site/ask/{key}-2.txt")
         assert tab.stored(f"/site/ask/{key}.txt").content == old
         assert (second.content if second.status == 200 else None) == new
@@ -117,44 +115,44 @@ def test_nothing_is_overwritten_unasked(tab: Tab) -> None:
     # A large file is not sent before the question.
     tab.choose({**file("Skip.txt"), "buffer": bytes(2**20 + 1)})
     tab.press("Skip")
-    told(tab, "0 of 1 stored")
+    expect_status(tab, "0 of 1 stored")
     assert len([request for request in tab.requests if request.method == "PUT"]) == sent
 
 
-def test_one_answer_may_do_for_all(tab: Tab) -> None:
+def test_one_answer_can_apply_to_all_files(tab: Tab) -> None:
     tab.expect(412)
     for number in range(6):
         tab.store_document(f"/docs/all-{number}", b"old")
     tab.open("/docs/?prefix=all-")
     tab.choose(*[file(f"all-{number}") for number in range(6)])
-    tab.dialog.get_by_role("checkbox", name="Do the same with all that follow").check()
+    tab.dialog.get_by_role("checkbox", name="Do the same for all following files").check()
     tab.press("Replace")
-    told(tab, "6 of 6 stored")
+    expect_status(tab, "6 of 6 stored")
     assert {tab.stored(f"/docs/all-{number}").content for number in range(6)} == {b"new"}
 
 
-def test_a_question_that_others_have_overtaken_is_asked_again(tab: Tab) -> None:
+def test_the_question_is_asked_again_if_the_document_changed_meanwhile(tab: Tab) -> None:
     tab.expect(412)
     tab.store_document("/docs/overtaken", b"old")
     tab.open("/docs/?prefix=overtaken")
     tab.choose(file("overtaken"))
-    expect(tab.dialog).to_contain_text("It has 3 bytes")
+    expect(tab.dialog).to_contain_text("Stored: 3 bytes")
     tab.store_document("/docs/overtaken", b"newer")
     tab.press("Replace")
-    expect(tab.dialog).to_contain_text("It has 5 bytes")
+    expect(tab.dialog).to_contain_text("Stored: 5 bytes")
     tab.press("Replace")
-    told(tab, "1 of 1 stored")
+    expect_status(tab, "1 of 1 stored")
     assert tab.stored("/docs/overtaken").content == b"new"
 
 
-def test_what_is_too_large_is_told_and_can_be_tried_again(tab: Tab) -> None:
+def test_a_failed_upload_gives_the_reason_and_can_be_retried(tab: Tab) -> None:
     tab.expect(413)
     tab.open("/small/")
     tab.choose(file("large", bytes(1001)), file("fits", bytes(1000)))
-    told(tab, "1 of 2 stored, 1 failed")
+    expect_status(tab, "1 of 2 stored, 1 failed")
     failed = tab.page.locator("#uploads li")
     expect(failed).to_contain_text("content too large: ")
     expect(failed).to_contain_text("Send less, or use a mount with a higher limit.")
     tab.press("Try large again")
-    told(tab, "1 of 2 stored, 1 failed")
+    expect_status(tab, "1 of 2 stored, 1 failed")
     assert tab.stored("/small/fits").status == 200

@@ -1,18 +1,19 @@
-// The list: rows, search, pages, and where one is, which is in the address. It takes over what the server rendered and
-// makes the same from JSON. One page is in memory, however many keys there are; it must not know what a row opens.
-// Back goes by a trail of where the pages before began, kept in the history: the store goes forward only.
+// The list: rows, search, pages and folders. It takes over the rows that the server rendered and creates the same rows from
+// JSON; the URL holds the state. Only one page is in memory. The server pages forward only, so the history keeps the
+// start of each earlier page. A column has a cell here and in collection.html.
 
-import { element } from "./elements.js";
-import { size, span } from "./figures.js";
-import { now } from "./store.js";
+import { element } from "./dom.js";
+import { formatAge, formatSize } from "./format.js";
+import { now } from "./http.js";
 
 const LIMIT = 100;
-const TRAIL = 1000;
+const MAX_TRAIL = 1000;
 const TYPING_MS = 120;
 const TICK_MS = 30_000;
 
 const find = (selector) => document.querySelector(selector);
-const plural = (count, one) => (count === 1 ? `1 ${one}` : `${count} ${one}s`);
+const COLUMNS = find("#documents thead tr").children.length;
+const plural = (count, noun) => (count === 1 ? `1 ${noun}` : `${count} ${noun}s`);
 
 export class Listing {
   #loading = new AbortController();
@@ -20,11 +21,11 @@ export class Listing {
 
   constructor(collection, open) {
     Object.assign(this, { collection, open, body: find("#documents tbody"), base: "" });
-    this.search = element("input", { id: "search", type: "search", "aria-label": "Find keys by their beginning",
-      placeholder: "Find by beginning", autocomplete: "off", spellcheck: "false", oninput: () => this.#typed(),
-      onkeydown: (event) => this.#inSearch(event) });
-    find("main").addEventListener("click", (event) => this.#clicked(event));
-    this.body.addEventListener("keydown", (event) => this.#inRows(event));
+    this.search = element("input", { id: "search", type: "search", "aria-label": "Filter by key prefix",
+      placeholder: "Filter by key prefix", autocomplete: "off", spellcheck: "false", oninput: () => this.#onInput(),
+      onkeydown: (event) => this.#onSearchKey(event) });
+    find("main").addEventListener("click", (event) => this.#onClick(event));
+    this.body.addEventListener("keydown", (event) => this.#onRowKey(event));
     this.#placeSearch();
     setInterval(() => this.#tick(), TICK_MS);
   }
@@ -34,7 +35,7 @@ export class Listing {
     return Object.fromEntries(["prefix", "delimiter", "after", "limit"].map((name) => [name, given.get(name) ?? ""]));
   }
 
-  // The folder that is shown: where new documents go.
+  // The folder shown, in which new documents are created.
   get folder() {
     const { prefix, delimiter } = this.query;
     return delimiter ? prefix.slice(0, prefix.lastIndexOf("/") + 1) : "";
@@ -42,14 +43,14 @@ export class Listing {
 
   keyOf = (link) => decodeURIComponent(new URL(link.href).pathname.slice(this.collection.mount.length));
 
-  // Goes to another part of the list.
+  // Show another part of the list.
   async go(search, { replace = false, trail = [] } = {}) {
     history[replace ? "replaceState" : "pushState"]({ trail }, "", location.pathname + search);
     if (!replace) this.#placeSearch();
     await this.reload();
   }
 
-  // Follows the address, after it went back or forth.
+  // Show what the URL says, after the browser went back or forward.
   async follow() {
     if (location.search === this.#shown) return;
     this.#placeSearch();
@@ -79,7 +80,7 @@ export class Listing {
     const focused = before.indexOf(document.activeElement);
     const skipped = this.folder.length;
     this.body.replaceChildren(
-      ...folders.map((name) => this.#row("folder", this.#folderLink(name), name.slice(skipped), element("td", { colspan: 4 }, "folder"))),
+      ...folders.map((name) => this.#row("folder", this.#folderLink(name), name.slice(skipped), element("td", { colspan: COLUMNS - 1 }, "folder"))),
       ...documents.map((meta) => this.#row(null, this.collection.address(meta.key), meta.key.slice(skipped), ...cells(meta))),
     );
     if (focused >= 0) {
@@ -88,9 +89,8 @@ export class Listing {
     }
     this.#crumbs();
     this.#pages(next);
-    const more = next ? "; more follow" : "";
-    const told = [folders.length && plural(folders.length, "folder"), plural(documents.length, "key")].filter(Boolean);
-    this.#count(told.join(", ") + more);
+    const counts = [folders.length && plural(folders.length, "folder"), plural(documents.length, "key")].filter(Boolean).join(", ");
+    this.#count(this.query.after ? `${counts} on this page` : next ? `First ${counts}` : counts);
     this.#empty(!documents.length && !folders.length);
   }
 
@@ -99,18 +99,18 @@ export class Listing {
 
   #folderLink = (name) => `?${new URLSearchParams({ prefix: name, delimiter: "/" })}`;
 
-  #count(text, wrong = false) {
+  #count(text, failed = false) {
     const count = find("#count");
-    count.classList.toggle("alert", wrong);
+    count.classList.toggle("alert", failed);
     count.textContent = text;
   }
 
-  #empty(nothing) {
+  #empty(isEmpty) {
     find("p.empty")?.remove();
-    if (!nothing) return;
+    if (!isEmpty) return;
     const { prefix, after } = this.query;
     find("#documents").after(element("p", { class: "empty" }, prefix || after
-      ? "No key here begins like that." : "Nothing is stored here yet."));
+      ? "No matching keys." : "This collection is empty."));
   }
 
   #crumbs() {
@@ -128,49 +128,49 @@ export class Listing {
     const links = [];
     if (after) {
       const trail = history.state?.trail ?? [];
-      links.push(element("a", { rel: trail.length ? "prev" : "first", href: this.#at(trail.at(-1) ?? "") },
+      links.push(element("a", { rel: trail.length ? "prev" : "first", href: this.#pageLink(trail.at(-1) ?? "") },
         trail.length ? "Previous page" : "First page"));
     }
-    if (next) links.push(element("a", { rel: "next", href: this.#at(new URL(next, location).searchParams.get("after")) }, "Next page"));
+    if (next) links.push(element("a", { rel: "next", href: this.#pageLink(new URL(next, location).searchParams.get("after")) }, "Next page"));
     find("#pages").replaceChildren(...links);
   }
 
-  #at(after) {
-    const wanted = new URLSearchParams(location.search);
-    wanted.delete("after");
-    if (after) wanted.set("after", after);
-    return `?${wanted}`;
+  #pageLink(after) {
+    const parameters = new URLSearchParams(location.search);
+    parameters.delete("after");
+    if (after) parameters.set("after", after);
+    return `?${parameters}`;
   }
 
-  async #clicked(event) {
+  async #onClick(event) {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     const target = new URL(link.href);
     if (target.origin !== location.origin || !target.pathname.startsWith(this.collection.mount)) return;
-    const inside = target.pathname === this.collection.mount;
-    if (inside && link.classList.contains("other")) return;
+    const inList = target.pathname === this.collection.mount;
+    if (inList && link.classList.contains("other")) return;
     event.preventDefault();
-    if (!inside) return this.open(this.keyOf(link));
+    if (!inList) return this.open(this.keyOf(link));
     const trail = history.state?.trail ?? [];
-    const kept = { next: [...trail, this.query.after].slice(-TRAIL), prev: trail.slice(0, -1) }[link.rel] ?? [];
-    await this.go(target.search, { trail: kept });
+    const newTrail = { next: [...trail, this.query.after].slice(-MAX_TRAIL), prev: trail.slice(0, -1) }[link.rel] ?? [];
+    await this.go(target.search, { trail: newTrail });
     if (link.closest("#pages")) scrollTo(0, 0);
     if (!this.body.contains(document.activeElement)) (this.body.querySelector("a") ?? this.search).focus({ preventScroll: true });
   }
 
-  #typed() {
+  #onInput() {
     clearTimeout(this.typing);
     this.typing = setTimeout(() => {
-      const wanted = new URLSearchParams(location.search);
-      wanted.delete("after");
-      wanted.delete("prefix");
+      const parameters = new URLSearchParams(location.search);
+      parameters.delete("after");
+      parameters.delete("prefix");
       const prefix = this.base + this.search.value;
-      if (prefix) wanted.set("prefix", prefix);
-      this.go(wanted.size ? `?${wanted}` : "", { replace: true });
+      if (prefix) parameters.set("prefix", prefix);
+      this.go(parameters.size ? `?${parameters}` : "", { replace: true });
     }, TYPING_MS);
   }
 
-  #inSearch(event) {
+  #onSearchKey(event) {
     const first = this.body.querySelector("a");
     if (!["ArrowDown", "Enter"].includes(event.key) || !first) return;
     event.preventDefault();
@@ -178,7 +178,7 @@ export class Listing {
     else first.focus();
   }
 
-  #inRows(event) {
+  #onRowKey(event) {
     const links = [...this.body.querySelectorAll("a")];
     const here = links.indexOf(event.target);
     const there = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: links.length - 1 }[event.key];
@@ -189,21 +189,21 @@ export class Listing {
 
   #tick() {
     for (const time of this.body.querySelectorAll("time")) {
-      const away_s = Math.floor((Date.parse(time.dateTime) - now()) / 1000);
-      if (time.className && away_s < 0) return this.reload();
-      time.textContent = span(time.className ? away_s : -away_s);
+      const seconds = Math.floor((Date.parse(time.dateTime) - now()) / 1000);
+      if (time.className && seconds < 0) return this.reload();
+      time.textContent = formatAge(time.className ? seconds : -seconds);
     }
   }
 }
 
 function cells(meta) {
-  const away = (text) => Math.floor((Date.parse(text) - now()) / 1000);
-  const modified = element("time", { datetime: meta.modified }, span(-away(meta.modified)));
-  const end = meta.expires && element("time", { class: "end", datetime: meta.expires }, span(away(meta.expires)));
+  const secondsUntil = (text) => Math.floor((Date.parse(text) - now()) / 1000);
+  const modified = element("time", { datetime: meta.modified }, formatAge(-secondsUntil(meta.modified)));
+  const expires = meta.expires && element("time", { class: "expires", datetime: meta.expires }, formatAge(secondsUntil(meta.expires)));
   return [
-    element("td", { class: "figure" }, size(meta.size)),
+    element("td", { class: "number" }, formatSize(meta.size)),
     element("td", {}, meta.media_type),
-    element("td", { class: "figure" }, modified),
-    element("td", { class: "figure" }, end || null),
+    element("td", { class: "number" }, modified),
+    element("td", { class: "number" }, expires || null),
   ];
 }

@@ -1,37 +1,39 @@
-// The page of a collection: joins the list, the sheet, the editor and the uploads, and holds the address and the keys of
-// the keyboard. Without it the page is the list of links that the server made. What is not the list is loaded when it is
-// first asked for.
+// The page of a collection: it connects listing, detail view, editor and uploads, and handles the URL, shortcuts and
+// drops. Without this script the page is the list of links that the server rendered. Modules that the list does not need
+// are loaded at their first use.
 
-import { button, element, openDialog } from "./elements.js";
+import { button, element, openDialog } from "./dom.js";
 import { Listing } from "./listing.js";
-import { Collection, encode, Problem } from "./store.js";
+import { Collection, encode, Problem } from "./http.js";
 
-const { mount, keys } = document.querySelector("main").dataset;
+const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
 const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
   collection: new Collection(mount),
   rule: keys,
+  // The page stores contents as browsers decode them, so it never sets a coding.
+  storedHeaders: storedHeaders.split(" ").filter((name) => name !== "content-encoding"),
   writable: false,
-  sheet: null,
+  detail: null,
 
   open(key) {
     if (key === null || key === undefined) return;
-    history.pushState({ ...history.state, sheet: true }, "", `#${encode(key)}`);
-    showSheet().catch(tell);
+    history.pushState({ ...history.state, detail: true }, "", `#${encode(key)}`);
+    showDetail().catch(showError);
   },
-  // The sheet of another key, or null for none, in place of the open one.
-  replaceSheet(key) {
-    // It may have been left by the browser's Back, with a dialog still open over it.
-    if (!page.sheet) return page.open(key);
-    if (key === null) return page.sheet.close();
+  // Show another key in the detail view, or close the view if `key` is null.
+  replaceDetail(key) {
+    // Back in the browser may have closed the view under an open dialog.
+    if (!page.detail) return page.open(key);
+    if (key === null) return page.detail.close();
     history.replaceState(history.state, "", `#${encode(key)}`);
-    page.sheet.replaced = true;
-    page.sheet.close();
-    showSheet().catch(tell);
+    page.detail.replaced = true;
+    page.detail.close();
+    showDetail().catch(showError);
   },
-  // Documents were written; many writes are one look at the list.
+  // Reload the list after writes; writes in quick succession cause one reload.
   changed() {
     page.waiting ??= setTimeout(() => {
       page.waiting = null;
@@ -41,17 +43,17 @@ const page = {
 };
 page.listing = new Listing(page.collection, page.open);
 
-const broken = () => {
-  throw new Problem(0, "a part of this page can't be loaded", "", "Look whether the store runs, then load the page again.");
+const loadFailed = () => {
+  throw new Problem(0, "a part of this page can't be loaded", "", "Check that the store runs, then reload the page.");
 };
 const load = {
-  changes: () => import("./changes.js").catch(broken),
-  editing: () => import("./editing.js").catch(broken),
-  sheet: () => import("./sheet.js").catch(broken),
-  uploads: () => import("./uploads.js").catch(broken),
+  actions: () => import("./actions.js").catch(loadFailed),
+  editing: () => import("./editing.js").catch(loadFailed),
+  detail: () => import("./detail.js").catch(loadFailed),
+  uploads: () => import("./uploads.js").catch(loadFailed),
 };
-const tell = (error) => {
-  openDialog("That did not work").wrong(error);
+const showError = (error) => {
+  openDialog("Action failed").showError(error);
 };
 
 async function upload(entries) {
@@ -60,11 +62,11 @@ async function upload(entries) {
     page.uploads ??= new Uploads(page);
     await page.uploads.add(entries);
   } catch (error) {
-    tell(error);
+    showError(error);
   }
 }
 
-async function showSheet() {
+async function showDetail() {
   const { hash } = location;
   if (hash.length < 2) return;
   let key;
@@ -73,26 +75,26 @@ async function showSheet() {
   } catch {
     return;
   }
-  const { openSheet } = await load.sheet();
+  const { openDetail } = await load.detail();
   if (location.hash !== hash) return;
-  const closed = openSheet(page, key);
-  const { sheet } = page;
+  const closed = openDetail(page, key);
+  const { detail } = page;
   await closed;
-  if (page.sheet === sheet) page.sheet = null;
-  // The address may lead elsewhere by now: closing is told a moment later.
-  if (page.sheet || sheet.replaced || location.hash !== hash) return;
-  if (history.state?.sheet) history.back();
+  if (page.detail === detail) page.detail = null;
+  // The URL may have changed meanwhile, because `close` events are asynchronous.
+  if (page.detail || detail.replaced || location.hash !== hash) return;
+  if (history.state?.detail) history.back();
   else history.replaceState(history.state, "", location.pathname + location.search);
 }
 
 addEventListener("popstate", () => {
-  page.sheet?.close();
-  showSheet().catch(tell);
+  page.detail?.close();
+  showDetail().catch(showError);
   page.listing.follow();
 });
 
-const newDocument = () => load.editing().then(async ({ create }) => page.open(await create(page))).catch(tell);
-const files = (more) => {
+const newDocument = () => load.editing().then(async ({ create }) => page.open(await create(page))).catch(showError);
+const filePicker = (more) => {
   const picker = element("input", { type: "file", multiple: true, hidden: true, "aria-label": "Files to upload", ...more });
   picker.addEventListener("change", () => {
     upload([...picker.files]);
@@ -100,26 +102,26 @@ const files = (more) => {
   });
   return picker;
 };
-const [picker, folderPicker] = [files({ id: "files" }), files({ id: "folder", webkitdirectory: true })];
+const [picker, folderPicker] = [filePicker({ id: "files" }), filePicker({ id: "folder", webkitdirectory: true })];
 const tools = document.querySelector("#tools");
 tools.replaceChildren(page.listing.search);
-const said = element("p", { id: "said", class: "unseen", role: "status" });
-document.querySelector("main").append(said, element("ul", { id: "notes", "aria-label": "Notes" }));
+const announcement = element("p", { id: "announcement", class: "visually-hidden", role: "status" });
+document.querySelector("main").append(announcement, element("ul", { id: "notes", "aria-label": "Notes" }));
 document.querySelector("footer").append(" ", button("shortcuts", shortcuts, { class: "link" }));
 
 const letters = {
-  "/": ["find a key", () => page.listing.search.focus()],
+  "/": ["filter by key prefix", () => page.listing.search.focus()],
   n: ["new document", () => page.writable && newDocument()],
   u: ["upload files", () => page.writable && picker.click()],
-  "?": ["these shortcuts", () => shortcuts()],
+  "?": ["show shortcuts", () => shortcuts()],
 };
 const others = {
-  "\u2191 \u2193 Home End": "go through the keys",
-  Enter: "open a key; from the search, the first one",
-  "e r f": "in a document: edit, rename, fields",
-  Delete: "delete the document that is open, or that the focus is on",
+  "\u2191 \u2193 Home End": "move through the list",
+  Enter: "open a document; in the search field, the first one",
+  "e r f": "in a document: edit, rename, edit fields",
+  Delete: "delete the open or focused document",
   "Ctrl+S": "save while editing",
-  Escape: "close what is open",
+  Escape: "close the dialog",
 };
 
 function shortcuts() {
@@ -128,7 +130,7 @@ function shortcuts() {
   const rows = { ...Object.fromEntries(Object.entries(letters).map(([key, [text]]) => [key, text])), ...others };
   openDialog("Shortcuts", {}, element("dl", {}, ...Object.entries(rows).flatMap(([key, text]) =>
     [element("dt", {}, element("kbd", {}, key)), element("dd", {}, text)])),
-  element("p", {}, element("label", {}, off, " No shortcuts of single letters")));
+  element("p", {}, element("label", {}, off, " Disable single-key shortcuts")));
 }
 
 addEventListener("keydown", async (event) => {
@@ -145,11 +147,11 @@ addEventListener("keydown", async (event) => {
     letters[event.key][1]();
   } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
     try {
-      const { remove } = await load.changes();
-      const meta = await page.collection.describe(page.listing.keyOf(event.target));
+      const { remove } = await load.actions();
+      const meta = await page.collection.fetchMeta(page.listing.keyOf(event.target));
       if (meta) await remove(page, meta);
     } catch (error) {
-      tell(error);
+      showError(error);
     }
   }
 });
@@ -170,11 +172,11 @@ addEventListener("drop", (event) => {
 
 page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
-  if (!page.writable) return tools.append(element("small", {}, "This store is open for reading only."));
+  if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
   tools.append(
     button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),
     button("Upload", () => picker.click(), { "aria-keyshortcuts": "u" }),
-    button("Folder", () => folderPicker.click(), { "aria-label": "Upload a folder" }), picker, folderPicker);
+    button("Upload folder", () => folderPicker.click()), picker, folderPicker);
 }).catch((error) => tools.append(element("small", { class: "alert", role: "alert" }, error.message)))
   .finally(() => document.documentElement.setAttribute("data-ready", ""));
-showSheet().catch(tell);
+showDetail().catch(showError);

@@ -1,14 +1,14 @@
-// What a document looks like: text and JSON as text nodes, media by its own address, where the browser sandboxes it,
-// bytes as hexadecimal. A media type is a claim; what does not bear it out is shown as what it is. At most SHOWN bytes
-// of text are read, whatever the size.
+// The preview of a document: text and JSON as text nodes, media from the document's own URL, where the browser sandboxes
+// it, other bytes in hexadecimal. Content that does not match its media type is shown as what it is. At most PREVIEW_SIZE
+// bytes are read for text.
 
-import { button, element } from "./elements.js";
-import { size } from "./figures.js";
+import { button, element } from "./dom.js";
+import { formatSize } from "./format.js";
 
-export const SHOWN = 64 * 1024;
-const DEPTH = 100;
-const HEX = 512;
-const PDF_SIZE = 64 * 2 ** 20;
+const PREVIEW_SIZE = 64 * 1024;
+const MAX_DEPTH = 100;
+const HEX_SIZE = 512;
+const MAX_PDF_SIZE = 64 * 2 ** 20;
 
 export async function preview(collection, meta) {
   const type = meta.media_type.split(";")[0].trim().toLowerCase();
@@ -18,22 +18,22 @@ export async function preview(collection, meta) {
   return text(collection, meta, type);
 }
 
-const told = (words, ...rest) => element("p", { class: "told" }, words, ...rest);
+const hint = (text, ...rest) => element("p", { class: "hint" }, text, ...rest);
 
 function media(kind, collection, meta) {
-  // The version keeps a cache from showing the one before.
+  // The version in the URL keeps caches from returning an earlier one.
   const src = `${collection.address(meta.key)}?version=${meta.version}`;
   const shown = element(kind, { src, ...(kind === "img" ? { alt: `Preview of ${meta.key}` } : { controls: true, preload: "metadata" }) });
   const box = element("div", { class: "media" }, shown);
   shown.addEventListener("error", async () => {
-    const instead = await text(collection, meta, "").catch((error) => told(error.message));
-    box.replaceWith(told(`It says that it is ${meta.media_type}; this browser can't show it as that.`), instead);
+    const fallback = await text(collection, meta, "").catch((error) => hint(error.message));
+    box.replaceWith(hint(`This browser can't show the content as ${meta.media_type}.`), fallback);
   });
   return box;
 }
 
 async function pdf(collection, meta) {
-  if (!navigator.pdfViewerEnabled || meta.size > PDF_SIZE) return told("This browser shows no such PDF here. Download it to read it.");
+  if (!navigator.pdfViewerEnabled || meta.size > MAX_PDF_SIZE) return hint("This browser can't show this PDF here. Download it to read it.");
   const content = new Blob([await collection.content(meta)], { type: "application/pdf" });
   const src = URL.createObjectURL(content);
   const frame = element("iframe", { src, title: `Preview of ${meta.key}`, class: "paper" });
@@ -46,31 +46,31 @@ async function pdf(collection, meta) {
 }
 
 async function text(collection, meta, type) {
-  const { bytes, whole } = await collection.beginning(meta, SHOWN);
+  const { bytes, complete } = await collection.readPrefix(meta, PREVIEW_SIZE);
   const parts = [];
-  if (!whole) parts.push(told(`Only the first ${size(SHOWN)} of ${size(meta.size)} are shown.`));
-  const read = decode(bytes, meta.media_type, whole);
-  if (read === null) return element("div", {}, ...parts, hexadecimal(bytes, meta));
-  if (type === "text/html") parts.push(asPage(collection, meta));
-  const parsed = whole && /[/+]json$/.test(type) ? parse(read) : null;
+  if (!complete) parts.push(hint(`Only the first ${formatSize(PREVIEW_SIZE)} of ${formatSize(meta.size)} are shown.`));
+  const content = decode(bytes, meta.media_type, complete);
+  if (content === null) return element("div", {}, ...parts, hexadecimal(bytes, meta));
+  if (type === "text/html") parts.push(pageFrame(collection, meta));
+  const parsed = complete && /[/+]json$/.test(type) ? parse(content) : null;
   if (parsed) parts.push(element("div", { class: "json" }, tree(parsed.value, 2)));
-  else parts.push(element("pre", { tabindex: 0, "aria-label": "Content" }, read || "It is empty."));
+  else parts.push(element("pre", { tabindex: 0, "aria-label": "Content" }, content || "This document is empty."));
   return element("div", {}, ...parts);
 }
 
-function asPage(collection, meta) {
-  const show = button("Show as a page", () =>
+function pageFrame(collection, meta) {
+  const show = button("Show as page", () =>
     show.parentElement.replaceWith(element("iframe", { src: `${collection.address(meta.key)}?version=${meta.version}`,
       sandbox: "", referrerpolicy: "no-referrer", title: `Preview of ${meta.key}`, class: "paper" })));
-  return told("", show, " Nothing in it can run; its pictures may come from other sites.");
+  return hint("", show, " Scripts don't run; images may be loaded from other sites.");
 }
 
-// The text, or null for what is none. A character that the end cut through is left out.
-function decode(bytes, type, whole) {
+// Return the text, or null for binary content. A truncated last character is dropped.
+function decode(bytes, type, complete) {
   const charset = /;\s*charset="?([^";\s]+)/i.exec(type)?.[1] ?? "utf-8";
   try {
-    const read = new TextDecoder(charset, { fatal: true }).decode(bytes, { stream: !whole });
-    return /[\x00-\x08\x0e-\x1a]/.test(read) ? null : read;
+    const decoded = new TextDecoder(charset, { fatal: true }).decode(bytes, { stream: !complete });
+    return /[\x00-\x08\x0e-\x1a]/.test(decoded) ? null : decoded;
   } catch {
     return null;
   }
@@ -78,42 +78,42 @@ function decode(bytes, type, whole) {
 
 function hexadecimal(bytes, meta) {
   const lines = [];
-  for (let at = 0; at < Math.min(bytes.length, HEX); at += 16) {
+  for (let at = 0; at < Math.min(bytes.length, HEX_SIZE); at += 16) {
     const row = [...bytes.subarray(at, at + 16)];
     const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
     const letters = row.map((byte) => (byte > 0x1f && byte < 0x7f ? String.fromCharCode(byte) : ".")).join("");
     lines.push(`${at.toString(16).padStart(6, "0")}  ${hex.padEnd(47)}  ${letters}`);
   }
-  const words = `These bytes are no text; ${meta.size > HEX ? `the first ${HEX} of them are` : "they are"}:`;
-  return element("div", {}, told(words), element("pre", { tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
+  const text = meta.size > HEX_SIZE ? `Binary content, first ${HEX_SIZE} bytes:` : "Binary content:";
+  return element("div", {}, hint(text), element("pre", { tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
 }
 
-class Figure {
+class JSONNumber {
   constructor(source) {
     this.source = source;
   }
 }
 
-// JSON, its numbers as they were written: 12345678901234567890 is no double.
-function parse(read) {
+// Parse JSON and keep the source text of numbers, because a double can't hold 12345678901234567890.
+function parse(source) {
   let deepest = 0;
   let depth = 0;
-  for (const character of read) {
+  for (const character of source) {
     if (character === "[" || character === "{") deepest = Math.max(deepest, (depth += 1));
     else if (character === "]" || character === "}") depth -= 1;
   }
-  if (deepest > DEPTH) return null;
+  if (deepest > MAX_DEPTH) return null;
   try {
-    return { value: JSON.parse(read, (_, value, context) =>
-      typeof value === "number" ? new Figure(context?.source ?? String(value)) : value) };
+    return { value: JSON.parse(source, (_, value, context) =>
+      typeof value === "number" ? new JSONNumber(context?.source ?? String(value)) : value) };
   } catch {
     return null;
   }
 }
 
-// A value with its name before it. Members are made when they are unfolded; the first `open` levels are from the start.
+// Return a foldable tree of the value. Its first `open` levels are unfolded; deeper members are created when unfolded.
 function tree(value, open, ...name) {
-  if (value instanceof Figure) return element("span", {}, ...name, value.source);
+  if (value instanceof JSONNumber) return element("span", {}, ...name, value.source);
   if (value === null || typeof value !== "object") {
     const shown = element("span", { class: typeof value === "string" ? "string" : null }, JSON.stringify(value));
     return element("span", {}, ...name, shown);
@@ -122,13 +122,13 @@ function tree(value, open, ...name) {
   const members = Object.entries(value);
   if (!members.length) return element("span", {}, ...name, first + last);
   const count = element("small", {}, `${members.length} ${one}${members.length === 1 ? "" : "s"}`);
-  const made = element("details", { open: open > 0 }, element("summary", {}, ...name, `${first}\u2026${last} `, count));
+  const node = element("details", { open: open > 0 }, element("summary", {}, ...name, `${first}\u2026${last} `, count));
   const fill = () => {
-    if (!made.open || made.children.length > 1) return;
+    if (!node.open || node.children.length > 1) return;
     const named = (key) => [element("b", {}, Array.isArray(value) ? key : JSON.stringify(key)), ": "];
-    made.append(element("ul", {}, ...members.map(([key, member]) => element("li", {}, tree(member, open - 1, ...named(key))))));
+    node.append(element("ul", {}, ...members.map(([key, member]) => element("li", {}, tree(member, open - 1, ...named(key))))));
   };
-  made.addEventListener("toggle", fill);
+  node.addEventListener("toggle", fill);
   fill();
-  return made;
+  return node;
 }

@@ -1,28 +1,28 @@
-// Files on their way into the collection: three at once, the rest waits. Nothing is replaced unasked: each is sent for
-// a free key, and only the answer to a question sends it for the version that the question was about.
+// The upload queue: three files at a time, with progress, cancel and retry. A file is first stored under the condition that
+// the key is unused. If it is used, the user decides; "Replace" replaces only the version that the question showed.
 
-import { button, element, field, input, openDialog, question, say } from "./elements.js";
-import { size, span } from "./figures.js";
-import { fits, numbered, propose } from "./keys.js";
-import { etagOf, now } from "./store.js";
+import { announce, ask, button, element, field, input, openDialog } from "./dom.js";
+import { formatAge, formatSize } from "./format.js";
+import { etagOf, now } from "./http.js";
+import { isValidKey, numberKey, suggestKey } from "./keys.js";
 
-const AT_ONCE = 3;
-const MOST = 100_000;
-const SHOWN = 50;
-const LARGE = 2 ** 20;
+const CONCURRENT = 3;
+const MAX_FILES = 100_000;
+const MAX_LINES = 50;
+const CHECK_FIRST_SIZE = 2 ** 20;
 const TYPES = { md: "text/markdown", txt: "text/plain", log: "text/plain", json: "application/json", csv: "text/csv",
   yaml: "application/yaml", yml: "application/yaml", toml: "application/toml", py: "text/x-python", sh: "text/x-sh" };
 const typeOf = (file) => file.type || TYPES[file.name.split(".").at(-1).toLowerCase()] || "application/octet-stream";
 
-// Pairs of path and what gives the file. A drop may hold folders; a file in them is opened when its turn comes.
-async function* found(entries, folder = "") {
+// Yield pairs of a path and a function that opens the file, folder by folder; files are opened when they are uploaded.
+async function* walk(entries, folder = "") {
   for (const entry of entries) {
     if (entry instanceof File) yield [entry.webkitRelativePath || entry.name, async () => entry];
     else if (entry.isFile) yield [folder + entry.name, () => new Promise((resolve, reject) => entry.file(resolve, reject))];
     else {
       const reader = entry.createReader();
       const next = () => new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      for (let batch = await next(); batch.length; batch = await next()) yield* found(batch, `${folder}${entry.name}/`);
+      for (let batch = await next(); batch.length; batch = await next()) yield* walk(batch, `${folder}${entry.name}/`);
     }
   }
 }
@@ -31,55 +31,55 @@ export class Uploads {
   #waiting = [];
   #active = new Set();
   #failed = [];
-  #asking = Promise.resolve();
+  #questions = Promise.resolve();
   #always = null;
   #stored = 0;
   #all = 0;
 
   constructor(page) {
     this.page = page;
-    this.told = element("b", {});
+    this.status = element("b", {});
     this.list = element("ul", {});
     this.stop = button("Cancel all", () => this.#end());
-    this.box = element("section", { id: "uploads", "aria-label": "Uploads", hidden: true }, element("p", {}, this.told, this.stop), this.list);
+    this.box = element("section", { id: "uploads", "aria-label": "Uploads", hidden: true }, element("p", {}, this.status, this.stop), this.list);
     document.querySelector("main").append(this.box);
     addEventListener("beforeunload", (event) => this.#active.size && event.preventDefault());
   }
 
-  // `entries` are Files, or what a drop holds.
+  // Add `entries`: Files or FileSystemEntries.
   async add(entries) {
     const jobs = [];
     const taken = new Set();
     const folder = this.page.listing.folder;
-    for await (const [path, open] of found(entries)) {
-      if (jobs.length === MOST) {
-        say(`Only the first ${MOST} files are taken.`);
+    for await (const [path, open] of walk(entries)) {
+      if (jobs.length === MAX_FILES) {
+        announce(`Only the first ${MAX_FILES} files are uploaded.`);
         break;
       }
-      let key = propose(this.page.rule, folder + path);
-      for (let number = 2; taken.has(key); number += 1) key = numbered(this.page.rule, propose(this.page.rule, folder + path), number);
+      let key = suggestKey(this.page.rule, folder + path);
+      for (let number = 2; taken.has(key); number += 1) key = numberKey(this.page.rule, suggestKey(this.page.rule, folder + path), number);
       taken.add(key);
       jobs.push({ path, key, open, changed: key !== folder + path });
     }
-    if (!jobs.length || !(await this.#name(jobs.filter((job) => job.changed)))) return;
+    if (!jobs.length || !(await this.#confirmKeys(jobs.filter((job) => job.changed)))) return;
     if (!this.#active.size) [this.#stored, this.#all, this.#always, this.#failed] = [0, 0, null, []];
     this.#all += jobs.length;
     this.#waiting.push(...jobs);
     this.#next();
   }
 
-  // Shows the keys that differ from the names of files, to be corrected.
-  #name(jobs) {
+  // Let the user correct the suggested keys of files whose names are not valid keys.
+  #confirmKeys(jobs) {
     if (!jobs.length) return true;
     return new Promise((resolve) => {
       let agreed = false;
-      const controls = jobs.slice(0, SHOWN).map((job) => [job, input({ value: job.key })]);
-      const more = jobs.length > SHOWN ? element("p", {}, `And ${jobs.length - SHOWN} more in the same way.`) : null;
-      const made = element("form", { onsubmit: (event) => {
+      const controls = jobs.slice(0, MAX_LINES).map((job) => [job, input({ value: job.key })]);
+      const more = jobs.length > MAX_LINES ? element("p", {}, `And ${jobs.length - MAX_LINES} more in the same way.`) : null;
+      const node = element("form", { onsubmit: (event) => {
         event.preventDefault();
-        const wrong = controls.find(([, control]) => !fits(this.page.rule, control.value));
+        const wrong = controls.find(([, control]) => !isValidKey(this.page.rule, control.value));
         if (wrong) {
-          dialog.wrong(`"${wrong[1].value}" is no key here.`);
+          dialog.showError(`"${wrong[1].value}" is not a valid key here.`);
           return wrong[1].focus();
         }
         for (const [job, control] of controls) job.key = control.value;
@@ -88,16 +88,16 @@ export class Uploads {
       } }, ...controls.map(([job, control]) => field(job.path, control)), more, element("p", { class: "buttons" },
         element("button", { class: "primary", autofocus: true }, "Upload"), button("Cancel", () => dialog.close())));
       const dialog = openDialog("Keys for these files", { onclose: () => resolve(agreed) },
-        element("p", {}, "Their names are no keys of this mount. These would be:"), made);
+        element("p", {}, "This mount doesn't allow these names. Suggested keys:"), node);
     });
   }
 
   #next() {
-    while (this.#active.size < AT_ONCE && this.#waiting.length) this.#run(this.#waiting.shift());
+    while (this.#active.size < CONCURRENT && this.#waiting.length) this.#run(this.#waiting.shift());
     this.#show();
     if (this.#active.size) return;
     this.page.changed();
-    say(this.told.textContent);
+    announce(this.status.textContent);
   }
 
   async #run(job) {
@@ -117,7 +117,7 @@ export class Uploads {
     this.#next();
   }
 
-  // Whether it was stored.
+  // Return whether the file was stored.
   async #store(job, file) {
     const { collection, rule } = this.page;
     const headers = { "Content-Type": typeOf(file) };
@@ -126,45 +126,45 @@ export class Uploads {
     let expect = null;
     for (let number = 2; ; ) {
       try {
-        // A large file is not sent only to be refused at its end.
-        const there = file.size > LARGE && expect === null ? await collection.describe(job.key) : null;
-        if (!there) return await collection.put(job.key, file, headers, expect, options);
+        // For a large file, look first: the server could reject it only after the upload.
+        const existing = file.size > CHECK_FIRST_SIZE && expect === null ? await collection.fetchMeta(job.key) : null;
+        if (!existing) return await collection.put(job.key, file, headers, expect, options);
       } catch (error) {
         if (error.status === 0) await file.slice(0, 1).arrayBuffer();
         if (error.status !== 412) throw error;
       }
-      const meta = await collection.describe(job.key);
+      const meta = await collection.fetchMeta(job.key);
       const answer = meta ? await this.#decide(job, file, meta) : "again";
       if (answer === "skip") return false;
       expect = answer === "replace" ? etagOf(meta) : null;
       if (answer === "both") {
-        job.key = numbered(rule, wanted, number);
+        job.key = numberKey(rule, wanted, number);
         job.name.textContent = job.key;
         number += 1;
       }
     }
   }
 
-  // One question at a time.
+  // Ask what to do about a used key. Questions are asked one after another.
   #decide(job, file, meta) {
-    const answer = this.#asking.then(async () => {
+    const answer = this.#questions.then(async () => {
       if (job.control.signal.aborted) throw job.control.signal.reason;
       if (this.#always) return this.#always;
       const all = element("input", { type: "checkbox" });
-      const age = span(Math.floor((now() - Date.parse(meta.modified)) / 1000));
+      const age = formatAge(Math.floor((now() - Date.parse(meta.modified)) / 1000));
       const answers = [["both", "Keep both"], ["replace", "Replace", "danger"], ["skip", "Skip"]];
-      const given = await question(`There is a document ${meta.key}`, answers, "skip",
-        element("p", {}, `It has ${size(meta.size)} and is of the type ${meta.media_type}; age: ${age}. The file has ${size(file.size)}.`),
-        element("p", {}, element("label", {}, all, " Do the same with all that follow")));
-      if (all.checked) this.#always = given;
-      return given;
+      const chosen = await ask(`${meta.key} already exists`, answers, "skip",
+        element("p", {}, `Stored: ${formatSize(meta.size)}, ${meta.media_type}, age ${age}. New file: ${formatSize(file.size)}.`),
+        element("p", {}, element("label", {}, all, " Do the same for all following files")));
+      if (all.checked) this.#always = chosen;
+      return chosen;
     });
-    this.#asking = answer.catch(() => {});
+    this.#questions = answer.catch(() => {});
     return answer;
   }
 
   #fail(job, error) {
-    const text = error.name === "NotReadableError" || error.name === "NotFoundError" ? "The file can't be read (any more)." : error.message;
+    const text = error.name === "NotReadableError" || error.name === "NotFoundError" ? "The file can't be read." : error.message;
     const again = button("Try again", () => {
       this.#failed = this.#failed.filter((one) => one !== job);
       this.#waiting.push(job);
@@ -172,7 +172,7 @@ export class Uploads {
     }, { "aria-label": `Try ${job.key} again` });
     job.line = element("li", { class: "alert" }, element("bdi", {}, job.key), element("span", {}, text), again);
     this.#failed.push(job);
-    say(`${job.key}: ${text}`);
+    announce(`${job.key}: ${text}`);
   }
 
   #end() {
@@ -189,9 +189,9 @@ export class Uploads {
   #show() {
     const busy = this.#active.size > 0;
     this.box.hidden = false;
-    this.told.textContent = `${this.#stored} of ${this.#all} stored${this.#failed.length ? `, ${this.#failed.length} failed` : ""}`;
+    this.status.textContent = `${this.#stored} of ${this.#all} stored${this.#failed.length ? `, ${this.#failed.length} failed` : ""}`;
     this.stop.textContent = busy ? "Cancel all" : "Close";
-    const lines = [...this.#active, ...this.#failed.slice(0, SHOWN)].map((job) => job.line);
+    const lines = [...this.#active, ...this.#failed.slice(0, MAX_LINES)].map((job) => job.line);
     if (lines.length !== this.list.children.length || lines.some((line, index) => line !== this.list.children[index])) this.list.replaceChildren(...lines);
   }
 }

@@ -1,20 +1,21 @@
-"""The list: what the server renders, what the script makes of it, search, pages, folders, the keyboard."""
+"""The list: rows from the server and from the script, search, paging, folders, keyboard."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import expect
 
-from docstore.server import figures
+from docstore.server.pages import format_age
+from docstore.units import format_size
 from tests.web.tab import Tab
 
 
 def rows(tab: Tab) -> list[str]:
-    """The rows as markup, each with its text."""
+    """Return the markup of each row."""
     return [row.evaluate("row => row.outerHTML") for row in tab.page.locator("#documents tbody tr").all()]
 
 
-def test_the_script_takes_over_what_the_server_rendered_in_the_same_words(tab: Tab) -> None:
+def test_the_script_renders_the_same_rows_as_the_server(tab: Tab) -> None:
     for index, size in enumerate((0, 1, 2, 1023, 1024, 10_239, 10_240, 1_048_575, 1_048_576)):
         tab.store_document(f"/disk/same-{index}", b"x" * size, content_type='text/plain; charset="utf-8"')
     tab.store_document("/disk/same-z", b"x", ttl="90000")
@@ -29,18 +30,18 @@ def test_the_script_takes_over_what_the_server_rendered_in_the_same_words(tab: T
     assert tab.page.inner_text("#count") == count
     numbers = [0, 1, 59, 60, 999, 3600, 1023, 1024, 10_239, 86_399, 86_400, 31_535_999, 31_536_000, 10**6, 2**30, 2**53]
     script = """async (all) => {
-      const { size, span } = await import("/-/web/figures.js");
+      const { formatSize: size, formatAge: span } = await import("/-/web/format.js");
       return all.map((number) => [size(number), span(number)]);
     }"""
-    assert tab.page.evaluate(script, numbers) == [[figures.size(number), figures.span(number)] for number in numbers]
+    assert tab.page.evaluate(script, numbers) == [[format_size(number), format_age(number)] for number in numbers]
 
 
-def test_without_a_script_it_is_a_list_of_links(tab: Tab) -> None:
+def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
     tab.store_document("/site/plain/a b", "there", content_type="text/plain")
     context = tab.page.context.browser.new_context(java_script_enabled=False, base_url=tab.store.url)
     page = context.new_page()
     page.goto("/site/?prefix=plain/")
-    expect(page.get_by_text("Keys that begin with plain/")).to_be_visible()
+    expect(page.get_by_text("Keys with the prefix plain/")).to_be_visible()
     page.get_by_role("link", name="a b").click()
     page.wait_for_url("**/site/plain/a%20b")
     assert page.inner_text("body") == "there"
@@ -50,7 +51,7 @@ def test_without_a_script_it_is_a_list_of_links(tab: Tab) -> None:
     context.close()
 
 
-def test_search_finds_by_prefix_as_one_types(tab: Tab) -> None:
+def test_search_filters_by_prefix_while_typing(tab: Tab) -> None:
     for key in ("find-a", "find-ab", "find-b"):
         tab.store_document(f"/docs/{key}")
     tab.open("/docs/")
@@ -60,12 +61,12 @@ def test_search_finds_by_prefix_as_one_types(tab: Tab) -> None:
     expect(tab.page.get_by_role("status").first).to_have_text("2 keys")
     assert urlsplit(tab.page.url).query == "prefix=find-a"
     tab.page.keyboard.type("bc")
-    expect(tab.page.get_by_text("No key here begins like that.")).to_be_visible()
+    expect(tab.page.get_by_text("No matching keys.")).to_be_visible()
     tab.page.reload()
     expect(tab.page.locator("#search")).to_have_value("find-abc")
 
 
-def test_pages_go_forth_and_back_and_never_hold_more_than_one(tab: Tab) -> None:
+def test_paging_goes_both_ways_and_holds_one_page(tab: Tab) -> None:
     for number in range(250):
         tab.store_document(f"/many/page-{number:03}")
     tab.open("/many/")
@@ -84,7 +85,7 @@ def test_pages_go_forth_and_back_and_never_hold_more_than_one(tab: Tab) -> None:
     assert tab.keys()[0] == "page-100"
 
 
-def test_folders_are_walked_by_their_names(tab: Tab) -> None:
+def test_folders_can_be_opened_and_left(tab: Tab) -> None:
     for key in ("walk/a/1", "walk/a/b/2", "walk/c"):
         tab.store_document(f"/site/{key}")
     tab.open("/site/?delimiter=/&prefix=walk/")
@@ -100,7 +101,7 @@ def test_folders_are_walked_by_their_names(tab: Tab) -> None:
     tab.wait_for_keys("2")
 
 
-def test_the_keyboard_goes_through_the_list(tab: Tab) -> None:
+def test_the_arrow_keys_move_through_the_list(tab: Tab) -> None:
     for key in ("keyboard-a", "keyboard-b", "keyboard-c"):
         tab.store_document(f"/docs/{key}")
     tab.open("/docs/?prefix=keyboard-")
@@ -116,18 +117,7 @@ def test_the_keyboard_goes_through_the_list(tab: Tab) -> None:
     tab.leave()
 
 
-def test_a_document_has_an_address_and_back_closes_it(tab: Tab) -> None:
-    tab.store_document("/site/an address/100% #1?", "here")
-    tab.open("/site/?prefix=an+address")
-    tab.page.get_by_role("link", name="100% #1?").click()
-    expect(tab.dialog.get_by_role("heading")).to_have_text("an address/100% #1?")
-    tab.page.reload()
-    expect(tab.dialog.locator("pre")).to_have_text("here")
-    tab.page.go_back()
-    expect(tab.page.locator("dialog")).to_have_count(0)
-
-
-def test_ages_and_ends_go_on_while_the_page_is_open(tab: Tab) -> None:
+def test_ages_and_expiry_times_are_updated_while_the_page_is_open(tab: Tab) -> None:
     tab.store_document("/docs/clock", ttl="9000")
     tab.page.clock.install()
     tab.open("/docs/?prefix=clock")

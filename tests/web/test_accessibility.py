@@ -1,16 +1,12 @@
-"""For everybody: axe finds nothing in any view, focus is where it should be, a phone is wide enough, all is light."""
-
-import re
-from pathlib import Path
+"""Accessibility: axe finds no violation in any view, dialogs handle the focus, nothing is wider than a phone."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
-GUIDE = (Path(__file__).parents[2] / "docs" / "page.md").read_text()
-VIEWS = ("mounts", "folders", "empty", "sheet", "new", "fields", "conflict", "question", "shortcuts")
-HIDDEN_WIDTH = """Math.max(...[document.scrollingElement, ...document.querySelectorAll("dialog")]
+VIEWS = ("mounts", "folders", "empty", "detail", "new", "fields", "conflict", "question", "shortcuts")
+OVERFLOW_WIDTH = """Math.max(...[document.scrollingElement, ...document.querySelectorAll("dialog")]
     .map((box) => box.scrollWidth - box.clientWidth))"""
 FOCUS_IS_INSIDE = "document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))"
 
@@ -26,8 +22,8 @@ def show(tab: Tab, view: str) -> None:
             tab.open("/site/?delimiter=/&prefix=seen/b/")
         case "empty":
             tab.open("/site/?prefix=nothing")
-        case "sheet" | "fields" | "conflict":
-            tab.sheet("/site/", "seen/a.json")
+        case "detail" | "fields" | "conflict":
+            tab.open_document("/site/", "seen/a.json")
             if view == "fields":
                 tab.press("Fields")
             elif view == "conflict":
@@ -50,7 +46,7 @@ def show(tab: Tab, view: str) -> None:
                 expect(tab.dialog).to_be_visible()
 
 
-def test_axe_finds_nothing_in_light_dark_and_on_a_phone(tab: Tab) -> None:
+def test_axe_finds_no_violation_in_light_in_dark_and_on_a_phone(tab: Tab) -> None:
     tab.page.emulate_media(reduced_motion="reduce")
     axe = Axe()
     for view in VIEWS:
@@ -61,10 +57,10 @@ def test_axe_finds_nothing_in_light_dark_and_on_a_phone(tab: Tab) -> None:
             found = axe.run(tab.page, options={"resultTypes": ["violations"]}).response["violations"]
             faults = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
             assert faults == [], (view, scheme)
-            assert tab.page.evaluate(HIDDEN_WIDTH) <= 0, (view, width)
+            assert tab.page.evaluate(OVERFLOW_WIDTH) <= 0, (view, width)
 
 
-def test_focus_goes_into_a_dialog_stays_there_and_comes_back(tab: Tab) -> None:
+def test_focus_moves_into_a_dialog_and_returns_when_it_closes(tab: Tab) -> None:
     tab.store_document("/docs/focus", "text", content_type="text/plain")
     tab.open("/docs/?prefix=focus")
     tab.page.get_by_role("link", name="focus").focus()
@@ -84,43 +80,16 @@ def test_focus_goes_into_a_dialog_stays_there_and_comes_back(tab: Tab) -> None:
     tab.page.keyboard.press("Escape")
     expect(tab.page.get_by_role("link", name="focus")).to_be_focused()
     tab.page.keyboard.press("Delete")
-    expect(tab.page.get_by_text("Nothing is stored here yet.").or_(tab.page.get_by_text("No key here"))).to_be_visible()
-    expect(tab.page.locator("#said")).to_have_text("Deleted focus. Undo is offered at the end of the page.")
+    expect(
+        tab.page.get_by_text("This collection is empty.").or_(tab.page.get_by_text("No matching keys."))
+    ).to_be_visible()
+    expect(tab.page.locator("#announcement")).to_have_text("Deleted focus. Undo is at the end of the page.")
     assert tab.page.evaluate("document.activeElement.id") == "search"
 
 
-def test_escape_closes_a_sheet_when_the_focus_is_nowhere(tab: Tab) -> None:
+def test_escape_closes_the_detail_view_without_focus(tab: Tab) -> None:
     tab.store_document("/docs/nowhere", "one", content_type="text/plain")
-    sheet = tab.sheet("/docs/", "nowhere")
-    sheet.locator("dt").first.click()
+    detail = tab.open_document("/docs/", "nowhere")
+    detail.locator("dt").first.click()
     tab.page.evaluate("document.activeElement.blur()")
     tab.leave()
-
-
-def test_shortcuts_are_listed_and_those_of_letters_can_be_turned_off(tab: Tab) -> None:
-    tab.open("/docs/")
-    tab.page.keyboard.press("?")
-    listed = zip(tab.dialog.locator("dt").all_inner_texts(), tab.dialog.locator("dd").all_inner_texts(), strict=True)
-    documented = re.findall(r"^\| (`.+`) \| (.+) \|$", GUIDE.partition("## The keyboard")[2], re.MULTILINE)
-    assert sorted(listed) == sorted((keys.replace("`", ""), text) for keys, text in documented)
-    tab.dialog.get_by_role("checkbox").check()
-    tab.page.keyboard.press("Escape")
-    tab.open("/docs/")
-    tab.page.keyboard.press("n")
-    tab.page.keyboard.press("/")
-    assert tab.page.evaluate("document.activeElement.id") != "search"
-    expect(tab.page.locator("dialog")).to_have_count(0)
-
-
-def test_the_list_is_light_and_comes_from_the_cache_the_second_time(tab: Tab) -> None:
-    for number in range(20):
-        tab.store_document(f"/docs/light-{number}", content_type="text/plain")
-    tab.open("/docs/?prefix=light-")
-    answers = [request.response() for request in tab.requests]
-    weights = {answer.url: len(answer.body()) for answer in answers if answer and answer.status == 200}
-    assert any(url.endswith("/page.js") for url in weights)
-    assert sum(weights.values()) < 60_000, weights
-    for answer in answers:
-        if answer and "/-/web/" in answer.url:
-            headers = {"if-none-match": answer.headers["etag"], "accept-encoding": "gzip"}
-            assert tab.client.ask("GET", answer.url.removeprefix(tab.store.url), headers=headers).status == 304

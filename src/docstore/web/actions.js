@@ -1,0 +1,145 @@
+// Actions on one document: delete with undo, rename, edit fields and TTL. HTTP has no method for the last two, so they read
+// the content and store it again. Every write is conditional: it replaces only the version that the user has seen.
+
+import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
+import { formatSize, formatTTL, localTime, parseTTL } from "./format.js";
+import { etagOf, headersOf, now, Problem } from "./http.js";
+import { describeRule, isValidKey } from "./keys.js";
+
+const MAX_COPY_SIZE = 512 * 2 ** 20;
+const MAX_UNDO_SIZE = 64 * 2 ** 20;
+let undo_size = 0;
+
+// Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
+export const contentCoding = (meta) => meta.fields?.["content-encoding"];
+
+function checkCopyable(meta) {
+  if (contentCoding(meta)) {
+    throw new Error(`The document has the Content-Encoding ${contentCoding(meta)}, which browsers decode. Use a program such as curl.`);
+  }
+  if (meta.size > MAX_COPY_SIZE) throw new Error(`The document is larger than ${formatSize(MAX_COPY_SIZE)}. Use a program such as curl.`);
+}
+
+// This and the other actions return the key to show next, null to close the detail view, undefined for no change.
+export async function remove(page, meta) {
+  const undoable = !contentCoding(meta) && undo_size + meta.size <= MAX_UNDO_SIZE;
+  const reason = "It can't be undone: the document is too large to keep here, or has a Content-Encoding.";
+  const answers = [["keep", "Cancel"], ["delete", "Delete permanently", "danger"]];
+  if (!undoable && (await ask(`Delete ${meta.key}?`, answers, "keep", element("p", {}, reason))) !== "delete") return undefined;
+  const content = undoable ? await page.collection.content(meta) : null;
+  await page.collection.remove(meta);
+  page.changed();
+  if (!content) return announce(`Deleted ${meta.key}.`) ?? null;
+  undo_size += meta.size;
+  const undo = async () => {
+    if (meta.expires && Date.parse(meta.expires) <= now()) throw new Error(`${meta.key} has expired.`);
+    await page.collection.put(meta.key, content, headersOf(meta), null).catch((error) => {
+      throw error.status === 412 ? new Error(`The key ${meta.key} is used by another document now.`) : error;
+    });
+    page.changed();
+    announce(`Restored ${meta.key}.`);
+  };
+  showNote(`Deleted ${meta.key}.`, "Undo", undo, () => {
+    undo_size -= meta.size;
+  });
+  return null;
+}
+
+const saveOnCtrlS = (event) => {
+  if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  event.currentTarget.requestSubmit();
+};
+
+// Show a form in a dialog and return the result of `store`, or undefined if it was cancelled. The dialog shows errors
+// that `store` throws, and stays open while `store` returns undefined.
+export function form(title, kind, controls, text, store, mayClose) {
+  return new Promise((resolve) => {
+    let result;
+    const save = element("button", { class: "primary" }, text);
+    const node = element("form", { novalidate: true, onkeydown: saveOnCtrlS, onsubmit: async (event) => {
+      event.preventDefault();
+      if (save.disabled) return;
+      dialog.showError("");
+      save.disabled = true;
+      try {
+        result = await store(dialog);
+        if (result !== undefined) dialog.close();
+      } catch (error) {
+        dialog.showError(error);
+      }
+      save.disabled = false;
+    } }, ...controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
+    const dialog = openDialog(title, { kind, mayClose, onclose: () => resolve(result) }, node);
+    dialog.leave = async () => (await (mayClose?.() ?? true)) && dialog.close();
+  });
+}
+
+export function keyField(page, value) {
+  return field("Key", input({ value, autofocus: true, name: "key" }), describeRule(page.rule));
+}
+
+export function checkKey(page, control) {
+  const key = control.value;
+  if (!isValidKey(page.rule, key)) throw new Error(`Invalid key. Keys here are ${describeRule(page.rule)}.`);
+  return key;
+}
+
+export async function rename(page, meta) {
+  checkCopyable(meta);
+  const keyControl = keyField(page, meta.key);
+  return form(`Rename ${meta.key}`, "", [keyControl], "Rename", async () => {
+    const key = checkKey(page, keyControl.children[1]);
+    if (key === meta.key) return null;
+    const content = await page.collection.content(meta);
+    await page.collection.put(key, content, headersOf(meta), null).catch((error) => {
+      throw error.status === 412 ? new Error(`The key ${key} is already used.`) : error;
+    });
+    page.changed();
+    try {
+      await page.collection.remove(meta);
+    } catch (error) {
+      throw new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message);
+    }
+    announce(`Renamed to ${key}.`);
+    return key;
+  }).then((key) => key ?? undefined);
+}
+
+// Return controls for the stored fields, and `read`, which returns the header fields or throws for an invalid control.
+export function fieldControls(meta, storedHeaders) {
+  const initial = meta.expires ? formatTTL(Math.max(1, Math.ceil((Date.parse(meta.expires) - now()) / 1000))) : "";
+  const type = input({ value: meta.media_type });
+  const ttl = input({ value: initial, placeholder: "forever" });
+  const lines = Object.entries(meta.fields ?? {}).map(([name, value]) => `${name}: ${value}\n`).join("");
+  const more = element("textarea", { value: lines, rows: 3, spellcheck: "false" });
+  const read = () => {
+    const headers = { "Content-Type": type.value.trim() };
+    const seconds = parseTTL(ttl.value);
+    if (seconds === undefined) throw new Error("Invalid TTL. Write a duration such as 90 s, 12 h, 7 d or 1h30m.");
+    // An unchanged TTL keeps the time of expiry; sending it as typed would extend it.
+    if (seconds !== null) headers.TTL = ttl.value === initial ? headersOf(meta).TTL : String(seconds);
+    for (const line of more.value.split("\n").filter((line) => line.trim())) {
+      const [, name = "", value] = /^\s*([^\s:]+)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
+      if (!/^meta-./i.test(name) && !storedHeaders.includes(name.toLowerCase())) throw new Error(`Can't store the field "${line}". Use ${["Meta-\u2026", ...storedHeaders].join(", ")}.`);
+      headers[name] = value;
+    }
+    return headers;
+  };
+  const hint = meta.expires ? `expires ${localTime(meta.expires)}; leave empty to keep forever` : "such as 90 s, 12 h or 7 d; leave empty to keep forever";
+  return { read, controls: [field("Type", type), field("TTL", ttl, hint),
+    field("Other fields", more, "one per line, such as Meta-Author: Ann or Cache-Control: max-age=60")] };
+}
+
+export async function editFields(page, meta) {
+  checkCopyable(meta);
+  const { read, controls } = fieldControls(meta, page.storedHeaders);
+  return form(`Fields of ${meta.key}`, "", controls, "Save", async () => {
+    const headers = read();
+    const content = await page.collection.content(meta);
+    await page.collection.put(meta.key, content, headers, etagOf(meta));
+    page.changed();
+    announce("Saved.");
+    return meta.key;
+  });
+}

@@ -1,0 +1,191 @@
+// The HTTP client of the page: header fields, conditions, statuses and timeouts. It uses the public API only and must not
+// know the page. Uploads use XMLHttpRequest, because fetch reports no upload progress.
+
+const TIMEOUT_MS = 30_000;
+const JSON_FIRST = { Accept: "application/json, */*;q=0.1" };
+
+// Title and advice for responses without a problem document, for example from a proxy.
+const FALLBACKS = {
+  0: ["the store can't be reached", "Check that it runs and that this machine is online, then try again."],
+  401: ["authentication is required", "Sign in to this store, then try again."],
+  403: ["this is not allowed", "Ask the operator of this store for access."],
+  404: ["not found", "The document was deleted, or it expired."],
+  408: ["the request took too long", "Try again."],
+  412: ["the document was changed meanwhile", "Open it again, then repeat the change."],
+  413: ["too large for this store", "Send less, or use a mount with a higher limit."],
+  428: ["the server requires a condition on every write", "Reload the page, then try again."],
+  502: ["the server behind the proxy does not respond", "Try again in a moment."],
+  503: ["the storage is unavailable", "Try again in a moment."],
+  507: ["no space left in the store", "Delete documents, or give the mount more space."],
+};
+
+export class Problem extends Error {
+  constructor(status, title, detail = "", advice = "", etag = null) {
+    super([title, detail].filter(Boolean).join(": ") + ". " + advice);
+    Object.assign(this, { status, etag });
+  }
+}
+
+const unreachable = () => new Problem(0, FALLBACKS[0][0], navigator.onLine ? "" : "this machine is offline", FALLBACKS[0][1]);
+const timedOut = () => new Problem(408, "no response in time", "", "Try again. Your text is kept.");
+
+function problemFrom(status, type, text, etag) {
+  if (/^application\/problem\+json/.test(type ?? "")) {
+    try {
+      const problem = JSON.parse(text);
+      return new Problem(status, problem.title, problem.detail, problem.advice, etag);
+    } catch {
+      // A proxy may truncate the body; then only the status is known.
+    }
+  }
+  const [title, advice] = FALLBACKS[status] ?? [`the server answered ${status}`, "See the log of the server."];
+  return new Problem(status, title, "", advice, etag);
+}
+
+let ahead_ms = 0;
+
+// The time of the server in ms since 1970: the server's clock decides what has expired, not this machine's.
+export const now = () => Date.now() + ahead_ms;
+
+function updateClock(date) {
+  const server = Date.parse(date);
+  if (Math.abs(server - now()) > 2000) ahead_ms = server - Date.now();
+}
+
+async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
+  const signals = [AbortSignal.timeout(timeout_ms), ...(signal ? [signal] : [])];
+  let answer;
+  try {
+    const sent = { ...JSON_FIRST, ...headers };
+    const options = { method, headers: sent, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
+    answer = await fetch(path, options);
+    updateClock(answer.headers.get("Date"));
+    if (answer.ok) return answer;
+    const text = await answer.text();
+    throw problemFrom(answer.status, answer.headers.get("Content-Type"), text, answer.headers.get("ETag"));
+  } catch (error) {
+    throw toProblem(error);
+  }
+}
+
+function toProblem(error) {
+  if (error.name === "TimeoutError") return timedOut();
+  return error instanceof TypeError ? unreachable() : error;
+}
+
+export const encode = (key) =>
+  key.split("/").map((part) => encodeURIComponent(part).replace(/[!'()*]/g, escape)).join("/");
+const escape = (character) => "%" + character.charCodeAt(0).toString(16).toUpperCase();
+
+export const etagOf = (meta) => `"${meta.version}"`;
+
+export class Collection {
+  constructor(mount) {
+    this.mount = mount;
+  }
+
+  address = (key) => this.mount + encode(key);
+
+  async list(query, signal) {
+    const parameters = new URLSearchParams(query);
+    parameters.set("format", "json");
+    return (await request("GET", `${this.mount}?${parameters}`, { signal })).json();
+  }
+
+  // The methods that this client may use on documents of this mount.
+  async allowed() {
+    const answer = await request("OPTIONS", this.mount + "any");
+    return new Set((answer.headers.get("Allow") ?? "").split(", "));
+  }
+
+  // The metadata as stored, from the listing: in the response to a GET, Cache-Control is merged with the server's own.
+  async fetchMeta(key) {
+    const { documents } = await this.list({ prefix: key, limit: 1 });
+    return documents[0]?.key === key ? documents[0] : null;
+  }
+
+  // At most `size` bytes from the start of a document, and whether they are all of it.
+  async readPrefix(meta, size) {
+    const headers = meta.size > size && !meta.fields?.["content-encoding"] ? { Range: `bytes=0-${size - 1}` } : {};
+    const answer = await request("GET", this.address(meta.key), { headers });
+    const reader = answer.body.getReader();
+    const buffer = new Uint8Array(size);
+    let filled = 0;
+    try {
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return { bytes: buffer.subarray(0, filled), complete: answer.status === 200 };
+        const rest = size - filled;
+        buffer.set(value.subarray(0, rest), filled);
+        filled += Math.min(rest, value.length);
+        if (value.length > rest) return { bytes: buffer, complete: false };
+      }
+    } catch (error) {
+      throw toProblem(error);
+    } finally {
+      reader.cancel().catch(() => {});
+    }
+  }
+
+  // The content of exactly this version as a Blob, which browsers keep on disk if it is large.
+  async content(meta) {
+    const options = { headers: { "If-Match": etagOf(meta) }, timeout_ms: 3_600_000 };
+    const answer = await request("GET", this.address(meta.key), options);
+    return answer.blob().catch((error) => Promise.reject(toProblem(error)));
+  }
+
+  // Store a document and return its ETag. `expect` is the ETag to replace, or null if the key must be unused.
+  put(key, content, headers, expect, { signal, progress } = {}) {
+    const condition = expect === null ? { "If-None-Match": "*" } : { "If-Match": expect };
+    // Browsers add Cache-Control to conditional requests, and the server would store it with the document. An empty
+    // field prevents that and has no effect.
+    const sent = { ...JSON_FIRST, Prefer: "return=minimal", "Cache-Control": "", ...condition, ...headers };
+    return new Promise((resolve, reject) => {
+      const xhr = new XMLHttpRequest();
+      let timer;
+      // An upload may take hours, so the timer restarts with each progress event.
+      const wait = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => end(reject, timedOut()), 2 * TIMEOUT_MS);
+      };
+      const stop = () => end(reject, signal.reason);
+      const end = (settle, value) => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", stop);
+        settle(value);
+        xhr.abort();
+      };
+      if (signal?.aborted) return reject(signal.reason);
+      signal?.addEventListener("abort", stop);
+      xhr.upload.onprogress = (event) => {
+        wait();
+        progress?.(event.loaded, event.total);
+      };
+      xhr.onerror = () => end(reject, unreachable());
+      xhr.onload = () => {
+        const etag = xhr.getResponseHeader("ETag");
+        if (xhr.status < 300) return end(resolve, etag);
+        end(reject, problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText, etag));
+      };
+      xhr.open("PUT", this.address(key));
+      try {
+        for (const [name, value] of Object.entries(sent)) xhr.setRequestHeader(name, value);
+      } catch {
+        return reject(new Problem(400, "invalid header field", "", "Use visible ASCII characters in fields."));
+      }
+      wait();
+      xhr.send(content);
+    });
+  }
+
+  async remove(meta) {
+    await request("DELETE", this.address(meta.key), { headers: { "If-Match": etagOf(meta) } });
+  }
+}
+
+// The header fields that store the same metadata again, with the remaining TTL.
+export function headersOf(meta) {
+  const headers = { "Content-Type": meta.media_type, ...meta.fields };
+  if (meta.expires) headers.TTL = String(Math.max(0, Math.ceil((Date.parse(meta.expires) - now()) / 1000)));
+  return headers;
+}

@@ -1,0 +1,52 @@
+"""The detail view of a document: its URL, metadata and addresses."""
+
+import json
+
+from playwright.sync_api import expect
+
+from tests.web.tab import Tab
+
+SHARED_TAB = True
+
+
+def test_a_document_has_a_url_and_back_closes_the_view(tab: Tab) -> None:
+    tab.store_document("/site/an address/100% #1?", "here")
+    tab.open("/site/?prefix=an+address")
+    tab.page.get_by_role("link", name="100% #1?").click()
+    expect(tab.dialog.get_by_role("heading")).to_have_text("an address/100% #1?")
+    tab.page.reload()
+    expect(tab.dialog.locator("pre")).to_have_text("here")
+    tab.page.go_back()
+    expect(tab.page.locator("dialog")).to_have_count(0)
+
+
+def test_metadata_is_shown_as_it_was_stored(tab: Tab) -> None:
+    fields = {"cache_control": "max-age=60", "meta_author": "Ann <b>", "content_language": "en"}
+    answer = tab.store_document("/docs/meta", b"x" * 2048, content_type="text/x-a", ttl="9000", **fields)
+    detail = tab.open_document("/docs/", "meta")
+    terms = dict(zip(detail.locator("dt").all_inner_texts(), detail.locator("dd").all_inner_texts(), strict=True))
+    assert terms["Size"] == "2.0 KiB (2,048 bytes)"
+    assert terms["Expires"].endswith("(2 h)")
+    assert f'"{terms["Version"]}"' == answer["etag"]
+    shown = {name: terms[name] for name in ("Type", "cache-control", "meta-author", "content-language")}
+    assert list(shown.values()) == ["text/x-a", "max-age=60", "Ann <b>", "en"]
+
+
+def test_link_curl_and_python_addresses_can_be_copied(tab: Tab) -> None:
+    key = 'it\'s $(x) "q" \u202e\u00e9\U0001f600'
+    tab.store_document(f"/site/{key}", "here")
+    tab.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    detail = tab.open_document("/site/", key)
+    copied = {}
+    for name in ("Link", "curl", "Python"):
+        tab.press(f"Copy {name}")
+        expect(detail.get_by_role("button", name=f"Copy {name}")).to_have_text("Copied")
+        copied[name] = tab.page.evaluate("navigator.clipboard.readText()")
+    url = f"{tab.store.url}/site/it%27s%20%24%28x%29%20%22q%22%20%E2%80%AE%C3%A9%F0%9F%98%80"
+    assert copied["Link"] == url
+    assert copied["curl"] == f"curl '{url}'"
+    start, _, called = copied["Python"].partition("; ")
+    assert start == "from docstore import Client"
+    base, _, named = called.removeprefix("Client(").removesuffix("]").partition(")[")
+    assert (json.loads(base), eval(named)) == (f"{tab.store.url}/site/", key)
+    assert "\u202e" not in copied["Python"]
