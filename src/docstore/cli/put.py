@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,18 @@ from docstore.cli.errors import DONE, NOT_MET, ending, say
 from docstore.cli.options import ADDRESS, LIFETIME, META, Access, accessing, once
 from docstore.cli.upload import Wish, put_file, put_stream
 from docstore.errors import SetupError
+from docstore.http.stored_headers import STORED_HEADERS
 
 if TYPE_CHECKING:
     from docstore.cli.parallel import Several
+
+
+def _stored_header_options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add an option for each stored header: `--language` for Content-Language."""
+    for name, header in reversed(list(STORED_HEADERS.items())):
+        option = f"--{name.removeprefix('content-')}"
+        command = click.option(option, name.replace("-", "_"), help=header.summary)(command)
+    return command
 
 
 @click.command(
@@ -40,10 +49,7 @@ Examples:
     callback=once,
     help="A field of your own, stored with it; several times for several.",
 )
-@click.option("--language", help="Content-Language, such as de.")
-@click.option("--encoding", help="Content-Encoding that the content has, such as gzip.")
-@click.option("--disposition", help="Content-Disposition, such as 'attachment; filename=\"a.txt\"'.")
-@click.option("--cache-control", help="Cache-Control of answers.")
+@_stored_header_options
 @accessing
 @ending
 def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Access, **given: Any) -> int:
@@ -70,10 +76,7 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 
 def _wish(media_type: str | None, ttl_s: int | None, if_match: str | None, if_none_match: str | None,
           meta: tuple[tuple[str, str], ...], **fields: str | None) -> Wish:  # fmt: skip
-    stored = {
-        f"content-{name}" if name != "cache_control" else "cache-control": value for name, value in fields.items()
-    }
-    others = tuple((name, value) for name, value in stored.items() if value is not None)
+    others = tuple((name.replace("_", "-"), value) for name, value in fields.items() if value is not None)
     return Wish(media_type, ttl_s, if_match, if_none_match, others, meta)
 
 

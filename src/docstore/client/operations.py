@@ -35,9 +35,9 @@ from docstore.client.results import (
 from docstore.client.retry import RetryPolicy, exchange
 from docstore.client.transport import ClientRequest, ClientResponse, Pairs, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
-from docstore.http import stored_headers
 from docstore.http.digests import KEPT
 from docstore.http.message import Headers
+from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
 
@@ -278,7 +278,7 @@ def _fields(headers: Pairs) -> Fields:
             raise RequestError(f"{name}: a header value cannot start or end with a blank")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
-        return stored_headers.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
+        return parse_stored_fields(Headers(pair for pair in pairs if pair[0] != b"ttl"))
     except ValueError as error:
         raise RequestError(str(error)) from None
 

@@ -15,9 +15,9 @@ from docstore.errors import EngineError
 from docstore.http import structured
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
+from docstore.http.stored_headers import STORED_HEADERS
 from docstore.model import DEFAULT_MEDIA_TYPE
 
-_STORED: Final = ("content-disposition", "content-encoding", "content-language", "cache-control")
 _SIZE_LIMIT: Final = 2**63 - 1
 
 
@@ -127,7 +127,7 @@ def document_size(headers: Mapping[str, str]) -> int:
 
 def info_from_headers(key: str, headers: Mapping[str, str], size: int) -> Info:
     """From the headers of a response about a document."""
-    fields = {name: headers[name] for name in _STORED if name in headers}
+    fields = {name: headers[name] for name in STORED_HEADERS if name in headers}
     if fields.get("cache-control") == "no-cache":
         del fields["cache-control"]
     return Info(
