@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docstore import Client, DigestMismatch, IncompleteUpload
-from docstore.client.body import Body
+from docstore.client.body import ClientBody
 from docstore.http.digests import structured_digest
 from tests.client.faulty_server import FaultyServer, answer
 
@@ -149,7 +149,7 @@ def test_the_digest_is_compared_by_the_store_or_after_the_write(
     assert docs.add(pieces(), digest=True).created
     docs.update("a", lambda _: pieces(), digest=True)
     assert docs["a"] == LARGE
-    monkeypatch.setattr(Body, "hash", lambda body: setattr(body, "_digest", bytes(32)))
+    monkeypatch.setattr(ClientBody, "hash", lambda body: setattr(body, "_digest", bytes(32)))
     with pytest.raises(DigestMismatch):
         docs.put("b", io.BytesIO(LARGE), digest=True)
     assert "b" not in docs

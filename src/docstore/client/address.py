@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from docstore.client.transport import Pairs
+from docstore.client.transport import RequestHeaders
 from docstore.errors import InvalidKey, SetupError
 from docstore.http.headers import is_field_value, is_token
 from docstore.http.url import encode
@@ -30,7 +30,7 @@ class CollectionAddress:
     """Percent-encoded, with slashes at both ends."""
     shown: str
     """The URL without secrets."""
-    headers: Pairs = field(repr=False, default=())
+    headers: RequestHeaders = field(repr=False, default=())
     """Headers of every request."""
 
     @classmethod

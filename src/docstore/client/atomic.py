@@ -12,9 +12,9 @@ from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Final, TypeVar, Unpack
 
-from docstore.client.body import Source, body_of
+from docstore.client.body import ContentLike, body_of
 from docstore.client.errors import error_for
-from docstore.client.listing import page, stored_info
+from docstore.client.listing import get_page, stored_info
 from docstore.client.operations import Operations, describe_call, outcome_unknown
 from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
@@ -23,7 +23,7 @@ from docstore.errors import Conflict, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
-UpdateFunction = Callable[[StoredContent | None], Source | Awaitable[Source]]
+UpdateFunction = Callable[[StoredContent | None], ContentLike | Awaitable[ContentLike]]
 """Returns the new content for the current content, which is None if there is no document."""
 
 NO_DEFAULT: Final[Any] = object()
@@ -41,7 +41,7 @@ async def update(
     """Atomically replace a document by what `function` returns for its content (None if there is no document).
 
     If another client writes meanwhile, `function` is called again with the new content, so it should have no side
-    effects. Type, fields and meta stay unless they are given; a TTL has to be given as `ttl` again. Raises Conflict if
+    effects. Type, fields and meta stay unless they are given; a TTL has to be given as `ttl` again. Raise Conflict if
     other clients are faster every time, and OutcomeUnknown if a response was lost and the document does not show
     whether this update was applied. An update is never applied twice.
     """
@@ -107,10 +107,10 @@ async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> S
 
 
 async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
-    """Remove the first document in key order and return its key and content. Raises NotFound if there is none."""
+    """Remove the first document in key order and return its key and content. Raise NotFound if there is none."""
     state = _retry_state(operations)
     while True:
-        first = (await page(operations, limit=1)).documents
+        first = (await get_page(operations, limit=1)).documents
         if not first:
             raise NotFound(f"{operations.address.shown} is empty")
         content = await pop(operations, first[0].key, None)
@@ -123,7 +123,7 @@ async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
 
 async def clear(operations: Operations, /) -> None:
     """Remove every document, page by page."""
-    while documents := (await page(operations)).documents:
+    while documents := (await get_page(operations)).documents:
         for document in documents:
             with suppress(NotFound):
                 await operations.delete(document.key)

@@ -16,14 +16,16 @@ from typing import IO, Final, cast
 
 from docstore.errors import IncompleteUpload
 
-Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
+ContentLike = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
+)
 """Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
 _BLOCK_SIZE: Final = 256 * 1024
 
 
-class Body:
+class ClientBody:
     """The content of one write."""
 
     def __init__(
@@ -48,7 +50,7 @@ class Body:
         self._digest: bytes | None = None
 
     @classmethod
-    def from_bytes(cls, data: bytes, type: str | None = None) -> "Body":
+    def from_bytes(cls, data: bytes, type: str | None = None) -> "ClientBody":
         return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data, type=type)
 
     @property
@@ -113,32 +115,32 @@ class Body:
             self.progress(size)
 
 
-def body_of(source: Source) -> Body:
+def body_of(source: ContentLike) -> ClientBody:
     """Raise TypeError if `source` is not content, OSError if it is the path of an unreadable file."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return Body.from_bytes(bytes(source))
+        return ClientBody.from_bytes(bytes(source))
     if isinstance(source, str):
-        return Body.from_bytes(source.encode("utf-8"), TEXT_TYPE)
+        return ClientBody.from_bytes(source.encode("utf-8"), TEXT_TYPE)
     if isinstance(source, os.PathLike):
         return _path_body(Path(source))
     if isinstance(source, AsyncIterable):
-        return Body(None, source, replayable=False)
+        return ClientBody(None, source, replayable=False)
     if hasattr(source, "read"):
         return _file_body(cast(IO[bytes], source))
     if isinstance(source, Iterable):
-        return Body(None, lambda: iter(source), replayable=iter(source) is not source)
+        return ClientBody(None, lambda: iter(source), replayable=iter(source) is not source)
     raise TypeError(f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}")
 
 
-def _path_body(path: Path) -> Body:
+def _path_body(path: Path) -> ClientBody:
     def read() -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from _file_blocks(file)
 
-    return Body(path.stat().st_size, read, replayable=True)
+    return ClientBody(path.stat().st_size, read, replayable=True)
 
 
-def _file_body(file: IO[bytes]) -> Body:
+def _file_body(file: IO[bytes]) -> ClientBody:
     """From the position of the file to its end."""
     if not isinstance(file.read(0), bytes):
         raise TypeError("content is read from a binary file, as opened by open(path, 'rb')")
@@ -147,13 +149,13 @@ def _file_body(file: IO[bytes]) -> Body:
         size = max(0, file.seek(0, SEEK_END) - start)
         file.seek(start)
     except (OSError, UnsupportedOperation, AttributeError):
-        return Body(None, lambda: _file_blocks(file), replayable=False)
+        return ClientBody(None, lambda: _file_blocks(file), replayable=False)
 
     def read() -> Iterator[bytes]:
         file.seek(start)
         return _file_blocks(file)
 
-    return Body(size, read, replayable=True)
+    return ClientBody(size, read, replayable=True)
 
 
 def _file_blocks(file: IO[bytes]) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from docstore.client import atomic, download, listing
 from docstore.client.address import CollectionAddress
-from docstore.client.body import Source
+from docstore.client.body import ContentLike
 from docstore.client.operations import Operations
 from docstore.client.options import ClientOptions, Condition, PartOptions, StoreOptions, check_options
 from docstore.client.results import NotModified, PutResult, StoredContent
@@ -78,7 +78,7 @@ class Client(MutableMapping[str, bytes]):
     A mapping whose values are bytes; `put` and `[key] =` also accept text, files and paths. Threads may share a client.
     `close` closes it; it is also a context manager. Options: `headers` of every request; `timeout_s` for connecting and
     for each pause of the other side (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
-    number at most (8). Raises SetupError.
+    number at most (8). Raise SetupError.
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
@@ -94,7 +94,7 @@ class Client(MutableMapping[str, bytes]):
     popitem = _sync(atomic.popitem)
     clear = _sync(atomic.clear)
     info = _sync(listing.info)
-    list = _sync(listing.page)
+    list = _sync(listing.get_page)
     count = _sync(listing.count)
     documents = _sync_iterator(listing.documents)
     iter_content = _sync_iterator(download.iter_content)
@@ -102,8 +102,6 @@ class Client(MutableMapping[str, bytes]):
 
     @overload
     def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
-    @overload
-    def get(self, key: str, default: bytes, /, **options: Unpack[PartOptions]) -> bytes: ...
     @overload
     def get(self, key: str, default: D, /, **options: Unpack[PartOptions]) -> StoredContent | D: ...
     @overload
@@ -113,7 +111,7 @@ class Client(MutableMapping[str, bytes]):
     def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
         """The content, which is bytes with an `info`, or `default`; NotModified if it has the version `if_none_match`.
 
-        `start` and `stop` select a part, as in a slice. The digest of whole content is verified. Raises Conflict if the
+        `start` and `stop` select a part, as in a slice. The digest of whole content is verified. Raise Conflict if the
         document does not have the version `if_match`, DigestMismatch, RequestError for a part outside the content.
         """
         return run_sync(self._operations.get(key, default, **options))
@@ -121,13 +119,11 @@ class Client(MutableMapping[str, bytes]):
     @overload
     def pop(self, key: str, /) -> StoredContent: ...
     @overload
-    def pop(self, key: str, /, default: bytes) -> bytes: ...
-    @overload
     def pop(self, key: str, /, default: D) -> StoredContent | D: ...
     def pop(self, key: str, /, default: Any = atomic.NO_DEFAULT) -> Any:
-        """Remove a document and return its content, or `default`; of several clients one gets it. Raises NotFound.
+        """Remove a document and return its content, or `default`; of several clients one gets it. Raise NotFound.
 
-        Raises OutcomeUnknown when a response was lost: the document may have been removed.
+        Raise OutcomeUnknown when a response was lost: the document may have been removed.
         """
         return run_sync(atomic.pop(self._operations, key, default))
 
@@ -139,7 +135,7 @@ class Client(MutableMapping[str, bytes]):
     @overload
     def update(self, key: str, function: atomic.UpdateFunction, /, **options: Unpack[StoreOptions]) -> PutResult: ...
     @overload
-    def update(self, other: Any = (), /, **more: Source) -> None: ...
+    def update(self, other: Any = (), /, **more: ContentLike) -> None: ...
     def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
         """`update(key, function)` atomically replaces a document by what `function` returns for its content.
 
@@ -153,7 +149,7 @@ class Client(MutableMapping[str, bytes]):
     def __getitem__(self, key: str, /) -> StoredContent:
         return run_sync(self._operations.content(key))
 
-    def __setitem__(self, key: str, content: Source, /) -> None:
+    def __setitem__(self, key: str, content: ContentLike, /) -> None:
         self.put(key, content)
 
     def __delitem__(self, key: str, /) -> None:
@@ -232,7 +228,7 @@ class AsyncClient:
     popitem = _async(atomic.popitem)
     clear = _async(atomic.clear)
     info = _async(listing.info)
-    list = _async(listing.page)
+    list = _async(listing.get_page)
     count = _async(listing.count)
     keys = _async(listing.keys)
     documents = _async(listing.documents)

@@ -25,8 +25,8 @@ from docstore.client.errors import error_for
 from docstore.client.operations import WANT_DIGEST, Operations, describe_call
 from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
 from docstore.client.results import Info, document_size, info_from_headers, version_in
-from docstore.client.retry import RetryState, pause_or_raise, read_problem, send
-from docstore.client.transport import ClientRequest, Pairs, ResponseStream, TransportError
+from docstore.client.retry import RetryState, pause_or_raise, read_problem, send_with_retries
+from docstore.client.transport import ClientRequest, RequestHeaders, ResponseStream, TransportError
 from docstore.errors import Conflict, DigestMismatch, DocstoreError, EngineError, NotFound, StorageUnavailable
 
 if sys.platform != "win32":
@@ -67,7 +67,7 @@ class _ContentStream:
             self._hash.update(block)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
-        """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
+        """Raise NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
         state, received = RetryState(self._operations.policy), 0
         while self._info is None or self._position < self._stop():
             response = await self._open(state)
@@ -100,11 +100,11 @@ class _ContentStream:
         operations = self._operations
         wanted = self._options if self._info is None else {**self._options, "start": self._position}
         conditions = condition_headers(self._options.get("if_match"))
-        headers: Pairs = (*operations.headers, WANT_DIGEST, *range_headers(wanted), *conditions)
+        headers: RequestHeaders = (*operations.headers, WANT_DIGEST, *range_headers(wanted), *conditions)
         if self._info is not None and self._position:
             headers += (("if-range", self._info.etag),)
         request = ClientRequest("GET", operations.address.target(self._key), headers)
-        response, _, _ = await send(operations.transport, request, state, self._call, self._accept)
+        response, _, _ = await send_with_retries(operations.transport, request, state, self._call, self._accept)
         return response
 
     async def _accept(self, response: ResponseStream) -> None:
@@ -134,7 +134,7 @@ async def iter_content(operations: Operations, key: str, /, *, start: int | None
                        if_match: Condition | None = None) -> AsyncGenerator[bytes, None]:  # fmt: skip
     """Yield the content in pieces, all of one version even if the connection breaks; `start` and `stop` as in `get`.
 
-    Raises NotFound, Conflict when the document is replaced before a broken connection could be resumed, and, after the
+    Raise NotFound, Conflict when the document is replaced before a broken connection could be resumed, and, after the
     last piece, DigestMismatch.
     """
     options: PartOptions = {"start": start, "stop": stop, "if_match": if_match}
@@ -159,7 +159,7 @@ async def download(
     is replaced meanwhile, the download starts again with the new version.
 
     `progress` is called with the number of bytes after each block, those of a resumed partial file included. With
-    `dir_fd`, an open folder, `path` is the name of a file in it. Raises NotFound, Conflict when the document changes
+    `dir_fd`, an open folder, `path` is the name of a file in it. Raise NotFound, Conflict when the document changes
     too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download writes the partial
     file.
     """

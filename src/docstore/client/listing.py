@@ -21,7 +21,7 @@ LARGEST_PAGE: Final = 10_000
 """Documents of the largest page of a store."""
 
 
-async def page(
+async def get_page(
     operations: Operations,
     /,
     *,
@@ -33,7 +33,7 @@ async def page(
     """The first documents, in key order, whose keys start with `prefix` and come after `after`.
 
     At most `limit` of them, from 1 to 10,000; 1,000 by default. With the delimiter `/` the documents of a folder are
-    one entry of `folders`. Raises RequestError for a query that the store does not accept.
+    one entry of `folders`. Raise RequestError for a query that the store does not accept.
     """
     query = {"format": "json", "prefix": prefix, "after": after, "limit": limit, "delimiter": delimiter}
     text = urlencode({name: value for name, value in query.items() if value not in ("", None)})
@@ -56,7 +56,7 @@ def _parse_page(listing: Any) -> Page:
 async def _pages(operations: Operations, prefix: str, after: str, limit: int | None) -> AsyncGenerator[Page, None]:
     following: str | None = after
     while following is not None:
-        shown = await page(operations, prefix=prefix, after=following, limit=limit)
+        shown = await get_page(operations, prefix=prefix, after=following, limit=limit)
         yield shown
         following = shown.after
 
@@ -75,7 +75,7 @@ async def keys(operations: Operations, prefix: str = "", /) -> AsyncGenerator[st
 
 
 async def info(operations: Operations, key: str, /) -> Info:
-    """A document's metadata. Raises NotFound."""
+    """A document's metadata. Raise NotFound."""
     return await stored_info(operations, await operations.head_info(key))
 
 
@@ -88,7 +88,7 @@ async def stored_info(operations: Operations, answered: Info, /) -> Info:
     fields = Fields.make(answered.type, headers)
     if answered.digest is not None and version_of(answered.digest, fields) == answered.version:
         return answered
-    first = (await page(operations, prefix=answered.key, limit=1)).documents
+    first = (await get_page(operations, prefix=answered.key, limit=1)).documents
     return first[0] if first and first[0].key == answered.key else answered
 
 

@@ -19,7 +19,7 @@ from queue import SimpleQueue
 from typing import Final, ParamSpec, TypeVar
 
 from docstore.client.address import LOCAL_PATH
-from docstore.client.body import Body
+from docstore.client.body import ClientBody
 from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
@@ -153,7 +153,7 @@ class SyncLocalTransport(SyncTransport):
             response = self._send_pieces(request, body, timeout_s)
         return SyncLocalResponse(response, self._loop)
 
-    def _send_pieces(self, request: ClientRequest, body: Body, timeout_s: float) -> AsyncLocalResponse:
+    def _send_pieces(self, request: ClientRequest, body: ClientBody, timeout_s: float) -> AsyncLocalResponse:
         """Produce each piece in this thread when the store asks for it."""
         wanted: SimpleQueue[Future[bytes] | None] = SimpleQueue()
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import CollectionAddress
-from docstore.client.body import Body, Source, body_of
+from docstore.client.body import ClientBody, ContentLike, body_of
 from docstore.client.errors import error_for
 from docstore.client.options import (
     TTL,
@@ -33,7 +33,7 @@ from docstore.client.results import (
     version_in,
 )
 from docstore.client.retry import RetryPolicy, exchange
-from docstore.client.transport import ClientRequest, ClientResponse, Pairs, Transport
+from docstore.client.transport import ClientRequest, ClientResponse, RequestHeaders, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
 from docstore.http.digests import KEPT
 from docstore.http.message import Headers
@@ -61,7 +61,13 @@ class Operations:
         self.policy = policy
 
     async def send(
-        self, method: str, key: str, headers: Pairs = (), body: Body | None = None, *, send_once: bool = False
+        self,
+        method: str,
+        key: str,
+        headers: RequestHeaders = (),
+        body: ClientBody | None = None,
+        *,
+        send_once: bool = False,
     ) -> ClientResponse:
         """The response to a request about a document, whatever its status."""
         request = ClientRequest(method, self.address.target(key), (*self.headers, *headers), body, send_once)
@@ -90,18 +96,18 @@ class Operations:
         raise error
 
     async def content(self, key: str) -> StoredContent:
-        """The content of a document. Raises NotFound."""
+        """The content of a document. Raise NotFound."""
         response = await self.send("GET", key, (WANT_DIGEST,))
         if response.status != 200:
             raise error_for(response, describe_call("GET", key))
         return _stored_content(key, response)
 
     async def json(self, key: str) -> Any:
-        """The value of a JSON document. Raises NotFound, ValueError."""
+        """The value of a JSON document. Raise NotFound, ValueError."""
         return (await self.content(key)).json()
 
     async def head_info(self, key: str) -> Info:
-        """The info that a response to HEAD contains; see `listing.stored_info`. Raises NotFound."""
+        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound."""
         response = await self.send("HEAD", key, (WANT_DIGEST,))
         if response.status != 200:
             raise await self._head_error(key, response)
@@ -121,7 +127,7 @@ class Operations:
             response = spoken if spoken.status == response.status else response
         return error_for(response, describe_call("HEAD", key))
 
-    async def put(self, key: str, content: Source, /, **options: Unpack[PutOptions]) -> PutResult:
+    async def put(self, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
         """Store `content` under `key`, replacing what is there.
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
@@ -131,7 +137,7 @@ class Operations:
         digest is compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is
         called with the number of bytes after each block.
 
-        Raises Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
+        Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
         RequestError, and OutcomeUnknown when no response came. A write whose response was lost is sent again if its
         content can be read again; if the retry finds exactly this document stored, the write counts as done.
         """
@@ -147,7 +153,7 @@ class Operations:
     async def write(
         self,
         key: str,
-        body: Body,
+        body: ClientBody,
         options: StoreOptions,
         if_match: Condition | None = None,
         if_none_match: Condition | None = None,
@@ -156,7 +162,7 @@ class Operations:
         headers = await self._prepare(body, options)
         return await self.send("PUT", key, (*headers, *condition_headers(if_match, if_none_match)), body)
 
-    async def _prepare(self, body: Body, options: StoreOptions) -> Pairs:
+    async def _prepare(self, body: ClientBody, options: StoreOptions) -> RequestHeaders:
         """Validate the options of a write, and return its headers."""
         _fields(store_headers(options, body))  # before a large file is hashed
         body.progress = options.get("progress")
@@ -165,11 +171,11 @@ class Operations:
         return store_headers(options, body)
 
     async def verified_result(
-        self, key: str, response: ClientResponse, method: str, body: Body, options: StoreOptions
+        self, key: str, response: ClientResponse, method: str, body: ClientBody, options: StoreOptions
     ) -> PutResult:
         """The result of a write of content, whose digest is compared here if it could not be sent ahead.
 
-        Raises the error that the response is, and DigestMismatch.
+        Raise the error that the response is, and DigestMismatch.
         """
         result = _put_result(key, response, method)
         if body.data is not None:
@@ -182,7 +188,7 @@ class Operations:
         return result
 
     async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `value` as JSON; otherwise like `put`. Raises TypeError or ValueError if JSON cannot express it."""
+        """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
         data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
         typed: PutOptions = {"type": "application/json", **options}
         return await self.put(key, data, **typed)
@@ -199,19 +205,19 @@ class Operations:
         """Change a JSON document; either all of `change` is applied or nothing.
 
         A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type and fields stay, and
-        without `ttl` the expiry too. It is retried only with `if_match`. Raises NotFound, Conflict, RequestError for a
+        without `ttl` the expiry too. It is retried only with `if_match`. Raise NotFound, Conflict, RequestError for a
         patch that does not fit, OutcomeUnknown.
         """
         data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
         media_type = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
         headers = (("content-type", media_type), *ttl_headers(ttl), *condition_headers(if_match))
-        response = await self.send("PATCH", key, headers, Body.from_bytes(data), send_once=if_match is None)
+        response = await self.send("PATCH", key, headers, ClientBody.from_bytes(data), send_once=if_match is None)
         if response.maybe_applied and response.status >= 400:
             raise outcome_unknown(response, describe_call("PATCH", key))
         return _put_result(key, response, "PATCH")
 
     async def delete(self, key: str, /, *, if_match: Condition | None = None) -> None:
-        """Remove a document. Raises NotFound, Conflict, and OutcomeUnknown when no response came.
+        """Remove a document. Raise NotFound, Conflict, and OutcomeUnknown when no response came.
 
         A retry that finds no document counts as done. With `if_match` it is OutcomeUnknown, because another client may
         have removed the document.
@@ -223,10 +229,10 @@ class Operations:
             raise outcome_unknown(response, describe_call("DELETE", key))
         raise error_for(response, describe_call("DELETE", key))
 
-    async def add(self, content: Source, /, **options: Unpack[StoreOptions]) -> PutResult:
+    async def add(self, content: ContentLike, /, **options: Unpack[StoreOptions]) -> PutResult:
         """Store `content` under a new key, a UUID that the store chooses. It is sent only once.
 
-        Raises what `put` raises. After OutcomeUnknown a document with an unknown key may exist.
+        Raise what `put` raises. After OutcomeUnknown a document with an unknown key may exist.
         """
         check_options(options, StoreOptions)
         body = body_of(content)
@@ -253,7 +259,7 @@ def _stored_content(key: str, response: ClientResponse) -> StoredContent:
     """The document, or part of it, in a response. Raise DigestMismatch."""
     partial, content = response.status == 206, response.content
     info = info_from_headers(key, response.headers, document_size(response.headers) if partial else len(content))
-    if info.digest is not None and not partial and Body.from_bytes(content).digest != info.digest:
+    if info.digest is not None and not partial and ClientBody.from_bytes(content).digest != info.digest:
         raise DigestMismatch(f"{describe_call('GET', key)}: the content does not match the digest that the store sent")
     return StoredContent(content, info)
 
@@ -266,12 +272,12 @@ def _put_result(key: str, response: ClientResponse, method: str) -> PutResult:
     return PutResult(key, version_in(response.headers), response.status == 201)
 
 
-def _expected_version(options: StoreOptions, body: Body) -> str | None:
+def _expected_version(options: StoreOptions, body: ClientBody) -> str | None:
     """The version under which the content and its fields are stored; None if the content was not read to its end."""
     return None if body.digest is None else version_of(body.digest, _fields(store_headers(options, body)))
 
 
-def _fields(headers: Pairs) -> Fields:
+def _fields(headers: RequestHeaders) -> Fields:
     """The fields that a store makes of these headers. Raise RequestError for headers that no store accepts."""
     for name, value in headers:
         if value != value.strip(" \t"):

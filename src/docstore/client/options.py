@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict
 
-from docstore.client.body import Body
-from docstore.client.transport import Pairs
+from docstore.client.body import ClientBody
+from docstore.client.transport import RequestHeaders
 from docstore.http.digests import structured_digest
 
 Condition = str | Iterable[str]
@@ -72,7 +72,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
             raise TypeError(f"unknown option {name!r}; the options are {', '.join(names)}")
 
 
-def store_headers(options: StoreOptions, body: Body) -> Pairs:
+def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
     named = {name.lower(): value for name, value in (options.get("fields") or {}).items()}
     named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
@@ -87,7 +87,7 @@ def store_headers(options: StoreOptions, body: Body) -> Pairs:
     return (*named.items(), *ttl_headers(options.get("ttl")))
 
 
-def ttl_headers(ttl: TTL | None) -> Pairs:
+def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     """Raise ValueError for a TTL that is not a whole number of seconds."""
     if ttl is None:
         return ()
@@ -97,7 +97,7 @@ def ttl_headers(ttl: TTL | None) -> Pairs:
     return (("ttl", str(int(seconds))),)
 
 
-def condition_headers(if_match: Condition | None, if_none_match: Condition | None = None) -> Pairs:
+def condition_headers(if_match: Condition | None, if_none_match: Condition | None = None) -> RequestHeaders:
     named = (("if-match", if_match), ("if-none-match", if_none_match))
     return tuple((name, _etags(condition)) for name, condition in named if condition is not None)
 
@@ -110,7 +110,7 @@ def _etag(text: str) -> str:
     return text if text == "*" or text.endswith('"') else f'"{text}"'
 
 
-def range_headers(options: PartOptions) -> Pairs:
+def range_headers(options: PartOptions) -> RequestHeaders:
     """The Range of a slice (RFC 9110 §14.1.2). Raise ValueError for a slice that a Range cannot express."""
     start, stop = options.get("start"), options.get("stop")
     if start is None and stop is None:

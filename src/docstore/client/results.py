@@ -70,11 +70,11 @@ class StoredContent(bytes):
 
     @property
     def text(self) -> str:
-        """The content as UTF-8. Raises UnicodeDecodeError."""
+        """The content as UTF-8. Raise UnicodeDecodeError."""
         return self.decode("utf-8")
 
     def json(self) -> Any:
-        """The content as JSON. Raises ValueError."""
+        """The content as JSON. Raise ValueError."""
         return json.loads(self)
 
 

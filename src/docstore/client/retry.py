@@ -90,7 +90,7 @@ async def pause_or_raise(transport: Transport, state: RetryState, error: Excepti
 async def exchange(transport: Transport, request: ClientRequest, policy: RetryPolicy, call: str) -> ClientResponse:
     """The response to a request, with its content; content that breaks off counts as a lost response.
 
-    `call` describes the request in messages. Raises StorageUnavailable or OutcomeUnknown when no response came.
+    `call` describes the request in messages. Raise StorageUnavailable or OutcomeUnknown when no response came.
     """
 
     async def receive(response: ResponseStream) -> bytes:
@@ -98,11 +98,11 @@ async def exchange(transport: Transport, request: ClientRequest, policy: RetryPo
         return await read_content(response, None if unlimited else RetryState(policy))
 
     state = RetryState(policy)
-    response, content, maybe_applied = await send(transport, request, state, call, receive)
+    response, content, maybe_applied = await send_with_retries(transport, request, state, call, receive)
     return ClientResponse(response.status, response.headers, content, maybe_applied)
 
 
-async def send(
+async def send_with_retries(
     transport: Transport,
     request: ClientRequest,
     state: RetryState,

@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from docstore.client.body import Body
+from docstore.client.body import ClientBody
 
 T = TypeVar("T")
-Pairs = tuple[tuple[str, str], ...]
+RequestHeaders = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class ClientRequest:
 
     method: str
     target: str
-    headers: Pairs = ()
-    body: Body | None = None
+    headers: RequestHeaders = ()
+    body: ClientBody | None = None
     send_once: bool = False
     """Whether it must not be repeated once it may have been applied."""
 
