@@ -46,6 +46,13 @@ def _open(url: str, options: ClientOptions, *, sync: bool) -> Operations:
     return Operations(transport, address, policy)
 
 
+def _reduce(client: "Client | AsyncClient") -> tuple[Any, ...]:
+    """A client pickles to its URL and options. Raise TypeError for documents that only this process has."""
+    if client._url.startswith("memory:"):
+        raise TypeError("a client of memory: cannot be pickled: its documents are in this process")
+    return functools.partial(type(client), **client._options), (client._url,)
+
+
 def _method(operation: Callable[..., Any], wait: Callable[[Any], Any]) -> Callable[..., Any]:
     """A method that calls `operation`, with its name, docstring and parameters."""
 
@@ -82,6 +89,7 @@ class Client(MutableMapping[str, bytes]):
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
+        self._url, self._options = url, options
         self._operations = _open(url, options, sync=True)
 
     put = _sync(Operations.put)
@@ -173,6 +181,9 @@ class Client(MutableMapping[str, bytes]):
     def values(self) -> ValuesView[bytes]:
         return _Values(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduce(self)
+
     def __repr__(self) -> str:
         return f"Client({self._operations.address.shown!r})"
 
@@ -214,6 +225,7 @@ class AsyncClient:
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
+        self._url, self._options = url, options
         self._operations = _open(url, options, sync=False)
 
     put = _async(Operations.put)
@@ -254,6 +266,9 @@ class AsyncClient:
         return await atomic.pop(self._operations, key, default)
 
     get.__doc__, pop.__doc__ = Client.get.__doc__, Client.pop.__doc__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduce(self)
 
     def __repr__(self) -> str:
         return f"AsyncClient({self._operations.address.shown!r})"

@@ -3,8 +3,12 @@
 Redirects are not followed, content is not decoded, cookies are not kept: content that is stored with a Content-Encoding
 arrives as it was stored. Proxies of the environment are used, but not for this machine. Idle connections are kept for
 less time than the server keeps them, so that a request seldom meets one that is being closed.
+
+A forked child shares the sockets of its parent, and a response would reach whichever of the two reads first. So every
+transport gets connections of its own in the child, and those of the parent are left alone.
 """
 
+import os
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Iterator
@@ -64,10 +68,14 @@ class SyncHTTPTransport(SyncTransport):
     """A Transport whose coroutines block and never suspend."""
 
     def __init__(self, address: CollectionAddress) -> None:
-        with _setup_errors(address):
-            self._client = httpx2.Client(**_client_options(address))
-        self._origin = address.origin
-        weakref.finalize(self, self._client.close)
+        self._address = address
+        self.connect()
+
+    def connect(self) -> None:
+        with _setup_errors(self._address):
+            self._client = httpx2.Client(**_client_options(self._address))
+        self._finalizer = weakref.finalize(self, self._client.close)
+        _transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncHTTPResponse:
         if self._client.is_closed:
@@ -75,8 +83,14 @@ class SyncHTTPTransport(SyncTransport):
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.blocks()
         with _transport_errors():
-            sent = _http_request(self._origin, request, content, timeout_s)
+            sent = _http_request(self._address.origin, request, content, timeout_s)
             return SyncHTTPResponse(self._client.send(sent, stream=True))
+
+    def reconnect_after_fork(self) -> None:
+        self._finalizer.detach()
+        _inherited.append(self._client)
+        if not self._client.is_closed:
+            self.connect()
 
     async def close(self) -> None:
         self._client.close()
@@ -86,21 +100,47 @@ class AsyncHTTPTransport(AsyncTransport):
     """A Transport on the caller's event loop."""
 
     def __init__(self, address: CollectionAddress) -> None:
-        with _setup_errors(address):
-            self._client = httpx2.AsyncClient(**_client_options(address))
-        self._origin = address.origin
+        super().__init__()
+        self._address = address
+        self.connect()
+
+    def connect(self) -> None:
+        with _setup_errors(self._address):
+            self._client = httpx2.AsyncClient(**_client_options(self._address))
+        _transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> AsyncHTTPResponse:
         if self._client.is_closed:
             raise ClientClosed("the client is closed")
+        self.check_loop()
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
         with _transport_errors():
-            sent = _http_request(self._origin, request, content, timeout_s)
+            sent = _http_request(self._address.origin, request, content, timeout_s)
             return AsyncHTTPResponse(await self._client.send(sent, stream=True))
+
+    def reconnect_after_fork(self) -> None:
+        self.forget_loop()
+        _inherited.append(self._client)
+        if not self._client.is_closed:
+            self.connect()
 
     async def close(self) -> None:
         await self._client.aclose()
+
+
+_transports: Final["weakref.WeakSet[SyncHTTPTransport | AsyncHTTPTransport]"] = weakref.WeakSet()
+_inherited: Final[list[httpx2.Client | httpx2.AsyncClient]] = []
+"""Clients of the parent process, kept so that this process never closes them."""
+
+
+def _reconnect_all() -> None:
+    for transport in list(_transports):
+        transport.reconnect_after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reconnect_all)
 
 
 @contextmanager

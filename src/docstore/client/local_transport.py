@@ -23,7 +23,7 @@ from docstore.client.body import ClientBody
 from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
-from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload
+from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, SetupError
 from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.opening import open_mount
@@ -75,6 +75,8 @@ class AsyncLocalTransport(AsyncTransport):
     """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
+        self._process_id = os.getpid()
         self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
         self._started = False
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
@@ -93,6 +95,8 @@ class AsyncLocalTransport(AsyncTransport):
         """Producing content has no timeout."""
         if self._store is None:
             raise ClientClosed("the client is closed")
+        self.check_process()
+        self.check_loop()
         if not self._started:
             self._started = True
             self._store.start()
@@ -107,9 +111,14 @@ class AsyncLocalTransport(AsyncTransport):
             raise upload.error
         return AsyncLocalResponse(response)
 
+    def check_process(self) -> None:
+        """Raise SetupError in a forked child: the threads and locks of an engine stay with the parent."""
+        if os.getpid() != self._process_id:
+            raise SetupError("this engine was opened before the process forked; open it again in the child process")
+
     async def close(self) -> None:
         store, self._store = self._store, None
-        if store is not None:
+        if store is not None and os.getpid() == self._process_id:
             _open_stores.discard(store)
             await store.close()
 
@@ -144,6 +153,7 @@ class SyncLocalTransport(SyncTransport):
         _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
+        self._inner.check_process()
         if not self._finalizer.alive:
             raise ClientClosed("the client is closed")
         body = request.body
@@ -189,6 +199,10 @@ class SyncLocalTransport(SyncTransport):
         """Close the engine, and wait until it is closed."""
         self._finalizer()
 
+    def detach(self) -> None:
+        """Leave the engine open when this transport is closed or unreferenced."""
+        self._finalizer.detach()
+
 
 _open_stores: Final[set[Store]] = set()
 _open_transports: Final["weakref.WeakSet[SyncLocalTransport]"] = weakref.WeakSet()
@@ -196,6 +210,8 @@ _open_transports: Final["weakref.WeakSet[SyncLocalTransport]"] = weakref.WeakSet
 
 def _forget_all() -> None:
     """In a forked child: only the parent may close what it has open."""
+    for transport in list(_open_transports):
+        transport.detach()
     _open_stores.clear()
     _open_transports.clear()
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from docstore.client.body import ClientBody
+from docstore.errors import SetupError
 
 T = TypeVar("T")
 RequestHeaders = tuple[tuple[str, str], ...]
@@ -100,6 +101,20 @@ class SyncTransport:
 
 class AsyncTransport:
     """Waiting for a Transport on an event loop."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def check_loop(self) -> None:
+        """Bind the transport to the running loop. Raise SetupError if it is bound to another one."""
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise SetupError("this AsyncClient was used in another event loop; create one for each loop")
+
+    def forget_loop(self) -> None:
+        self._loop = None
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
