@@ -1,4 +1,4 @@
-"""docs/python.md does not lie: its examples run against a real server, and it names everything that is public."""
+"""docs/python.md is tested: its examples run against a real server, and it names everything that is public."""
 
 import doctest
 import inspect
@@ -9,8 +9,7 @@ import pytest
 
 import docstore
 from docstore import errors
-from docstore.client.opening import Options
-from docstore.client.options import Part, Writing
+from docstore.client.options import ClientOptions, PartOptions, PutOptions
 from docstore.testing.pytest_plugin import DocstoreServer
 from tests.server_process import RunningServer
 
@@ -24,7 +23,7 @@ def blocks(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
-def test_every_example_runs_and_prints_what_it_says(
+def test_every_example_runs_and_prints_the_output_shown(
     text: str, docs: docstore.Client, server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not docs
@@ -51,7 +50,7 @@ def test_every_example_runs_and_prints_what_it_says(
 
 
 class RunningServerAsFixture(DocstoreServer):
-    """What the fixture hands out, over a server of this test."""
+    """The fixture `docstore_server`, with a server of this test."""
 
     def __init__(self, data: Path) -> None:
         super().__init__(RunningServer(data, "--mount", "docs=memory:?keys=path"))
@@ -78,13 +77,13 @@ def test_every_public_name_is_in_the_guide() -> None:
     )
     named = {*dir(docstore), *public(docstore.Client), *public(docstore.AsyncClient), *public(DocstoreServer)}
     named |= {name for answer in answers for name in public(answer)}
-    named |= {*Part.__annotations__, *Writing.__annotations__, *Options.__annotations__}
+    named |= {*PartOptions.__annotations__, *PutOptions.__annotations__, *ClientOptions.__annotations__}
     named -= {"alive", "clear", "process_id", "content"}
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`|```.*?```", GUIDE, re.DOTALL))))
     assert named - words == set()
 
 
-def test_every_public_name_says_what_it_is() -> None:
+def test_every_public_name_has_a_docstring() -> None:
     for name in dir(docstore):
         assert inspect.getdoc(getattr(docstore, name)), name
     for kind in (docstore.Client, docstore.AsyncClient):
@@ -92,7 +91,7 @@ def test_every_public_name_says_what_it_is() -> None:
             assert getattr(kind, name).__doc__, name
 
 
-def test_every_error_is_public_and_drawn_in_the_tree() -> None:
+def test_every_error_is_public_and_in_the_tree() -> None:
     drawn = re.findall(r"(?:├──|└──) (\w+)", errors.__doc__ or "")
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
     assert sorted([*drawn, "DocstoreError"]) == sorted(defined)

@@ -186,7 +186,7 @@ class Access:
             url = _with_path_keys(url, makes=writes)
         patience_s = max(PATIENCE_S, self.timeout_s)
         with Client(
-            url, headers=self.headers, timeout_s=self.timeout_s, patience_s=patience_s, tries=self.tries
+            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=patience_s, tries=self.tries
         ) as docs:
             yield docs
 

@@ -19,23 +19,23 @@ _ACCEPT: Final = ("accept", "application/problem+json, application/json;q=0.9, t
 
 def ask(store: str, path: str, access: "Access") -> str:
     """The text of what a GET is answered with. Raises the error that any other answer is, EngineError by no store."""
-    from docstore.client.address import Address
-    from docstore.client.errors import error_of
-    from docstore.client.http_transport import BlockingHTTP
-    from docstore.client.retry import Patience, exchange
-    from docstore.client.transport import Call, now
+    from docstore.client.address import CollectionAddress
+    from docstore.client.errors import error_for
+    from docstore.client.http_transport import SyncHTTPTransport
+    from docstore.client.retry import RetryPolicy, exchange
+    from docstore.client.transport import ClientRequest, run_sync
 
-    address = Address.parse(f"{store}/-/", access.headers)
-    patience = Patience(access.tries, max(PATIENCE_S, access.timeout_s), access.timeout_s)
-    wire = BlockingHTTP(address)
+    address = CollectionAddress.parse(f"{store}/-/", access.headers)
+    patience = RetryPolicy(access.tries, max(PATIENCE_S, access.timeout_s), access.timeout_s)
+    wire = SyncHTTPTransport(address)
     try:
         what = f"GET of {path}"
-        answer = now(exchange(wire, Call("GET", path, (_ACCEPT, *address.headers)), patience, what))
+        answer = run_sync(exchange(wire, ClientRequest("GET", path, (_ACCEPT, *address.headers)), patience, what))
     finally:
-        now(wire.close())
+        run_sync(wire.close())
     if answer.status == 200:
         return answer.content.decode("utf-8", "replace")
-    error = error_of(answer, what)
+    error = error_for(answer, what)
     if error.problem is not None and error.problem.name:
         raise error
     raise EngineError(f"what is at {address.origin} is no Docstore: {what} answered {answer.status}")

@@ -1,132 +1,129 @@
-"""Operations that read, decide and write if nothing changed meanwhile: compare-and-swap by ETags, tried for a while.
+"""Operations that read, decide and write if nothing changed meanwhile: compare-and-swap by ETags, with retries.
 
-What makes them exact is that a lost answer is never guessed at. Versions are made from content: when two add one to the
-same counter, both write the same version, and "what I wanted to store is there" does not say who stored it. So where
-that matters (`update`, `pop`) it is OutcomeUnknown. In `setdefault` it does not matter: what is there is the answer.
+A lost response is never guessed. Versions are made from content: if two clients add one to the same counter, both write
+the same version, and finding that version stored does not show who stored it. Where that matters (`update`, `pop`) the
+result is OutcomeUnknown. For `setdefault` it does not matter: the stored content is the result.
 """
 
-import random
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from inspect import isawaitable
-from typing import Final, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
-from docstore.client.body import Source, body_of
-from docstore.client.errors import error_of
-from docstore.client.listing import page, stored
-from docstore.client.operations import Operations, told, unknown, written
-from docstore.client.options import Described, check, described
+from docstore.client.body import ContentLike, body_of
+from docstore.client.errors import error_for
+from docstore.client.listing import get_page, stored_info
+from docstore.client.operations import Operations, describe_call, outcome_unknown
+from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
-from docstore.client.retry import Attempts
-from docstore.errors import Conflict, DocstoreError, NotFound
+from docstore.client.retry import RetryState, pause_or_raise
+from docstore.errors import Conflict, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
-Function = Callable[[StoredContent | None], Source | Awaitable[Source]]
-"""What `update` is given: from the present content, None when there is none, it makes the new one."""
+UpdateFunction = Callable[[StoredContent | None], ContentLike | Awaitable[ContentLike]]
+"""Returns the new content for the current content, which is None if there is no document."""
 
-LONGEST_PAUSE_S: Final = 0.25
-
-
-class _Turns:
-    """Tries of a loop in which others may be faster: each waits a little longer, for `patience_s` in all."""
-
-    def __init__(self, operations: Operations) -> None:
-        self._wire = operations.wire
-        self._attempts = Attempts(operations.patience)
-        self._lost = 0
-
-    async def lost(self, error: DocstoreError) -> None:
-        """Waits for the next try. Raises `error` when there is to be none."""
-        if self._attempts.left_s() < 0:
-            raise error
-        self._lost += 1
-        longest = min(LONGEST_PAUSE_S, 0.002 * 2 ** min(self._lost, 10))
-        await self._wire.pause(random.uniform(0, longest))  # noqa: S311 - it keeps nothing secret
+NO_DEFAULT: Final[Any] = object()
 
 
-async def update(operations: Operations, key: str, function: Function, /, **asked: Unpack[Described]) -> PutResult:
-    """Replaces a document by what `function` makes of its content (None: there is no document), atomically.
+def _retry_state(operations: Operations) -> RetryState:
+    """For writes that other clients forestall, whose number is limited only by time."""
+    policy = replace(operations.policy, tries=sys.maxsize)
+    return RetryState(policy, first_pause_s=0.004, longest_pause_s=0.25)
 
-    When others write meanwhile `function` is called again with what is there then: it should do nothing else. Type,
-    fields and meta stay as they are unless they are given; a life that is to go on has to be given as `ttl`. Raises
-    Conflict when others are faster all the time, and OutcomeUnknown when an answer was lost and it can't be told
-    whether this update is in the document: never is one made twice.
+
+async def update(
+    operations: Operations, key: str, function: UpdateFunction, /, **options: Unpack[StoreOptions]
+) -> PutResult:
+    """Atomically replace a document by what `function` returns for its content (None if there is no document).
+
+    If another client writes meanwhile, `function` is called again with the new content, so it should have no side
+    effects. Type, fields and meta stay unless they are given; a TTL has to be given as `ttl` again. Raise Conflict if
+    other clients are faster every time, and OutcomeUnknown if a response was lost and the document does not show
+    whether this update was applied. An update is never applied twice.
     """
-    check(asked, Described)
-    turns = _Turns(operations)
+    check_options(options, StoreOptions)
+    state = _retry_state(operations)
     while True:
-        old = await operations.get(key, None)
-        made = function(old if isinstance(old, StoredContent) else None)
-        body = body_of(await made if isawaitable(made) else made)
-        if isinstance(old, StoredContent):
-            info = await stored(operations, old.info)
-            kept: Described = {"fields": info.fields, "meta": info.meta}
+        current = await operations.get(key, None)
+        old = current if isinstance(current, StoredContent) else None
+        new = function(old)
+        body = body_of(await new if isawaitable(new) else new)
+        if old is not None:
+            info = await stored_info(operations, old.info)
+            kept: StoreOptions = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
                 kept["type"] = old.info.type
-            answer = await operations.write(key, body, described({**kept, **asked}, body), old.info.etag, None)
+            response = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
         else:
-            answer = await operations.write(key, body, described(asked, body), None, "*")
-        if answer.status not in (409, 412):
-            return written(key, answer, "PUT")
-        if answer.unsure:
-            raise unknown(answer, told("PUT", key))
-        await turns.lost(error_of(answer, told("PUT", key)))
+            response = await operations.write(key, body, options, if_none_match="*")
+        if response.status not in (409, 412):
+            return await operations.verified_result(key, response, "PUT", body, options)
+        if response.maybe_applied:
+            raise outcome_unknown(response, describe_call("PUT", key))
+        await pause_or_raise(operations.transport, state, error_for(response, describe_call("PUT", key)))
 
 
 async def setdefault(
-    operations: Operations, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]
-) -> StoredContent | bytes:
-    """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
-    check(asked, Described)
+    operations: Operations, key: str, default: bytes | str | None = b"", /, **options: Unpack[StoreOptions]
+) -> bytes:
+    """The content of a document, which is stored as `default` first if it does not exist; one client stores it."""
+    check_options(options, StoreOptions)
     body = body_of(b"" if default is None else default)
     if body.data is None:
-        raise TypeError(f"what is returned is in memory: the default is bytes or text, not {type(default).__name__}")
-    turns = _Turns(operations)
+        raise TypeError(f"the default must be in memory: bytes or text, not {type(default).__name__}")
+    state = _retry_state(operations)
     while True:
-        there = await operations.get(key, None)
-        if isinstance(there, StoredContent):
-            return there
-        answer = await operations.write(key, body, described(asked, body), None, "*")
-        if answer.status not in (409, 412):
-            written(key, answer, "PUT")
+        current = await operations.get(key, None)
+        if isinstance(current, StoredContent):
+            return current
+        response = await operations.write(key, body, options, if_none_match="*")
+        if response.status not in (409, 412):
+            await operations.verified_result(key, response, "PUT", body, options)
             return body.data
-        await turns.lost(error_of(answer, told("PUT", key)))
+        await pause_or_raise(operations.transport, state, error_for(response, describe_call("PUT", key)))
 
 
-async def pop(operations: Operations, key: str, default: D, /) -> StoredContent | D:
-    """As the clients say; `default` when there is none."""
-    turns = _Turns(operations)
+async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> StoredContent | D:
+    """See Client.pop."""
+    state = _retry_state(operations)
     while True:
-        there = await operations.get(key, None)
-        if not isinstance(there, StoredContent):
-            return default
+        current = await operations.get(key, None)
         try:
-            await operations.delete(key, if_match=there.info.etag)
-        except NotFound:
-            return default
+            if isinstance(current, StoredContent):
+                await operations.delete(key, if_match=current.info.etag)
+                return current
         except Conflict as error:
-            await turns.lost(error)
-        else:
-            return there
+            await pause_or_raise(operations.transport, state, error)
+            continue
+        except NotFound:
+            pass
+        if default is NO_DEFAULT:
+            raise NotFound(f"{key[:100]!r}: not found")
+        return default
 
 
 async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
-    """Removes the first document in key order and returns its key and content. Raises NotFound when there is none."""
-    turns = _Turns(operations)
+    """Remove the first document in key order and return its key and content. Raise NotFound if there is none."""
+    state = _retry_state(operations)
     while True:
-        first = (await page(operations, limit=1)).documents
+        first = (await get_page(operations, limit=1)).documents
         if not first:
             raise NotFound(f"{operations.address.shown} is empty")
         content = await pop(operations, first[0].key, None)
         if content is not None:
             return first[0].key, content
-        await turns.lost(NotFound(f"others empty {operations.address.shown}"))
+        await pause_or_raise(
+            operations.transport, state, NotFound(f"other clients remove the documents of {operations.address.shown}")
+        )
 
 
 async def clear(operations: Operations, /) -> None:
-    """Removes every document that is there, a page at a time."""
-    while documents := (await page(operations)).documents:
+    """Remove every document, page by page."""
+    while documents := (await get_page(operations)).documents:
         for document in documents:
             with suppress(NotFound):
                 await operations.delete(document.key)

@@ -1,35 +1,41 @@
-"""What can be asked of a collection, each operation once: coroutines over a Wire, for both clients.
+"""The operations of one request and one response, as coroutines over a Transport, for both clients.
 
-An operation is a method that is named as the clients name it; `sync.py` and `asynchronous.py` hand them out and add
-nothing but how to wait. These are the ones of one call and one answer. `looping.py` has those that try again when
-others were faster, `reading.py` those that stream, `listing.py` those of the whole collection.
+Each has the name of the clients' method; `client.py` adds only how to wait for it. `atomic.py` has the operations that
+repeat when other clients were faster, `download.py` those that stream, `listing.py` those of the whole collection.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, Unpack
 
-from docstore.client.address import Address
-from docstore.client.body import Body, Source, body_of
-from docstore.client.errors import error_of
+from docstore.client.address import CollectionAddress
+from docstore.client.body import ClientBody, ContentLike, body_of
+from docstore.client.errors import error_for
 from docstore.client.options import (
+    TTL,
     Condition,
-    Described,
-    Life,
-    Part,
-    Writing,
-    check,
-    conditions,
-    described,
-    lifetime,
-    part,
+    PartOptions,
+    PutOptions,
+    StoreOptions,
+    check_options,
+    condition_headers,
+    range_headers,
+    store_headers,
+    ttl_headers,
 )
-from docstore.client.results import Info, NotModified, PutResult, StoredContent, info_of, version_in
-from docstore.client.retry import Patience, exchange
-from docstore.client.transport import Answer, Call, Pairs, Wire
+from docstore.client.results import (
+    Info,
+    NotModified,
+    PutResult,
+    StoredContent,
+    document_size,
+    info_from_headers,
+    version_in,
+)
+from docstore.client.retry import RetryPolicy, exchange
+from docstore.client.transport import ClientRequest, ClientResponse, RequestHeaders, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
 from docstore.http.digests import KEPT
-from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
@@ -37,118 +43,154 @@ from docstore.model import Fields, version_of
 
 D = TypeVar("D")
 
-JSON_TYPE: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
-"""What a document is, its writer decided; a refusal is to be a problem."""
+"""The type of a document is fixed by its writer; an error should be a problem (RFC 9457)."""
 WANT_DIGEST: Final = ("want-repr-digest", f"{KEPT[0]}=1")
-_SIZE_LIMIT: Final = 2**63 - 1
 
 
 class Operations:
-    """One collection, over one way to its store."""
+    """The operations on one collection over one transport."""
 
-    def __init__(self, wire: Wire, address: Address, patience: Patience) -> None:
-        self.wire = wire
+    def __init__(self, transport: Transport, address: CollectionAddress, policy: RetryPolicy) -> None:
+        self.transport = transport
         self.address = address
         self.headers: Final = (ACCEPT, *address.headers)
-        """What every call carries."""
-        self.patience = patience
+        """Headers of every request."""
+        self.policy = policy
 
-    async def ask(self, method: str, key: str, headers: Pairs = (), body: Body | None = None, **more: bool) -> Answer:
-        """The answer to a call about a document, whatever it says."""
-        call = Call(method, self.address.target(key), (*self.headers, *headers), body, **more)
-        return await exchange(self.wire, call, self.patience, told(method, key))
+    async def send(
+        self,
+        method: str,
+        key: str,
+        headers: RequestHeaders = (),
+        body: ClientBody | None = None,
+        *,
+        send_once: bool = False,
+    ) -> ClientResponse:
+        """The response to a request about a document, whatever its status."""
+        request = ClientRequest(method, self.address.target(key), (*self.headers, *headers), body, send_once)
+        return await exchange(self.transport, request, self.policy, describe_call(method, key))
 
     async def get(
-        self, key: str, default: D | None = None, /, *, if_none_match: Condition | None = None, **wished: Unpack[Part]
+        self,
+        key: str,
+        default: D | None = None,
+        /,
+        *,
+        if_none_match: Condition | None = None,
+        **options: Unpack[PartOptions],
     ) -> StoredContent | NotModified | D | None:
-        """As the clients say."""
-        try:
-            return await self.read(key, if_none_match, wished)
-        except NotFound:
+        """See Client.get."""
+        check_options(options, PartOptions)
+        headers = (WANT_DIGEST, *range_headers(options), *condition_headers(options.get("if_match"), if_none_match))
+        response = await self.send("GET", key, headers)
+        if response.status == 304:
+            return NotModified(version_in(response.headers))
+        if response.status in (200, 206):
+            return _stored_content(key, response)
+        error = error_for(response, describe_call("GET", key))
+        if isinstance(error, NotFound):
             return default
-
-    async def read(
-        self, key: str, if_none_match: Condition | None = None, wished: Part | None = None
-    ) -> StoredContent | NotModified:
-        """As `get`. Raises NotFound when there is no document."""
-        given = wished or {}
-        check(given, Part)
-        headers = (WANT_DIGEST, *part(given), *conditions(given.get("if_match"), if_none_match))
-        answer = await self.ask("GET", key, headers)
-        if answer.status == 304:
-            return NotModified(version_in(answer.headers))
-        if answer.status not in (200, 206):
-            raise error_of(answer, told("GET", key))
-        return found(key, answer)
+        raise error
 
     async def content(self, key: str) -> StoredContent:
-        """The content of a document. Raises NotFound."""
-        read = await self.read(key)
-        if isinstance(read, NotModified):
-            raise EngineError(f"{told('GET', key)}: the server answered 304 to a question without conditions")
-        return read
+        """The content of a document. Raise NotFound."""
+        response = await self.send("GET", key, (WANT_DIGEST,))
+        if response.status != 200:
+            raise error_for(response, describe_call("GET", key))
+        return _stored_content(key, response)
 
     async def json(self, key: str) -> Any:
-        """The value of a JSON document. Raises NotFound, ValueError."""
+        """The value of a JSON document. Raise NotFound, ValueError."""
         return (await self.content(key)).json()
 
-    async def info(self, key: str) -> Info:
-        """What an answer tells of a document without its content. Raises NotFound."""
-        answer = await self.ask("HEAD", key, (WANT_DIGEST,))
-        if answer.status != 200:
-            raise await self._reason(key, answer)
-        return info_of(key, answer.headers, size_in(answer.headers))
+    async def head_info(self, key: str) -> Info:
+        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound."""
+        response = await self.send("HEAD", key, (WANT_DIGEST,))
+        if response.status != 200:
+            raise await self._head_error(key, response)
+        return info_from_headers(key, response.headers, document_size(response.headers))
 
     async def contains(self, key: str) -> bool:
-        """Whether there is a document under the key."""
-        answer = await self.ask("HEAD", key)
-        if answer.status not in (200, 404):
-            raise await self._reason(key, answer)
-        return answer.status == 200
+        """Whether the document exists."""
+        response = await self.send("HEAD", key)
+        if response.status not in (200, 404):
+            raise await self._head_error(key, response)
+        return response.status == 200
 
-    async def _reason(self, key: str, answer: Answer) -> DocstoreError:
-        """The error that an answer to HEAD is. It can't say why it refuses; a GET of one byte is refused alike."""
-        if answer.status != 404:
-            spoken = await self.ask("GET", key, (("range", "bytes=0-0"),))
-            answer = spoken if spoken.status == answer.status else answer
-        return error_of(answer, told("HEAD", key))
+    async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
+        """The error that a response to HEAD is. It has no content; that of a GET of one byte says the reason."""
+        if response.status != 404:
+            spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
+            response = spoken if spoken.status == response.status else response
+        return error_for(response, describe_call("HEAD", key))
 
-    async def put(self, key: str, content: Source, /, **asked: Unpack[Writing]) -> PutResult:
-        """Stores `content` under the key, in place of what was there.
+    async def put(self, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
+        """Store `content` under `key`, replacing what is there.
 
-        `content` is bytes, text (stored as UTF-8), a path, a binary file or pieces of bytes; what is not in memory
-        is not brought there. `type` is its media type, `ttl` seconds (or a timedelta) after which it is gone, `fields`
-        other header fields to be stored, such as Content-Language, and `meta` the user's own.
+        `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
+        are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`
+        other header fields to store, such as Content-Language, and `meta` the user's own. With `digest=True` the
+        content's SHA-256 is sent ahead, for which a file is read twice; of content that can be read only once, the
+        digest is compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is
+        called with the number of bytes after each block.
 
-        Raises Conflict when the document is not as `if_match` or `if_none_match` wants it, ContentTooLarge,
-        NoSpace, RequestError,
-        and OutcomeUnknown when no answer came. A write whose answer was lost is repeated when its content can be read
-        again. When that meets just the document that was to be stored, the write counts as done.
+        Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
+        RequestError, and OutcomeUnknown when no response came. A write whose response was lost is sent again if its
+        content can be read again; if the retry finds exactly this document stored, the write counts as done.
         """
-        check(asked, Writing)
+        check_options(options, PutOptions)
         body = body_of(content)
-        headers = described(asked, body)
-        answer = await self.write(key, body, headers, asked.get("if_match"), asked.get("if_none_match"))
-        if answer.unsure and answer.status in (409, 412):
-            if version_in(answer.headers) != version_to_be(headers, body):
-                raise unknown(answer, told("PUT", key))
-            return PutResult(key, version_in(answer.headers), asked.get("if_match") is None)
-        return written(key, answer, "PUT")
+        response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
+        if response.maybe_applied and response.status in (409, 412):
+            if version_in(response.headers) != _expected_version(options, body):
+                raise outcome_unknown(response, describe_call("PUT", key))
+            return PutResult(key, version_in(response.headers), options.get("if_match") is None)
+        return await self.verified_result(key, response, "PUT", body, options)
 
     async def write(
-        self, key: str, body: Body, headers: Pairs, if_match: Condition | None, if_none_match: Condition | None
-    ) -> Answer:
-        """The answer to a PUT, whatever it says. Raises RequestError for fields that no store takes."""
-        fields_of(headers)
-        return await self.ask("PUT", key, (*headers, *conditions(if_match, if_none_match)), body)
+        self,
+        key: str,
+        body: ClientBody,
+        options: StoreOptions,
+        if_match: Condition | None = None,
+        if_none_match: Condition | None = None,
+    ) -> ClientResponse:
+        """The response to a PUT, whatever its status. Raise RequestError for fields that no store accepts."""
+        headers = await self._prepare(body, options)
+        return await self.send("PUT", key, (*headers, *condition_headers(if_match, if_none_match)), body)
 
-    async def put_json(self, key: str, value: Any, /, **asked: Unpack[Writing]) -> PutResult:
-        """As `put`, of a value that is written as JSON. Raises TypeError or ValueError for what is none."""
+    async def _prepare(self, body: ClientBody, options: StoreOptions) -> RequestHeaders:
+        """Validate the options of a write, and return its headers."""
+        _fields(store_headers(options, body))  # before a large file is hashed
+        body.progress = options.get("progress")
+        if options.get("digest") is True and body.replayable:
+            await self.transport.work(body.hash)
+        return store_headers(options, body)
+
+    async def verified_result(
+        self, key: str, response: ClientResponse, method: str, body: ClientBody, options: StoreOptions
+    ) -> PutResult:
+        """The result of a write of content, whose digest is compared here if it could not be sent ahead.
+
+        Raise the error that the response is, and DigestMismatch.
+        """
+        result = _put_result(key, response, method)
+        if body.data is not None:
+            body.report(len(body.data))
+        check = options.get("digest") is True and not body.replayable
+        if check and result.version != _expected_version(options, body):
+            info = await self.head_info(key)
+            if info.version == result.version and info.digest not in (None, body.digest):
+                raise DigestMismatch(f"{describe_call(method, key)}: the store received other content; send it again")
+        return result
+
+    async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
+        """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
         data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-        typed: Writing = {"type": JSON_TYPE, **asked}
+        typed: PutOptions = {"type": "application/json", **options}
         return await self.put(key, data, **typed)
 
     async def patch(
@@ -158,92 +200,88 @@ class Operations:
         /,
         *,
         if_match: Condition | None = None,
-        ttl: Life | None = None,
+        ttl: TTL | None = None,
     ) -> PutResult:
-        """Changes a JSON document: all of `change` is applied, or nothing.
+        """Change a JSON document; either all of `change` is applied or nothing.
 
-        A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type, fields and, without
-        `ttl`, the expiry stay. Sent once only, unless `if_match` says what it changes. Raises NotFound, Conflict,
-        RequestError for a patch that does not fit, OutcomeUnknown.
+        A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type and fields stay, and
+        without `ttl` the expiry too. It is retried only with `if_match`. Raise NotFound, Conflict, RequestError for a
+        patch that does not fit, OutcomeUnknown.
         """
         data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
-        kind = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
-        headers = (("content-type", kind), *lifetime(ttl), *conditions(if_match, None))
-        answer = await self.ask("PATCH", key, headers, Body.inline(data), once=if_match is None)
-        if answer.unsure and answer.status >= 400:
-            raise unknown(answer, told("PATCH", key))
-        return written(key, answer, "PATCH")
+        media_type = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
+        headers = (("content-type", media_type), *ttl_headers(ttl), *condition_headers(if_match))
+        response = await self.send("PATCH", key, headers, ClientBody.from_bytes(data), send_once=if_match is None)
+        if response.maybe_applied and response.status >= 400:
+            raise outcome_unknown(response, describe_call("PATCH", key))
+        return _put_result(key, response, "PATCH")
 
     async def delete(self, key: str, /, *, if_match: Condition | None = None) -> None:
-        """Removes a document. Raises NotFound, Conflict, and OutcomeUnknown when no answer came.
+        """Remove a document. Raise NotFound, Conflict, and OutcomeUnknown when no response came.
 
-        A repeated removal that finds nothing is done, but for one with `if_match`, which another may have removed.
+        A retry that finds no document counts as done. With `if_match` it is OutcomeUnknown, because another client may
+        have removed the document.
         """
-        answer = await self.ask("DELETE", key, conditions(if_match, None))
-        if answer.status == 200 or (answer.status == 404 and answer.unsure and if_match is None):
+        response = await self.send("DELETE", key, condition_headers(if_match))
+        if response.status == 200 or (response.status == 404 and response.maybe_applied and if_match is None):
             return
-        if answer.unsure and answer.status in (404, 409, 412):
-            raise unknown(answer, told("DELETE", key))
-        raise error_of(answer, told("DELETE", key))
+        if response.maybe_applied and response.status in (404, 409, 412):
+            raise outcome_unknown(response, describe_call("DELETE", key))
+        raise error_for(response, describe_call("DELETE", key))
 
-    async def add(self, content: Source, /, **asked: Unpack[Described]) -> PutResult:
-        """Stores `content` under a new key, a UUID that the store chooses. Sent once only.
+    async def add(self, content: ContentLike, /, **options: Unpack[StoreOptions]) -> PutResult:
+        """Store `content` under a new key, a UUID that the store chooses. It is sent only once.
 
-        Raises what `put` does. After OutcomeUnknown there may be a document whose key nobody was told.
+        Raise what `put` raises. After OutcomeUnknown a document with an unknown key may exist.
         """
-        check(asked, Described)
+        check_options(options, StoreOptions)
         body = body_of(content)
-        headers = described(asked, body)
-        fields_of(headers)
-        call = Call("POST", self.address.path, (*self.headers, *headers), body, once=True)
-        answer = await exchange(self.wire, call, self.patience, "POST to the collection")
-        return written(_new_key(answer.headers.get("location", "")), answer, "POST")
+        headers = await self._prepare(body, options)
+        request = ClientRequest("POST", self.address.path, (*self.headers, *headers), body, send_once=True)
+        response = await exchange(self.transport, request, self.policy, "POST to the collection")
+        key = _new_key(response.headers.get("location", ""))
+        return await self.verified_result(key, response, "POST", body, options)
 
 
-def told(method: str, key: str) -> str:
-    """What is asked, for messages."""
+def describe_call(method: str, key: str) -> str:
+    """A call in messages."""
     return f"{method} of {key[:100]!r}"
 
 
-def found(key: str, answer: Answer) -> StoredContent:
-    """The document, or the part of it, that an answer holds. Raises DigestMismatch."""
-    part_of, content = answer.status == 206, answer.content
-    info = info_of(key, answer.headers, size_in(answer.headers) if part_of else len(content))
-    if info.digest is not None and not part_of and Body.inline(content).digest != info.digest:
-        raise DigestMismatch(f"GET of {key[:100]!r}: what came is not what the store says that it sent")
-    return StoredContent(content, info)
-
-
-def size_in(headers: Mapping[str, str]) -> int:
-    """The size of the whole document that an answer tells of. Raises EngineError when it does not."""
-    told = headers["content-range"].rpartition("/")[2] if "content-range" in headers else headers.get("content-length")
-    size = parse_natural(told or "", _SIZE_LIMIT)
-    if size is None:
-        raise EngineError("the server did not say how large the document is")
-    return size
-
-
-def written(key: str, answer: Answer, method: str) -> PutResult:
-    """What a write did, by its answer."""
-    if answer.status not in (200, 201, 204):
-        raise error_of(answer, told(method, key))
-    if not answer.headers.get("etag"):
-        raise EngineError(f"{told(method, key)}: what answered is no Docstore, for it names no version")
-    return PutResult(key, version_in(answer.headers), answer.status == 201)
-
-
-def unknown(answer: Answer, what: str) -> OutcomeUnknown:
-    """Of a conditional write whose repetition met another state: its own, or that of somebody else."""
-    error = OutcomeUnknown(f"{what}: an answer was lost, and the document has changed since, by this write or another")
-    error.problem = error_of(answer, what).problem
+def outcome_unknown(response: ClientResponse, call: str) -> OutcomeUnknown:
+    """The error of a conditional write whose retry met another version: its own, or that of another client."""
+    error = OutcomeUnknown(f"{call}: a response was lost, and the document has changed, by this write or another one")
+    error.problem = error_for(response, call).problem
     return error
 
 
-def fields_of(headers: Pairs) -> Fields:
-    """What a store makes of these fields. Raises RequestError for those that no store takes."""
+def _stored_content(key: str, response: ClientResponse) -> StoredContent:
+    """The document, or part of it, in a response. Raise DigestMismatch."""
+    partial, content = response.status == 206, response.content
+    info = info_from_headers(key, response.headers, document_size(response.headers) if partial else len(content))
+    if info.digest is not None and not partial and ClientBody.from_bytes(content).digest != info.digest:
+        raise DigestMismatch(f"{describe_call('GET', key)}: the content does not match the digest that the store sent")
+    return StoredContent(content, info)
+
+
+def _put_result(key: str, response: ClientResponse, method: str) -> PutResult:
+    if response.status not in (200, 201, 204):
+        raise error_for(response, describe_call(method, key))
+    if not response.headers.get("etag"):
+        raise EngineError(f"{describe_call(method, key)}: the response has no ETag, so it is not from Docstore")
+    return PutResult(key, version_in(response.headers), response.status == 201)
+
+
+def _expected_version(options: StoreOptions, body: ClientBody) -> str | None:
+    """The version under which the content and its fields are stored; None if the content was not read to its end."""
+    return None if body.digest is None else version_of(body.digest, _fields(store_headers(options, body)))
+
+
+def _fields(headers: RequestHeaders) -> Fields:
+    """The fields that a store makes of these headers. Raise RequestError for headers that no store accepts."""
     for name, value in headers:
         if value != value.strip(" \t"):
-            raise RequestError(f"{name}: its value begins or ends with a blank, which no header keeps")
+            raise RequestError(f"{name}: a header value cannot start or end with a blank")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
         return parse_stored_fields(Headers(pair for pair in pairs if pair[0] != b"ttl"))
@@ -251,13 +289,8 @@ def fields_of(headers: Pairs) -> Fields:
         raise RequestError(str(error)) from None
 
 
-def version_to_be(headers: Pairs, body: Body) -> str | None:
-    """The version that this content with these fields is stored as; None when not all of it was read."""
-    return None if body.digest is None else version_of(body.digest, fields_of(headers))
-
-
 def _new_key(location: str) -> str:
     try:
         return segments(location)[-1] if location else ""
     except InvalidTarget:
-        raise EngineError("the server did not say under which key it stored") from None
+        raise EngineError("the response does not name the new key") from None
