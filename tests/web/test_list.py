@@ -5,7 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from playwright.sync_api import expect
 
-from docstore.server import figures
+from docstore.server.pages import format_age
+from docstore.units import format_size
 from tests.web.tab import Tab
 
 
@@ -32,7 +33,7 @@ def test_the_script_takes_over_what_the_server_rendered_in_the_same_words(tab: T
       const { size, span } = await import("/-/web/figures.js");
       return all.map((number) => [size(number), span(number)]);
     }"""
-    assert tab.page.evaluate(script, numbers) == [[figures.size(number), figures.span(number)] for number in numbers]
+    assert tab.page.evaluate(script, numbers) == [[format_size(number), format_age(number)] for number in numbers]
 
 
 def test_without_a_script_it_is_a_list_of_links(tab: Tab) -> None:

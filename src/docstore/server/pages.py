@@ -14,7 +14,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from docstore.model import Meta
-from docstore.server import figures
+from docstore.units import format_duration, format_rfc3339, format_size
 
 POLICY: Final = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -72,8 +72,13 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,  # Else each page asks the disk first whether its template is still the same.
     )
-    environment.filters |= {"size": figures.size, "rfc3339": figures.rfc3339, "span": figures.span}
+    environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "span": format_age}
     return environment
+
+
+def format_age(seconds: int) -> str:
+    """As `format_duration`, but `now` below a minute."""
+    return format_duration(seconds) if seconds >= 60 else "now"
 
 
 def mounts(rows: Sequence[MountRow]) -> str:

@@ -18,8 +18,8 @@ from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages
 from docstore.server.errors import Refusal
-from docstore.server.figures import rfc3339
 from docstore.server.mounts import Mount
+from docstore.units import format_rfc3339
 
 DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100
@@ -213,12 +213,12 @@ def describe(meta: Meta) -> dict[str, object]:
         "size": meta.size,
         "sha256": meta.digest.hex(),
         "media_type": meta.fields.media_type,
-        "modified": rfc3339(meta.modified_ns),
+        "modified": format_rfc3339(meta.modified_ns),
     }
     if meta.fields.others:
         described["fields"] = dict(meta.fields.others)
     if meta.expires_ns is not None:
-        described["expires"] = rfc3339(meta.expires_ns)
+        described["expires"] = format_rfc3339(meta.expires_ns)
     return described
 
 
