@@ -40,7 +40,7 @@ BASES = ("http://h:1", "http://h:1/", "http://h:1/docs", "http://h:1/docs/", "sq
     ],
 )
 def test_an_address_names_a_store_and_a_path_in_it(text: str, store: str, path: str) -> None:
-    assert parse(text) == Address(store, path, served=store.startswith("http"))
+    assert parse(text) == Address(store, path, on_server=store.startswith("http"))
 
 
 @pytest.mark.parametrize(
@@ -62,24 +62,24 @@ def test_without_a_base_an_address_is_on_this_machine() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no address"),
-        ("-", "no address"),
+        ("", "not an address"),
+        ("-", "not an address"),
         ("memory:#key", "memory: is empty whenever a command opens it"),
         ("memory:", "docstore serve --mount"),
         ("http://", "names no host"),
         ("localhost:8080", "write http:// before it, as in http://localhost:8080"),
         ("localhost:8080/docs/x", "write http:// before it, as in http://localhost:8080/docs/x"),
         ("some-host.example:80/docs/", "write http:// before it"),
-        ("http://h:x/docs/key", "no address of a server"),
-        ("http://h:99999/docs/key", "no address of a server"),
+        ("http://h:x/docs/key", "not a valid server address"),
+        ("http://h:99999/docs/key", "not a valid server address"),
         ("http:docs/key", "names no host"),
-        ("http://h/docs/100%", "written %25"),
-        ("http://h/docs/%zz", "written %25"),
+        ("http://h/docs/100%", "as %25"),
+        ("http://h/docs/%zz", "as %25"),
         ("http://h/docs/%FF", "UTF-8"),
         ("http://h/docs/%C0%AE", "UTF-8"),
         ("http://h/docs/\udcff", "UTF-8"),
-        ("http://h/docs/key?x=1", "written %3F"),
-        ("http://h/docs/key#x", "written %23"),
+        ("http://h/docs/key?x=1", "as %3F"),
+        ("http://h/docs/key#x", "as %23"),
         ("http://h/docs/../key", "'.' or '..'"),
         ("http://h/docs/%2e%2e/key", "'.' or '..'"),
         ("sqlite:docs.db#a/./b", "'.' or '..'"),
@@ -104,7 +104,7 @@ def test_an_address_is_written_as_it_can_be_read(text: str) -> None:
     ("text", "many"), [("http://h", True), ("http://h/docs/", True), ("http://h/docs/a", False), ("file:x#", True)]
 )
 def test_a_slash_at_the_end_says_that_it_is_no_document(text: str, many: bool) -> None:
-    assert parse(text).many is many
+    assert parse(text).is_collection is many
 
 
 def test_a_base_that_is_no_address_is_told_by_its_name() -> None:

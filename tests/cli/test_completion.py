@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from docstore.cli.completed_keys import complete
+from docstore.cli.completion import complete
 from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run
 

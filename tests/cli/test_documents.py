@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 from docstore.cli.folder import PARTS
-from docstore.cli.times import lifetime_s, span_text
-from docstore.errors import SetupError
 from tests.stores import ON_DISK, Ended, opened, run
 
 WHERE = ["docs", "file", *ON_DISK]
@@ -306,23 +304,3 @@ def test_a_password_is_shown_to_nobody(tmp_path: Path, line: str, monkeypatch: p
     assert ended.status == 3
     assert "s3cret" not in ended.err
     assert "s3cret" not in run("get", "http://ana:s3cret@127.0.0.1:1/docs/").err
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("0", 0), ("10m", 600), ("2h", 7200), ("1h30m", 5400), ("1w", 604_800)]
-)
-def test_a_life_is_written_in_seconds_or_larger_units(text: str, seconds: int) -> None:
-    assert lifetime_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "m", "-1", "1.5h", "1 h", "2y", "\u0661", "1h30"])
-def test_what_is_no_life_is_refused(text: str) -> None:
-    with pytest.raises(SetupError):
-        lifetime_s(text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(-5, "0s"), (0.9, "0s"), (119, "119s"), (120, "2m"), (172_800, "2d"), (10**8, "3y")]
-)  # fmt: skip
-def test_an_age_is_shown_in_one_unit(seconds: float, text: str) -> None:
-    assert span_text(seconds) == text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from docstore.cli.main import PLACES, Commands, main
+from docstore.cli.main import COMMANDS, CommandGroup, main
 from tests.cli.guide import GUIDE, SHOWN, renewed
 from tests.server_process import RunningServer
 from tests.stores import run, store
@@ -17,18 +17,18 @@ from tests.stores import run, store
 README = Path(__file__).parent.parent.parent / "README.md"
 
 
-@pytest.mark.parametrize("name", PLACES)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     command = main.get_command(main.make_context("docstore", [], resilient_parsing=True), name)
     assert command is not None
-    assert (command.name, command.get_short_help_str(200)) == (name, PLACES[name].summary)
+    assert (command.name, command.get_short_help_str(200)) == (name, COMMANDS[name].summary)
 
 
 def test_every_command_is_listed() -> None:
-    assert isinstance(main, Commands)
+    assert isinstance(main, CommandGroup)
     ended = CliRunner().invoke(main, ["--help"])
     assert ended.exit_code == 0
-    assert [name for name in PLACES if f"\n  {name} " not in ended.output] == []
+    assert [name for name in COMMANDS if f"\n  {name} " not in ended.output] == []
 
 
 def test_an_unknown_command_is_a_wrong_usage() -> None:
@@ -48,7 +48,7 @@ def test_the_list_of_commands_is_shown_without_loading_one() -> None:
 def examples() -> list[str]:
     """Every line of an example, of every command."""
     found = []
-    for name in PLACES:
+    for name in COMMANDS:
         example = re.search(r"Examples?:\s+(.*)", run(name, "--help").out, re.DOTALL)
         assert example is not None, f"{name} --help has no example"
         lines = [line.strip() for line in example[1].strip().splitlines()]
@@ -109,7 +109,7 @@ def test_the_example_of_serve_serves(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_guide_shows_the_help_of_each_command() -> None:
     guide = GUIDE.read_text()
-    assert SHOWN.findall(guide) == list(PLACES)
+    assert SHOWN.findall(guide) == list(COMMANDS)
     assert renewed(guide) == guide, "make guide writes the help anew"
 
 

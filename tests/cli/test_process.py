@@ -100,7 +100,7 @@ def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.Monkey
         ended = run("ls", root, "--header", "X: é")
         assert (ended.status, ended.err) == (2, "docstore: the header 'X' can't be sent\n")
         server.script = [answer(404, b"nothing")]
-        assert "no Docstore" in run("ls", root).err
+        assert "not a Docstore" in run("ls", root).err
         openapi = answer(200, b'{"info": {"version": "1.2"}}')
         server.script = [answer(200, ROOT), answer(200, b"ok"), answer(503, NOT_READY, **problem), openapi]
         ended = run("info", "--json", root)

@@ -171,7 +171,7 @@ def test_another_version_is_kept_unless_it_is_to_be_replaced(source: str, tmp_pa
     store(target, {"small": b"another", "of its own": b"stays"})
     ended = run("import", target, tar)
     assert ended.status == 1
-    assert "'small': there is another version" in ended.err.splitlines()[0]
+    assert "'small': the target has another version" in ended.err.splitlines()[0]
     assert stored(target)["small"][1] == b"another"
     assert len(stored(target)) == len(stored(source)) + 1
     assert run("import", target, tar, "--replace").status == 0
@@ -267,8 +267,8 @@ def test_what_is_no_whole_export_is_refused_in_one_line(tmp_path: Path, tar: byt
     assert ended.status == 1
     summary, line = ended.err.splitlines()
     assert "documents imported" in summary or "document imported" in summary
-    assert "not a whole export" in line
-    assert "a whole one adds the rest" in line
+    assert "not a complete export" in line
+    assert "a complete file adds the rest" in line
 
 
 def test_a_tar_that_is_cut_anywhere_is_told_and_gives_whole_documents_only(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_tar_that_is_cut_anywhere_is_told_and_gives_whole_documents_only(tmp_p
 
 
 def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copy, "AT_ONCE", 1)
+    monkeypatch.setattr(copy, "MAX_RUNNING", 1)
 
     async def run_copy() -> list[Outcome]:
         clock = SetClock()
@@ -299,7 +299,7 @@ def test_what_goes_between_the_list_and_the_copy_is_passed_over(monkeypatch: pyt
                 PutRequest(key, BytesContent(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
             )
         outcomes = []
-        async for step in copy.copy(source, target):
+        async for step in copy.copy_documents(source, target):
             outcomes.append(step.outcome)
             clock.set_ns(clock() + 5)
             await source.delete("c")
@@ -320,7 +320,7 @@ def test_an_export_to_a_reader_that_goes_away_ends_in_one_line(tmp_path: Path) -
         process.stdout.close()
         lines = process.stderr.read().decode().splitlines()
         assert process.wait() == 1
-    assert lines[-1] == "docstore: whoever was to read the export has gone"
+    assert lines[-1] == "docstore: the reader of the export closed the pipe"
     assert len(lines) == 2
 
 
@@ -413,14 +413,16 @@ def test_memory_stays_small_with_a_large_document(tmp_path: Path) -> None:
         assert int(ended.stderr.split()[-1]) < 100_000
 
 
-@pytest.mark.parametrize(("modified_ns", "kept_ns"), [(-1, 0), (10**40, copy.LAST_NS), (copy.LAST_NS, copy.LAST_NS)])
+@pytest.mark.parametrize(
+    ("modified_ns", "kept_ns"), [(-1, 0), (10**40, copy.MAX_TIME_NS), (copy.MAX_TIME_NS, copy.MAX_TIME_NS)]
+)
 @pytest.mark.parametrize("scheme", ["file", "shelve"])
 def test_times_that_nobody_can_tell_are_bounded(tmp_path: Path, scheme: str, modified_ns: int, kept_ns: int) -> None:
     target = f"{scheme}:{tmp_path / 'target'}"
     tar = members(("m", replace(GOOD, modified_ns=modified_ns, expires_ns=10**40), b"data"), count=1)
     assert run("import", target, data=tar).status == 0
     [(meta, _)] = stored(target).values()
-    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, copy.LAST_NS)
+    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, copy.MAX_TIME_NS)
     assert "1 the same already" in run("import", target, data=tar).err
 
 

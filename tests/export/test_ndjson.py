@@ -74,14 +74,14 @@ BROKEN = {
     "no key": ({"key": ""}, "empty"),
     "another content": ({"text": "DATA"}, "version"),
     "another size": ({"size": 5}, "sha256 and size"),
-    "a size that is none": ({"size": "4"}, "size is a whole number"),
+    "a size that is none": ({"size": "4"}, "size must be a whole number"),
     "another digest": ({"sha256": "00" * 32}, "sha256 and size"),
     "a digest that is none": ({"sha256": "x"}, "hexadecimal"),
-    "a time that is none": ({"modified_ns": True}, "modified_ns is a whole number"),
-    "fields that are none": ({"fields": ["meta-a"]}, "fields is an object"),
-    "a field that is no text": ({"fields": {"meta-a": 1}}, "fields is an object"),
+    "a time that is none": ({"modified_ns": True}, "modified_ns must be a whole number"),
+    "fields that are none": ({"fields": ["meta-a"]}, "fields must be an object"),
+    "a field that is no text": ({"fields": {"meta-a": 1}}, "fields must be an object"),
     "a field that no write stores": ({"version": None, "fields": {"set-cookie": "a"}}, "its fields"),
-    "a media type that is none": ({"media_type": 1}, "media_type is text"),
+    "a media type that is none": ({"media_type": 1}, "media_type must be a string"),
 }
 
 
@@ -107,7 +107,7 @@ def test_lines_that_are_cut_anywhere_give_whole_documents_only(tmp_path: Path) -
         ended = run("import", target, data=data[:stop])
         there = {key: content for key, (_, content) in stored(target).items()}
         assert there.items() <= documents.items()
-        assert (ended.status, "not a whole export" in ended.err) == (1, True), stop
+        assert (ended.status, "not a complete export" in ended.err) == (1, True), stop
         seen.add(len(there))
     assert seen == {0, 1, 2, 3}
 
@@ -120,7 +120,7 @@ def test_lines_that_are_cut_anywhere_give_whole_documents_only(tmp_path: Path) -
 def test_what_are_no_lines_of_a_store_are_refused(tmp_path: Path, data: bytes) -> None:
     ended = run("import", f"sqlite:{tmp_path / 'target.db'}", data=data)
     assert ended.status == 1
-    assert "not a whole export" in ended.err
+    assert "not a complete export" in ended.err
 
 
 @pytest.mark.parametrize("over", [0, 1])

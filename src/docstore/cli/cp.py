@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, FAILED, Told, ending
-from docstore.cli.options import ADDRESS, Access, accessing
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits
+from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.put_options import kept
 from docstore.errors import Conflict, NotFound, SetupError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from docstore import Client, Info
-    from docstore.cli.parallel import Several
+    from docstore.cli.parallel import Progress
     from docstore.cli.progress import Bar
 
 _SMALL: Final = 1024 * 1024
@@ -34,8 +34,8 @@ Examples:
 @click.argument("source", type=ADDRESS, metavar="FROM")
 @click.argument("target", type=ADDRESS, metavar="TO")
 @click.option("-r", "--recursive", is_flag=True, help="All documents whose keys begin with FROM.")
-@accessing
-@ending
+@access_options
+@exits
 def cp(source: Address, target: Address, recursive: bool, access: Access) -> int:
     """Copy documents between any two addresses: servers, engines, or both.
 
@@ -44,26 +44,26 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
     """
     if recursive:
         return _many(source, target, access)
-    if target.many:
-        target = target.below(source.name)
-    with access.document(source) as (docs, key), access.document(target, writes=True) as (others, new_key):
-        total = docs.info(key).size if access.watched else None
+    if target.is_collection:
+        target = target.child(source.name)
+    with access.open_document(source) as (docs, key), access.open_document(target, writes=True) as (others, new_key):
+        total = docs.info(key).size if access.shows_progress else None
         with access.progress("cp", total) as bar:
             _copy(docs, key, others, new_key, bar)
-    return DONE
+    return EXIT_OK
 
 
 def _many(source: Address, target: Address, access: Access) -> int:
-    from docstore.cli.parallel import Several
+    from docstore.cli.parallel import WorkerPool
 
-    if not target.many:
+    if not target.is_collection:
         raise SetupError(f"{target} is one document; with -r TO is a collection, and ends with a slash")
-    with access.documents(source) as (docs, prefix), access.documents(target, writes=True) as (others, start):
+    with access.open_prefix(source) as (docs, prefix), access.open_prefix(target, writes=True) as (others, start):
         cut = prefix.rfind("/") + 1
 
-        def copy(info: "Info", work: "Several[Info]") -> None:
+        def copy(info: "Info", advance: "Progress") -> None:
             try:
-                _copy(docs, info.key, others, start + info.key[cut:], bar, work.check)
+                _copy(docs, info.key, others, start + info.key[cut:], bar, lambda: advance(0))
             except NotFound as error:
                 if error.problem is None or docs.contains(info.key):
                     raise
@@ -71,7 +71,7 @@ def _many(source: Address, target: Address, access: Access) -> int:
             bar.advance(documents=1)
 
         with access.progress("cp") as bar:
-            return Several(copy, lambda info: repr(info.key), bar).run(docs.documents(prefix))
+            return WorkerPool(copy, lambda info: repr(info.key), bar).run(docs.documents(prefix))
 
 
 def _copy(
@@ -99,6 +99,6 @@ def _copy(
                 return
             continue
         if stored.version != info.version:
-            raise Told(FAILED, f"{key!r} was stored as version {stored.version} and not as {info.version}")
+            raise CommandError(EXIT_FAILED, f"{key!r} was stored as version {stored.version} and not as {info.version}")
         return
     raise Conflict(None, f"{key!r} changes faster than it can be copied")

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from docstore.cli.errors import FAILED, Told
+from docstore.cli.errors import EXIT_FAILED, CommandError
+from docstore.cli.parallel import Stopped
 from docstore.errors import Conflict, DigestMismatch, IncompleteUpload, NotFound
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Part:
         return f"{self.name}.etag"
 
     def open(self) -> IO[bytes]:
-        """The content, for reading and writing. Raises Told when another command is at it."""
+        """The content, for reading and writing. Raises CommandError when another command is at it."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         file = os.fdopen(os.open(self.name, flags, 0o666, dir_fd=self.folder), "r+b")
         try:
@@ -53,7 +54,7 @@ class Part:
             file.close()
             raise
         file.close()
-        raise Told(FAILED, f"{self.name}: another docstore is just downloading into it")
+        raise CommandError(EXIT_FAILED, f"{self.name}: another docstore is just downloading into it")
 
     def _claimed(self, file: IO[bytes]) -> bool:
         """Whether `file` is nobody else's until it is closed, and still what the name stands for."""
@@ -104,13 +105,9 @@ def download(docs: "Client", key: str, part: Part, bar: "Bar", place: Callable[[
             place()
         except BaseException as error:
             nothing = not os.fstat(file.fileno()).st_size and not file.tell()
-            if nothing or isinstance(error, NotFound | DigestMismatch | KeyboardInterrupt | GivenUp):
+            if nothing or isinstance(error, NotFound | DigestMismatch | KeyboardInterrupt | Stopped):
                 part.remove()
             raise
-
-
-class GivenUp(Exception):
-    """What `check` raises when nothing is to be kept."""
 
 
 def _complete_one_version(

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import FAILED, NOT_MET, Told, ending, say
-from docstore.cli.options import ADDRESS, Access, accessing
+from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, CommandError, exits, print_error
+from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import printable
 from docstore.cli.put_options import kept
 from docstore.errors import Conflict, DocstoreError, NotFound
@@ -39,15 +39,15 @@ Example:
 )
 @click.argument("address", type=ADDRESS)
 @click.option("--type", "media_type", help="Media type of a new document.  [default: by its name]")
-@accessing
-@ending
+@access_options
+@exits
 def edit(address: Address, media_type: str | None, access: Access) -> int:
     """Edit a document in $VISUAL or $EDITOR.
 
     It is written back if nobody changed it meanwhile. If somebody did, both changes are shown, yours stays in a file
     and nothing is overwritten. A document that is not there yet is made. Without a change nothing is written.
     """
-    with access.document(address) as (docs, key):
+    with access.open_document(address) as (docs, key):
         base = docs.get(key)
         content = b"" if base is None else bytes(base)
         path = _copy(content, _suffix(address.name, base))
@@ -56,16 +56,16 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
             _run_editor(path)
             mine = path.read_bytes()
             if mine == content:
-                access.tell("no change, nothing written")
+                access.hint("no change, nothing written")
                 return 0
             keep = True
             status = _write(docs, key, base, mine, media_type, path, address)
             keep = status != 0
             return status
-        except (DocstoreError, Told, OSError, KeyboardInterrupt):
+        except (DocstoreError, CommandError, OSError, KeyboardInterrupt):
             keep = keep or _differs(path, content)
             if keep:
-                say(f"your text is in {path}")
+                print_error(f"your text is in {path}")
             raise
         finally:
             if not keep:
@@ -98,18 +98,20 @@ def _copy(content: bytes, suffix: str) -> Path:
 
 
 def _run_editor(path: Path) -> None:
-    """Raises Told when there is no editor, or it did not end well."""
+    """Raises CommandError when there is no editor, or it did not end well."""
     named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
         command = [*shlex.split(named), str(path)]
         with _interrupts_ignored():
             status = subprocess.call(command)  # noqa: S603 - it is the editor that the user chose
     except (OSError, ValueError) as error:
-        raise Told(FAILED, f"the editor {named!r} can't be started ({error}); name another in EDITOR") from None
+        raise CommandError(
+            EXIT_FAILED, f"the editor {named!r} can't be started ({error}); name another in EDITOR"
+        ) from None
     if status == -signal.SIGINT:
         raise KeyboardInterrupt
     if status != 0:
-        raise Told(FAILED, f"the editor {named!r} ended with status {status}; nothing was written")
+        raise CommandError(EXIT_FAILED, f"the editor {named!r} ended with status {status}; nothing was written")
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def _write(
             return 0
         _show_both(base, mine, theirs)
         _tell_what_next(address, theirs, path)
-        return NOT_MET
+        return EXIT_NOT_FOUND
     return 0
 
 
@@ -167,10 +169,10 @@ def _show_both(base: "StoredContent | None", mine: bytes, theirs: "StoredContent
 
 
 def _tell_what_next(address: Address, theirs: "StoredContent | None", path: Path) -> None:
-    say(f"{address} was changed meanwhile; yours was not written, it is in {path}")
+    print_error(f"{address} was changed meanwhile; yours was not written, it is in {path}")
     condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
     named = shlex.quote(str(address))
-    say(f"edit theirs: docstore edit {named}; or overwrite it: docstore put {condition} {named} {path}")
+    print_error(f"edit theirs: docstore edit {named}; or overwrite it: docstore put {condition} {named} {path}")
 
 
 def _diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.cli.download import Part
+from docstore.cli.errors import EXIT_PARTIAL, CommandError
 
 PARTS: Final = ".docstore-parts"
 """The folder of what is being downloaded, gone when all of it is."""
@@ -30,8 +31,11 @@ _DEVICES: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class UnsafeKey(Exception):
-    """A key can't be a file here; the message says why."""
+class UnsafeKey(CommandError):
+    """The key can't be a file in this folder; the message says why."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(EXIT_PARTIAL, message)
 
 
 def check_segments(key: str, *, windows: bool = os.name == "nt") -> list[str]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, FAILED, USAGE, Told, ending
-from docstore.cli.options import ADDRESS, Access, accessing
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, exits
+from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.errors import SetupError
 
 if TYPE_CHECKING:
     from docstore import Info
-    from docstore.cli.parallel import Several
+    from docstore.cli.parallel import Progress
 
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
 
@@ -32,8 +32,8 @@ Examples:
 @click.option(
     "--range", "wanted", metavar="FIRST-LAST", help="Only these bytes, as in 0-99, 100- or -10 (the last ten)."
 )
-@accessing
-@ending
+@access_options
+@exits
 def get(address: Address, output: str | None, recursive: bool, wanted: str | None, access: Access) -> int:
     """Get a document, byte for byte.
 
@@ -69,10 +69,10 @@ def parse_range(text: str) -> tuple[int | None, int | None]:
 
 def _print(address: Address, wanted: str | None, access: Access) -> int:
     if sys.__stdout__ is None:
-        raise Told(FAILED, "standard output is closed")
+        raise CommandError(EXIT_FAILED, "standard output is closed")
     start, stop = (None, None) if wanted is None else parse_range(wanted)
-    with access.document(address) as (docs, key):
-        total = docs.info(key).size if access.watched and wanted is None else None
+    with access.open_document(address) as (docs, key):
+        total = docs.info(key).size if access.shows_progress and wanted is None else None
         with access.progress("get", total) as bar:
             for piece in docs.iter_content(key, start=start, stop=stop):
                 try:
@@ -81,9 +81,9 @@ def _print(address: Address, wanted: str | None, access: Access) -> int:
                 except BrokenPipeError:
                     raise
                 except OSError as error:
-                    raise Told(FAILED, f"standard output: {error.strerror}") from error
+                    raise CommandError(EXIT_FAILED, f"standard output: {error.strerror}") from error
                 bar.advance(len(piece))
-    return DONE
+    return EXIT_OK
 
 
 def _file(address: Address, target: Path, text: str, access: Access) -> int:
@@ -95,32 +95,32 @@ def _file(address: Address, target: Path, text: str, access: Access) -> int:
         try:
             target = target / check_segments(address.name)[0]
         except UnsafeKey as error:
-            raise Told(USAGE, f"{error}; name a file with -o FILE") from None
+            raise CommandError(EXIT_USAGE, f"{error}; name a file with -o FILE") from None
     target = target.resolve()  # a link stays, and what it leads to is replaced
     if target.exists() and not target.is_file():
-        raise Told(USAGE, f"{target} is no plain file; docstore get {address} > {target} writes into it")
-    with access.document(address) as (docs, key):
-        total = docs.info(key).size if access.watched else None
+        raise CommandError(EXIT_USAGE, f"{target} is no plain file; docstore get {address} > {target} writes into it")
+    with access.open_document(address) as (docs, key):
+        total = docs.info(key).size if access.shows_progress else None
         with access.progress("get", total) as bar:
             into(docs, key, target, bar)
-    return DONE
+    return EXIT_OK
 
 
 def _folder(address: Address, path: Path, access: Access) -> int:
     from docstore.cli.download import download
     from docstore.cli.folder import Folder
-    from docstore.cli.parallel import Several
+    from docstore.cli.parallel import WorkerPool
 
     # The whole of the name that the address leaves open stays in the paths, its folders do not.
-    with access.documents(address) as (docs, prefix), Folder(path) as folder, access.progress("get") as bar:
+    with access.open_prefix(address) as (docs, prefix), Folder(path) as folder, access.progress("get") as bar:
         cut = prefix.rfind("/") + 1
 
-        def fetch(info: "Info", work: "Several[Info]") -> None:
+        def fetch(info: "Info", advance: "Progress") -> None:
             name = info.key[cut:]
             segments = folder.claim(name)
             if info.digest is None or folder.digest_of(segments, info.size) != info.digest:
                 part = folder.part(name)
-                download(docs, info.key, part, bar, lambda: folder.place(part, segments), work.check)
+                download(docs, info.key, part, bar, lambda: folder.place(part, segments), lambda: advance(0))
             bar.advance(documents=1)
 
-        return Several(fetch, lambda info: repr(info.key), bar).run(docs.documents(prefix))
+        return WorkerPool(fetch, lambda info: repr(info.key), bar).run(docs.documents(prefix))

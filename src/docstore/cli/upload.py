@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, cast
 
-from docstore.cli.errors import FAILED, Told
+from docstore.cli.errors import EXIT_FAILED, CommandError
 from docstore.cli.put_options import announced
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def put_file(
     # Nothing waits for somebody who writes to a pipe of that name.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise Told(FAILED, f"{path} is no plain file; what comes through a pipe is sent with -")
+            raise CommandError(EXIT_FAILED, f"{path} is no plain file; what comes through a pipe is sent with -")
         state = hashlib.sha256()
         while block := file.read(_BLOCK_SIZE):
             check()
@@ -102,7 +102,7 @@ def put_file(
 
 
 def put_stream(docs: "Client", key: str | None, stream: IO[bytes], wish: Wish, bar: "Bar") -> "PutResult":
-    """Stores what comes until the end of `stream`. Raises Told when the store has got something else."""
+    """Stores what comes until the end of `stream`. Raises CommandError when the store has got something else."""
     first = stream.read(_BLOCK_SIZE)
     state = hashlib.sha256(first)
     if len(first) < _BLOCK_SIZE:
@@ -120,5 +120,5 @@ def put_stream(docs: "Client", key: str | None, stream: IO[bytes], wish: Wish, b
     stored = wish.put(docs, key, pieces(), None)
     there = docs.info(stored.key)
     if there.version == stored.version and there.digest not in (None, state.digest()):
-        raise Told(FAILED, f"the store has other content than was sent as {stored.key!r}; send it again")
+        raise CommandError(EXIT_FAILED, f"the store has other content than was sent as {stored.key!r}; send it again")
     return stored

@@ -9,11 +9,11 @@ import pytest
 
 from docstore.errors import ArchiveError, NoSpace
 from docstore.export import copy
-from docstore.export.copy import Outcome, Step, Work
+from docstore.export.copy import Outcome, Step, Task
 
 
 def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copy, "SIZE_AT_ONCE", 100)
+    monkeypatch.setattr(copy, "MAX_RUNNING_BYTES", 100)
     running: list[int] = []
     seen: list[list[int]] = []
 
@@ -25,14 +25,14 @@ def test_documents_on_their_way_are_bounded_in_number_and_size(monkeypatch: pyte
             running.remove(size)
             return Step(f"{number}", Outcome.STORED)
 
-        async def works() -> AsyncIterator[Work]:
+        async def tasks() -> AsyncIterator[Task]:
             for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
-                yield Work(f"{number}", size, functools.partial(one, number, size))
+                yield Task(f"{number}", size, functools.partial(one, number, size))
 
-        return [step.key async for step in copy.in_flight(works())]
+        return [step.key async for step in copy.run_tasks(tasks())]
 
     assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
-    assert max(len(sizes) for sizes in seen) == copy.AT_ONCE
+    assert max(len(sizes) for sizes in seen) == copy.MAX_RUNNING
     assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
 
 
@@ -47,9 +47,9 @@ def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
         ended.append(number)
         return Step(f"{number}", Outcome.STORED)
 
-    async def works() -> AsyncIterator[Work]:
+    async def tasks() -> AsyncIterator[Task]:
         for number in range(8):
-            yield Work(f"{number}", 1, functools.partial(one, number))
+            yield Task(f"{number}", 1, functools.partial(one, number))
         if where == "in what comes after":
             raise ArchiveError("cut")
 
@@ -57,7 +57,7 @@ def test_a_failure_is_raised_when_all_that_began_has_ended(where: str) -> None:
         told = []
 
         async def take() -> None:
-            async for step in copy.in_flight(works()):
+            async for step in copy.run_tasks(tasks()):
                 told.append(int(step.key))
 
         with pytest.raises((NoSpace, ArchiveError)):
@@ -80,12 +80,12 @@ def test_who_leaves_a_copy_leaves_nothing_running(how: str) -> None:
             raise
         return Step(f"{number}", Outcome.STORED)
 
-    async def works() -> AsyncIterator[Work]:
+    async def tasks() -> AsyncIterator[Task]:
         for number in range(20):
-            yield Work(f"{number}", 1, functools.partial(one, number))
+            yield Task(f"{number}", 1, functools.partial(one, number))
 
     async def take() -> None:
-        async with aclosing(copy.in_flight(works())) as steps:
+        async with aclosing(copy.run_tasks(tasks())) as steps:
             await anext(steps)
             if how == "is cancelled":
                 await anext(steps)
