@@ -227,7 +227,7 @@ def test_fields_that_no_store_takes_are_refused_before_anything_is_sent(docs: Cl
         with pytest.raises(RequestError):
             docs.put("a", b"", **refused)
     for ttl in (-1, 1.5):
-        with pytest.raises(ValueError, match="life"):
+        with pytest.raises(ValueError, match="ttl"):
             docs.put("a", b"", ttl=ttl)
     with pytest.raises(RequestError):
         docs.put("a", b"", ttl=10**12)
@@ -244,7 +244,7 @@ def test_an_option_that_is_not_there_is_never_passed_over(docs: Client) -> None:
         lambda: docs.get("a", None, stat=3),
         lambda: Client("memory:", timeout=3),
     ):
-        with pytest.raises(TypeError, match="there is no option"):
+        with pytest.raises(TypeError, match="unknown option"):
             mistaken()
     assert not docs
 

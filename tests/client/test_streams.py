@@ -1,8 +1,10 @@
 """Content that is not in memory: what can be put, what comes in pieces, and downloads that go on where they broke."""
 
 import asyncio
+import errno
 import hashlib
 import io
+import os
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,15 +14,13 @@ from typing import Any
 import pytest
 
 from docstore import AsyncClient, Client, Conflict, DigestMismatch, IncompleteUpload, NotFound, StorageUnavailable
+from docstore.client.body import Body
 from docstore.http.digests import structured_digest
 from tests.client.faulty import FaultyServer, Step, answer, hang_up
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-docs"], indirect=True)
 LARGE = bytes(range(256)) * 4096
 """A mebibyte, which is a sealed file on sqlite and several pieces on the wire."""
-
-OLDER = "AZaz09_-" * 4
-"""As the version of another state."""
 
 
 class Unseekable(io.RawIOBase):
@@ -220,7 +220,27 @@ def test_a_stream_is_of_one_version_or_an_error(
         list(docs.iter_content("a"))
 
 
-def test_a_download_that_was_interrupted_is_gone_on_with(faulty: FaultyServer, tmp_path: Path) -> None:
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def partial_file(folder: Path) -> Path:
+    [path] = folder.glob(".target.docstore-*.part")
+    return path
+
+
+def interrupt(docs: Client, target: Path) -> Path:
+    """Leave the partial file of a download of the key `a`, which a server ends after some bytes."""
+
+    def fail(size: int) -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - it is raised above
+        docs.download("a", target, progress=fail)
+    return partial_file(target.parent)
+
+
+def test_an_interrupted_download_is_resumed(faulty: FaultyServer, tmp_path: Path) -> None:
     target = tmp_path / "target"
     target.write_bytes(b"before")
     head = answer(200, size=10, etag='"v"')
@@ -228,62 +248,206 @@ def test_a_download_that_was_interrupted_is_gone_on_with(faulty: FaultyServer, t
     with Client(faulty.url, tries=2) as docs, pytest.raises(StorageUnavailable):
         docs.download("a", target)
     assert target.read_bytes() == b"before"
-    assert (tmp_path / "target.v.part").read_bytes() == CONTENT[:4]
-    (tmp_path / f"target.{OLDER}.part").write_bytes(b"of another version")
+    assert partial_file(tmp_path).read_bytes() == CONTENT[:4]
     faulty.script, faulty.asked[:] = [head, rest(CONTENT, 4)], []
+    sizes: list[int] = []
     with Client(faulty.url) as docs:
-        assert docs.download("a", target).size == 10
+        assert docs.download("a", target, progress=sizes.append).size == 10
     assert faulty.asked[1].headers["range"] == "bytes=4-"
     assert faulty.asked[1].headers["if-range"] == '"v"'
     assert target.read_bytes() == CONTENT
-    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+    assert names(tmp_path) == {"target"}
+    assert sizes == [4, 6]
 
 
-@pytest.mark.parametrize("name", ["report", "report[a-z]", "*", "re?port"])
-def test_a_download_removes_what_downloads_to_the_same_file_left_and_nothing_else(
-    docs: Client, tmp_path: Path, name: str
-) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    others = [
-        f"{name}.final.part",
-        f"{name}.pdf.part",
-        f"{name}.pdf.{OLDER}.part",
-        f"{name}.{OLDER}x.part",
-        f"{name}.{OLDER}.part.etag",
-        f"reporta.{OLDER}.part",
+def test_files_of_the_user_beside_the_target_are_neither_used_nor_removed(docs: Client, tmp_path: Path) -> None:
+    stored = docs.put("a", LARGE)
+    precious = [
+        "target.part",
+        "target.part.etag",
+        f"target.{stored.version}.part",
+        ".target.docstore-.part",
+        f".target.docstore-{'0' * 32}.part",
+        f".target.docstore-{'0' * 32}.etag",
+        "other",
     ]
-    for left in (*others, f"{name}.{OLDER}.part"):
-        (folder / left).write_bytes(b"")
-    docs["a"] = b"1"
-    docs.download("a", folder / name)
-    assert {path.name for path in folder.iterdir()} == {name, *others}
+    for name in precious:
+        (tmp_path / name).write_bytes(LARGE[:1000])
+    docs.download("a", tmp_path / "target")
+    with pytest.raises(NotFound):
+        docs.download("missing", tmp_path / "target")
+    assert names(tmp_path) == {"target", *precious}
+    for name in precious:
+        assert (tmp_path / name).read_bytes() == LARGE[:1000]
 
 
-def test_a_download_of_what_is_replaced_meanwhile_begins_again(faulty: FaultyServer, tmp_path: Path) -> None:
+def test_a_partial_file_belongs_to_one_document_and_one_target(docs: Client, tmp_path: Path) -> None:
+    docs["a"], docs["b"] = LARGE, LARGE[::-1]
+    partial = interrupt(docs, tmp_path / "target")
+    kept = names(tmp_path)
+    docs.download("b", tmp_path / "target")
+    docs.download("a", tmp_path / "another")
+    assert (tmp_path / "target").read_bytes() == LARGE[::-1]
+    assert names(tmp_path) == {"target", "another", *kept}
+    docs.download("a", tmp_path / "target")
+    assert not partial.exists()
+    assert names(tmp_path) == {"target", "another"}
+
+
+@pytest.mark.parametrize("spoil", [lambda path: path.unlink(), lambda path: path.write_bytes(b'"older"\n')])
+def test_a_partial_file_without_the_etag_of_this_version_is_not_used(
+    docs: Client, tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    docs["a"] = LARGE
+    partial = interrupt(docs, tmp_path / "target")
+    partial.write_bytes(b"x" * 1000)
+    spoil(partial.with_suffix(".etag"))
+    docs.download("a", tmp_path / "target")
+    assert (tmp_path / "target").read_bytes() == LARGE
+    assert names(tmp_path) == {"target"}
+
+
+def test_a_download_starts_again_when_the_document_is_replaced_meanwhile(faulty: FaultyServer, tmp_path: Path) -> None:
     new = b"quite another content"
-    (tmp_path / "target.v.part").write_bytes(CONTENT[:4])
-    faulty.script = [answer(200, size=10, etag='"v"'), whole(new, "w"), answer(200, size=len(new), etag='"w"')]
-    faulty.script.append(whole(new, "w"))
+    head = answer(200, size=10, etag='"v"')
+    faulty.script = [head, broken(CONTENT, 4), whole(new, "w"), answer(200, size=len(new), etag='"w"'), whole(new, "w")]
     with Client(faulty.url) as docs:
         assert docs.download("a", tmp_path / "target").version == "w"
     assert (tmp_path / "target").read_bytes() == new
+    assert names(tmp_path) == {"target"}
 
 
-def test_a_part_that_is_not_the_documents_is_found_by_its_digest(docs: Client, tmp_path: Path) -> None:
-    stored = docs.put("a", LARGE)
-    part = tmp_path / f"target.{stored.version}.part"
-    for left in (b"wrong", b"x" * len(LARGE), b"x" * (len(LARGE) + 5)):
-        part.write_bytes(left)
-        if len(left) <= len(LARGE):
+def test_damage_in_a_partial_file_is_found_by_the_digest(docs: Client, tmp_path: Path) -> None:
+    docs.put("a", LARGE)
+    for damaged in (b"wrong", b"x" * len(LARGE), b"x" * (len(LARGE) + 5)):
+        interrupt(docs, tmp_path / "target").write_bytes(damaged)
+        if len(damaged) <= len(LARGE):
             with pytest.raises(DigestMismatch):
                 docs.download("a", tmp_path / "target")
-            assert not (tmp_path / "target").exists()
+            assert names(tmp_path) == set()
         docs.download("a", tmp_path / "target")
         assert (tmp_path / "target").read_bytes() == LARGE
         (tmp_path / "target").unlink()
-    part.write_bytes(LARGE)
+    interrupt(docs, tmp_path / "target").write_bytes(LARGE)
     docs.download("a", tmp_path / "target")
     assert (tmp_path / "target").read_bytes() == LARGE
-    with pytest.raises(NotFound):
-        docs.download("missing", tmp_path / "target")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_download_that_the_user_ends_leaves_nothing(docs: Client, tmp_path: Path, error: type[BaseException]) -> None:
+    def fail(size: int) -> None:
+        raise error
+
+    docs["a"] = LARGE
+    with pytest.raises(error):
+        docs.download("a", tmp_path / "target", progress=fail)
+    assert names(tmp_path) == set()
+
+
+def test_a_download_that_fails_before_the_first_byte_leaves_nothing(faulty: FaultyServer, tmp_path: Path) -> None:
+    faulty.script = [answer(200, size=10, etag='"v"')]
+    with Client(faulty.url, tries=2) as docs:
+        for error in (StorageUnavailable, StorageUnavailable, NotFound):
+            with pytest.raises(error):
+                docs.download("a", tmp_path / "target")
+            assert names(tmp_path) == set()
+            faulty.script = [answer(404)] if error is StorageUnavailable and len(faulty.asked) > 4 else []
+
+
+def test_a_second_download_to_the_same_file_is_refused(docs: Client, tmp_path: Path) -> None:
+    refused: list[int | None] = []
+
+    def download_again(size: int) -> None:
+        try:
+            docs.download("a", tmp_path / "target")
+        except OSError as error:
+            refused.append(error.errno)
+
+    docs["a"] = b"content"
+    docs.download("a", tmp_path / "target", progress=download_again)
+    assert refused == [errno.EBUSY]
+    assert names(tmp_path) == {"target"}
+
+
+def test_a_link_in_place_of_the_partial_file_is_not_followed(docs: Client, tmp_path: Path) -> None:
+    docs["a"] = LARGE
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    partial = interrupt(docs, folder / "target")
+    for path in (partial, partial.with_suffix(".etag")):
+        path.unlink()
+        path.symlink_to(victim)
+        with pytest.raises(OSError):  # noqa: PT011 - ELOOP, or EMLINK on some systems
+            docs.download("a", folder / "target")
+        assert victim.read_bytes() == b"precious"
+        path.unlink(missing_ok=True)
+    assert not (folder / "target").exists()
+
+
+def test_a_download_to_an_open_folder_and_to_a_long_name(docs: Client, tmp_path: Path) -> None:
+    docs["a"] = LARGE
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        for name in ("target", "é" * 127, "n" * 255):
+            docs.download("a", name, dir_fd=folder)
+            assert (tmp_path / name).read_bytes() == LARGE
+            (tmp_path / name).unlink()
+    finally:
+        os.close(folder)
+    assert names(tmp_path) == set()
+    with pytest.raises(OSError, match="not a plain file"):
+        docs.download("a", tmp_path)
+
+
+def test_a_digest_goes_ahead_of_content_that_can_be_read_twice(faulty: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(CONTENT)
+    expected = structured_digest("sha-256", hashlib.sha256(CONTENT).digest())
+    with Client(faulty.url) as docs:
+        for content in (CONTENT, tmp_path / "file", io.BytesIO(CONTENT), [CONTENT[:3], CONTENT[3:]]):
+            faulty.script, faulty.asked[:] = [answer(201, etag='"v"')], []
+            docs.put("a", content, digest=True, fields={"Content-Language": "en"})
+            [asked] = faulty.asked
+            assert (asked.headers["repr-digest"], asked.headers["content-language"]) == (expected, "en")
+        faulty.script, faulty.asked[:] = [answer(201, etag='"v"')], []
+        docs.put("a", iter([CONTENT]), digest=hashlib.sha256(CONTENT).digest())
+        assert faulty.asked[0].headers["repr-digest"] == expected
+
+
+@BOTH
+def test_the_digest_is_compared_by_the_store_or_after_the_write(
+    docs: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (LARGE, io.BytesIO(LARGE), pieces(), "text"):
+        docs.put("a", content, digest=True)
+    assert docs.add(pieces(), digest=True).created
+    docs.update("a", lambda _: pieces(), digest=True)
+    assert docs["a"] == LARGE
+    monkeypatch.setattr(Body, "hash", lambda body: setattr(body, "_digest", bytes(32)))
+    with pytest.raises(DigestMismatch):
+        docs.put("b", io.BytesIO(LARGE), digest=True)
+    assert "b" not in docs
+
+
+def test_other_content_than_was_sent_is_found_after_the_write(faulty: FaultyServer) -> None:
+    other = structured_digest("sha-256", hashlib.sha256(b"other").digest())
+    faulty.script = [answer(201, etag='"v"'), answer(200, size=5, etag='"v"', repr_digest=other)]
+    with Client(faulty.url) as docs, pytest.raises(DigestMismatch):
+        docs.put("a", iter([CONTENT]), digest=True)
+
+
+@BOTH
+def test_progress_of_an_upload_is_reported_and_can_end_it(docs: Client) -> None:
+    for content in (LARGE, io.BytesIO(LARGE), pieces()):
+        sizes: list[int] = []
+        docs.put("a", content, digest=True, progress=sizes.append)
+        assert sum(sizes) == len(LARGE)
+
+    def fail(size: int) -> None:
+        raise ZeroDivisionError
+
+    for digest in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            docs.put("b", io.BytesIO(LARGE), digest=digest, progress=fail)
+    assert "b" not in docs

@@ -90,12 +90,13 @@ def _copy(
                 bar.advance(len(piece))
 
         # A document without an end is the same already when its version is; one with an end may be given a new one.
-        unless = {} if info.expires is not None else {"if_none_match": info.etag}
+        if info.expires is None:
+            options["if_none_match"] = info.etag
         try:
             content = b"".join(pieces()) if info.size <= _SMALL else pieces()
-            stored = others.put(new_key, content, **options, **unless)
+            stored = others.put(new_key, content, **options)
         except Conflict as error:
-            if error.version == info.version and unless:
+            if error.version == info.version and "if_none_match" in options:
                 return
             continue
         if stored.version != info.version:

@@ -155,7 +155,8 @@ def _over(docs: "Client", key: str, etag: str, mine: bytes) -> None:
     options = kept(docs.info(key))
     if options is None:
         raise Conflict(None)
-    docs.put(key, mine, if_match=etag, **options)
+    options["if_match"] = etag
+    docs.put(key, mine, **options)
 
 
 def _show_both(base: "StoredContent | None", mine: bytes, theirs: "StoredContent | None") -> None:

@@ -2,36 +2,26 @@
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from docstore.http.digests import structured_digest
 
 if TYPE_CHECKING:
     from docstore import Info
+    from docstore.client.options import PutOptions
 
 
-class Kept(TypedDict, total=False):
-    """Arguments of the library's `put`."""
-
-    type: str
-    ttl: int
-    fields: dict[str, str]
-    meta: dict[str, str]
-
-
-def kept(info: "Info", digest: bytes | None = None) -> Kept | None:
+def kept(info: "Info", digest: bytes | None = None) -> "PutOptions | None":
     """What stores another content, or with `digest` the same, as the document that it is; None when its life is over.
 
     A life is told in whole seconds: what is left of one is rounded up, so that nothing is gone before its time.
     """
-    told: Kept = {"type": info.type, "fields": dict(info.fields), "meta": dict(info.meta)}
+    told: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta, "digest": digest}
     if info.expires is not None:
         left_s = math.ceil((info.expires - datetime.now(UTC)).total_seconds())
         if left_s <= 0:
             return None
         told["ttl"] = left_s
-    if digest is not None:
-        told["fields"].update(announced(digest))
     return told
 
 

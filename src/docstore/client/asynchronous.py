@@ -9,7 +9,7 @@ from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, ov
 from docstore.client import atomic, download, listing
 from docstore.client.opening import Options, opened_async
 from docstore.client.operations import Operations
-from docstore.client.options import Condition, Part
+from docstore.client.options import Condition, PartOptions
 from docstore.client.results import NotModified, StoredContent
 from docstore.client.signatures import shaped
 from docstore.errors import NotFound
@@ -65,20 +65,20 @@ class AsyncClient:
     download = _awaited(download.download)
 
     @overload
-    async def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> StoredContent | None: ...
+    async def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
     @overload
-    async def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> StoredContent | D: ...
+    async def get(self, key: str, default: D, /, **options: Unpack[PartOptions]) -> StoredContent | D: ...
     @overload
     async def get(
-        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
+        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **options: Unpack[PartOptions]
     ) -> StoredContent | NotModified | D | None: ...
-    async def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+    async def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
         """The content, which is bytes and carries its `info`, or `default`; `NotModified` where `if_none_match` holds.
 
         `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
         the document is not of the version `if_match`, DigestMismatch, RequestError for a part that is not there.
         """
-        return await self._operations.get(key, default, **wished)
+        return await self._operations.get(key, default, **options)
 
     @overload
     async def pop(self, key: str, /) -> StoredContent: ...

@@ -14,8 +14,8 @@ from typing import Final, TypeVar, Unpack
 from docstore.client.body import Source, body_of
 from docstore.client.errors import error_of
 from docstore.client.listing import page, stored
-from docstore.client.operations import Operations, told, unknown, written
-from docstore.client.options import Described, check, described
+from docstore.client.operations import Operations, told, unknown
+from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
 from docstore.client.retry import Attempts
 from docstore.errors import Conflict, DocstoreError, NotFound
@@ -45,7 +45,7 @@ class _Turns:
         await self._wire.pause(random.uniform(0, longest))  # noqa: S311 - it keeps nothing secret
 
 
-async def update(operations: Operations, key: str, function: Function, /, **asked: Unpack[Described]) -> PutResult:
+async def update(operations: Operations, key: str, function: Function, /, **options: Unpack[StoreOptions]) -> PutResult:
     """Replaces a document by what `function` makes of its content (None: there is no document), atomically.
 
     When others write meanwhile `function` is called again with what is there then: it should do nothing else. Type,
@@ -53,7 +53,7 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
     Conflict when others are faster all the time, and OutcomeUnknown when an answer was lost and it can't be told
     whether this update is in the document: never is one made twice.
     """
-    check(asked, Described)
+    check_options(options, StoreOptions)
     turns = _Turns(operations)
     while True:
         old = await operations.get(key, None)
@@ -61,24 +61,24 @@ async def update(operations: Operations, key: str, function: Function, /, **aske
         body = body_of(await made if isawaitable(made) else made)
         if isinstance(old, StoredContent):
             info = await stored(operations, old.info)
-            kept: Described = {"fields": info.fields, "meta": info.meta}
+            kept: StoreOptions = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
                 kept["type"] = old.info.type
-            answer = await operations.write(key, body, described({**kept, **asked}, body), old.info.etag, None)
+            answer = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
         else:
-            answer = await operations.write(key, body, described(asked, body), None, "*")
+            answer = await operations.write(key, body, options, if_none_match="*")
         if answer.status not in (409, 412):
-            return written(key, answer, "PUT")
+            return await operations.stored(key, answer, "PUT", body, options)
         if answer.unsure:
             raise unknown(answer, told("PUT", key))
         await turns.lost(error_of(answer, told("PUT", key)))
 
 
 async def setdefault(
-    operations: Operations, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]
+    operations: Operations, key: str, default: bytes | str | None = b"", /, **options: Unpack[StoreOptions]
 ) -> StoredContent | bytes:
     """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
-    check(asked, Described)
+    check_options(options, StoreOptions)
     body = body_of(b"" if default is None else default)
     if body.data is None:
         raise TypeError(f"what is returned is in memory: the default is bytes or text, not {type(default).__name__}")
@@ -87,9 +87,9 @@ async def setdefault(
         there = await operations.get(key, None)
         if isinstance(there, StoredContent):
             return there
-        answer = await operations.write(key, body, described(asked, body), None, "*")
+        answer = await operations.write(key, body, options, if_none_match="*")
         if answer.status not in (409, 412):
-            written(key, answer, "PUT")
+            await operations.stored(key, answer, "PUT", body, options)
             return body.data
         await turns.lost(error_of(answer, told("PUT", key)))
 

@@ -31,7 +31,10 @@ class Body:
     ) -> None:
         self.size = size
         self._read = read
-        self._again = again
+        self.replayable = again
+        """Whether it can be read more than once."""
+        self.progress: Callable[[int], object] | None = None
+        """Called with the number of bytes after each block."""
         self._begun = False
         self._digest: bytes | None = None
         self.data: bytes | None = None
@@ -48,7 +51,7 @@ class Body:
     @property
     def can_be_sent(self) -> bool:
         """Whether all of it can still be read, for the first time or again."""
-        return self._again or not self._begun
+        return self.replayable or not self._begun
 
     @property
     def asynchronous(self) -> bool:
@@ -66,15 +69,32 @@ class Body:
         if isinstance(self._read, AsyncIterable):
             raise TypeError("asynchronous content was given to the plain client; AsyncClient can wait for it")
         self._begun = True
-        state, sent = hashlib.sha256(), 0
+        state, sent = None if self._digest else hashlib.sha256(), 0
         for block in self._read():
             sent += len(block)
             self._check(sent)
-            state.update(block)
+            if state is not None:
+                state.update(block)
             if block:
                 yield bytes(block)
+                self._report(len(block))
         self._check(sent, at_end=True)
-        self._digest = state.digest()
+        if state is not None:
+            self._digest = state.digest()
+
+    def hash(self) -> bytes:
+        """Read all of replayable content for its SHA-256, so that `blocks` does not compute it again."""
+        if self._digest is None and not isinstance(self._read, AsyncIterable):
+            state = hashlib.sha256()
+            for block in self._read():
+                state.update(block)
+                self._report(0)
+            self._digest = state.digest()
+        return self._digest or b""
+
+    def _report(self, size: int) -> None:
+        if self.progress is not None:
+            self.progress(size)
 
     async def blocks_later(self, work: Callable[[Callable[[], bytes]], Awaitable[bytes]]) -> AsyncIterator[bytes]:
         """As `blocks`; what is read by blocking is read through `work`."""
@@ -89,6 +109,7 @@ class Body:
             state.update(block)
             if block:
                 yield bytes(block)
+                self._report(len(block))
         self._digest = state.digest()
 
     def _check(self, sent: int, *, at_end: bool = False) -> None:

@@ -15,7 +15,7 @@ from docstore.client import atomic, download, listing
 from docstore.client.body import Source
 from docstore.client.opening import Options, opened_blocking
 from docstore.client.operations import Operations
-from docstore.client.options import Condition, Described, Part
+from docstore.client.options import Condition, PartOptions, StoreOptions
 from docstore.client.results import NotModified, PutResult, StoredContent
 from docstore.client.signatures import shaped
 from docstore.client.transport import each_now, now
@@ -75,22 +75,22 @@ class Client(MutableMapping[str, bytes]):
     download = _answered(download.download)
 
     @overload
-    def get(self, key: str, default: None = None, /, **wished: Unpack[Part]) -> StoredContent | None: ...
+    def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
     @overload
-    def get(self, key: str, default: bytes, /, **wished: Unpack[Part]) -> bytes: ...
+    def get(self, key: str, default: bytes, /, **options: Unpack[PartOptions]) -> bytes: ...
     @overload
-    def get(self, key: str, default: D, /, **wished: Unpack[Part]) -> StoredContent | D: ...
+    def get(self, key: str, default: D, /, **options: Unpack[PartOptions]) -> StoredContent | D: ...
     @overload
     def get(
-        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **wished: Unpack[Part]
+        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **options: Unpack[PartOptions]
     ) -> StoredContent | NotModified | D | None: ...
-    def get(self, key: str, default: Any = None, /, **wished: Any) -> Any:
+    def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
         """The content, which is bytes and carries its `info`, or `default`; `NotModified` where `if_none_match` holds.
 
         `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
         the document is not of the version `if_match`, DigestMismatch, RequestError for a part that is not there.
         """
-        return now(self._operations.get(key, default, **wished))
+        return now(self._operations.get(key, default, **options))
 
     @overload
     def pop(self, key: str, /) -> StoredContent: ...
@@ -108,12 +108,12 @@ class Client(MutableMapping[str, bytes]):
             raise NotFound(f"there is no document {key[:100]!r}")
         return content
 
-    def setdefault(self, key: str, default: bytes | str | None = b"", /, **asked: Unpack[Described]) -> bytes:
+    def setdefault(self, key: str, default: bytes | str | None = b"", /, **options: Unpack[StoreOptions]) -> bytes:
         """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
-        return now(atomic.setdefault(self._operations, key, default, **asked))
+        return now(atomic.setdefault(self._operations, key, default, **options))
 
     @overload
-    def update(self, key: str, function: atomic.Function, /, **asked: Unpack[Described]) -> PutResult: ...
+    def update(self, key: str, function: atomic.Function, /, **options: Unpack[StoreOptions]) -> PutResult: ...
     @overload
     def update(self, other: Any = (), /, **more: Source) -> None: ...
     def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:

@@ -1,64 +1,70 @@
-"""Streaming downloads: a connection that breaks is taken up again where it broke, on the same version, and the digest
-of the whole is checked at its end.
+"""Downloads that resume: a broken connection is replaced by another one that continues the same version, and the
+digest of the whole content is verified at the end.
 
-A download to a file goes to `NAME.VERSION.part` beside it, which is renamed at its end: the file is whole or as it was.
-What an interrupted one left is gone on with, by Range and If-Range, while the document is still of that version. Of two
-at once to one file the second is refused.
+A download to a file collects the content in a partial file beside the target and renames it when it is complete, so
+the target is never half written. The partial file is `.NAME.docstore-HASH.part`, and the ETag of its version is in
+`.NAME.docstore-HASH.etag`; HASH is one of the collection's URL, the key and NAME. So an interrupted download is resumed
+only with the same version of the same document, and a file of the user's is never taken for one. The version in the
+name instead of a second file was rejected: to remove the partial files of older versions, every download would have to
+list the folder.
 """
 
 import errno
 import hashlib
 import os
 import re
+import stat
 import sys
-from collections.abc import AsyncGenerator
-from functools import partial
-from glob import escape
-from io import BufferedRandom
+from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from docstore.client.errors import error_of
 from docstore.client.operations import WANT_DIGEST, Operations, size_in, told
-from docstore.client.options import Condition, Part, conditions, part
+from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
 from docstore.client.results import Info, info_of, version_in
 from docstore.client.retry import Attempts, head, whole
 from docstore.client.transport import Answer, Call, Lost, Pairs, Reply
-from docstore.errors import Conflict, DigestMismatch, EngineError, StorageUnavailable
+from docstore.errors import Conflict, DigestMismatch, DocstoreError, EngineError, NotFound, StorageUnavailable
 
 if sys.platform != "win32":
     import fcntl
 
 PROGRESS_SIZE: Final = 256 * 1024
-"""Bytes that have to come over a connection that breaks for the tries to be counted anew."""
+"""Bytes that have to arrive before the count of attempts starts again."""
+_BLOCK_SIZE: Final = 1024 * 1024
+_ETAG_LIMIT: Final = 1024
+_NAME_LIMIT: Final = 40
+"""Characters of the target's name in that of the partial file, whose length is limited to 255 bytes."""
 
 _SPAN: Final = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/[0-9]{1,19}")
-_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 class _Changed(Conflict):
-    """The document is no longer of the version that was begun with."""
+    """The document is no longer of the version that the download started with."""
 
 
 class _Download:
-    """A document, or a part of it, over as many connections as it takes."""
+    """Reads a document, or a part of it, over as many connections as necessary."""
 
-    def __init__(self, operations: Operations, key: str, wished: Part) -> None:
+    def __init__(self, operations: Operations, key: str, options: PartOptions) -> None:
         self._operations = operations
         self._key = key
-        self._wished = wished
+        self._options = options
         self._what = told("GET", key)
-        self._hash = None if part(wished) else hashlib.sha256()
-        self._position = wished.get("start") or 0
-        """Where the next byte belongs in the whole content; negative as long as that is not known."""
+        self._hash = None if range_headers(options) else hashlib.sha256()
+        self._position = options.get("start") or 0
+        """Offset of the next byte in the whole content; negative until the first response says the size."""
         self.info: Info | None = None
-        """What the first answer told."""
+        """From the first response."""
 
-    def begun(self, file: BufferedRandom, info: Info) -> None:
-        """Goes on after what is in `file`, the beginning of the document that `info` tells of."""
-        self._hash = hashlib.file_digest(file, "sha256")
-        self._position = file.tell()
-        self.info = info
+    def count(self, block: bytes) -> None:
+        """Add `block` to what has been received."""
+        self._position += len(block)
+        if self._hash is not None:
+            self._hash.update(block)
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
@@ -67,7 +73,7 @@ class _Download:
             reply = await self._open(attempts)
             try:
                 while not isinstance(piece := await reply.read(), Lost) and piece:
-                    self._took(piece)
+                    self.count(piece)
                     got += len(piece)
                     yield piece
             finally:
@@ -86,12 +92,7 @@ class _Download:
 
     def _stop(self) -> int:
         assert self.info is not None  # noqa: S101 - asked for after an answer only
-        return min(self._wished.get("stop") or self.info.size, self.info.size)
-
-    def _took(self, piece: bytes) -> None:
-        self._position += len(piece)
-        if self._hash is not None:
-            self._hash.update(piece)
+        return min(self._options.get("stop") or self.info.size, self.info.size)
 
     def _check(self) -> None:
         digest = None if self.info is None else self.info.digest
@@ -101,8 +102,8 @@ class _Download:
     async def _open(self, attempts: Attempts) -> Reply:
         """An answer that begins at the position."""
         operations = self._operations
-        wanted = self._wished if self.info is None else {**self._wished, "start": self._position}
-        headers: Pairs = (WANT_DIGEST, *part(wanted), *conditions(self._wished.get("if_match"), None))
+        wanted = self._options if self.info is None else {**self._options, "start": self._position}
+        headers: Pairs = (WANT_DIGEST, *range_headers(wanted), *condition_headers(self._options.get("if_match")))
         if self.info is not None and self._position:
             headers += (("if-range", self.info.etag),)
         call = Call("GET", operations.address.target(self._key), (*operations.headers, *headers))
@@ -124,7 +125,7 @@ class _Download:
         span = _SPAN.fullmatch(reply.headers.get("content-range", ""))
         start = 0 if span is None else int(span[1])
         if self.info is None:
-            if reply.status == 200 and part(self._wished) and size_in(reply.headers):
+            if reply.status == 200 and range_headers(self._options) and size_in(reply.headers):
                 raise EngineError(f"{self._what}: the server sent the whole document for a part of it")
             self.info = info_of(self._key, reply.headers, size_in(reply.headers))
             self._position = start
@@ -134,86 +135,157 @@ class _Download:
 
 async def iter_content(operations: Operations, key: str, /, *, start: int | None = None, stop: int | None = None,
                        if_match: Condition | None = None) -> AsyncGenerator[bytes, None]:  # fmt: skip
-    """The content in pieces as they come, of one version whatever happens to the connection; `start` and `stop` as in
-    `get`.
+    """Yield the content in pieces, all of one version even if the connection breaks; `start` and `stop` as in `get`.
 
-    Raises NotFound, DigestMismatch at the end of content that is not what was stored, and Conflict when the document is
-    replaced before a broken connection could be taken up again.
+    Raises NotFound, Conflict when the document is replaced before a broken connection could be resumed, and, after the
+    last piece, DigestMismatch.
     """
-    wished: Part = {"start": start, "stop": stop, "if_match": if_match}
-    async for piece in _Download(operations, key, wished).pieces():
+    options: PartOptions = {"start": start, "stop": stop, "if_match": if_match}
+    async for piece in _Download(operations, key, options).pieces():
         yield piece
 
 
-async def download(operations: Operations, key: str, path: str | os.PathLike[str], /) -> Info:
-    """Stores the content in the file `path`, which is whole afterwards or as it was; what is known of the document.
+async def download(
+    operations: Operations,
+    key: str,
+    path: str | os.PathLike[str],
+    /,
+    *,
+    progress: Callable[[int], object] | None = None,
+    dir_fd: int | None = None,
+) -> Info:
+    """Store the content in the file `path`, which is replaced when the download is complete and verified.
 
-    An interrupted download is gone on with when it is asked for again. Raises NotFound, DigestMismatch, OSError.
+    The content is collected in a partial file beside `path`. It remains when the network or the disk fails, and the
+    next download of the same version to the same path resumes it. It is removed when the document does not exist, the
+    digest is wrong, `progress` raises an exception, or the caller interrupts or cancels the download. If the document
+    is replaced meanwhile, the download starts again with the new version.
+
+    `progress` is called with the number of bytes after each block, those of a resumed partial file included. With
+    `dir_fd`, an open folder, `path` is the name of a file in it. Raises NotFound, Conflict when the document changes
+    too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download writes the partial
+    file.
     """
     target, work = Path(path), operations.wire.work
-    await work(lambda: _refuse_what_is_no_file(target))
-    turns = Attempts(operations.patience)
-    while True:
-        info = await operations.info(key)
-        unfinished = target.with_name(f"{target.name}.{info.version}.part")
-        try:
-            await _complete(operations, info, unfinished)
-        except (_Changed, DigestMismatch) as error:
-            await work(partial(_remove, unfinished))
-            pause = turns.pause_s() if isinstance(error, _Changed) else None
-            if pause is None:
-                raise
-            await operations.wire.pause(pause)
-        else:
-            await work(partial(_renamed, unfinished, target))
-            return info
-
-
-async def _complete(operations: Operations, info: Info, unfinished: Path) -> None:
-    """Downloads what `unfinished` has not yet."""
-    work = operations.wire.work
-    file = await work(lambda: unfinished.open("a+b"))
+    await work(lambda: _check_target(target, dir_fd))
+    partial = _Partial.of(operations.address.shown, key, target, dir_fd)
+    file = await work(partial.open)
     try:
-        await work(lambda: _claim(file, unfinished))
-        reading = _Download(operations, info.key, Part())
-        await work(lambda: _begin(reading, file, info))
-        async for piece in reading.pieces():
-            await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
+        info = await _complete(operations, key, partial, file, progress or (lambda _: None))
+        await work(lambda: partial.move_to(target))
+        return info
+    except BaseException as error:
+        failed = isinstance(error, OSError | DocstoreError) and not isinstance(error, DigestMismatch | NotFound)
+        if not (failed and file.tell()):
+            partial.remove()
+        raise
     finally:
         await work(file.close)
 
 
-def _refuse_what_is_no_file(target: Path) -> None:
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, "is no plain file, and would be replaced by one", str(target))
-
-
-def _claim(file: BufferedRandom, unfinished: Path) -> None:
-    """Keeps other downloads of the same from writing it, until it is closed. Raises OSError."""
-    if sys.platform != "win32":
+async def _complete(
+    operations: Operations, key: str, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
+) -> Info:
+    """Download what `file` does not contain yet, again if the document is replaced meanwhile."""
+    attempts = Attempts(operations.patience)
+    while True:
+        info = await operations.info(key)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(file.fileno()), unfinished.stat()):
-                return
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        raise OSError(errno.EBUSY, "another download writes it", str(unfinished))
+            await _complete_version(operations, info, partial, file, progress)
+        except _Changed:
+            pause = attempts.pause_s()
+            if pause is None:
+                raise
+            await operations.wire.pause(pause)
+        else:
+            return info
 
 
-def _begin(reading: _Download, file: BufferedRandom, info: Info) -> None:
-    if file.seek(0, os.SEEK_END) > info.size:
-        file.truncate(0)
-    file.seek(0)
-    reading.begun(file, info)
+async def _complete_version(
+    operations: Operations, info: Info, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
+) -> None:
+    work = operations.wire.work
+    await work(lambda: partial.prepare(file, info))
+    reading = _Download(operations, info.key, PartOptions())
+    reading.info = info
+    while block := await work(lambda: file.read(_BLOCK_SIZE)):
+        reading.count(block)
+        progress(len(block))
+    async for piece in reading.pieces():
+        await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
+        progress(len(piece))
+    await work(file.flush)
 
 
-def _remove(unfinished: Path) -> None:
-    unfinished.unlink(missing_ok=True)
+def _check_target(target: Path, dir_fd: int | None) -> None:
+    """Raise OSError if `target` exists and is not a plain file."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target, dir_fd=dir_fd).st_mode):
+            raise OSError(errno.EINVAL, "not a plain file, and would be replaced by one", str(target))
 
 
-def _renamed(unfinished: Path, target: Path) -> None:
-    """Puts `unfinished` in its place, and removes what downloads of other versions left."""
-    unfinished.replace(target)
-    for left in target.parent.glob(f"{escape(target.name)}.*.part"):
-        if _VERSION.fullmatch(left.name[len(target.name) + 1 : -len(".part")]):
-            left.unlink(missing_ok=True)
+@dataclass(frozen=True, slots=True)
+class _Partial:
+    """The partial file of one document for one target, and the file with the ETag of its content."""
+
+    path: Path
+    etag_path: Path
+    dir_fd: int | None
+
+    @classmethod
+    def of(cls, url: str, key: str, target: Path, dir_fd: int | None) -> "_Partial":
+        address = f"{url}\n{key}\n{target.name}".encode("utf-8", "surrogateescape")
+        name = f".{target.name[:_NAME_LIMIT]}.docstore-{hashlib.sha256(address).hexdigest()[:32]}"
+        return cls(target.with_name(f"{name}.part"), target.with_name(f"{name}.etag"), dir_fd)
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading and writing, and lock it until it is closed. Raise OSError."""
+        file = self._open(self.path, os.O_RDWR | os.O_CREAT)
+        if _lock(file, self.path, self.dir_fd):
+            return file
+        file.close()
+        raise OSError(errno.EBUSY, "another download is writing this file", str(self.path))
+
+    def prepare(self, file: IO[bytes], info: Info) -> None:
+        """Empty `file` unless it is the beginning of the version of `info`."""
+        etag = f"{info.etag}\n".encode("latin-1")
+        if self._etag() != etag or os.fstat(file.fileno()).st_size > info.size:
+            file.truncate(0)
+            with self._open(self.etag_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as etag_file:
+                etag_file.write(etag)
+        file.seek(0)
+
+    def _etag(self) -> bytes | None:
+        try:
+            with self._open(self.etag_path, os.O_RDONLY) as file:
+                return file.read(_ETAG_LIMIT)
+        except FileNotFoundError:
+            return None
+
+    def _open(self, path: Path, flags: int) -> IO[bytes]:
+        """Without following links: they might lead to a file of somebody else."""
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(path, flags, 0o666, dir_fd=self.dir_fd)
+        return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
+
+    def move_to(self, target: Path) -> None:
+        os.replace(self.path, target, src_dir_fd=self.dir_fd, dst_dir_fd=self.dir_fd)
+        with suppress(FileNotFoundError):
+            os.unlink(self.etag_path, dir_fd=self.dir_fd)
+
+    def remove(self) -> None:
+        for path in (self.path, self.etag_path):
+            with suppress(FileNotFoundError):
+                os.unlink(path, dir_fd=self.dir_fd)
+
+
+def _lock(file: IO[bytes], path: Path, dir_fd: int | None) -> bool:
+    """Lock `file`, and return whether that succeeded and `path` still names it."""
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        named = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    return os.path.samestat(os.fstat(file.fileno()), named)

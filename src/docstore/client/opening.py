@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from docstore.client.address import Address
 from docstore.client.operations import Operations
-from docstore.client.options import check
+from docstore.client.options import check_options
 from docstore.client.retry import DEFAULTS, Patience
 from docstore.errors import SetupError
 
@@ -51,7 +51,7 @@ def opened_async(url: str, options: Options) -> Operations:
 
 
 def _address(url: str, options: Options) -> Address:
-    check(options, Options)
+    check_options(options, Options)
     headers = options.get("headers", {})
     over_http = url.lower().startswith(("http://", "https://"))
     return Address.parse(url, headers) if over_http else Address.inside(url, headers)

@@ -13,16 +13,16 @@ from docstore.client.address import Address
 from docstore.client.body import Body, Source, body_of
 from docstore.client.errors import error_of
 from docstore.client.options import (
+    TTL,
     Condition,
-    Described,
-    Life,
-    Part,
-    Writing,
-    check,
-    conditions,
-    described,
-    lifetime,
-    part,
+    PartOptions,
+    PutOptions,
+    StoreOptions,
+    check_options,
+    condition_headers,
+    range_headers,
+    store_headers,
+    ttl_headers,
 )
 from docstore.client.results import Info, NotModified, PutResult, StoredContent, info_of, version_in
 from docstore.client.retry import Patience, exchange
@@ -62,21 +62,27 @@ class Operations:
         return await exchange(self.wire, call, self.patience, told(method, key))
 
     async def get(
-        self, key: str, default: D | None = None, /, *, if_none_match: Condition | None = None, **wished: Unpack[Part]
+        self,
+        key: str,
+        default: D | None = None,
+        /,
+        *,
+        if_none_match: Condition | None = None,
+        **options: Unpack[PartOptions],
     ) -> StoredContent | NotModified | D | None:
         """As the clients say."""
         try:
-            return await self.read(key, if_none_match, wished)
+            return await self.read(key, if_none_match, options)
         except NotFound:
             return default
 
     async def read(
-        self, key: str, if_none_match: Condition | None = None, wished: Part | None = None
+        self, key: str, if_none_match: Condition | None = None, options: PartOptions | None = None
     ) -> StoredContent | NotModified:
         """As `get`. Raises NotFound when there is no document."""
-        given = wished or {}
-        check(given, Part)
-        headers = (WANT_DIGEST, *part(given), *conditions(given.get("if_match"), if_none_match))
+        given = options or {}
+        check_options(given, PartOptions)
+        headers = (WANT_DIGEST, *range_headers(given), *condition_headers(given.get("if_match"), if_none_match))
         answer = await self.ask("GET", key, headers)
         if answer.status == 304:
             return NotModified(version_in(answer.headers))
@@ -116,39 +122,67 @@ class Operations:
             answer = spoken if spoken.status == answer.status else answer
         return error_of(answer, told("HEAD", key))
 
-    async def put(self, key: str, content: Source, /, **asked: Unpack[Writing]) -> PutResult:
-        """Stores `content` under the key, in place of what was there.
+    async def put(self, key: str, content: Source, /, **options: Unpack[PutOptions]) -> PutResult:
+        """Store `content` under `key`, replacing what is there.
 
-        `content` is bytes, text (stored as UTF-8), a path, a binary file or pieces of bytes; what is not in memory
-        is not brought there. `type` is its media type, `ttl` seconds (or a timedelta) after which it is gone, `fields`
-        other header fields to be stored, such as Content-Language, and `meta` the user's own.
+        `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
+        are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`
+        other header fields to store, such as Content-Language, and `meta` the user's own. With `digest=True` the
+        content's SHA-256 is sent ahead, for which a file is read twice; of content that can be read only once, the
+        digest is compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is
+        called with the number of bytes after each block.
 
-        Raises Conflict when the document is not as `if_match` or `if_none_match` wants it, ContentTooLarge,
-        NoSpace, RequestError,
-        and OutcomeUnknown when no answer came. A write whose answer was lost is repeated when its content can be read
-        again. When that meets just the document that was to be stored, the write counts as done.
+        Raises Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
+        RequestError, and OutcomeUnknown when no response came. A write whose response was lost is sent again if its
+        content can be read again; if the retry finds exactly this document stored, the write counts as done.
         """
-        check(asked, Writing)
+        check_options(options, PutOptions)
         body = body_of(content)
-        headers = described(asked, body)
-        answer = await self.write(key, body, headers, asked.get("if_match"), asked.get("if_none_match"))
+        answer = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
         if answer.unsure and answer.status in (409, 412):
-            if version_in(answer.headers) != version_to_be(headers, body):
+            if version_in(answer.headers) != expected_version(options, body):
                 raise unknown(answer, told("PUT", key))
-            return PutResult(key, version_in(answer.headers), asked.get("if_match") is None)
-        return written(key, answer, "PUT")
+            return PutResult(key, version_in(answer.headers), options.get("if_match") is None)
+        return await self.stored(key, answer, "PUT", body, options)
 
     async def write(
-        self, key: str, body: Body, headers: Pairs, if_match: Condition | None, if_none_match: Condition | None
+        self,
+        key: str,
+        body: Body,
+        options: StoreOptions,
+        if_match: Condition | None = None,
+        if_none_match: Condition | None = None,
     ) -> Answer:
-        """The answer to a PUT, whatever it says. Raises RequestError for fields that no store takes."""
-        fields_of(headers)
-        return await self.ask("PUT", key, (*headers, *conditions(if_match, if_none_match)), body)
+        """Send a PUT and return its response, whatever the status. Raise RequestError for fields no store accepts."""
+        headers = await self._prepare(body, options)
+        return await self.ask("PUT", key, (*headers, *condition_headers(if_match, if_none_match)), body)
 
-    async def put_json(self, key: str, value: Any, /, **asked: Unpack[Writing]) -> PutResult:
-        """As `put`, of a value that is written as JSON. Raises TypeError or ValueError for what is none."""
+    async def _prepare(self, body: Body, options: StoreOptions) -> Pairs:
+        """The headers of a write."""
+        fields_of(store_headers(options, body))  # refuses them before a large file is hashed
+        body.progress = options.get("progress")
+        if options.get("digest") is True and body.replayable:
+            await self.wire.work(body.hash)
+        return store_headers(options, body)
+
+    async def stored(self, key: str, answer: Answer, method: str, body: Body, options: StoreOptions) -> PutResult:
+        """The result of a write of content, verified where its digest could not be sent ahead.
+
+        Raises the error that the response is, and DigestMismatch.
+        """
+        result = written(key, answer, method)
+        if body.data is not None and body.progress is not None:
+            body.progress(len(body.data))
+        if options.get("digest") is True and not body.replayable and result.version != expected_version(options, body):
+            info = await self.info(result.key)
+            if info.version == result.version and info.digest not in (None, body.digest):
+                raise DigestMismatch(f"{told(method, result.key)}: the store received other content; send it again")
+        return result
+
+    async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
+        """Store `value` as JSON; otherwise like `put`. Raises TypeError or ValueError if JSON cannot express it."""
         data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-        typed: Writing = {"type": JSON_TYPE, **asked}
+        typed: PutOptions = {"type": JSON_TYPE, **options}
         return await self.put(key, data, **typed)
 
     async def patch(
@@ -158,7 +192,7 @@ class Operations:
         /,
         *,
         if_match: Condition | None = None,
-        ttl: Life | None = None,
+        ttl: TTL | None = None,
     ) -> PutResult:
         """Changes a JSON document: all of `change` is applied, or nothing.
 
@@ -168,7 +202,7 @@ class Operations:
         """
         data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
         kind = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
-        headers = (("content-type", kind), *lifetime(ttl), *conditions(if_match, None))
+        headers = (("content-type", kind), *ttl_headers(ttl), *condition_headers(if_match))
         answer = await self.ask("PATCH", key, headers, Body.inline(data), once=if_match is None)
         if answer.unsure and answer.status >= 400:
             raise unknown(answer, told("PATCH", key))
@@ -179,25 +213,24 @@ class Operations:
 
         A repeated removal that finds nothing is done, but for one with `if_match`, which another may have removed.
         """
-        answer = await self.ask("DELETE", key, conditions(if_match, None))
+        answer = await self.ask("DELETE", key, condition_headers(if_match))
         if answer.status == 200 or (answer.status == 404 and answer.unsure and if_match is None):
             return
         if answer.unsure and answer.status in (404, 409, 412):
             raise unknown(answer, told("DELETE", key))
         raise error_of(answer, told("DELETE", key))
 
-    async def add(self, content: Source, /, **asked: Unpack[Described]) -> PutResult:
+    async def add(self, content: Source, /, **options: Unpack[StoreOptions]) -> PutResult:
         """Stores `content` under a new key, a UUID that the store chooses. Sent once only.
 
         Raises what `put` does. After OutcomeUnknown there may be a document whose key nobody was told.
         """
-        check(asked, Described)
+        check_options(options, StoreOptions)
         body = body_of(content)
-        headers = described(asked, body)
-        fields_of(headers)
+        headers = await self._prepare(body, options)
         call = Call("POST", self.address.path, (*self.headers, *headers), body, once=True)
         answer = await exchange(self.wire, call, self.patience, "POST to the collection")
-        return written(_new_key(answer.headers.get("location", "")), answer, "POST")
+        return await self.stored(_new_key(answer.headers.get("location", "")), answer, "POST", body, options)
 
 
 def told(method: str, key: str) -> str:
@@ -251,9 +284,9 @@ def fields_of(headers: Pairs) -> Fields:
         raise RequestError(str(error)) from None
 
 
-def version_to_be(headers: Pairs, body: Body) -> str | None:
-    """The version that this content with these fields is stored as; None when not all of it was read."""
-    return None if body.digest is None else version_of(body.digest, fields_of(headers))
+def expected_version(options: StoreOptions, body: Body) -> str | None:
+    """The version under which the content and its fields are stored; None if the content was not read to its end."""
+    return None if body.digest is None else version_of(body.digest, fields_of(store_headers(options, body)))
 
 
 def _new_key(location: str) -> str:

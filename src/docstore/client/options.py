@@ -1,92 +1,110 @@
-"""What the operations can be told by keyword, and how it stands in the fields of a request."""
+"""The keyword options of the operations, and the request headers they become.
 
-from collections.abc import Iterable, Mapping
+Each option is defined once, in one of these TypedDicts: the methods of the clients take them as keywords
+(`**options: Unpack[PutOptions]`), and the layers below pass the dict itself.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TypedDict
 
 from docstore.client.body import Body
 from docstore.client.transport import Pairs
+from docstore.http.digests import structured_digest
 
 Condition = str | Iterable[str]
-"""What `if_match` and `if_none_match` name: a version or an ETag, several of them, or `*` for any document at all."""
+"""A version or an ETag, several of them, or `*` for any existing document."""
 
-Life = int | timedelta
-"""Seconds that a document has."""
+TTL = int | timedelta
+"""An int is a number of seconds."""
 
 
-class Part(TypedDict, total=False):
-    """What may be asked of a document besides its key."""
+class PartOptions(TypedDict, total=False):
+    """Options of reading content."""
 
     start: int | None
     stop: int | None
     if_match: Condition | None
 
 
-class Described(TypedDict, total=False):
-    """What may be stored with content."""
+class StoreOptions(TypedDict, total=False):
+    """Options of every write of content."""
 
     type: str | None
-    ttl: Life | None
+    """Media type."""
+    ttl: TTL | None
     fields: Mapping[str, str] | None
+    """Other header fields that are stored, such as Content-Language."""
     meta: Mapping[str, str] | None
+    """The user's own header fields: `author` is sent as Meta-Author."""
+    digest: bool | bytes | None
+    """Whether the SHA-256 of the content is compared with what the store received; bytes are the digest itself."""
+    progress: Callable[[int], object] | None
+    """Called with the number of bytes after each block is sent, and with 0 after each block that is only hashed. An
+    exception raised by it ends the upload. AsyncClient may call it in a worker thread."""
 
 
-class Writing(Described, total=False):
-    """What a write may be told."""
+class PutOptions(StoreOptions, total=False):
+    """Options of `put`."""
 
     if_match: Condition | None
     if_none_match: Condition | None
 
 
-def check(given: Mapping[str, object], known: type) -> None:
-    """Raises TypeError for a keyword that the TypedDict `known` has not: nothing that was asked for is passed over."""
-    options = sorted(known.__annotations__)
+def check_options(given: Mapping[str, object], known: type) -> None:
+    """Raise TypeError for a keyword that the TypedDict `known` does not define."""
+    names = sorted(known.__annotations__)
     for name in given:
-        if name not in options:
-            raise TypeError(f"there is no option {name!r}; there are {', '.join(options)}")
+        if name not in names:
+            raise TypeError(f"unknown option {name!r}; the options are {', '.join(names)}")
 
 
-def described(asked: Described, body: Body) -> Pairs:
-    """The fields that are stored with a body, and its life."""
-    named = {name.lower(): value for name, value in (asked.get("fields") or {}).items()}
-    named.update((f"meta-{name.lower()}", value) for name, value in (asked.get("meta") or {}).items())
-    kind = asked.get("type") or body.type
-    if kind is not None:
-        named["content-type"] = kind
-    return (*named.items(), *lifetime(asked.get("ttl")))
+def store_headers(options: StoreOptions, body: Body) -> Pairs:
+    """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
+    named = {name.lower(): value for name, value in (options.get("fields") or {}).items()}
+    named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
+    media_type = options.get("type") or body.type
+    if media_type is not None:
+        named["content-type"] = media_type
+    digest = options.get("digest")
+    if digest is True and body.replayable:
+        digest = body.digest
+    if isinstance(digest, bytes):
+        named["repr-digest"] = structured_digest("sha-256", digest)
+    return (*named.items(), *ttl_headers(options.get("ttl")))
 
 
-def lifetime(life: Life | None) -> Pairs:
-    """Raises ValueError for a life that is no whole number of seconds: it would be another than was asked for."""
-    if life is None:
+def ttl_headers(ttl: TTL | None) -> Pairs:
+    """Raise ValueError for a TTL that is not a whole number of seconds."""
+    if ttl is None:
         return ()
-    seconds = life.total_seconds() if isinstance(life, timedelta) else life
+    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds != int(seconds) or seconds < 0:
-        raise ValueError("a life is a whole number of seconds")
+        raise ValueError("a ttl is a whole number of seconds, 0 or more")
     return (("ttl", str(int(seconds))),)
 
 
-def conditions(if_match: Condition | None, if_none_match: Condition | None) -> Pairs:
+def condition_headers(if_match: Condition | None, if_none_match: Condition | None = None) -> Pairs:
     named = (("if-match", if_match), ("if-none-match", if_none_match))
-    return tuple((name, _tags(condition)) for name, condition in named if condition is not None)
+    return tuple((name, _etags(condition)) for name, condition in named if condition is not None)
 
 
-def _tags(condition: Condition) -> str:
-    return ", ".join(map(_tag, (condition,) if isinstance(condition, str) else condition))
+def _etags(condition: Condition) -> str:
+    return ", ".join(map(_etag, (condition,) if isinstance(condition, str) else condition))
 
 
-def _tag(text: str) -> str:
+def _etag(text: str) -> str:
     return text if text == "*" or text.endswith('"') else f'"{text}"'
 
 
-def part(wished: Part) -> Pairs:
-    """The Range of a slice (RFC 9110 §14.1.2). Raises ValueError for one that no range can say."""
-    start, stop = wished.get("start"), wished.get("stop")
+def range_headers(options: PartOptions) -> Pairs:
+    """The Range of a slice (RFC 9110 §14.1.2). Raise ValueError for a slice that a Range cannot express."""
+    start, stop = options.get("start"), options.get("stop")
     if start is None and stop is None:
         return ()
     if start is not None and start < 0 and stop is None:
         return (("range", f"bytes={start}"),)
     first = start or 0
     if first < 0 or (stop is not None and stop <= first):
-        raise ValueError("a part has 0 <= start < stop, or a negative start and no stop")
+        raise ValueError("a part needs 0 <= start < stop, or a negative start and no stop")
     return (("range", f"bytes={first}-{'' if stop is None else stop - 1}"),)
