@@ -1,10 +1,12 @@
-"""Content in memory: its slices, and what they hold."""
+"""Content in memory and its slices; uploads with a size limit."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from docstore.content import CHUNK_SIZE, BytesContent, Stream, read_all
+from docstore.content import CHUNK_SIZE, BytesContent, SizeLimitedUpload, Stream, read_all
+from docstore.errors import ContentTooLarge, NoSpace
 
 DATA = bytes(n * n % 251 for n in range(3 * CHUNK_SIZE + 7))
 
@@ -36,3 +38,29 @@ def test_a_long_slice_holds_no_copy() -> None:
         return [len(piece) async for piece in part]
 
     assert max(asyncio.run(pieces())) == CHUNK_SIZE
+
+
+def test_an_upload_of_the_limit_passes_and_one_byte_more_does_not() -> None:
+    assert asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"de"), 5))) == b"abcde"
+    with pytest.raises(ContentTooLarge, match="5 bytes"):
+        asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"def"), 5)))
+    with pytest.raises(NoSpace, match="full"):
+        asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abcdef"), 5, NoSpace("full"))))
+
+
+def test_an_announced_size_over_the_limit_is_rejected_at_once() -> None:
+    with pytest.raises(ContentTooLarge):
+        SizeLimitedUpload(BytesContent(b"abcdef"), 5)
+
+
+class Chunks:
+    """An upload that announces no size."""
+
+    size = None
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk

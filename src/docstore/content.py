@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from docstore.errors import CorruptData, EngineError
+from docstore.errors import ContentTooLarge, CorruptData, EngineError, NoSpace
 
 CHUNK_SIZE: Final = 256 * 1024
 """The most that is read from a file at a time; with what the transport holds, the memory a download takes."""
@@ -118,6 +118,31 @@ class Stream:
 
 
 Content = BytesContent | FileContent | Stream
+
+
+class SizeLimitedUpload:
+    """An upload of at most `limit` bytes. At the first byte more it raises `error`, and reads no further.
+
+    `error` is ContentTooLarge when None. An announced size over the limit raises it at once.
+    """
+
+    __slots__ = ("_error", "_limit", "_upload", "size")
+
+    def __init__(self, upload: Upload, limit: int, error: ContentTooLarge | NoSpace | None = None) -> None:
+        self._upload = upload
+        self._limit = limit
+        self._error = error or ContentTooLarge(limit)
+        self.size = upload.size
+        if self.size is not None and self.size > limit:
+            raise self._error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        arrived = 0
+        async for chunk in self._upload:
+            arrived += len(chunk)
+            if arrived > self._limit:
+                raise self._error
+            yield chunk
 
 
 async def read_all(upload: Upload) -> bytes:

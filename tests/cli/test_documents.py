@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.cli.folder import PARTS
+from docstore.cli.download import PARTS
 from tests.stores import ON_DISK, Ended, opened, run
 
 WHERE = ["docs", "file", *ON_DISK]
@@ -103,7 +103,7 @@ def test_a_folder_goes_to_a_server_and_comes_back(url: str, tmp_path: Path) -> N
         (folder / name).write_bytes(content)
     (folder / "loop").symlink_to(folder)
     ended = run("put", "-r", "file/round/", folder)
-    assert (ended.status, ended.err) == (1, f"docstore: {folder}/loop: a link to a folder is not followed\n")
+    assert (ended.status, ended.err) == (1, f"docstore: {folder}/loop: links to folders are not followed\n")
     (folder / "loop").unlink()
     done("put", "-r", "file/round/", folder)
     assert told("file/round/deep/er/b.json")["media_type"] == "application/json"
@@ -246,7 +246,7 @@ REFUSED = [
     ("ls nowhere/", 1, "docstore ls"),
     ("put docs/key -r FILE", 2, "ends with a slash"),
     ("put docs/ -r", 2, "name them"),
-    ("put docs/ FOLDER", 2, "-r stores what is in it"),
+    ("put docs/ FOLDER", 2, "add -r to store its files"),
     ("put docs/key NOFILE", 2, "does not exist"),
     ("put docs/in.valid FILE", 2, "keys=path"),
     ("put docs/key --ttl soon", 2, "2h"),

@@ -166,7 +166,7 @@ def test_content_that_is_no_text_is_compared_by_its_size(url: str, editor: Edito
     put("docs/bytes", b"\xff\x00")
     editor.does(f"curl -s -d 123 {url}/docs/bytes; printf '\\377' > \"$1\"")
     ended = edit("docs/bytes")
-    assert (ended.status, "no text" in ended.out) == (1, True)
+    assert (ended.status, "not text" in ended.out) == (1, True)
 
 
 def test_of_two_editors_at_two_terminals_the_second_is_told(url: str, editor: Editor, tmp_path: Path) -> None:

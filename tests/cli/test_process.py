@@ -163,7 +163,7 @@ def test_what_is_no_plain_file_is_left_as_it_is(url: str, tmp_path: Path) -> Non
     pipe, linked, link = tmp_path / "pipe", tmp_path / "linked", tmp_path / "link"
     os.mkfifo(pipe)
     ended = run("get", "docs/greeting", "-o", pipe)
-    assert (ended.status, "no plain file" in ended.err, pipe.is_fifo()) == (2, True, True)
+    assert (ended.status, "not a regular file" in ended.err, pipe.is_fifo()) == (2, True, True)
     linked.write_bytes(b"before")
     link.symlink_to(linked)
     assert run("get", "docs/greeting", "-o", link).status == 0

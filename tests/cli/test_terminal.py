@@ -10,7 +10,7 @@ import pexpect
 import pytest
 
 from docstore.cli import progress
-from docstore.cli.folder import PARTS
+from docstore.cli.download import PARTS
 from docstore.cli.options import Access
 from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run

@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.http.message import Headers
-from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT, FieldRefused, FieldsTooLarge, answer, stored
+from docstore.http.stored_headers import (
+    META_LIMIT,
+    SIZE_LIMIT,
+    InvalidStoredField,
+    StoredFieldsTooLarge,
+    parse_stored_fields,
+    stored_header_pairs,
+)
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
 TEXT = "text/plain"
@@ -90,14 +97,14 @@ REFUSED = {
 
 @pytest.mark.parametrize(("lines", "fields"), STORED.values(), ids=STORED.keys())
 def test_what_describes_the_document_is_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
-    assert stored(headers(*lines)) == fields
+    assert parse_stored_fields(headers(*lines)) == fields
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
 def test_what_could_not_be_sent_back_is_refused(name: str, value: str) -> None:
-    with pytest.raises(FieldRefused) as caught:
-        stored(headers((name, value)))
-    assert not isinstance(caught.value, FieldsTooLarge)
+    with pytest.raises(InvalidStoredField) as caught:
+        parse_stored_fields(headers((name, value)))
+    assert not isinstance(caught.value, StoredFieldsTooLarge)
     assert caught.value.field == name.encode("ascii", "backslashreplace").decode("ascii")
     assert str(caught.value) == f"{caught.value.field}: {caught.value.reason}"
 
@@ -105,37 +112,39 @@ def test_what_could_not_be_sent_back_is_refused(name: str, value: str) -> None:
 @pytest.mark.parametrize("name", ["content-type", "content-disposition"])
 def test_a_field_that_is_no_list_comes_once(name: str) -> None:
     value = "text/plain" if name == "content-type" else "inline"
-    with pytest.raises(FieldRefused, match="2 times"):
-        stored(headers((name, value), (name, value)))
+    with pytest.raises(InvalidStoredField, match="2 times"):
+        parse_stored_fields(headers((name, value), (name, value)))
 
 
 def test_all_names_and_values_together_have_a_limit() -> None:
     room = SIZE_LIMIT - len("content-type") - len(TEXT) - len("meta-a") - len("meta-b") - 1
     most = headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "y"))
-    assert sum(len(name) + len(value) for name, value in answer(stored(most))) == SIZE_LIMIT
-    with pytest.raises(FieldsTooLarge, match=str(SIZE_LIMIT)) as caught:
-        stored(headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "yy")))
+    assert sum(len(name) + len(value) for name, value in stored_header_pairs(parse_stored_fields(most))) == SIZE_LIMIT
+    with pytest.raises(StoredFieldsTooLarge, match=str(SIZE_LIMIT)) as caught:
+        parse_stored_fields(headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "yy")))
     assert caught.value.field == "meta-a"
 
 
 def test_the_default_media_type_takes_room_too() -> None:
     room = SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
-    stored(headers(("meta-a", "x" * room)))
-    with pytest.raises(FieldsTooLarge):
-        stored(headers(("meta-a", "x" * (room + 1))))
+    parse_stored_fields(headers(("meta-a", "x" * room)))
+    with pytest.raises(StoredFieldsTooLarge):
+        parse_stored_fields(headers(("meta-a", "x" * (room + 1))))
 
 
 def test_meta_fields_have_a_limit_in_number() -> None:
     own = [(f"meta-{number:03}", "") for number in range(META_LIMIT + 1)]
-    assert len(stored(headers(*own[:META_LIMIT])).others) == META_LIMIT
-    with pytest.raises(FieldsTooLarge, match=str(META_LIMIT)) as caught:
-        stored(headers(*own))
+    assert len(parse_stored_fields(headers(*own[:META_LIMIT])).others) == META_LIMIT
+    with pytest.raises(StoredFieldsTooLarge, match=str(META_LIMIT)) as caught:
+        parse_stored_fields(headers(*own))
     assert caught.value.field == own[META_LIMIT][0]
 
 
 def test_an_answer_names_the_media_type_first_and_the_rest_by_name() -> None:
-    fields = stored(headers(("meta-b", "2"), ("content-language", "en"), ("meta-a", "1"), ("content-type", TEXT)))
-    assert answer(fields) == [
+    fields = parse_stored_fields(
+        headers(("meta-b", "2"), ("content-language", "en"), ("meta-a", "1"), ("content-type", TEXT))
+    )
+    assert stored_header_pairs(fields) == [
         (b"content-type", b"text/plain"),
         (b"content-language", b"en"),
         (b"meta-a", b"1"),
@@ -155,8 +164,8 @@ VALUES = st.one_of(
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5))
 def test_what_was_stored_is_sent_back_and_stored_alike(lines: list[tuple[str, str]]) -> None:
     try:
-        fields = stored(headers(*lines))
-    except FieldRefused:
+        fields = parse_stored_fields(headers(*lines))
+    except InvalidStoredField:
         return
-    assert stored(Headers(answer(fields))) == fields
+    assert parse_stored_fields(Headers(stored_header_pairs(fields))) == fields
     assert Fields.unpack(fields.pack()) == fields

@@ -17,15 +17,12 @@ from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, CommandError,
 from docstore.errors import DocstoreError, NoSpace, StorageUnavailable
 
 if TYPE_CHECKING:
-    from docstore.cli.progress import Bar
+    from docstore.cli.progress import Advance, Bar
 
 T = TypeVar("T")
 
 THREADS: Final = 8
 _STOP_TIMEOUT_S: Final = 2.0
-
-Progress = Callable[[int], None]
-"""Called with the number of bytes after each block; raises Stopped when the work is to end."""
 
 
 class Stopped(Exception):
@@ -33,9 +30,13 @@ class Stopped(Exception):
 
 
 class WorkerPool(Generic[T]):
-    """Calls `work` with each of many items, several at once; `name` is what an error message calls an item."""
+    """Calls `work` with each of many items, several at once.
 
-    def __init__(self, work: Callable[[T, Progress], None], name: Callable[[T], str], bar: "Bar") -> None:
+    Its second argument counts bytes on the bar, and raises Stopped when the command ends early. `name` returns what an
+    error message calls an item.
+    """
+
+    def __init__(self, work: Callable[[T, "Advance"], None], name: Callable[[T], str], bar: "Bar") -> None:
         self._work = work
         self._name = name
         self._bar = bar

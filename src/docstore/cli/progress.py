@@ -27,6 +27,10 @@ SILENT_S: Final = 1.0
 _REDRAW_S: Final = 0.1
 
 
+Advance = Callable[[int], None]
+"""Counts bytes that were read or sent."""
+
+
 class Bar:
     """Counts bytes and documents for several threads, and draws them if `visible`."""
 

@@ -14,7 +14,7 @@ from docstore.units import format_count
 
 if TYPE_CHECKING:
     from docstore import Client
-    from docstore.cli.parallel import Progress
+    from docstore.cli.progress import Advance
 
 _COUNT_LIMIT: Final = 10_000
 """How many documents are counted for the question."""
@@ -64,7 +64,7 @@ def _remove_all(address: Address, yes: bool, access: Access) -> int:
             print_error("nothing was removed")
             return EXIT_PARTIAL
 
-        def remove(key: str, advance: "Progress") -> None:
+        def remove(key: str, advance: "Advance") -> None:
             try:
                 docs.delete(key)
             except NotFound:

@@ -28,10 +28,10 @@ from docstore.client.results import Info, NotModified, PutResult, StoredContent,
 from docstore.client.retry import Patience, exchange
 from docstore.client.transport import Answer, Call, Pairs, Wire
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
-from docstore.http import stored_headers
 from docstore.http.digests import KEPT
 from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
+from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
 
@@ -279,7 +279,7 @@ def fields_of(headers: Pairs) -> Fields:
             raise RequestError(f"{name}: its value begins or ends with a blank, which no header keeps")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
-        return stored_headers.stored(Headers(pair for pair in pairs if pair[0] != b"ttl"))
+        return parse_stored_fields(Headers(pair for pair in pairs if pair[0] != b"ttl"))
     except ValueError as error:
         raise RequestError(str(error)) from None
 

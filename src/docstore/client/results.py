@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from docstore.http import structured
 from docstore.http.dates import parse_http_date
+from docstore.http.stored_headers import STORED_HEADERS
 from docstore.model import DEFAULT_MEDIA_TYPE
-
-_STORED: Final = ("content-disposition", "content-encoding", "content-language", "cache-control")
 
 
 def _nothing() -> Mapping[str, str]:
@@ -142,7 +141,7 @@ def version_in(headers: Mapping[str, str]) -> str:
 
 def info_of(key: str, headers: Mapping[str, str], size: int) -> Info:
     """From the fields of a document's answer."""
-    others = {name: headers[name] for name in _STORED if name in headers}
+    others = {name: headers[name] for name in STORED_HEADERS if name in headers}
     if others.get("cache-control") == "no-cache":
         del others["cache-control"]
     others.update((name, value) for name, value in headers.items() if name.startswith("meta-"))

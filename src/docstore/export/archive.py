@@ -21,7 +21,7 @@ from docstore.export.copy import OnBytes, Outcome, Step, Task, ignore_bytes, lis
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
-from docstore.http.stored_headers import FieldRefused, answer, stored
+from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, stored_header_pairs
 from docstore.keys import check_path
 from docstore.model import Clock, Document, Fields, Meta
 
@@ -111,8 +111,8 @@ def _fault(meta: Meta) -> str | None:
 
 def _is_writable(fields: Fields) -> bool:
     try:
-        return stored(Headers(answer(fields))) == fields
-    except (FieldRefused, UnicodeEncodeError):
+        return parse_stored_fields(Headers(stored_header_pairs(fields))) == fields
+    except (InvalidStoredField, UnicodeEncodeError):
         return False
 
 

@@ -1,15 +1,18 @@
-"""Which fields of a request are stored with a document, and their way back into an answer.
+"""Which header fields are stored with a document. STORED_HEADERS is the one table of them.
 
-Stored is what describes the representation, and the writer's own `Meta-*`. What belongs to the message (framing,
-connection, conditions, credentials, digests) never is, nor is any field that nobody here knows (RFC 9110 §9.3.4).
+Parsing, answers, CORS, the OpenAPI document, the client and the command read the table, so a new stored header is one
+row, its test and its line of documentation. Besides the rows, Content-Type and the writer's own `Meta-*` are stored.
+Headers of the message (framing, conditions, credentials, digests) and unknown ones never are (RFC 9110 §9.3.4).
 
-What is stored is checked first: other clients will be sent it for years, and a proxy that finds it broken may drop the
-answer. A value of one line stays as it was sent; the lines of a list become one. Nothing is corrected, with one
-exception: the coding `identity` says that there is none (RFC 9110 §8.4) and is left out.
+Values are validated, because other clients receive them for years and a proxy may drop an answer with a broken one. A
+single value is stored as it was sent; list lines are joined. Nothing is corrected, with one exception: the coding
+`identity` means "no coding" (RFC 9110 §8.4) and is left out.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from docstore.http.headers import is_field_value, is_token, parse_media_type, parse_parameters, split_list
@@ -20,13 +23,16 @@ SIZE_LIMIT: Final = 8 * 1024
 """Bytes of all stored names and values of one document."""
 
 META_LIMIT: Final = 64
-"""`Meta-*` fields of one document: some clients give up on an answer with more than a hundred lines."""
+"""`Meta-*` fields of one document: some clients reject answers with more than a hundred lines."""
 
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*+")
+_TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  a grammar's token, not a secret
+_QUOTED: Final = '"(?:[\\t !#-\\[\\]-~]|\\\\[\\t -~])*"'
+_LANGUAGE: Final = "[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
+_LANGUAGE_TAG: Final = re.compile(f"{_LANGUAGE}+")
 
 
-class FieldRefused(ValueError):
-    """A field that would be stored is not fit for it: 400. `field` names it, in lower case."""
+class InvalidStoredField(ValueError):
+    """A field that can't be stored: 400. `field` is its lower-case name."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(f"{field}: {reason}")
@@ -34,78 +40,96 @@ class FieldRefused(ValueError):
         self.reason = reason
 
 
-class FieldsTooLarge(FieldRefused):
-    """The fields are too long or too many: 431, whose answer names the field (RFC 6585 §5)."""
+class StoredFieldsTooLarge(InvalidStoredField):
+    """The fields are too long or too many: 431; the answer names the field (RFC 6585 §5)."""
 
 
-def stored(headers: Headers) -> Fields:
-    """The fields of a write that are stored with its content. Raises FieldRefused."""
-    media_type = DEFAULT_MEDIA_TYPE
-    others: dict[str, str] = {}
-    for name in sorted(field.decode("latin-1") for field in headers.names):
-        if name == "content-type":
-            media_type = _media_type(headers)
-        elif name == "content-disposition":
-            others[name] = _disposition(headers)
-        elif name in _MEMBER_RULES:
-            value = _list(name, headers)
-            if value:
-                others[name] = value
-        elif name.startswith("meta-"):
-            others[name] = _meta(name, headers)
-    _check_limits(media_type, others)
-    return Fields.make(media_type, others)
+@dataclass(frozen=True, slots=True)
+class StoredHeader:
+    """A header that is stored with content and sent back with it."""
+
+    name: str
+    """The canonical spelling, as in `Content-Language`."""
+    parse: Callable[[str, Headers], str]
+    """Return the value to store under this lower-case name, "" for nothing. Raise InvalidStoredField."""
+    pattern: str
+    """What a valid value looks like, as JSON Schema writes a regular expression."""
+    summary: str
+    """One line for the OpenAPI document and the command's help."""
 
 
-def answer(fields: Fields) -> HeaderPairs:
-    """The fields of an answer that carries the document: Content-Type first, then the others by name."""
+def parse_stored_fields(headers: Headers) -> Fields:
+    """Return the fields of a write that are stored with its content. Raise InvalidStoredField."""
+    pairs = [pair for pair in headers.pairs() if pair[0] in _STORED_NAMES or pair[0].startswith(b"meta-")]
+    return _parse_pairs(tuple(pairs))
+
+
+def stored_header_pairs(fields: Fields) -> HeaderPairs:
+    """Return the stored fields for an answer that carries the document: Content-Type, then the others by name."""
     pairs = [(b"content-type", fields.media_type.encode("ascii"))]
     pairs.extend((name.encode("ascii"), value.encode("ascii")) for name, value in fields.others)
     return pairs
 
 
-def _media_type(headers: Headers) -> str:
-    value = _only_line("content-type", headers)
+@lru_cache(128)
+def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
+    # PERF: clients store many documents with the same few fields. Errors are not cached.
+    headers = Headers(pairs)
+    media_type = DEFAULT_MEDIA_TYPE
+    others: dict[str, str] = {}
+    for name in sorted(field.decode("latin-1") for field in headers.names):
+        if name == "content-type":
+            media_type = _parse_content_type(headers)
+        elif name.startswith("meta-"):
+            others[name] = _parse_meta(name, headers)
+        elif value := STORED_HEADERS[name].parse(name, headers):
+            others[name] = value
+    _check_limits(media_type, others)
+    return Fields.make(media_type, others)
+
+
+def _parse_content_type(headers: Headers) -> str:
+    value = _single_line("content-type", headers)
     parsed = parse_media_type(value)
     if parsed is None or "*" in (parsed.type, parsed.subtype):
-        raise FieldRefused("content-type", "it is not a media type, such as text/plain; charset=utf-8")
-    return _fit("content-type", value)
+        raise InvalidStoredField("content-type", "not a media type such as text/plain; charset=utf-8")
+    return _check_value("content-type", value)
 
 
-def _disposition(headers: Headers) -> str:
+def _parse_disposition(name: str, headers: Headers) -> str:
     """RFC 6266 §4.1."""
-    value = _only_line("content-disposition", headers)
+    value = _single_line(name, headers)
     kind, semicolon, rest = value.partition(";")
     if not is_token(kind.rstrip(" \t")) or parse_parameters(semicolon + rest) is None:
-        raise FieldRefused("content-disposition", 'it is not a disposition, such as attachment; filename="a.txt"')
-    return _fit("content-disposition", value)
+        raise InvalidStoredField(name, 'not a disposition such as attachment; filename="a.txt"')
+    return _check_value(name, value)
 
 
-def _list(name: str, headers: Headers) -> str:
-    """The members that say something, on one line; "" when none does."""
-    expected, rule = _MEMBER_RULES[name]
-    members = split_list(headers.get(name) or "")
-    for member in members:
-        if not rule(member):
-            raise FieldRefused(name, f"it is not a list of {expected}")
-    if name == "content-encoding":
-        members = [member for member in members if member.lower() != "identity"]
-    return _fit(name, ", ".join(members))
+def _list_parser(kind: str, is_member: Callable[[str], bool], default: str = "") -> Callable[[str, Headers], str]:
+    """Return a parser of lists whose members pass `is_member`; members equal to `default` are left out."""
+
+    def parse(name: str, headers: Headers) -> str:
+        members = split_list(headers.get(name) or "")
+        if not all(map(is_member, members)):
+            raise InvalidStoredField(name, f"not a list of {kind}")
+        return _check_value(name, ", ".join(member for member in members if member.lower() != default))
+
+    return parse
 
 
-def _meta(name: str, headers: Headers) -> str:
+def _parse_meta(name: str, headers: Headers) -> str:
     if not is_token(name):
-        raise FieldRefused(name.encode("ascii", "backslashreplace").decode("ascii"), "it is not the name of a field")
-    return _fit(name, headers.get(name) or "")
+        raise InvalidStoredField(name.encode("ascii", "backslashreplace").decode("ascii"), "not a header name")
+    return _check_value(name, headers.get(name) or "")
 
 
 def _is_language(member: str) -> bool:
-    """The shape that all language tags have (RFC 5646 §2.1); which of them are registered is not asked."""
-    return _LANGUAGE.fullmatch(member) is not None
+    """The syntax of language tags (RFC 5646 §2.1); the registry is not consulted."""
+    return _LANGUAGE_TAG.fullmatch(member) is not None
 
 
 def _is_directive(member: str) -> bool:
-    """RFC 9111 §5.2: a token, alone or with one value. Directives nobody knows are directives."""
+    """RFC 9111 §5.2: a token, alone or with one value. Unknown directives are valid."""
     name, _, word = member.partition("=")
     if not word:
         return is_token(member)
@@ -113,23 +137,55 @@ def _is_directive(member: str) -> bool:
     return is_token(name) and (is_token(word) or quoted)
 
 
-_MEMBER_RULES: Final[dict[str, tuple[str, Callable[[str], bool]]]] = {
-    "cache-control": ("cache directives", _is_directive),
-    "content-encoding": ("content codings", is_token),
-    "content-language": ("language tags", _is_language),
+def _list_pattern(member: str) -> str:
+    """The pattern of a list whose empty members are ignored (RFC 9110 §5.6.1)."""
+    return f"^[\\t ,]*(?:{member}(?:[\\t ]*,[\\t ,]*{member})*[\\t ,]*)?$"
+
+
+STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
+    header.name.lower(): header
+    for header in (
+        StoredHeader(
+            "Content-Language",
+            _list_parser("language tags", _is_language),
+            _list_pattern(_LANGUAGE),
+            "Content-Language, such as de.",
+        ),
+        StoredHeader(
+            "Content-Encoding",
+            _list_parser("content codings", is_token, default="identity"),
+            _list_pattern(_TOKEN),
+            "Content-Encoding that the content has, such as gzip.",
+        ),
+        StoredHeader(
+            "Content-Disposition",
+            _parse_disposition,
+            f"^{_TOKEN}[\\t ]*(?:;[\\t ]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?[\\t ]*)*$",
+            "Content-Disposition, such as 'attachment; filename=\"a.txt\"'.",
+        ),
+        StoredHeader(
+            "Cache-Control",
+            _list_parser("cache directives", _is_directive),
+            _list_pattern(f"{_TOKEN}(?:=(?:{_TOKEN}|{_QUOTED}))?"),
+            "Cache-Control of answers.",
+        ),
+    )
 }
+"""By lower-case name."""
+
+_STORED_NAMES: Final = frozenset({b"content-type", *(name.encode("ascii") for name in STORED_HEADERS)})
 
 
-def _only_line(name: str, headers: Headers) -> str:
+def _single_line(name: str, headers: Headers) -> str:
     lines = headers.lines(name)
     if len(lines) != 1:
-        raise FieldRefused(name, f"it came {len(lines)} times and is no list")
+        raise InvalidStoredField(name, f"sent {len(lines)} times; only lists may be repeated")
     return lines[0]
 
 
-def _fit(name: str, value: str) -> str:
+def _check_value(name: str, value: str) -> str:
     if not is_field_value(value):
-        raise FieldRefused(name, "its value may have visible ASCII characters, and blanks between them, only")
+        raise InvalidStoredField(name, "a value consists of visible ASCII characters, with blanks between them")
     return value
 
 
@@ -137,7 +193,7 @@ def _check_limits(media_type: str, others: dict[str, str]) -> None:
     sizes = {name: len(name) + len(value) for name, value in (("content-type", media_type), *others.items())}
     if sum(sizes.values()) > SIZE_LIMIT:
         largest = max(sizes, key=lambda name: sizes[name])
-        raise FieldsTooLarge(largest, f"names and values of all stored fields are at most {SIZE_LIMIT} bytes")
+        raise StoredFieldsTooLarge(largest, f"all stored names and values together are at most {SIZE_LIMIT} bytes")
     own = [name for name in others if name.startswith("meta-")]
     if len(own) > META_LIMIT:
-        raise FieldsTooLarge(own[META_LIMIT], f"a document has at most {META_LIMIT} Meta-* fields")
+        raise StoredFieldsTooLarge(own[META_LIMIT], f"a document has at most {META_LIMIT} Meta-* fields")

@@ -9,7 +9,7 @@ Content-Disposition comes once, and all stored fields together have a limit.
 from typing import Final
 
 from docstore.http.patches import PATCHES
-from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
+from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT, STORED_HEADERS
 from docstore.http.ttl import TTL_LIMIT_S
 from docstore.server.errors import PROBLEMS, TYPE_BASE
 from docstore.server.resources.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
@@ -32,23 +32,6 @@ KEY_DESCRIPTIONS: Final = {
         "Its slashes may stand in the URL as they are."
     ),
 }
-
-_TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  a grammar's token, nobody's secret
-_QUOTED: Final = '"(?:[\\t !#-\\[\\]-~]|\\\\[\\t -~])*"'
-
-
-def _list_of(member: str) -> str:
-    """The pattern of a list whose empty members are ignored (RFC 9110 §5.6.1)."""
-    return f"^[\\t ,]*(?:{member}(?:[\\t ]*,[\\t ,]*{member})*[\\t ,]*)?$"
-
-
-FIELD_PATTERNS: Final = {
-    "cache-control": _list_of(f"{_TOKEN}(?:=(?:{_TOKEN}|{_QUOTED}))?"),
-    "content-disposition": f"^{_TOKEN}[\\t ]*(?:;[\\t ]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?[\\t ]*)*$",
-    "content-encoding": _list_of(_TOKEN),
-    "content-language": _list_of("[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"),
-}
-"""The fields that are stored, in lower case, and what they must look like; anything else is 400."""
 
 
 def _text(**more: object) -> Node:
@@ -154,10 +137,6 @@ def _header(name: str, description: str, schema: Node | None = None) -> Node:
     return {"name": name, "in": "header", "description": description, "schema": schema or _text()}
 
 
-def _stored(name: str) -> Node:
-    return _header(name, "Stored, and given back with the document.", _text(pattern=FIELD_PATTERNS[name.lower()]))
-
-
 _LISTING: Final = [
     _query("prefix", _text(), "Only keys that start with this."),
     _query("after", _text(), "Only keys that come after this one."),
@@ -199,7 +178,8 @@ _LIFETIME: Final = [
 ]
 _PREFER: Final = [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")]
 _STORED: Final = [
-    _stored(name) for name in ("Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Language")
+    _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
+    for header in STORED_HEADERS.values()
 ]
 
 GROUPS: Final[dict[str, list[Node]]] = {
@@ -236,14 +216,12 @@ BODIES: Final[dict[str, Node]] = {
 }
 
 HEADERS: Final[dict[str, Node]] = {
+    **{header.name: {"description": "As it was stored.", "schema": _text()} for header in STORED_HEADERS.values()},
     "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
     "Accept-Ranges": {"description": "Ranges of bytes can be asked for.", "schema": _text(const="bytes")},
     "Allow": {"description": "The methods of this resource.", "schema": _text()},
     "Cache-Control": {"description": "Always there; the writer's own when it sent one.", "schema": _text()},
     "Content-Digest": {"description": "When it was wanted.", "schema": _text()},
-    "Content-Disposition": {"description": "As it was stored.", "schema": _text()},
-    "Content-Encoding": {"description": "As it was stored.", "schema": _text()},
-    "Content-Language": {"description": "As it was stored.", "schema": _text()},
     "Content-Location": {"description": "The document that this answer carries.", "schema": _text()},
     "Content-Range": {"description": "Which bytes these are, or how many there are.", "schema": _text()},
     "Digest": {"description": "When it was wanted.", "schema": _text()},

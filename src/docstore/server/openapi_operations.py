@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from docstore.http.stored_headers import STORED_HEADERS
 from docstore.server.resources.listing import FORMATS
 
 _TYPES_OF_LISTING: Final = {media_type: "Listing" if name == "json" else "" for name, media_type in FORMATS.items()}
@@ -47,7 +48,7 @@ _STORING: Final = (*_UNSAFE, *_UPLOAD, "precondition-failed", "partial-put", "fi
 
 _VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
 _DOCUMENT: Final = (*_VALIDATORS, "Accept-Ranges")
-_MAYBE: Final = ("Content-Disposition", "Content-Encoding", "Content-Language", "Sunset")
+_MAYBE: Final = (*(header.name for header in STORED_HEADERS.values() if header.name not in _VALIDATORS), "Sunset")
 _DIGESTS: Final = ("Content-Digest", "Digest", "Repr-Digest")
 
 _WRITTEN: Final = {"text/plain": "", "*/*": ""}

@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import Final
 
 from docstore.content import Content
-from docstore.http import stored_headers
 from docstore.http.dates import format_http_date
 from docstore.http.headers import parse_natural, split_list
 from docstore.http.message import Block, HeaderPairs, Response
+from docstore.http.stored_headers import stored_header_pairs
 from docstore.http.ttl import fresh_s, sunset
 from docstore.model import Fields, Meta
 
@@ -56,7 +56,7 @@ def _of_version(meta: Meta, now_ns: int) -> HeaderPairs:
 
 
 def _of_fields(fields: Fields) -> HeaderPairs:
-    stored = [pair for pair in stored_headers.answer(fields) if pair[0] != b"cache-control"]
+    stored = [pair for pair in stored_header_pairs(fields) if pair[0] != b"cache-control"]
     return [*stored, (b"accept-ranges", b"bytes"), *DOCUMENT_SAFETY]
 
 

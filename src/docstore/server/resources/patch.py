@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from docstore.content import BytesContent, read_all
+from docstore.content import BytesContent, SizeLimitedUpload, read_all
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
 from docstore.http import digests, ttl
@@ -33,7 +33,6 @@ from docstore.http.preferences import Preferences
 from docstore.model import Clock
 from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
-from docstore.server.resources.uploads import Bounded
 from docstore.server.resources.write import MAX_ATTEMPTS, check_message, confirm, judge
 
 PATCH_LIMIT: Final = 1024 * 1024
@@ -144,7 +143,7 @@ async def _receive(request: Request, media_type: str) -> _Patch:
         lifetime_s = ttl.ttl_s(request.headers)
     except ttl.InvalidTTL as error:
         raise Refusal("invalid-field", str(error)) from None
-    bounded = Bounded(request.body, PATCH_LIMIT)
+    bounded = SizeLimitedUpload(request.body, PATCH_LIMIT)
     announced = digests.Announced.of(request.headers)
     data = await read_all(bounded if announced is None else digests.Verified(bounded, announced))
     return _Patch(media_type, data, lifetime_s)

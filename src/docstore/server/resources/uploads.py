@@ -4,31 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from docstore.content import BytesContent, Upload
-from docstore.errors import ContentTooLarge
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes up to which a body is gathered before the write, so that a write that lost a race can be tried again."""
-
-
-class Bounded:
-    """An upload of at most `limit` bytes: one byte more, and the rest is not even asked for."""
-
-    __slots__ = ("_limit", "_upload", "size")
-
-    def __init__(self, upload: Upload, limit: int) -> None:
-        if upload.size is not None and upload.size > limit:
-            raise ContentTooLarge(limit)
-        self._upload = upload
-        self._limit = limit
-        self.size = upload.size
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        arrived = 0
-        async for chunk in self._upload:
-            arrived += len(chunk)
-            if arrived > self._limit:
-                raise ContentTooLarge(self._limit)
-            yield chunk
 
 
 class _Begun:

@@ -1,22 +1,22 @@
 """What PUT, POST and PATCH have in common: what the headers say before the body is read, and the answer after it."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
-from docstore.content import BytesContent, Upload
+from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
-from docstore.http import digests, stored_headers, ttl
+from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions, Outcome, expectation
 from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.preferences import Preferences
+from docstore.http.stored_headers import StoredFieldsTooLarge, parse_stored_fields
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import Refusal
 from docstore.server.mounts import Mount
 from docstore.server.representation import etag, headers_of
-from docstore.server.resources.uploads import Bounded, gathered
+from docstore.server.resources.uploads import gathered
 from docstore.server.responses import answer
 
 MAX_ATTEMPTS = 100
@@ -47,11 +47,11 @@ class Incoming:
         return None if self.lifetime_s is None else clock() + self.lifetime_s * 10**9
 
     async def upload(self, body: Upload, mount: Mount) -> Upload:
-        """The body as an engine may take it: bounded, verified at its end, BytesContent when it is small."""
+        """The body as an engine may take it: limited, verified at its end, BytesContent when it is small."""
         if isinstance(body, BytesContent) and self.announced is None:
             return body  # as large as it says, which `of` has looked at
-        bounded = Bounded(body, mount.max_document)
-        return await gathered(bounded if self.announced is None else digests.Verified(bounded, self.announced))
+        limited = SizeLimitedUpload(body, mount.max_document)
+        return await gathered(limited if self.announced is None else digests.Verified(limited, self.announced))
 
 
 def _incoming(headers: Headers) -> Incoming:
@@ -62,9 +62,9 @@ def _incoming(headers: Headers) -> Incoming:
         if "content-range" in headers:
             raise Refusal("partial-put", "Content-Range on a write of a whole document")
     try:
-        fields = _stored_fields(headers)
+        fields = parse_stored_fields(headers)
         lifetime_s = ttl.ttl_s(headers) if special else None
-    except stored_headers.FieldsTooLarge as error:
+    except StoredFieldsTooLarge as error:
         raise Refusal("fields-too-large", str(error)) from None
     except ValueError as error:
         raise Refusal("invalid-field", str(error)) from None
@@ -83,22 +83,6 @@ _SPECIAL: Final = frozenset(
     }
 )
 """What few writes say, besides conditions and preferences; those have a look of their own."""
-
-_STORED: Final = frozenset(
-    {b"content-type", b"content-disposition", b"content-encoding", b"content-language", b"cache-control"}
-)
-
-
-def _stored_fields(headers: Headers) -> Fields:
-    """Raises FieldRefused."""
-    pairs = [pair for pair in headers.pairs() if pair[0] in _STORED or pair[0].startswith(b"meta-")]
-    return _stored_of(tuple(pairs))
-
-
-@lru_cache(128)
-def _stored_of(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
-    # Clients store many documents with the same few fields. What is refused is not remembered.
-    return stored_headers.stored(Headers(pairs))
 
 
 def check_message(headers: Headers) -> None:

@@ -10,19 +10,41 @@ from typing import Final
 
 from docstore.http.headers import is_token
 from docstore.http.message import Headers, Response
+from docstore.http.stored_headers import STORED_HEADERS
 
-EXPOSED: Final = (
-    "Accept-Patch, Accept-Ranges, Allow, Content-Digest, Content-Disposition, Content-Encoding, Content-Location, "
-    "Content-Range, Digest, ETag, Link, Location, Preference-Applied, Repr-Digest, Retry-After, Sunset"
-)
-"""What scripts may read, besides the fields that every script may and the `Meta-*` fields of the answer."""
+_SAFELISTED: Final = {"cache-control", "content-language"}
+"""Stored headers that scripts may read without being named (the Fetch standard's CORS-safelisted response headers)."""
 
-ALLOWED: Final = (
-    "Accept, Authorization, Cache-Control, Content-Digest, Content-Disposition, Content-Encoding, Content-Language, "
-    "Content-MD5, Content-Type, Digest, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, "
-    "Prefer, Range, Repr-Digest, TTL, Want-Content-Digest, Want-Digest, Want-Repr-Digest"
+EXPOSED: Final = ", ".join(
+    sorted(
+        [
+            *(header.name for name, header in STORED_HEADERS.items() if name not in _SAFELISTED),
+            *(
+                "Accept-Patch",
+                "Accept-Ranges",
+                "Allow",
+                "Content-Digest",
+                "Content-Location",
+                "Content-Range",
+                "Digest",
+            ),
+            *("Digest", "ETag", "Link", "Location", "Preference-Applied", "Repr-Digest", "Retry-After", "Sunset"),
+        ]
+    )
 )
-"""What scripts may send, besides the `Meta-*` fields that a preflight asks for by name."""
+"""Headers that scripts may read, besides the safelisted ones and the `Meta-*` of the answer."""
+
+ALLOWED: Final = ", ".join(
+    sorted(
+        [
+            *(header.name for header in STORED_HEADERS.values()),
+            *("Accept", "Authorization", "Content-Digest", "Content-MD5", "Content-Type", "Digest", "If-Match"),
+            *("If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range"),
+            *("Repr-Digest", "TTL", "Want-Content-Digest", "Want-Digest", "Want-Repr-Digest"),
+        ]
+    )
+)
+"""Headers that scripts may send, besides the `Meta-*` that a preflight names."""
 
 PREFLIGHT_LIFETIME_S: Final = 600
 

@@ -1,19 +1,31 @@
-"""A folder that hostile keys are written into: nothing outside it is ever touched."""
+"""A folder of downloads with hostile keys: nothing outside it is ever written."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from docstore.cli import folder as module
-from docstore.cli.folder import PARTS, Folder, UnsafeKey, check_segments
+from docstore import Client, Info
+from docstore.cli import download
+from docstore.cli.download import PARTS, Folder, UnsafeKey, check_segments
+
+
+class FakeClient:
+    """Writes `content` where a client would download it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def download(self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int) -> None:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=dir_fd), "wb") as file:
+            file.write(self.content)
 
 
 def write(folder: Folder, key: str, content: bytes = b"x") -> None:
-    segments, part = folder.claim(key), folder.part(key)
-    with part.open() as file:
-        file.write(content)
-    folder.place(part, segments)
+    info = Info(key, "version", len(content))
+    folder.download(cast(Client, FakeClient(content)), info, key, lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +111,7 @@ def test_a_link_in_the_place_of_the_partial_files_is_not_followed(tmp_path: Path
 
 
 def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_folds", lambda _: True)
+    monkeypatch.setattr(download, "_ignores_case", lambda _: True)
     with Folder(tmp_path) as folder:
         for key in ("Readme", "e\u0301", "a/B", "ß"):
             folder.claim(key)
