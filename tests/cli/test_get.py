@@ -97,6 +97,7 @@ def test_content_that_is_not_what_its_digest_says_is_kept_nowhere(store: FakeSto
     (tmp_path / "big").write_bytes(b"mine")
     ended = fetch(tmp_path)
     assert ended.status == 3
+    assert "does not match the digest" in ended.err
     assert files(tmp_path) == {"big": b"mine"}
     assert run("get", "big").status == 3, "on standard output too"
 

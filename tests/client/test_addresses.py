@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import docstore
 from docstore import AsyncClient, Client, InvalidKey, NotFound, SetupError
-from docstore.client.address import Address
+from docstore.client.address import CollectionAddress
 from docstore.keys import check_path
 from tests.server_process import RunningServer
 
@@ -55,7 +55,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 @settings(max_examples=60)
 @given(keys=st.sets(KEYS, min_size=1, max_size=5))
 def test_every_key_is_itself_in_a_path(keys: set[str]) -> None:
-    address = Address.parse("http://h/docs/", {})
+    address = CollectionAddress.parse("http://h/docs/", {})
     targets = {key: address.target(key) for key in keys}
     assert len(set(targets.values())) == len(keys)
     for target in targets.values():

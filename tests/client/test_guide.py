@@ -9,8 +9,7 @@ import pytest
 
 import docstore
 from docstore import errors
-from docstore.client.opening import Options
-from docstore.client.options import PartOptions, PutOptions
+from docstore.client.options import ClientOptions, PartOptions, PutOptions
 from docstore.testing.pytest_plugin import DocstoreServer
 from tests.server_process import RunningServer
 
@@ -78,7 +77,7 @@ def test_every_public_name_is_in_the_guide() -> None:
     )
     named = {*dir(docstore), *public(docstore.Client), *public(docstore.AsyncClient), *public(DocstoreServer)}
     named |= {name for answer in answers for name in public(answer)}
-    named |= {*PartOptions.__annotations__, *PutOptions.__annotations__, *Options.__annotations__}
+    named |= {*PartOptions.__annotations__, *PutOptions.__annotations__, *ClientOptions.__annotations__}
     named -= {"alive", "clear", "process_id", "content"}
     words = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`]+`|```.*?```", GUIDE, re.DOTALL))))
     assert named - words == set()

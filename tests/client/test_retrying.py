@@ -180,7 +180,7 @@ def check(result: object, expected: object) -> None:
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asynchronous"])
 def test_the_table_of_what_is_tried_again(faulty: FaultyServer, asynchronous: bool) -> None:
-    options: Any = {"tries": 4, "patience_s": 15, "timeout_s": 0.3}
+    options: Any = {"tries": 4, "retry_timeout_s": 15, "timeout_s": 0.3}
 
     async def waited(operation: Callable[[Any], Any]) -> object:
         async with AsyncClient(faulty.url, **options) as docs:
@@ -239,8 +239,8 @@ def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.1)
     bounds: list[float] = []
     monkeypatch.setattr(retry.random, "uniform", lambda low, high: bounds.append(high) or low)
-    attempts = retry.Attempts(retry.Patience(tries=9))
-    while attempts.pause_s() is not None:
+    attempts = retry.RetryState(retry.RetryPolicy(tries=9))
+    while attempts.next_pause_s() is not None:
         pass
     assert bounds == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5])
 
@@ -254,7 +254,7 @@ def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> N
 
 def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(faulty: FaultyServer) -> None:
     faulty.script = [answer(503, retry_after="3600")]
-    with Client(faulty.url, patience_s=60) as docs, pytest.raises(StorageUnavailable):
+    with Client(faulty.url, retry_timeout_s=60) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 1
 
@@ -264,7 +264,7 @@ def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatc
     monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10))
     faulty.script = [LATER] * 100
-    with Client(faulty.url, patience_s=35, tries=1000) as docs, pytest.raises(StorageUnavailable):
+    with Client(faulty.url, retry_timeout_s=35, tries=1000) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 5
 

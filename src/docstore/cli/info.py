@@ -105,26 +105,27 @@ def _member(store: str, path: str, access: Access, *names: str) -> Any:
 
 def _get(store: str, path: str, access: Access) -> str:
     """Return the text of a 200 response. Raise the error that any other one is, EngineError if not a Docstore's."""
-    from docstore.client.address import Address as ClientAddress
-    from docstore.client.errors import error_of
-    from docstore.client.http_transport import BlockingHTTP
-    from docstore.client.retry import Patience, exchange
-    from docstore.client.transport import Call, now
+    from docstore.client.address import CollectionAddress
+    from docstore.client.errors import error_for
+    from docstore.client.http_transport import SyncHTTPTransport
+    from docstore.client.retry import RetryPolicy, exchange
+    from docstore.client.transport import ClientRequest, run_sync
 
-    address = ClientAddress.parse(f"{store}/-/", access.headers)
-    patience = Patience(access.tries, max(TOTAL_TIMEOUT_S, access.timeout_s), access.timeout_s)
-    wire = BlockingHTTP(address)
+    address = CollectionAddress.parse(f"{store}/-/", access.headers)
+    policy = RetryPolicy(access.tries, max(TOTAL_TIMEOUT_S, access.timeout_s), access.timeout_s)
+    transport = SyncHTTPTransport(address)
     try:
-        what = f"GET of {path}"
-        answer = now(exchange(wire, Call("GET", path, (_ACCEPT, *address.headers)), patience, what))
+        call = f"GET of {path}"
+        request = ClientRequest("GET", path, (_ACCEPT, *address.headers))
+        response = run_sync(exchange(transport, request, policy, call))
     finally:
-        now(wire.close())
-    if answer.status == 200:
-        return answer.content.decode("utf-8", "replace")
-    error = error_of(answer, what)
+        run_sync(transport.close())
+    if response.status == 200:
+        return response.content.decode("utf-8", "replace")
+    error = error_for(response, call)
     if error.problem is not None and error.problem.name:
         raise error
-    raise EngineError(f"{_not_a_docstore(store)}: {what} answered {answer.status}")
+    raise EngineError(f"{_not_a_docstore(store)}: {call} answered {response.status}")
 
 
 def _not_a_docstore(store: str) -> EngineError:

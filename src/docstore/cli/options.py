@@ -165,7 +165,7 @@ class Access:
             url = _engine_url(url, creates=writes)
         patience_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
         with Client(
-            url, headers=self.headers, timeout_s=self.timeout_s, patience_s=patience_s, tries=self.tries
+            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=patience_s, tries=self.tries
         ) as docs:
             yield docs
 

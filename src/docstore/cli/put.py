@@ -17,8 +17,8 @@ from docstore.errors import SetupError
 from docstore.http.stored_headers import STORED_HEADERS
 
 if TYPE_CHECKING:
+    from docstore import PutOptions
     from docstore.cli.progress import Advance
-    from docstore.client.options import PutOptions
 
 
 def _stored_header_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,9 +17,9 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from docstore.cli.errors import EXIT_FAILED, CommandError
 
 if TYPE_CHECKING:
-    from docstore import Client, Info, PutResult
+    from docstore import Client, Info, PutOptions, PutResult
     from docstore.cli.progress import Advance
-    from docstore.client.options import PutOptions, StoreOptions
+    from docstore.client.options import StoreOptions
 
 SMALL_SIZE: Final = 1024 * 1024
 """Content below this size is read into memory, so the library can send it again if a response is lost."""

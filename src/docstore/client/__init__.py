@@ -1,4 +1,4 @@
-"""The Python library: a collection as a mapping, over HTTP or to an engine in this process, plain or asynchronous.
+"""The Python library: a collection as a mapping, over HTTP or on an engine in this process, for threads or asyncio.
 
-It speaks to a server as any client may. `operations.py` is the place to begin reading; ARCHITECTURE.md tells the rest.
+It uses the server's public API only. Begin with `operations.py`.
 """

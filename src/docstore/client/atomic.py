@@ -1,119 +1,125 @@
-"""Operations that read, decide and write if nothing changed meanwhile: compare-and-swap by ETags, tried for a while.
+"""Operations that read, decide and write if nothing changed meanwhile: compare-and-swap by ETags, with retries.
 
-What makes them exact is that a lost answer is never guessed at. Versions are made from content: when two add one to the
-same counter, both write the same version, and "what I wanted to store is there" does not say who stored it. So where
-that matters (`update`, `pop`) it is OutcomeUnknown. In `setdefault` it does not matter: what is there is the answer.
+A lost response is never guessed. Versions are made from content: if two clients add one to the same counter, both write
+the same version, and finding that version stored does not show who stored it. Where that matters (`update`, `pop`) the
+result is OutcomeUnknown. For `setdefault` it does not matter: the stored content is the result.
 """
 
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from inspect import isawaitable
-from typing import Final, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.body import Source, body_of
-from docstore.client.errors import error_of
-from docstore.client.listing import page, stored
-from docstore.client.operations import Operations, told, unknown
+from docstore.client.errors import error_for
+from docstore.client.listing import page, stored_info
+from docstore.client.operations import Operations, describe_call, outcome_unknown
 from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
-from docstore.client.retry import Attempts
+from docstore.client.retry import RetryState
 from docstore.errors import Conflict, DocstoreError, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
-Function = Callable[[StoredContent | None], Source | Awaitable[Source]]
-"""What `update` is given: from the present content, None when there is none, it makes the new one."""
+UpdateFunction = Callable[[StoredContent | None], Source | Awaitable[Source]]
+"""Returns the new content for the current content, which is None if there is no document."""
 
-LONGEST_PAUSE_S: Final = 0.25
+NO_DEFAULT: Final[Any] = object()
+_LONGEST_PAUSE_S: Final = 0.25
 
 
-class _Turns:
-    """Tries of a loop in which others may be faster: each waits a little longer, for `patience_s` in all."""
+class _Conflicts:
+    """Pauses after writes that other clients forestalled: random, longer each time, for `retry_timeout_s` in all."""
 
     def __init__(self, operations: Operations) -> None:
-        self._wire = operations.wire
-        self._attempts = Attempts(operations.patience)
-        self._lost = 0
+        self._transport = operations.transport
+        self._state = RetryState(operations.policy)
+        self._count = 0
 
-    async def lost(self, error: DocstoreError) -> None:
-        """Waits for the next try. Raises `error` when there is to be none."""
-        if self._attempts.left_s() < 0:
+    async def pause(self, error: DocstoreError) -> None:
+        """Wait before the next try. Raise `error` if the time is over."""
+        if self._state.left_s() < 0:
             raise error
-        self._lost += 1
-        longest = min(LONGEST_PAUSE_S, 0.002 * 2 ** min(self._lost, 10))
-        await self._wire.pause(random.uniform(0, longest))  # noqa: S311 - it keeps nothing secret
+        self._count += 1
+        longest = min(_LONGEST_PAUSE_S, 0.002 * 2 ** min(self._count, 10))
+        await self._transport.pause(random.uniform(0, longest))  # noqa: S311 - not a secret
 
 
-async def update(operations: Operations, key: str, function: Function, /, **options: Unpack[StoreOptions]) -> PutResult:
-    """Replaces a document by what `function` makes of its content (None: there is no document), atomically.
+async def update(
+    operations: Operations, key: str, function: UpdateFunction, /, **options: Unpack[StoreOptions]
+) -> PutResult:
+    """Atomically replace a document by what `function` returns for its content (None if there is no document).
 
-    When others write meanwhile `function` is called again with what is there then: it should do nothing else. Type,
-    fields and meta stay as they are unless they are given; a life that is to go on has to be given as `ttl`. Raises
-    Conflict when others are faster all the time, and OutcomeUnknown when an answer was lost and it can't be told
-    whether this update is in the document: never is one made twice.
+    If another client writes meanwhile, `function` is called again with the new content, so it should have no side
+    effects. Type, fields and meta stay unless they are given; a TTL has to be given as `ttl` again. Raises Conflict if
+    other clients are faster every time, and OutcomeUnknown if a response was lost and the document does not show
+    whether this update was applied. An update is never applied twice.
     """
     check_options(options, StoreOptions)
-    turns = _Turns(operations)
+    conflicts = _Conflicts(operations)
     while True:
-        old = await operations.get(key, None)
-        made = function(old if isinstance(old, StoredContent) else None)
-        body = body_of(await made if isawaitable(made) else made)
-        if isinstance(old, StoredContent):
-            info = await stored(operations, old.info)
+        current = await operations.get(key, None)
+        old = current if isinstance(current, StoredContent) else None
+        new = function(old)
+        body = body_of(await new if isawaitable(new) else new)
+        if old is not None:
+            info = await stored_info(operations, old.info)
             kept: StoreOptions = {"fields": info.fields, "meta": info.meta}
             if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
                 kept["type"] = old.info.type
-            answer = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
+            response = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
         else:
-            answer = await operations.write(key, body, options, if_none_match="*")
-        if answer.status not in (409, 412):
-            return await operations.stored(key, answer, "PUT", body, options)
-        if answer.unsure:
-            raise unknown(answer, told("PUT", key))
-        await turns.lost(error_of(answer, told("PUT", key)))
+            response = await operations.write(key, body, options, if_none_match="*")
+        if response.status not in (409, 412):
+            return await operations.verified_result(key, response, "PUT", body, options)
+        if response.maybe_applied:
+            raise outcome_unknown(response, describe_call("PUT", key))
+        await conflicts.pause(error_for(response, describe_call("PUT", key)))
 
 
 async def setdefault(
     operations: Operations, key: str, default: bytes | str | None = b"", /, **options: Unpack[StoreOptions]
-) -> StoredContent | bytes:
-    """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
+) -> bytes:
+    """The content of a document, which is stored as `default` first if it does not exist; one client stores it."""
     check_options(options, StoreOptions)
     body = body_of(b"" if default is None else default)
     if body.data is None:
-        raise TypeError(f"what is returned is in memory: the default is bytes or text, not {type(default).__name__}")
-    turns = _Turns(operations)
+        raise TypeError(f"the default must be in memory: bytes or text, not {type(default).__name__}")
+    conflicts = _Conflicts(operations)
     while True:
-        there = await operations.get(key, None)
-        if isinstance(there, StoredContent):
-            return there
-        answer = await operations.write(key, body, options, if_none_match="*")
-        if answer.status not in (409, 412):
-            await operations.stored(key, answer, "PUT", body, options)
+        current = await operations.get(key, None)
+        if isinstance(current, StoredContent):
+            return current
+        response = await operations.write(key, body, options, if_none_match="*")
+        if response.status not in (409, 412):
+            await operations.verified_result(key, response, "PUT", body, options)
             return body.data
-        await turns.lost(error_of(answer, told("PUT", key)))
+        await conflicts.pause(error_for(response, describe_call("PUT", key)))
 
 
-async def pop(operations: Operations, key: str, default: D, /) -> StoredContent | D:
-    """As the clients say; `default` when there is none."""
-    turns = _Turns(operations)
+async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> StoredContent | D:
+    """See Client.pop."""
+    conflicts = _Conflicts(operations)
     while True:
-        there = await operations.get(key, None)
-        if not isinstance(there, StoredContent):
-            return default
+        current = await operations.get(key, None)
         try:
-            await operations.delete(key, if_match=there.info.etag)
-        except NotFound:
-            return default
+            if isinstance(current, StoredContent):
+                await operations.delete(key, if_match=current.info.etag)
+                return current
         except Conflict as error:
-            await turns.lost(error)
-        else:
-            return there
+            await conflicts.pause(error)
+            continue
+        except NotFound:
+            pass
+        if default is NO_DEFAULT:
+            raise NotFound(f"{key[:100]!r}: not found")
+        return default
 
 
 async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
-    """Removes the first document in key order and returns its key and content. Raises NotFound when there is none."""
-    turns = _Turns(operations)
+    """Remove the first document in key order and return its key and content. Raises NotFound if there is none."""
+    conflicts = _Conflicts(operations)
     while True:
         first = (await page(operations, limit=1)).documents
         if not first:
@@ -121,11 +127,11 @@ async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
         content = await pop(operations, first[0].key, None)
         if content is not None:
             return first[0].key, content
-        await turns.lost(NotFound(f"others empty {operations.address.shown}"))
+        await conflicts.pause(NotFound(f"other clients remove the documents of {operations.address.shown}"))
 
 
 async def clear(operations: Operations, /) -> None:
-    """Removes every document that is there, a page at a time."""
+    """Remove every document, page by page."""
     while documents := (await page(operations)).documents:
         for document in documents:
             with suppress(NotFound):

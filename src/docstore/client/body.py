@@ -1,10 +1,10 @@
-"""What can be stored: bytes, text, a file, a path, or pieces as they come; each read in blocks, hashed on its way.
+"""The content of a write: bytes, text, a file, a path or pieces, read in blocks and hashed while they are sent.
 
-Text is stored as UTF-8, and as `text/plain; charset=utf-8` when no type is given: there is one encoding today, and
-`docs["greeting"] = "hello"` has one meaning. What is read is always bytes.
+Text is stored as UTF-8, with the type `text/plain; charset=utf-8` unless another is given. Content that is read back is
+always bytes.
 
-A body that can be read again may be sent again when an answer was lost. A file can, from where it stood; pieces that
-come from an iterator can't.
+A replayable body can be sent again when a response was lost. A file is replayable, from its position at the time of the
+call; an iterator is not.
 """
 
 import hashlib
@@ -17,153 +17,145 @@ from typing import IO, Final, cast
 from docstore.errors import IncompleteUpload
 
 Source = bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
-"""What `put` takes. Asynchronous pieces are for AsyncClient alone."""
+"""Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
-BLOCK_SIZE: Final = 256 * 1024
+_BLOCK_SIZE: Final = 256 * 1024
 
 
 class Body:
     """The content of one write."""
 
     def __init__(
-        self, size: int | None, read: Callable[[], Iterator[bytes]] | AsyncIterable[bytes], *, again: bool
+        self,
+        size: int | None,
+        read: Callable[[], Iterator[bytes]] | AsyncIterable[bytes],
+        *,
+        replayable: bool,
+        data: bytes | None = None,
+        type: str | None = None,
     ) -> None:
         self.size = size
         self._read = read
-        self.replayable = again
-        """Whether it can be read more than once."""
+        self.replayable: Final = replayable
+        self.data = data
+        """All of the content, if it is in memory."""
+        self.type = type
+        """The media type, if the kind of content implies one."""
         self.progress: Callable[[int], object] | None = None
         """Called with the number of bytes after each block."""
-        self._begun = False
+        self._started = False
         self._digest: bytes | None = None
-        self.data: bytes | None = None
-        """All of it, when it is in memory."""
-        self.type: str | None = None
-        """Its media type, where that is known from what it is."""
 
     @classmethod
-    def inline(cls, data: bytes) -> "Body":
-        body = cls(len(data), lambda: iter((data,) if data else ()), again=True)
-        body.data = data
-        return body
+    def from_bytes(cls, data: bytes, type: str | None = None) -> "Body":
+        return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data, type=type)
 
     @property
     def can_be_sent(self) -> bool:
         """Whether all of it can still be read, for the first time or again."""
-        return self.replayable or not self._begun
-
-    @property
-    def asynchronous(self) -> bool:
-        return isinstance(self._read, AsyncIterable)
+        return self.replayable or not self._started
 
     @property
     def digest(self) -> bytes | None:
-        """SHA-256 of the content; None as long as it was not read to its end."""
+        """SHA-256 of the content; None until all of it was read."""
         if self._digest is None and self.data is not None:
             self._digest = hashlib.sha256(self.data).digest()
         return self._digest
 
+    def hash(self) -> None:
+        """Read replayable content to compute its digest, which `blocks` then does not compute again."""
+        if self.digest is None and not isinstance(self._read, AsyncIterable):
+            state = hashlib.sha256()
+            for block in self._read():
+                state.update(block)
+                self.report(0)
+            self._digest = state.digest()
+
     def blocks(self) -> Iterator[bytes]:
-        """The content, to be sent. Raises IncompleteUpload when it is not as long as it was announced."""
+        """The content to send. Raise IncompleteUpload if its size is not the announced one."""
         if isinstance(self._read, AsyncIterable):
-            raise TypeError("asynchronous content was given to the plain client; AsyncClient can wait for it")
-        self._begun = True
+            raise TypeError("Client cannot read asynchronous content; use AsyncClient")
+        self._started = True
         state, sent = None if self._digest else hashlib.sha256(), 0
         for block in self._read():
             sent += len(block)
-            self._check(sent)
+            if self.size is not None and sent > self.size:
+                break
             if state is not None:
                 state.update(block)
             if block:
                 yield bytes(block)
-                self._report(len(block))
-        self._check(sent, at_end=True)
+                self.report(len(block))
+        if self.size not in (None, sent):
+            raise IncompleteUpload(f"the content changed while it was sent: {self.size} bytes were announced")
         if state is not None:
             self._digest = state.digest()
 
-    def hash(self) -> bytes:
-        """Read all of replayable content for its SHA-256, so that `blocks` does not compute it again."""
-        if self._digest is None and not isinstance(self._read, AsyncIterable):
-            state = hashlib.sha256()
-            for block in self._read():
-                state.update(block)
-                self._report(0)
-            self._digest = state.digest()
-        return self._digest or b""
-
-    def _report(self, size: int) -> None:
-        if self.progress is not None:
-            self.progress(size)
-
-    async def blocks_later(self, work: Callable[[Callable[[], bytes]], Awaitable[bytes]]) -> AsyncIterator[bytes]:
-        """As `blocks`; what is read by blocking is read through `work`."""
+    async def async_blocks(self, work: Callable[[Callable[[], bytes]], Awaitable[bytes]]) -> AsyncIterator[bytes]:
+        """As `blocks`; content whose reading blocks is read through `work`."""
         if not isinstance(self._read, AsyncIterable):
             blocks = self.blocks()
             while block := await work(lambda: next(blocks, b"")):
                 yield block
             return
-        self._begun = True
+        self._started = True
         state = hashlib.sha256()
         async for block in self._read:
             state.update(block)
             if block:
                 yield bytes(block)
-                self._report(len(block))
+                self.report(len(block))
         self._digest = state.digest()
 
-    def _check(self, sent: int, *, at_end: bool = False) -> None:
-        if self.size is not None and (sent > self.size or (at_end and sent < self.size)):
-            raise IncompleteUpload(f"{self.size} bytes were announced, and the content has changed since")
+    def report(self, size: int) -> None:
+        if self.progress is not None:
+            self.progress(size)
 
 
 def body_of(source: Source) -> Body:
-    """Raises TypeError for what is no content, OSError for a path that can't be read."""
-    if isinstance(source, bytes):
-        return Body.inline(source)
-    if isinstance(source, bytearray | memoryview):
-        return Body.inline(bytes(source))
+    """Raise TypeError if `source` is not content, OSError if it is the path of an unreadable file."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return Body.from_bytes(bytes(source))
     if isinstance(source, str):
-        body = Body.inline(source.encode("utf-8"))
-        body.type = TEXT_TYPE
-        return body
+        return Body.from_bytes(source.encode("utf-8"), TEXT_TYPE)
     if isinstance(source, os.PathLike):
-        return _path(Path(source))
+        return _path_body(Path(source))
     if isinstance(source, AsyncIterable):
-        return Body(None, source, again=False)
+        return Body(None, source, replayable=False)
     if hasattr(source, "read"):
-        return _file(cast(IO[bytes], source))
+        return _file_body(cast(IO[bytes], source))
     if isinstance(source, Iterable):
-        return Body(None, lambda: iter(source), again=iter(source) is not source)
+        return Body(None, lambda: iter(source), replayable=iter(source) is not source)
     raise TypeError(f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}")
 
 
-def _path(path: Path) -> Body:
+def _path_body(path: Path) -> Body:
     def read() -> Iterator[bytes]:
         with path.open("rb") as file:
-            yield from _blocks(file)
+            yield from _file_blocks(file)
 
-    return Body(path.stat().st_size, read, again=True)
+    return Body(path.stat().st_size, read, replayable=True)
 
 
-def _file(file: IO[bytes]) -> Body:
-    """From where the file stands to its end."""
+def _file_body(file: IO[bytes]) -> Body:
+    """From the position of the file to its end."""
     if not isinstance(file.read(0), bytes):
-        raise TypeError("a file is opened for reading bytes, as by open(path, 'rb')")
+        raise TypeError("content is read from a binary file, as opened by open(path, 'rb')")
     try:
         start = file.tell()
-        size: int | None = max(0, file.seek(0, SEEK_END) - start)
+        size = max(0, file.seek(0, SEEK_END) - start)
         file.seek(start)
     except (OSError, UnsupportedOperation, AttributeError):
-        return Body(None, lambda: _blocks(file), again=False)
+        return Body(None, lambda: _file_blocks(file), replayable=False)
 
     def read() -> Iterator[bytes]:
         file.seek(start)
-        return _blocks(file)
+        return _file_blocks(file)
 
-    return Body(size, read, again=True)
+    return Body(size, read, replayable=True)
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    while block := file.read(BLOCK_SIZE):
+def _file_blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(_BLOCK_SIZE):
         yield block

@@ -1,5 +1,9 @@
-"""The plain client: a mutable mapping from keys to bytes, and operations that block until they are answered."""
+"""The two clients: `Client` is a mutable mapping from keys to bytes whose methods block, `AsyncClient` is awaited.
 
+Both hand out the operations of this package, written once as coroutines, and add only how to wait for them.
+"""
+
+import inspect
 from collections.abc import (
     AsyncGenerator,
     Callable,
@@ -9,70 +13,110 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from typing import Any, Concatenate, Final, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, get_args, overload
 
 from docstore.client import atomic, download, listing
+from docstore.client.address import CollectionAddress
 from docstore.client.body import Source
-from docstore.client.opening import Options, opened_blocking
 from docstore.client.operations import Operations
-from docstore.client.options import Condition, PartOptions, StoreOptions
+from docstore.client.options import ClientOptions, Condition, PartOptions, StoreOptions, check_options
 from docstore.client.results import NotModified, PutResult, StoredContent
-from docstore.client.signatures import shaped
-from docstore.client.transport import each_now, now
-from docstore.errors import NotFound
+from docstore.client.retry import RetryPolicy
+from docstore.client.transport import Transport, iterate_sync, run_sync
+from docstore.errors import SetupError
 
 P = ParamSpec("P")
 T = TypeVar("T")
 D = TypeVar("D")
 
-_MISSING: Final = object()
+
+def _open(url: str, options: ClientOptions, *, sync: bool) -> Operations:
+    """Raise SetupError. The server is imported only for an engine in this process, httpx2 only for HTTP."""
+    check_options(options, ClientOptions)
+    address = CollectionAddress.parse(url, options.get("headers", {}))
+    default = RetryPolicy()
+    policy = RetryPolicy(
+        options.get("tries", default.tries),
+        options.get("retry_timeout_s", default.retry_timeout_s),
+        options.get("timeout_s", default.timeout_s),
+    )
+    if policy.tries < 1 or policy.retry_timeout_s <= 0 or policy.timeout_s <= 0:
+        raise SetupError("tries, retry_timeout_s and timeout_s must be more than 0")
+    transport: Transport
+    if address.origin:
+        from docstore.client.http_transport import AsyncHTTPTransport, SyncHTTPTransport
+
+        transport = SyncHTTPTransport(address) if sync else AsyncHTTPTransport(address)
+    else:
+        from docstore.client.local_transport import AsyncLocalTransport, SyncLocalTransport
+
+        transport = SyncLocalTransport(url) if sync else AsyncLocalTransport(url)
+    return Operations(transport, address, policy)
 
 
-def _answered(
+def _method(operation: Callable[..., Any], wait: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A method that calls `operation`, with its name, docstring and parameters for `help` and editors."""
+
+    def method(client: "Client | AsyncClient", /, *args: Any, **kwargs: Any) -> Any:
+        return wait(operation(client._operations, *args, **kwargs))
+
+    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
+    for parameter in list(inspect.signature(operation).parameters.values())[1:]:
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            options = get_args(parameter.annotation)[0].__annotations__
+            parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)
+                           for name, annotation in options.items()]  # fmt: skip
+        else:
+            parameters.append(parameter)
+    method.__name__, method.__doc__ = operation.__name__, operation.__doc__
+    method.__qualname__ = operation.__qualname__.replace("Operations", "Client")
+    vars(method)["__signature__"] = inspect.Signature(parameters)
+    return method
+
+
+def _sync(
     operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
 ) -> "Callable[Concatenate[Client, P], T]":
-    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return now(operation(client._operations, *args, **kwargs))
-
-    return shaped(method, operation)
+    return _method(operation, run_sync)
 
 
-def _streamed(
+def _sync_iterator(
     operation: Callable[Concatenate[Operations, P], AsyncGenerator[T, None]],
 ) -> "Callable[Concatenate[Client, P], Iterator[T]]":
-    def method(client: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
-        return each_now(operation(client._operations, *args, **kwargs))
+    return _method(operation, iterate_sync)
 
-    return shaped(method, operation)
+
+def _async(operation: Callable[Concatenate[Operations, P], T]) -> "Callable[Concatenate[AsyncClient, P], T]":
+    return _method(operation, lambda awaitable: awaitable)
 
 
 class Client(MutableMapping[str, bytes]):
-    """One collection: `Client("http://127.0.0.1:8080/docs/")`, or an engine here: `Client("sqlite:docs.db")`.
+    """One collection: `Client("http://127.0.0.1:8080/docs/")`, or of an engine here: `Client("sqlite:docs.db")`.
 
-    A mapping whose values are bytes; `put` and `[key] =` also take text, files and paths. Threads may share one. It is
-    closed by `close` or as a context manager. Options are `headers` that go with each call, `timeout_s` for each wait
-    for the other side (30), `patience_s` for all tries of one call (60) and how many `tries` there are at most (8).
-    Raises SetupError.
+    A mapping whose values are bytes; `put` and `[key] =` also accept text, files and paths. Threads may share a client.
+    `close` closes it; it is also a context manager. Options: `headers` of every request; `timeout_s` for connecting and
+    for each pause of the other side (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
+    number at most (8). Raises SetupError.
     """
 
-    def __init__(self, url: str, /, **options: Unpack[Options]) -> None:
-        self._operations = opened_blocking(url, options)
+    def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
+        self._operations = _open(url, options, sync=True)
 
-    put = _answered(Operations.put)
-    put_json = _answered(Operations.put_json)
-    add = _answered(Operations.add)
-    json = _answered(Operations.json)
-    patch = _answered(Operations.patch)
-    delete = _answered(Operations.delete)
-    contains = _answered(Operations.contains)
-    popitem = _answered(atomic.popitem)
-    clear = _answered(atomic.clear)
-    info = _answered(listing.info)
-    list = _answered(listing.page)
-    count = _answered(listing.count)
-    documents = _streamed(listing.documents)
-    iter_content = _streamed(download.iter_content)
-    download = _answered(download.download)
+    put = _sync(Operations.put)
+    put_json = _sync(Operations.put_json)
+    add = _sync(Operations.add)
+    json = _sync(Operations.json)
+    patch = _sync(Operations.patch)
+    delete = _sync(Operations.delete)
+    contains = _sync(Operations.contains)
+    popitem = _sync(atomic.popitem)
+    clear = _sync(atomic.clear)
+    info = _sync(listing.info)
+    list = _sync(listing.page)
+    count = _sync(listing.count)
+    documents = _sync_iterator(listing.documents)
+    iter_content = _sync_iterator(download.iter_content)
+    download = _sync(download.download)
 
     @overload
     def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
@@ -85,12 +129,12 @@ class Client(MutableMapping[str, bytes]):
         self, key: str, default: D | None = None, /, *, if_none_match: Condition, **options: Unpack[PartOptions]
     ) -> StoredContent | NotModified | D | None: ...
     def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
-        """The content, which is bytes and carries its `info`, or `default`; `NotModified` where `if_none_match` holds.
+        """The content, which is bytes with an `info`, or `default`; NotModified if it has the version `if_none_match`.
 
-        `start` and `stop` ask for a part, as in a slice. The digest of whole content is checked. Raises Conflict when
-        the document is not of the version `if_match`, DigestMismatch, RequestError for a part that is not there.
+        `start` and `stop` select a part, as in a slice. The digest of whole content is verified. Raises Conflict if the
+        document does not have the version `if_match`, DigestMismatch, RequestError for a part outside the content.
         """
-        return now(self._operations.get(key, default, **options))
+        return run_sync(self._operations.get(key, default, **options))
 
     @overload
     def pop(self, key: str, /) -> StoredContent: ...
@@ -98,52 +142,52 @@ class Client(MutableMapping[str, bytes]):
     def pop(self, key: str, /, default: bytes) -> bytes: ...
     @overload
     def pop(self, key: str, /, default: D) -> StoredContent | D: ...
-    def pop(self, key: str, /, default: Any = _MISSING) -> Any:
-        """Removes a document and returns its content, or `default`; of several, one gets it. Raises NotFound.
+    def pop(self, key: str, /, default: Any = atomic.NO_DEFAULT) -> Any:
+        """Remove a document and return its content, or `default`; of several clients one gets it. Raises NotFound.
 
-        Raises OutcomeUnknown when an answer was lost: the document may be gone then.
+        Raises OutcomeUnknown when a response was lost: the document may have been removed.
         """
-        content = now(atomic.pop(self._operations, key, default))
-        if content is _MISSING:
-            raise NotFound(f"there is no document {key[:100]!r}")
-        return content
+        return run_sync(atomic.pop(self._operations, key, default))
 
     def setdefault(self, key: str, default: bytes | str | None = b"", /, **options: Unpack[StoreOptions]) -> bytes:
-        """The content under the key; when there is none, `default` is stored and returned. Of several, one stores."""
-        return now(atomic.setdefault(self._operations, key, default, **options))
+        return run_sync(atomic.setdefault(self._operations, key, default, **options))
+
+    setdefault.__doc__ = atomic.setdefault.__doc__
 
     @overload
-    def update(self, key: str, function: atomic.Function, /, **options: Unpack[StoreOptions]) -> PutResult: ...
+    def update(self, key: str, function: atomic.UpdateFunction, /, **options: Unpack[StoreOptions]) -> PutResult: ...
     @overload
     def update(self, other: Any = (), /, **more: Source) -> None: ...
     def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
-        """`update(key, function)` is the operation, atomic; `update(other)` stores all of a mapping or of pairs, one
-        after the other, as a mapping's does. Two arguments mean nothing to a mapping: neither is in the other's way.
+        """`update(key, function)` atomically replaces a document by what `function` returns for its content.
+
+        See AsyncClient.update. `update(other)` stores each item of a mapping or of pairs, one after the other, as
+        `dict.update` does, which never has two positional arguments.
         """
         if function is not None:
-            return now(atomic.update(self._operations, other, function, **more))
+            return run_sync(atomic.update(self._operations, other, function, **more))
         return super().update(other, **more)
 
     def __getitem__(self, key: str, /) -> StoredContent:
-        return now(self._operations.content(key))
+        return run_sync(self._operations.content(key))
 
     def __setitem__(self, key: str, content: Source, /) -> None:
-        now(self._operations.put(key, content))
+        self.put(key, content)
 
     def __delitem__(self, key: str, /) -> None:
-        now(self._operations.delete(key))
+        self.delete(key)
 
     def __contains__(self, key: object, /) -> bool:
-        return isinstance(key, str) and now(self._operations.contains(key))
+        return isinstance(key, str) and self.contains(key)
 
     def __iter__(self) -> Iterator[str]:
-        return each_now(listing.keys(self._operations))
+        return iterate_sync(listing.keys(self._operations))
 
     def __len__(self) -> int:
         return self.count()
 
     def __bool__(self) -> bool:
-        return not now(listing.empty(self._operations))
+        return not run_sync(listing.empty(self._operations))
 
     def items(self) -> ItemsView[str, bytes]:
         return _Items(self)
@@ -155,8 +199,8 @@ class Client(MutableMapping[str, bytes]):
         return f"Client({self._operations.address.shown!r})"
 
     def close(self) -> None:
-        """Lets go of the connections, or of the engine."""
-        now(self._operations.wire.close())
+        """Close the connections, or the engine."""
+        run_sync(self._operations.transport.close())
 
     def __enter__(self) -> Self:
         return self
@@ -166,7 +210,7 @@ class Client(MutableMapping[str, bytes]):
 
 
 class _Items(ItemsView[str, bytes]):
-    """Without what others remove between the listing and the reading."""
+    """Skips documents that other clients remove while the collection is listed."""
 
     _mapping: Client
 
@@ -178,8 +222,6 @@ class _Items(ItemsView[str, bytes]):
 
 
 class _Values(ValuesView[bytes]):
-    """As _Items."""
-
     _mapping: Client
 
     def __iter__(self) -> Iterator[bytes]:
@@ -187,5 +229,67 @@ class _Values(ValuesView[bytes]):
             yield content
 
 
+class AsyncClient:
+    """Client for an event loop: `async with AsyncClient("sqlite:docs.db") as docs: await docs.put("a", b"1")`.
+
+    Where a mapping has operators it has methods: `contains` for `in`, `count` for `len`, `keys` for iteration.
+    """
+
+    def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
+        self._operations = _open(url, options, sync=False)
+
+    put = _async(Operations.put)
+    put_json = _async(Operations.put_json)
+    add = _async(Operations.add)
+    json = _async(Operations.json)
+    patch = _async(Operations.patch)
+    delete = _async(Operations.delete)
+    contains = _async(Operations.contains)
+    update = _async(atomic.update)
+    setdefault = _async(atomic.setdefault)
+    popitem = _async(atomic.popitem)
+    clear = _async(atomic.clear)
+    info = _async(listing.info)
+    list = _async(listing.page)
+    count = _async(listing.count)
+    keys = _async(listing.keys)
+    documents = _async(listing.documents)
+    iter_content = _async(download.iter_content)
+    download = _async(download.download)
+
+    @overload
+    async def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
+    @overload
+    async def get(self, key: str, default: D, /, **options: Unpack[PartOptions]) -> StoredContent | D: ...
+    @overload
+    async def get(
+        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **options: Unpack[PartOptions]
+    ) -> StoredContent | NotModified | D | None: ...
+    async def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
+        return await self._operations.get(key, default, **options)
+
+    @overload
+    async def pop(self, key: str, /) -> StoredContent: ...
+    @overload
+    async def pop(self, key: str, /, default: D) -> StoredContent | D: ...
+    async def pop(self, key: str, /, default: Any = atomic.NO_DEFAULT) -> Any:
+        return await atomic.pop(self._operations, key, default)
+
+    get.__doc__, pop.__doc__ = Client.get.__doc__, Client.pop.__doc__
+
+    def __repr__(self) -> str:
+        return f"AsyncClient({self._operations.address.shown!r})"
+
+    async def close(self) -> None:
+        """Close the connections, or the engine."""
+        await self._operations.transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 open = Client
-"""`docstore.open(url)`, for those who think of it as opening something."""
+"""`docstore.open(url)`, for readers who think of it as opening something."""

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from docstore.client.errors import error_of
-from docstore.client.operations import WANT_DIGEST, Operations, size_in, told
+from docstore.client.errors import error_for
+from docstore.client.operations import WANT_DIGEST, Operations, describe_call
 from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
-from docstore.client.results import Info, info_of, version_in
-from docstore.client.retry import Attempts, head, whole
-from docstore.client.transport import Answer, Call, Lost, Pairs, Reply
+from docstore.client.results import Info, document_size, info_from_headers, version_in
+from docstore.client.retry import RetryState, read_problem, send
+from docstore.client.transport import ClientRequest, Pairs, ResponseStream, TransportError
 from docstore.errors import Conflict, DigestMismatch, DocstoreError, EngineError, NotFound, StorageUnavailable
 
 if sys.platform != "win32":
@@ -53,7 +53,7 @@ class _Download:
         self._operations = operations
         self._key = key
         self._options = options
-        self._what = told("GET", key)
+        self._call = describe_call("GET", key)
         self._hash = None if range_headers(options) else hashlib.sha256()
         self._position = options.get("start") or 0
         """Offset of the next byte in the whole content; negative until the first response says the size."""
@@ -68,69 +68,68 @@ class _Download:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
-        attempts, got = Attempts(self._operations.patience), 0
+        state, received = RetryState(self._operations.policy), 0
         while self.info is None or self._position < self._stop():
-            reply = await self._open(attempts)
+            response = await self._open(state)
+            reason = "the response ended early"
             try:
-                while not isinstance(piece := await reply.read(), Lost) and piece:
+                while piece := await response.read():
                     self.count(piece)
-                    got += len(piece)
+                    received += len(piece)
                     yield piece
+            except TransportError as error:
+                reason = str(error)
             finally:
-                await reply.close()
-            if not isinstance(piece, Lost):
-                if self._position >= self._stop():
-                    break
-                piece = Lost("the answer ended early")
-            if got >= PROGRESS_SIZE:
-                attempts, got = Attempts(self._operations.patience), 0  # it advances
-            pause = attempts.pause_s()
+                await response.close()
+            if self._position >= self._stop():
+                break
+            if received >= PROGRESS_SIZE:
+                state, received = RetryState(self._operations.policy), 0
+            pause = state.next_pause_s()
             if pause is None:
-                raise StorageUnavailable(f"{self._what}: {piece.reason}")
-            await self._operations.wire.pause(pause)
-        self._check()
-
-    def _stop(self) -> int:
-        assert self.info is not None  # noqa: S101 - asked for after an answer only
-        return min(self._options.get("stop") or self.info.size, self.info.size)
-
-    def _check(self) -> None:
+                raise StorageUnavailable(f"{self._call}: {reason}")
+            await self._operations.transport.pause(pause)
         digest = None if self.info is None else self.info.digest
         if self._hash is not None and digest is not None and self._hash.digest() != digest:
-            raise DigestMismatch(f"{self._what}: what came is not what the store says that it sent")
+            raise DigestMismatch(f"{self._call}: the content does not match the digest that the store sent")
 
-    async def _open(self, attempts: Attempts) -> Reply:
-        """An answer that begins at the position."""
+    def _stop(self) -> int:
+        assert self.info is not None  # noqa: S101 - only called after a response
+        return min(self._options.get("stop") or self.info.size, self.info.size)
+
+    async def _open(self, state: RetryState) -> ResponseStream:
+        """A response that starts at the position."""
         operations = self._operations
         wanted = self._options if self.info is None else {**self._options, "start": self._position}
-        headers: Pairs = (WANT_DIGEST, *range_headers(wanted), *condition_headers(self._options.get("if_match")))
+        conditions = condition_headers(self._options.get("if_match"))
+        headers: Pairs = (*operations.headers, WANT_DIGEST, *range_headers(wanted), *conditions)
         if self.info is not None and self._position:
             headers += (("if-range", self.info.etag),)
-        call = Call("GET", operations.address.target(self._key), (*operations.headers, *headers))
-        reply, _ = await head(operations.wire, call, attempts, self._what)
-        try:
-            await self._look_at(reply, attempts)
-        except BaseException:
-            await reply.close()
-            raise
-        return reply
+        request = ClientRequest("GET", operations.address.target(self._key), headers)
+        response, _, _ = await send(operations.transport, request, state, self._call, self._accept)
+        return response
 
-    async def _look_at(self, reply: Reply, attempts: Attempts) -> None:
-        """Raises the error that the answer is when it is not what was asked for."""
-        if reply.status not in (200, 206):
-            content = await whole(reply, attempts)
-            raise error_of(
-                Answer(reply.status, reply.headers, b"" if isinstance(content, Lost) else content), self._what
-            )
-        span = _SPAN.fullmatch(reply.headers.get("content-range", ""))
+    async def _accept(self, response: ResponseStream) -> None:
+        """Close the response and raise its error if it is not what was requested."""
+        if response.status not in (200, 206):
+            raise error_for(await read_problem(response, RetryState(self._operations.policy)), self._call)
+        try:
+            self._check_start(response)
+        except BaseException:
+            await response.close()
+            raise
+
+    def _check_start(self, response: ResponseStream) -> None:
+        span = _SPAN.fullmatch(response.headers.get("content-range", ""))
         start = 0 if span is None else int(span[1])
         if self.info is None:
-            if reply.status == 200 and range_headers(self._options) and size_in(reply.headers):
-                raise EngineError(f"{self._what}: the server sent the whole document for a part of it")
-            self.info = info_of(self._key, reply.headers, size_in(reply.headers))
+            size = document_size(response.headers)
+            if response.status == 200 and range_headers(self._options) and size:
+                raise EngineError(f"{self._call}: the server sent the whole document instead of a part")
+            self.info = info_from_headers(self._key, response.headers, size)
             self._position = start
-        elif version_in(reply.headers) != self.info.version or start != self._position:
-            raise _Changed(None, f"{self._what}: the document changed while it was read")
+        elif version_in(response.headers) != self.info.version or start != self._position:
+            raise _Changed(None, f"{self._call}: the document changed while it was read")
 
 
 async def iter_content(operations: Operations, key: str, /, *, start: int | None = None, stop: int | None = None,
@@ -166,7 +165,7 @@ async def download(
     too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download writes the partial
     file.
     """
-    target, work = Path(path), operations.wire.work
+    target, work = Path(path), operations.transport.work
     await work(lambda: _check_target(target, dir_fd))
     partial = _Partial.of(operations.address.shown, key, target, dir_fd)
     file = await work(partial.open)
@@ -187,16 +186,16 @@ async def _complete(
     operations: Operations, key: str, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
 ) -> Info:
     """Download what `file` does not contain yet, again if the document is replaced meanwhile."""
-    attempts = Attempts(operations.patience)
+    state = RetryState(operations.policy)
     while True:
-        info = await operations.info(key)
+        info = await operations.head_info(key)
         try:
             await _complete_version(operations, info, partial, file, progress)
         except _Changed:
-            pause = attempts.pause_s()
+            pause = state.next_pause_s()
             if pause is None:
                 raise
-            await operations.wire.pause(pause)
+            await operations.transport.pause(pause)
         else:
             return info
 
@@ -204,14 +203,14 @@ async def _complete(
 async def _complete_version(
     operations: Operations, info: Info, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
 ) -> None:
-    work = operations.wire.work
+    work = operations.transport.work
     await work(lambda: partial.prepare(file, info))
-    reading = _Download(operations, info.key, PartOptions())
-    reading.info = info
+    stream = _Download(operations, info.key, PartOptions())
+    stream.info = info
     while block := await work(lambda: file.read(_BLOCK_SIZE)):
-        reading.count(block)
+        stream.count(block)
         progress(len(block))
-    async for piece in reading.pieces():
+    async for piece in stream.pieces():
         await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
         progress(len(piece))
     await work(file.flush)

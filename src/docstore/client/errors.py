@@ -1,6 +1,6 @@
-"""Answers that are not what was asked for, as the errors of the store, each with the server's problem in it.
+"""The errors of docstore.errors for the responses of a server, each with the problem that the server described.
 
-The server's own name of a problem decides; where there is none, because a proxy answered, the status does.
+The type of the problem decides; if there is none, because a proxy answered, the status does.
 """
 
 import json
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from docstore import errors
 from docstore.client.results import version_in
-from docstore.client.transport import Answer
+from docstore.client.transport import ClientResponse
 from docstore.errors import DocstoreError, Problem
 
 _BY_NAME: Final[dict[str, type[DocstoreError]]] = {
@@ -21,53 +21,45 @@ _BY_NAME: Final[dict[str, type[DocstoreError]]] = {
 }
 _BY_STATUS: Final[dict[int, type[DocstoreError]]] = {
     404: errors.NotFound,
-    408: errors.StorageUnavailable,
     412: errors.Conflict,
     413: errors.ContentTooLarge,
-    429: errors.StorageUnavailable,
-    502: errors.StorageUnavailable,
-    503: errors.StorageUnavailable,
-    504: errors.StorageUnavailable,
     507: errors.NoSpace,
+    **dict.fromkeys((408, 429, 502, 503, 504), errors.StorageUnavailable),
 }
 
 
-def error_of(answer: Answer, what: str) -> DocstoreError:
-    """The error that `answer` is to the call `what`, such as `PUT of 'a'`."""
-    problem = problem_of(answer)
-    kind = _BY_NAME.get(problem.name) or _BY_STATUS.get(answer.status) or _general(answer.status)
-    said = f"{what}: {problem.title}{': ' + problem.detail if problem.detail else ''}"
+def error_for(response: ClientResponse, call: str) -> DocstoreError:
+    """The error that `response` is to `call`, such as "PUT of 'a'"."""
+    problem = _problem(response)
+    general = errors.EngineError if response.status >= 500 else errors.RequestError
+    kind = _BY_NAME.get(problem.name) or _BY_STATUS.get(response.status, general)
+    message = f"{call}: {problem.title}{': ' + problem.detail if problem.detail else ''}"
     error: DocstoreError
     if issubclass(kind, errors.Conflict):
-        error = kind(None, said, version=version_in(answer.headers) or None)
+        error = kind(None, message, version=version_in(response.headers) or None)
     elif issubclass(kind, errors.ContentTooLarge):
-        error = kind(None, said)
+        error = kind(None, message)
     else:
-        error = kind(said)
+        error = kind(message)
     error.problem = problem
     return error
 
 
-def problem_of(answer: Answer) -> Problem:
-    """What the answer says of itself, in the problem of RFC 9457 that it is or in its status alone."""
-    members = _members(answer)
-    title = str(members.get("title") or f"the server answered {answer.status}")
-    if 300 <= answer.status < 400:
-        title = f"the server answered {answer.status} and points elsewhere, where this client does not follow"
+def _problem(response: ClientResponse) -> Problem:
+    """The problem that the content describes (RFC 9457), or one made of the status."""
+    members = _members(response)
+    title = str(members.get("title") or f"the server answered {response.status}")
+    if 300 <= response.status < 400:
+        title = f"the server answered {response.status}; this client does not follow redirects"
     name = str(members.get("type", "")).partition("#")[2]
-    detail, advice = str(members.get("detail", "")), str(members.get("advice", ""))
-    return Problem(answer.status, name, title, detail, advice)
+    return Problem(response.status, name, title, str(members.get("detail", "")), str(members.get("advice", "")))
 
 
-def _members(answer: Answer) -> dict[str, Any]:
-    if answer.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
+def _members(response: ClientResponse) -> dict[str, Any]:
+    if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
         return {}
     try:
-        members = json.loads(answer.content)
+        members = json.loads(response.content)
     except (ValueError, RecursionError):
         return {}
     return members if isinstance(members, dict) else {}
-
-
-def _general(status: int) -> type[DocstoreError]:
-    return errors.EngineError if status >= 500 else errors.RequestError

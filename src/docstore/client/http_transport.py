@@ -1,47 +1,32 @@
-"""Calls over HTTP, by httpx2: its two clients behind the Wire protocol, and its errors turned into `Lost`.
+"""Requests over HTTP by httpx2: its two clients behind the Transport protocol, and its errors as TransportError.
 
-Nothing is followed, nothing is decoded, no cookie is kept: what is stored with a Content-Encoding comes as it was
-stored. Proxies of the environment are used, but not for this machine. Connections are kept in a pool for some seconds:
-less than the server keeps them, so that seldom a call meets one that is just being closed.
+Redirects are not followed, content is not decoded, cookies are not kept: content that is stored with a Content-Encoding
+arrives as it was stored. Proxies of the environment are used, but not for this machine. Idle connections are kept for
+less time than the server keeps them, so that a request seldom meets one that is being closed.
 """
 
 import ssl
 import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import httpx2
 
-from docstore.client.address import Address
-from docstore.client.transport import Blocking, Call, Lost, Waiting
+from docstore.client.address import CollectionAddress
+from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.errors import ClientClosed, SetupError
 
 CONNECTIONS: Final = 100
-"""Connections of one client; one more call waits for its turn."""
-KEPT_S: Final = 15.0
-"""Seconds that an idle connection is kept."""
-_LIMITS: Final = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20, keepalive_expiry=KEPT_S)
+"""Connections of one client; further requests wait."""
+KEEPALIVE_S: Final = 15.0
+_LIMITS: Final = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S)
 _UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-_FAILURES: Final = (httpx2.HTTPError, httpx2.StreamError)
 _LOOPBACK: Final = ("127.", "localhost", "::1")
 
 
-@contextmanager
-def _possible(address: Address) -> Iterator[None]:
-    """Raises SetupError where no client can be made: a proxy needs another package, or no host has that name."""
-    try:
-        # The look-up of names will do the same, in the middle of a call.
-        httpx2.URL(address.origin).raw_host.decode("ascii").encode("idna")
-        yield
-    except UnicodeError:
-        raise SetupError(f"{address.shown}: no host can have this name") from None
-    except (httpx2.InvalidURL, ImportError, ValueError) as error:
-        raise SetupError(f"{address.shown}: {error}") from error
-
-
-class _Reply:
-    """The head of an answer of httpx2."""
+class _Response:
+    """The head of a response of httpx2."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.status = response.status_code
@@ -49,107 +34,118 @@ class _Reply:
         self._response = response
 
 
-class BlockingReply(_Reply):
+class SyncHTTPResponse(_Response):
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__(response)
         self._pieces: Iterator[bytes] = response.iter_raw()
 
-    async def read(self) -> bytes | Lost:
-        try:
+    async def read(self) -> bytes:
+        with _transport_errors():
             return next(self._pieces, b"")
-        except _FAILURES as error:
-            return lost(error)
 
     async def close(self) -> None:
         self._response.close()
 
 
-class AsyncReply(_Reply):
+class AsyncHTTPResponse(_Response):
     def __init__(self, response: httpx2.Response) -> None:
         super().__init__(response)
         self._pieces: AsyncIterator[bytes] = response.aiter_raw()
 
-    async def read(self) -> bytes | Lost:
-        try:
+    async def read(self) -> bytes:
+        with _transport_errors():
             return await anext(self._pieces, b"")
-        except _FAILURES as error:
-            return lost(error)
 
     async def close(self) -> None:
         await self._response.aclose()
 
 
-class BlockingHTTP(Blocking):
-    """A Wire for the plain client: its coroutines never wait, they block."""
+class SyncHTTPTransport(SyncTransport):
+    """A Transport whose coroutines block and never suspend."""
 
-    def __init__(self, address: Address) -> None:
-        with _possible(address):
-            self._client = httpx2.Client(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
+    def __init__(self, address: CollectionAddress) -> None:
+        with _setup_errors(address):
+            self._client = httpx2.Client(**_client_options(address))
         self._origin = address.origin
         weakref.finalize(self, self._client.close)
 
-    async def send(self, call: Call, timeout_s: float) -> BlockingReply | Lost:
+    async def send(self, request: ClientRequest, timeout_s: float) -> SyncHTTPResponse:
         if self._client.is_closed:
-            raise ClientClosed("the client was closed")
-        content = None if call.body is None else call.body.data if call.body.data is not None else call.body.blocks()
-        try:
-            return BlockingReply(self._client.send(_request(self._origin, call, content, timeout_s), stream=True))
-        except _FAILURES as error:
-            return lost(error)
+            raise ClientClosed("the client is closed")
+        body = request.body
+        content = None if body is None else body.data if body.data is not None else body.blocks()
+        with _transport_errors():
+            sent = _http_request(self._origin, request, content, timeout_s)
+            return SyncHTTPResponse(self._client.send(sent, stream=True))
 
     async def close(self) -> None:
         self._client.close()
 
 
-class AsyncHTTP(Waiting):
-    """A Wire for the asynchronous client."""
+class AsyncHTTPTransport(AsyncTransport):
+    """A Transport on the caller's event loop."""
 
-    def __init__(self, address: Address) -> None:
-        with _possible(address):
-            self._client = httpx2.AsyncClient(limits=_LIMITS, trust_env=_elsewhere(address), verify=_verified(address))
+    def __init__(self, address: CollectionAddress) -> None:
+        with _setup_errors(address):
+            self._client = httpx2.AsyncClient(**_client_options(address))
         self._origin = address.origin
 
-    async def send(self, call: Call, timeout_s: float) -> AsyncReply | Lost:
+    async def send(self, request: ClientRequest, timeout_s: float) -> AsyncHTTPResponse:
         if self._client.is_closed:
-            raise ClientClosed("the client was closed")
-        body = call.body
-        content = None if body is None else body.data if body.data is not None else body.blocks_later(self.work)
-        try:
-            return AsyncReply(await self._client.send(_request(self._origin, call, content, timeout_s), stream=True))
-        except _FAILURES as error:
-            return lost(error)
+            raise ClientClosed("the client is closed")
+        body = request.body
+        content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
+        with _transport_errors():
+            sent = _http_request(self._origin, request, content, timeout_s)
+            return AsyncHTTPResponse(await self._client.send(sent, stream=True))
 
     async def close(self) -> None:
         await self._client.aclose()
 
 
-def lost(error: Exception) -> Lost:
-    """What an error of httpx2 means for the call."""
-    reason = "no answer in time" if isinstance(error, httpx2.TimeoutException) else str(error) or type(error).__name__
-    return Lost(reason, sent=not isinstance(error, _UNSENT))
+@contextmanager
+def _setup_errors(address: CollectionAddress) -> Iterator[None]:
+    """Raise SetupError if no client can be created: a proxy needs another package, or the host name is invalid."""
+    try:
+        # Name resolution does the same, in the middle of a request.
+        httpx2.URL(address.origin).raw_host.decode("ascii").encode("idna")
+        yield
+    except UnicodeError:
+        raise SetupError(f"{address.shown}: invalid host name") from None
+    except (httpx2.InvalidURL, ImportError, ValueError) as error:
+        raise SetupError(f"{address.shown}: {error}") from error
 
 
-def _request(
-    origin: str, call: Call, content: bytes | Iterator[bytes] | AsyncIterator[bytes] | None, timeout_s: float
+@contextmanager
+def _transport_errors() -> Iterator[None]:
+    """Raise TransportError for errors of httpx2."""
+    try:
+        yield
+    except httpx2.TimeoutException as error:
+        raise TransportError("no response in time", sent=not isinstance(error, _UNSENT)) from error
+    except (httpx2.HTTPError, httpx2.StreamError) as error:
+        raise TransportError(str(error) or type(error).__name__, sent=not isinstance(error, _UNSENT)) from error
+
+
+def _http_request(
+    origin: str,
+    request: ClientRequest,
+    content: bytes | Iterator[bytes] | AsyncIterator[bytes] | None,
+    timeout_s: float,
 ) -> httpx2.Request:
-    headers = [("accept-encoding", "identity"), ("user-agent", "docstore-python"), *call.headers]
-    if call.body is not None:
-        size = call.body.size
+    headers = [("accept-encoding", "identity"), ("user-agent", "docstore-python"), *request.headers]
+    if request.body is not None:
+        size = request.body.size
         headers.append(("transfer-encoding", "chunked") if size is None else ("content-length", str(size)))
-    url = httpx2.URL(origin).copy_with(raw_path=call.target.encode("ascii"))
+    url = httpx2.URL(origin).copy_with(raw_path=request.target.encode("ascii"))
     timeout = httpx2.Timeout(timeout_s).as_dict()
-    return httpx2.Request(call.method, url, headers=headers, content=content, extensions={"timeout": timeout})
+    return httpx2.Request(request.method, url, headers=headers, content=content, extensions={"timeout": timeout})
 
 
-def _verified(address: Address) -> ssl.SSLContext | bool:
-    """How certificates are verified."""
-    if address.origin.startswith("http:") and not _elsewhere(address):
-        # PERF: no certificate comes here. To load those of all authorities takes 20 of the 22 ms that a client takes.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return True
-
-
-def _elsewhere(address: Address) -> bool:
-    """Whether the store is on another machine, as far as its name tells."""
-    name = address.origin.partition("://")[2].strip("[")
-    return not name.startswith(_LOOPBACK)
+def _client_options(address: CollectionAddress) -> dict[str, Any]:
+    remote = not address.origin.partition("://")[2].strip("[").startswith(_LOOPBACK)
+    verify: ssl.SSLContext | bool = True
+    if address.origin.startswith("http:") and not remote:
+        # PERF: no certificate is needed. Loading those of all authorities takes 20 of the 22 ms of creating a client.
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return {"limits": _LIMITS, "trust_env": remote, "verify": verify}

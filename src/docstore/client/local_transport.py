@@ -1,11 +1,11 @@
-"""An engine in this process behind the same calls: they go to `Store.handle`, so that there is one contract.
+"""Requests to an engine in this process: they go to `Store.handle`, so that there is one contract.
 
-Only here does the client import the server. The asynchronous client's store lives on the loop of whoever calls; the
-plain client's on a loop in a thread of its own, which ends with `close`. Content that is given in pieces is read in the
-thread that called: a generator of the user's runs where the user runs it.
+Only here does the client import the server. AsyncClient's store runs on the caller's event loop; Client's on a loop in
+a thread of its own, which ends with `close`. Pieces of content are produced in the calling thread, because a generator
+of the user's may depend on its thread.
 
-What nobody closed is closed when the interpreter ends. `atexit` is late for it, and so are finalizers: executors, with
-which an engine may close, take no work by then. What threading calls at its own end comes before that.
+Clients that are not closed are closed when the interpreter exits. `atexit` and finalizers run too late: the executors
+that an engine needs for closing accept no work by then. The hook of `threading` runs before that.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Final, ParamSpec, TypeVar
 
-from docstore.client.address import INSIDE
+from docstore.client.address import LOCAL_PATH
 from docstore.client.body import Body
-from docstore.client.transport import Blocking, Call, Lost, Waiting
+from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
 from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload
@@ -31,13 +31,13 @@ from docstore.server.opening import open_mount
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NOTHING: Final = BytesContent(b"")
-_THREADS: Final = "docstore-"
-"""How the names of all threads begin that engines and clients have."""
+_EMPTY: Final = BytesContent(b"")
+_THREAD_PREFIX: Final = "docstore-"
+"""Starts the names of all threads of engines and clients."""
 
 
-class _Pieces:
-    """A body as the store takes it. What the user's own code raised while it made it is kept apart for the user."""
+class _Upload:
+    """A body as the store reads it. An error of the user's code that produces it is kept for the caller."""
 
     def __init__(self, size: int | None, blocks: AsyncIterator[bytes]) -> None:
         self.size = size
@@ -50,159 +50,162 @@ class _Pieces:
                 yield block
         except Exception as error:
             self.error = error
-            raise IncompleteUpload("what makes the content failed") from None
+            raise IncompleteUpload("producing the content failed") from None
 
 
-class _Reply:
-    """An answer of the store, on the store's loop."""
+class AsyncLocalResponse:
+    """A response of the store, on the store's loop."""
 
     def __init__(self, response: Response) -> None:
         self.status = response.status
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
-        self._pieces = aiter(_NOTHING if response.head_only else response.content)
+        self._pieces = aiter(_EMPTY if response.head_only else response.content)
 
-    async def read(self) -> bytes | Lost:
+    async def read(self) -> bytes:
         try:
             return await anext(self._pieces, b"")
         except DocstoreError as error:
-            return Lost(str(error))
+            raise TransportError(str(error)) from error
 
     async def close(self) -> None:
-        self._pieces = aiter(_NOTHING)
+        self._pieces = aiter(_EMPTY)
 
 
-class AsyncInside(Waiting):
-    """A Wire to an engine on the caller's loop. Opens it; raises SetupError."""
+class AsyncLocalTransport(AsyncTransport):
+    """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
 
     def __init__(self, url: str) -> None:
-        self._store: Store | None = Store([open_mount(MountSettings.parse(f"{INSIDE.strip('/')}={url}"))])
+        self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
         self._started = False
-        if not url.startswith("memory:"):  # which has nothing to close, and would be kept for ever when it is forgotten
-            _stores[self._store] = os.getpid()
+        if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
+            _open_stores[self._store] = os.getpid()
 
-    async def send(self, call: Call, timeout_s: float) -> _Reply | Lost:
-        body = call.body
+    async def send(self, request: ClientRequest, timeout_s: float) -> AsyncLocalResponse:
+        body = request.body
         if body is None or body.data is not None:
-            return await self.handle(call, _NOTHING if body is None else BytesContent(body.data or b""), timeout_s)
-        return await self.handle(call, _Pieces(body.size, body.blocks_later(self.work)), timeout_s)
+            content = _EMPTY if body is None else BytesContent(body.data or b"")
+            return await self.handle(request, content, timeout_s)
+        return await self.handle(request, _Upload(body.size, body.async_blocks(self.work)), timeout_s)
 
-    async def handle(self, call: Call, upload: BytesContent | _Pieces, timeout_s: float) -> _Reply | Lost:
-        """Content that is still made has the time that it takes."""
+    async def handle(
+        self, request: ClientRequest, upload: BytesContent | _Upload, timeout_s: float
+    ) -> AsyncLocalResponse:
+        """Producing content has no timeout."""
         if self._store is None:
-            raise ClientClosed("the client was closed")
+            raise ClientClosed("the client is closed")
         if not self._started:
             self._started = True
             self._store.start()
-        path, _, query = call.target.partition("?")
-        headers = Headers((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in call.headers)
+        path, _, query = request.target.partition("?")
+        headers = Headers((name.lower().encode("ascii"), value.encode("latin-1")) for name, value in request.headers)
         try:
             async with asyncio.timeout(timeout_s if isinstance(upload, BytesContent) else None):
-                reply = _Reply(await self._store.handle(Request(call.method, path, query, headers, upload)))
+                response = await self._store.handle(Request(request.method, path, query, headers, upload))
         except TimeoutError:
-            return Lost("no answer in time")
-        if isinstance(upload, _Pieces) and upload.error is not None:
+            raise TransportError("no response in time") from None
+        if isinstance(upload, _Upload) and upload.error is not None:
             raise upload.error
-        return reply
+        return AsyncLocalResponse(response)
 
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
-            _stores.pop(store, None)
+            _open_stores.pop(store, None)
             await store.close()
 
 
-class _BlockingReply:
-    """An answer of the store, for the thread that called."""
+class SyncLocalResponse:
+    """A response of the store, for the calling thread."""
 
-    def __init__(self, reply: _Reply, loop: asyncio.AbstractEventLoop) -> None:
-        self.status = reply.status
-        self.headers = reply.headers
-        self._reply = reply
+    def __init__(self, response: AsyncLocalResponse, loop: asyncio.AbstractEventLoop) -> None:
+        self.status = response.status
+        self.headers = response.headers
+        self._response = response
         self._loop = loop
 
-    async def read(self) -> bytes | Lost:
-        return _result(asyncio.run_coroutine_threadsafe(self._reply.read(), self._loop))
+    async def read(self) -> bytes:
+        return _result(asyncio.run_coroutine_threadsafe(self._response.read(), self._loop))
 
     async def close(self) -> None:
-        await self._reply.close()
+        await self._response.close()
 
 
-class BlockingInside(Blocking):
-    """A Wire to an engine on a loop in a thread of its own; both end when it is closed, or forgotten."""
+class SyncLocalTransport(SyncTransport):
+    """A Transport to an engine on a loop in its own thread; both end when it is closed or unreferenced."""
 
     def __init__(self, url: str) -> None:
-        self._inside = AsyncInside(url)
+        self._inner = AsyncLocalTransport(url)
         self._loop = asyncio.new_event_loop()
-        work = ThreadPoolExecutor(thread_name_prefix=f"{_THREADS}client-work")
-        self._loop.set_default_executor(work)
-        thread = threading.Thread(target=_live, args=(self._loop, work), name="docstore-client", daemon=True)
+        executor = ThreadPoolExecutor(thread_name_prefix=f"{_THREAD_PREFIX}client-work")
+        self._loop.set_default_executor(executor)
+        thread = threading.Thread(target=_run_loop, args=(self._loop, executor), name="docstore-client", daemon=True)
         thread.start()
-        self._end = weakref.finalize(self, _end, self._inside, self._loop, thread)
-        _ends[self] = os.getpid()
+        self._finalizer = weakref.finalize(self, _close_loop, self._inner, self._loop, thread)
+        _open_transports[self] = os.getpid()
 
-    async def send(self, call: Call, timeout_s: float) -> _BlockingReply | Lost:
-        if not self._end.alive:
-            raise ClientClosed("the client was closed")
-        body = call.body
+    async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
+        if not self._finalizer.alive:
+            raise ClientClosed("the client is closed")
+        body = request.body
         if body is None or body.data is not None:
-            reply = _result(asyncio.run_coroutine_threadsafe(self._inside.send(call, timeout_s), self._loop))
+            response = _result(asyncio.run_coroutine_threadsafe(self._inner.send(request, timeout_s), self._loop))
         else:
-            reply = self._send_pieces(call, body, timeout_s)
-        return reply if isinstance(reply, Lost) else _BlockingReply(reply, self._loop)
+            response = self._send_pieces(request, body, timeout_s)
+        return SyncLocalResponse(response, self._loop)
 
-    def _send_pieces(self, call: Call, body: Body, timeout_s: float) -> _Reply | Lost:
-        """This thread makes each piece when the store asks for it."""
-        wishes: SimpleQueue[Future[bytes] | None] = SimpleQueue()
+    def _send_pieces(self, request: ClientRequest, body: Body, timeout_s: float) -> AsyncLocalResponse:
+        """Produce each piece in this thread when the store asks for it."""
+        wanted: SimpleQueue[Future[bytes] | None] = SimpleQueue()
 
-        async def asked_for() -> AsyncIterator[bytes]:
+        async def pieces() -> AsyncIterator[bytes]:
             while True:
-                wish: Future[bytes] = Future()
-                wishes.put(wish)
-                if not (block := await asyncio.wrap_future(wish)):
+                piece: Future[bytes] = Future()
+                wanted.put(piece)
+                if not (block := await asyncio.wrap_future(piece)):
                     return
                 yield block
 
-        handled = self._inside.handle(call, _Pieces(body.size, asked_for()), timeout_s)
-        answer = asyncio.run_coroutine_threadsafe(handled, self._loop)
-        answer.add_done_callback(lambda _: wishes.put(None))
+        handled = self._inner.handle(request, _Upload(body.size, pieces()), timeout_s)
+        response = asyncio.run_coroutine_threadsafe(handled, self._loop)
+        response.add_done_callback(lambda _: wanted.put(None))
         blocks = body.blocks()
         try:
-            while (wish := wishes.get()) is not None:
+            while (piece := wanted.get()) is not None:
                 try:
                     block = next(blocks, b"")
                 except Exception as error:
-                    wish.set_exception(error)
+                    piece.set_exception(error)
                 else:
-                    wish.set_result(block)
+                    piece.set_result(block)
         except BaseException:
-            answer.cancel()
+            response.cancel()
             raise
-        return _result(answer)
+        return _result(response)
 
     async def close(self) -> None:
         self.end()
 
     def end(self) -> None:
-        """Returns when the engine is closed."""
-        self._end()
+        """Close the engine, and wait until it is closed."""
+        self._finalizer()
 
 
-_stores: Final[dict[Store, int]] = {}
-"""What is open on loops of others, and the process that opened it."""
-_ends: Final["weakref.WeakKeyDictionary[BlockingInside, int]"] = weakref.WeakKeyDictionary()
+_open_stores: Final[dict[Store, int]] = {}
+"""Open stores on loops of the caller, and the process that opened each: a child must not close its parent's."""
+_open_transports: Final["weakref.WeakKeyDictionary[SyncLocalTransport, int]"] = weakref.WeakKeyDictionary()
 
 
 def _close_all() -> None:
-    """Closes what this process has open, unless a thread of the user's goes on and may use it."""
+    """Close what this process has open, unless a running thread of the user's may still use it."""
     for thread in threading.enumerate():
-        if not (thread.daemon or thread is threading.main_thread() or thread.name.startswith((_THREADS, "asyncio_"))):
+        own = thread.name.startswith((_THREAD_PREFIX, "asyncio_"))
+        if not (thread.daemon or thread is threading.main_thread() or own):
             return
-    own = os.getpid()
-    for wire in [wire for wire, process in _ends.items() if process == own]:
-        wire.end()
-    for store in [store for store, process in _stores.items() if process == own]:
+    for transport in [transport for transport, process in _open_transports.items() if process == os.getpid()]:
+        transport.end()
+    for store in [store for store, process in _open_stores.items() if process == os.getpid()]:
         loop = asyncio.new_event_loop()
-        loop.set_default_executor(_Here())
+        loop.set_default_executor(_InlineExecutor())
         loop.run_until_complete(store.close())
         loop.close()
 
@@ -211,7 +214,7 @@ getattr(threading, "_register_atexit", atexit.register)(_close_all)
 
 
 def _result(future: Future[T]) -> T:
-    """Waits; who is interrupted meanwhile takes back what was asked."""
+    """Wait for the result; cancel it if the wait is interrupted."""
     try:
         return future.result()
     except BaseException:
@@ -219,8 +222,8 @@ def _result(future: Future[T]) -> T:
         raise
 
 
-class _Here(ThreadPoolExecutor):
-    """Works in the thread that asks: what is closed last can start no other (Python 3.12.1 starts none at its end)."""
+class _InlineExecutor(ThreadPoolExecutor):
+    """Runs functions in the calling thread: at its exit, Python 3.12.1 and later start no thread."""
 
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -231,25 +234,24 @@ class _Here(ThreadPoolExecutor):
         return future
 
 
-def _live(loop: asyncio.AbstractEventLoop, work: ThreadPoolExecutor) -> None:
-    """All that the thread does, up to the loop's stop."""
+def _run_loop(loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
         loop.run_until_complete(loop.shutdown_asyncgens())
-        work.shutdown()
+        executor.shutdown()
     finally:
         loop.close()
 
 
-def _end(inside: AsyncInside, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
-    async def finish() -> None:
-        loop.set_default_executor(_Here())
+def _close_loop(inner: AsyncLocalTransport, loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    async def close() -> None:
+        loop.set_default_executor(_InlineExecutor())
         try:
-            await inside.close()
+            await inner.close()
         finally:
             loop.stop()
 
-    asyncio.run_coroutine_threadsafe(finish(), loop)
-    if threading.current_thread() is not thread:  # the collector runs in any
+    asyncio.run_coroutine_threadsafe(close(), loop)
+    if threading.current_thread() is not thread:  # the garbage collector may run in any thread
         thread.join()

@@ -1,17 +1,16 @@
-"""What can be asked of a collection, each operation once: coroutines over a Wire, for both clients.
+"""The operations of one request and one response, as coroutines over a Transport, for both clients.
 
-An operation is a method that is named as the clients name it; `sync.py` and `asynchronous.py` hand them out and add
-nothing but how to wait. These are the ones of one call and one answer. `looping.py` has those that try again when
-others were faster, `reading.py` those that stream, `listing.py` those of the whole collection.
+Each has the name of the clients' method; `client.py` adds only how to wait for it. `atomic.py` has the operations that
+repeat when other clients were faster, `download.py` those that stream, `listing.py` those of the whole collection.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeVar, Unpack
 
-from docstore.client.address import Address
+from docstore.client.address import CollectionAddress
 from docstore.client.body import Body, Source, body_of
-from docstore.client.errors import error_of
+from docstore.client.errors import error_for
 from docstore.client.options import (
     TTL,
     Condition,
@@ -24,12 +23,19 @@ from docstore.client.options import (
     store_headers,
     ttl_headers,
 )
-from docstore.client.results import Info, NotModified, PutResult, StoredContent, info_of, version_in
-from docstore.client.retry import Patience, exchange
-from docstore.client.transport import Answer, Call, Pairs, Wire
+from docstore.client.results import (
+    Info,
+    NotModified,
+    PutResult,
+    StoredContent,
+    document_size,
+    info_from_headers,
+    version_in,
+)
+from docstore.client.retry import RetryPolicy, exchange
+from docstore.client.transport import ClientRequest, ClientResponse, Pairs, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
 from docstore.http.digests import KEPT
-from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
@@ -37,29 +43,29 @@ from docstore.model import Fields, version_of
 
 D = TypeVar("D")
 
-JSON_TYPE: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
-"""What a document is, its writer decided; a refusal is to be a problem."""
+"""The type of a document is fixed by its writer; an error should be a problem (RFC 9457)."""
 WANT_DIGEST: Final = ("want-repr-digest", f"{KEPT[0]}=1")
-_SIZE_LIMIT: Final = 2**63 - 1
 
 
 class Operations:
-    """One collection, over one way to its store."""
+    """The operations on one collection over one transport."""
 
-    def __init__(self, wire: Wire, address: Address, patience: Patience) -> None:
-        self.wire = wire
+    def __init__(self, transport: Transport, address: CollectionAddress, policy: RetryPolicy) -> None:
+        self.transport = transport
         self.address = address
         self.headers: Final = (ACCEPT, *address.headers)
-        """What every call carries."""
-        self.patience = patience
+        """Headers of every request."""
+        self.policy = policy
 
-    async def ask(self, method: str, key: str, headers: Pairs = (), body: Body | None = None, **more: bool) -> Answer:
-        """The answer to a call about a document, whatever it says."""
-        call = Call(method, self.address.target(key), (*self.headers, *headers), body, **more)
-        return await exchange(self.wire, call, self.patience, told(method, key))
+    async def send(
+        self, method: str, key: str, headers: Pairs = (), body: Body | None = None, *, send_once: bool = False
+    ) -> ClientResponse:
+        """The response to a request about a document, whatever its status."""
+        request = ClientRequest(method, self.address.target(key), (*self.headers, *headers), body, send_once)
+        return await exchange(self.transport, request, self.policy, describe_call(method, key))
 
     async def get(
         self,
@@ -70,57 +76,50 @@ class Operations:
         if_none_match: Condition | None = None,
         **options: Unpack[PartOptions],
     ) -> StoredContent | NotModified | D | None:
-        """As the clients say."""
-        try:
-            return await self.read(key, if_none_match, options)
-        except NotFound:
+        """See Client.get."""
+        check_options(options, PartOptions)
+        headers = (WANT_DIGEST, *range_headers(options), *condition_headers(options.get("if_match"), if_none_match))
+        response = await self.send("GET", key, headers)
+        if response.status == 304:
+            return NotModified(version_in(response.headers))
+        if response.status in (200, 206):
+            return _stored_content(key, response)
+        error = error_for(response, describe_call("GET", key))
+        if isinstance(error, NotFound):
             return default
-
-    async def read(
-        self, key: str, if_none_match: Condition | None = None, options: PartOptions | None = None
-    ) -> StoredContent | NotModified:
-        """As `get`. Raises NotFound when there is no document."""
-        given = options or {}
-        check_options(given, PartOptions)
-        headers = (WANT_DIGEST, *range_headers(given), *condition_headers(given.get("if_match"), if_none_match))
-        answer = await self.ask("GET", key, headers)
-        if answer.status == 304:
-            return NotModified(version_in(answer.headers))
-        if answer.status not in (200, 206):
-            raise error_of(answer, told("GET", key))
-        return found(key, answer)
+        raise error
 
     async def content(self, key: str) -> StoredContent:
         """The content of a document. Raises NotFound."""
-        read = await self.read(key)
-        if isinstance(read, NotModified):
-            raise EngineError(f"{told('GET', key)}: the server answered 304 to a question without conditions")
-        return read
+        response = await self.send("GET", key, (WANT_DIGEST,))
+        if response.status != 200:
+            raise error_for(response, describe_call("GET", key))
+        return _stored_content(key, response)
 
     async def json(self, key: str) -> Any:
         """The value of a JSON document. Raises NotFound, ValueError."""
         return (await self.content(key)).json()
 
-    async def info(self, key: str) -> Info:
-        """What an answer tells of a document without its content. Raises NotFound."""
-        answer = await self.ask("HEAD", key, (WANT_DIGEST,))
-        if answer.status != 200:
-            raise await self._reason(key, answer)
-        return info_of(key, answer.headers, size_in(answer.headers))
+    async def head_info(self, key: str) -> Info:
+        """The info that a response to HEAD contains; see `listing.stored_info`. Raises NotFound."""
+        response = await self.send("HEAD", key, (WANT_DIGEST,))
+        if response.status != 200:
+            raise await self._head_error(key, response)
+        return info_from_headers(key, response.headers, document_size(response.headers))
 
     async def contains(self, key: str) -> bool:
-        """Whether there is a document under the key."""
-        answer = await self.ask("HEAD", key)
-        if answer.status not in (200, 404):
-            raise await self._reason(key, answer)
-        return answer.status == 200
+        """Whether the document exists."""
+        response = await self.send("HEAD", key)
+        if response.status not in (200, 404):
+            raise await self._head_error(key, response)
+        return response.status == 200
 
-    async def _reason(self, key: str, answer: Answer) -> DocstoreError:
-        """The error that an answer to HEAD is. It can't say why it refuses; a GET of one byte is refused alike."""
-        if answer.status != 404:
-            spoken = await self.ask("GET", key, (("range", "bytes=0-0"),))
-            answer = spoken if spoken.status == answer.status else answer
-        return error_of(answer, told("HEAD", key))
+    async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
+        """The error that a response to HEAD is. It has no content; that of a GET of one byte says the reason."""
+        if response.status != 404:
+            spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
+            response = spoken if spoken.status == response.status else response
+        return error_for(response, describe_call("HEAD", key))
 
     async def put(self, key: str, content: Source, /, **options: Unpack[PutOptions]) -> PutResult:
         """Store `content` under `key`, replacing what is there.
@@ -138,12 +137,12 @@ class Operations:
         """
         check_options(options, PutOptions)
         body = body_of(content)
-        answer = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
-        if answer.unsure and answer.status in (409, 412):
-            if version_in(answer.headers) != expected_version(options, body):
-                raise unknown(answer, told("PUT", key))
-            return PutResult(key, version_in(answer.headers), options.get("if_match") is None)
-        return await self.stored(key, answer, "PUT", body, options)
+        response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
+        if response.maybe_applied and response.status in (409, 412):
+            if version_in(response.headers) != _expected_version(options, body):
+                raise outcome_unknown(response, describe_call("PUT", key))
+            return PutResult(key, version_in(response.headers), options.get("if_match") is None)
+        return await self.verified_result(key, response, "PUT", body, options)
 
     async def write(
         self,
@@ -152,37 +151,40 @@ class Operations:
         options: StoreOptions,
         if_match: Condition | None = None,
         if_none_match: Condition | None = None,
-    ) -> Answer:
-        """Send a PUT and return its response, whatever the status. Raise RequestError for fields no store accepts."""
+    ) -> ClientResponse:
+        """The response to a PUT, whatever its status. Raise RequestError for fields that no store accepts."""
         headers = await self._prepare(body, options)
-        return await self.ask("PUT", key, (*headers, *condition_headers(if_match, if_none_match)), body)
+        return await self.send("PUT", key, (*headers, *condition_headers(if_match, if_none_match)), body)
 
     async def _prepare(self, body: Body, options: StoreOptions) -> Pairs:
-        """The headers of a write."""
-        fields_of(store_headers(options, body))  # refuses them before a large file is hashed
+        """Validate the options of a write, and return its headers."""
+        _fields(store_headers(options, body))  # before a large file is hashed
         body.progress = options.get("progress")
         if options.get("digest") is True and body.replayable:
-            await self.wire.work(body.hash)
+            await self.transport.work(body.hash)
         return store_headers(options, body)
 
-    async def stored(self, key: str, answer: Answer, method: str, body: Body, options: StoreOptions) -> PutResult:
-        """The result of a write of content, verified where its digest could not be sent ahead.
+    async def verified_result(
+        self, key: str, response: ClientResponse, method: str, body: Body, options: StoreOptions
+    ) -> PutResult:
+        """The result of a write of content, whose digest is compared here if it could not be sent ahead.
 
         Raises the error that the response is, and DigestMismatch.
         """
-        result = written(key, answer, method)
-        if body.data is not None and body.progress is not None:
-            body.progress(len(body.data))
-        if options.get("digest") is True and not body.replayable and result.version != expected_version(options, body):
-            info = await self.info(result.key)
+        result = _put_result(key, response, method)
+        if body.data is not None:
+            body.report(len(body.data))
+        check = options.get("digest") is True and not body.replayable
+        if check and result.version != _expected_version(options, body):
+            info = await self.head_info(key)
             if info.version == result.version and info.digest not in (None, body.digest):
-                raise DigestMismatch(f"{told(method, result.key)}: the store received other content; send it again")
+                raise DigestMismatch(f"{describe_call(method, key)}: the store received other content; send it again")
         return result
 
     async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
         """Store `value` as JSON; otherwise like `put`. Raises TypeError or ValueError if JSON cannot express it."""
         data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-        typed: PutOptions = {"type": JSON_TYPE, **options}
+        typed: PutOptions = {"type": "application/json", **options}
         return await self.put(key, data, **typed)
 
     async def patch(
@@ -194,89 +196,86 @@ class Operations:
         if_match: Condition | None = None,
         ttl: TTL | None = None,
     ) -> PutResult:
-        """Changes a JSON document: all of `change` is applied, or nothing.
+        """Change a JSON document; either all of `change` is applied or nothing.
 
-        A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type, fields and, without
-        `ttl`, the expiry stay. Sent once only, unless `if_match` says what it changes. Raises NotFound, Conflict,
-        RequestError for a patch that does not fit, OutcomeUnknown.
+        A mapping is a merge patch (RFC 7396), a list of operations a JSON Patch (RFC 6902). Type and fields stay, and
+        without `ttl` the expiry too. It is retried only with `if_match`. Raises NotFound, Conflict, RequestError for a
+        patch that does not fit, OutcomeUnknown.
         """
         data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
-        kind = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
-        headers = (("content-type", kind), *ttl_headers(ttl), *condition_headers(if_match))
-        answer = await self.ask("PATCH", key, headers, Body.inline(data), once=if_match is None)
-        if answer.unsure and answer.status >= 400:
-            raise unknown(answer, told("PATCH", key))
-        return written(key, answer, "PATCH")
+        media_type = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
+        headers = (("content-type", media_type), *ttl_headers(ttl), *condition_headers(if_match))
+        response = await self.send("PATCH", key, headers, Body.from_bytes(data), send_once=if_match is None)
+        if response.maybe_applied and response.status >= 400:
+            raise outcome_unknown(response, describe_call("PATCH", key))
+        return _put_result(key, response, "PATCH")
 
     async def delete(self, key: str, /, *, if_match: Condition | None = None) -> None:
-        """Removes a document. Raises NotFound, Conflict, and OutcomeUnknown when no answer came.
+        """Remove a document. Raises NotFound, Conflict, and OutcomeUnknown when no response came.
 
-        A repeated removal that finds nothing is done, but for one with `if_match`, which another may have removed.
+        A retry that finds no document counts as done. With `if_match` it is OutcomeUnknown, because another client may
+        have removed the document.
         """
-        answer = await self.ask("DELETE", key, condition_headers(if_match))
-        if answer.status == 200 or (answer.status == 404 and answer.unsure and if_match is None):
+        response = await self.send("DELETE", key, condition_headers(if_match))
+        if response.status == 200 or (response.status == 404 and response.maybe_applied and if_match is None):
             return
-        if answer.unsure and answer.status in (404, 409, 412):
-            raise unknown(answer, told("DELETE", key))
-        raise error_of(answer, told("DELETE", key))
+        if response.maybe_applied and response.status in (404, 409, 412):
+            raise outcome_unknown(response, describe_call("DELETE", key))
+        raise error_for(response, describe_call("DELETE", key))
 
     async def add(self, content: Source, /, **options: Unpack[StoreOptions]) -> PutResult:
-        """Stores `content` under a new key, a UUID that the store chooses. Sent once only.
+        """Store `content` under a new key, a UUID that the store chooses. It is sent only once.
 
-        Raises what `put` does. After OutcomeUnknown there may be a document whose key nobody was told.
+        Raises what `put` raises. After OutcomeUnknown a document with an unknown key may exist.
         """
         check_options(options, StoreOptions)
         body = body_of(content)
         headers = await self._prepare(body, options)
-        call = Call("POST", self.address.path, (*self.headers, *headers), body, once=True)
-        answer = await exchange(self.wire, call, self.patience, "POST to the collection")
-        return await self.stored(_new_key(answer.headers.get("location", "")), answer, "POST", body, options)
+        request = ClientRequest("POST", self.address.path, (*self.headers, *headers), body, send_once=True)
+        response = await exchange(self.transport, request, self.policy, "POST to the collection")
+        key = _new_key(response.headers.get("location", ""))
+        return await self.verified_result(key, response, "POST", body, options)
 
 
-def told(method: str, key: str) -> str:
-    """What is asked, for messages."""
+def describe_call(method: str, key: str) -> str:
+    """A call in messages."""
     return f"{method} of {key[:100]!r}"
 
 
-def found(key: str, answer: Answer) -> StoredContent:
-    """The document, or the part of it, that an answer holds. Raises DigestMismatch."""
-    part_of, content = answer.status == 206, answer.content
-    info = info_of(key, answer.headers, size_in(answer.headers) if part_of else len(content))
-    if info.digest is not None and not part_of and Body.inline(content).digest != info.digest:
-        raise DigestMismatch(f"GET of {key[:100]!r}: what came is not what the store says that it sent")
-    return StoredContent(content, info)
-
-
-def size_in(headers: Mapping[str, str]) -> int:
-    """The size of the whole document that an answer tells of. Raises EngineError when it does not."""
-    told = headers["content-range"].rpartition("/")[2] if "content-range" in headers else headers.get("content-length")
-    size = parse_natural(told or "", _SIZE_LIMIT)
-    if size is None:
-        raise EngineError("the server did not say how large the document is")
-    return size
-
-
-def written(key: str, answer: Answer, method: str) -> PutResult:
-    """What a write did, by its answer."""
-    if answer.status not in (200, 201, 204):
-        raise error_of(answer, told(method, key))
-    if not answer.headers.get("etag"):
-        raise EngineError(f"{told(method, key)}: what answered is no Docstore, for it names no version")
-    return PutResult(key, version_in(answer.headers), answer.status == 201)
-
-
-def unknown(answer: Answer, what: str) -> OutcomeUnknown:
-    """Of a conditional write whose repetition met another state: its own, or that of somebody else."""
-    error = OutcomeUnknown(f"{what}: an answer was lost, and the document has changed since, by this write or another")
-    error.problem = error_of(answer, what).problem
+def outcome_unknown(response: ClientResponse, call: str) -> OutcomeUnknown:
+    """The error of a conditional write whose retry met another version: its own, or that of another client."""
+    error = OutcomeUnknown(f"{call}: a response was lost, and the document has changed, by this write or another one")
+    error.problem = error_for(response, call).problem
     return error
 
 
-def fields_of(headers: Pairs) -> Fields:
-    """What a store makes of these fields. Raises RequestError for those that no store takes."""
+def _stored_content(key: str, response: ClientResponse) -> StoredContent:
+    """The document, or part of it, in a response. Raise DigestMismatch."""
+    partial, content = response.status == 206, response.content
+    info = info_from_headers(key, response.headers, document_size(response.headers) if partial else len(content))
+    if info.digest is not None and not partial and Body.from_bytes(content).digest != info.digest:
+        raise DigestMismatch(f"{describe_call('GET', key)}: the content does not match the digest that the store sent")
+    return StoredContent(content, info)
+
+
+def _put_result(key: str, response: ClientResponse, method: str) -> PutResult:
+    if response.status not in (200, 201, 204):
+        raise error_for(response, describe_call(method, key))
+    if not response.headers.get("etag"):
+        raise EngineError(f"{describe_call(method, key)}: the response has no ETag, so it is not from Docstore")
+    return PutResult(key, version_in(response.headers), response.status == 201)
+
+
+def _expected_version(options: StoreOptions, body: Body) -> str | None:
+    """The version under which the content and its fields are stored; None if the content was not read to its end."""
+    return None if body.digest is None else version_of(body.digest, _fields(store_headers(options, body)))
+
+
+def _fields(headers: Pairs) -> Fields:
+    """The fields that a store makes of these headers. Raise RequestError for headers that no store accepts."""
     for name, value in headers:
         if value != value.strip(" \t"):
-            raise RequestError(f"{name}: its value begins or ends with a blank, which no header keeps")
+            raise RequestError(f"{name}: a header value cannot start or end with a blank")
     pairs = ((name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in headers)
     try:
         return parse_stored_fields(Headers(pair for pair in pairs if pair[0] != b"ttl"))
@@ -284,13 +283,8 @@ def fields_of(headers: Pairs) -> Fields:
         raise RequestError(str(error)) from None
 
 
-def expected_version(options: StoreOptions, body: Body) -> str | None:
-    """The version under which the content and its fields are stored; None if the content was not read to its end."""
-    return None if body.digest is None else version_of(body.digest, fields_of(store_headers(options, body)))
-
-
 def _new_key(location: str) -> str:
     try:
         return segments(location)[-1] if location else ""
     except InvalidTarget:
-        raise EngineError("the server did not say under which key it stored") from None
+        raise EngineError("the response does not name the new key") from None

@@ -19,6 +19,19 @@ TTL = int | timedelta
 """An int is a number of seconds."""
 
 
+class ClientOptions(TypedDict, total=False):
+    """Options of a client."""
+
+    headers: Mapping[str, str]
+    """Headers of every request, such as an Authorization for a proxy. They are never shown."""
+    timeout_s: float
+    """Seconds for connecting and for each pause of the other side; 30 by default."""
+    retry_timeout_s: float
+    """Seconds after which a request is not tried again; 60 by default."""
+    tries: int
+    """Attempts at one request, at most; 8 by default."""
+
+
 class PartOptions(TypedDict, total=False):
     """Options of reading content."""
 

@@ -1,7 +1,7 @@
-"""What the client answers with: frozen values, made from the fields of an answer and from the JSON of a listing.
+"""The results of the client: frozen values, made from the headers of a response and from the JSON of a listing.
 
-What is found is bytes: `docs.get("a")` equals the content, as the mapping protocol wants, and carries its `info`. A
-pair of content and info was rejected, for then `get` would be one thing in a mapping and another here.
+Content is bytes: `docs.get("a")` equals the content, as a mapping requires, and has an attribute `info`. A pair of
+content and info was rejected: `get` would return one thing as a mapping and another here.
 """
 
 import json
@@ -9,81 +9,57 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
+from docstore.errors import EngineError
 from docstore.http import structured
 from docstore.http.dates import parse_http_date
+from docstore.http.headers import parse_natural
 from docstore.http.stored_headers import STORED_HEADERS
 from docstore.model import DEFAULT_MEDIA_TYPE
 
-
-def _nothing() -> Mapping[str, str]:
-    return MappingProxyType({})
+_SIZE_LIMIT: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What a store tells of a document without its content. Times are aware, in UTC."""
+    """A document's metadata. Times are in UTC, with their time zone."""
 
     key: str
     version: str
-    """The opaque name of this state; quoted, it is the `etag`. Either is taken by `if_match` and `if_none_match`."""
+    """Opaque name of this state; in quotes it is the `etag`. `if_match` and `if_none_match` accept both."""
     size: int
     """Bytes of the whole content."""
     type: str = DEFAULT_MEDIA_TYPE
     modified: datetime | None = None
-    """Of a whole second, as Last-Modified is; of a millisecond where it comes from a listing."""
+    """In whole seconds, as Last-Modified; in milliseconds from a listing."""
     expires: datetime | None = None
-    """None for a document that lasts until it is replaced. Rounded down as `modified` is."""
-    fields: Mapping[str, str] = field(default_factory=_nothing, hash=False)
-    """The other header fields that are stored with it, names in lower case. Of what is found with its content the
-    Cache-Control is that of the answer: cut to what is left of a life, and left out where it is `no-cache`."""
-    meta: Mapping[str, str] = field(default_factory=_nothing, hash=False)
-    """The user's own fields: `author` is what is sent as Meta-Author. Names are in lower case."""
+    """None for a document without a TTL. Rounded down as `modified` is."""
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The other stored header fields, names in lower case. With content, Cache-Control is that of the response: cut to
+    the remaining TTL, and missing if it is `no-cache`."""
+    meta: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The user's own fields: `author` was sent as Meta-Author. Names are in lower case."""
     digest: bytes | None = None
-    """SHA-256 of the whole content, where the answer gave it."""
+    """SHA-256 of the whole content, if the response contained it."""
 
     @property
     def etag(self) -> str:
         return f'"{self.version}"'
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        given = (self.key, self.version, self.size, self.type, self.modified, self.expires)
-        return _info, (
-            *given,
-            {**self.fields, **{f"meta-{name}": value for name, value in self.meta.items()}},
-            self.digest,
-        )
-
-
-def _info(
-    key: str,
-    version: str,
-    size: int,
-    type: str,
-    modified: datetime | None,
-    expires: datetime | None,
-    others: Mapping[str, str],
-    digest: bytes | None,
-) -> Info:
-    own = {name.removeprefix("meta-"): value for name, value in others.items() if name.startswith("meta-")}
-    fields = {name: value for name, value in others.items() if not name.startswith("meta-")}
-    return Info(key, version, size, type, modified, expires, MappingProxyType(fields), MappingProxyType(own), digest)
-
 
 class StoredContent(bytes):
-    """The content of one version of a document, or the part of it that was asked for, with its `info`."""
+    """The content of one version of a document, or a part of it, with its `info`."""
 
     info: Info
 
     def __new__(cls, content: bytes, info: Info) -> "StoredContent":
-        found = super().__new__(cls, content)
-        found.__dict__["info"] = info
-        return found
+        stored = super().__new__(cls, content)
+        stored.__dict__["info"] = info
+        return stored
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"what was found is not changed; {name} can't be set")
+        raise AttributeError(f"cannot set {name}: content is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StoredContent, (bytes(self), self.info)
@@ -104,19 +80,19 @@ class StoredContent(bytes):
 
 @dataclass(frozen=True, slots=True)
 class NotModified:
-    """The document is still of the version that `if_none_match` named; its content was not sent."""
+    """The document still has the version in `if_none_match`; its content was not sent."""
 
     version: str
 
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """What a write did."""
+    """The result of a write."""
 
     key: str
     version: str
     created: bool
-    """Whether there was no document before; when an answer was lost, whether there was none before the last attempt."""
+    """Whether the document was absent before; if a response was lost, before the last attempt."""
 
     @property
     def etag(self) -> str:
@@ -125,57 +101,68 @@ class PutResult:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A stretch of a listing, in bytewise order of key."""
+    """A page of a listing, in bytewise order of the keys."""
 
     documents: tuple[Info, ...]
     folders: tuple[str, ...] = ()
-    """With a delimiter: what the keys that go on behind it have in common."""
+    """With a delimiter: the common prefixes of the keys that contain it."""
     after: str | None = None
-    """What to give as `after` for the next page; None when this is the last."""
+    """The value of `after` for the next page; None on the last page."""
 
 
 def version_in(headers: Mapping[str, str]) -> str:
-    """What stands between the quotes of an answer's ETag, "" without one."""
+    """The version in the ETag of a response; "" without one."""
     return headers.get("etag", "").removeprefix("W/").strip('"')
 
 
-def info_of(key: str, headers: Mapping[str, str], size: int) -> Info:
-    """From the fields of a document's answer."""
-    others = {name: headers[name] for name in STORED_HEADERS if name in headers}
-    if others.get("cache-control") == "no-cache":
-        del others["cache-control"]
-    others.update((name, value) for name, value in headers.items() if name.startswith("meta-"))
-    return _info(
+def document_size(headers: Mapping[str, str]) -> int:
+    """The size of the whole document, from the headers of a response. Raise EngineError if they do not contain it."""
+    content_range = headers.get("content-range")
+    text = headers.get("content-length", "") if content_range is None else content_range.rpartition("/")[2]
+    size = parse_natural(text, _SIZE_LIMIT)
+    if size is None:
+        raise EngineError("the response does not say how large the document is")
+    return size
+
+
+def info_from_headers(key: str, headers: Mapping[str, str], size: int) -> Info:
+    """From the headers of a response about a document."""
+    fields = {name: headers[name] for name in STORED_HEADERS if name in headers}
+    if fields.get("cache-control") == "no-cache":
+        del fields["cache-control"]
+    return Info(
         key,
         version_in(headers),
         size,
         headers.get("content-type", DEFAULT_MEDIA_TYPE),
-        _moment(headers.get("last-modified")),
-        _moment(headers.get("sunset")),
-        others,
-        digest_in(headers),
+        _time(headers.get("last-modified")),
+        _time(headers.get("sunset")),
+        fields,
+        _meta(headers),
+        (structured.byte_sequences(headers.get("repr-digest", "")) or {}).get("sha-256"),
     )
 
 
-def digest_in(headers: Mapping[str, str]) -> bytes | None:
-    """The SHA-256 of Repr-Digest (RFC 9530); None when there is none."""
-    return (structured.byte_sequences(headers.get("repr-digest", "")) or {}).get("sha-256")
-
-
-def listed(entry: Mapping[str, Any]) -> Info:
-    """From a document of a listing in JSON. Raises KeyError, TypeError or ValueError for anything else."""
-    return _info(
+def info_from_listing(entry: Mapping[str, Any]) -> Info:
+    """From a document in a listing. Raise KeyError, TypeError or ValueError for anything else."""
+    fields = {str(name): str(value) for name, value in entry.get("fields", {}).items()}
+    return Info(
         str(entry["key"]),
         str(entry["version"]),
         int(entry["size"]),
         str(entry["media_type"]),
         datetime.fromisoformat(entry["modified"]),
         datetime.fromisoformat(entry["expires"]) if "expires" in entry else None,
-        {str(name): str(value) for name, value in entry.get("fields", {}).items()},
+        {name: value for name, value in fields.items() if not name.startswith("meta-")},
+        _meta(fields),
         bytes.fromhex(entry["sha256"]),
     )
 
 
-def _moment(date: str | None) -> datetime | None:
+def _meta(fields: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix("meta-"): value for name, value in fields.items() if name.startswith("meta-")}
+
+
+def _time(date: str | None) -> datetime | None:
     seconds = None if date is None else parse_http_date(date, int(time.time()))
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,160 +1,166 @@
-"""One call until it is answered: which answers are waited out, how long, and what may be sent a second time.
+"""Sending one request until it is answered: which failures are retried, how long, and what may be sent twice.
 
-    answer or none                      GET, HEAD, OPTIONS   PUT, DELETE, PATCH with a condition   POST, PATCH without
-    no connection                       again                again                                 again
-    connection lost, no answer in time  again                again, then "unsure"                  OutcomeUnknown
-    502, 504                            again                again, then "unsure"                  OutcomeUnknown
-    408, 429, 503                       again                again                                 StorageUnavailable
-    any other status                    the answer           the answer                            the answer
+    failure                           GET, HEAD, OPTIONS   PUT, DELETE, conditional PATCH   POST, other PATCH
+    no connection                     retry                retry                            retry
+    connection lost, timeout          retry                retry, then `maybe_applied`      OutcomeUnknown
+    502, 504                          retry                retry, then `maybe_applied`      OutcomeUnknown
+    408, 429, 503                     retry                retry                            StorageUnavailable
+    any other status                  final                final                            final
 
-A PUT or DELETE without a condition is repeated too: twice is the same as once (RFC 9110 §9.2.2). A body is sent again
-only when all of it can be read again. What an answer to a repeated write means when an earlier attempt may have been
-carried out (`unsure`) is for the operation to judge.
+A PUT or DELETE without a condition is retried too, because it is idempotent (RFC 9110 §9.2.2). A body is sent again
+only if all of it can be read again. What the response to a retried write means when an earlier attempt may have been
+applied is decided by the operation.
 
-Between attempts lies a random part of a time that doubles (full jitter), or what Retry-After says; attempts are
-counted and all of them together end after `patience_s`.
+The pause between attempts is random, below a bound that doubles (full jitter), or as long as Retry-After says. The
+number of attempts and their total time are limited.
 """
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
-from docstore.client.errors import error_of
-from docstore.client.transport import Answer, Call, Lost, Reply, Wire
+from docstore.client.errors import error_for
+from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream, Transport, TransportError
 from docstore.errors import DocstoreError, OutcomeUnknown, StorageUnavailable
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
 
-REFUSED_FOR_NOW: Final = frozenset({408, 429, 503})
-"""Statuses by which a server says that it did not carry the call out and may do so later."""
-LOST_BEHIND: Final = frozenset({502, 504})
-"""Statuses by which a proxy says that no answer came to it."""
+T = TypeVar("T")
+
+TEMPORARY_STATUSES: Final = frozenset({408, 429, 503})
+"""The server did not apply the request and may do so later."""
+GATEWAY_STATUSES: Final = frozenset({502, 504})
+"""A proxy got no response from the server, which may have applied the request."""
 
 FIRST_PAUSE_S: Final = 0.1
 LONGEST_PAUSE_S: Final = 5.0
 _RETRY_AFTER_LIMIT_S: Final = 10**6
-_WORDS_LIMIT: Final = 1024 * 1024
-"""Bytes of an answer to a write, or of a problem."""
+_SMALL_CONTENT: Final = 1024 * 1024
+"""Limit, in bytes, of the content of a response to a write, or of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long and how often one call is tried."""
+class RetryPolicy:
+    """How often and how long one request is tried."""
 
     tries: int = 8
-    patience_s: float = 60.0
-    """Seconds after which no further attempt is begun. One that goes on, such as a long upload, goes on."""
+    retry_timeout_s: float = 60.0
+    """Seconds after which no further attempt starts. A running attempt, such as a long upload, continues."""
     timeout_s: float = 30.0
-    """Seconds that connecting, or any pause of the other side, may take."""
+    """Seconds for connecting and for each pause of the other side."""
 
 
-DEFAULTS: Final = Patience()
+class RetryState:
+    """The attempts at one request so far."""
 
-
-class Attempts:
-    """The attempts at one call: asked after each whether there is to be another."""
-
-    def __init__(self, patience: Patience) -> None:
-        self._patience = patience
-        self._end = time.monotonic() + patience.patience_s
-        self._made = 0
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._end = time.monotonic() + policy.retry_timeout_s
+        self._attempts = 0
 
     def timeout_s(self) -> float:
-        """What the next attempt may wait for each of its steps."""
-        return max(0.001, min(self._patience.timeout_s, self.left_s()))
+        """The timeout for each step of the next attempt."""
+        return max(0.001, min(self._policy.timeout_s, self.left_s()))
 
     def left_s(self) -> float:
         return self._end - time.monotonic()
 
-    def pause_s(self, after_s: float | None = None) -> float | None:
-        """How long to wait before the next attempt; None when there is to be none."""
-        self._made += 1
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._made - 1))
-        pause = random.uniform(0, longest) if after_s is None else after_s  # noqa: S311 - it keeps nothing secret
-        return None if self._made >= self._patience.tries or pause >= self.left_s() else pause
+    def next_pause_s(self, retry_after_s: float | None = None) -> float | None:
+        """Count an attempt, and return the pause before the next one; None if there must be none."""
+        self._attempts += 1
+        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._attempts - 1))
+        pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
+        return None if self._attempts >= self._policy.tries or pause >= self.left_s() else pause
 
 
-async def head(wire: Wire, call: Call, attempts: Attempts, what: str) -> tuple[Reply, bool]:
-    """The head of an answer, its content still to be read, and whether it is `unsure`.
+async def exchange(transport: Transport, request: ClientRequest, policy: RetryPolicy, call: str) -> ClientResponse:
+    """The response to a request, with its content; content that breaks off counts as a lost response.
 
-    Raises Unavailable or OutcomeUnknown when no answer came; what the answer says is not looked at further.
+    `call` describes the request in messages. Raises StorageUnavailable or OutcomeUnknown when no response came.
     """
-    unsure = False
+
+    async def receive(response: ResponseStream) -> bytes:
+        unlimited = request.safe and response.status < 300
+        return await read_content(response, None if unlimited else RetryState(policy))
+
+    state = RetryState(policy)
+    response, content, maybe_applied = await send(transport, request, state, call, receive)
+    return ClientResponse(response.status, response.headers, content, maybe_applied)
+
+
+async def send(
+    transport: Transport,
+    request: ClientRequest,
+    state: RetryState,
+    call: str,
+    receive: Callable[[ResponseStream], Awaitable[T]],
+) -> tuple[ResponseStream, T, bool]:
+    """The response to a request, what `receive` makes of it, and whether an earlier attempt may have been applied."""
+    maybe_applied = False
     while True:
-        reply = await wire.send(call, attempts.timeout_s())
-        if not isinstance(reply, Lost) and reply.status not in REFUSED_FOR_NOW | LOST_BEHIND:
-            return reply, unsure
-        carried_out = reply.sent if isinstance(reply, Lost) else reply.status in LOST_BEHIND
-        unsure = unsure or (carried_out and not call.safe)
-        again = not call.once or (isinstance(reply, Lost) and not reply.sent)
-        pause = None
-        if again and (call.body is None or call.body.can_be_sent):
-            pause = attempts.pause_s(None if isinstance(reply, Lost) else retry_after_s(reply.headers))
+        outcome: ResponseStream | TransportError
+        try:
+            outcome = await transport.send(request, state.timeout_s())
+            if outcome.status not in TEMPORARY_STATUSES | GATEWAY_STATUSES:
+                return outcome, await receive(outcome), maybe_applied
+            was_applied, retry_after = outcome.status in GATEWAY_STATUSES, retry_after_s(outcome.headers)
+            may_retry = not request.send_once
+        except TransportError as error:
+            outcome = error
+            was_applied, retry_after = error.sent, None
+            may_retry = not (request.send_once and error.sent)
+        maybe_applied = maybe_applied or (was_applied and not request.safe)
+        pause = state.next_pause_s(retry_after) if may_retry and request.can_be_sent else None
         if pause is None:
-            raise await _given_up(reply, unsure, what)
-        if not isinstance(reply, Lost):
-            await reply.close()
-        await wire.pause(pause)
+            raise await _final_error(outcome, maybe_applied, call)
+        if not isinstance(outcome, TransportError):
+            await outcome.close()
+        await transport.pause(pause)
 
 
-async def exchange(wire: Wire, call: Call, patience: Patience, what: str) -> Answer:
-    """The whole answer to a call; an answer that breaks off in the middle counts as lost."""
-    attempts, unsure = Attempts(patience), False
-    while True:
-        reply, unsure_now = await head(wire, call, attempts, what)
-        unsure = unsure or unsure_now
-        content = await whole(reply, None if call.safe and reply.status < 300 else Attempts(patience))
-        if not isinstance(content, Lost):
-            return Answer(reply.status, reply.headers, content, unsure)
-        unsure = unsure or not call.safe
-        pause = None
-        if not call.once and (call.body is None or call.body.can_be_sent):
-            pause = attempts.pause_s()
-        if pause is None:
-            raise await _given_up(content, unsure, what)
-        await wire.pause(pause)
+async def read_content(response: ResponseStream, state: RetryState | None) -> bytes:
+    """All content of a response, which is then closed. Raise TransportError.
 
-
-async def whole(reply: Reply, attempts: Attempts | None) -> bytes | Lost:
-    """All content of an answer, which is closed then. Of what is no document little is taken, while `attempts` last."""
+    With a `state`, also raise it when the content is too large for anything but a document, or takes too long.
+    """
     pieces: list[bytes] = []
     size = 0
     try:
-        while True:
-            piece = await reply.read()
-            if isinstance(piece, Lost):
-                return piece
-            if not piece:
-                return b"".join(pieces)
+        while piece := await response.read():
             pieces.append(piece)
             size += len(piece)
-            if attempts is not None and (attempts.left_s() < 0 or size > _WORDS_LIMIT):
-                return Lost("the answer does not come to an end")
+            if state is not None and (state.left_s() < 0 or size > _SMALL_CONTENT):
+                raise TransportError("the response does not end")
+        return b"".join(pieces)
     finally:
-        await reply.close()
+        await response.close()
 
 
-async def _given_up(reply: Reply | Lost, unsure: bool, what: str) -> DocstoreError:
-    """The error when there are to be no more attempts."""
-    if isinstance(reply, Lost):
-        said = f"{what}: {reply.reason}"
-        error: DocstoreError = (
-            OutcomeUnknown(f"{said}; it may have been carried out") if unsure else StorageUnavailable(said)
-        )
-        return error
-    content = await whole(reply, Attempts(Patience()))
-    answer = Answer(reply.status, reply.headers, b"" if isinstance(content, Lost) else content)
-    error = error_of(answer, what)
-    if unsure:
-        problem, error = error.problem, OutcomeUnknown(f"{error}; it may have been carried out before")
+async def read_problem(response: ResponseStream, state: RetryState) -> ClientResponse:
+    """A response that is an error, without its content if that cannot be read."""
+    try:
+        content = await read_content(response, state)
+    except TransportError:
+        content = b""
+    return ClientResponse(response.status, response.headers, content)
+
+
+async def _final_error(outcome: ResponseStream | TransportError, maybe_applied: bool, call: str) -> DocstoreError:
+    """The error to raise after the last attempt."""
+    if isinstance(outcome, TransportError):
+        error: DocstoreError = StorageUnavailable(f"{call}: {outcome}")
+    else:
+        error = error_for(await read_problem(outcome, RetryState(RetryPolicy())), call)
+    if maybe_applied:
+        problem, error = error.problem, OutcomeUnknown(f"{error}; the write may have been applied")
         error.problem = problem
     return error
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """RFC 9110 §10.2.3; None when the server said nothing that can be read."""
+    """The seconds of Retry-After (RFC 9110 §10.2.3); None if it is missing or invalid."""
     text = headers.get("retry-after", "")
     seconds = parse_natural(text, _RETRY_AFTER_LIMIT_S)
     if seconds is None and text:

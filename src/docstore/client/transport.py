@@ -1,8 +1,8 @@
-"""What the operations need of the world: a call goes out, a reply comes back, time passes, a file is read.
+"""What the operations need from outside: to send a request, to wait, and to run work that may block.
 
-The operations are coroutines over this protocol and are written once. Behind the asynchronous client its methods wait
-on an event loop; behind the plain one they block and never suspend, so that `now` runs a coroutine to its end in one
-step. Twin trees for the two were rejected, and so was generating one from the other.
+The operations are coroutines over the `Transport` protocol and are written once. An asynchronous transport awaits an
+event loop; a synchronous one blocks and never suspends, so that `run_sync` completes a coroutine in one step. Two trees
+of code, one for each client, were rejected, and so was generating one from the other.
 """
 
 import asyncio
@@ -18,32 +18,37 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request. `target` is path and query as they stand on the wire."""
+class ClientRequest:
+    """One request. `target` is the percent-encoded path and query."""
 
     method: str
     target: str
     headers: Pairs = ()
     body: Body | None = None
-    once: bool = False
-    """Whether it may be sent once only: to carry it out twice is not the same as once."""
+    send_once: bool = False
+    """Whether it must not be repeated once it may have been applied."""
 
     @property
     def safe(self) -> bool:
-        """Whether it asks for no change (RFC 9110 §9.2.1)."""
+        """Whether the method is safe (RFC 9110 §9.2.1)."""
         return self.method in ("GET", "HEAD", "OPTIONS")
 
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    """No answer came, or not all of it. `sent` is False when the call can't have reached the server."""
-
-    reason: str
-    sent: bool = True
+    @property
+    def can_be_sent(self) -> bool:
+        """Whether all of its body can still be read."""
+        return self.body is None or self.body.can_be_sent
 
 
-class Reply(Protocol):
-    """The head of an answer, and its content to be read."""
+class TransportError(Exception):
+    """No response came, or not all of it. `sent` is False if the request cannot have reached the server."""
+
+    def __init__(self, reason: str, *, sent: bool = True) -> None:
+        super().__init__(reason)
+        self.sent = sent
+
+
+class ResponseStream(Protocol):
+    """The status and headers of a response whose content has not been read yet."""
 
     @property
     def status(self) -> int: ...
@@ -52,38 +57,49 @@ class Reply(Protocol):
     def headers(self) -> dict[str, str]:
         """Names in lower case; the lines of one field are joined by a comma."""
 
-    async def read(self) -> bytes | Lost:
-        """The next bytes of the content; b"" at its end."""
+    async def read(self) -> bytes:
+        """The next bytes of the content; b"" at its end. Raise TransportError."""
 
     async def close(self) -> None: ...
 
 
-class Wire(Protocol):
+@dataclass(frozen=True, slots=True)
+class ClientResponse:
+    """A response with its content."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes = field(repr=False, default=b"")
+    maybe_applied: bool = False
+    """Whether an earlier attempt at the same request may have been applied though its response was lost."""
+
+
+class Transport(Protocol):
     """One way to a store."""
 
-    async def send(self, call: Call, timeout_s: float) -> Reply | Lost:
-        """Sends all of a call and waits for the head of its answer; each step of it takes at most `timeout_s`."""
+    async def send(self, request: ClientRequest, timeout_s: float) -> ResponseStream:
+        """Send a request and wait for the head of its response, `timeout_s` for each step. Raise TransportError."""
 
     async def pause(self, seconds: float) -> None: ...
 
     async def work(self, function: Callable[[], T]) -> T:
-        """What `function` returns; it may wait for a disk."""
+        """Return what `function` returns; it may block."""
 
     async def close(self) -> None: ...
 
 
-class Blocking:
-    """How a Wire passes time that blocks its thread."""
+class SyncTransport:
+    """Waiting for a Transport that blocks its thread."""
 
     async def pause(self, seconds: float) -> None:
-        time.sleep(seconds)  # noqa: ASYNC251 - blocking is what this wire is for
+        time.sleep(seconds)  # noqa: ASYNC251 - blocking is the purpose of this transport
 
     async def work(self, function: Callable[[], T]) -> T:
         return function()
 
 
-class Waiting:
-    """How a Wire passes time on an event loop."""
+class AsyncTransport:
+    """Waiting for a Transport on an event loop."""
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -92,36 +108,25 @@ class Waiting:
         return await asyncio.to_thread(function)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that is there as a whole."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes = field(repr=False, default=b"")
-    unsure: bool = False
-    """Whether an earlier attempt at the same call may have been carried out, though its answer was lost."""
-
-
-def now(operation: Coroutine[Any, Any, T]) -> T:
-    """The result of an operation over a wire that blocks."""
+def run_sync(operation: Coroutine[Any, Any, T]) -> T:
+    """The result of an operation over a SyncTransport."""
     try:
         operation.send(None)
     except StopIteration as ended:
         result: T = ended.value
         return result
     operation.close()
-    raise TypeError("something asynchronous was given to the plain client; AsyncClient can wait for it")
+    raise TypeError("Client cannot wait for something asynchronous; use AsyncClient")
 
 
-def each_now(values: AsyncGenerator[T, None]) -> Iterator[T]:
-    """The values of an asynchronous generator over a wire that blocks."""
+def iterate_sync(values: AsyncGenerator[T, None]) -> Iterator[T]:
+    """The values of an asynchronous generator over a SyncTransport."""
     try:
         while True:
             try:
-                value = now(values.__anext__())
+                value = run_sync(values.__anext__())
             except StopAsyncIteration:
                 return
             yield value
     finally:
-        now(values.aclose())
+        run_sync(values.aclose())
