@@ -9,52 +9,39 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
 import click
 
-
-class CommandEntry(NamedTuple):
-    """The module of a command, the function in it, and what the command does in one line."""
-
-    module: str
-    function: str
-    summary: str
-
-
-SECTIONS: Final[dict[str, dict[str, CommandEntry]]] = {
+SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Documents": {
-        "get": CommandEntry("get", "get", "Get a document, byte for byte."),
-        "put": CommandEntry("put", "put", "Store content as a document, from FILE or standard input."),
-        "rm": CommandEntry("rm", "rm", "Remove documents."),
-        "ls": CommandEntry("ls", "ls", "List the documents whose keys begin with ADDRESS, in bytewise order."),
-        "cp": CommandEntry("cp", "cp", "Copy documents between any two addresses: servers, engines, or both."),
-        "info": CommandEntry("info", "info", "Show the metadata of a document, or the state of a server."),
-        "edit": CommandEntry("edit", "edit", "Edit a document in $VISUAL or $EDITOR."),
+        "get": "Get a document, byte for byte.",
+        "put": "Store content as a document, from FILE or standard input.",
+        "rm": "Remove documents.",
+        "ls": "List the documents whose keys begin with ADDRESS, in bytewise order.",
+        "cp": "Copy documents between any two addresses: servers, engines, or both.",
+        "info": "Show the metadata of a document, or the state of a server.",
+        "edit": "Edit a document in $VISUAL or $EDITOR.",
     },
     "Stores": {
-        "serve": CommandEntry("serve", "serve", "Serve mounts over HTTP until Ctrl-C or SIGTERM."),
-        "check": CommandEntry(
-            "store_commands", "check", "Verify a store on disk: all digests, all index entries, no orphans."
-        ),
-        "copy": CommandEntry("store_commands", "copy", "Copy documents between two engines, given as URLs."),
-        "export": CommandEntry("store_commands", "export", "Write a store as one file, to FILE or standard output."),
-        "import": CommandEntry(
-            "store_commands",
-            "import_",
-            "Store the documents of an export, tar or ndjson, from FILE or standard input.",
-        ),
-        "engines": CommandEntry("store_commands", "engines", "List the installed engines and what each guarantees."),
+        "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
+        "check": "Verify a store on disk: all digests, all index entries, no orphans.",
+        "copy": "Copy documents between two engines, given as URLs.",
+        "export": "Write a store as one file, to FILE or standard output.",
+        "import": "Store the documents of an export, tar or ndjson, from FILE or standard input.",
+        "engines": "List the installed engines and what each guarantees.",
     },
     "Shell": {
-        "completion": CommandEntry(
-            "completion", "completion", "Print the script that completes commands, options and keys."
-        ),
+        "completion": "Print the script that completes commands, options and keys.",
     },
 }
-"""All commands, in the order of the help."""
+"""The summaries of all commands, in the order of the help."""
 
-COMMANDS: Final = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
+
+_MODULES: Final = dict.fromkeys(("check", "copy", "export", "import", "engines"), "store_commands")
+"""Where a command is, unless its module has its name."""
+_FUNCTIONS: Final = {"import": "import_"}
 
 
 class CommandGroup(click.Group):
@@ -64,10 +51,10 @@ class CommandGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        entry = COMMANDS.get(cmd_name)
-        if entry is None:
+        if cmd_name not in COMMANDS:
             return None
-        return cast(click.Command, getattr(importlib.import_module(f"docstore.cli.{entry.module}"), entry.function))
+        module = importlib.import_module(f"docstore.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        return cast(click.Command, getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
 
     def main(
         self,
@@ -95,7 +82,7 @@ class CommandGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, section in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, entry.summary) for name, entry in section.items()])
+                formatter.write_dl(list(section.items()))
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

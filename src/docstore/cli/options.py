@@ -3,14 +3,14 @@
 The client library is loaded when a store is opened, so that help and usage errors do not wait for it.
 """
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from docstore import Client
     from docstore.engines.registry import EngineURL
 
+T = TypeVar("T")
+
 TRIES: Final = 5
 """How often a call is tried while no answer comes: about a second, because a person waits."""
 TOTAL_TIMEOUT_S: Final = 60.0
@@ -34,56 +36,38 @@ TOTAL_TIMEOUT_S: Final = 60.0
 LONGEST_TIMEOUT_S: Final = 86_400
 
 
-class _AddressType(click.ParamType[Address]):
-    name = "address"
+class _ParsedType(click.ParamType[T]):
+    """The value that `parse` returns for the text of an argument; a SetupError is a usage error."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
+    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
         try:
-            return addresses.parse(str(value), base_url())
+            return self._parse(value) if isinstance(value, str) else cast(T, value)
         except SetupError as error:
             self.fail(str(error), param, ctx)
 
+
+class _AddressType(_ParsedType[Address]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from docstore.cli.completion import complete
 
         return [CompletionItem(text) for text in complete(incomplete, base_url())]
 
 
-class _PairType(click.ParamType[tuple[str, str]]):
-    """A name and a value, separated by `separator`."""
-
-    def __init__(self, name: str, separator: str, example: str) -> None:
-        self.name = name
-        self._separator = separator
-        self._example = example
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, separator, rest = str(value).partition(self._separator)
-        if not separator or not name.strip():
-            self.fail(f"{value!r} is not {self.name}; example: {self._example}", param, ctx)
-        return name.strip(), rest.strip()
+def _parse_pair(kind: str, separator: str, example: str, text: str) -> tuple[str, str]:
+    name, found, value = text.partition(separator)
+    if not found or not name.strip():
+        raise SetupError(f"{text!r} is not {kind}; example: {example}")
+    return name.strip(), value.strip()
 
 
-class _DurationType(click.ParamType[int]):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_duration_s(str(value))
-        except SetupError as error:
-            self.fail(str(error), param, ctx)
-
-
-ADDRESS: Final = _AddressType()
-HEADER: Final = _PairType("name:value", ":", "X-Team:red")
-META: Final = _PairType("name=value", "=", "author=ana")
-DURATION: Final = _DurationType()
+ADDRESS: Final = _AddressType("address", lambda text: addresses.parse(text, base_url()))
+HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
+META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
+DURATION: Final = _ParsedType("time", parse_duration_s)
 
 
 def base_url() -> str:
@@ -163,9 +147,9 @@ class Access:
 
         if not url.startswith(("http://", "https://")):
             url = _engine_url(url, creates=writes)
-        patience_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
+        retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
         with Client(
-            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=patience_s, tries=self.tries
+            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=retry_s, tries=self.tries
         ) as docs:
             yield docs
 
@@ -208,7 +192,7 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_TIMEOUT_S, min_open=True),
                   default=30, show_default=True, help="Give up after this many seconds of silence.")  # fmt: skip
     @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
-    @functools.wraps(command)
+    @wraps(command)
     def wrapper(headers: tuple[tuple[str, str], ...], timeout_s: float, quiet: bool, **options: Any) -> Any:
         return command(access=Access(dict(headers), timeout_s, quiet), **options)
 

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,12 +104,6 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
     return EXIT_OK
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    key: str
-
-
 def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options: "PutOptions", access: Access) -> int:
     from docstore.cli.parallel import WorkerPool
 
@@ -123,42 +116,42 @@ def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options
     skipped: list[str] = []
     with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
 
-        def store(file: _File, advance: "Advance") -> None:
-            put_file(docs, prefix + file.key, file.path, options, advance)
+        def store(file: tuple[Path, str], advance: "Advance") -> None:
+            path, key = file
+            put_file(docs, prefix + key, path, options, advance)
             bar.advance(documents=1)
 
-        status = WorkerPool(store, lambda file: str(file.path), bar).run(_find_files(files, skipped))
+        status = WorkerPool(store, lambda file: str(file[0]), bar).run(_find_files(files, skipped))
     for line in skipped:
         print_error(line)
     return max(status, EXIT_PARTIAL if skipped else EXIT_OK)
 
 
-def _find_files(paths: tuple[Path, ...], skipped: list[str]) -> Iterator[_File]:
+def _find_files(paths: tuple[Path, ...], skipped: list[str]) -> Iterator[tuple[Path, str]]:
     """Yield every regular file in and below `paths` with its key; append a line to `skipped` for anything else."""
-    for path in paths:
-        if path.is_dir():
-            yield from _walk(path, skipped)
-        else:
-            yield from _check_file(path, path.name, skipped)
+    for top in paths:
+        for path in _walk(top, skipped) if top.is_dir() else [top]:
+            key = path.name if path == top else path.relative_to(top).as_posix()
+            if path.exists() and not path.is_file():
+                skipped.append(f"{path}: not a regular file")
+            elif not _is_utf8(key):
+                skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
+            else:
+                yield path, key
 
 
-def _walk(top: Path, skipped: list[str]) -> Iterator[_File]:
+def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
         subfolders.sort()
         for path in (Path(folder) / name for name in subfolders):
             if path.is_symlink():
                 skipped.append(f"{path}: links to folders are not followed")
-        for path in (Path(folder) / name for name in sorted(names)):
-            yield from _check_file(path, path.relative_to(top).as_posix(), skipped)
+        yield from (Path(folder) / name for name in sorted(names))
 
 
-def _check_file(path: Path, key: str, skipped: list[str]) -> Iterator[_File]:
+def _is_utf8(name: str) -> bool:
     try:
-        key.encode("utf-8")
+        name.encode("utf-8")
     except UnicodeEncodeError:
-        skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
-        return
-    if path.exists() and not path.is_file():
-        skipped.append(f"{path}: not a regular file")
-        return
-    yield _File(path, key)
+        return False
+    return True

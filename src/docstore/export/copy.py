@@ -182,62 +182,43 @@ async def run_tasks(tasks: AsyncIterator[Task]) -> AsyncGenerator[Step, None]:
     If a task, or getting the next one, raises a DocstoreError, the running tasks are finished and their steps yielded
     before it is raised.
     """
-    running = _RunningTasks()
+    running: deque[tuple[Task, asyncio.Future[Step]]] = deque()
+    failures: list[DocstoreError] = []
+
+    async def finish_oldest() -> list[Step]:
+        try:
+            return [await running[0][1]]
+        except DocstoreError as error:
+            failures.append(error)
+            return []
+        finally:
+            running.popleft()
+
     try:
         try:
             async for task in tasks:
-                while running.must_wait_for(task):
-                    for step in await running.finish_oldest():
+                while running and _must_wait(task, [other for other, _ in running]):
+                    for step in await finish_oldest():
                         yield step
-                if running.failure is not None:
+                if failures:
                     break
-                running.start(task)
+                running.append((task, asyncio.ensure_future(task.run())))
         except DocstoreError as error:
-            running.failure = running.failure or error
-        while running.queue:
-            for step in await running.finish_oldest():
+            failures.append(error)
+        while running:
+            for step in await finish_oldest():
                 yield step
     finally:
-        await running.cancel()
-    if running.failure is not None:
-        raise running.failure
-
-
-class _RunningTasks:
-    """The running tasks in order, and the first failure."""
-
-    def __init__(self) -> None:
-        self.queue: deque[tuple[Task, asyncio.Future[Step]]] = deque()
-        self.failure: DocstoreError | None = None
-        self._size = 0
-        self._keys: set[str] = set()
-
-    def must_wait_for(self, task: Task) -> bool:
-        """Whether a running task has to finish before `task` starts."""
-        full = len(self.queue) == MAX_RUNNING or self._size + task.size > MAX_RUNNING_BYTES or task.key in self._keys
-        return full and bool(self.queue)
-
-    def start(self, task: Task) -> None:
-        self.queue.append((task, asyncio.ensure_future(task.run())))
-        self._size += task.size
-        self._keys.add(task.key)
-
-    async def finish_oldest(self) -> list[Step]:
-        """Wait for the oldest task; return its step, or nothing if it failed."""
-        task, future = self.queue[0]
-        try:
-            return [await future]
-        except DocstoreError as error:
-            self.failure = self.failure or error
-            return []
-        finally:
-            self.queue.popleft()
-            self._size -= task.size
-            self._keys.discard(task.key)
-
-    async def cancel(self) -> None:
-        """Cancel what still runs when the caller stopped iterating, and wait for it."""
-        futures = [future for _, future in self.queue]
-        for future in futures:
+        # The caller stopped iterating: nothing may run on.
+        for _, future in running:
             future.cancel()
-        await asyncio.gather(*futures, return_exceptions=True)
+        await asyncio.gather(*(future for _, future in running), return_exceptions=True)
+    if failures:
+        raise failures[0]
+
+
+def _must_wait(task: Task, running: list[Task]) -> bool:
+    """Whether one of the running tasks has to finish before `task` starts."""
+    size = task.size + sum(other.size for other in running)
+    same_key = any(other.key == task.key for other in running)
+    return len(running) == MAX_RUNNING or size > MAX_RUNNING_BYTES or same_key
