@@ -32,7 +32,7 @@ def write(folder: Folder, key: str, content: bytes = b"x") -> None:
     "key",
     ["..", ".", "", "/etc/passwd", "a/../../b", "a//b", "a/", "a/.", "a\0b", f"{PARTS}/x", f"{PARTS.upper()}/x", PARTS],
 )
-def test_a_key_that_is_no_path_of_a_file_is_refused(key: str) -> None:
+def test_a_key_that_is_not_a_file_path_is_rejected(key: str) -> None:
     with pytest.raises(UnsafeKey):
         check_segments(key)
 
@@ -55,7 +55,7 @@ def test_a_key_that_is_no_path_of_a_file_is_refused(key: str) -> None:
         "CONIN$",
     ],
 )
-def test_names_that_mean_something_else_on_windows_are_refused_there(key: str) -> None:
+def test_names_that_are_special_on_windows_are_rejected_there(key: str) -> None:
     with pytest.raises(UnsafeKey):
         check_segments(key, windows=True)
     assert check_segments(key, windows=False) == key.split("/")
@@ -70,7 +70,7 @@ def test_any_other_key_is_a_file_of_that_name(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("there", ["a link to a folder", "a link to nowhere", "a file"])
-def test_what_stands_in_the_way_of_a_folder_is_not_followed(tmp_path: Path, there: str) -> None:
+def test_an_obstacle_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, there: str) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "to"
     outside.mkdir()
     inside.mkdir()
@@ -110,7 +110,7 @@ def test_a_link_in_the_place_of_the_partial_files_is_not_followed(tmp_path: Path
         Folder(inside)
 
 
-def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_that_the_disk_takes_for_one_file_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_ignores_case", lambda _: True)
     with Folder(tmp_path) as folder:
         for key in ("Readme", "e\u0301", "a/B", "ß"):
@@ -121,7 +121,7 @@ def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeyp
                 folder.claim(key)
 
 
-def test_whether_a_disk_tells_cases_apart_is_tried(tmp_path: Path) -> None:
+def test_a_disk_that_distinguishes_case_is_detected(tmp_path: Path) -> None:
     with Folder(tmp_path) as folder:
         write(folder, "a", b"1")
         write(folder, "A", b"2")
@@ -129,7 +129,7 @@ def test_whether_a_disk_tells_cases_apart_is_tried(tmp_path: Path) -> None:
         assert list((tmp_path / PARTS).iterdir()) == []
 
 
-def test_what_is_there_already_is_known_by_its_digest(tmp_path: Path) -> None:
+def test_an_existing_file_is_recognized_by_its_digest(tmp_path: Path) -> None:
     with Folder(tmp_path) as folder:
         write(folder, "a/b", b"content")
         os.mkfifo(tmp_path / "pipe")
