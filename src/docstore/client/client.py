@@ -3,17 +3,9 @@
 Both hand out the operations of this package, written once as coroutines, and add only how to wait for them.
 """
 
-import inspect
-from collections.abc import (
-    AsyncGenerator,
-    Callable,
-    Coroutine,
-    ItemsView,
-    Iterator,
-    MutableMapping,
-    ValuesView,
-)
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, get_args, overload
+import functools
+from collections.abc import AsyncGenerator, Callable, Coroutine, ItemsView, Iterator, MutableMapping, ValuesView
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
 
 from docstore.client import atomic, download, listing
 from docstore.client.address import CollectionAddress
@@ -55,22 +47,12 @@ def _open(url: str, options: ClientOptions, *, sync: bool) -> Operations:
 
 
 def _method(operation: Callable[..., Any], wait: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A method that calls `operation`, with its name, docstring and parameters for `help` and editors."""
+    """A method that calls `operation`, with its name, docstring and parameters."""
 
+    @functools.wraps(operation)
     def method(client: "Client | AsyncClient", /, *args: Any, **kwargs: Any) -> Any:
         return wait(operation(client._operations, *args, **kwargs))
 
-    parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)]
-    for parameter in list(inspect.signature(operation).parameters.values())[1:]:
-        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-            options = get_args(parameter.annotation)[0].__annotations__
-            parameters += [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=annotation)
-                           for name, annotation in options.items()]  # fmt: skip
-        else:
-            parameters.append(parameter)
-    method.__name__, method.__doc__ = operation.__name__, operation.__doc__
-    method.__qualname__ = operation.__qualname__.replace("Operations", "Client")
-    vars(method)["__signature__"] = inspect.Signature(parameters)
     return method
 
 
@@ -187,7 +169,7 @@ class Client(MutableMapping[str, bytes]):
         return self.count()
 
     def __bool__(self) -> bool:
-        return not run_sync(listing.empty(self._operations))
+        return bool(self.list(limit=1).documents)
 
     def items(self) -> ItemsView[str, bytes]:
         return _Items(self)
@@ -210,7 +192,7 @@ class Client(MutableMapping[str, bytes]):
 
 
 class _Items(ItemsView[str, bytes]):
-    """Skips documents that other clients remove while the collection is listed."""
+    """Skips documents that other clients remove meanwhile."""
 
     _mapping: Client
 

@@ -49,7 +49,7 @@ class _Changed(Conflict):
 class _Download:
     """Reads a document, or a part of it, over as many connections as necessary."""
 
-    def __init__(self, operations: Operations, key: str, options: PartOptions) -> None:
+    def __init__(self, operations: Operations, key: str, options: PartOptions, info: Info | None = None) -> None:
         self._operations = operations
         self._key = key
         self._options = options
@@ -57,8 +57,8 @@ class _Download:
         self._hash = None if range_headers(options) else hashlib.sha256()
         self._position = options.get("start") or 0
         """Offset of the next byte in the whole content; negative until the first response says the size."""
-        self.info: Info | None = None
-        """From the first response."""
+        self._info = info
+        """Of the version to read; None until the first response decides it."""
 
     def count(self, block: bytes) -> None:
         """Add `block` to what has been received."""
@@ -69,7 +69,7 @@ class _Download:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Raises NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
         state, received = RetryState(self._operations.policy), 0
-        while self.info is None or self._position < self._stop():
+        while self._info is None or self._position < self._stop():
             response = await self._open(state)
             reason = "the response ended early"
             try:
@@ -89,22 +89,22 @@ class _Download:
             if pause is None:
                 raise StorageUnavailable(f"{self._call}: {reason}")
             await self._operations.transport.pause(pause)
-        digest = None if self.info is None else self.info.digest
+        digest = None if self._info is None else self._info.digest
         if self._hash is not None and digest is not None and self._hash.digest() != digest:
             raise DigestMismatch(f"{self._call}: the content does not match the digest that the store sent")
 
     def _stop(self) -> int:
-        assert self.info is not None  # noqa: S101 - only called after a response
-        return min(self._options.get("stop") or self.info.size, self.info.size)
+        assert self._info is not None  # noqa: S101 - only called after a response
+        return min(self._options.get("stop") or self._info.size, self._info.size)
 
     async def _open(self, state: RetryState) -> ResponseStream:
         """A response that starts at the position."""
         operations = self._operations
-        wanted = self._options if self.info is None else {**self._options, "start": self._position}
+        wanted = self._options if self._info is None else {**self._options, "start": self._position}
         conditions = condition_headers(self._options.get("if_match"))
         headers: Pairs = (*operations.headers, WANT_DIGEST, *range_headers(wanted), *conditions)
-        if self.info is not None and self._position:
-            headers += (("if-range", self.info.etag),)
+        if self._info is not None and self._position:
+            headers += (("if-range", self._info.etag),)
         request = ClientRequest("GET", operations.address.target(self._key), headers)
         response, _, _ = await send(operations.transport, request, state, self._call, self._accept)
         return response
@@ -122,13 +122,13 @@ class _Download:
     def _check_start(self, response: ResponseStream) -> None:
         span = _SPAN.fullmatch(response.headers.get("content-range", ""))
         start = 0 if span is None else int(span[1])
-        if self.info is None:
+        if self._info is None:
             size = document_size(response.headers)
             if response.status == 200 and range_headers(self._options) and size:
                 raise EngineError(f"{self._call}: the server sent the whole document instead of a part")
-            self.info = info_from_headers(self._key, response.headers, size)
+            self._info = info_from_headers(self._key, response.headers, size)
             self._position = start
-        elif version_in(response.headers) != self.info.version or start != self._position:
+        elif version_in(response.headers) != self._info.version or start != self._position:
             raise _Changed(None, f"{self._call}: the document changed while it was read")
 
 
@@ -186,34 +186,25 @@ async def _complete(
     operations: Operations, key: str, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
 ) -> Info:
     """Download what `file` does not contain yet, again if the document is replaced meanwhile."""
-    state = RetryState(operations.policy)
+    state, work = RetryState(operations.policy), operations.transport.work
     while True:
         info = await operations.head_info(key)
+        await work(lambda: partial.prepare(file, info))  # noqa: B023 - it is called at once
+        stream = _Download(operations, key, PartOptions(), info)
+        while block := await work(lambda: file.read(_BLOCK_SIZE)):
+            stream.count(block)
+            progress(len(block))
         try:
-            await _complete_version(operations, info, partial, file, progress)
+            async for piece in stream.pieces():
+                await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
+                progress(len(piece))
+            await work(file.flush)
+            return info
         except _Changed:
             pause = state.next_pause_s()
             if pause is None:
                 raise
             await operations.transport.pause(pause)
-        else:
-            return info
-
-
-async def _complete_version(
-    operations: Operations, info: Info, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
-) -> None:
-    work = operations.transport.work
-    await work(lambda: partial.prepare(file, info))
-    stream = _Download(operations, info.key, PartOptions())
-    stream.info = info
-    while block := await work(lambda: file.read(_BLOCK_SIZE)):
-        stream.count(block)
-        progress(len(block))
-    async for piece in stream.pieces():
-        await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
-        progress(len(piece))
-    await work(file.flush)
 
 
 def _check_target(target: Path, dir_fd: int | None) -> None:

@@ -84,10 +84,9 @@ async def stored_info(operations: Operations, answered: Info, /) -> Info:
 
     It is `answered` itself if the document has been removed.
     """
-    fields = {**answered.fields, **{f"meta-{name}": value for name, value in answered.meta.items()}}
-    if answered.digest is not None and version_of(answered.digest, Fields.make(answered.type, fields)) == (
-        answered.version
-    ):
+    headers = {**answered.fields, **{f"meta-{name}": value for name, value in answered.meta.items()}}
+    fields = Fields.make(answered.type, headers)
+    if answered.digest is not None and version_of(answered.digest, fields) == answered.version:
         return answered
     first = (await page(operations, prefix=answered.key, limit=1)).documents
     return first[0] if first and first[0].key == answered.key else answered
@@ -96,7 +95,3 @@ async def stored_info(operations: Operations, answered: Info, /) -> Info:
 async def count(operations: Operations, prefix: str = "", /) -> int:
     """The number of documents whose keys start with `prefix`. It lists all of them."""
     return sum([len(shown.documents) async for shown in _pages(operations, prefix, "", LARGEST_PAGE)])
-
-
-async def empty(operations: Operations, /) -> bool:
-    return not (await page(operations, limit=1)).documents

@@ -78,7 +78,7 @@ class AsyncLocalTransport(AsyncTransport):
         self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
         self._started = False
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
-            _open_stores[self._store] = os.getpid()
+            _open_stores.add(self._store)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> AsyncLocalResponse:
         body = request.body
@@ -110,7 +110,7 @@ class AsyncLocalTransport(AsyncTransport):
     async def close(self) -> None:
         store, self._store = self._store, None
         if store is not None:
-            _open_stores.pop(store, None)
+            _open_stores.discard(store)
             await store.close()
 
 
@@ -141,7 +141,7 @@ class SyncLocalTransport(SyncTransport):
         thread = threading.Thread(target=_run_loop, args=(self._loop, executor), name="docstore-client", daemon=True)
         thread.start()
         self._finalizer = weakref.finalize(self, _close_loop, self._inner, self._loop, thread)
-        _open_transports[self] = os.getpid()
+        _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
         if not self._finalizer.alive:
@@ -190,9 +190,14 @@ class SyncLocalTransport(SyncTransport):
         self._finalizer()
 
 
-_open_stores: Final[dict[Store, int]] = {}
-"""Open stores on loops of the caller, and the process that opened each: a child must not close its parent's."""
-_open_transports: Final["weakref.WeakKeyDictionary[SyncLocalTransport, int]"] = weakref.WeakKeyDictionary()
+_open_stores: Final[set[Store]] = set()
+_open_transports: Final["weakref.WeakSet[SyncLocalTransport]"] = weakref.WeakSet()
+
+
+def _forget_all() -> None:
+    """In a forked child: only the parent may close what it has open."""
+    _open_stores.clear()
+    _open_transports.clear()
 
 
 def _close_all() -> None:
@@ -201,9 +206,9 @@ def _close_all() -> None:
         own = thread.name.startswith((_THREAD_PREFIX, "asyncio_"))
         if not (thread.daemon or thread is threading.main_thread() or own):
             return
-    for transport in [transport for transport, process in _open_transports.items() if process == os.getpid()]:
+    for transport in list(_open_transports):
         transport.end()
-    for store in [store for store, process in _open_stores.items() if process == os.getpid()]:
+    for store in list(_open_stores):
         loop = asyncio.new_event_loop()
         loop.set_default_executor(_InlineExecutor())
         loop.run_until_complete(store.close())
@@ -211,6 +216,8 @@ def _close_all() -> None:
 
 
 getattr(threading, "_register_atexit", atexit.register)(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
 
 
 def _result(future: Future[T]) -> T:
