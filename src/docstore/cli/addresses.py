@@ -55,13 +55,12 @@ class Address:
         """The address as typed, without a password."""
         if not self.on_server:
             return f"{self.store}#{encode(self.path)}" if self.path else self.store
-        return f"{public_origin(self.store)}/{encode(self.path)}"
+        return f"{without_password(self.store)}/{encode(self.path)}"
 
 
-def public_origin(origin: str) -> str:
-    """Return a server's origin without user and password."""
-    scheme, _, authority = origin.partition("://")
-    return f"{scheme}://{authority.rpartition('@')[2]}"
+def without_password(text: str) -> str:
+    """Remove user and password from a URL."""
+    return re.sub(r"://.*@", "://", text)
 
 
 def parse(text: str, base: str = DEFAULT_BASE) -> Address:
@@ -75,12 +74,8 @@ def parse(text: str, base: str = DEFAULT_BASE) -> Address:
     scheme = text.partition(":")[0].lower()
     address = _parse_server(text) if scheme in ("http", "https") else _parse_engine(text)
     if {".", ".."} & set(address.path.split("/")):
-        raise SetupError(f"{_without_password(text)}: an address has no segments '.' or '..'")
+        raise SetupError(f"{without_password(text)}: an address has no segments '.' or '..'")
     return address
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://.*@", "://", text)
 
 
 def _absolute(text: str, base: str) -> str:
@@ -101,13 +96,13 @@ def _parse_server(text: str) -> Address:
     for character in "?#":
         if character in authority + path:
             advice = f"write {character!r} in a key as %{ord(character):02X}; addresses have no query or fragment"
-            raise SetupError(f"{_without_password(text)}: {advice}")
+            raise SetupError(f"{without_password(text)}: {advice}")
     try:
         parts = urlsplit(f"{scheme}://{authority}")
         if not parts.hostname or (parts.port or 0) < 0:
             raise ValueError("it names no host")
     except ValueError as error:
-        raise SetupError(f"{_without_password(text)!r} is not a valid server address: {error}") from None
+        raise SetupError(f"{without_password(text)!r} is not a valid server address: {error}") from None
     return Address(f"{scheme.lower()}://{authority}", decode(path), on_server=True)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from docstore.cli.addresses import Address, public_origin
+from docstore.cli.addresses import Address, without_password
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
 from docstore.cli.options import ADDRESS, TOTAL_TIMEOUT_S, Access, access_options, base_url
 from docstore.cli.output import info_json, json_line, printable
@@ -129,4 +129,4 @@ def _get(store: str, path: str, access: Access) -> str:
 
 
 def _not_a_docstore(store: str) -> EngineError:
-    return EngineError(f"{public_origin(store)} is not a Docstore server")
+    return EngineError(f"{without_password(store)} is not a Docstore server")

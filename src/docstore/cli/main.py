@@ -8,7 +8,6 @@ commands' own.
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import click
@@ -56,21 +55,12 @@ class CommandGroup(click.Group):
         module = importlib.import_module(f"docstore.cli.{_MODULES.get(cmd_name, cmd_name)}")
         return cast(click.Command, getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
+    def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
         if "_DOCSTORE_COMPLETE" in os.environ:
             importlib.import_module("docstore.cli.completion")
-        if not standalone_mode:
-            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         try:
-            sys.exit(super().main(args, prog_name, complete_var, standalone_mode=False, **extra))
+            sys.exit(super().main(*args, **{**options, "standalone_mode": False}))
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             sys.exit(error.exit_code)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
-from docstore.units import format_count, format_size
+from docstore.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -90,15 +90,11 @@ class Bar:
         return ", ".join(parts)
 
     def _left_text(self) -> str:
-        """Return the time left at the average rate: 5 s, 12:34 or 1:02:03."""
+        """Return the time left at the average rate."""
         if self._total is None or self._size == 0:
             return ""
-        left_s = round((self._now_s() - self._start_s) / self._size * max(0, self._total - self._size))
-        minutes, seconds = divmod(left_s, 60)
-        if minutes == 0:
-            return f"{seconds} s left"
-        hours, minutes = divmod(minutes, 60)
-        return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{seconds:02} left"
+        left_s = (self._now_s() - self._start_s) / self._size * max(0, self._total - self._size)
+        return f"{format_duration(left_s)} left"
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`docstore put`: store content from files, folders or standard input."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,7 +135,7 @@ def _find_files(paths: tuple[Path, ...], skipped: list[str]) -> Iterator[tuple[P
             key = path.name if path == top else path.relative_to(top).as_posix()
             if path.exists() and not path.is_file():
                 skipped.append(f"{path}: not a regular file")
-            elif not _is_utf8(key):
+            elif re.search("[\ud800-\udfff]", key):  # how Python represents bytes that are not UTF-8
                 skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
             else:
                 yield path, key
@@ -147,11 +148,3 @@ def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
             if path.is_symlink():
                 skipped.append(f"{path}: links to folders are not followed")
         yield from (Path(folder) / name for name in sorted(names))
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

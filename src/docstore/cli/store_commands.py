@@ -140,7 +140,9 @@ def export(engine_url: str, file: Path | None, format: str, live: bool) -> int:
         raise SetupError("a tar is binary and standard output is a terminal; name a file, or redirect with > or |")
 
     async def run(summary: Summary) -> None:
-        async with _opened(source) as engine, _export_source(engine, summary.bar, live=live) as state:
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(_opened(source))
+            state = engine if live else await _snapshot(engine, stack, summary.bar)
             with _output_file(file) as archive:
                 await summary.count_steps(export_store(state, archive, format=format, on_bytes=summary.bar.advance))
 
@@ -268,19 +270,16 @@ async def _opened(url: EngineURL) -> AsyncIterator[Engine]:
         await engine.close()
 
 
-@asynccontextmanager
-async def _export_source(engine: Engine, bar: Bar, *, live: bool) -> AsyncIterator[Readable]:
-    """Give one state of the whole store if the engine has snapshots, otherwise the engine itself."""
-    if live or not isinstance(engine, Snapshotting):
-        yield engine
-        return
-    async with AsyncExitStack() as stack:
-        try:
-            snapshot = await stack.enter_async_context(engine.snapshot())
-        except NoSpace as error:
-            raise NoSpace(f"{error}; with --live an export needs no disk space beside the store") from error
-        bar.set_total(snapshot.size)
-        yield snapshot
+async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable:
+    """Open one state of the whole store if the engine has snapshots; otherwise return the engine."""
+    if not isinstance(engine, Snapshotting):
+        return engine
+    try:
+        snapshot = await stack.enter_async_context(engine.snapshot())
+    except NoSpace as error:
+        raise NoSpace(f"{error}; with --live an export needs no disk space beside the store") from error
+    bar.set_total(snapshot.size)
+    return snapshot
 
 
 @contextmanager

@@ -10,7 +10,7 @@ each of them is a header of later responses.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import IO, Final, Protocol
 
@@ -23,7 +23,7 @@ from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
 from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, stored_header_pairs
 from docstore.keys import check_path
-from docstore.model import Clock, Document, Fields, Meta
+from docstore.model import Clock, Document, Meta
 
 
 class ArchiveWriter(Protocol):
@@ -102,18 +102,15 @@ def _finished(step: Step) -> Task:
 
 
 def _fault(meta: Meta) -> str | None:
+    """Why no write over HTTP could have stored this, or None."""
     try:
         check_path(meta.key)
     except InvalidKey as error:
         return str(error)
-    return None if _is_writable(meta.fields) else "its fields are not what a write would have stored"
-
-
-def _is_writable(fields: Fields) -> bool:
-    try:
-        return parse_stored_fields(Headers(stored_header_pairs(fields))) == fields
-    except (InvalidStoredField, UnicodeEncodeError):
-        return False
+    with suppress(InvalidStoredField, UnicodeEncodeError):
+        if parse_stored_fields(Headers(stored_header_pairs(meta.fields))) == meta.fields:
+            return None
+    return "its fields are not what a write would have stored"
 
 
 class _ArchiveFile:

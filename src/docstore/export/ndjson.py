@@ -16,12 +16,14 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import IO, Final, Protocol
+from typing import IO, Final, Protocol, TypeVar
 
 from docstore.content import BytesContent, Upload, read_all
 from docstore.errors import ArchiveError, CorruptData, DocstoreError
 from docstore.export.copy import OnBytes, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
+
+T = TypeVar("T")
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of content per document."""
@@ -145,25 +147,19 @@ def _meta(key: str, value: dict[str, object], data: bytes) -> Meta:
     """Return the metadata of a line; absent members are computed. Raise ValueError."""
     match value.get("fields", {}):
         case dict() as others if all(isinstance(text, str) for text in others.values()):
-            fields = Fields.make(_text(value, "media_type", DEFAULT_MEDIA_TYPE), others)
+            fields = Fields.make(_member(value, "media_type", DEFAULT_MEDIA_TYPE), others)
         case _:
             raise ValueError("fields must be an object of strings")
-    digest = bytes.fromhex(_text(value, "sha256", hashlib.sha256(data).hexdigest()))
-    version = _text(value, "version", version_of(digest, fields))
-    size = _number(value, "size", len(data))
-    expires_ns = _number(value, "expires_ns", 0) if value.get("expires_ns") is not None else None
-    return Meta(key, version, size, digest, fields, _number(value, "modified_ns", 0), expires_ns)
+    digest = bytes.fromhex(_member(value, "sha256", hashlib.sha256(data).hexdigest()))
+    version = _member(value, "version", version_of(digest, fields))
+    size = _member(value, "size", len(data))
+    expires_ns = _member(value, "expires_ns", 0) if value.get("expires_ns") is not None else None
+    return Meta(key, version, size, digest, fields, _member(value, "modified_ns", 0), expires_ns)
 
 
-def _text(value: dict[str, object], name: str, default: str) -> str:
-    text = value.get(name, default)
-    if not isinstance(text, str):
-        raise ValueError(f"{name} must be a string")
-    return text
-
-
-def _number(value: dict[str, object], name: str, default: int) -> int:
-    number = value.get(name, default)
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise ValueError(f"{name} must be a whole number")
-    return number
+def _member(value: dict[str, object], name: str, default: T) -> T:
+    """Return a member, which must have the type of `default`. Raise ValueError."""
+    member = value.get(name, default)
+    if type(member) is not type(default):
+        raise ValueError(f"{name} must be {'a string' if isinstance(default, str) else 'a whole number'}")
+    return member
