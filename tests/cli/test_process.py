@@ -12,7 +12,7 @@ import pytest
 
 from docstore.cli.main import main
 from tests.cli.fake_store import FakeStore, serving
-from tests.client.faulty import FaultyServer, answer, hang_up
+from tests.client.faulty_server import FaultyServer, answer, hang_up
 from tests.stores import run
 
 LISTED = int(os.environ.get("DOCSTORE_LISTED", "3000"))

@@ -1,5 +1,6 @@
-"""Collections of every kind for the tests of the client: over HTTP and in this process, on each engine, plain and
-asynchronous. Every answer of a real server is linted."""
+"""Collections for the tests of the client: over HTTP and in this process, on each engine, synchronous and asynchronous.
+
+Every response of a real server is linted."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -10,18 +11,18 @@ import pytest
 
 from docstore import AsyncClient, Client
 from docstore.client import retry
-from tests.client.faulty import FaultyServer
+from tests.client.faulty_server import FaultyServer
 from tests.lint import lint_one_of_many
 from tests.server_process import MOUNTS, RunningServer
 
 ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
 WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
-"""Over HTTP, where the engine makes no difference any more, and each engine in this process."""
+"""Over HTTP, where the engine makes no difference, and each engine in this process."""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A server whose four mounts take paths as keys."""
+    """A server with four mounts whose keys may be paths."""
     folder = tmp_path_factory.mktemp("data")
     mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={ENGINES[name].format(folder)}?keys=path")]
     with RunningServer(folder, *mounts, "--log-level", "error") as running:
@@ -30,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of one of WAYS, "http-docs" for tests that name none; empty, but for what the test before left over HTTP."""
+    """The URL of one of WAYS, by default "http-docs"."""
     way, _, mount = getattr(request, "param", "http-docs").partition("-")
     if way == "http":
         server: RunningServer = request.getfixturevalue("server")
@@ -48,7 +49,7 @@ def docs(url: str) -> Iterator[Client]:
 
 @pytest.fixture
 def run(url: str) -> Callable[..., object]:
-    """Runs `async def test(docs)` with an empty collection."""
+    """Run `async def test(docs)` with an empty collection."""
 
     def run(test: Callable[[AsyncClient], object]) -> object:
         async def whole() -> object:
@@ -75,7 +76,7 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def linted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """What the plain client is answered by a store goes through httplint; the faulty servers of `faulty.py` do not."""
+    """Lint the responses to Client by httplint, except those of a FaultyServer."""
     if "faulty" in request.fixturenames:
         return
     transport = httpx2.HTTPTransport

@@ -1,4 +1,4 @@
-"""docs/python.md does not lie: its examples run against a real server, and it names everything that is public."""
+"""docs/python.md is tested: its examples run against a real server, and it names everything that is public."""
 
 import doctest
 import inspect
@@ -23,7 +23,7 @@ def blocks(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [GUIDE, README], ids=["guide", "readme"])
-def test_every_example_runs_and_prints_what_it_says(
+def test_every_example_runs_and_prints_the_output_shown(
     text: str, docs: docstore.Client, server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not docs
@@ -50,7 +50,7 @@ def test_every_example_runs_and_prints_what_it_says(
 
 
 class RunningServerAsFixture(DocstoreServer):
-    """What the fixture hands out, over a server of this test."""
+    """The fixture `docstore_server`, with a server of this test."""
 
     def __init__(self, data: Path) -> None:
         super().__init__(RunningServer(data, "--mount", "docs=memory:?keys=path"))
@@ -83,7 +83,7 @@ def test_every_public_name_is_in_the_guide() -> None:
     assert named - words == set()
 
 
-def test_every_public_name_says_what_it_is() -> None:
+def test_every_public_name_has_a_docstring() -> None:
     for name in dir(docstore):
         assert inspect.getdoc(getattr(docstore, name)), name
     for kind in (docstore.Client, docstore.AsyncClient):
@@ -91,7 +91,7 @@ def test_every_public_name_says_what_it_is() -> None:
             assert getattr(kind, name).__doc__, name
 
 
-def test_every_error_is_public_and_drawn_in_the_tree() -> None:
+def test_every_error_is_public_and_in_the_tree() -> None:
     drawn = re.findall(r"(?:├──|└──) (\w+)", errors.__doc__ or "")
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
     assert sorted([*drawn, "DocstoreError"]) == sorted(defined)

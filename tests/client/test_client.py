@@ -6,18 +6,26 @@ them out), and the steps here follow them, so that nothing depends on that.
 
 import asyncio
 import importlib.util
-import io
+import subprocess
+import sys
 import unittest
 from collections.abc import Callable, Iterator, MutableMapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from docstore import AsyncClient, Client
+from docstore import (
+    AsyncClient,
+    Client,
+    ClientClosed,
+    NotFound,
+    StoredContent,
+)
 from tests.client.conftest import WAYS
 
 FULL = {"1": b"one", "key1": b"", "é/ü": bytes(range(256))}
+
+
 MISSING = "missing"
 
 
@@ -79,6 +87,7 @@ READS: list[Callable[[Any], object]] = [
 ]
 """Steps that leave a full mapping as it is."""
 
+
 WRITES: list[Callable[[Any], object]] = [
     lambda d: d.__setitem__("1", b"another"),
     lambda d: d.__setitem__("new", b"new"),
@@ -124,12 +133,12 @@ def check(mapping: MutableMapping[str, bytes]) -> None:
 
 
 @pytest.mark.parametrize("url", WAYS, indirect=True)
-def test_a_collection_does_what_a_dict_does(docs: Client) -> None:
+def test_a_collection_behaves_like_a_dict(docs: Client) -> None:
     check(docs)
 
 
-class Waiting(MutableMapping[str, bytes]):
-    """An asynchronous collection that waits: each method of a mapping by its name there."""
+class SyncAdapter(MutableMapping[str, bytes]):
+    """The methods of a mapping on an AsyncClient, each of which waits for its result."""
 
     def __init__(self, docs: AsyncClient, runner: asyncio.Runner) -> None:
         self._docs = docs
@@ -176,14 +185,14 @@ class Waiting(MutableMapping[str, bytes]):
 
 
 @pytest.mark.parametrize("url", WAYS, indirect=True)
-def test_the_asynchronous_client_does_the_same(url: str) -> None:
+def test_an_asynchronous_collection_behaves_like_a_dict(url: str) -> None:
     with asyncio.Runner() as runner:
 
         async def opened() -> AsyncClient:
             return AsyncClient(url)
 
         docs = runner.run(opened())
-        check(Waiting(docs, runner))
+        check(SyncAdapter(docs, runner))
         runner.run(docs.close())
 
 
@@ -221,19 +230,83 @@ def test_the_tests_of_the_standard_library_pass_where_they_are_installed(docs: C
         assert result.wasSuccessful(), [told for _, told in (*result.failures, *result.errors)]
 
 
-@pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
-@pytest.mark.parametrize("default", [b"", "", "text", None, bytearray(b"x")])
-def test_a_default_is_stored_as_put_stores_it(docs: Client, default: Any) -> None:
-    put = docs.put("put", b"" if default is None else default)
-    assert docs.setdefault("set", default) == docs["put"]
-    assert docs.info("set").version == put.version
+BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
 
 
-def test_a_default_that_is_not_in_memory_is_refused_and_not_stored(docs: Client, tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"content")
-    not_in_memory: list[Any] = [path, io.BytesIO(b"content"), [b"content"], iter([b"content"])]
-    for default in not_in_memory:
-        with pytest.raises(TypeError, match="in memory"):
-            docs.setdefault("set", default)
-    assert list(docs) == []
+@BOTH
+def test_a_closed_client_raises_client_closed(docs: Client) -> None:
+    docs.close()
+    docs.close()
+    with pytest.raises(ClientClosed):
+        docs.get("a")
+
+
+@pytest.mark.parametrize("url", ["inside-memory", "http-memory"], indirect=True)
+def test_the_asynchronous_client_has_the_same_operations(run: Callable[..., object]) -> None:
+    async def used(docs: AsyncClient) -> None:
+        await docs.put_json("a", {"n": 1})
+        await docs.patch("a", {"n": 2})
+        assert await docs.json("a") == {"n": 2}
+        assert (await docs.info("a")).type == "application/json"
+
+        async def later(content: StoredContent | None) -> bytes:
+            await asyncio.sleep(0)
+            return b"later"
+
+        await docs.update("b", later)
+        assert await docs.get("b") == b"later"
+        assert [info.key async for info in docs.documents()] == ["a", "b"]
+        assert (await docs.list(limit=1)).after == "a"
+        assert await docs.get("a", None, start=0, stop=1) == b"{"
+        with pytest.raises(NotFound):
+            await docs.pop("missing")
+        added = await docs.add(b"x")
+        await docs.delete(added.key)
+
+    run(used)
+
+
+def test_the_synchronous_client_rejects_asynchronous_arguments(docs: Client) -> None:
+    async def pieces() -> Any:
+        yield b"1"
+
+    async def slow(content: object) -> bytes:
+        await asyncio.sleep(0)
+        return b""
+
+    with pytest.raises(TypeError, match="AsyncClient"):
+        docs.put("a", pieces())
+    with pytest.raises(TypeError, match="AsyncClient"):
+        docs.update("a", slow)
+    assert not docs
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    def names(kind: type) -> set[str]:
+        return {name for name in vars(kind) if not name.startswith("_")}
+
+    assert names(Client) - {"items", "values"} == names(AsyncClient) - {"keys"}
+
+
+def imported(code: str) -> set[str]:
+    told = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys\nprint(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("code", "left_out"),
+    [
+        ("import docstore", {"docstore.client", "docstore.server", "docstore.errors", "httpx2"}),
+        ("import docstore.server.run", {"docstore.client", "httpx2"}),
+        ("import docstore.testing.pytest_plugin", {"docstore.client", "docstore.server", "hypothesis", "httpx2"}),
+        (
+            "import docstore; docstore.open('http://127.0.0.1:1/docs/')",
+            {"docstore.server", "uvicorn", "apsw", "jinja2"},
+        ),
+        ("import docstore; docstore.open('memory:').close()", {"httpx2", "uvicorn"}),
+    ],
+)
+def test_only_necessary_modules_are_imported(code: str, left_out: set[str]) -> None:
+    assert imported(code) & left_out == set()

@@ -1,4 +1,4 @@
-"""A server that answers as it is told, wrongly too: a script of what happens to each request, a record of what came."""
+"""A server with a script of what happens to each request, errors included, and a record of the requests."""
 
 import socket
 import struct
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 WAITS_S = 20
-"""After which the server gives a connection up, so that no test hangs."""
+"""Timeout of a connection, so that no test hangs."""
 
 
 @dataclass(frozen=True)
@@ -19,26 +19,26 @@ class Asked:
 
 
 Step = Callable[[socket.socket], None]
-"""What is done on a connection after a request has come; the connection is closed after it."""
+"""Called with the connection after a request; the connection is then closed."""
 
 
 def answer(status: int, content: bytes = b"", size: int | None = None, **headers: str) -> Step:
-    """A whole answer, or one that announces another `size`."""
+    """A response, or one that announces another `size`."""
 
     def step(connection: socket.socket) -> None:
         fields = {"content-length": str(len(content) if size is None else size), "connection": "close", **headers}
         lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
-        connection.sendall(f"HTTP/1.1 {status} Told\r\n{lines}\r\n".encode() + content)
+        connection.sendall(f"HTTP/1.1 {status} Scripted\r\n{lines}\r\n".encode() + content)
 
     return step
 
 
 def hang_up(connection: socket.socket) -> None:
-    """Closes without an answer."""
+    """Close without a response."""
 
 
 def reset(connection: socket.socket) -> None:
-    """As when the machine of the other side was switched off and on."""
+    """Reset the connection, as after a restart of the machine."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -47,14 +47,14 @@ def nonsense(connection: socket.socket) -> None:
 
 
 def silence(connection: socket.socket) -> None:
-    """Says nothing, until the client has had enough."""
+    """Send nothing until the client closes the connection."""
     while connection.recv(4096):
         pass
 
 
 @dataclass
 class FaultyServer:
-    """Does the steps of `script`, one for each request; after the last one it hangs up on all that comes."""
+    """Runs the steps of `script`, one for each request; after the last one it closes every connection."""
 
     script: list[Step] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -86,7 +86,7 @@ class FaultyServer:
                     continue
 
     def _read(self, connection: socket.socket) -> bool:
-        """Whether a request came."""
+        """Read a request, and return whether there was one."""
         received = b""
         while b"\r\n\r\n" not in received:
             if not (more := connection.recv(65536)):

@@ -1,4 +1,4 @@
-"""What is tried again and what never, against a server that fails as it is told: statuses, lost answers, silence."""
+"""Which requests are retried, against a server that fails as scripted: statuses, lost responses, silence."""
 
 import asyncio
 import hashlib
@@ -16,7 +16,6 @@ from docstore import (
     AsyncClient,
     Client,
     Conflict,
-    DigestMismatch,
     EngineError,
     NoSpace,
     NotFound,
@@ -27,12 +26,20 @@ from docstore import (
 from docstore.client import retry
 from docstore.http.digests import structured_digest
 from docstore.model import Fields, version_of
-from tests.client.faulty import FaultyServer, Step, answer, hang_up, nonsense, reset, silence
+from tests.client.faulty_server import FaultyServer, Step, answer, hang_up, nonsense, reset, silence
 
 OK = answer(200, b"hello", etag='"v"', content_type="text/plain")
+
+
 DONE = answer(200, b"a\n", etag='"v"')
+
+
 MADE = answer(201, b"a\n", etag='"v"', location="/docs/a")
+
+
 HELLO = hashlib.sha256(b"hello").digest()
+
+
 KNOWN = answer(
     200,
     b"hello",
@@ -40,7 +47,9 @@ KNOWN = answer(
     content_type="text/plain",
     repr_digest=structured_digest("sha-256", HELLO),
 )
-"""By its version its fields are all that is stored; of OK that can't be told."""
+"""Its version shows that these are all stored fields; that of OK does not."""
+
+
 ENTRY = {
     "key": "a",
     "version": "v",
@@ -49,8 +58,14 @@ ENTRY = {
     "media_type": "text/plain",
     "modified": "2026-01-01T00Z",
 }
+
+
 LISTED, EMPTY = (answer(200, json.dumps({"documents": found, "next": None}).encode()) for found in ([ENTRY], []))
+
+
 LATER = answer(503, retry_after="0")
+
+
 OURS = version_of(hashlib.sha256(b"new").digest(), Fields())
 """The version that `new` is stored as."""
 
@@ -112,7 +127,7 @@ def setdefault(docs: Any) -> Any:
 
 
 TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
-    # a server that is busy, or behind a proxy that can't reach it, is asked again
+    # a busy server, or one that its proxy cannot reach, is asked again
     *((get, [answer(status), OK], b"hello", 2) for status in (408, 429, 502, 503, 504)),
     (get, [hang_up, OK], b"hello", 2),
     (get, [reset, OK], b"hello", 2),
@@ -122,14 +137,14 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (get, [LATER] * 4, StorageUnavailable, 4),
     (get, [hang_up] * 4, StorageUnavailable, 4),
     (get, [answer(200, b"hel", size=5)] * 4, StorageUnavailable, 4),
-    # a final answer is one
+    # other responses are final
     *((get, [answer(status)], RequestError, 1) for status in (400, 401, 403, 405, 418)),
     *((get, [answer(status)], EngineError, 1) for status in (500, 501)),
     (get, [answer(507)], NoSpace, 1),
     *((get, [answer(status, location="http://127.0.0.1:1/")], RequestError, 1) for status in (301, 302, 307, 308)),
     (get, [answer(404)], None, 1),
     (delete, [answer(404)], NotFound, 1),
-    # a write that is the same twice as once is repeated
+    # an idempotent write is retried
     (put, [hang_up, DONE], "v", 2),
     (put, [answer(502), DONE], "v", 2),
     (put, [LATER, MADE], "v", 2),
@@ -138,7 +153,7 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (put, [hang_up, LATER, LATER, LATER], OutcomeUnknown, 4),
     (delete, [hang_up, answer(200)], None, 2),
     (delete, [hang_up, answer(404)], None, 2),
-    # a condition that fails after a lost answer may have been made false by this very write
+    # a condition that fails after a lost response may have been made false by the same write
     (put_if, [hang_up, failed(OURS)], OURS, 2),
     (put_if, [hang_up, failed("another")], OutcomeUnknown, 2),
     (put_if, [failed(OURS)], Conflict, 1),
@@ -149,19 +164,19 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (delete_if, [hang_up, failed("another")], OutcomeUnknown, 2),
     (patch_if, [hang_up, DONE], "v", 2),
     (patch_if, [hang_up, failed("another")], OutcomeUnknown, 2),
-    # what is not the same twice is sent once
+    # what is not idempotent is sent once
     (add, [hang_up], OutcomeUnknown, 1),
     (add, [LATER], StorageUnavailable, 1),
     (add, [answer(502)], OutcomeUnknown, 1),
     (patch, [hang_up], OutcomeUnknown, 1),
     (patch, [LATER], StorageUnavailable, 1),
-    # content that is gone can't be sent again
+    # content that can be read once is sent once
     (put_pieces, [hang_up], OutcomeUnknown, 1),
     (put_pieces, [LATER], StorageUnavailable, 1),
-    # an update or a pop is never guessed to be done: another may have written the same
+    # an update or a pop is never assumed to be applied: another client may have written the same
     (update, [KNOWN, hang_up, failed(OURS)], OutcomeUnknown, 3),
     (update, [KNOWN, failed("another"), KNOWN, DONE], "v", 4),
-    # what is written back is what is stored; of what is gone meanwhile nothing is
+    # fields are written back as they are stored; those of a removed document are not
     (update, [OK, LISTED, DONE], "v", 3),
     (update, [OK, hang_up, EMPTY, failed("another"), answer(404), MADE], "v", 6),
     (pop, [OK, hang_up, answer(404)], OutcomeUnknown, 3),
@@ -179,7 +194,7 @@ def check(result: object, expected: object) -> None:
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "asynchronous"])
-def test_the_table_of_what_is_tried_again(faulty: FaultyServer, asynchronous: bool) -> None:
+def test_the_table_of_retries(faulty: FaultyServer, asynchronous: bool) -> None:
     options: Any = {"tries": 4, "retry_timeout_s": 15, "timeout_s": 0.3}
 
     async def waited(operation: Callable[[Any], Any]) -> object:
@@ -208,7 +223,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("operation", [get, put, put_pieces, add, patch, update])
-def test_when_nobody_is_there_nothing_was_sent_and_nothing_is_unknown(
+def test_without_a_connection_every_request_is_retried_and_its_outcome_is_known(
     free_port: int, operation: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -219,7 +234,7 @@ def test_when_nobody_is_there_nothing_was_sent_and_nothing_is_unknown(
     assert len(pauses) == 4, "to connect is tried again, for a POST too"
 
 
-def test_a_server_that_comes_back_is_found(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_restarted_server_is_found(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     with Client(faulty.url) as docs:
         faulty.script = [OK]
         assert docs["a"] == b"hello"
@@ -252,14 +267,14 @@ def test_retry_after_is_seconds_or_a_date(said: str, seconds: float | None) -> N
     assert retry.retry_after_s({"retry-after": said}) == seconds
 
 
-def test_a_server_that_wants_more_patience_than_there_is_is_not_waited_for(faulty: FaultyServer) -> None:
+def test_a_retry_after_beyond_the_timeout_is_not_waited_for(faulty: FaultyServer) -> None:
     faulty.script = [answer(503, retry_after="3600")]
     with Client(faulty.url, retry_timeout_s=60) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 1
 
 
-def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_total_time_of_all_attempts_is_bounded(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(retry.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + 10))
@@ -267,39 +282,3 @@ def test_all_tries_together_are_bounded_in_time(faulty: FaultyServer, monkeypatc
     with Client(faulty.url, retry_timeout_s=35, tries=1000) as docs, pytest.raises(StorageUnavailable):
         docs.get("a")
     assert len(faulty.asked) == 5
-
-
-def test_a_digest_that_is_not_the_contents_is_found(faulty: FaultyServer) -> None:
-    wrong = structured_digest("sha-256", hashlib.sha256(b"other").digest())
-    lying = answer(200, b"hello", etag='"v"', repr_digest=wrong)
-    faulty.script = [lying, lying]
-    with Client(faulty.url) as docs:
-        with pytest.raises(DigestMismatch):
-            docs.get("a")
-        with pytest.raises(DigestMismatch):
-            b"".join(docs.iter_content("a"))
-
-
-def test_more_content_than_announced_is_none_of_the_next_answer(faulty: FaultyServer) -> None:
-    faulty.script = [answer(200, b"hello and more", size=5, etag='"v"'), answer(200, b"next", etag='"w"')]
-    with Client(faulty.url) as docs:
-        assert docs["a"] == b"hello"
-        assert docs["b"] == b"next"
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"no json", b"[]", b"{}", b'{"documents": 5, "next": null}', b'{"documents": [{}], "next": null}']
-)
-def test_what_is_no_listing_is_an_error_of_the_store(faulty: FaultyServer, content: bytes) -> None:
-    faulty.script = [answer(200, content)]
-    with Client(faulty.url) as docs, pytest.raises(EngineError, match="not a collection"):
-        docs.list()
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"5", b'{"title": 5}', b"[" * 100_000])
-def test_a_problem_that_is_none_is_told_by_its_status(faulty: FaultyServer, content: bytes) -> None:
-    faulty.script = [answer(403, content, content_type="application/problem+json")]
-    with Client(faulty.url) as docs, pytest.raises(RequestError) as caught:
-        docs.get("a")
-    assert caught.value.problem is not None
-    assert caught.value.problem.status == 403

@@ -1,4 +1,4 @@
-"""A state machine: random operations on a collection over a real server, and on a dict; what they tell is the same."""
+"""A state machine: random operations on a collection of a real server and on a dict have the same results."""
 
 import pytest
 from hypothesis import settings
@@ -28,19 +28,19 @@ class Collection(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.docs.close()
 
-    def wrote(self, key: str, content: bytes, stored: PutResult) -> None:
+    def check_write(self, key: str, content: bytes, stored: PutResult) -> None:
         assert stored.created is (key not in self.model)
         self.model[key], self.versions[key] = content, stored.version
 
     @rule(key=KEYS, content=CONTENTS)
     def put(self, key: str, content: bytes) -> None:
-        self.wrote(key, content, self.docs.put(key, content))
+        self.check_write(key, content, self.docs.put(key, content))
 
     @rule(key=KEYS, content=CONTENTS, other=KEYS)
     def put_if_it_is_that_version(self, key: str, content: bytes, other: str) -> None:
         expected = self.versions.get(other, "none")
         if self.versions.get(key) == expected:
-            self.wrote(key, content, self.docs.put(key, content, if_match=expected))
+            self.check_write(key, content, self.docs.put(key, content, if_match=expected))
             return
         with pytest.raises(Conflict) as caught:
             self.docs.put(key, content, if_match=expected)
@@ -53,7 +53,9 @@ class Collection(RuleBasedStateMachine):
 
     @rule(key=KEYS, more=CONTENTS)
     def update(self, key: str, more: bytes) -> None:
-        self.wrote(key, self.model.get(key, b"") + more, self.docs.update(key, lambda content: (content or b"") + more))
+        self.check_write(
+            key, self.model.get(key, b"") + more, self.docs.update(key, lambda content: (content or b"") + more)
+        )
 
     @rule(key=KEYS)
     def pop(self, key: str) -> None:
@@ -91,10 +93,10 @@ class Collection(RuleBasedStateMachine):
         assert listed == sorted(key for key in self.model if key.startswith(prefix))
 
     @invariant()
-    def holds_what_the_dict_holds(self) -> None:
+    def has_the_keys_of_the_dict(self) -> None:
         assert list(self.docs) == sorted(self.model)
 
 
-def test_any_sequence_of_operations_does_what_it_does_to_a_dict(server: RunningServer) -> None:
+def test_any_sequence_of_operations_has_the_results_of_a_dict(server: RunningServer) -> None:
     machine = type("OverHTTP", (Collection,), {"url": f"{server.url}/memory/"})
     run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=15))

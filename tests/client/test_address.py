@@ -1,4 +1,4 @@
-"""Where documents are: keys are themselves in every path, URLs are what they should be, secrets stay where they are."""
+"""Addresses: each key has its own path, invalid URLs are rejected, secrets are never shown."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=T
 
 @BOTH
 @pytest.mark.parametrize("key", ["", "/", "a//b", "..", "a/../b", "./a", "a/", "\n", "é" * 600, "\ud800", "x" * 256])
-def test_a_key_that_no_store_takes_never_leaves(docs: Client, key: str) -> None:
+def test_a_key_that_no_store_accepts_is_never_sent(docs: Client, key: str) -> None:
     """Its path might be that of another document, or of another collection."""
     for operation in (docs.get, docs.info, docs.delete, docs.contains, lambda key: docs.put(key, b"")):
         with pytest.raises(InvalidKey):
@@ -26,7 +26,7 @@ def test_a_key_that_no_store_takes_never_leaves(docs: Client, key: str) -> None:
         docs.get(5)
 
 
-def test_a_key_that_this_store_does_not_take_is_refused_by_it(server: RunningServer) -> None:
+def test_a_key_that_this_store_does_not_accept_is_rejected_by_it(server: RunningServer) -> None:
     with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
         docs["a/b"] = b""
     assert caught.value.problem is not None
@@ -34,7 +34,7 @@ def test_a_key_that_this_store_does_not_take_is_refused_by_it(server: RunningSer
 
 
 @pytest.mark.parametrize("ask", [lambda docs: docs["a b"], lambda docs: "a b" in docs, lambda docs: docs.info("a b")])
-def test_each_way_to_ask_says_why_a_key_is_refused(ask: Callable[[Client], object]) -> None:
+def test_every_operation_says_why_a_key_is_rejected(ask: Callable[[Client], object]) -> None:
     with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
         ask(docs)
     assert caught.value.problem is not None
@@ -54,7 +54,7 @@ KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_s
 
 @settings(max_examples=60)
 @given(keys=st.sets(KEYS, min_size=1, max_size=5))
-def test_every_key_is_itself_in_a_path(keys: set[str]) -> None:
+def test_each_key_has_its_own_path(keys: set[str]) -> None:
     address = CollectionAddress.parse("http://h/docs/", {})
     targets = {key: address.target(key) for key in keys}
     assert len(set(targets.values())) == len(keys)
@@ -63,7 +63,7 @@ def test_every_key_is_itself_in_a_path(keys: set[str]) -> None:
         assert not set(target) & set("?# \\")
 
 
-def test_every_kind_of_character_comes_back_in_a_key(docs: Client) -> None:
+def test_keys_of_every_kind_of_character_are_preserved(docs: Client) -> None:
     keys = [
         "%41",
         "%2e%2e",
@@ -87,7 +87,7 @@ def test_every_kind_of_character_comes_back_in_a_key(docs: Client) -> None:
 
 
 SECRET = "hunter2"
-URLS_THAT_ARE_NONE = [
+INVALID_URLS = [
     "",
     "docs",
     "nothing:here",
@@ -104,9 +104,9 @@ URLS_THAT_ARE_NONE = [
 ]
 
 
-@pytest.mark.parametrize("url", URLS_THAT_ARE_NONE)
+@pytest.mark.parametrize("url", INVALID_URLS)
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
-def test_a_url_of_nothing_is_refused_at_once(url: str, kind: Callable[[str], object]) -> None:
+def test_an_invalid_url_is_rejected_at_once(url: str, kind: Callable[[str], object]) -> None:
     with pytest.raises(SetupError) as caught:
         kind(url)
     assert SECRET not in str(caught.value)
@@ -124,6 +124,6 @@ def test_secrets_are_sent_and_never_shown(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("value", [{"a": "b\r\n"}, {"a b": "c"}])
-def test_headers_that_can_not_be_sent_are_refused_at_once(value: dict[str, str]) -> None:
+def test_invalid_headers_are_rejected_at_once(value: dict[str, str]) -> None:
     with pytest.raises(SetupError):
         Client("http://127.0.0.1:1/docs/", headers=value)

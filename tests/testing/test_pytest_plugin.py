@@ -1,4 +1,4 @@
-"""The pytest plugin: other people's tests get a real server, empty each time, and nothing stays behind."""
+"""The pytest plugin: other people's tests get a real server, empty for each test, and no process remains."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ def test_it_hangs(docstore_server):
 
 @pytest.fixture
 def installed(tmp_path: Path) -> dict[str, str]:
-    """An environment in which Docstore's entry point is found, whatever this one was made of."""
+    """An environment with Docstore's entry point, whether or not Docstore is installed in this one."""
     information = tmp_path / "site" / "docstore_plugin-1.dist-info"
     information.mkdir(parents=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: docstore-plugin\nVersion: 1\n")
@@ -53,7 +53,7 @@ def command(tmp_path: Path, tests: str, *more: str) -> list[str]:
     return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "-s", *more]
 
 
-def test_the_fixture_is_there_without_a_word(tmp_path: Path, installed: dict[str, str]) -> None:
+def test_the_fixture_needs_no_configuration(tmp_path: Path, installed: dict[str, str]) -> None:
     ended = subprocess.run(
         command(tmp_path, TESTS), cwd=tmp_path, env=installed, capture_output=True, text=True, timeout=120, check=False
     )
@@ -62,7 +62,7 @@ def test_the_fixture_is_there_without_a_word(tmp_path: Path, installed: dict[str
 
 
 def gone(number: int) -> bool:
-    """Whether the process has ended, and its parent, or who took it over, knows."""
+    """Whether the process has ended."""
     try:
         return "Z" in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -70,7 +70,7 @@ def gone(number: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_the_server_ends_with_the_tests_however_they_end(
+def test_the_server_ends_with_the_tests_even_if_they_are_killed(
     tmp_path: Path, installed: dict[str, str], number: int
 ) -> None:
     with subprocess.Popen(

@@ -1,0 +1,105 @@
+"""The operations of one request, over HTTP and in this process: one contract for both."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+import docstore
+from docstore import (
+    Client,
+    Conflict,
+    ContentTooLarge,
+    DigestMismatch,
+    NotFound,
+    PutResult,
+    RequestError,
+)
+from docstore.http.digests import structured_digest
+from tests.client.faulty_server import FaultyServer, answer
+
+BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
+
+
+@BOTH
+def test_a_stored_document_is_returned_with_its_metadata(docs: Client) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    stored = docs.put(
+        "a",
+        b"content",
+        type="text/plain",
+        ttl=timedelta(hours=1),
+        fields={"Content-Language": "de", "Cache-Control": "max-age=5"},
+        meta={"Author": "me"},
+    )
+    assert stored == PutResult("a", stored.version, created=True)
+    assert docs.put("a", b"x").created is False
+    assert docs.put("a", b"content", type="text/plain", meta={"Author": "me"}, ttl=3600).created is False
+    found = docs["a"]
+    assert (found, found.content, found.text) == (b"content", b"content", "content")
+    info = found.info
+    assert (info.key, info.size, info.type, info.meta) == ("a", 7, "text/plain", {"author": "me"})
+    assert info.modified is not None
+    assert info.expires is not None
+    assert before <= info.modified <= datetime.now(UTC)
+    assert timedelta(seconds=3590) < info.expires - before < timedelta(seconds=3660)
+    assert info.etag == f'"{info.version}"'
+    assert docs.info("a") == info
+    listed = docs.list().documents[0]
+    assert (listed.version, listed.digest, listed.meta, listed.type) == (
+        info.version,
+        info.digest,
+        info.meta,
+        "text/plain",
+    )
+    docs.put("a", b"content", fields={"Content-Language": "de", "Cache-Control": "max-age=5"})
+    assert docs.info("a").fields == {"content-language": "de", "cache-control": "max-age=5"}
+
+
+@BOTH
+def test_json_is_stored_read_and_patched(docs: Client) -> None:
+    docs.put_json("a", {"n": 1, "é": [1, None]}, meta={"kind": "state"})
+    assert docs.json("a") == docs["a"].json() == {"n": 1, "é": [1, None]}
+    docs.patch("a", {"n": None, "m": 2})
+    version = docs.patch("a", [{"op": "add", "path": "/list", "value": []}]).version
+    assert docs.json("a") == {"é": [1, None], "m": 2, "list": []}
+    assert (docs.info("a").type, docs.info("a").meta) == ("application/json", {"kind": "state"})
+    docs.patch("a", {"m": 3}, if_match=version)
+    with pytest.raises(Conflict):
+        docs.patch("a", {"m": 4}, if_match=version)
+    with pytest.raises(RequestError, match="patch conflicts"):
+        docs.patch("a", [{"op": "remove", "path": "/none"}])
+    with pytest.raises(NotFound):
+        docs.patch("missing", {})
+    with pytest.raises(NotFound):
+        docs.json("missing")
+    with pytest.raises(ValueError, match="JSON"):
+        docs.put_json("a", float("nan"))
+
+
+@BOTH
+def test_add_chooses_a_key(docs: Client) -> None:
+    added = docs.add("text", meta={"a": "b"})
+    assert docs[added.key] == b"text"
+    assert added.created
+    assert docs.info(added.key).meta == {"a": "b"}
+
+
+def test_a_too_large_document_is_rejected() -> None:
+    with docstore.open("memory:?max_document=10") as docs:
+        with pytest.raises(ContentTooLarge):
+            docs["a"] = bytes(11)
+        with pytest.raises(ContentTooLarge):
+            docs.put("a", iter([bytes(6), bytes(6)]))
+        assert not docs
+
+
+def test_content_that_does_not_match_its_digest_raises(faulty: FaultyServer) -> None:
+    wrong = structured_digest("sha-256", hashlib.sha256(b"other").digest())
+    lying = answer(200, b"hello", etag='"v"', repr_digest=wrong)
+    faulty.script = [lying, lying]
+    with Client(faulty.url) as docs:
+        with pytest.raises(DigestMismatch):
+            docs.get("a")
+        with pytest.raises(DigestMismatch):
+            b"".join(docs.iter_content("a"))
