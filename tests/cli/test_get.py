@@ -162,7 +162,7 @@ def test_an_interrupted_folder_is_resumed_and_equal_files_are_skipped(store: Fak
     store.cuts = [1000, *[0] * 200]
     result = run("get", "-r", f"{store.url}/docs/", "-o", tmp_path)
     assert result.status == 3
-    assert len(result.err.splitlines()) <= 2, "the server is gone: that is told once"
+    assert len(result.err.splitlines()) <= 2, "a server that is down is reported once"
     store.cuts.clear()
     assert run("get", "-r", f"{store.url}/docs/", "-o", tmp_path).status == 0
     assert files(tmp_path) == store.documents

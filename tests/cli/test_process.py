@@ -99,8 +99,8 @@ def test_requests_about_a_server_are_retried_and_reported_as_those_about_documen
         assert (result.status, result.out) == (0, "/docs/\n"), result.err
         assert server.asked[-1].headers["x-team"] == "red"
         server.script = [answer(421, MISDIRECTED, **problem)] * 2
-        told = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
-        assert [(result.status, "wrong host: say which" in result.err) for result in told] == [(3, True)] * 2
+        results = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
+        assert [(result.status, "wrong host: say which" in result.err) for result in results] == [(3, True)] * 2
         result = run("ls", root, "--header", "X: é")
         assert (result.status, result.err) == (2, "docstore: invalid header 'X'\n")
         server.script = [answer(404, b"nothing")]

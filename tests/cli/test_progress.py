@@ -80,8 +80,8 @@ def test_long_work_shows_size_rate_and_time_left() -> None:
         bar.advance(4 * MIB, documents=3)
         drawn = terminal.drawn()
         assert "export" in drawn
-        for told in ("3 documents", "4.0 MiB of 400 MiB", "2.0 MiB/s", "3 min left"):
-            assert told in drawn
+        for shown in ("3 documents", "4.0 MiB of 400 MiB", "2.0 MiB/s", "3 min left"):
+            assert shown in drawn
         bar.advance(4 * MIB, documents=1)
         assert terminal.drawn() == "", "it is not drawn too often"
         watch.now_s += 2

@@ -14,7 +14,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
-from docstore.export.archive import FORMATS
+from docstore.export.archive import ARCHIVE_FORMATS
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -111,7 +111,7 @@ def test_a_truncated_document_is_left_out_of_an_export(tmp_path: Path) -> None:
     assert set(stored(target)) == DOCUMENTS.keys() - {"large"}
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ARCHIVE_FORMATS)
 @pytest.mark.parametrize("scheme", ON_DISK)
 def test_an_export_comes_back_as_it_was(source: str, tmp_path: Path, scheme: str, format: str) -> None:
     tar, target = tmp_path / "store.tar", f"{scheme}:{tmp_path / 'target'}"

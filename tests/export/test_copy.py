@@ -12,7 +12,7 @@ from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import ArchiveError, NoSpace
 from docstore.export import copy
-from docstore.export.copy import Outcome, Step, Task
+from docstore.export.copy import Step, StepOutcome, Task
 from docstore.testing.clock import SetClock
 from tests.stores import FIELDS
 
@@ -28,7 +28,7 @@ def test_running_tasks_are_limited_in_number_and_size(monkeypatch: pytest.Monkey
             seen.append(list(running))
             await asyncio.sleep(0.0001 * (number % 7))
             running.remove(size)
-            return Step(f"{number}", Outcome.STORED)
+            return Step(f"{number}", StepOutcome.STORED)
 
         async def tasks() -> AsyncIterator[Task]:
             for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
@@ -50,7 +50,7 @@ def test_a_failure_is_raised_after_all_running_tasks_have_finished(where: str) -
             raise NoSpace("full")
         await asyncio.sleep(0.001 * (10 - number))
         finished.append(number)
-        return Step(f"{number}", Outcome.STORED)
+        return Step(f"{number}", StepOutcome.STORED)
 
     async def tasks() -> AsyncIterator[Task]:
         for number in range(8):
@@ -83,7 +83,7 @@ def test_a_copy_that_is_abandoned_leaves_nothing_running(how: str) -> None:
         except asyncio.CancelledError:
             cancelled.append(number)
             raise
-        return Step(f"{number}", Outcome.STORED)
+        return Step(f"{number}", StepOutcome.STORED)
 
     async def tasks() -> AsyncIterator[Task]:
         for number in range(20):
@@ -109,7 +109,7 @@ def test_a_copy_that_is_abandoned_leaves_nothing_running(how: str) -> None:
 def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy, "MAX_RUNNING", 1)
 
-    async def run_copy() -> list[Outcome]:
+    async def run_copy() -> list[StepOutcome]:
         clock = SetClock()
         source, target = (open_engine(EngineURL.parse("memory:"), clock) for _ in range(2))
         for key in ("a", "b", "c"):
@@ -124,4 +124,4 @@ def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.Mon
         assert [meta.key for meta in await target.list()] == ["a"]
         return outcomes
 
-    assert asyncio.run(run_copy()) == [Outcome.STORED, Outcome.EXPIRED, Outcome.EXPIRED]
+    assert asyncio.run(run_copy()) == [StepOutcome.STORED, StepOutcome.EXPIRED, StepOutcome.EXPIRED]

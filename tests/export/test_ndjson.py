@@ -129,7 +129,7 @@ def test_files_that_are_not_exports_are_rejected(tmp_path: Path, data: bytes) ->
 def test_a_document_above_the_size_limit_needs_a_tar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: int
 ) -> None:
-    monkeypatch.setattr(ndjson, "SIZE_LIMIT", len(LARGE))
+    monkeypatch.setattr(ndjson, "DOCUMENT_LIMIT", len(LARGE))
     url, file, target = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "store.ndjson", f"file:{tmp_path / 'target'}"
     store(url, {"before": b"x", "large": LARGE + bytes(over)})
     result = run("export", url, file, "--format", "ndjson")
@@ -144,7 +144,7 @@ def test_a_document_above_the_size_limit_needs_a_tar(
 def test_the_longest_line_of_an_export_can_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
-    monkeypatch.setattr(ndjson, "SIZE_LIMIT", len(data))
+    monkeypatch.setattr(ndjson, "DOCUMENT_LIMIT", len(data))
     monkeypatch.setattr(ndjson, "LINE_LIMIT", ndjson.LINE_LIMIT // (4 * 1024 * 1024) * len(data))
     url, target = f"sqlite:{tmp_path / 'source.db'}", f"file:{tmp_path / 'target'}"
     store(url, {"key": data})

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from docstore.export import copy
-from docstore.export.tar import DOCUMENTS as COUNT
-from docstore.export.tar import META
+from docstore.export.tar import COUNT_HEADER, META_HEADER
 from docstore.model import Fields, Meta
 from docstore.testing.contract.documents import version
 from tests.stores import LARGE, LATE_NS, run, store, stored
@@ -35,11 +34,11 @@ def members(*metas: tuple[str, Meta | str | None, bytes], count: int | None = No
             member = tarfile.TarInfo(name)
             member.size = len(data)
             if meta is not None:
-                member.pax_headers = {META: meta.pack() if isinstance(meta, Meta) else meta}
+                member.pax_headers = {META_HEADER: meta.pack() if isinstance(meta, Meta) else meta}
             tar.addfile(member, io.BytesIO(data))
         if count is not None:
             end = tarfile.TarInfo(".")
-            end.pax_headers = {COUNT: str(count)}
+            end.pax_headers = {COUNT_HEADER: str(count)}
             tar.addfile(end)
     return file.getvalue()
 

@@ -21,7 +21,7 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, Access, access_options
-from docstore.cli.output import printable
+from docstore.cli.output import escape_controls
 from docstore.cli.upload import options_of
 from docstore.errors import Conflict, DocstoreError, NotFound
 
@@ -174,4 +174,4 @@ def _diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
     except UnicodeDecodeError:
         return f"--- {old_name}: {len(old):,} bytes\n+++ {new_name}: {len(new):,} bytes, not text"
     lines = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
-    return "\n".join(printable(line) for line in lines) or f"{new_name}: only the line ends differ"
+    return "\n".join(escape_controls(line) for line in lines) or f"{new_name}: only the line ends differ"

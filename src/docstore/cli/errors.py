@@ -1,7 +1,7 @@
 """How a command ends: the table of exit statuses, and the lines on standard error that say what went wrong.
 
 `exits` wraps the function of every command. An error becomes one line that says what happened to what, often a second
-one that says what to do, and the status that `_STATUS_OF` has for it. Only an error that nobody foresaw is a traceback.
+one that says what to do, and the status that `_STATUS_OF` has for it. A traceback means a bug.
 """
 
 import functools
@@ -14,7 +14,7 @@ from typing import Final, NoReturn, ParamSpec
 
 import click
 
-from docstore.cli.output import printable
+from docstore.cli.output import escape_controls
 from docstore.errors import (
     Conflict,
     DocstoreError,
@@ -49,7 +49,7 @@ _UNREACHED: Final = re.compile(
     re.IGNORECASE,
 )
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 
 
 class CommandError(Exception):
@@ -65,11 +65,11 @@ def print_error(line: object) -> None:
     click.echo(f"docstore: {line}", err=True)
 
 
-def exits(command: Callable[P, int | None]) -> Callable[P, None]:
+def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
     """Turn a function that returns an exit status, or None for 0, into the body of a command."""
 
     @functools.wraps(command)
-    def body(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    def body(*args: _P.args, **kwargs: _P.kwargs) -> NoReturn:
         # A standard stream that the caller closed is None. `sys.__stdout__` still tells.
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
@@ -132,7 +132,7 @@ def error_lines(error: Exception) -> list[str]:
         # Answers to HEAD have no words; those of other methods add nothing to "not found".
         message = message.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
     # A server's words may come from a stranger: control characters are escaped.
-    return [printable(line) for line in (message, _advice(error)) if line]
+    return [escape_controls(line) for line in (message, _advice(error)) if line]
 
 
 def _advice(error: Exception) -> str:

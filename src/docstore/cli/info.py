@@ -13,7 +13,7 @@ import click
 from docstore.cli.addresses import Address, without_password
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
 from docstore.cli.options import ADDRESS, TOTAL_TIMEOUT_S, Access, access_options, base_url
-from docstore.cli.output import info_json, json_line, printable
+from docstore.cli.output import escape_controls, info_json, json_line
 from docstore.errors import EngineError, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def _info_text(info: "Info") -> str:
 
 def _text_lines(values: dict[str, object]) -> str:
     width = max(len(name) for name in values) + 1
-    return "\n".join(f"{printable(name) + ':':<{width}} {printable(str(value))}" for name, value in values.items())
+    return "\n".join(
+        f"{escape_controls(name) + ':':<{width}} {escape_controls(str(value))}" for name, value in values.items()
+    )
 
 
 def _show_server(address: Address, as_json: bool, access: Access) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from docstore import Client
     from docstore.engines.registry import EngineURL
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 TRIES: Final = 5
 """How often a call is tried while no answer comes: about a second, because a person waits."""
@@ -36,16 +36,16 @@ TOTAL_TIMEOUT_S: Final = 60.0
 LONGEST_TIMEOUT_S: Final = 86_400
 
 
-class _ParsedType(click.ParamType[T]):
+class _ParsedType(click.ParamType[_T]):
     """The value that `parse` returns for the text of an argument; a SetupError is a usage error."""
 
-    def __init__(self, name: str, parse: Callable[[str], T]) -> None:
+    def __init__(self, name: str, parse: Callable[[str], _T]) -> None:
         self.name = name
         self._parse = parse
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _T:
         try:
-            return self._parse(value) if isinstance(value, str) else cast(T, value)
+            return self._parse(value) if isinstance(value, str) else cast(_T, value)
         except SetupError as error:
             self.fail(str(error), param, ctx)
 

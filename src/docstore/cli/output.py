@@ -20,7 +20,7 @@ LONG_HEADER_ROW: Final = (
 )
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Escape the characters that would control a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
 
@@ -29,18 +29,18 @@ def table_row(info: "Info", now: datetime) -> str:
     """Return a line below HEADER_ROW."""
     age = "" if info.modified is None else format_duration((now - info.modified).total_seconds())
     left = "" if info.expires is None else format_duration((info.expires - now).total_seconds())
-    return f"{format_size(info.size):>10}  {_type_column(info)}  {age:>6}  {left:>7}  {printable(info.key)}"
+    return f"{format_size(info.size):>10}  {_type_column(info)}  {age:>6}  {left:>7}  {escape_controls(info.key)}"
 
 
 def long_table_row(info: "Info") -> str:
     """Return a line below LONG_HEADER_ROW, with exact values."""
     modified, expires = timestamp(info.modified) or "-", timestamp(info.expires) or "-"
     columns = (f"{info.size:>14,}", f"{modified:<20}", f"{expires:<20}", f"{info.version:<32}", _type_column(info))
-    return "  ".join((*columns, printable(info.key)))
+    return "  ".join((*columns, escape_controls(info.key)))
 
 
 def _type_column(info: "Info") -> str:
-    text = printable(info.type)
+    text = escape_controls(info.type)
     return f"{text if len(text) <= _TYPE_WIDTH else text[: _TYPE_WIDTH - 1] + '…':<{_TYPE_WIDTH}}"
 
 

@@ -19,7 +19,7 @@ from docstore.errors import DocstoreError, NoSpace, StorageUnavailable
 if TYPE_CHECKING:
     from docstore.cli.progress import Advance, Bar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 THREADS: Final = 8
 _STOP_TIMEOUT_S: Final = 2.0
@@ -29,25 +29,25 @@ class Stopped(Exception):
     """Raised within the work on a document when the command ends early."""
 
 
-class WorkerPool(Generic[T]):
+class WorkerPool(Generic[_T]):
     """Calls `work` with each of many items, several at once.
 
     Its second argument counts bytes on the bar, and raises Stopped when the command ends early. `name` returns what an
     error message calls an item.
     """
 
-    def __init__(self, work: Callable[[T, "Advance"], None], name: Callable[[T], str], bar: "Bar") -> None:
+    def __init__(self, work: Callable[[_T, "Advance"], None], name: Callable[[_T], str], bar: "Bar") -> None:
         self._work = work
         self._name = name
         self._bar = bar
-        self._queue: Queue[T | None] = Queue(THREADS)
+        self._queue: Queue[_T | None] = Queue(THREADS)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._status = EXIT_OK
         self._any_succeeded = False
         self._unexpected: Exception | None = None
 
-    def run(self, items: Iterable[T]) -> int:
+    def run(self, items: Iterable[_T]) -> int:
         """Process all items; return the worst exit status of any, but EXIT_USAGE only if no item succeeded."""
         threads = [threading.Thread(target=self._run_thread, daemon=True) for _ in range(THREADS)]
         for thread in threads:
@@ -90,7 +90,7 @@ class WorkerPool(Generic[T]):
                     self._unexpected = error
                     self._stopping.set()
 
-    def _process(self, item: T) -> None:
+    def _process(self, item: _T) -> None:
         try:
             self._work(item, self._advance)
             self._any_succeeded = True
@@ -104,7 +104,7 @@ class WorkerPool(Generic[T]):
             raise Stopped
         self._bar.advance(n_bytes)
 
-    def _report(self, item: T, error: Exception) -> None:
+    def _report(self, item: _T, error: Exception) -> None:
         with self._lock:
             if self._stopping.is_set():
                 return

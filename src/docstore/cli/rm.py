@@ -8,7 +8,7 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error, report_error
 from docstore.cli.options import ADDRESS, Access, access_options
-from docstore.cli.output import printable
+from docstore.cli.output import escape_controls
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.units import format_count
 
@@ -82,5 +82,5 @@ def _confirmed(docs: "Client", prefix: str, address: Address) -> bool:
     count = (
         format_count(len(page.documents), "document") if page.after is None else f"more than {_COUNT_LIMIT:,} documents"
     )
-    begins = f" whose keys begin with {printable(prefix)!r}" if prefix else ""
+    begins = f" whose keys begin with {escape_controls(prefix)!r}" if prefix else ""
     return click.confirm(f"remove {count} of {address}{begins}?", err=True)

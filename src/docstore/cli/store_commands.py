@@ -25,12 +25,12 @@ from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import ArchiveError, EngineError, NoSpace, SetupError
-from docstore.export.archive import FORMATS, export_store, import_store
-from docstore.export.copy import Outcome, Step, copy_documents
+from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
+from docstore.export.copy import Step, StepOutcome, copy_documents
 from docstore.export.ndjson import TooLargeForLines
 from docstore.units import format_count, format_size
 
-FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 class Summary:
@@ -48,10 +48,10 @@ class Summary:
     async def count_steps(self, steps: AsyncGenerator[Step, None]) -> None:
         async with aclosing(steps):
             async for step in steps:
-                if step.outcome in (Outcome.REFUSED, Outcome.BROKEN):
+                if step.outcome in (StepOutcome.REFUSED, StepOutcome.BROKEN):
                     self.failed += 1
                     self.bar.print_with(partial(print_error, f"{step.key!r}: {step.why}"))
-                elif step.outcome is Outcome.STORED:
+                elif step.outcome is StepOutcome.STORED:
                     self.count(step.size)
                 else:
                     self.skipped += 1
@@ -120,8 +120,8 @@ Example:
   docstore export sqlite:docs.db backup.tar"""
 )
 @click.argument("engine_url")
-@click.argument("file", required=False, type=FILE)
-@click.option("--format", type=click.Choice(list(FORMATS)), default="tar", show_default=True,
+@click.argument("file", required=False, type=_FILE)
+@click.option("--format", type=click.Choice(list(ARCHIVE_FORMATS)), default="tar", show_default=True,
               help="tar for any store; ndjson, one line of JSON per document, for small ones.")  # fmt: skip
 @click.option("--live", is_flag=True,
               help="Read each document when its turn comes. Needs no disk space beside the store.")  # fmt: skip
@@ -156,7 +156,7 @@ Example:
   zcat backup.tar.gz | docstore import sqlite:docs.db""",
 )
 @click.argument("engine_url")
-@click.argument("file", required=False, type=FILE)
+@click.argument("file", required=False, type=_FILE)
 @click.option("--replace", is_flag=True, help="Replace documents that exist in another version.")
 @exits
 def import_(engine_url: str, file: Path | None, replace: bool) -> int:
@@ -306,16 +306,16 @@ def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
             yield file
         return
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f"export-{secrets.token_hex(8)}.partial")
+    temporary = target.with_name(f"export-{secrets.token_hex(8)}.partial")
     try:
-        with _open(partial, "xb", shown=target) as file:
+        with _open(temporary, "xb", shown=target) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(target)
+        temporary.replace(target)
     except BaseException:
         with suppress(OSError):
-            partial.unlink()
+            temporary.unlink()
         raise
 
 

@@ -17,7 +17,7 @@ from typing import IO, Final, Protocol
 from docstore.content import BytesContent, Upload
 from docstore.engines.contract import Engine, Readable
 from docstore.errors import ArchiveError, CorruptData, IncompleteUpload, InvalidKey
-from docstore.export.copy import OnBytes, Outcome, Step, Task, ignore_bytes, list_all, run_tasks, store_document
+from docstore.export.copy import OnBytes, Step, StepOutcome, Task, ignore_bytes, list_all, run_tasks, store_document
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
@@ -34,7 +34,10 @@ class ArchiveWriter(Protocol):
     def end(self, count: int) -> None: ...
 
 
-FORMATS: Final[dict[str, Callable[[IO[bytes], OnBytes], ArchiveWriter]]] = {"tar": TarWriter, "ndjson": LineWriter}
+ARCHIVE_FORMATS: Final[dict[str, Callable[[IO[bytes], OnBytes], ArchiveWriter]]] = {
+    "tar": TarWriter,
+    "ndjson": LineWriter,
+}
 
 
 async def export_store(
@@ -45,7 +48,7 @@ async def export_store(
     Raises CorruptData when a content ends early, and TooLargeForLines. The file then has no end mark, and no import
     takes it for complete.
     """
-    writer, count = FORMATS[format](file, on_bytes), 0
+    writer, count = ARCHIVE_FORMATS[format](file, on_bytes), 0
     async for meta in list_all(source):
         try:
             document = await source.get(meta.key)
@@ -84,7 +87,7 @@ async def _task(engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clo
     if fault is not None:
         return _finished(Step.broken(meta.key, fault))
     if meta.expired(clock()):
-        return _finished(Step(meta.key, Outcome.EXPIRED))
+        return _finished(Step(meta.key, StepOutcome.EXPIRED))
     store = partial(store_document, engine, meta, upload, replace=replace)
     if isinstance(upload, BytesContent):
         return Task(meta.key, meta.size, store)

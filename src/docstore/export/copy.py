@@ -43,7 +43,7 @@ def ignore_bytes(size: int) -> None:
     """An OnBytes that does nothing."""
 
 
-class Outcome(Enum):
+class StepOutcome(Enum):
     """What became of a document."""
 
     STORED = "stored"
@@ -58,20 +58,20 @@ class Step:
     """What became of the document `key`; `why` explains why it was not stored."""
 
     key: str
-    outcome: Outcome
+    outcome: StepOutcome
     size: int = 0
     why: str = ""
 
     @classmethod
     def broken(cls, key: str, why: object) -> "Step":
-        return cls(key, Outcome.BROKEN, why=str(why))
+        return cls(key, StepOutcome.BROKEN, why=str(why))
 
     @classmethod
     def exported(cls, meta: Meta, digest: bytes) -> "Step":
         """The step of a document that was written to an archive with content of this SHA-256."""
         if digest != meta.digest:
             return cls.broken(meta.key, "the content does not match its digest; no import will accept it")
-        return cls(meta.key, Outcome.STORED, meta.size)
+        return cls(meta.key, StepOutcome.STORED, meta.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +123,11 @@ async def copy_documents(
 async def _copy(source: Readable, target: Engine, meta: Meta, on_bytes: OnBytes) -> Step:
     if _is_same(await target.head(meta.key), meta):
         on_bytes(meta.size)
-        return Step(meta.key, Outcome.SAME)
+        return Step(meta.key, StepOutcome.SAME)
     try:
         document = await source.get(meta.key)
         if document is None:
-            return Step(meta.key, Outcome.EXPIRED)  # or deleted since it was listed
+            return Step(meta.key, StepOutcome.EXPIRED)  # or deleted since it was listed
         return await _store(target, document.meta, document.content, ANY, on_bytes)
     except CorruptData as error:
         return Step.broken(meta.key, error)
@@ -137,7 +137,7 @@ async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace:
     """Store one document; refuse it if the target has another version, unless `replace`."""
     present = await target.head(meta.key)
     if _is_same(present, meta):
-        return Step(meta.key, Outcome.SAME)
+        return Step(meta.key, StepOutcome.SAME)
     same_version = present is not None and present.version == meta.version  # with another expiry
     expect: Expectation = ANY if replace else meta.version if same_version else ABSENT
     return await _store(target, meta, upload, expect, ignore_bytes)
@@ -148,10 +148,10 @@ async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation
     try:
         written = await target.put(PutRequest.copy_of(meta, VerifiedUpload(upload, meta, on_bytes), expect))
     except Conflict:
-        return Step(meta.key, Outcome.REFUSED, why="the target has another version")
+        return Step(meta.key, StepOutcome.REFUSED, why="the target has another version")
     except DigestMismatch as error:
         return Step.broken(meta.key, error)
-    return Step(meta.key, Outcome.STORED, written.meta.size)
+    return Step(meta.key, StepOutcome.STORED, written.meta.size)
 
 
 def clamp_times(meta: Meta) -> Meta:

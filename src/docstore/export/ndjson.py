@@ -23,12 +23,12 @@ from docstore.errors import ArchiveError, CorruptData, DocstoreError
 from docstore.export.copy import OnBytes, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-SIZE_LIMIT: Final = 4 * 1024 * 1024
+DOCUMENT_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of content per document."""
 
-LINE_LIMIT: Final = 8 * SIZE_LIMIT
+LINE_LIMIT: Final = 8 * DOCUMENT_LIMIT
 """Bytes of a line: a character takes at most six, as in \\u0000."""
 
 
@@ -51,8 +51,8 @@ class LineWriter:
 
     async def add(self, document: Document) -> Step:
         meta = document.meta
-        if meta.size > SIZE_LIMIT:
-            advice = f"ndjson is limited to {SIZE_LIMIT:,} per document: use --format tar"
+        if meta.size > DOCUMENT_LIMIT:
+            advice = f"ndjson is limited to {DOCUMENT_LIMIT:,} per document: use --format tar"
             raise TooLargeForLines(f"{meta.key!r} has {meta.size:,} bytes; {advice}")
         data = await read_all(document.content)
         self.file.write(_line(_meta_members(meta) | _content_member(data)))
@@ -157,7 +157,7 @@ def _meta(key: str, value: dict[str, object], data: bytes) -> Meta:
     return Meta(key, version, size, digest, fields, _member(value, "modified_ns", 0), expires_ns)
 
 
-def _member(value: dict[str, object], name: str, default: T) -> T:
+def _member(value: dict[str, object], name: str, default: _T) -> _T:
     """Return a member, which must have the type of `default`. Raise ValueError."""
     member = value.get(name, default)
     if type(member) is not type(default):

@@ -17,10 +17,10 @@ from docstore.errors import ArchiveError, CorruptData, IncompleteUpload
 from docstore.export.copy import OnBytes, Step
 from docstore.model import Document, Meta
 
-META: Final = "DOCSTORE.meta"
-DOCUMENTS: Final = "DOCSTORE.documents"
+META_HEADER: Final = "DOCSTORE.meta"
+COUNT_HEADER: Final = "DOCSTORE.documents"
 
-SMALL_SIZE: Final = 1024 * 1024
+BUFFERED_SIZE: Final = 1024 * 1024
 """Content up to this size is read into memory, so the next document can be read while this one is stored."""
 
 
@@ -42,7 +42,7 @@ class TarWriter:
         member = tarfile.TarInfo(meta.key)
         member.size = meta.size
         member.mtime = meta.modified_ns // 1_000_000_000
-        member.pax_headers = {META: meta.pack()}
+        member.pax_headers = {META_HEADER: meta.pack()}
         self.file.write(_header(member))
         state = hashlib.sha256()
         async for chunk in document.content:
@@ -55,7 +55,7 @@ class TarWriter:
     def end(self, count: int) -> None:
         member = tarfile.TarInfo(".")
         member.type, member.mode = tarfile.DIRTYPE, 0o755
-        member.pax_headers = {DOCUMENTS: str(count)}
+        member.pax_headers = {COUNT_HEADER: str(count)}
         self.file.write(_header(member))
         self.file.write(bytes(2 * tarfile.BLOCKSIZE))
 
@@ -74,9 +74,9 @@ async def read_tar(file: TarSource) -> AsyncIterator[tuple[Meta, Upload] | Step]
         while (member := _next(tar)) is not None:
             # A TarFile remembers every member; the stubs do not have the list.
             tar.members.clear()  # type: ignore[attr-defined]
-            if DOCUMENTS in member.pax_headers:
-                if member.pax_headers[DOCUMENTS] != str(count):
-                    raise ArchiveError(f"the file has {count} documents of {member.pax_headers[DOCUMENTS]}")
+            if COUNT_HEADER in member.pax_headers:
+                if member.pax_headers[COUNT_HEADER] != str(count):
+                    raise ArchiveError(f"the file has {count} documents of {member.pax_headers[COUNT_HEADER]}")
                 return
             yield _document(tar, member)
             count += 1
@@ -99,16 +99,16 @@ def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
 
 
 def _document(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[Meta, Upload] | Step:
-    if META not in member.pax_headers or not member.isreg():
-        raise ArchiveError(f"the file is another kind of tar: {member.name!r} has no {META}")
+    if META_HEADER not in member.pax_headers or not member.isreg():
+        raise ArchiveError(f"the file is another kind of tar: {member.name!r} has no {META_HEADER}")
     try:
-        meta = Meta.unpack(member.pax_headers[META])
+        meta = Meta.unpack(member.pax_headers[META_HEADER])
     except CorruptData as error:
         return Step.broken(member.name, error)
     if member.size != meta.size:
         return Step.broken(meta.key, f"the content has {member.size} bytes of {meta.size}")
     content = _MemberUpload(tar, member)
-    if meta.size > SMALL_SIZE:
+    if meta.size > BUFFERED_SIZE:
         return meta, content
     try:
         return meta, BytesContent(b"".join(content.chunks()))
