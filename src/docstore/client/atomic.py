@@ -5,9 +5,10 @@ the same version, and finding that version stored does not show who stored it. W
 result is OutcomeUnknown. For `setdefault` it does not matter: the stored content is the result.
 """
 
-import random
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Final, TypeVar, Unpack
 
@@ -17,8 +18,8 @@ from docstore.client.listing import page, stored_info
 from docstore.client.operations import Operations, describe_call, outcome_unknown
 from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
-from docstore.client.retry import RetryState
-from docstore.errors import Conflict, DocstoreError, NotFound
+from docstore.client.retry import RetryState, pause_or_raise
+from docstore.errors import Conflict, NotFound
 from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
@@ -26,24 +27,12 @@ UpdateFunction = Callable[[StoredContent | None], Source | Awaitable[Source]]
 """Returns the new content for the current content, which is None if there is no document."""
 
 NO_DEFAULT: Final[Any] = object()
-_LONGEST_PAUSE_S: Final = 0.25
 
 
-class _Conflicts:
-    """Pauses after writes that other clients forestalled: random, longer each time, for `retry_timeout_s` in all."""
-
-    def __init__(self, operations: Operations) -> None:
-        self._transport = operations.transport
-        self._state = RetryState(operations.policy)
-        self._count = 0
-
-    async def pause(self, error: DocstoreError) -> None:
-        """Wait before the next try. Raise `error` if the time is over."""
-        if self._state.left_s() < 0:
-            raise error
-        self._count += 1
-        longest = min(_LONGEST_PAUSE_S, 0.002 * 2 ** min(self._count, 10))
-        await self._transport.pause(random.uniform(0, longest))  # noqa: S311 - not a secret
+def _retry_state(operations: Operations) -> RetryState:
+    """For writes that other clients forestall, whose number is limited only by time."""
+    policy = replace(operations.policy, tries=sys.maxsize)
+    return RetryState(policy, first_pause_s=0.004, longest_pause_s=0.25)
 
 
 async def update(
@@ -57,7 +46,7 @@ async def update(
     whether this update was applied. An update is never applied twice.
     """
     check_options(options, StoreOptions)
-    conflicts = _Conflicts(operations)
+    state = _retry_state(operations)
     while True:
         current = await operations.get(key, None)
         old = current if isinstance(current, StoredContent) else None
@@ -75,7 +64,7 @@ async def update(
             return await operations.verified_result(key, response, "PUT", body, options)
         if response.maybe_applied:
             raise outcome_unknown(response, describe_call("PUT", key))
-        await conflicts.pause(error_for(response, describe_call("PUT", key)))
+        await pause_or_raise(operations.transport, state, error_for(response, describe_call("PUT", key)))
 
 
 async def setdefault(
@@ -86,7 +75,7 @@ async def setdefault(
     body = body_of(b"" if default is None else default)
     if body.data is None:
         raise TypeError(f"the default must be in memory: bytes or text, not {type(default).__name__}")
-    conflicts = _Conflicts(operations)
+    state = _retry_state(operations)
     while True:
         current = await operations.get(key, None)
         if isinstance(current, StoredContent):
@@ -95,12 +84,12 @@ async def setdefault(
         if response.status not in (409, 412):
             await operations.verified_result(key, response, "PUT", body, options)
             return body.data
-        await conflicts.pause(error_for(response, describe_call("PUT", key)))
+        await pause_or_raise(operations.transport, state, error_for(response, describe_call("PUT", key)))
 
 
 async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> StoredContent | D:
     """See Client.pop."""
-    conflicts = _Conflicts(operations)
+    state = _retry_state(operations)
     while True:
         current = await operations.get(key, None)
         try:
@@ -108,7 +97,7 @@ async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> S
                 await operations.delete(key, if_match=current.info.etag)
                 return current
         except Conflict as error:
-            await conflicts.pause(error)
+            await pause_or_raise(operations.transport, state, error)
             continue
         except NotFound:
             pass
@@ -119,7 +108,7 @@ async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> S
 
 async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
     """Remove the first document in key order and return its key and content. Raises NotFound if there is none."""
-    conflicts = _Conflicts(operations)
+    state = _retry_state(operations)
     while True:
         first = (await page(operations, limit=1)).documents
         if not first:
@@ -127,7 +116,9 @@ async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
         content = await pop(operations, first[0].key, None)
         if content is not None:
             return first[0].key, content
-        await conflicts.pause(NotFound(f"other clients remove the documents of {operations.address.shown}"))
+        await pause_or_raise(
+            operations.transport, state, NotFound(f"other clients remove the documents of {operations.address.shown}")
+        )
 
 
 async def clear(operations: Operations, /) -> None:

@@ -25,7 +25,7 @@ from docstore.client.errors import error_for
 from docstore.client.operations import WANT_DIGEST, Operations, describe_call
 from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
 from docstore.client.results import Info, document_size, info_from_headers, version_in
-from docstore.client.retry import RetryState, read_problem, send
+from docstore.client.retry import RetryState, pause_or_raise, read_problem, send
 from docstore.client.transport import ClientRequest, Pairs, ResponseStream, TransportError
 from docstore.errors import Conflict, DigestMismatch, DocstoreError, EngineError, NotFound, StorageUnavailable
 
@@ -46,7 +46,7 @@ class _Changed(Conflict):
     """The document is no longer of the version that the download started with."""
 
 
-class _Download:
+class _ContentStream:
     """Reads a document, or a part of it, over as many connections as necessary."""
 
     def __init__(self, operations: Operations, key: str, options: PartOptions, info: Info | None = None) -> None:
@@ -60,7 +60,7 @@ class _Download:
         self._info = info
         """Of the version to read; None until the first response decides it."""
 
-    def count(self, block: bytes) -> None:
+    def add(self, block: bytes) -> None:
         """Add `block` to what has been received."""
         self._position += len(block)
         if self._hash is not None:
@@ -74,7 +74,7 @@ class _Download:
             reason = "the response ended early"
             try:
                 while piece := await response.read():
-                    self.count(piece)
+                    self.add(piece)
                     received += len(piece)
                     yield piece
             except TransportError as error:
@@ -85,10 +85,8 @@ class _Download:
                 break
             if received >= PROGRESS_SIZE:
                 state, received = RetryState(self._operations.policy), 0
-            pause = state.next_pause_s()
-            if pause is None:
-                raise StorageUnavailable(f"{self._call}: {reason}")
-            await self._operations.transport.pause(pause)
+            failure = StorageUnavailable(f"{self._call}: {reason}")
+            await pause_or_raise(self._operations.transport, state, failure)
         digest = None if self._info is None else self._info.digest
         if self._hash is not None and digest is not None and self._hash.digest() != digest:
             raise DigestMismatch(f"{self._call}: the content does not match the digest that the store sent")
@@ -140,7 +138,7 @@ async def iter_content(operations: Operations, key: str, /, *, start: int | None
     last piece, DigestMismatch.
     """
     options: PartOptions = {"start": start, "stop": stop, "if_match": if_match}
-    async for piece in _Download(operations, key, options).pieces():
+    async for piece in _ContentStream(operations, key, options).pieces():
         yield piece
 
 
@@ -190,9 +188,9 @@ async def _complete(
     while True:
         info = await operations.head_info(key)
         await work(lambda: partial.prepare(file, info))  # noqa: B023 - it is called at once
-        stream = _Download(operations, key, PartOptions(), info)
+        stream = _ContentStream(operations, key, PartOptions(), info)
         while block := await work(lambda: file.read(_BLOCK_SIZE)):
-            stream.count(block)
+            stream.add(block)
             progress(len(block))
         try:
             async for piece in stream.pieces():
@@ -200,11 +198,8 @@ async def _complete(
                 progress(len(piece))
             await work(file.flush)
             return info
-        except _Changed:
-            pause = state.next_pause_s()
-            if pause is None:
-                raise
-            await operations.transport.pause(pause)
+        except _Changed as error:
+            await pause_or_raise(operations.transport, state, error)
 
 
 def _check_target(target: Path, dir_fd: int | None) -> None:

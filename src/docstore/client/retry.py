@@ -55,10 +55,14 @@ class RetryPolicy:
 class RetryState:
     """The attempts at one request so far."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(
+        self, policy: RetryPolicy, *, first_pause_s: float | None = None, longest_pause_s: float = LONGEST_PAUSE_S
+    ) -> None:
         self._policy = policy
         self._end = time.monotonic() + policy.retry_timeout_s
         self._attempts = 0
+        self._first_pause_s = FIRST_PAUSE_S if first_pause_s is None else first_pause_s
+        self._longest_pause_s = longest_pause_s
 
     def timeout_s(self) -> float:
         """The timeout for each step of the next attempt."""
@@ -70,9 +74,17 @@ class RetryState:
     def next_pause_s(self, retry_after_s: float | None = None) -> float | None:
         """Count an attempt, and return the pause before the next one; None if there must be none."""
         self._attempts += 1
-        longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (self._attempts - 1))
+        longest = min(self._longest_pause_s, self._first_pause_s * 2 ** min(self._attempts - 1, 16))
         pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
         return None if self._attempts >= self._policy.tries or pause >= self.left_s() else pause
+
+
+async def pause_or_raise(transport: Transport, state: RetryState, error: Exception) -> None:
+    """Wait before the next attempt, or raise `error` if there must be none."""
+    pause = state.next_pause_s()
+    if pause is None:
+        raise error
+    await transport.pause(pause)
 
 
 async def exchange(transport: Transport, request: ClientRequest, policy: RetryPolicy, call: str) -> ClientResponse:
