@@ -1,4 +1,4 @@
-"""Stores of every engine on disk for the tests of the commands: filled, looked at, and the commands run on them."""
+"""Stores of every engine on disk for the tests of the commands: filled, read, and the command run on them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -16,9 +16,9 @@ from docstore.model import Fields, Meta
 
 FIELDS = Fields.make("text/plain", {"content-language": "de", "meta-name": '"snowman"'})
 LARGE = bytes(range(256)) * 1000
-"""Content that is in a file of its own on every engine that has such."""
+"""Content that every engine with separate files keeps in one."""
 LATE_NS = 9_000_000_000_000_000_000
-"""An expiry that does not come while the tests run, in the year 2255."""
+"""An expiry in the year 2255."""
 DOCUMENTS = {
     "empty": b"",
     "small": b"the small one",
@@ -31,8 +31,8 @@ ON_DISK = ("file", "shelve", "sqlite")
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
+class CommandResult:
+    """The result of a command."""
 
     status: int
     out: str
@@ -40,12 +40,14 @@ class Ended:
     data: bytes
 
 
-def run(*arguments: object, data: bytes = b"") -> Ended:
-    """`docstore` with these arguments; what it shows on no account is a traceback."""
+def run(*arguments: object, data: bytes = b"") -> CommandResult:
+    """Run `docstore` with these arguments. An unexpected exception is raised."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=data)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Ended(result.exit_code, result.stdout_bytes.decode(errors="replace"), result.stderr, result.stdout_bytes)
+    return CommandResult(
+        result.exit_code, result.stdout_bytes.decode(errors="replace"), result.stderr, result.stdout_bytes
+    )
 
 
 @asynccontextmanager
@@ -58,7 +60,7 @@ async def opened(url: str) -> AsyncIterator[Engine]:
 
 
 def store(url: str, documents: Mapping[str, bytes] = DOCUMENTS) -> None:
-    """Puts `documents`, of which `small` expires some day."""
+    """Store `documents`; the one called `small` has an expiry."""
 
     async def put_all() -> None:
         async with opened(url) as engine:
@@ -84,7 +86,7 @@ def stored(url: str) -> dict[str, tuple[Meta, bytes]]:
 
 
 def on_the_disk(folder: Path) -> dict[str, bytes]:
-    """Every file below `folder` but the index of SQLite's log, which is no part of the database."""
+    """All files in `folder` except the index of SQLite's log, which is not part of the database."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")
@@ -93,9 +95,18 @@ def on_the_disk(folder: Path) -> dict[str, bytes]:
 
 
 def files_in(folder: Path) -> dict[Path, bytes]:
-    """Every file of a store that is not empty; locks and the index of SQLite's log are left out."""
+    """All files of a store except empty ones, locks and the index of SQLite's log."""
     return {
         path: path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.endswith(("-shm", "lock")) and path.stat().st_size
     }
+
+
+def state(meta: Meta, data: bytes) -> tuple[object, ...]:
+    """Everything that a copy keeps."""
+    return meta.version, meta.size, meta.digest, meta.fields, meta.expires_ns, meta.modified_ns, data
+
+
+def kept(url: str) -> dict[str, tuple[object, ...]]:
+    return {key: state(*document) for key, document in stored(url).items()}

@@ -1,4 +1,4 @@
-"""A server with keys=path beside the usual mounts, and the command on it in the test's own process."""
+"""A server with several mounts; the tests run the command on it in their own process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ def data_of_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def paths_server(data_of_server: Path) -> Iterator[RunningServer]:
-    """One for all tests of the command; each test takes keys of its own."""
+    """One server for all tests of the command; each test uses its own keys."""
     data = data_of_server
     mounts = [f"docs=sqlite:{data}/docs.db", f"file=file:{data}/file?keys=path", "cache/ac=memory:?keys=path"]
     arguments = [part for mount in [*mounts, "tiny=memory:?max_document=10B"] for part in ("--mount", mount)]
@@ -25,6 +25,6 @@ def paths_server(data_of_server: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def url(paths_server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The server's, below which relative addresses are."""
+    """The server's URL, which is also DOCSTORE_URL."""
     monkeypatch.setenv("DOCSTORE_URL", paths_server.url)
     return paths_server.url

@@ -1,7 +1,6 @@
-"""A server in the test's own process that answers as a store does, and misbehaves when it is told to.
+"""A server in the test's process that answers like a store and can misbehave.
 
-It has what a real one would never store: hostile keys, content that is not what its digest says. And it dies in the
-middle of an answer, as often as it is told.
+It can have hostile keys and wrong digests, which a real server would never store, and break off responses.
 """
 
 import base64
@@ -29,17 +28,17 @@ class FakeStore:
 
     documents: dict[str, bytes] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)
-    """After so many bytes each of the next answers to a GET of a document breaks off."""
+    """Number of bytes after which each of the next responses to a GET breaks off."""
     wrong_digest: bool = False
     pause_s: float = 0
-    """Before each hundredth part of a document's content."""
+    """Pause before each hundredth of a document's content."""
     before_get: Callable[[], None] = lambda: None
     statuses: dict[str, tuple[int, str]] = field(default_factory=dict)
-    """Of a method: with what it is refused, and in which words."""
+    """By method: the status and the problem with which it is rejected."""
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    """The fields of all calls about documents, with the method."""
+    """Method and headers of all requests about documents."""
     generated: int = 0
-    """So many documents are listed more, which exist nowhere."""
+    """If not 0, a listing has this many generated keys."""
     url: str = ""
 
     def listing(self, query: dict[str, list[str]]) -> dict[str, object]:
@@ -60,8 +59,8 @@ class FakeStore:
     def entry(self, key: str) -> dict[str, object]:
         content = self.documents.get(key, b"")
         digest = hashlib.sha256(content).hexdigest()
-        told = {"key": key, "version": version(content), "size": len(content), "sha256": digest}
-        return {**told, "media_type": "text/plain", "modified": MODIFIED}
+        entry = {"key": key, "version": version(content), "size": len(content), "sha256": digest}
+        return {**entry, "media_type": "text/plain", "modified": MODIFIED}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -86,8 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def problem(self, status: int, name: str) -> None:
-        told = {"type": f"/-/problems#{name}", "title": name.replace("-", " "), "status": status}
-        self.answer(status, json.dumps(told).encode(), {"Content-Type": "application/problem+json"})
+        problem = {"type": f"/-/problems#{name}", "title": name.replace("-", " "), "status": status}
+        self.answer(status, json.dumps(problem).encode(), {"Content-Type": "application/problem+json"})
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)

@@ -1,4 +1,4 @@
-"""The help of each command as docs/commands.md shows it; `make guide` writes it there anew."""
+"""Writes the help of each command into docs/commands.md (`make guide`)."""
 
 import re
 from pathlib import Path
@@ -12,13 +12,13 @@ SHOWN = re.compile(r"^```text\n\$ docstore (\S+) --help\n.*?^```$", re.MULTILINE
 
 
 def renewed(guide: str) -> str:
-    """`guide` with each help that it shows as the command tells it now."""
+    """Return `guide` with the current help of each command."""
     return SHOWN.sub(lambda shown: _block(shown[1]), guide)
 
 
 def _block(name: str) -> str:
-    told = CliRunner().invoke(main, [name, "--help"], prog_name="docstore", terminal_width=100)
-    return f"```text\n$ docstore {name} --help\n{told.output}```"
+    result = CliRunner().invoke(main, [name, "--help"], prog_name="docstore", terminal_width=100)
+    return f"```text\n$ docstore {name} --help\n{result.output}```"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Addresses, by tables: what each names, and what is no address."""
+"""Tables of valid and invalid addresses."""
 
 import pytest
 
@@ -39,8 +39,8 @@ BASES = ("http://h:1", "http://h:1/", "http://h:1/docs", "http://h:1/docs/", "sq
         ("sqlite:2026/01", "sqlite:2026/01", ""),
     ],
 )
-def test_an_address_names_a_store_and_a_path_in_it(text: str, store: str, path: str) -> None:
-    assert parse(text) == Address(store, path, served=store.startswith("http"))
+def test_an_address_is_parsed_into_store_and_path(text: str, store: str, path: str) -> None:
+    assert parse(text) == Address(store, path, on_server=store.startswith("http"))
 
 
 @pytest.mark.parametrize(
@@ -51,41 +51,41 @@ def test_an_address_names_a_store_and_a_path_in_it(text: str, store: str, path: 
         ("/file/key", ["file/key", "file/key", "file/key", "file/key", "/file/key", "in//file/key"]),
     ],
 )
-def test_a_relative_address_is_below_the_base(text: str, named: list[str]) -> None:
+def test_a_relative_address_is_joined_to_the_base(text: str, named: list[str]) -> None:
     assert [parse(text, base).path for base in BASES] == named
 
 
-def test_without_a_base_an_address_is_on_this_machine() -> None:
+def test_the_default_base_is_this_machine() -> None:
     assert str(parse("docs/key")) == "http://127.0.0.1:8080/docs/key"
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "no address"),
-        ("-", "no address"),
+        ("", "not an address"),
+        ("-", "not an address"),
         ("memory:#key", "memory: is empty whenever a command opens it"),
         ("memory:", "docstore serve --mount"),
         ("http://", "names no host"),
         ("localhost:8080", "write http:// before it, as in http://localhost:8080"),
         ("localhost:8080/docs/x", "write http:// before it, as in http://localhost:8080/docs/x"),
         ("some-host.example:80/docs/", "write http:// before it"),
-        ("http://h:x/docs/key", "no address of a server"),
-        ("http://h:99999/docs/key", "no address of a server"),
+        ("http://h:x/docs/key", "not a valid server address"),
+        ("http://h:99999/docs/key", "not a valid server address"),
         ("http:docs/key", "names no host"),
-        ("http://h/docs/100%", "written %25"),
-        ("http://h/docs/%zz", "written %25"),
+        ("http://h/docs/100%", "as %25"),
+        ("http://h/docs/%zz", "as %25"),
         ("http://h/docs/%FF", "UTF-8"),
         ("http://h/docs/%C0%AE", "UTF-8"),
         ("http://h/docs/\udcff", "UTF-8"),
-        ("http://h/docs/key?x=1", "written %3F"),
-        ("http://h/docs/key#x", "written %23"),
+        ("http://h/docs/key?x=1", "as %3F"),
+        ("http://h/docs/key#x", "as %23"),
         ("http://h/docs/../key", "'.' or '..'"),
         ("http://h/docs/%2e%2e/key", "'.' or '..'"),
         ("sqlite:docs.db#a/./b", "'.' or '..'"),
     ],
 )
-def test_what_is_no_address_is_refused_in_one_line(text: str, reason: str) -> None:
+def test_an_invalid_address_is_rejected_in_one_line(text: str, reason: str) -> None:
     with pytest.raises(SetupError) as caught:
         parse(text)
     assert reason in str(caught.value)
@@ -95,7 +95,7 @@ def test_what_is_no_address_is_refused_in_one_line(text: str, reason: str) -> No
 @pytest.mark.parametrize(
     "text", ["http://h:1/docs/a%20b%25/%C3%A9%3F%23", "sqlite:a.db#a%20b%25/%C3%A9%3F%23", "file:x"]
 )
-def test_an_address_is_written_as_it_can_be_read(text: str) -> None:
+def test_str_of_an_address_can_be_parsed_again(text: str) -> None:
     assert str(parse(text)) == text
     assert parse(str(parse(text))) == parse(text)
 
@@ -103,11 +103,11 @@ def test_an_address_is_written_as_it_can_be_read(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "many"), [("http://h", True), ("http://h/docs/", True), ("http://h/docs/a", False), ("file:x#", True)]
 )
-def test_a_slash_at_the_end_says_that_it_is_no_document(text: str, many: bool) -> None:
-    assert parse(text).many is many
+def test_an_address_that_ends_with_a_slash_is_a_collection(text: str, many: bool) -> None:
+    assert parse(text).is_collection is many
 
 
-def test_a_base_that_is_no_address_is_told_by_its_name() -> None:
+def test_an_error_in_the_base_names_docstore_url() -> None:
     with pytest.raises(SetupError, match="DOCSTORE_URL"):
         parse("docs/key", "localhost/docs")
     with pytest.raises(SetupError, match=r"as in http://localhost:8080$"):

@@ -1,4 +1,4 @@
-"""Completion in the shells themselves, from the scripts that `docstore completion` prints."""
+"""Completion, in bash itself and as a function."""
 
 import os
 import sys
@@ -9,20 +9,20 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from docstore.cli.completed_keys import complete
+from docstore.cli.completion import complete
 from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run
 
 
 @pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine answers too."""
+def long_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not time out on a busy machine."""
     monkeypatch.setenv("DOCSTORE_COMPLETION_S", "60")
 
 
 @pytest.fixture
 def bash(url: str, tmp_path: Path) -> Iterator[pexpect.spawn]:
-    """A bash at a terminal that has learned the command."""
+    """A bash at a terminal that has loaded the completion script."""
     command = tmp_path / "docstore"
     command.write_text(f'#!/bin/sh\nexec {sys.executable} -m docstore "$@"\n')
     command.chmod(0o755)
@@ -53,13 +53,13 @@ def test_bash_completes_keys_and_options_at_a_terminal(url: str, bash: pexpect.s
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_script_is_printed_for_each_shell(shell: str) -> None:
-    ended = run("completion", shell)
-    assert (ended.status, ended.err) == (0, "")
-    assert "_DOCSTORE_COMPLETE" in ended.out
-    assert f"{shell}_complete" in ended.out
+    result = run("completion", shell)
+    assert (result.status, result.err) == (0, "")
+    assert "_DOCSTORE_COMPLETE" in result.out
+    assert f"{shell}_complete" in result.out
 
 
-def test_mounts_and_keys_go_on_what_was_typed(url: str, tmp_path: Path) -> None:
+def test_mounts_folders_and_keys_are_completed(url: str, tmp_path: Path) -> None:
     run("put", f"sqlite:{tmp_path}/c.db#some/key", data=b"x")
     run("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
     assert complete("f", url) == ["file/"]
@@ -72,11 +72,11 @@ def test_mounts_and_keys_go_on_what_was_typed(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "begun", ["nowhere/k", "100%", "sqlite:/no/such.db#k", "memory:#k", "nosuch:x#k", "docs//x", "://"]
 )
-def test_what_can_not_be_completed_is_not(url: str, begun: str) -> None:
+def test_an_invalid_address_has_no_completions(url: str, begun: str) -> None:
     assert complete(begun, url) == []
 
 
-def test_a_server_that_is_gone_or_hangs_completes_nothing_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_down_or_hangs_completes_nothing_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert complete("docs/k", "http://127.0.0.1:1/") == []
     with serving(FakeStore({"key": b""})) as store:
         assert complete("docs/k", store.url) == ["docs/key"]

@@ -1,4 +1,4 @@
-"""`docstore edit`: nothing is overwritten that was not seen, and nothing is lost that was typed."""
+"""`docstore edit`: no change of another user is overwritten, and no edit is lost."""
 
 import json
 import os
@@ -10,13 +10,13 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.stores import Ended, run
+from tests.stores import CommandResult, run
 
 TIMEOUT_S = 60
 
 
 class Editor:
-    """A script in the place of an editor: `$1` is the file, and what it does is told by a test."""
+    """A shell script as the editor; `$1` is the file."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self._script = folder / "editor"
@@ -43,12 +43,12 @@ def put(address: str, content: bytes, *options: object) -> None:
     assert run("put", address, *options, data=content).status == 0
 
 
-def edit(address: str, *options: str) -> Ended:
+def edit(address: str, *options: str) -> CommandResult:
     return run("edit", address, *options)
 
 
 @pytest.mark.parametrize("where", ["docs/edited", "sqlite"])
-def test_a_change_is_written_back_with_all_that_is_stored(url: str, editor: Editor, where: str, tmp_path: Path) -> None:
+def test_a_change_is_written_back_with_all_metadata(url: str, editor: Editor, where: str, tmp_path: Path) -> None:
     address = where if "/" in where else f"sqlite:{tmp_path}/docs.db#edited"
     put(address, b"one\n", "--type", "application/json", "--meta", "a=b", "--ttl", "1h", "--language", "de")
     before = run("info", address).out
@@ -70,7 +70,7 @@ def test_a_change_is_written_back_with_all_that_is_stored(url: str, editor: Edit
 
 
 @pytest.mark.parametrize("cached", ["max-age=86400", "no-cache"])
-def test_an_edit_keeps_what_caches_are_not_told(url: str, editor: Editor, cached: str) -> None:
+def test_an_edit_keeps_a_cache_control_that_responses_change(url: str, editor: Editor, cached: str) -> None:
     put("docs/cached", b"one\n", "--ttl", "1h", "--cache-control", cached)
     editor.does('echo two >> "$1"')
     assert edit("docs/cached").status == 0
@@ -90,7 +90,7 @@ def test_without_a_change_nothing_is_written(url: str, editor: Editor) -> None:
 
 
 @pytest.mark.parametrize(("key", "kind"), [("new.md", "text/markdown"), ("new", "text/plain; charset=utf-8")])
-def test_a_document_that_is_not_there_is_made(url: str, editor: Editor, key: str, kind: str) -> None:
+def test_a_document_that_does_not_exist_is_created(url: str, editor: Editor, key: str, kind: str) -> None:
     editor.does('printf typed > "$1"')
     assert edit(f"file/edit/{key}").status == 0
     assert run("get", f"file/edit/{key}").data == b"typed"
@@ -104,22 +104,22 @@ def test_a_change_made_meanwhile_is_shown_and_not_overwritten(url: str, editor: 
         put(address, b"base\nkept\n")
     how = "-X DELETE" if theirs == "removed" else "-d 'theirs\nkept\n'"
     editor.does(f"curl -s {how} {url}/{address}; printf 'mine\\nkept\\n' > \"$1\"")
-    ended = edit(address)
-    assert ended.status == 1
-    assert "+mine" in ended.out
-    assert ("theirs: the document was removed" if theirs == "removed" else "+theirs") in ended.out
-    assert ("-base" in ended.out) is (theirs != "made")
+    result = edit(address)
+    assert result.status == 1
+    assert "+mine" in result.out
+    assert ("theirs: the document was removed" if theirs == "removed" else "+theirs") in result.out
+    assert ("-base" in result.out) is (theirs != "made")
     [mine] = editor.left()
     assert mine.read_bytes() == b"mine\nkept\n"
     assert stat.S_IMODE(mine.stat().st_mode) == 0o600
-    assert str(mine) in ended.err
+    assert str(mine) in result.err
     assert run("get", address).data == (b"" if theirs == "removed" else b"theirs\nkept\n")
-    advised = ended.err.partition("or overwrite it: ")[2].strip()
+    advised = result.err.partition("or overwrite it: ")[2].strip()
     assert run(*shlex.split(advised)[1:]).status == 0
     assert run("get", address).data == b"mine\nkept\n"
 
 
-def test_the_same_change_made_by_two_is_no_trouble(url: str, editor: Editor) -> None:
+def test_the_same_change_by_two_users_is_not_a_conflict(url: str, editor: Editor) -> None:
     put("docs/alike", b"base")
     editor.does(f'curl -s -d both {url}/docs/alike; printf both > "$1"')
     assert edit("docs/alike").status == 0
@@ -127,7 +127,7 @@ def test_the_same_change_made_by_two_is_no_trouble(url: str, editor: Editor) -> 
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 1", 3), ("kill -INT $$", 130)], ids=["fails", "is interrupted"])
-def test_an_editor_that_does_not_end_well_writes_nothing(url: str, editor: Editor, script: str, status: int) -> None:
+def test_an_editor_that_fails_writes_nothing(url: str, editor: Editor, script: str, status: int) -> None:
     put("docs/careful", b"base")
     editor.does(script)
     assert edit("docs/careful").status == status
@@ -136,40 +136,40 @@ def test_an_editor_that_does_not_end_well_writes_nothing(url: str, editor: Edito
 
 
 @pytest.mark.parametrize("end", ["exit 1", "kill -9 $$", "kill -INT $$"])
-def test_what_was_typed_is_kept_when_the_editor_ends_badly(url: str, editor: Editor, end: str) -> None:
+def test_the_text_is_kept_when_the_editor_fails(url: str, editor: Editor, end: str) -> None:
     put("docs/careful", b"base")
     editor.does(f'echo "an hour of typing" > "$1"; {end}')
-    ended = edit("docs/careful")
-    assert ended.status in (3, 130)
+    result = edit("docs/careful")
+    assert result.status in (3, 130)
     [mine] = editor.left()
     assert mine.read_text() == "an hour of typing\n"
-    assert str(mine) in ended.err
+    assert str(mine) in result.err
     assert run("get", "docs/careful").data == b"base"
 
 
-def test_an_editor_that_is_not_there_is_told(url: str, monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:
+def test_a_missing_editor_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:
     monkeypatch.setenv("VISUAL", "/no/such/editor")
-    ended = edit("docs/careful")
-    assert (ended.status, "EDITOR" in ended.err, editor.left()) == (3, True, [])
+    result = edit("docs/careful")
+    assert (result.status, "EDITOR" in result.err, editor.left()) == (3, True, [])
 
 
-def test_what_was_typed_is_kept_when_the_server_refuses_it(url: str, editor: Editor) -> None:
+def test_the_text_is_kept_when_the_server_rejects_it(url: str, editor: Editor) -> None:
     editor.does('echo "more than ten bytes" > "$1"')
-    ended = edit("tiny/full")
-    assert ended.status == 3
+    result = edit("tiny/full")
+    assert result.status == 3
     [mine] = editor.left()
     assert mine.read_text() == "more than ten bytes\n"
-    assert str(mine) in ended.err
+    assert str(mine) in result.err
 
 
-def test_content_that_is_no_text_is_compared_by_its_size(url: str, editor: Editor) -> None:
+def test_binary_content_is_compared_by_its_size(url: str, editor: Editor) -> None:
     put("docs/bytes", b"\xff\x00")
     editor.does(f"curl -s -d 123 {url}/docs/bytes; printf '\\377' > \"$1\"")
-    ended = edit("docs/bytes")
-    assert (ended.status, "no text" in ended.out) == (1, True)
+    result = edit("docs/bytes")
+    assert (result.status, "not text" in result.out) == (1, True)
 
 
-def test_of_two_editors_at_two_terminals_the_second_is_told(url: str, editor: Editor, tmp_path: Path) -> None:
+def test_of_two_editors_at_two_terminals_the_second_sees_the_conflict(url: str, editor: Editor, tmp_path: Path) -> None:
     put("docs/shared-note", b"base\n")
     editor.does('printf "ready> "; read line; echo "$line" >> "$1"')
     command = [sys.executable, ["-m", "docstore", "edit", "docs/shared-note"]]

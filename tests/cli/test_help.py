@@ -1,4 +1,4 @@
-"""The help tells the truth: what stands in it is what the commands say and do."""
+"""The help, its examples and docs/commands.md agree with the commands."""
 
 import re
 import shlex
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from docstore.cli.main import PLACES, Commands, main
+from docstore.cli import errors
+from docstore.cli.main import COMMANDS, CommandGroup, main
 from tests.cli.guide import GUIDE, SHOWN, renewed
 from tests.server_process import RunningServer
 from tests.stores import run, store
@@ -17,38 +18,38 @@ from tests.stores import run, store
 README = Path(__file__).parent.parent.parent / "README.md"
 
 
-@pytest.mark.parametrize("name", PLACES)
-def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_of_each_command_is_the_first_line_of_its_help(name: str) -> None:
     command = main.get_command(main.make_context("docstore", [], resilient_parsing=True), name)
     assert command is not None
-    assert (command.name, command.get_short_help_str(200)) == (name, PLACES[name].summary)
+    assert (command.name, command.get_short_help_str(200)) == (name, COMMANDS[name])
 
 
 def test_every_command_is_listed() -> None:
-    assert isinstance(main, Commands)
-    ended = CliRunner().invoke(main, ["--help"])
-    assert ended.exit_code == 0
-    assert [name for name in PLACES if f"\n  {name} " not in ended.output] == []
+    assert isinstance(main, CommandGroup)
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    assert [name for name in COMMANDS if f"\n  {name} " not in result.output] == []
 
 
-def test_an_unknown_command_is_a_wrong_usage() -> None:
+def test_an_unknown_command_is_a_usage_error() -> None:
     assert CliRunner().invoke(main, ["fetch"]).exit_code == 2
 
 
-def test_the_list_of_commands_is_shown_without_loading_one() -> None:
+def test_the_list_of_commands_loads_no_command() -> None:
     code = (
         "import sys\nfrom docstore.cli.main import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "print(sorted(name for name in sys.modules if name.startswith('docstore.')), file=sys.stderr)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stderr.strip() == "['docstore.cli', 'docstore.cli.main']"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stderr.strip() == "['docstore.cli', 'docstore.cli.main']"
 
 
 def examples() -> list[str]:
-    """Every line of an example, of every command."""
+    """All example lines of all commands."""
     found = []
-    for name in PLACES:
+    for name in COMMANDS:
         example = re.search(r"Examples?:\s+(.*)", run(name, "--help").out, re.DOTALL)
         assert example is not None, f"{name} --help has no example"
         lines = [line.strip() for line in example[1].strip().splitlines()]
@@ -58,8 +59,8 @@ def examples() -> list[str]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """What the examples take for granted."""
+def example_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Create the files and stores that the examples use."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDITOR", "true")
     (tmp_path / "report.pdf").write_bytes(b"%PDF")
@@ -72,23 +73,23 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def follow(line: str) -> None:
-    """Runs a line of a guide, where its documents are there."""
+    """Run a line of a guide after storing the documents that it uses."""
     for key in ("greeting", "report", "2026-01", "drafts"):
         assert run("put", f"docs/{key}", data=b"hello").status == 0
     before, _, command = line.rpartition("| ")
     data = subprocess.run(["bash", "-c", before], capture_output=True, check=True).stdout if before else b""
     assert command.startswith("docstore ")
-    ended = run(*shlex.split(command)[1:], data=data)
-    assert ended.status == 0, (line, ended)
+    result = run(*shlex.split(command)[1:], data=data)
+    assert result.status == 0, (line, result)
 
 
-def test_every_example_does_what_it_says(world: None, url: str) -> None:
+def test_every_example_succeeds(example_files: None, url: str) -> None:
     for line in examples():
         if "docstore serve" not in line:
             follow(line.replace("http://127.0.0.1:8080", url))
 
 
-def test_the_session_of_the_readme_runs(world: None, url: str) -> None:
+def test_the_session_in_the_readme_succeeds(example_files: None, url: str) -> None:
     [session] = re.findall(r"^```bash\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     lines = [line.partition(" #")[0].rstrip() for line in session.splitlines()]
     assert len(lines) >= 10
@@ -109,8 +110,8 @@ def test_the_example_of_serve_serves(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_guide_shows_the_help_of_each_command() -> None:
     guide = GUIDE.read_text()
-    assert SHOWN.findall(guide) == list(PLACES)
-    assert renewed(guide) == guide, "make guide writes the help anew"
+    assert SHOWN.findall(guide) == list(COMMANDS)
+    assert renewed(guide) == guide, "make guide updates it"
 
 
 def test_the_guide_names_every_exit_status_and_variable() -> None:
@@ -119,5 +120,5 @@ def test_the_guide_names_every_exit_status_and_variable() -> None:
     named = set(re.findall(r"\bDOCSTORE_[A-Z_]+", source))
     assert {"DOCSTORE_URL", "DOCSTORE_COMPLETION_S"} <= named
     assert [name for name in named if name not in guide] == []
-    for status in (0, 1, 2, 3, 130, 141):
+    for status in {value for name, value in vars(errors).items() if name.startswith("EXIT_")}:
         assert f"| {status} |" in guide

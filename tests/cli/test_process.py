@@ -1,4 +1,4 @@
-"""The command as a process: pipes that close, what it loads, and a listing of many in little memory."""
+"""The command as a process: closed pipes, loaded libraries, memory, odd environments."""
 
 import json
 import os
@@ -16,41 +16,43 @@ from tests.client.faulty_server import FaultyServer, answer, hang_up
 from tests.stores import run
 
 LISTED = int(os.environ.get("DOCSTORE_LISTED", "3000"))
-"""How many keys are listed; `make listed` takes a million."""
+"""Number of listed keys; `make listed` uses a million."""
 
 
 def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """`docstore` in a line for bash; a pipe fails when any part of it does."""
+    """Run a line of bash in which `docstore` is the command; a pipe fails if any part of it does."""
     line = f'set -o pipefail; docstore() {{ {sys.executable} -m docstore "$@"; }}; {line}'
     return subprocess.run(["bash", "-c", line], capture_output=True, env={**os.environ, **environment}, timeout=120)
 
 
-def test_a_reader_that_goes_is_no_failure_to_talk_about(url: str) -> None:
+def test_a_closed_pipe_ends_the_command_silently(url: str) -> None:
     run("put", "docs/long", data=b"y\n" * 3_000_000)
-    ended = shell("docstore get docs/long | head -c 1")
-    assert (ended.stdout, ended.stderr, ended.returncode) == (b"y", b"", 141)
-    ended = shell("docstore get docs/long >&-")
-    assert ended.returncode == 3
-    assert b"Traceback" not in ended.stderr
+    result = shell("docstore get docs/long | head -c 1")
+    assert (result.stdout, result.stderr, result.returncode) == (b"y", b"", 141)
+    result = shell("docstore get docs/long >&-")
+    assert result.returncode == 3
+    assert b"Traceback" not in result.stderr
 
 
-def test_a_full_disk_is_told(url: str) -> None:
-    ended = shell("docstore get docs/long > /dev/full") if run("put", "docs/long", data=b"y" * 100_000) else None
-    assert ended is not None
-    assert (ended.returncode, ended.stderr.count(b"\n")) == (3, 1)
-    assert b"No space left" in ended.stderr
+def test_a_full_disk_is_reported(url: str) -> None:
+    result = shell("docstore get docs/long > /dev/full") if run("put", "docs/long", data=b"y" * 100_000) else None
+    assert result is not None
+    assert (result.returncode, result.stderr.count(b"\n")) == (3, 1)
+    assert b"No space left" in result.stderr
 
 
-def test_a_server_without_room_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_server_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_bytes(b"content")
     with serving(FakeStore(statuses={"PUT": (507, "no-space")})) as store:
-        ended = run("put", f"{store.url}/docs/key", tmp_path / "file")
-        assert (ended.status, "no space" in ended.err) == (3, True)
-        ended = run("put", "-r", f"{store.url}/docs/", tmp_path)
-        assert (ended.status, ended.err.count("\n")) == (3, 1)
+        result = run("put", f"{store.url}/docs/key", tmp_path / "file")
+        assert (result.status, "no space" in result.err) == (3, True)
+        result = run("put", "-r", f"{store.url}/docs/", tmp_path)
+        assert (result.status, result.err.count("\n")) == (3, 1)
 
 
-def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_connection_is_not_reported_as_a_server_that_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     with closing(FaultyServer()) as server:
         read = run("get", f"{server.url}key")
@@ -70,13 +72,13 @@ def test_a_server_that_hangs_up_is_not_said_to_be_down(tmp_path: Path, monkeypat
         ("docstore ls http://a..b/", "invalid host name"),
     ],
 )
-def test_what_can_not_be_begun_is_told_in_one_line(
+def test_a_command_that_can_not_start_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ended = shell(line)
-    assert (ended.returncode, ended.stderr.count(b"\n"), ended.stdout) == (2, 1, b""), ended.stderr
-    assert said in ended.stderr.decode()
+    result = shell(line)
+    assert (result.returncode, result.stderr.count(b"\n"), result.stdout) == (2, 1, b""), result.stderr
+    assert said in result.stderr.decode()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -85,26 +87,28 @@ MISDIRECTED = json.dumps({"type": "/-/problems#misdirected", "title": "wrong hos
 NOT_READY = json.dumps({"type": "/-/problems#unavailable", "title": "not ready", "detail": "disk"}).encode()
 
 
-def test_a_servers_root_is_asked_for_as_documents_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_about_a_server_are_retried_and_reported_as_those_about_documents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.001)
     problem = {"content_type": "application/problem+json"}
     with closing(FaultyServer()) as server:
         root = server.url.removesuffix("docs/")
         server.script = [hang_up, answer(200, ROOT)]
-        ended = run("ls", root, "--header", "X-Team: red")
-        assert (ended.status, ended.out) == (0, "/docs/\n"), ended.err
+        result = run("ls", root, "--header", "X-Team: red")
+        assert (result.status, result.out) == (0, "/docs/\n"), result.err
         assert server.asked[-1].headers["x-team"] == "red"
         server.script = [answer(421, MISDIRECTED, **problem)] * 2
-        told = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
-        assert [(ended.status, "wrong host: say which" in ended.err) for ended in told] == [(3, True)] * 2
-        ended = run("ls", root, "--header", "X: é")
-        assert (ended.status, ended.err) == (2, "docstore: invalid header 'X'\n")
+        results = [run(*line) for line in (("ls", root), ("get", f"{server.url}x"))]
+        assert [(result.status, "wrong host: say which" in result.err) for result in results] == [(3, True)] * 2
+        result = run("ls", root, "--header", "X: é")
+        assert (result.status, result.err) == (2, "docstore: invalid header 'X'\n")
         server.script = [answer(404, b"nothing")]
-        assert "no Docstore" in run("ls", root).err
+        assert "not a Docstore" in run("ls", root).err
         openapi = answer(200, b'{"info": {"version": "1.2"}}')
         server.script = [answer(200, ROOT), answer(200, b"ok"), answer(503, NOT_READY, **problem), openapi]
-        ended = run("info", "--json", root)
-        assert (ended.status, json.loads(ended.out)["ready"]) == (3, "not ready: disk")
+        result = run("info", "--json", root)
+        assert (result.status, json.loads(result.out)["ready"]) == (3, "not ready: disk")
 
 
 HEAVY = {
@@ -126,44 +130,44 @@ LOADS = {
 
 
 @pytest.mark.parametrize("line", LOADS)
-def test_a_command_loads_nothing_that_it_does_not_need(line: str) -> None:
+def test_a_command_loads_only_the_libraries_it_needs(line: str) -> None:
     words = line.split() if " " in line else [line, "http://127.0.0.1:1/docs/key"]
     code = (
         "import sys\nfrom docstore.client import retry\nfrom docstore.cli.main import main\n"
         f"retry.FIRST_PAUSE_S = 0\ntry:\n    main({words!r})\n"
         f"except SystemExit:\n    print(sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)"
     )
-    ended = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=True)
-    assert ended.stderr.splitlines()[-1].decode() == str(sorted(LOADS[line])), ended.stderr
+    result = subprocess.run([sys.executable, "-c", code], input=b"", capture_output=True, check=True)
+    assert result.stderr.splitlines()[-1].decode() == str(sorted(LOADS[line])), result.stderr
 
 
 def peak_of_listing(count: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Bytes that listing `count` documents allocates at most, the server's page included."""
+    """Peak of allocated bytes while `count` documents are listed, the server's page included."""
     with serving(FakeStore(generated=count)) as store, Path(os.devnull).open("w") as nowhere:
         monkeypatch.setattr(sys, "stdout", nowhere)
         tracemalloc.start()
         try:
-            with pytest.raises(SystemExit) as ended:
+            with pytest.raises(SystemExit) as result:
                 main(["ls", f"{store.url}/docs/"])
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
             monkeypatch.undo()
-            assert ended.value.code == 0
+            assert result.value.code == 0
 
 
-def test_a_listing_of_many_takes_the_memory_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_listing_needs_the_memory_of_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
     peak_of_listing(1000, monkeypatch)
     one_page = peak_of_listing(1000, monkeypatch)
     assert peak_of_listing(LISTED, monkeypatch) < 2 * one_page
 
 
-def test_what_is_no_plain_file_is_left_as_it_is(url: str, tmp_path: Path) -> None:
+def test_get_does_not_replace_a_pipe_or_a_link(url: str, tmp_path: Path) -> None:
     run("put", "docs/greeting", data=b"hello")
     pipe, linked, link = tmp_path / "pipe", tmp_path / "linked", tmp_path / "link"
     os.mkfifo(pipe)
-    ended = run("get", "docs/greeting", "-o", pipe)
-    assert (ended.status, "no plain file" in ended.err, pipe.is_fifo()) == (2, True, True)
+    result = run("get", "docs/greeting", "-o", pipe)
+    assert (result.status, "not a regular file" in result.err, pipe.is_fifo()) == (2, True, True)
     linked.write_bytes(b"before")
     link.symlink_to(linked)
     assert run("get", "docs/greeting", "-o", link).status == 0
@@ -171,19 +175,19 @@ def test_what_is_no_plain_file_is_left_as_it_is(url: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("asked", ["docs/q?x", "docs/../x", "http://ana:SECRET@127.0.0.1:99999/docs/x"])
-def test_no_message_shows_a_password(asked: str) -> None:
-    ended = shell(f"docstore get '{asked}'", DOCSTORE_URL="http://ana:SECRET@127.0.0.1:1/")
-    assert ended.returncode == 2
-    assert b"SECRET" not in ended.stderr + ended.stdout
+def test_a_usage_error_shows_no_password(asked: str) -> None:
+    result = shell(f"docstore get '{asked}'", DOCSTORE_URL="http://ana:SECRET@127.0.0.1:1/")
+    assert result.returncode == 2
+    assert b"SECRET" not in result.stderr + result.stdout
 
 
-def test_an_odd_environment_is_no_traceback(url: str) -> None:
+def test_an_unusual_environment_causes_no_traceback(url: str) -> None:
     run("put", "docs/x", data=b"x")
     run("put", "docs/empty", data=b"x")
     with serving(FakeStore(documents={"é": b"x"})) as store:
-        ended = shell(f"docstore ls {store.url}/docs/", PYTHONIOENCODING="ascii", LC_ALL="C")
-    assert (ended.returncode, ended.stdout) == (0, b"\\xe9\n")
+        result = shell(f"docstore ls {store.url}/docs/", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (result.returncode, result.stdout) == (0, b"\\xe9\n")
     assert shell("docstore put docs/empty <&-").returncode == 0
     assert run("get", "docs/empty").data == b""
-    ended = shell("docstore get docs/x --timeout inf")
-    assert (ended.returncode, b"Traceback" in ended.stderr) == (2, False)
+    result = shell("docstore get docs/x --timeout inf")
+    assert (result.returncode, b"Traceback" in result.stderr) == (2, False)

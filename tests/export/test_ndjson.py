@@ -1,4 +1,4 @@
-"""A store as lines of JSON: lossless, written by hand too, bounded, and never half believed."""
+"""ndjson: lossless, limited in size, possible to write by hand, and verified."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ def lines_of(url: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in run("export", url, "--format", "ndjson").out.splitlines()]
 
 
-def test_a_line_has_all_that_is_known_of_a_document(tmp_path: Path) -> None:
+def test_a_line_has_all_metadata(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'source.db'}"
     store(url)
     *lines, end = lines_of(url)
@@ -47,7 +47,7 @@ CONTENTS = {
 }
 
 
-def test_any_content_comes_back(tmp_path: Path) -> None:
+def test_any_content_is_exported_and_imported_unchanged(tmp_path: Path) -> None:
     url, target = f"sqlite:{tmp_path / 'source.db'}", f"file:{tmp_path / 'target'}"
     store(url, CONTENTS)
     assert run("import", target, data=run("export", url, "--format", "ndjson").data).status == 0
@@ -74,29 +74,31 @@ BROKEN = {
     "no key": ({"key": ""}, "empty"),
     "another content": ({"text": "DATA"}, "version"),
     "another size": ({"size": 5}, "sha256 and size"),
-    "a size that is none": ({"size": "4"}, "size is a whole number"),
+    "a size that is none": ({"size": "4"}, "size must be a whole number"),
     "another digest": ({"sha256": "00" * 32}, "sha256 and size"),
     "a digest that is none": ({"sha256": "x"}, "hexadecimal"),
-    "a time that is none": ({"modified_ns": True}, "modified_ns is a whole number"),
-    "fields that are none": ({"fields": ["meta-a"]}, "fields is an object"),
-    "a field that is no text": ({"fields": {"meta-a": 1}}, "fields is an object"),
+    "a time that is none": ({"modified_ns": True}, "modified_ns must be a whole number"),
+    "fields that are none": ({"fields": ["meta-a"]}, "fields must be an object"),
+    "a field that is no text": ({"fields": {"meta-a": 1}}, "fields must be an object"),
     "a field that no write stores": ({"version": None, "fields": {"set-cookie": "a"}}, "its fields"),
-    "a media type that is none": ({"media_type": 1}, "media_type is text"),
+    "a media type that is none": ({"media_type": 1}, "media_type must be a string"),
 }
 
 
 @pytest.mark.parametrize(("change", "why"), BROKEN.values(), ids=BROKEN)
-def test_a_broken_line_is_named_and_the_others_are_stored(tmp_path: Path, change: dict[str, Any], why: str) -> None:
+def test_an_invalid_line_is_reported_and_the_others_are_stored(
+    tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
     target = f"sqlite:{tmp_path / 'target.db'}"
     changed = {name: value for name, value in (LINE | change).items() if value is not None}
     lines = [{"key": "before", "text": ""}, changed, {"key": "then", "text": ""}, {"documents": 3}]
-    ended = run("import", target, data="".join(f"{json.dumps(line)}\n" for line in lines).encode())
-    assert ended.status == 1
-    assert why in ended.err.splitlines()[0]
+    result = run("import", target, data="".join(f"{json.dumps(line)}\n" for line in lines).encode())
+    assert result.status == 1
+    assert why in result.err.splitlines()[0]
     assert list(stored(target)) == ["before", "then"]
 
 
-def test_lines_that_are_cut_anywhere_give_whole_documents_only(tmp_path: Path) -> None:
+def test_truncated_lines_give_only_complete_documents(tmp_path: Path) -> None:
     url = f"sqlite:{tmp_path / 'source.db'}"
     documents = {"a": b"x" * 40, "b": b"\xff" * 30, "c": b""}
     store(url, documents)
@@ -104,10 +106,10 @@ def test_lines_that_are_cut_anywhere_give_whole_documents_only(tmp_path: Path) -
     seen = set()
     for stop in [*range(1, len(data) - 1, 37), len(data) - 1, data.index(b"\n") + 1]:
         target = f"file:{tmp_path / f'{stop}'}"
-        ended = run("import", target, data=data[:stop])
+        result = run("import", target, data=data[:stop])
         there = {key: content for key, (_, content) in stored(target).items()}
         assert there.items() <= documents.items()
-        assert (ended.status, "not a whole export" in ended.err) == (1, True), stop
+        assert (result.status, "not a complete export" in result.err) == (1, True), stop
         seen.add(len(there))
     assert seen == {0, 1, 2, 3}
 
@@ -117,22 +119,22 @@ def test_lines_that_are_cut_anywhere_give_whole_documents_only(tmp_path: Path) -
     [b"{}\n", b'{"documents":1}\n', b'{"key"\n', b"{" * 100_000 + b"\n", b'{"key":"a","text":"b"}\n[]\n', b"{"],
     ids=["an empty object", "too few", "no JSON", "too deep", "an array", "a beginning"],
 )
-def test_what_are_no_lines_of_a_store_are_refused(tmp_path: Path, data: bytes) -> None:
-    ended = run("import", f"sqlite:{tmp_path / 'target.db'}", data=data)
-    assert ended.status == 1
-    assert "not a whole export" in ended.err
+def test_files_that_are_not_exports_are_rejected(tmp_path: Path, data: bytes) -> None:
+    result = run("import", f"sqlite:{tmp_path / 'target.db'}", data=data)
+    assert result.status == 1
+    assert "not a complete export" in result.err
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_a_document_has_a_bound_and_what_is_larger_needs_a_tar(
+def test_a_document_above_the_size_limit_needs_a_tar(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over: int
 ) -> None:
-    monkeypatch.setattr(ndjson, "SIZE_LIMIT", len(LARGE))
+    monkeypatch.setattr(ndjson, "DOCUMENT_LIMIT", len(LARGE))
     url, file, target = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "store.ndjson", f"file:{tmp_path / 'target'}"
     store(url, {"before": b"x", "large": LARGE + bytes(over)})
-    ended = run("export", url, file, "--format", "ndjson")
-    assert (ended.status, file.exists()) == ((1, False) if over else (0, True))
-    assert ("'large' has 256,001 bytes" in ended.err and "--format tar" in ended.err) == bool(over)
+    result = run("export", url, file, "--format", "ndjson")
+    assert (result.status, file.exists()) == ((1, False) if over else (0, True))
+    assert ("'large' has 256,001 bytes" in result.err and "--format tar" in result.err) == bool(over)
     cut = run("export", url, "--format", "ndjson").data
     assert run("import", target, data=cut).status == over
     assert list(stored(target)) == (["before"] if over else ["before", "large"])
@@ -142,7 +144,7 @@ def test_a_document_has_a_bound_and_what_is_larger_needs_a_tar(
 def test_the_longest_line_of_an_export_can_be_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes
 ) -> None:
-    monkeypatch.setattr(ndjson, "SIZE_LIMIT", len(data))
+    monkeypatch.setattr(ndjson, "DOCUMENT_LIMIT", len(data))
     monkeypatch.setattr(ndjson, "LINE_LIMIT", ndjson.LINE_LIMIT // (4 * 1024 * 1024) * len(data))
     url, target = f"sqlite:{tmp_path / 'source.db'}", f"file:{tmp_path / 'target'}"
     store(url, {"key": data})
@@ -151,7 +153,7 @@ def test_the_longest_line_of_an_export_can_be_imported(
     assert "a line is too long" in run("import", target, data=too_long).err
 
 
-def test_an_end_that_is_far_away_is_an_end(tmp_path: Path) -> None:
+def test_an_expiry_far_in_the_future_is_imported(tmp_path: Path) -> None:
     target = f"sqlite:{tmp_path / 'target.db'}"
     line = {"key": "key", "text": "x", "expires_ns": LATE_NS}
     assert run("import", target, data=f"{json.dumps(line)}\n{END}".encode()).status == 0

@@ -1,15 +1,14 @@
-"""Addresses: how a person names documents and collections, on a server or in an engine.
+"""Addresses: how the command line names documents and collections, on a server or in an engine.
 
-    http://host:8080/docs/a/b        a document of a server; with a slash at the end, a collection
-    docs/a/b                         the same, below DOCSTORE_URL
+    http://host:8080/docs/a/b        a document on a server; with a slash at the end, a collection
+    docs/a/b                         the same, relative to DOCSTORE_URL
     sqlite:docs.db#a/b               a document in an engine; without a key, or with a bare #, the collection
 
-What is percent-encoded is decoded once; any other character stands for itself in UTF-8, so that only `%`, and `?` and
-`#` of a server's address, must be encoded in a key. The last `#` parts an engine's URL from the key: the path of a
-store may have one. This knows no server: which part of a server's path is the mount is asked of the server, later.
+Percent-encoding is decoded once; any other character stands for itself in UTF-8, so a key needs encoding only for `%`,
+and on a server for `?` and `#`. The last `#` separates an engine's URL from the key, because paths may contain one.
+Which part of a server's path is the mount is found out later, by asking the server.
 
-A name that an address leaves open at its end is what keys begin with, as in the listing's `?prefix=`: one rule for all
-commands that work on many documents.
+An address may end within a name: commands on several documents then work on all keys that begin with it.
 """
 
 import re
@@ -21,71 +20,68 @@ from docstore.errors import SetupError
 from docstore.http.url import encode
 
 DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
-"""Where relative addresses lead when DOCSTORE_URL says nothing: to what `docstore serve` serves."""
+"""The base of relative addresses without DOCSTORE_URL: where `docstore serve` listens."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_PORT_BEHIND: Final = re.compile(r"(?P<host>[^:]+):[0-9]+(/.*)?")
-_BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_HOST_AND_PORT: Final = re.compile(r"(?P<host>[^:]+):[0-9]+(/.*)?")
+_INVALID_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A place in a store: `store` is a server's origin or an engine's URL, `path` what is decoded of the rest.
+    """A place in a store: `store` is a server's origin or an engine's URL, `path` the decoded rest.
 
-    On a server `path` has the mount before the key; in an engine it is the key. It is "" for the store as a whole.
+    On a server `path` is the mount and the key; in an engine it is the key. It is "" for the whole store.
     """
 
     store: str = field(repr=False)
     path: str
-    served: bool
-    """Whether a server is asked, and not an engine opened here."""
+    on_server: bool
 
     @property
-    def many(self) -> bool:
-        """Whether it can't be one document: a store, a collection or a folder in it."""
+    def is_collection(self) -> bool:
+        """Whether this is a store, a collection or a folder in one, and not a document."""
         return not self.path or self.path.endswith("/")
 
     @property
     def name(self) -> str:
-        """The last segment: what a file of it would be called."""
+        """The last segment."""
         return self.path.rpartition("/")[2]
 
-    def below(self, name: str) -> "Address":
-        """What is called `name` in this store, collection or folder."""
+    def child(self, name: str) -> "Address":
         return replace(self, path=self.path + name)
 
     def __str__(self) -> str:
-        """As it is typed, without a password: it is shown to people."""
-        if not self.served:
+        """The address as typed, without a password."""
+        if not self.on_server:
             return f"{self.store}#{encode(self.path)}" if self.path else self.store
-        scheme, _, authority = self.store.partition("://")
-        return f"{scheme}://{authority.rpartition('@')[2]}/{encode(self.path)}"
+        return f"{without_password(self.store)}/{encode(self.path)}"
 
 
-def parse(text: str, base: str = DEFAULT_BASE) -> Address:
-    """The address that `text` names, relative to the address `base`. Raises SetupError, in one line."""
-    if not text or text == "-":
-        raise SetupError(
-            f"{text!r} is no address; one looks like docs/key, http://host:8080/docs/key or sqlite:docs.db#key"
-        )
-    if not _SCHEME.match(text):
-        text = _below(text.removeprefix("./"), base)
-    scheme = text.partition(":")[0].lower()
-    address = _served(text) if scheme in ("http", "https") else _engine(text)
-    if {".", ".."} & set(address.path.split("/")):
-        raise SetupError(f"{_without_password(text)}: no segment of an address is '.' or '..'")
-    return address
-
-
-def _without_password(text: str) -> str:
-    """For messages: a terminal is looked at, and logs are kept."""
+def without_password(text: str) -> str:
+    """Remove user and password from a URL."""
     return re.sub(r"://.*@", "://", text)
 
 
-def _below(text: str, base: str) -> str:
-    """`text` as a full address: below `base`, or for what begins with a slash below its host."""
+def parse(text: str, base: str = DEFAULT_BASE) -> Address:
+    """Parse an address, relative to `base`. Raise SetupError, in one line."""
+    if not text or text == "-":
+        raise SetupError(
+            f"{text!r} is not an address; examples: docs/key, http://host:8080/docs/key, sqlite:docs.db#key"
+        )
+    if not _SCHEME.match(text):
+        text = _absolute(text.removeprefix("./"), base)
+    scheme = text.partition(":")[0].lower()
+    address = _parse_server(text) if scheme in ("http", "https") else _parse_engine(text)
+    if {".", ".."} & set(address.path.split("/")):
+        raise SetupError(f"{without_password(text)}: an address has no segments '.' or '..'")
+    return address
+
+
+def _absolute(text: str, base: str) -> str:
+    """Join `text` to `base`, or to its host if `text` begins with a slash."""
     if not _SCHEME.match(base):
-        raise SetupError(f"{base!r} (DOCSTORE_URL) is no address to start from; one looks like {DEFAULT_BASE}")
+        raise SetupError(f"{base!r} (DOCSTORE_URL) is not an absolute address; example: {DEFAULT_BASE}")
     if not base.lower().startswith(("http:", "https:")):
         return (base if "#" in base else f"{base}#") + text
     if text.startswith("/"):
@@ -94,46 +90,42 @@ def _below(text: str, base: str) -> str:
     return base.rstrip("/") + "/" + text
 
 
-def _served(text: str) -> Address:
+def _parse_server(text: str) -> Address:
     scheme, _, rest = text.partition("://")
     authority, _, path = rest.partition("/")
     for character in "?#":
         if character in authority + path:
-            code = f"%{ord(character):02X}"
-            said = f"a {character!r} in a key is written {code}; addresses have no query or fragment"
-            raise SetupError(f"{_without_password(text)}: {said}")
+            advice = f"write {character!r} in a key as %{ord(character):02X}; addresses have no query or fragment"
+            raise SetupError(f"{without_password(text)}: {advice}")
     try:
         parts = urlsplit(f"{scheme}://{authority}")
         if not parts.hostname or (parts.port or 0) < 0:
             raise ValueError("it names no host")
     except ValueError as error:
-        raise SetupError(f"{_without_password(text)!r} is no address of a server: {error}") from None
-    return Address(f"{scheme.lower()}://{authority}", decode(path), served=True)
+        raise SetupError(f"{without_password(text)!r} is not a valid server address: {error}") from None
+    return Address(f"{scheme.lower()}://{authority}", decode(path), on_server=True)
 
 
-def _engine(text: str) -> Address:
+def _parse_engine(text: str) -> Address:
     store, _, key = text.rpartition("#") if "#" in text else (text, "", "")
     if store.partition(":")[0].lower() == "memory":
         raise SetupError(
             "memory: is empty whenever a command opens it; serve it (docstore serve --mount notes=memory:) "
-            "and name the document by the server's address"
+            "and use the server's address"
         )
-    if (match := _PORT_BEHIND.fullmatch(store)) and match["host"] not in _engines():
-        raise SetupError(f"{store}: if a server is meant, write http:// before it, as in http://{store}")
-    return Address(store, decode(key), served=False)
+    if match := _HOST_AND_PORT.fullmatch(store):
+        from docstore.engines.registry import schemes  # loaded only for text that is probably a mistake
 
-
-def _engines() -> list[str]:
-    from docstore.engines.registry import schemes  # hardly an address looks like that
-
-    return schemes()
+        if match["host"] not in schemes():
+            raise SetupError(f"{store}: for a server write http:// before it, as in http://{store}")
+    return Address(store, decode(key), on_server=False)
 
 
 def decode(text: str) -> str:
-    """`text` without its percent-encoding, as UTF-8. Raises SetupError."""
-    if _BROKEN_ESCAPE.search(text):
-        raise SetupError(f"{text}: a '%' in an address is written %25")
+    """Decode percent-encoded UTF-8. Raise SetupError."""
+    if _INVALID_ESCAPE.search(text):
+        raise SetupError(f"{text}: write '%' in an address as %25")
     try:
         return unquote_to_bytes(text.encode("utf-8", "surrogateescape")).decode("utf-8")
     except UnicodeError:
-        raise SetupError(f"{text.encode('ascii', 'backslashreplace').decode()}: an address is UTF-8") from None
+        raise SetupError(f"{text.encode('ascii', 'backslashreplace').decode()}: not valid UTF-8") from None

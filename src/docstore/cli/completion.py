@@ -1,12 +1,14 @@
-"""`docstore completion`: the script that teaches a shell, and the keys that it is answered with.
+"""`docstore completion`: the script for a shell, and the addresses that complete what is typed.
 
-The scripts are click's, but for bash, which cuts words at colons: `http://host/docs/k` would be completed as
-`//host/docs/k`. So bash hands over its whole line, and gets back what goes in place of its own last word.
+The scripts are click's, except for bash: bash splits words at colons, so click's would complete `http://host/docs/k` as
+`//host/docs/k`. Ours passes the whole line, and gets back what replaces bash's last word.
 
-While a person waits for a Tab nothing may hang or complain: keys come within a second or not at all.
+While a person waits for a Tab nothing may hang or print an error: keys come within a second or not at all.
 """
 
 import os
+import threading
+from collections.abc import Iterator
 from typing import Final
 
 import click
@@ -18,15 +20,24 @@ from click.shell_completion import (
     split_arg_string,
 )
 
-from docstore.cli.errors import ending
+from docstore.cli import addresses
+from docstore.cli.errors import exits
+from docstore.cli.options import Access
+from docstore.errors import DocstoreError
+from docstore.http.url import encode
+
+TIMEOUT_S: Final = 1.0
+"""How long a Tab may take; DOCSTORE_COMPLETION_S overrides it."""
+_LIMIT: Final = 200
+"""More candidates would help nobody to choose."""
 
 _BASH: Final = r"""%(complete_func)s() {
-    local IFS=$'\n' answer word
+    local IFS=$'\n' reply word
     compopt +o default
-    answer=$(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_LAST="${COMP_WORDS[COMP_CWORD]}" \
+    reply=$(env COMP_LINE="${COMP_LINE:0:COMP_POINT}" COMP_LAST="${COMP_WORDS[COMP_CWORD]}" \
         %(complete_var)s=bash_complete "$1" 2>/dev/null)
     COMPREPLY=()
-    for word in $answer; do
+    for word in $reply; do
         case $word in
         dir,*) compopt -o dirnames ;;
         file,*) compopt -o default ;;
@@ -42,20 +53,19 @@ complete -o nosort -F %(complete_func)s %(prog_name)s
 
 
 @add_completion_class
-class WholeLine(BashComplete):
-    """Bash, completed from its line and not from its words."""
+class WholeLineBash(BashComplete):
+    """Completes the line of bash instead of its words."""
 
     source_template = _BASH
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ["COMP_LINE"]
         words = split_arg_string(line)
-        begun = bool(words) and not line[-1:].isspace()
-        self._incomplete = words.pop() if begun else ""
+        self._incomplete = words.pop() if words and not line[-1:].isspace() else ""
         return words[1:], self._incomplete
 
     def format_completion(self, item: CompletionItem) -> str:
-        # Of a word with colons bash replaces what is behind the last of them only.
+        # In a word with colons bash replaces only what follows the last colon.
         last = os.environ.get("COMP_LAST", "")
         kept = len(self._incomplete) - len(last) if self._incomplete.endswith(last) else 0
         return f"{item.type},{item.value[kept:]}"
@@ -67,7 +77,7 @@ Example:
   docstore completion bash"""
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@ending
+@exits
 def completion(shell: str) -> None:
     """Print the script that completes commands, options and keys.
 
@@ -76,9 +86,51 @@ def completion(shell: str) -> None:
     zsh:   eval "$(docstore completion zsh)"             in ~/.zshrc
     fish:  docstore completion fish | source             in ~/.config/fish/config.fish
 
-    Keys are completed from the server, when it answers within a second (or DOCSTORE_COMPLETION_S seconds).
+    Keys are completed if the server answers within a second (or DOCSTORE_COMPLETION_S seconds).
     """
-    found = get_completion_class(shell)
+    shell_class = get_completion_class(shell)
     root = click.get_current_context().find_root().command
-    if found is not None:
-        click.echo(found(root, {}, "docstore", "_DOCSTORE_COMPLETE").source())
+    if shell_class is not None:
+        click.echo(shell_class(root, {}, "docstore", "_DOCSTORE_COMPLETE").source())
+
+
+def complete(incomplete: str, base: str) -> list[str]:
+    """Return the addresses of mounts, folders and documents that begin with `incomplete`."""
+    import docstore.client.client  # noqa: F401 - loading the library does not count as waiting for the server
+
+    found: list[str] = []
+    # A daemon thread, so that a server that hangs does not keep the process from ending.
+    search = threading.Thread(target=lambda: found.extend(_try_candidates(incomplete, base)), daemon=True)
+    search.start()
+    search.join(_timeout_s())
+    return list(found)
+
+
+def _timeout_s() -> float:
+    try:
+        return float(os.environ["DOCSTORE_COMPLETION_S"])
+    except (KeyError, ValueError):
+        return TIMEOUT_S
+
+
+def _try_candidates(incomplete: str, base: str) -> list[str]:
+    try:
+        return list(_candidates(incomplete, base))
+    except (DocstoreError, OSError, ValueError):
+        return []  # an error message would spoil the line that the user is typing
+
+
+def _candidates(incomplete: str, base: str) -> Iterator[str]:
+    access = Access({}, _timeout_s(), quiet=True, tries=1)
+    address = addresses.parse(incomplete, base) if incomplete else addresses.parse(base)
+    if address.on_server and "/" not in address.path:
+        from docstore.cli.info import list_mounts
+
+        for mount, _ in list_mounts(address.store, access):
+            if mount[1:].startswith(address.path):
+                yield incomplete + mount[1 + len(address.path) :]
+        return
+    with access.open_prefix(address) as (docs, prefix):
+        page = docs.list(prefix=prefix, limit=_LIMIT, delimiter="/")
+    for name in sorted([*(info.key for info in page.documents), *page.folders]):
+        yield incomplete + encode(name[len(prefix) :])

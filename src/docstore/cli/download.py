@@ -1,173 +1,168 @@
-"""One document into one file: gone on with where it broke, verified, and in its place only when it is whole.
+"""A folder into which documents are downloaded. Nothing outside it is ever written, whatever the keys are.
 
-What has come is in a partial file, and the ETag of the version it is of in another one beside it, written first. So a
-download that a broken connection or a kill cut off is gone on with by a range of just that version, and begun anew when
-the document is another by then. The digest is that of the whole, what came before included. Ctrl-C takes both away.
+Keys come from a store that others write to. Each segment of a key is checked and becomes one file name, opened relative
+to the folder above it without following symbolic links: a link inside the folder is an obstacle and not a way out.
+Resolving paths and comparing their beginnings was rejected, because a path can change between the check and the use.
 
-The library's own download was not used: it has no place for a bar, and opens its files by path.
+The library downloads into a folder of partial files, under the hash of the key; the complete file is then moved to its
+place. On a disk that does not distinguish `A` from `a`, or the two forms of `é`, the second of such keys is rejected.
 """
 
-import fcntl
+import errno
 import hashlib
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+import re
+import stat
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
-from docstore.cli.errors import FAILED, Told
-from docstore.errors import Conflict, DigestMismatch, IncompleteUpload, NotFound
+from docstore.cli.errors import EXIT_PARTIAL, CommandError
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
-
     from docstore import Client, Info
-    from docstore.cli.progress import Bar
 
-_CHANGES: Final = 5
-"""How often a document may change while it is read before that is told."""
-_BLOCK_SIZE: Final = 1024 * 1024
-_ETAG_LIMIT: Final = 256
+PARTS: Final = ".docstore-parts"
+"""The folder of partial files, which is removed when it is empty."""
+
+_DEVICES: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
+_OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OBSTACLES: Final = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Where content is gathered: a name in an open folder, in which no link is followed."""
+class UnsafeKey(CommandError):
+    """The key can't be a file in this folder; the message says why."""
 
-    folder: int
-    name: str
+    def __init__(self, message: str) -> None:
+        super().__init__(EXIT_PARTIAL, message)
 
-    @property
-    def tag_name(self) -> str:
-        return f"{self.name}.etag"
 
-    def open(self) -> IO[bytes]:
-        """The content, for reading and writing. Raises Told when another command is at it."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.fdopen(os.open(self.name, flags, 0o666, dir_fd=self.folder), "r+b")
+def check_segments(key: str, *, windows: bool = os.name == "nt") -> list[str]:
+    """Return the names of the folders and of the file for `key`. Raise UnsafeKey."""
+    segments = key.split("/")
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise UnsafeKey(f"{segment!r} is not a file name")
+        if "\0" in segment:
+            raise UnsafeKey("a file name can't contain a zero byte")
+        if windows and (_DEVICES.fullmatch(segment) or re.search(r'[<>:"\\|?*\x00-\x1f]|[. ]$', segment)):
+            raise UnsafeKey(f"{segment!r} is not a file name on this system")
+    if _fold(segments[0]) == PARTS:
+        raise UnsafeKey(f"{PARTS} is the folder of partial files")
+    return segments
+
+
+def _fold(name: str) -> str:
+    """Return what a disk that ignores case and Unicode forms makes of a name."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+class Folder:
+    """A folder on this machine, created if it does not exist; a context manager."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            if self._claimed(file):
-                return file
+            self._parts = self._open_parts(path)
         except BaseException:
-            file.close()
+            os.close(self._root)
             raise
-        file.close()
-        raise Told(FAILED, f"{self.name}: another docstore is just downloading into it")
+        self._keys_of_files: dict[bytes, str] | None = {} if _ignores_case(self._parts) else None
 
-    def _claimed(self, file: IO[bytes]) -> bool:
-        """Whether `file` is nobody else's until it is closed, and still what the name stands for."""
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            there = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
-        except (BlockingIOError, PermissionError, FileNotFoundError):
-            return False
-        return os.path.samestat(os.fstat(file.fileno()), there)
+    def _open_parts(self, path: Path) -> int:
+        with suppress(FileExistsError):
+            os.mkdir(PARTS, 0o700, dir_fd=self._root)
+        parts = os.open(PARTS, _OPEN_FOLDER, dir_fd=self._root)
+        if os.fstat(parts).st_uid != os.geteuid():
+            os.close(parts)
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(path / PARTS))
+        return parts
 
-    def tag(self) -> str:
-        """The ETag of the version that the content is of, "" when that is not known."""
-        try:
-            descriptor = os.open(self.tag_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder)
-        except OSError:
-            return ""
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(_ETAG_LIMIT).decode("ascii", "replace").strip()
+    def __enter__(self) -> "Folder":
+        return self
 
-    def set_tag(self, etag: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(self.tag_name, flags, 0o666, dir_fd=self.folder), "w", encoding="ascii") as file:
-            file.write(f"{etag}\n")
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt:
+            for name in os.listdir(self._parts):  # noqa: PTH208 - it is a descriptor
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=self._parts)
+        os.close(self._parts)
+        with suppress(OSError):
+            os.rmdir(PARTS, dir_fd=self._root)  # fails if partial files are left, to be resumed
+        os.close(self._root)
 
-    def remove(self) -> None:
-        for name in (self.name, self.tag_name):
-            with suppress(FileNotFoundError):
-                os.unlink(name, dir_fd=self.folder)
-
-    def place(self, name: str, folder: int | None = None) -> None:
-        """Moves the content to its place, which may be in another folder."""
-        os.rename(self.name, name, src_dir_fd=self.folder, dst_dir_fd=self.folder if folder is None else folder)
-        with suppress(FileNotFoundError):
-            os.unlink(self.tag_name, dir_fd=self.folder)
-
-
-def download(docs: "Client", key: str, part: Part, bar: "Bar", place: Callable[[], None],
-             check: Callable[[], None] = lambda: None) -> None:  # fmt: skip
-    """Completes `part` with the content of a document, and calls `place`, which moves it away, while it is nobody
-    else's; `check` may raise to give it up, which removes the part.
-
-    Raises NotFound, Conflict when it changes all the time, DigestMismatch with nothing left, and with the part kept,
-    if anything has come, whatever of the network or the disk cut it off.
-    """
-    with part.open() as file:
-        try:
-            _complete_one_version(docs, key, file, part, bar, check)
-            place()
-        except BaseException as error:
-            nothing = not os.fstat(file.fileno()).st_size and not file.tell()
-            if nothing or isinstance(error, NotFound | DigestMismatch | KeyboardInterrupt | GivenUp):
-                part.remove()
-            raise
-
-
-class GivenUp(Exception):
-    """What `check` raises when nothing is to be kept."""
-
-
-def _complete_one_version(
-    docs: "Client", key: str, file: IO[bytes], part: Part, bar: "Bar", check: Callable[[], None]
-) -> None:
-    for _ in range(_CHANGES):
-        info = docs.info(key)
-        with suppress(Conflict):
-            _complete(docs, info, file, part, bar, check)
+    def download(self, docs: "Client", info: "Info", name: str, progress: Callable[[int], None]) -> None:
+        """Download a document as the file `name` in this folder, unless it is there already. Raise UnsafeKey."""
+        segments = self.claim(name)
+        if info.digest is not None and self.digest_of(segments, info.size) == info.digest:
             return
-    raise Conflict(None, f"{key!r} changes faster than it can be read")
+        part = hashlib.sha256(name.encode("utf-8")).hexdigest()
+        docs.download(info.key, part, progress=progress, dir_fd=self._parts)
+        self.move(part, segments)
+
+    def claim(self, name: str) -> list[str]:
+        """Return the segments of `name`. Raise UnsafeKey if this disk takes it for the name of another document."""
+        segments = check_segments(name)
+        if self._keys_of_files is not None:
+            folded = hashlib.sha256(_fold(name).encode("utf-8")).digest()
+            if (other := self._keys_of_files.setdefault(folded, name)) != name:
+                raise UnsafeKey(f"the disk takes it for the same file as {other!r}")
+        return segments
+
+    def digest_of(self, segments: list[str], size: int) -> bytes | None:
+        """Return the SHA-256 of a regular file, or None if there is none of this size."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            with self._open_parent(segments, create=False) as parent:
+                descriptor = os.open(segments[-1], flags, dir_fd=parent)
+        except OSError:
+            return None
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+                return None
+            return hashlib.file_digest(file, "sha256").digest()
+
+    def move(self, part: str, segments: list[str]) -> None:
+        """Move a file from the folder of partial files to its place. Raise UnsafeKey if something is in the way."""
+        try:
+            with self._open_parent(segments, create=True) as parent:
+                os.rename(part, segments[-1], src_dir_fd=self._parts, dst_dir_fd=parent)
+        except OSError as error:
+            if error.errno in _OBSTACLES:
+                os.unlink(part, dir_fd=self._parts)
+                raise UnsafeKey("a file, a folder or a link is in the way") from error
+            raise
+
+    @contextmanager
+    def _open_parent(self, segments: list[str], *, create: bool) -> Iterator[int]:
+        """Open the folder of the last segment, one name after the other."""
+        folder = os.dup(self._root)
+        try:
+            for segment in segments[:-1]:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(segment, dir_fd=folder)
+                subfolder = os.open(segment, _OPEN_FOLDER, dir_fd=folder)
+                os.close(folder)
+                folder = subfolder
+            yield folder
+        finally:
+            os.close(folder)
 
 
-def _complete(docs: "Client", info: "Info", file: IO[bytes], part: Part, bar: "Bar", check: Callable[[], None]) -> None:
-    if part.tag() != info.etag or os.fstat(file.fileno()).st_size > info.size:
-        file.truncate(0)
-        part.set_tag(info.etag)
-    state = _hashed(file, bar, check)
-    if (position := file.tell()) < info.size:
-        for piece in docs.iter_content(info.key, start=position or None, if_match=info.etag):
-            check()
-            file.write(piece)
-            state.update(piece)
-            bar.advance(len(piece))
-    file.flush()
-    if file.tell() != info.size:
-        raise IncompleteUpload(f"{info.key!r}: {file.tell()} of {info.size} bytes came")
-    if info.digest is not None and state.digest() != info.digest:
-        raise DigestMismatch(f"{info.key!r}: what came is not what the store says it has; nothing was kept")
-
-
-def _hashed(file: IO[bytes], bar: "Bar", check: Callable[[], None]) -> "_Hash":
-    """The state of the digest after what the file has already, which is left at its end."""
-    state = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(_BLOCK_SIZE):
-        check()
-        state.update(block)
-        bar.advance(len(block))
-    return state
-
-
-def into(docs: "Client", key: str, target: Path, bar: "Bar") -> None:
-    """Downloads a document to the file `target`, which is whole afterwards or as it was."""
-    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _ignores_case(folder: int) -> bool:
+    """Whether the disk takes two names that differ in case for one."""
+    name = "Case"
+    os.close(os.open(name, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder))
     try:
-        part = Part(folder, part_name(target.name))
-        download(docs, key, part, bar, lambda: part.place(target.name))
+        os.stat(name.lower(), dir_fd=folder)
+    except FileNotFoundError:
+        return False
     finally:
-        os.close(folder)
-
-
-def part_name(name: str) -> str:
-    """`NAME.part`, or what stands for it where that would be too long for a name."""
-    if len(os.fsencode(name)) <= _NAME_LIMIT - len(".part.etag"):
-        return f"{name}.part"
-    return f"{hashlib.sha256(os.fsencode(name)).hexdigest()}.part"
-
-
-_NAME_LIMIT: Final = 255
+        with suppress(FileNotFoundError):  # another command may do the same
+            os.unlink(name, dir_fd=folder)
+    return True

@@ -1,6 +1,6 @@
-"""`docstore edit`: a document in the editor, written back only over the version that was read.
+"""`docstore edit`: edit a document and write it back only over the version that was read.
 
-What was typed is never lost: when it can't be written it stays in its file, whose name is told.
+Edits are never lost: what can't be written stays in its file, and the command prints its name.
 """
 
 import difflib
@@ -12,23 +12,24 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import FAILED, NOT_MET, Told, ending, say
-from docstore.cli.options import ADDRESS, Access, accessing
-from docstore.cli.output import printable
-from docstore.cli.put_options import kept
+from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
+from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.output import escape_controls
+from docstore.cli.upload import options_of
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
     from docstore import Client, StoredContent
 
 _SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
-"""Of types for which the system's table has several."""
+"""For media types that have several in the system's table."""
 _SUFFIX_LIMIT: Final = 16
 
 
@@ -38,83 +39,127 @@ Example:
   docstore edit docs/todo"""
 )
 @click.argument("address", type=ADDRESS)
-@click.option("--type", "media_type", help="Media type of a new document.  [default: by its name]")
-@accessing
-@ending
+@click.option("--type", "media_type", help="Media type of a new document.  [default: guessed from the name]")
+@access_options
+@exits
 def edit(address: Address, media_type: str | None, access: Access) -> int:
     """Edit a document in $VISUAL or $EDITOR.
 
-    It is written back if nobody changed it meanwhile. If somebody did, both changes are shown, yours stays in a file
-    and nothing is overwritten. A document that is not there yet is made. Without a change nothing is written.
+    The document is written back unless somebody changed it meanwhile. In that case both changes are shown, yours stays
+    in a file and nothing is overwritten. A document that does not exist is created. Without a change nothing is
+    written.
     """
-    with access.document(address) as (docs, key):
-        base = docs.get(key)
-        content = b"" if base is None else bytes(base)
-        path = _copy(content, _suffix(address.name, base))
-        keep = False
+    with access.open_document(address) as (docs, key):
+        session = _Session(docs, key, address, media_type, docs.get(key))
+        path = session.create_file()
         try:
             _run_editor(path)
-            mine = path.read_bytes()
-            if mine == content:
-                access.tell("no change, nothing written")
-                return 0
-            keep = True
-            status = _write(docs, key, base, mine, media_type, path, address)
-            keep = status != 0
-            return status
-        except (DocstoreError, Told, OSError, KeyboardInterrupt):
-            keep = keep or _differs(path, content)
-            if keep:
-                say(f"your text is in {path}")
-            raise
-        finally:
-            if not keep:
+            text = path.read_bytes()
+            if text == session.old:
+                access.hint("no change; nothing was written")
+                status = EXIT_OK
+            else:
+                status = session.write_back(text, path)
+        except (DocstoreError, CommandError, OSError, KeyboardInterrupt):
+            if session.is_changed(path):
+                print_error(f"your text is in {path}")
+            else:
                 path.unlink(missing_ok=True)
+            raise
+        if status == EXIT_OK:
+            path.unlink(missing_ok=True)
+        return status
 
 
-def _differs(path: Path, content: bytes) -> bool:
-    """Whether there is anything in the file that somebody typed."""
-    try:
-        return path.read_bytes() != content
-    except OSError:
-        return False
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The editing of one document; `base` is what it was before, None if it did not exist."""
 
+    docs: "Client"
+    key: str
+    address: Address
+    media_type: str | None
+    base: "StoredContent | None"
 
-def _suffix(name: str, base: "StoredContent | None") -> str:
-    """What tells an editor what it edits: the end of the key, or one that fits the type."""
-    end = Path(name).suffix
-    if end and len(end) <= _SUFFIX_LIMIT and end[1:].isalnum():
-        return end
-    media_type = "text/plain" if base is None else base.info.type.partition(";")[0].strip().lower()
-    return _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
+    @property
+    def old(self) -> bytes:
+        return bytes(self.base or b"")
 
+    def create_file(self) -> Path:
+        """Create a file with the content, which only this user can read."""
+        descriptor, name = tempfile.mkstemp(self._suffix(), "docstore-")
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - it is a descriptor
+            file.write(self.old)
+        return Path(name)
 
-def _copy(content: bytes, suffix: str) -> Path:
-    """A file that only this user can read."""
-    descriptor, name = tempfile.mkstemp(suffix, "docstore-")
-    with open(descriptor, "wb") as file:  # noqa: PTH123 - it is a descriptor
-        file.write(content)
-    return Path(name)
+    def _suffix(self) -> str:
+        """Return a suffix from which an editor recognizes the kind of text: that of the key, or one for the type."""
+        suffix = Path(self.address.name).suffix
+        if suffix and len(suffix) <= _SUFFIX_LIMIT and suffix[1:].isalnum():
+            return suffix
+        media_type = "text/plain" if self.base is None else self.base.info.type.partition(";")[0].strip().lower()
+        return _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
+
+    def is_changed(self, path: Path) -> bool:
+        try:
+            return path.read_bytes() != self.old
+        except OSError:
+            return False
+
+    def write_back(self, text: bytes, path: Path) -> int:
+        """Store `text` over `base` and nothing else; return the exit status."""
+        try:
+            self._put(text)
+        except (Conflict, NotFound):
+            theirs = self.docs.get(self.key)
+            if theirs is None or bytes(theirs) != text:
+                self._report_conflict(text, theirs, path)
+                return EXIT_NOT_FOUND
+        return EXIT_OK
+
+    def _put(self, text: bytes) -> None:
+        """Raise Conflict or NotFound if the document is no longer `base`, or has expired."""
+        if self.base is None:
+            media_type = self.media_type or mimetypes.guess_type(self.address.name)[0] or "text/plain; charset=utf-8"
+            self.docs.put(self.key, text, type=media_type, if_none_match="*")
+            return
+        options = options_of(self.docs.info(self.key))
+        if options is None:
+            raise Conflict(None)
+        options["if_match"] = self.base.info.etag
+        self.docs.put(self.key, text, **options)
+
+    def _report_conflict(self, text: bytes, theirs: "StoredContent | None", path: Path) -> None:
+        base_name = "base" if self.base is None else f"base {self.base.info.version}"
+        click.echo(_diff(self.old, text, base_name, "mine"))
+        if theirs is None:
+            click.echo("theirs: the document was removed")
+        else:
+            click.echo(_diff(self.old, bytes(theirs), base_name, f"theirs {theirs.info.version}"))
+        print_error(f"{self.address} changed while you were editing; your text was not written, it is in {path}")
+        condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
+        name = shlex.quote(str(self.address))
+        print_error(f"edit theirs: docstore edit {name}; or overwrite it: docstore put {condition} {name} {path}")
 
 
 def _run_editor(path: Path) -> None:
-    """Raises Told when there is no editor, or it did not end well."""
-    named = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    """Raise CommandError if there is no editor, or if it fails."""
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
-        command = [*shlex.split(named), str(path)]
+        command = [*shlex.split(editor), str(path)]
         with _interrupts_ignored():
             status = subprocess.call(command)  # noqa: S603 - it is the editor that the user chose
     except (OSError, ValueError) as error:
-        raise Told(FAILED, f"the editor {named!r} can't be started ({error}); name another in EDITOR") from None
+        raise CommandError(EXIT_FAILED, f"can't start the editor {editor!r} ({error}); set EDITOR") from None
     if status == -signal.SIGINT:
         raise KeyboardInterrupt
     if status != 0:
-        raise Told(FAILED, f"the editor {named!r} ended with status {status}; nothing was written")
+        raise CommandError(EXIT_FAILED, f"the editor {editor!r} exited with status {status}; nothing was written")
 
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """While an editor has the terminal, Ctrl-C is its own key."""
+    """Leave Ctrl-C to the editor."""
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         yield
@@ -122,63 +167,11 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _write(
-    docs: "Client",
-    key: str,
-    base: "StoredContent | None",
-    mine: bytes,
-    media_type: str | None,
-    path: Path,
-    address: Address,
-) -> int:
-    """Writes over `base` and nothing else; the exit status."""
-    try:
-        if base is None:
-            guessed = media_type or mimetypes.guess_type(address.name)[0] or "text/plain; charset=utf-8"
-            docs.put(key, mine, type=guessed, if_none_match="*")
-        else:
-            _over(docs, key, base.info.etag, mine)
-    except (Conflict, NotFound):
-        theirs = docs.get(key)
-        if theirs is not None and bytes(theirs) == mine:
-            return 0
-        _show_both(base, mine, theirs)
-        _tell_what_next(address, theirs, path)
-        return NOT_MET
-    return 0
-
-
-def _over(docs: "Client", key: str, etag: str, mine: bytes) -> None:
-    """Raises Conflict or NotFound when the document is not that of `etag` any more, because its life is over too."""
-    options = kept(docs.info(key))
-    if options is None:
-        raise Conflict(None)
-    options["if_match"] = etag
-    docs.put(key, mine, **options)
-
-
-def _show_both(base: "StoredContent | None", mine: bytes, theirs: "StoredContent | None") -> None:
-    old = b"" if base is None else bytes(base)
-    named = "base" if base is None else f"base {base.info.version}"
-    click.echo(_diff(old, mine, named, "mine"))
-    if theirs is None:
-        click.echo("theirs: the document was removed")
-    else:
-        click.echo(_diff(old, bytes(theirs), named, f"theirs {theirs.info.version}"))
-
-
-def _tell_what_next(address: Address, theirs: "StoredContent | None", path: Path) -> None:
-    say(f"{address} was changed meanwhile; yours was not written, it is in {path}")
-    condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
-    named = shlex.quote(str(address))
-    say(f"edit theirs: docstore edit {named}; or overwrite it: docstore put {condition} {named} {path}")
-
-
 def _diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
-    """A unified diff of text, or what is to be told of anything else."""
+    """Return a unified diff of text; of anything else, the sizes."""
     try:
         before, after = old.decode("utf-8").splitlines(), new.decode("utf-8").splitlines()
     except UnicodeDecodeError:
-        return f"--- {old_name}: {len(old):,} bytes\n+++ {new_name}: {len(new):,} bytes, no text"
+        return f"--- {old_name}: {len(old):,} bytes\n+++ {new_name}: {len(new):,} bytes, not text"
     lines = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
-    return "\n".join(printable(line) for line in lines) or f"{new_name}: only the ends of lines differ"
+    return "\n".join(escape_controls(line) for line in lines) or f"{new_name}: only the line ends differ"

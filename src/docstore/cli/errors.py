@@ -1,13 +1,7 @@
-"""How a command ends: the exit status, and a line or two that say what went wrong and what to do next.
+"""How a command ends: the table of exit statuses, and the lines on standard error that say what went wrong.
 
-    0    done
-    1    not found, or a condition failed; with several documents: not all of it could be done
-    2    wrong usage, or nothing could be begun or, of several documents, done
-    3    the server, the network or this machine's disk failed
-    130  Ctrl-C
-    141  who was to read standard output has gone, as for any command that ends by SIGPIPE
-
-Nobody who types a command is shown a traceback, but for what nobody foresaw.
+`exits` wraps the function of every command. An error becomes one line that says what happened to what, often a second
+one that says what to do, and the status that `_STATUS_OF` has for it. A traceback means a bug.
 """
 
 import functools
@@ -20,7 +14,7 @@ from typing import Final, NoReturn, ParamSpec
 
 import click
 
-from docstore.cli.output import printable
+from docstore.cli.output import escape_controls
 from docstore.errors import (
     Conflict,
     DocstoreError,
@@ -33,108 +27,123 @@ from docstore.errors import (
     UploadError,
 )
 
-DONE: Final = 0
-NOT_MET: Final = 1
-USAGE: Final = 2
-FAILED: Final = 3
-INTERRUPTED: Final = 130
-UNREAD: Final = 141
+EXIT_OK: Final = 0
+EXIT_NOT_FOUND: Final = 1  # or a condition failed
+EXIT_PARTIAL: Final = 1  # of several documents, some could not be processed
+EXIT_USAGE: Final = 2  # or nothing could be started; of several documents, none could be processed
+EXIT_FAILED: Final = 3  # the server, the network or this machine's disk failed
+EXIT_INTERRUPTED: Final = 130  # Ctrl-C
+EXIT_BROKEN_PIPE: Final = 141  # the reader of standard output closed the pipe, as for a command that SIGPIPE ends
+
+_STATUS_OF: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (NotFound, EXIT_NOT_FOUND),
+    (Conflict, EXIT_NOT_FOUND),
+    (SetupError, EXIT_USAGE),
+    (InvalidKey, EXIT_USAGE),
+)
+_USAGE_PROBLEMS: Final = (400, 416, 431)
+"""Statuses with which a server rejects what the user typed."""
 
 _UNREACHED: Final = re.compile(
     r"\b(connection refused|connection attempts failed|name or service|name resolution|no route to host|unreachable)\b",
     re.IGNORECASE,
 )
 
-P = ParamSpec("P")
+_P = ParamSpec("_P")
 
 
-class Told(Exception):
-    """A command that can't go on, with the status and the lines that say why."""
+class CommandError(Exception):
+    """A command that can't go on; the message is one line for the user."""
 
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
-def say(line: object) -> None:
-    """A line on standard error."""
+def print_error(line: object) -> None:
+    """Print one line on standard error."""
     click.echo(f"docstore: {line}", err=True)
 
 
-def ending(command: Callable[P, int | None]) -> Callable[P, None]:
-    """Makes of a function that returns an exit status, or None for 0, the body of a command."""
+def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
+    """Turn a function that returns an exit status, or None for 0, into the body of a command."""
 
     @functools.wraps(command)
-    def ended(*args: P.args, **kwargs: P.kwargs) -> NoReturn:
+    def body(*args: _P.args, **kwargs: _P.kwargs) -> NoReturn:
+        # A standard stream that the caller closed is None. `sys.__stdout__` still tells.
         if sys.stdout is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it was closed by who called, and stays so
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
         if sys.stdin is None:
             sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - as standard output
         if isinstance(sys.stdout, io.TextIOWrapper):
-            # A key that the terminal's encoding has no signs for is shown with escapes, as errors are.
+            # Characters that the terminal's encoding lacks are printed as escapes.
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
-            status = command(*args, **kwargs) or DONE
+            status = command(*args, **kwargs) or EXIT_OK
             sys.stdout.flush()
         except BrokenPipeError:
-            status = _unread()
+            discard_stdout()
+            status = EXIT_BROKEN_PIPE
         except KeyboardInterrupt:
-            status = INTERRUPTED
-        except (DocstoreError, Told, OSError) as error:
-            status = told(error)
+            status = EXIT_INTERRUPTED
+        except (DocstoreError, CommandError, OSError) as error:
+            status = report_error(error)
         sys.exit(status)
 
-    return ended
+    return body
 
 
-def told(error: Exception) -> int:
-    """Says what an error is, and the status that it makes the exit's."""
-    for line in lines(error):
-        say(line)
-    return status_of(error)
+def discard_stdout() -> None:
+    """Send further output to /dev/null: Python flushes standard output at exit and would fail on the broken pipe."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def status_of(error: Exception) -> int:
-    if isinstance(error, Told):
+def report_error(error: Exception) -> int:
+    """Print what went wrong; return the exit status."""
+    for line in error_lines(error):
+        print_error(line)
+    return exit_status(error)
+
+
+def report_usage_error(error: click.UsageError | click.Abort) -> int:
+    """Print what click found wrong with the command line; return the exit status."""
+    if isinstance(error, click.Abort):
+        return EXIT_INTERRUPTED
+    print_error(error.format_message())
+    print_error(f"try '{error.ctx.command_path if error.ctx else 'docstore'} --help'")
+    return EXIT_USAGE
+
+
+def exit_status(error: Exception) -> int:
+    if isinstance(error, CommandError):
         return error.status
-    if isinstance(error, NotFound | Conflict):
-        return NOT_MET
-    if isinstance(error, SetupError | InvalidKey):
-        return USAGE
-    if isinstance(error, RequestError) and (error.problem is None or error.problem.status in (400, 416, 431)):
-        return USAGE
-    return FAILED
+    if isinstance(error, RequestError) and (error.problem is None or error.problem.status in _USAGE_PROBLEMS):
+        return EXIT_USAGE
+    return next((status for kind, status in _STATUS_OF if isinstance(error, kind)), EXIT_FAILED)
 
 
-def lines(error: Exception) -> list[str]:
-    """What went wrong, and where there is something to do about it, a line that says what."""
+def error_lines(error: Exception) -> list[str]:
+    """One line that says what went wrong, and a second one if there is advice."""
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return [f"{name}{error.strerror or error}"]
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     if isinstance(error, NotFound) and (problem := error.problem) is not None:
-        # An answer to HEAD has no words at all, and any other's say no more of it than this.
-        said = said.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
-    advice = _advice(error)
-    # A server's words are a stranger's: what would move the cursor is shown as an escape.
-    return [printable(line) for line in (said, advice) if line]
+        # Answers to HEAD have no words; those of other methods add nothing to "not found".
+        message = message.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
+    # A server's words may come from a stranger: control characters are escaped.
+    return [escape_controls(line) for line in (message, _advice(error)) if line]
 
 
 def _advice(error: Exception) -> str:
     if isinstance(error, OutcomeUnknown):
-        return "docstore info tells what is there now"
+        return "'docstore info' shows whether the write was carried out"
     if isinstance(error, StorageUnavailable) and error.problem is None and _UNREACHED.search(str(error)):
-        return "is it running there? start one with: docstore serve"
+        return "is the server running? 'docstore serve' starts one"
     if isinstance(error, NotFound):
-        return "" if error.problem is None else "docstore ls tells what is there"
+        return "" if error.problem is None else "'docstore ls' lists the documents"
     if isinstance(error, DocstoreError) and error.problem is not None:
         return error.problem.advice
     if isinstance(error, UploadError):
-        return "nothing was stored; try it again"
+        return "nothing was stored; try again"
     return ""
-
-
-def _unread() -> int:
-    # Python would complain once more when it closes it at its end.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return UNREAD

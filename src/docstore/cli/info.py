@@ -1,17 +1,25 @@
-"""`docstore info`: all that is known of a document, or of a server."""
+"""`docstore info`: the metadata of a document, or the mounts and the state of a server.
 
+The library knows one collection at a time. `_get` sends the requests about a server through the library's transport,
+so that retries and error messages are the same.
+"""
+
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, FAILED, ending
-from docstore.cli.options import ADDRESS, Access, accessing, base_url
-from docstore.cli.output import described, json_line, printable
+from docstore.cli.addresses import Address, without_password
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
+from docstore.cli.options import ADDRESS, TOTAL_TIMEOUT_S, Access, access_options, base_url
+from docstore.cli.output import escape_controls, info_json, json_line
+from docstore.errors import EngineError, StorageUnavailable
 
 if TYPE_CHECKING:
     from docstore import Info
+
+_ACCEPT: Final = ("accept", "application/problem+json, application/json;q=0.9, text/plain;q=0.5")
 
 
 @click.command(
@@ -21,51 +29,106 @@ Examples:
   docstore info http://127.0.0.1:8080/"""
 )
 @click.argument("address", type=ADDRESS, required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-@accessing
-@ending
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@access_options
+@exits
 def info(address: Address | None, as_json: bool, access: Access) -> int:
-    """Tell all that is known of a document but its content.
+    """Show the metadata of a document, or the state of a server.
 
-    That is version, size, type, digest, times and fields. Of a server (its root, or /-/) it is the mounts and their
-    engines, the version, and whether it is well; the exit status is 3 when it is not.
+    For a document: version, size, type, digest, times and fields. For a server (its root, or /-/): the mounts and their
+    engines, the version and its health; the exit status is 3 if the server is not ready.
     """
     address = address or ADDRESS.convert(base_url(), None, None)
-    if address.served and address.path in ("", "-", "-/"):
-        return _server(address, as_json, access)
-    with access.document(address) as (docs, key):
-        found = docs.info(key)
-    click.echo(json_line(described(found)) if as_json else _told(found))
-    return DONE
+    if address.on_server and address.path in ("", "-", "-/"):
+        return _show_server(address, as_json, access)
+    with access.open_document(address) as (docs, key):
+        document = docs.info(key)
+    click.echo(json_line(info_json(document)) if as_json else _info_text(document))
+    return EXIT_OK
 
 
-def _told(info: "Info") -> str:
-    told = {**described(info), "size": f"{info.size:,} bytes", "etag": info.etag, **info.fields}
-    told.pop("fields", None)
-    told |= {f"meta-{name}": value for name, value in info.meta.items()}
-    return _lines(told)
+def _info_text(info: "Info") -> str:
+    values = {**info_json(info), "size": f"{info.size:,} bytes", "etag": info.etag, **info.fields}
+    values.pop("fields", None)
+    return _text_lines(values | {f"meta-{name}": value for name, value in info.meta.items()})
 
 
-def _lines(told: dict[str, object]) -> str:
-    width = max(len(name) for name in told) + 1
-    return "\n".join(f"{printable(name) + ':':<{width}} {printable(str(value))}" for name, value in told.items())
+def _text_lines(values: dict[str, object]) -> str:
+    width = max(len(name) for name in values) + 1
+    return "\n".join(
+        f"{escape_controls(name) + ':':<{width}} {escape_controls(str(value))}" for name, value in values.items()
+    )
 
 
-def _server(address: Address, as_json: bool, access: Access) -> int:
-    from docstore.cli.server_info import mounts, state, version
-
-    served = mounts(address.store, access)
-    states = {name: state(address.store, name, access) for name in ("health", "ready")}
-    well = all(is_well for is_well, _ in states.values())
-    told = {
+def _show_server(address: Address, as_json: bool, access: Access) -> int:
+    mounts = list_mounts(address.store, access)
+    states = {name: _state(address.store, name, access) for name in ("health", "ready")}
+    values: dict[str, object] = {
         "server": str(replace(address, path="")),
-        "version": version(address.store, access),
+        "version": _member(address.store, "/-/openapi.json", access, "info", "version"),
         **{name: text for name, (_, text) in states.items()},
-        "mounts": [{"mount": mount, "engine": engine} for mount, engine in served],
     }
     if as_json:
-        click.echo(json_line(told))
+        click.echo(json_line({**values, "mounts": [{"mount": mount, "engine": engine} for mount, engine in mounts]}))
     else:
-        lines = {name: value for name, value in told.items() if name != "mounts"}
-        click.echo(_lines({**lines, **dict(served)}))
-    return DONE if well else FAILED
+        click.echo(_text_lines({**values, **dict(mounts)}))
+    return EXIT_OK if all(is_ok for is_ok, _ in states.values()) else EXIT_FAILED
+
+
+def list_mounts(store: str, access: Access) -> list[tuple[str, str]]:
+    """Return the path and the engine of each mount of a server. Raise EngineError if it is not a Docstore."""
+    mounts = _member(store, "/", access, "mounts")
+    try:
+        return [(str(mount["mount"]), str(mount["engine"])) for mount in mounts]
+    except (KeyError, TypeError):
+        raise _not_a_docstore(store) from None
+
+
+def _state(store: str, name: str, access: Access) -> tuple[bool, str]:
+    """Return whether a probe succeeds, and the server's words; there are no retries."""
+    try:
+        return True, _get(store, f"/-/{name}", replace(access, tries=1)).strip()
+    except StorageUnavailable as error:
+        if error.problem is None:
+            raise
+        return False, f"{error.problem.title}: {error.problem.detail}".removesuffix(": ")
+
+
+def _member(store: str, path: str, access: Access, *names: str) -> Any:
+    """Return a member of a JSON response."""
+    try:
+        value = json.loads(_get(store, path, access))
+        for name in names:
+            value = value[name]
+    except (ValueError, KeyError, TypeError):
+        raise _not_a_docstore(store) from None
+    return value
+
+
+def _get(store: str, path: str, access: Access) -> str:
+    """Return the text of a 200 response. Raise the error that any other one is, EngineError if not a Docstore's."""
+    from docstore.client.address import CollectionAddress
+    from docstore.client.errors import error_for
+    from docstore.client.http_transport import SyncHTTPTransport
+    from docstore.client.retry import RetryPolicy, exchange
+    from docstore.client.transport import ClientRequest, run_sync
+
+    address = CollectionAddress.parse(f"{store}/-/", access.headers)
+    policy = RetryPolicy(access.tries, max(TOTAL_TIMEOUT_S, access.timeout_s), access.timeout_s)
+    transport = SyncHTTPTransport(address)
+    try:
+        call = f"GET of {path}"
+        request = ClientRequest("GET", path, (_ACCEPT, *address.headers))
+        response = run_sync(exchange(transport, request, policy, call))
+    finally:
+        run_sync(transport.close())
+    if response.status == 200:
+        return response.content.decode("utf-8", "replace")
+    error = error_for(response, call)
+    if error.problem is not None and error.problem.name:
+        raise error
+    raise EngineError(f"{_not_a_docstore(store)}: {call} answered {response.status}")
+
+
+def _not_a_docstore(store: str) -> EngineError:
+    return EngineError(f"{without_password(store)} is not a Docstore server")

@@ -1,7 +1,6 @@
-"""`docstore ls`: what there is, a line for each document, in the memory of one page.
+"""`docstore ls`: a line for each document, in the memory of one page of a listing.
 
---json is NDJSON, a JSON document a line in the words of the server's own listings, and not one document: that could
-be read only when the last of millions has come.
+--json prints one JSON document per line (NDJSON): a single document could be read only after the last of millions.
 """
 
 import sys
@@ -11,9 +10,9 @@ from itertools import islice
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, ending
-from docstore.cli.options import ADDRESS, Access, accessing, base_url
-from docstore.cli.output import HEAD, LONG_HEAD, described, json_line, long_row, row
+from docstore.cli.errors import EXIT_OK, exits
+from docstore.cli.options import ADDRESS, Access, access_options, base_url
+from docstore.cli.output import HEADER_ROW, LONG_HEADER_ROW, info_json, json_line, long_table_row, table_row
 
 
 @click.command(
@@ -24,35 +23,35 @@ Examples:
   docstore ls --json docs/"""
 )
 @click.argument("address", type=ADDRESS, required=False)
-@click.option("-l", "--long", is_flag=True, help="With version and full times, nothing rounded.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON document a line (NDJSON), with all that is known.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.")
-@accessing
-@ending
+@click.option("-l", "--long", is_flag=True, help="Show versions, and exact sizes and times.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document per line (NDJSON), with all metadata.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="Show at most this many.")
+@access_options
+@exits
 def ls(address: Address | None, long: bool, as_json: bool, limit: int | None, access: Access) -> int:
-    """List the documents whose keys begin with the address, in bytewise order of keys.
+    """List the documents whose keys begin with ADDRESS, in bytewise order.
 
-    A table at a terminal, and plain keys, one a line, anywhere else. A server's root lists its mounts.
+    At a terminal the output is a table, elsewhere one key per line. For the root of a server the mounts are listed.
     """
     address = address or ADDRESS.convert(base_url(), None, None)
-    if address.served and not address.path.strip("/"):
-        from docstore.cli.server_info import mounts
+    if address.on_server and not address.path.strip("/"):
+        from docstore.cli.info import list_mounts
 
-        for mount, engine in mounts(address.store, access):
+        for mount, engine in list_mounts(address.store, access):
             click.echo(json_line({"mount": mount, "engine": engine}) if as_json else mount)
-        return DONE
+        return EXIT_OK
     table = long or (sys.stdout.isatty() and not as_json)
-    with access.documents(address) as (docs, prefix):
+    with access.open_prefix(address) as (docs, prefix):
         if table and not as_json:
-            click.echo(LONG_HEAD if long else HEAD)
+            click.echo(LONG_HEADER_ROW if long else HEADER_ROW)
         now = datetime.now(UTC)
         for info in islice(docs.documents(prefix), limit):
             if as_json:
-                line = json_line(described(info))
+                line = json_line(info_json(info))
             elif table:
-                line = long_row(info) if long else row(info, now)
+                line = long_table_row(info) if long else table_row(info, now)
             else:
                 line = info.key
-            # PERF: click.echo flushes each line; it took 5 s more of a million.
+            # PERF: click.echo flushes each line; it took 5 s more for a million.
             sys.stdout.write(line + "\n")
-    return DONE
+    return EXIT_OK

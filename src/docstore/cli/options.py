@@ -1,94 +1,83 @@
-"""What the commands on documents have in common: how an address is read, and how its store is reached.
+"""Arguments and options that several commands have, and how commands open the store of an address.
 
-Nothing of the library is loaded before a store is opened: the help and a wrong usage need none of it.
+The client library is loaded when a store is opened, so that help and usage errors do not wait for it.
 """
 
-import functools
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from docstore.cli import addresses
 from docstore.cli.addresses import Address
-from docstore.cli.errors import say
-from docstore.cli.times import lifetime_s
-from docstore.errors import InvalidKey, NotFound, SetupError
+from docstore.cli.errors import print_error
+from docstore.cli.progress import Bar, progress
+from docstore.errors import InvalidKey, NotFound, OpenError, SetupError
 from docstore.http.url import encode
+from docstore.units import parse_duration_s
 
 if TYPE_CHECKING:
     from docstore import Client
-    from docstore.cli.progress import Bar
+    from docstore.engines.registry import EngineURL
+
+_T = TypeVar("_T")
 
 TRIES: Final = 5
-"""How often a call is made while no answer comes: about a second, for somebody is waiting."""
-PATIENCE_S: Final = 60.0
-"""How long all of them may take, or as long as one may if that is longer."""
-LONGEST_S: Final = 86_400
-"""No wait is longer than a day."""
+"""How often a call is tried while no answer comes: about a second, because a person waits."""
+TOTAL_TIMEOUT_S: Final = 60.0
+"""How long all tries of a call may take, unless --timeout is longer."""
+LONGEST_TIMEOUT_S: Final = 86_400
 
 
-class _AddressType(click.ParamType[Address]):
-    name = "address"
+class _ParsedType(click.ParamType[_T]):
+    """The value that `parse` returns for the text of an argument; a SetupError is a usage error."""
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
+    def __init__(self, name: str, parse: Callable[[str], _T]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> _T:
         try:
-            return addresses.parse(str(value), base_url())
+            return self._parse(value) if isinstance(value, str) else cast(_T, value)
         except SetupError as error:
             self.fail(str(error), param, ctx)
 
+
+class _AddressType(_ParsedType[Address]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from docstore.cli.completed_keys import complete
+        from docstore.cli.completion import complete
 
         return [CompletionItem(text) for text in complete(incomplete, base_url())]
 
 
-ADDRESS: Final = _AddressType()
+def _parse_pair(kind: str, separator: str, example: str, text: str) -> tuple[str, str]:
+    name, found, value = text.partition(separator)
+    if not found or not name.strip():
+        raise SetupError(f"{text!r} is not {kind}; example: {example}")
+    return name.strip(), value.strip()
+
+
+ADDRESS: Final = _AddressType("address", lambda text: addresses.parse(text, base_url()))
+HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
+META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
+DURATION: Final = _ParsedType("time", parse_duration_s)
 
 
 def base_url() -> str:
     return os.environ.get("DOCSTORE_URL") or addresses.DEFAULT_BASE
 
 
-class _PairType(click.ParamType[tuple[str, str]]):
-    """A name and a value, parted by `sign`."""
-
-    def __init__(self, name: str, sign: str, example: str) -> None:
-        self.name = name
-        self._sign = sign
-        self._example = example
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        if isinstance(value, tuple):
-            return value
-        name, sign, rest = str(value).partition(self._sign)
-        if not sign or not name.strip():
-            self.fail(f"{value!r} is not {self.name}; one looks like {self._example}", param, ctx)
-        return name.strip(), rest.strip()
-
-
-class _LifetimeType(click.ParamType[int]):
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return lifetime_s(str(value))
-        except SetupError as error:
-            self.fail(str(error), param, ctx)
-
-
-def once(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Refuses a name that is given twice, in whatever case: only one value would arrive."""
+def unique_names(
+    ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, str], ...]:
+    """Reject a name that is given twice, in any case: only one value would arrive."""
     names = [name.lower() for name, _ in pairs]
     for name in names:
         if names.count(name) > 1:
@@ -96,34 +85,9 @@ def once(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str
     return pairs
 
 
-HEADER: Final = _PairType("name:value", ":", "X-Team:red")
-META: Final = _PairType("name=value", "=", "author=ana")
-LIFETIME: Final = _LifetimeType()
-
-
-class _Shared:
-    """A bar that several threads move."""
-
-    def __init__(self, bar: "Bar") -> None:
-        self._bar = bar
-        self._lock = threading.Lock()
-
-    def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        with self._lock:
-            self._bar.advance(n_bytes, documents)
-
-    def expect(self, total_bytes: int) -> None:
-        with self._lock:
-            self._bar.expect(total_bytes)
-
-    def say(self, write: Callable[[], None]) -> None:
-        with self._lock:
-            self._bar.say(write)
-
-
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How stores are reached, and how much a person is told meanwhile."""
+    """How a command opens stores, and what it shows meanwhile."""
 
     headers: dict[str, str]
     timeout_s: float
@@ -131,76 +95,63 @@ class Access:
     tries: int = TRIES
 
     @property
-    def watched(self) -> bool:
-        """Whether a person sees a bar, for whom a request more may find out how much there is to do."""
+    def shows_progress(self) -> bool:
+        """Whether a bar is shown, which makes another request for the total size worth its while."""
         return not self.quiet and sys.stderr.isatty()
 
-    def tell(self, line: str) -> None:
-        """Something that only a person at a terminal wants to know."""
-        if self.watched:
-            say(line)
+    def hint(self, line: str) -> None:
+        """Print a line that is of interest at a terminal only."""
+        if self.shows_progress:
+            print_error(line)
+
+    def progress(self, title: str, total_bytes: int | None = None) -> AbstractContextManager[Bar]:
+        return progress(title, total_bytes, quiet=self.quiet)
 
     @contextmanager
-    def progress(self, doing: str, total: int | None = None) -> Iterator["Bar"]:
-        from docstore.cli.progress import Silent, progress
-
-        if self.quiet:
-            yield Silent()
-            return
-        with progress(doing, total_bytes=total) as bar:
-            yield _Shared(bar)
-
-    @contextmanager
-    def document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
-        """The collection of a document, opened, and its key. Raises SetupError for an address that names none."""
-        collection, key = _split(address)
-        if not key or address.many:
-            raise SetupError(f"{address} names no document; the address of one goes on: {_example(address)}")
-        with self.opened(collection, writes=writes) as docs:
+    def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
+        """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
+        if address.on_server:
+            # Where the mount's name ends does not matter here: the request goes to the same path.
+            mount, _, key = address.path.partition("/")
+            url = f"{address.store}/{encode(mount)}/"
+        else:
+            url, key = address.store, address.path
+        if not key or address.is_collection:
+            example = address.child("key" if address.is_collection else "/key")
+            raise SetupError(f"{address} is a collection; add a key: {example}")
+        with self.open_collection(url, writes=writes) as docs:
             yield docs, key
 
     @contextmanager
-    def documents(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
-        """A collection, opened, and what the keys that are meant begin with. Raises NotFound when there is none."""
-        if not address.served:
-            with self.opened(address.store, writes=writes) as docs:
+    def open_prefix(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
+        """Open a collection; yield it with the prefix of the keys that `address` names. Raise NotFound."""
+        if not address.on_server:
+            with self.open_collection(address.store, writes=writes) as docs:
                 yield docs, address.path
             return
-        path, rest = address.path.rstrip("/"), address.path
-        # From the longest path on, as the server finds its mounts: what is no collection there refuses the name.
+        # The longest path that is a collection is the mount, as on the server.
+        path, prefix = address.path.rstrip("/"), address.path
         while path:
-            rest = address.path[len(path) + 1 :]
-            with self.opened(f"{address.store}/{encode(path)}/") as docs:
+            prefix = address.path[len(path) + 1 :]
+            with self.open_collection(f"{address.store}/{encode(path)}/") as docs:
                 if _is_collection(docs):
-                    yield docs, rest
+                    yield docs, prefix
                     return
             path = path.rpartition("/")[0]
-        raise NotFound(f"there is no collection at {address}; docstore ls {replace(address, path='')} lists them")
+        raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
 
     @contextmanager
-    def opened(self, url: str, *, writes: bool = True) -> Iterator["Client"]:
-        """A collection by its URL, or an engine's, which is not made by reading from it. Raises SetupError."""
+    def open_collection(self, url: str, *, writes: bool = True) -> Iterator["Client"]:
+        """Open a collection by the URL of a server or an engine. Only a write creates a store. Raise SetupError."""
         from docstore import Client
 
         if not url.startswith(("http://", "https://")):
-            url = _with_path_keys(url, makes=writes)
-        patience_s = max(PATIENCE_S, self.timeout_s)
+            url = _engine_url(url, creates=writes)
+        retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
         with Client(
-            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=patience_s, tries=self.tries
+            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=retry_s, tries=self.tries
         ) as docs:
             yield docs
-
-
-def _split(address: Address) -> tuple[str, str]:
-    """The URL of a collection and a key that make up the address of a document; which of several does not matter."""
-    if not address.served:
-        return address.store, address.path
-    first, _, key = address.path.partition("/")
-    return f"{address.store}/{encode(first)}/", key
-
-
-def _example(address: Address) -> str:
-    return str(address.below("key" if not address.path or address.many else "/key"))
 
 
 def _is_collection(docs: "Client") -> bool:
@@ -211,37 +162,38 @@ def _is_collection(docs: "Client") -> bool:
     return True
 
 
-def _with_path_keys(url: str, *, makes: bool) -> str:
-    """An engine's URL whose keys may be any. Raises OpenError when nothing is there that could be read."""
-    from docstore.cli.commands import standing
+def _engine_url(url: str, *, creates: bool) -> str:
+    """Return an engine's URL that allows any key. Raise OpenError if there is no store and none is to be created."""
     from docstore.engines.registry import EngineURL
 
     parsed = EngineURL.parse(url)
     options = dict(parsed.options)
     keys = options.pop("keys", "path")
-    bare = EngineURL(parsed.scheme, parsed.location, options)
-    if not makes:
-        standing(str(bare))
+    if not creates:
+        existing_store(str(EngineURL(parsed.scheme, parsed.location, options)))
     return str(EngineURL(parsed.scheme, parsed.location, {**options, "keys": keys}))
 
 
-def accessing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options of Access, and hands the command an `access` in their place."""
+def existing_store(text: str) -> "EngineURL":
+    """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
+    from docstore.engines.registry import EngineURL, kind_of
 
-    @click.option(
-        "--header",
-        "headers",
-        type=HEADER,
-        multiple=True,
-        callback=once,
-        help="Send this header too; several times for several.",
-    )
-    @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_S, min_open=True),
-                  default=30, show_default=True,
-                  help="Seconds that any pause of the server may take.")  # fmt: skip
-    @click.option("-q", "--quiet", is_flag=True, help="No progress bar.")
-    @functools.wraps(command)
-    def accessed(headers: tuple[tuple[str, str], ...], timeout_s: float, quiet: bool, **given: Any) -> Any:
-        return command(access=Access(dict(headers), timeout_s, quiet), **given)
+    url = EngineURL.parse(text)
+    if kind_of(url.scheme).on_disk and not any(Path(f"{url.location}{end}").exists() for end in ("", ".dat")):
+        raise OpenError(f"{url.location}: no such store")
+    return url
 
-    return accessed
+
+def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of Access to a command, which is called with `access` in their place."""
+
+    @click.option("--header", "headers", type=HEADER, multiple=True, callback=unique_names,
+                  help="Send this header with every request; repeatable.")  # fmt: skip
+    @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_TIMEOUT_S, min_open=True),
+                  default=30, show_default=True, help="Give up after this many seconds of silence.")  # fmt: skip
+    @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+    @wraps(command)
+    def wrapper(headers: tuple[tuple[str, str], ...], timeout_s: float, quiet: bool, **options: Any) -> Any:
+        return command(access=Access(dict(headers), timeout_s, quiet), **options)
+
+    return wrapper

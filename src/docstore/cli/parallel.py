@@ -1,8 +1,8 @@
-"""Several documents at once: a few threads that take from one queue.
+"""Work on several documents at once: a few threads that take items from a queue.
 
-The queue is bounded, so that a collection of millions is listed as fast as it is worked on. What goes wrong with one
-document is told and the others go on, but when the server is gone, or the disk is full. The threads are daemons, and
-not a ThreadPoolExecutor's, for whose last call an interrupted command would wait.
+The queue is bounded, so a collection of millions is listed as fast as it is processed. An error of one document is
+printed and the others continue, except when the server is down or the disk is full. The threads are daemons: those of
+a ThreadPoolExecutor would keep an interrupted command waiting for their last call.
 """
 
 import errno
@@ -13,52 +13,49 @@ from contextlib import suppress
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from docstore.cli.download import GivenUp
-from docstore.cli.errors import NOT_MET, USAGE, Told, lines, say, status_of
-from docstore.cli.folder import UnsafeKey
+from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, EXIT_USAGE, CommandError, error_lines, exit_status, print_error
 from docstore.errors import DocstoreError, NoSpace, StorageUnavailable
 
 if TYPE_CHECKING:
-    from docstore.cli.progress import Bar
+    from docstore.cli.progress import Advance, Bar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-AT_ONCE: Final = 8
-_STOPS_WITHIN_S: Final = 2.0
-
-
-class Stopped(GivenUp):
-    """The work is to be given up."""
+THREADS: Final = 8
+_STOP_TIMEOUT_S: Final = 2.0
 
 
-class Several(Generic[T]):
-    """Calls `do` with each of many items, some at once; `name` says of one what it is called in a line about it."""
+class Stopped(Exception):
+    """Raised within the work on a document when the command ends early."""
 
-    def __init__(self, do: Callable[[T, "Several[T]"], None], name: Callable[[T], str], bar: "Bar") -> None:
-        self._do = do
+
+class WorkerPool(Generic[_T]):
+    """Calls `work` with each of many items, several at once.
+
+    Its second argument counts bytes on the bar, and raises Stopped when the command ends early. `name` returns what an
+    error message calls an item.
+    """
+
+    def __init__(self, work: Callable[[_T, "Advance"], None], name: Callable[[_T], str], bar: "Bar") -> None:
+        self._work = work
         self._name = name
         self._bar = bar
-        self._queue: Queue[T | None] = Queue(AT_ONCE)
-        self._ended = threading.Event()
+        self._queue: Queue[_T | None] = Queue(THREADS)
+        self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._status = 0
-        self._any_done = False
-        self._unforeseen: Exception | None = None
+        self._status = EXIT_OK
+        self._any_succeeded = False
+        self._unexpected: Exception | None = None
 
-    def check(self) -> None:
-        """Raises Stopped when the work is to be given up; called now and then by what takes long."""
-        if self._ended.is_set():
-            raise Stopped
-
-    def run(self, items: Iterable[T]) -> int:
-        """The exit status: the worst that came of any item, but a wrong usage only when none at all could be done."""
-        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(AT_ONCE)]
+    def run(self, items: Iterable[_T]) -> int:
+        """Process all items; return the worst exit status of any, but EXIT_USAGE only if no item succeeded."""
+        threads = [threading.Thread(target=self._run_thread, daemon=True) for _ in range(THREADS)]
         for thread in threads:
             thread.start()
         try:
             for item in items:
                 self._queue.put(item)
-                if self._ended.is_set():
+                if self._stopping.is_set():
                     break
             for _ in threads:
                 self._queue.put(None)
@@ -67,62 +64,61 @@ class Several(Generic[T]):
         except BaseException:
             self._stop(threads)
             raise
-        if self._unforeseen is not None:
-            raise self._unforeseen
-        return NOT_MET if self._status == USAGE and self._any_done else self._status
+        if self._unexpected is not None:
+            raise self._unexpected
+        return EXIT_PARTIAL if self._status == EXIT_USAGE and self._any_succeeded else self._status
 
     def _stop(self, threads: list[threading.Thread]) -> None:
-        """Waits a little for what is being done; a thread that hangs on a server is left behind."""
-        self._ended.set()
+        """Wait a little for the items in progress; a thread that hangs on a server is left behind."""
+        self._stopping.set()
         with suppress(Empty):
             while True:
                 self._queue.get_nowait()
         for _ in threads:
             self._queue.put_nowait(None)
-        until_s = time.monotonic() + _STOPS_WITHIN_S
+        end_s = time.monotonic() + _STOP_TIMEOUT_S
         for thread in threads:
-            thread.join(max(0.0, until_s - time.monotonic()))
+            thread.join(max(0.0, end_s - time.monotonic()))
 
-    def _work(self) -> None:
+    def _run_thread(self) -> None:
+        """Take items until the end of the queue, even when stopping: `run` may wait for space in the queue."""
         while (item := self._queue.get()) is not None:
-            if self._ended.is_set():
-                continue
-            try:
-                self._do(item, self)
-                self._any_done = True
-            except Stopped:
-                continue
-            except (DocstoreError, OSError, Told, UnsafeKey) as error:
-                self._told_safely(item, error)
-            except Exception as error:
-                self._give_up(error)
+            if not self._stopping.is_set():
+                try:
+                    self._process(item)
+                except Exception as error:
+                    self._unexpected = error
+                    self._stopping.set()
 
-    def _told_safely(self, item: T, error: Exception) -> None:
-        """A thread goes on whatever becomes of what it says: others wait for it to take what comes."""
+    def _process(self, item: _T) -> None:
         try:
-            self._tell(item, error)
-        except Exception as unforeseen:
-            self._give_up(unforeseen)
+            self._work(item, self._advance)
+            self._any_succeeded = True
+        except Stopped:
+            return
+        except (DocstoreError, CommandError, OSError) as error:
+            self._report(item, error)
 
-    def _give_up(self, error: Exception) -> None:
-        self._unforeseen = error
-        self._ended.set()
+    def _advance(self, n_bytes: int) -> None:
+        if self._stopping.is_set():
+            raise Stopped
+        self._bar.advance(n_bytes)
 
-    def _tell(self, item: T, error: Exception) -> None:
+    def _report(self, item: _T, error: Exception) -> None:
         with self._lock:
-            if self._ended.is_set():
+            if self._stopping.is_set():
                 return
-            self._status = max(self._status, NOT_MET if isinstance(error, UnsafeKey) else status_of(error))
-            said = lines(error)
-            if _is_end(error):
-                self._ended.set()
+            self._status = max(self._status, exit_status(error))
+            lines = error_lines(error)
+            if _concerns_all(error):
+                self._stopping.set()
             else:
-                said = [f"{self._name(item)}: {said[0]}"]
-            self._bar.say(lambda: say("\ndocstore: ".join(said)))
+                lines = [f"{self._name(item)}: {lines[0]}"]
+            self._bar.print_with(lambda: print_error("\ndocstore: ".join(lines)))
 
 
-def _is_end(error: Exception) -> bool:
-    """Whether the other documents can only meet the same."""
+def _concerns_all(error: Exception) -> bool:
+    """Whether all other documents would fail in the same way."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
     return isinstance(error, StorageUnavailable | NoSpace)

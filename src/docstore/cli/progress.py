@@ -1,152 +1,126 @@
-"""How far a long piece of work has come: a bar with rate and time left, for a person who waits.
+"""The progress bar of long work: how much is done, how fast, and the time left.
 
     with progress("export", total_bytes=meta.size) as bar:
         bar.advance(len(chunk))
         bar.advance(documents=1)
 
-It is drawn on standard error, only when that is a terminal, and only once the work has taken over a second; who pipes
-or scripts sees nothing. Without `total_bytes` it tells what has come so far and how fast. It knows no store.
-
-The bar is drawn by the calls of `advance` and by no thread: work that stands still shows a bar that stands still. The
-library that draws it is loaded when there is something to draw, which most commands never have.
+The bar is drawn on standard error if that is a terminal, and only after the work has taken more than a second; pipes
+and scripts see nothing. `advance` draws it and no thread does: the bar of work that hangs stands still. The library
+that draws is loaded when there is something to draw, which most commands never have.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+from docstore.units import format_count, format_duration, format_size
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 SILENT_S: Final = 1.0
-"""How long the work may take before it is drawn."""
+"""How long the work takes before the bar is drawn."""
 
-REDRAWN_S: Final = 0.1
-
-
-class Bar(Protocol):
-    """What who works tells of it."""
-
-    def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        """So much more is done."""
-
-    def expect(self, total_bytes: int) -> None:
-        """Now it is known how much there is to do."""
-
-    def say(self, write: Callable[[], None]) -> None:
-        """Calls `write`, which writes lines to the terminal, with the bar out of its way."""
+_REDRAW_S: Final = 0.1
 
 
-@contextmanager
-def progress(
-    doing: str, *, total_bytes: int | None = None, now_s: Callable[[], float] = time.monotonic
-) -> Iterator[Bar]:
-    """A bar for `doing`, gone from the terminal at the end; `total_bytes` is None when nobody knows it."""
-    if not sys.stderr.isatty():
-        yield Silent()
-        return
-    bar = _Drawn(doing, total_bytes, now_s)
-    try:
-        yield bar
-    finally:
-        bar.clear()
+Advance = Callable[[int], None]
+"""Counts bytes that were read or sent."""
 
 
-def size_text(size: float) -> str:
-    """`size` bytes for a person: 999 B, 1.5 MiB."""
-    units = iter(("B", "KiB", "MiB", "GiB", "TiB"))
-    unit = next(units)
-    while size >= 1024 and unit != "TiB":
-        size, unit = size / 1024, next(units)
-    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+class Bar:
+    """Counts bytes and documents for several threads, and draws them if `visible`."""
 
-
-def number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
-
-
-class Silent:
-    """A bar that nobody sees."""
-
-    def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        pass
-
-    def expect(self, total_bytes: int) -> None:
-        pass
-
-    def say(self, write: Callable[[], None]) -> None:
-        write()
-
-
-class _Drawn:
-    def __init__(self, doing: str, total: int | None, now_s: Callable[[], float]) -> None:
-        self._doing = doing
-        self._total = total
+    def __init__(self, title: str, total_bytes: int | None, now_s: Callable[[], float], *, visible: bool) -> None:
+        self._title = title
+        self._total = total_bytes
         self._now_s = now_s
+        self._visible = visible
         self._size = self._documents = 0
-        self._began_s = now_s()
-        self._next_s = self._began_s + SILENT_S
+        self._start_s = now_s()
+        self._next_draw_s = self._start_s + SILENT_S
         self._drawing: tuple[Progress, TaskID] | None = None
+        self._lock = threading.Lock()
 
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        self._size += n_bytes
-        self._documents += documents
-        if self._now_s() >= self._next_s:
-            self._draw()
-            self._next_s = self._now_s() + REDRAWN_S
+        """Add to what is done."""
+        with self._lock:
+            self._size += n_bytes
+            self._documents += documents
+            if self._visible and self._now_s() >= self._next_draw_s:
+                self._draw()
+                self._next_draw_s = self._now_s() + _REDRAW_S
 
-    def expect(self, total_bytes: int) -> None:
+    def set_total(self, total_bytes: int) -> None:
         self._total = total_bytes
 
-    def say(self, write: Callable[[], None]) -> None:
-        self.clear()
-        write()
+    def print_with(self, write: Callable[[], None]) -> None:
+        """Call `write`, which prints lines, while the bar is cleared from the terminal."""
+        with self._lock:
+            self._clear()
+            write()
 
-    def clear(self) -> None:
-        """Takes the bar away; the next `advance` draws it again."""
+    def close(self) -> None:
+        with self._lock:
+            self._clear()
+
+    def _clear(self) -> None:
         if self._drawing is not None:
             self._drawing[0].stop()
             self._drawing = None
 
     def _draw(self) -> None:
-        # More than the total: the work has grown since it was counted.
+        # The work may have grown beyond the total since it was counted.
         total = None if self._total is None else max(self._total, self._size)
         if self._drawing is None:
-            drawn = _bar(self._doing, self._now_s)
-            self._drawing = drawn, drawn.add_task(self._doing, total=total, told="", left="")
-            drawn.start()
-        drawn, task = self._drawing
-        drawn.update(task, completed=self._size, total=total, told=self._told(), left=self._left())
-        drawn.refresh()
+            display = _rich_progress(self._now_s)
+            self._drawing = display, display.add_task(self._title, total=total, done="", left="")
+            display.start()
+        display, task = self._drawing
+        display.update(task, completed=self._size, total=total, done=self._done_text(), left=self._left_text())
+        display.refresh()
 
-    def _told(self) -> str:
-        told = [number(self._documents, "document")] if self._documents else []
-        told.append(size_text(self._size) + (f" of {size_text(self._total)}" if self._total is not None else ""))
-        told.append(f"{size_text(self._size / (self._now_s() - self._began_s))}/s")
-        return ", ".join(told)
+    def _done_text(self) -> str:
+        parts = [format_count(self._documents, "document")] if self._documents else []
+        parts.append(format_size(self._size) + (f" of {format_size(self._total)}" if self._total is not None else ""))
+        parts.append(f"{format_size(self._size / (self._now_s() - self._start_s))}/s")
+        return ", ".join(parts)
 
-    def _left(self) -> str:
-        """The time left, by the rate of the whole: 5 s, 12:34, 1:02:03."""
+    def _left_text(self) -> str:
+        """Return the time left at the average rate."""
         if self._total is None or self._size == 0:
             return ""
-        left_s = round((self._now_s() - self._began_s) / self._size * max(0, self._total - self._size))
-        minutes, seconds = divmod(left_s, 60)
-        if minutes == 0:
-            return f"{seconds} s left"
-        hours, minutes = divmod(minutes, 60)
-        return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{seconds:02} left"
+        left_s = (self._now_s() - self._start_s) / self._size * max(0, self._total - self._size)
+        return f"{format_duration(left_s)} left"
 
 
-def _bar(doing: str, now_s: Callable[[], float]) -> "Progress":
+@contextmanager
+def progress(
+    title: str,
+    total_bytes: int | None = None,
+    *,
+    quiet: bool = False,
+    now_s: Callable[[], float] = time.monotonic,
+) -> Iterator[Bar]:
+    """Show a bar until the block ends; `total_bytes` is None when it is unknown."""
+    bar = Bar(title, total_bytes, now_s, visible=not quiet and sys.stderr.isatty())
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+def _rich_progress(now_s: Callable[[], float]) -> "Progress":
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        TextColumn("{task.fields[told]}", markup=False),
+        TextColumn("{task.fields[done]}", markup=False),
         TextColumn("{task.fields[left]}", markup=False),
         console=Console(stderr=True),
         get_time=now_s,

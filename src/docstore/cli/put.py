@@ -1,30 +1,31 @@
-"""`docstore put`: content from files, folders or standard input into documents."""
+"""`docstore put`: store content from files, folders or standard input."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, NOT_MET, ending, say
-from docstore.cli.options import ADDRESS, LIFETIME, META, Access, accessing, once
-from docstore.cli.upload import Wish, put_file, put_stream
+from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error
+from docstore.cli.options import ADDRESS, DURATION, META, Access, access_options, unique_names
+from docstore.cli.upload import put_file, put_stream, with_type
 from docstore.errors import SetupError
 from docstore.http.stored_headers import STORED_HEADERS
 
 if TYPE_CHECKING:
-    from docstore.cli.parallel import Several
+    from docstore import PutOptions
+    from docstore.cli.progress import Advance
 
 
-def _stored_header_options(command: Callable[..., int]) -> Callable[..., int]:
+def _stored_header_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add an option for each stored header: `--language` for Content-Language."""
     for name, header in reversed(list(STORED_HEADERS.items())):
         option = f"--{name.removeprefix('content-')}"
-        command = click.option(option, name.replace("-", "_"), help=header.summary)(command)
+        command = click.option(option, f"header_{name}".replace("-", "_"), help=header.summary)(command)
     return command
 
 
@@ -38,119 +39,112 @@ Examples:
 @click.argument("address", type=ADDRESS)
 @click.argument("files", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path), metavar="[FILE]...")
 @click.option("-r", "--recursive", is_flag=True, help="All files in folders, their paths below the folder as keys.")
-@click.option("--type", "media_type", help="Media type.  [default: by the name]")
-@click.option("--ttl", "ttl_s", type=LIFETIME, help="How long it lives: seconds, or 10m, 2h, 7d.  [default: for ever]")
-@click.option("--if-match", metavar="ETAG", help="Only over this version; * for any that is there.")
-@click.option("--if-none-match", metavar="ETAG", help="Only if it is not this version; * if there is none.")
-@click.option(
-    "--meta",
-    type=META,
-    multiple=True,
-    callback=once,
-    help="A field of your own, stored with it; several times for several.",
-)
+@click.option("--type", "media_type", help="Media type.  [default: guessed from the name]")
+@click.option("--ttl", type=DURATION, help="Expire after this time: seconds, or 10m, 2h, 7d.  [default: never]")
+@click.option("--if-match", metavar="ETAG", help="Only if the document has this version; * if it exists.")
+@click.option("--if-none-match", metavar="ETAG", help="Only if it does not have this version; * if it does not exist.")
+@click.option("--meta", type=META, multiple=True, callback=unique_names,
+              help="A field of your own to store with the document; repeatable.")  # fmt: skip
 @_stored_header_options
-@accessing
-@ending
-def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Access, **given: Any) -> int:
+@access_options
+@exits
+def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Access, **options: Any) -> int:
     """Store content as a document, from FILE or standard input.
 
-    Standard input is read when there is no FILE, or - in its place. To an address that ends with a slash files go under
-    their names, and standard input under a new key, which is printed. With -r the files of folders go there under their
-    paths, several at once; a mount with keys=path takes paths. The server checks the digest of what it got.
+    Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
+    their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
+    their paths, several at once; the mount must allow paths (keys=path). The server verifies the digest of what it
+    receives.
     """
-    wish = _wish(**given)
+    put_options = _put_options(**options)
     if recursive or len(files) > 1:
-        return _many(address, files, recursive, wish, access)
+        return _put_all(address, files, recursive, put_options, access)
     path = files[0] if files else Path("-")
     if str(path) == "-":
-        return _stream(address, wish, access)
+        return _put_stdin(address, put_options, access)
     if path.is_dir():
-        raise SetupError(f"{path} is a folder; -r stores what is in it")
-    target = address.below(path.name) if address.many else address
-    total = path.stat().st_size if access.watched else None
-    with access.document(target, writes=True) as (docs, key), access.progress("put", total) as bar:
-        put_file(docs, key, path, wish, bar)
-    return DONE
+        raise SetupError(f"{path} is a folder; add -r to store its files")
+    target = address.child(path.name) if address.is_collection else address
+    total = path.stat().st_size if access.shows_progress else None
+    with access.open_document(target, writes=True) as (docs, key), access.progress("put", total) as bar:
+        put_file(docs, key, path, put_options, bar.advance)
+    return EXIT_OK
 
 
-def _wish(media_type: str | None, ttl_s: int | None, if_match: str | None, if_none_match: str | None,
-          meta: tuple[tuple[str, str], ...], **fields: str | None) -> Wish:  # fmt: skip
-    others = tuple((name.replace("_", "-"), value) for name, value in fields.items() if value is not None)
-    return Wish(media_type, ttl_s, if_match, if_none_match, others, meta)
+def _put_options(
+    media_type: str | None, meta: tuple[tuple[str, str], ...], ttl: int | None, **others: str | None
+) -> "PutOptions":
+    fields = {name: others.pop(f"header_{name}".replace("-", "_")) for name in STORED_HEADERS}
+    options: PutOptions = {
+        "type": media_type,
+        "ttl": ttl,
+        "meta": dict(meta),
+        "fields": {name: value for name, value in fields.items() if value is not None},
+    }
+    if others["if_match"] is not None:
+        options["if_match"] = others["if_match"]
+    if others["if_none_match"] is not None:
+        options["if_none_match"] = others["if_none_match"]
+    return options
 
 
-def _stream(address: Address, wish: Wish, access: Access) -> int:
+def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
     if sys.stdin.isatty():
-        access.tell("reading from the terminal; Ctrl-D ends it")
-    if not address.many:
-        with access.document(address, writes=True) as (docs, key), access.progress("put") as bar:
-            put_stream(docs, key, sys.stdin.buffer, wish.typed(address.name), bar)
-        return DONE
-    with access.documents(address, writes=True) as (docs, prefix), access.progress("put") as bar:
+        access.hint("reading from the terminal; end with Ctrl-D")
+    if not address.is_collection:
+        with access.open_document(address, writes=True) as (docs, key), access.progress("put") as bar:
+            put_stream(docs, key, sys.stdin.buffer, with_type(options, address.name), bar.advance)
+        return EXIT_OK
+    if "if_match" in options or "if_none_match" in options:
+        raise SetupError(f"{address} is a collection; a condition needs the address of a document")
+    with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
         if prefix:
-            raise SetupError(f"{address} is a folder in a collection; name the document, or the collection alone")
-        stored = put_stream(docs, None, sys.stdin.buffer, wish, bar)
-    click.echo(stored.key)
-    return DONE
+            raise SetupError(f"{address} is a folder; name a document in it, or the collection")
+        result = put_stream(docs, None, sys.stdin.buffer, options, bar.advance)
+    click.echo(result.key)
+    return EXIT_OK
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    path: Path
-    key: str
+def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options: "PutOptions", access: Access) -> int:
+    from docstore.cli.parallel import WorkerPool
 
-
-def _many(address: Address, files: tuple[Path, ...], recursive: bool, wish: Wish, access: Access) -> int:
-    from docstore.cli.parallel import Several
-
-    if not address.many:
-        raise SetupError(f"{address} is one document; several go to a collection, which ends with a slash")
+    if not address.is_collection:
+        raise SetupError(f"{address} is a document; to store several, name a collection, which ends with a slash")
     if not files or Path("-") in files:
-        raise SetupError("several documents come from files or folders; name them behind the address")
+        raise SetupError("several documents need files or folders; name them after the address")
     if not recursive and (folder := next((path for path in files if path.is_dir()), None)):
-        raise SetupError(f"{folder} is a folder; -r stores what is in it")
-    passed: list[str] = []
-    with access.documents(address, writes=True) as (docs, prefix), access.progress("put") as bar:
+        raise SetupError(f"{folder} is a folder; add -r to store its files")
+    skipped: list[str] = []
+    with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
 
-        def send(found: _Found, work: "Several[_Found]") -> None:
-            put_file(docs, prefix + found.key, found.path, wish, bar, work.check)
+        def store(file: tuple[Path, str], advance: "Advance") -> None:
+            path, key = file
+            put_file(docs, prefix + key, path, options, advance)
             bar.advance(documents=1)
 
-        work = Several(send, lambda found: str(found.path), bar)
-        status = work.run(_found(files, passed))
-    for line in passed:
-        say(line)
-    return max(status, NOT_MET if passed else DONE)
+        status = WorkerPool(store, lambda file: str(file[0]), bar).run(_find_files(files, skipped))
+    for line in skipped:
+        print_error(line)
+    return max(status, EXIT_PARTIAL if skipped else EXIT_OK)
 
 
-def _found(files: tuple[Path, ...], passed: list[str]) -> Iterator[_Found]:
-    """Every plain file in `files` and below them, and its key; what is none is `passed` over."""
-    for path in files:
-        if path.is_dir():
-            yield from _below(path, passed)
-        else:
-            yield from _one(path, path.name, passed)
+def _find_files(paths: tuple[Path, ...], skipped: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yield every regular file in and below `paths` with its key; append a line to `skipped` for anything else."""
+    for top in paths:
+        for path in _walk(top, skipped) if top.is_dir() else [top]:
+            key = path.name if path == top else path.relative_to(top).as_posix()
+            if path.exists() and not path.is_file():
+                skipped.append(f"{path}: not a regular file")
+            elif re.search("[\ud800-\udfff]", key):  # how Python represents bytes that are not UTF-8
+                skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
+            else:
+                yield path, key
 
 
-def _below(top: Path, passed: list[str]) -> Iterator[_Found]:
-    for above, folders, names in os.walk(top, onerror=lambda error: passed.append(str(error))):
-        folders.sort()
-        here = Path(above)
-        for name in folders:
-            if (here / name).is_symlink():
-                passed.append(f"{here / name}: a link to a folder is not followed")
-        for name in sorted(names):
-            yield from _one(here / name, (here / name).relative_to(top).as_posix(), passed)
-
-
-def _one(path: Path, key: str, passed: list[str]) -> Iterator[_Found]:
-    try:
-        key.encode("utf-8")
-    except UnicodeEncodeError:
-        passed.append(f"{os.fsencode(path)!r}: a key is UTF-8")
-        return
-    if path.exists() and not path.is_file():
-        passed.append(f"{path}: not a plain file")
-        return
-    yield _Found(path, key)
+def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
+        subfolders.sort()
+        for path in (Path(folder) / name for name in subfolders):
+            if path.is_symlink():
+                skipped.append(f"{path}: links to folders are not followed")
+        yield from (Path(folder) / name for name in sorted(names))

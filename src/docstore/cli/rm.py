@@ -1,4 +1,4 @@
-"""`docstore rm`: documents are removed, one by name or all that begin alike, after a question."""
+"""`docstore rm`: remove documents, one by its name, or after a question all that have a prefix."""
 
 import sys
 from typing import TYPE_CHECKING, Final
@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import DONE, NOT_MET, ending, say, told
-from docstore.cli.options import ADDRESS, Access, accessing
-from docstore.cli.output import printable
-from docstore.cli.progress import number
+from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error, report_error
+from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.output import escape_controls
 from docstore.errors import DocstoreError, NotFound, SetupError
+from docstore.units import format_count
 
 if TYPE_CHECKING:
     from docstore import Client
-    from docstore.cli.parallel import Several
+    from docstore.cli.progress import Advance
 
-_COUNTED: Final = 10_000
+_COUNT_LIMIT: Final = 10_000
 """How many documents are counted for the question."""
 
 
@@ -28,58 +28,59 @@ Examples:
 )
 @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="ADDRESS...")
 @click.option("--if-match", metavar="ETAG", help="Only this version.")
-@click.option("-r", "--recursive", is_flag=True, help="All documents whose keys begin with the address.")
+@click.option("-r", "--recursive", is_flag=True, help="All documents whose keys begin with ADDRESS.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@accessing
-@ending
+@access_options
+@exits
 def rm(targets: tuple[Address, ...], if_match: str | None, recursive: bool, yes: bool, access: Access) -> int:
     """Remove documents.
 
-    With -r all documents whose keys begin with the address, after a question at a terminal; elsewhere --yes is needed.
+    With -r, all documents whose keys begin with ADDRESS are removed after a question; without a terminal, add --yes.
     """
     if if_match is not None and (recursive or len(targets) > 1):
         raise SetupError("--if-match is for one document")
-    worst = DONE
+    worst = EXIT_OK
     for address in targets:
         try:
-            worst = max(worst, _many(address, yes, access) if recursive else _one(address, if_match, access))
+            worst = max(worst, _remove_all(address, yes, access) if recursive else _remove(address, if_match, access))
         except DocstoreError as error:
             if len(targets) == 1:
                 raise
-            worst = max(worst, told(error))
+            worst = max(worst, report_error(error))
     return worst
 
 
-def _one(address: Address, if_match: str | None, access: Access) -> int:
-    with access.document(address) as (docs, key):
+def _remove(address: Address, if_match: str | None, access: Access) -> int:
+    with access.open_document(address) as (docs, key):
         docs.delete(key, if_match=if_match)
-    return DONE
+    return EXIT_OK
 
 
-def _many(address: Address, yes: bool, access: Access) -> int:
-    from docstore.cli.parallel import Several
+def _remove_all(address: Address, yes: bool, access: Access) -> int:
+    from docstore.cli.parallel import WorkerPool
 
-    with access.documents(address) as (docs, prefix):
-        if not yes and not _agreed(docs, prefix, address):
-            say("nothing was removed")
-            return NOT_MET
+    with access.open_prefix(address) as (docs, prefix):
+        if not yes and not _confirmed(docs, prefix, address):
+            print_error("nothing was removed")
+            return EXIT_PARTIAL
 
-        def remove(key: str, work: "Several[str]") -> None:
+        def remove(key: str, advance: "Advance") -> None:
             try:
                 docs.delete(key)
             except NotFound:
-                return  # somebody else was faster, and it is gone as it should be
+                return  # another client removed it
             bar.advance(documents=1)
 
         with access.progress("rm") as bar:
-            keys = (info.key for info in docs.documents(prefix))
-            return Several(remove, repr, bar).run(keys)
+            return WorkerPool(remove, repr, bar).run(info.key for info in docs.documents(prefix))
 
 
-def _agreed(docs: "Client", prefix: str, address: Address) -> bool:
+def _confirmed(docs: "Client", prefix: str, address: Address) -> bool:
     if not sys.stdin.isatty():
-        raise SetupError("there is no terminal to ask at; say --yes to remove all documents there")
-    counted = docs.list(prefix=prefix, limit=_COUNTED)
-    many = number(len(counted.documents), "document") if counted.after is None else f"more than {_COUNTED:,} documents"
-    begins = f" whose keys begin with {printable(prefix)!r}" if prefix else ""
-    return click.confirm(f"remove {many} of {address}{begins}?", err=True)
+        raise SetupError(f"not a terminal: add --yes to remove all documents of {address}")
+    page = docs.list(prefix=prefix, limit=_COUNT_LIMIT)
+    count = (
+        format_count(len(page.documents), "document") if page.after is None else f"more than {_COUNT_LIMIT:,} documents"
+    )
+    begins = f" whose keys begin with {escape_controls(prefix)!r}" if prefix else ""
+    return click.confirm(f"remove {count} of {address}{begins}?", err=True)

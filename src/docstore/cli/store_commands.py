@@ -1,24 +1,60 @@
-"""The commands on whole stores: check, copy, export, import."""
+"""The commands on whole stores: check, copy, export, import and engines.
 
+Results go to standard output; the summary and the progress bar go to standard error. Exit status of all but `engines`:
+0 success, 1 some documents failed or the work ended early, 2 the command could not start.
+"""
+
+import asyncio
+import os
+import secrets
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, Any, Final, cast
 
 import click
 
-from docstore.cli import commands
-from docstore.errors import SetupError
-from docstore.export.archive import FORMATS
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error
+from docstore.cli.options import existing_store
+from docstore.cli.output import json_line
+from docstore.cli.progress import Bar, progress
+from docstore.engines.contract import Engine, Readable, Snapshotting
+from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
+from docstore.engines.shared.verify import Finding, check_store
+from docstore.errors import ArchiveError, EngineError, NoSpace, SetupError
+from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
+from docstore.export.copy import Step, StepOutcome, copy_documents
+from docstore.export.ndjson import TooLargeForLines
+from docstore.units import format_count, format_size
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
-def _end(command: Callable[[], int]) -> NoReturn:
-    """Runs `command` and exits with its status."""
-    try:
-        sys.exit(command())
-    except SetupError as error:
-        click.echo(f"docstore: {error}", err=True)
-        sys.exit(2)
+class Summary:
+    """Counts what became of documents, and prints a line for each that failed."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.documents = self.size = self.skipped = self.failed = 0
+        self.bar = bar
+
+    def count(self, size: int) -> None:
+        self.documents += 1
+        self.size += size
+        self.bar.advance(documents=1)
+
+    async def count_steps(self, steps: AsyncGenerator[Step, None]) -> None:
+        async with aclosing(steps):
+            async for step in steps:
+                if step.outcome in (StepOutcome.REFUSED, StepOutcome.BROKEN):
+                    self.failed += 1
+                    self.bar.print_with(partial(print_error, f"{step.key!r}: {step.why}"))
+                elif step.outcome is StepOutcome.STORED:
+                    self.count(step.size)
+                else:
+                    self.skipped += 1
 
 
 @click.command(
@@ -28,13 +64,28 @@ Example:
 )
 @click.argument("engine_url")
 @click.option("--repair", is_flag=True, help="Remove orphans: files that belong to no document. Nothing else.")
-def check(engine_url: str, repair: bool) -> None:
-    """Verify a store on disk: every digest, every index entry, every orphan.
+@exits
+def check(engine_url: str, repair: bool) -> int:
+    """Verify a store on disk: all digests, all index entries, no orphans.
 
-    Changes nothing, and may run beside a server (not on shelve). Exits with 0 when all is sound, 1 with a line for each
-    finding, 2 when the store can't be opened.
+    Nothing is changed. A server may have the store open (not on shelve). Each problem is one line. Exit status: 0
+    success, 1 problems found, 2 could not start.
     """
-    _end(lambda: commands.check(engine_url, repair=repair))
+    removed = 0
+    with progress("check") as bar:
+        summary = Summary(bar)
+        for checked in check_store(EngineURL.parse(engine_url), repair=repair):
+            if isinstance(checked, Finding):
+                bar.print_with(partial(click.echo, str(checked)))
+                removed += checked.removed
+                summary.failed += not checked.removed
+            else:
+                summary.count(checked.size)
+                bar.advance(checked.size)
+    text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
+    text += f", {format_count(removed, 'orphan')} removed" if repair else ""
+    click.echo(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}", err=True)
+    return EXIT_PARTIAL if summary.failed else EXIT_OK
 
 
 @click.command(
@@ -45,13 +96,22 @@ Example:
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--prefix", default="", help="Only documents whose keys begin with this.")
-def copy(source: str, target: str, prefix: str) -> None:
-    """Copy documents between any two engines, given as URLs.
+@exits
+def copy(source: str, target: str, prefix: str) -> int:
+    """Copy documents between two engines, given as URLs.
 
-    Content, fields, expiry, ETags and times of modification stay what they are. What TO has already is passed over, so
-    that an interrupted copy can be started again. Each document is copied in one whole version.
+    Content, fields, expiry, ETags and modification times are kept. Documents that TO already has in the same version
+    are skipped, so an interrupted copy can be run again. Each document is copied in one complete version.
     """
-    _end(lambda: commands.copy_store(source, target, prefix=prefix))
+
+    async def run(summary: Summary) -> None:
+        async with (
+            _opened(existing_store(source)) as reader,
+            _opened(EngineURL.parse(target)) as writer,
+        ):
+            await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
+
+    return _run(run, "copy", target, "copied", "the same already or gone")
 
 
 @click.command(
@@ -60,19 +120,33 @@ Example:
   docstore export sqlite:docs.db backup.tar"""
 )
 @click.argument("engine_url")
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--format", type=click.Choice(list(FORMATS)), default="tar", show_default=True,
-              help="tar for any store; ndjson, a line of JSON a document, for small ones.")  # fmt: skip
+@click.argument("file", required=False, type=_FILE)
+@click.option("--format", type=click.Choice(list(ARCHIVE_FORMATS)), default="tar", show_default=True,
+              help="tar for any store; ndjson, one line of JSON per document, for small ones.")  # fmt: skip
 @click.option("--live", is_flag=True,
-              help="Take each document as it is when its turn comes. Needs no room beside the store.")  # fmt: skip
-def export(engine_url: str, file: Path | None, format: str, live: bool) -> None:
+              help="Read each document when its turn comes. Needs no disk space beside the store.")  # fmt: skip
+@exits
+def export(engine_url: str, file: Path | None, format: str, live: bool) -> int:
     """Write a store as one file, to FILE or standard output.
 
-    The file has all that is known of each document, and is whole or not there; a pipe or a device is written into. The
-    store may be in use meanwhile (not on shelve). On sqlite the export is one state of the whole store, held beside it
-    until the end; on file each document is exported in one whole version.
+    The file contains all metadata. FILE appears only when it is complete; a pipe or a device is written to directly.
+    The store may be in use (not on shelve). On sqlite the export is one state of the whole store, which is kept beside
+    it until the end; on file each document is exported in one complete version.
     """
-    _end(lambda: commands.export(engine_url, file, format=format, live=live))
+    source = existing_store(engine_url)
+    if file is None and sys.__stdout__ is None:
+        raise SetupError("standard output is closed; name a file")
+    if file is None and sys.stdout.isatty() and format == "tar":
+        raise SetupError("a tar is binary and standard output is a terminal; name a file, or redirect with > or |")
+
+    async def run(summary: Summary) -> None:
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(_opened(source))
+            state = engine if live else await _snapshot(engine, stack, summary.bar)
+            with _output_file(file) as archive:
+                await summary.count_steps(export_store(state, archive, format=format, on_bytes=summary.bar.advance))
+
+    return _run(run, "export", str(file or "standard output"), "exported", "gone")
 
 
 @click.command(
@@ -82,12 +156,172 @@ Example:
   zcat backup.tar.gz | docstore import sqlite:docs.db""",
 )
 @click.argument("engine_url")
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--replace", is_flag=True, help="Replace documents that are there in another version.")
-def import_(engine_url: str, file: Path | None, replace: bool) -> None:
-    """Store the documents of an export, tar or ndjson, read from FILE or standard input.
+@click.argument("file", required=False, type=_FILE)
+@click.option("--replace", is_flag=True, help="Replace documents that exist in another version.")
+@exits
+def import_(engine_url: str, file: Path | None, replace: bool) -> int:
+    """Store the documents of an export, tar or ndjson, from FILE or standard input.
 
-    Each document is verified, and stored whole or not at all; an import that is run again passes over what is there.
-    Documents that are there in another version stay as they are, unless --replace is given.
+    Each document is verified, and stored completely or not at all. Documents that exist in the same version are
+    skipped, so an import can be run again. Documents that exist in another version are kept unless --replace is given.
     """
-    _end(lambda: commands.import_(engine_url, file, replace=replace))
+    target = EngineURL.parse(engine_url)
+    if file is None and sys.__stdin__ is None:
+        raise SetupError("standard input is closed; name a file")
+
+    async def run(summary: Summary) -> None:
+        with _input_file(file) as archive:
+            if file is not None:
+                summary.bar.set_total(os.fstat(archive.fileno()).st_size)
+            async with _opened(target) as engine:
+                await summary.count_steps(
+                    import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
+                )
+
+    return _run(run, "import", engine_url, "imported", "the same already or expired")
+
+
+@click.command(
+    epilog="""\b
+Example:
+  docstore engines"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@exits
+def engines(as_json: bool) -> int:
+    """List the installed engines and what each guarantees.
+
+    Engines of other packages are included. If an engine can't be loaded, standard error says why and the exit status
+    is 3.
+    """
+    kinds, status = {}, EXIT_OK
+    for scheme in schemes():
+        try:
+            kinds[scheme] = kind_of(scheme)
+        except SetupError as error:
+            print_error(error)
+            status = EXIT_FAILED
+    if as_json:
+        click.echo(json_line({"engines": [_engine_json(scheme, kind) for scheme, kind in kinds.items()]}))
+    else:
+        click.echo("\n\n".join(_engine_text(scheme, kind) for scheme, kind in kinds.items()))
+    return status
+
+
+def _engine_text(scheme: str, kind: EngineKind) -> str:
+    lines = [
+        f"{scheme}: {kind.summary}",
+        f"  survives   {kind.survives}",
+        f"  processes  {kind.processes.value}" + ("" if kind.processes is Processes.MANY else " at a time"),
+        f"  documents  {'of any size, in constant memory' if kind.streams else 'each in memory as a whole'}",
+        f"  example    docstore serve --mount notes={kind.example}",
+    ]
+    lines += [f"  option     {name}: {meaning}" for name, meaning in kind.options.items()]
+    return "\n".join(lines)
+
+
+def _engine_json(scheme: str, kind: EngineKind) -> dict[str, object]:
+    return {
+        "engine": scheme,
+        "summary": kind.summary,
+        "survives": kind.survives,
+        "processes": kind.processes.value,
+        "streams": kind.streams,
+        "on_disk": kind.on_disk,
+        "checked": kind.check is not None,
+        "options": dict(kind.options),
+        "example": kind.example,
+    }
+
+
+def _run(
+    work: Callable[[Summary], Coroutine[Any, Any, None]], title: str, subject: str, done: str, skipped: str
+) -> int:
+    """Run `work`, then print its summary and why it ended early, if it did; return the exit status."""
+    failure = ""
+    try:
+        with progress(title) as bar:
+            summary = Summary(bar)
+            asyncio.run(work(summary))
+    except ArchiveError as error:
+        failure = f"not a complete export: {error}; all documents before that are stored, a complete file adds the rest"
+    except (TooLargeForLines, EngineError) as error:
+        failure = str(error)
+    except BrokenPipeError:
+        discard_stdout()
+        failure = "the reader of the export closed the pipe"
+    except OSError as error:
+        failure = f"{error.filename or subject}: {error.strerror or error}"
+    text = f"{subject}: {format_count(summary.documents, 'document')} {done}, {format_size(summary.size)}"
+    text += f"; {summary.skipped:,} {skipped}" if summary.skipped else ""
+    text += f"; {summary.failed:,} not {done}" if summary.failed else ""
+    click.echo(text, err=True)
+    if failure:
+        print_error(failure)
+    return EXIT_PARTIAL if failure or summary.failed else EXIT_OK
+
+
+@asynccontextmanager
+async def _opened(url: EngineURL) -> AsyncIterator[Engine]:
+    engine = open_engine(url)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable:
+    """Open one state of the whole store if the engine has snapshots; otherwise return the engine."""
+    if not isinstance(engine, Snapshotting):
+        return engine
+    try:
+        snapshot = await stack.enter_async_context(engine.snapshot())
+    except NoSpace as error:
+        raise NoSpace(f"{error}; with --live an export needs no disk space beside the store") from error
+    bar.set_total(snapshot.size)
+    return snapshot
+
+
+@contextmanager
+def _input_file(path: Path | None) -> Iterator[IO[bytes]]:
+    if path is None:
+        yield sys.stdin.buffer
+        return
+    with _open(path, "rb") as file:
+        yield file
+
+
+@contextmanager
+def _output_file(path: Path | None) -> Iterator[IO[bytes]]:
+    """Open standard output, or a file that appears under its name only when it is complete and on the disk.
+
+    Links are followed. Anything but a regular file, such as a pipe, is written to directly: renaming would replace it.
+    """
+    if path is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    if path.exists() and not path.is_file():
+        with _open(path, "wb") as file:
+            yield file
+        return
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(f"export-{secrets.token_hex(8)}.partial")
+    try:
+        with _open(temporary, "xb", shown=target) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _open(path: Path, mode: str, *, shown: Path | None = None) -> IO[bytes]:
+    """Open a file. Raise SetupError, which names the file `shown`."""
+    try:
+        return cast(IO[bytes], path.open(mode))
+    except OSError as error:
+        raise SetupError(f"{shown or path}: {error.strerror}") from error

@@ -1,124 +1,79 @@
-"""Content on its way to a store: from a file or from standard input, with its digest so that the store can check it.
+"""Upload options and sources that put, cp and edit share.
 
-The digest goes ahead of the content, so a file is read twice; a trailer would spare that, and hardly a proxy lets one
-through. What comes through a pipe can be read once: up to a mebibyte of it is sent as a file is, and of more it is
-looked up afterwards what the store has.
+All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
+that, but hardly any proxy forwards trailers.
 """
 
-import hashlib
+import math
 import mimetypes
 import os
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
-from docstore.cli.errors import FAILED, Told
-from docstore.cli.put_options import announced
+from docstore.cli.errors import EXIT_FAILED, CommandError
 
 if TYPE_CHECKING:
-    from docstore import Client, PutResult
-    from docstore.cli.progress import Bar
+    from docstore import Client, Info, PutOptions, PutResult
+    from docstore.cli.progress import Advance
+    from docstore.client.options import StoreOptions
 
-_BLOCK_SIZE: Final = 1024 * 1024
-_CODED: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-"""Types of files that are stored as they are, compressed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """How content is to be stored."""
-
-    media_type: str | None = None
-    """None to go by the name."""
-    ttl_s: int | None = None
-    if_match: str | None = None
-    if_none_match: str | None = None
-    fields: tuple[tuple[str, str], ...] = ()
-    meta: tuple[tuple[str, str], ...] = ()
-
-    def typed(self, *names: str) -> "Wish":
-        """With a type: the one that was asked for, or the one of the first name that tells one."""
-        if self.media_type is not None:
-            return self
-        return replace(self, media_type=next(filter(None, map(type_of, names)), None))
-
-    def put(
-        self, docs: "Client", key: str | None, content: IO[bytes] | bytes | Iterator[bytes], digest: bytes | None
-    ) -> "PutResult":
-        """Stores it under `key`, or with None under a new one."""
-        fields = dict(self.fields) | ({} if digest is None else announced(digest))
-        given = {
-            "type": self.media_type,
-            "ttl": self.ttl_s,
-            "if_match": self.if_match,
-            "if_none_match": self.if_none_match,
-            "fields": fields,
-            "meta": dict(self.meta),
-        }
-        asked: Any = {name: value for name, value in given.items() if value is not None}
-        return docs.add(content, **asked) if key is None else docs.put(key, content, **asked)
+SMALL_SIZE: Final = 1024 * 1024
+"""Content below this size is read into memory, so the library can send it again if a response is lost."""
+_COMPRESSED_TYPES: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+"""Media types of compressed files, which are stored as they are."""
 
 
-def type_of(name: str) -> str | None:
-    """The media type that the end of a name tells; None when it tells none."""
+def options_of(info: "Info") -> "PutOptions | None":
+    """Return the options that store content with the metadata of `info`; None if the document has expired.
+
+    TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
+    """
+    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
+    if info.expires is not None:
+        left_s = math.ceil((info.expires - datetime.now(UTC)).total_seconds())
+        if left_s <= 0:
+            return None
+        options["ttl"] = left_s
+    return options
+
+
+def with_type(options: "PutOptions", *names: str) -> "PutOptions":
+    """Add the media type of the first name that suggests one, unless `options` has one."""
+    if options.get("type") is not None:
+        return options
+    return {**options, "type": next(filter(None, map(_media_type, names)), None)}
+
+
+def _media_type(name: str) -> str | None:
     media_type, coding = mimetypes.guess_type(name)
-    return _CODED.get(coding) if coding else media_type
+    return _COMPRESSED_TYPES.get(coding) if coding else media_type
 
 
-class _Watched:
-    """A file whose reading moves a bar, and can be given up."""
-
-    def __init__(self, file: IO[bytes], bar: "Bar", check: Callable[[], None]) -> None:
-        self._file = file
-        self._bar = bar
-        self._check = check
-        self.tell = file.tell
-        self.seek = file.seek
-
-    def read(self, size: int = -1) -> bytes:
-        self._check()
-        block = self._file.read(size)
-        self._bar.advance(len(block))
-        return block
-
-
-def put_file(
-    docs: "Client", key: str, path: Path, wish: Wish, bar: "Bar", check: Callable[[], None] = lambda: None
-) -> None:
-    """Stores the content of a plain file. Raises OSError, and IncompleteUpload when it is changed meanwhile."""
-    wish = wish.typed(path.name, key)
-    # Nothing waits for somebody who writes to a pipe of that name.
+def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advance: "Advance") -> None:
+    """Store the content of a regular file. Raise OSError, and IncompleteUpload if the file changes meanwhile."""
+    # O_NONBLOCK: opening a named pipe would wait for a writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise Told(FAILED, f"{path} is no plain file; what comes through a pipe is sent with -")
-        state = hashlib.sha256()
-        while block := file.read(_BLOCK_SIZE):
-            check()
-            state.update(block)
-        file.seek(0)
-        wish.put(docs, key, cast(IO[bytes], _Watched(file, bar, check)), state.digest())
+            raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
+        docs.put(key, file, **_verified(with_type(options, path.name, key), advance))
 
 
-def put_stream(docs: "Client", key: str | None, stream: IO[bytes], wish: Wish, bar: "Bar") -> "PutResult":
-    """Stores what comes until the end of `stream`. Raises Told when the store has got something else."""
-    first = stream.read(_BLOCK_SIZE)
-    state = hashlib.sha256(first)
-    if len(first) < _BLOCK_SIZE:
-        bar.advance(len(first))
-        return wish.put(docs, key, first, state.digest())
+def put_stream(
+    docs: "Client", key: str | None, stream: IO[bytes], options: "PutOptions", advance: "Advance"
+) -> "PutResult":
+    """Store the rest of `stream`, under a new key if `key` is None; then `options` has no conditions."""
+    first = stream.read(SMALL_SIZE)
+    more = iter(partial(stream.read, SMALL_SIZE), b"")
+    content = first if len(first) < SMALL_SIZE else chain([first], more)
+    verified = _verified(options, advance)
+    if key is None:
+        return docs.add(content, **cast("StoreOptions", verified))
+    return docs.put(key, content, **verified)
 
-    def pieces() -> Iterator[bytes]:
-        block = first
-        while block:
-            yield block
-            bar.advance(len(block))
-            block = stream.read(_BLOCK_SIZE)
-            state.update(block)
 
-    stored = wish.put(docs, key, pieces(), None)
-    there = docs.info(stored.key)
-    if there.version == stored.version and there.digest not in (None, state.digest()):
-        raise Told(FAILED, f"the store has other content than was sent as {stored.key!r}; send it again")
-    return stored
+def _verified(options: "PutOptions", advance: "Advance") -> "PutOptions":
+    return {**options, "digest": True, "progress": advance}

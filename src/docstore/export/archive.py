@@ -1,58 +1,59 @@
-"""A store as one file, and back: `tar` for any store, `ndjson` for small ones. Their modules say how each is written.
+"""A store as one file: `tar` for any store, `ndjson` for small ones. The modules of that name define the formats.
 
-What an export shows is what it reads from: of a snapshot one state of the whole store; of a store that others write
-each document in one whole version, and those written meanwhile or not. An import of a file that was cut off keeps
-every document that came whole; running it again with a whole one passes over them. All or nothing was rejected: no
-engine holds a transaction of any size.
+An export of a snapshot is one state of the whole store. Without a snapshot, each document is exported in one complete
+version, and documents written meanwhile may be missing. An import of a file that was cut off keeps every complete
+document; importing the complete file later skips those. All or nothing was rejected: no engine has transactions of any
+size.
 
-Whoever wrote the file may have written anything. A document whose fields no write over HTTP would have stored is
-refused, because each of them is a header of answers to others.
+An import does not trust the file: it rejects a document whose fields no write over HTTP would have stored, because
+each of them is a header of later responses.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import IO, Final, Protocol
 
 from docstore.content import BytesContent, Upload
 from docstore.engines.contract import Engine, Readable
 from docstore.errors import ArchiveError, CorruptData, IncompleteUpload, InvalidKey
-from docstore.export.copy import Moved, Outcome, Step, Work, in_flight, listed, put, to_nobody
+from docstore.export.copy import OnBytes, Step, StepOutcome, Task, ignore_bytes, list_all, run_tasks, store_document
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
 from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, stored_header_pairs
 from docstore.keys import check_path
-from docstore.model import Clock, Document, Fields, Meta
+from docstore.model import Clock, Document, Meta
 
 
-class Writer(Protocol):
-    """One way to write a store down."""
+class ArchiveWriter(Protocol):
+    """Writes documents in one format."""
 
     async def add(self, document: Document) -> Step: ...
 
     def end(self, count: int) -> None: ...
 
 
-FORMATS: Final[dict[str, Callable[[IO[bytes], Moved], Writer]]] = {"tar": TarWriter, "ndjson": LineWriter}
+ARCHIVE_FORMATS: Final[dict[str, Callable[[IO[bytes], OnBytes], ArchiveWriter]]] = {
+    "tar": TarWriter,
+    "ndjson": LineWriter,
+}
 
 
 async def export_store(
-    source: Readable, file: IO[bytes], *, format: str = "tar", moved: Moved = to_nobody
+    source: Readable, file: IO[bytes], *, format: str = "tar", on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Writes all documents to `file`; one that can't be read is left out and is a Step that says so.
+    """Write all documents to `file`; leave out one that can't be read.
 
-    Raises CorruptData when a content ends early, and TooLargeForLines: the file has no end then, and no import
-    takes it for
-    whole.
+    Raises CorruptData when a content ends early, and TooLargeForLines. The file then has no end mark, and no import
+    takes it for complete.
     """
-    writer, count = FORMATS[format](file, moved), 0
-    async for meta in listed(source):
+    writer, count = ARCHIVE_FORMATS[format](file, on_bytes), 0
+    async for meta in list_all(source):
         try:
             document = await source.get(meta.key)
         except CorruptData as error:
-            yield Step(meta.key, Outcome.BROKEN, why=str(error))
+            yield Step.broken(meta.key, error)
             continue
         if document is not None:
             yield await writer.add(document)
@@ -61,92 +62,75 @@ async def export_store(
 
 
 async def import_store(
-    engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool, moved: Moved = to_nobody
+    engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Stores all documents that `file` holds, a tar or ndjson by its first byte; `moved` is told of what is read.
+    """Store all documents of `file`, a tar or ndjson. Raise ArchiveError if it is not an export, or ends early."""
+    source = _ArchiveFile(file, on_bytes)
+    # A tar of ours begins with a PAX header, whose name begins with a dot.
+    documents = read_lines(source) if source.first == b"{" else read_tar(source)
 
-    Raises ArchiveError at what is no export, or ends too early.
-    """
-    source = _Told(file, moved)
-    # Every member of our tar begins with a header in PAX format, and so with a dot.
-    first = source.read(1)
-    found = read_lines(source, first) if first == b"{" else read_tar(_After(first, source))
+    async def tasks() -> AsyncIterator[Task]:
+        async for document in documents:
+            yield await _task(engine, document, clock, replace=replace)
 
-    async def works() -> AsyncIterator[Work]:
-        async for each in found:
-            yield await _work(engine, each, clock, replace=replace)
-
-    async with aclosing(in_flight(works())) as steps:
+    async with aclosing(run_tasks(tasks())) as steps:
         async for step in steps:
             yield step
 
 
-async def _work(engine: Engine, found: tuple[Meta, Upload] | Step, clock: Clock, *, replace: bool) -> Work:
-    """What is to be done; a large document is stored now, before anything behind it is read."""
-    if isinstance(found, Step):
-        return _done(found)
-    meta, upload = found
-    why = _fault_of(meta)
-    if why:
-        return _done(Step(meta.key, Outcome.BROKEN, why=why))
+async def _task(engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clock, *, replace: bool) -> Task:
+    """Return the task that stores a document. A large one is stored now, before anything after it is read."""
+    if isinstance(document, Step):
+        return _finished(document)
+    meta, upload = document
+    fault = _fault(meta)
+    if fault is not None:
+        return _finished(Step.broken(meta.key, fault))
     if meta.expired(clock()):
-        return _done(Step(meta.key, Outcome.EXPIRED))
-    store: Callable[[], Awaitable[Step]] = partial(put, engine, meta, upload, replace=replace)
+        return _finished(Step(meta.key, StepOutcome.EXPIRED))
+    store = partial(store_document, engine, meta, upload, replace=replace)
     if isinstance(upload, BytesContent):
-        return Work(meta.key, meta.size, store)
+        return Task(meta.key, meta.size, store)
     try:
-        return _done(await store())
+        return _finished(await store())
     except IncompleteUpload as error:
-        raise ArchiveError(f"it ends early, within {meta.key!r}") from error
+        raise ArchiveError(f"the file ends early, within {meta.key!r}") from error
 
 
-def _done(step: Step) -> Work:
+def _finished(step: Step) -> Task:
     async def run() -> Step:
         return step
 
-    return Work(step.key, 0, run)
+    return Task(step.key, 0, run)
 
 
-def _fault_of(meta: Meta) -> str | None:
+def _fault(meta: Meta) -> str | None:
+    """Why no write over HTTP could have stored this, or None."""
     try:
         check_path(meta.key)
     except InvalidKey as error:
         return str(error)
-    return None if _servable(meta.fields) else "its fields are not what a write would have stored"
+    with suppress(InvalidStoredField, UnicodeEncodeError):
+        if parse_stored_fields(Headers(stored_header_pairs(meta.fields))) == meta.fields:
+            return None
+    return "its fields are not what a write would have stored"
 
 
-def _servable(fields: Fields) -> bool:
-    try:
-        return parse_stored_fields(Headers(stored_header_pairs(fields))) == fields
-    except (InvalidStoredField, UnicodeEncodeError):
-        return False
+class _ArchiveFile:
+    """A file whose `first` byte can be read ahead, and that reports the number of bytes read."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A file that tells of what is read of it."""
-
-    file: IO[bytes]
-    moved: Moved
+    def __init__(self, file: IO[bytes], on_bytes: OnBytes) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+        self._ahead = self.first = file.read(1)
 
     def read(self, size: int) -> bytes:
-        return self._told(self.file.read(size))
+        return self._with_ahead(self._file.read(size - len(self._ahead)))
 
     def readline(self, limit: int) -> bytes:
-        return self._told(self.file.readline(limit))
+        return self._with_ahead(self._file.readline(limit - len(self._ahead)))
 
-    def _told(self, data: bytes) -> bytes:
-        self.moved(len(data))
+    def _with_ahead(self, data: bytes) -> bytes:
+        data, self._ahead = self._ahead + data, b""
+        self._on_bytes(len(data))
         return data
-
-
-class _After:
-    """A stream of which `first` was read already."""
-
-    def __init__(self, first: bytes, rest: _Told) -> None:
-        self._first = first
-        self._rest = rest
-
-    def read(self, size: int) -> bytes:
-        first, self._first = self._first[:size], self._first[size:]
-        return first + self._rest.read(size - len(first))

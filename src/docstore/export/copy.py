@@ -1,12 +1,11 @@
-"""Moving documents from one place to another: between two engines, and into one from an archive.
+"""Copying documents from one engine to another, or from an archive to an engine.
 
-A document keeps its content, fields and expiry, and so its version and its ETag; and its time of modification. What the
-target has already, in the same version, is passed over: whoever was
-interrupted starts again and goes on where it stopped.
+A document keeps its content, fields and expiry, and therefore its version and ETag, and its modification time.
+Documents that the target has in the same version are skipped, so an interrupted copy can be run again.
 
-Content is hashed on its way, and nothing is stored when it is not what its meta says: a fault of the source does not
-become a sound document elsewhere. Several documents are on their way at a time, because a durable write waits for the
-disk, which takes many at once nearly as fast as one.
+Content is hashed on the way, and nothing is stored that does not match its metadata: a fault of the source does not
+become a valid document elsewhere. Several documents are copied at a time, because a durable write waits for the disk,
+which takes many at once nearly as fast as one.
 """
 
 import asyncio
@@ -25,26 +24,26 @@ from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
 PAGE_SIZE: Final = 1000
-"""Documents whose meta is in memory at a time."""
+"""Documents whose metadata is in memory at a time."""
 
-AT_ONCE: Final = 16
-"""Documents on their way at a time."""
+MAX_RUNNING: Final = 16
+"""Documents that are copied at a time."""
 
-SIZE_AT_ONCE: Final = 64 * 1024 * 1024
-"""Bytes of all documents on their way, which some engines hold in memory; a larger one goes alone."""
+MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
+"""Their size in all, because some engines hold them in memory; a larger document is copied alone."""
 
-LAST_NS: Final = 253_402_300_799 * 10**9
+MAX_TIME_NS: Final = 253_402_300_799 * 10**9
 """The last second of the year 9999: dates in HTTP have four digits for the year."""
 
-Moved = Callable[[int], None]
-"""Is told of each piece of content that has come, in bytes."""
+OnBytes = Callable[[int], object]
+"""Called with the number of bytes after each piece of content."""
 
 
-def to_nobody(size: int) -> None:
-    """The Moved of who does not care."""
+def ignore_bytes(size: int) -> None:
+    """An OnBytes that does nothing."""
 
 
-class Outcome(Enum):
+class StepOutcome(Enum):
     """What became of a document."""
 
     STORED = "stored"
@@ -56,21 +55,32 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of the document `key`; `why` says more of one that was not stored."""
+    """What became of the document `key`; `why` explains why it was not stored."""
 
     key: str
-    outcome: Outcome
+    outcome: StepOutcome
     size: int = 0
     why: str = ""
 
+    @classmethod
+    def broken(cls, key: str, why: object) -> "Step":
+        return cls(key, StepOutcome.BROKEN, why=str(why))
+
+    @classmethod
+    def exported(cls, meta: Meta, digest: bytes) -> "Step":
+        """The step of a document that was written to an archive with content of this SHA-256."""
+        if digest != meta.digest:
+            return cls.broken(meta.key, "the content does not match its digest; no import will accept it")
+        return cls(meta.key, StepOutcome.STORED, meta.size)
+
 
 @dataclass(frozen=True, slots=True)
-class Verified:
-    """An upload that raises DigestMismatch at its end when it is not the content that `meta` tells of."""
+class VerifiedUpload:
+    """An upload that raises DigestMismatch at its end if the content does not match `meta`."""
 
     upload: Upload
     meta: Meta
-    moved: Moved
+    on_bytes: OnBytes
 
     @property
     def size(self) -> int:
@@ -81,14 +91,14 @@ class Verified:
         async for chunk in self.upload:
             state.update(chunk)
             size += len(chunk)
-            self.moved(len(chunk))
+            self.on_bytes(len(chunk))
             yield chunk
         if size != self.meta.size or state.digest() != self.meta.digest:
-            raise DigestMismatch("its content is not what was written: the digest differs")
+            raise DigestMismatch("the content does not match its digest")
 
 
-async def listed(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
-    """The meta of every document under `prefix`, in order of key."""
+async def list_all(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
+    """Yield the metadata of every document whose key begins with `prefix`, in order of key."""
     after = ""
     while page := await source.list(prefix=prefix, after=after, limit=PAGE_SIZE):
         for meta in page:
@@ -96,135 +106,119 @@ async def listed(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
             yield meta
 
 
-async def copy(
-    source: Readable, target: Engine, *, prefix: str = "", moved: Moved = to_nobody
+async def copy_documents(
+    source: Readable, target: Engine, *, prefix: str = "", on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Puts every document under `prefix` into `target`, in the place of what has its key there."""
+    """Copy every document whose key begins with `prefix`, replacing documents with the same keys."""
 
-    async def works() -> AsyncIterator[Work]:
-        async for meta in listed(source, prefix):
-            yield Work(meta.key, meta.size, partial(_copy, source, target, meta, moved))
+    async def tasks() -> AsyncIterator[Task]:
+        async for meta in list_all(source, prefix):
+            yield Task(meta.key, meta.size, partial(_copy, source, target, meta, on_bytes))
 
-    async with aclosing(in_flight(works())) as steps:
+    async with aclosing(run_tasks(tasks())) as steps:
         async for step in steps:
             yield step
 
 
-async def _copy(source: Readable, target: Engine, meta: Meta, moved: Moved) -> Step:
+async def _copy(source: Readable, target: Engine, meta: Meta, on_bytes: OnBytes) -> Step:
     if _is_same(await target.head(meta.key), meta):
-        moved(meta.size)
-        return Step(meta.key, Outcome.SAME)
+        on_bytes(meta.size)
+        return Step(meta.key, StepOutcome.SAME)
     try:
         document = await source.get(meta.key)
         if document is None:
-            return Step(meta.key, Outcome.EXPIRED)  # or deleted, since it was listed
-        return await _store(target, document.meta, document.content, ANY, moved)
+            return Step(meta.key, StepOutcome.EXPIRED)  # or deleted since it was listed
+        return await _store(target, document.meta, document.content, ANY, on_bytes)
     except CorruptData as error:
-        return Step(meta.key, Outcome.BROKEN, why=str(error))
+        return Step.broken(meta.key, error)
 
 
-async def put(target: Engine, meta: Meta, upload: Upload, *, replace: bool, moved: Moved = to_nobody) -> Step:
-    """Stores one document; one that is there in another version is replaced or is a refusal."""
-    there = await target.head(meta.key)
-    if _is_same(there, meta):
-        return Step(meta.key, Outcome.SAME)
-    expect: Expectation = ANY if replace else there.version if there and there.version == meta.version else ABSENT
-    return await _store(target, meta, upload, expect, moved)
+async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool) -> Step:
+    """Store one document; refuse it if the target has another version, unless `replace`."""
+    present = await target.head(meta.key)
+    if _is_same(present, meta):
+        return Step(meta.key, StepOutcome.SAME)
+    same_version = present is not None and present.version == meta.version  # with another expiry
+    expect: Expectation = ANY if replace else meta.version if same_version else ABSENT
+    return await _store(target, meta, upload, expect, ignore_bytes)
 
 
-async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation, moved: Moved) -> Step:
-    meta = bounded(meta)
-    verified = Verified(upload, meta, moved)
+async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation, on_bytes: OnBytes) -> Step:
+    meta = clamp_times(meta)
     try:
-        written = await target.put(PutRequest.copy_of(meta, verified, expect))
+        written = await target.put(PutRequest.copy_of(meta, VerifiedUpload(upload, meta, on_bytes), expect))
     except Conflict:
-        return Step(meta.key, Outcome.REFUSED, why="there is another version of it")
+        return Step(meta.key, StepOutcome.REFUSED, why="the target has another version")
     except DigestMismatch as error:
-        return Step(meta.key, Outcome.BROKEN, why=str(error))
-    return Step(meta.key, Outcome.STORED, written.meta.size)
+        return Step.broken(meta.key, error)
+    return Step(meta.key, StepOutcome.STORED, written.meta.size)
 
 
-def bounded(meta: Meta) -> Meta:
-    """Its times within what can be told of them: whoever wrote it may have had any clock."""
-    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, LAST_NS)
-    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), LAST_NS), expires_ns=expires_ns)
+def clamp_times(meta: Meta) -> Meta:
+    """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
+    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_TIME_NS)
+    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_TIME_NS), expires_ns=expires_ns)
 
 
-def _is_same(there: Meta | None, meta: Meta) -> bool:
-    # The expiry is no part of a version. A time of modification alone is not worth writing all content again.
-    return there is not None and there.version == meta.version and there.expires_ns == bounded(meta).expires_ns
+def _is_same(present: Meta | None, meta: Meta) -> bool:
+    # The version does not include the expiry. Another modification time alone is not worth writing all content again.
+    return (
+        present is not None and present.version == meta.version and present.expires_ns == clamp_times(meta).expires_ns
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """A document that is to be moved, of `size` bytes that may be in memory meanwhile."""
+class Task:
+    """A document to be stored by `run`, of `size` bytes that may be in memory meanwhile."""
 
     key: str
     size: int
     run: Callable[[], Awaitable[Step]]
 
 
-async def in_flight(works: AsyncIterator[Work]) -> AsyncGenerator[Step, None]:
-    """The steps of all works, in their order, several running at a time and no two on the same key.
+async def run_tasks(tasks: AsyncIterator[Task]) -> AsyncGenerator[Step, None]:
+    """Run several tasks at a time, never two of the same key; yield their steps in order.
 
-    When the works end in a DocstoreError, or one of them does, those that run are waited for and told of first.
+    If a task, or getting the next one, raises a DocstoreError, the running tasks are finished and their steps yielded
+    before it is raised.
     """
-    flight = _Flight()
-    try:
+    running: deque[tuple[Task, asyncio.Future[Step]]] = deque()
+    failures: list[DocstoreError] = []
+
+    async def finish_oldest() -> list[Step]:
         try:
-            async for work in works:
-                while flight.must_wait_for(work):
-                    for step in await flight.land():
-                        yield step
-                if flight.failure is not None:
-                    break
-                flight.start(work)
+            return [await running[0][1]]
         except DocstoreError as error:
-            flight.failure = flight.failure or error
-        while flight.running:
-            for step in await flight.land():
-                yield step
-    finally:
-        await flight.end()
-    if flight.failure is not None:
-        raise flight.failure
-
-
-class _Flight:
-    """The works that run, in their order, and the first of all that failed."""
-
-    def __init__(self) -> None:
-        self.running: deque[tuple[Work, asyncio.Future[Step]]] = deque()
-        self.failure: DocstoreError | None = None
-        self._size = 0
-        self._keys: set[str] = set()
-
-    def must_wait_for(self, work: Work) -> bool:
-        """Whether one of those that run has to land before `work` starts."""
-        full = len(self.running) == AT_ONCE or self._size + work.size > SIZE_AT_ONCE or work.key in self._keys
-        return full and bool(self.running)
-
-    def start(self, work: Work) -> None:
-        self.running.append((work, asyncio.ensure_future(work.run())))
-        self._size += work.size
-        self._keys.add(work.key)
-
-    async def land(self) -> list[Step]:
-        """Waits for the oldest; its step, or nothing when it failed."""
-        work, running = self.running[0]
-        try:
-            return [await running]
-        except DocstoreError as error:
-            self.failure = self.failure or error
+            failures.append(error)
             return []
         finally:
-            self.running.popleft()
-            self._size -= work.size
-            self._keys.discard(work.key)
+            running.popleft()
 
-    async def end(self) -> None:
-        """Cancels what still runs when nobody wants it any more, and waits for it."""
-        left = [running for _, running in self.running]
-        for running in left:
-            running.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+    try:
+        try:
+            async for task in tasks:
+                while running and _must_wait(task, [other for other, _ in running]):
+                    for step in await finish_oldest():
+                        yield step
+                if failures:
+                    break
+                running.append((task, asyncio.ensure_future(task.run())))
+        except DocstoreError as error:
+            failures.append(error)
+        while running:
+            for step in await finish_oldest():
+                yield step
+    finally:
+        # The caller stopped iterating: nothing may run on.
+        for _, future in running:
+            future.cancel()
+        await asyncio.gather(*(future for _, future in running), return_exceptions=True)
+    if failures:
+        raise failures[0]
+
+
+def _must_wait(task: Task, running: list[Task]) -> bool:
+    """Whether one of the running tasks has to finish before `task` starts."""
+    size = task.size + sum(other.size for other in running)
+    same_key = any(other.key == task.key for other in running)
+    return len(running) == MAX_RUNNING or size > MAX_RUNNING_BYTES or same_key

@@ -1,14 +1,14 @@
-"""A store as lines of JSON, a document a line: for small stores, and for people with jq, an editor and diff.
+"""A store as lines of JSON, one document per line: for small stores, and for use with jq, an editor and diff.
 
     {"key":"greeting","version":"2lTme578…","size":5,"sha256":"2cf24d…","media_type":"text/plain",
      "modified_ns":1700000000000000000,"text":"hello"}
     {"documents":1}
 
-Members have the names that they have in a listing, but times are whole and to the nanosecond. Content is in `text`
-when it is UTF-8, else in `base64`. The last line has the number of documents; without it the lines were cut off.
+Members have the names of a listing, but times are in nanoseconds. Content is in `text` if it is UTF-8, otherwise in
+`base64`. The last line has the number of documents; without it the file was cut off.
 
-What a person writes or edits needs only `key` and content: `version`, `size` and `sha256` are computed when they are
-left out, and verified when they are not. A line is in memory as a whole, so documents have a bound here.
+Lines written by hand need only `key` and content: `version`, `size` and `sha256` are computed if absent and verified if
+present. A whole line is in memory, so the size of documents is limited.
 """
 
 import base64
@@ -16,49 +16,48 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import IO, Final, Protocol
+from typing import IO, Final, Protocol, TypeVar
 
 from docstore.content import BytesContent, Upload, read_all
 from docstore.errors import ArchiveError, CorruptData, DocstoreError
-from docstore.export.copy import Moved, Outcome, Step
+from docstore.export.copy import OnBytes, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
 
-SIZE_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of the content of a document."""
+_T = TypeVar("_T")
 
-LINE_LIMIT: Final = 8 * SIZE_LIMIT
-"""Bytes of a line: a character of text takes at most six, as in \\u0000."""
+DOCUMENT_LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of content per document."""
+
+LINE_LIMIT: Final = 8 * DOCUMENT_LIMIT
+"""Bytes of a line: a character takes at most six, as in \\u0000."""
 
 
 class TooLargeForLines(DocstoreError):
-    """A document does not fit into a line."""
+    """A document is too large for ndjson."""
 
 
-class Source(Protocol):
-    """What lines are read from."""
+class LineSource(Protocol):
+    """The part of a file that reading lines needs."""
 
     def readline(self, limit: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LineWriter:
-    """Writes documents to `file`. Raises TooLargeForLines, and CorruptData: there is no end then."""
+    """Writes documents to `file`. Raises TooLargeForLines and CorruptData; the file then has no last line."""
 
     file: IO[bytes]
-    moved: Moved
+    on_bytes: OnBytes
 
     async def add(self, document: Document) -> Step:
         meta = document.meta
-        if meta.size > SIZE_LIMIT:
-            why = f"{meta.key!r} has {meta.size:,} bytes, and ndjson is for documents of up to {SIZE_LIMIT:,}"
-            raise TooLargeForLines(f"{why}: use --format tar")
+        if meta.size > DOCUMENT_LIMIT:
+            advice = f"ndjson is limited to {DOCUMENT_LIMIT:,} per document: use --format tar"
+            raise TooLargeForLines(f"{meta.key!r} has {meta.size:,} bytes; {advice}")
         data = await read_all(document.content)
-        self.file.write(_line(_described(meta) | _written(data)))
-        self.moved(len(data))
-        if hashlib.sha256(data).digest() != meta.digest:
-            why = "its content is not what was written: the digest differs; no import will take it"
-            return Step(meta.key, Outcome.BROKEN, why=why)
-        return Step(meta.key, Outcome.STORED, meta.size)
+        self.file.write(_line(_meta_members(meta) | _content_member(data)))
+        self.on_bytes(len(data))
+        return Step.exported(meta, hashlib.sha256(data).digest())
 
     def end(self, count: int) -> None:
         self.file.write(_line({"documents": count}))
@@ -68,8 +67,8 @@ def _line(value: dict[str, object]) -> bytes:
     return (json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
-def _described(meta: Meta) -> dict[str, object]:
-    described: dict[str, object] = {
+def _meta_members(meta: Meta) -> dict[str, object]:
+    members: dict[str, object] = {
         "key": meta.key,
         "version": meta.version,
         "size": meta.size,
@@ -78,47 +77,43 @@ def _described(meta: Meta) -> dict[str, object]:
         "modified_ns": meta.modified_ns,
     }
     if meta.fields.others:
-        described["fields"] = dict(meta.fields.others)
+        members["fields"] = dict(meta.fields.others)
     if meta.expires_ns is not None:
-        described["expires_ns"] = meta.expires_ns
-    return described
+        members["expires_ns"] = meta.expires_ns
+    return members
 
 
-def _written(data: bytes) -> dict[str, object]:
+def _content_member(data: bytes) -> dict[str, object]:
     try:
         return {"text": data.decode("utf-8")}
     except UnicodeDecodeError:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-async def read_lines(file: Source, first: bytes) -> AsyncIterator[tuple[Meta, Upload] | Step]:
-    """The documents of all lines, the first of which begins with `first`; a Step for one that is broken.
-
-    Raises ArchiveError at what is no whole export.
-    """
+async def read_lines(file: LineSource) -> AsyncIterator[tuple[Meta, Upload] | Step]:
+    """Yield the documents of all lines, and a Step for each broken one. Raise ArchiveError if lines are missing."""
     count = 0
-    while line := first + file.readline(LINE_LIMIT):
-        first = b""
+    while line := file.readline(LINE_LIMIT):
         if not line.endswith(b"\n"):
-            raise ArchiveError(f"it ends early, or a line is too long, after {count} documents")
+            raise ArchiveError(f"the file ends early, or a line is too long, after {count} documents")
         if not line.isspace():
-            value = _parsed(line, count)
+            value = _parse(line, count)
             if "documents" in value:
                 if value["documents"] != count:
-                    raise ArchiveError(f"it holds {count} documents of {value['documents']}")
+                    raise ArchiveError(f"the file has {count} documents of {value['documents']}")
                 return
             yield _document(value)
             count += 1
-    raise ArchiveError(f"it ends early, after {count} documents")
+    raise ArchiveError(f"the file ends early, after {count} documents")
 
 
-def _parsed(line: bytes, count: int) -> dict[str, object]:
+def _parse(line: bytes, count: int) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ArchiveError(f"after {count} documents comes what is no JSON: {error}") from error
+        raise ArchiveError(f"the line after {count} documents is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ArchiveError(f"after {count} documents comes what is no object")
+        raise ArchiveError(f"the line after {count} documents is not a JSON object")
     return value
 
 
@@ -128,11 +123,11 @@ def _document(value: dict[str, object]) -> tuple[Meta, Upload] | Step:
         data = _content(value)
         meta = _meta(key, value, data)
     except (CorruptData, ValueError) as error:
-        return Step(key, Outcome.BROKEN, why=str(error))
+        return Step.broken(key, error)
     if meta.digest != hashlib.sha256(data).digest() or meta.size != len(data):
-        return Step(key, Outcome.BROKEN, why="its content is not what its sha256 and size tell of")
+        return Step.broken(key, "the content does not match sha256 and size")
     if meta.version != version_of(meta.digest, meta.fields):
-        return Step(key, Outcome.BROKEN, why="its version is not that of its content and fields")
+        return Step.broken(key, "the version does not match the content and the fields")
     return meta, BytesContent(data)
 
 
@@ -144,33 +139,27 @@ def _content(value: dict[str, object]) -> bytes:
             try:
                 return base64.b64decode(text, validate=True)
             except ValueError as error:
-                raise ValueError(f"its base64 is none: {error}") from error
-    raise ValueError("it needs either text or base64")
+                raise ValueError(f"invalid base64: {error}") from error
+    raise ValueError("the line needs either text or base64")
 
 
 def _meta(key: str, value: dict[str, object], data: bytes) -> Meta:
-    """What the line says, and what it leaves out computed. Raises ValueError."""
+    """Return the metadata of a line; absent members are computed. Raise ValueError."""
     match value.get("fields", {}):
         case dict() as others if all(isinstance(text, str) for text in others.values()):
-            fields = Fields.make(_text(value, "media_type", DEFAULT_MEDIA_TYPE), others)
+            fields = Fields.make(_member(value, "media_type", DEFAULT_MEDIA_TYPE), others)
         case _:
-            raise ValueError("fields is an object of texts")
-    digest = bytes.fromhex(_text(value, "sha256", hashlib.sha256(data).hexdigest()))
-    version = _text(value, "version", version_of(digest, fields))
-    size = _number(value, "size", len(data))
-    expires_ns = _number(value, "expires_ns", 0) if value.get("expires_ns") is not None else None
-    return Meta(key, version, size, digest, fields, _number(value, "modified_ns", 0), expires_ns)
+            raise ValueError("fields must be an object of strings")
+    digest = bytes.fromhex(_member(value, "sha256", hashlib.sha256(data).hexdigest()))
+    version = _member(value, "version", version_of(digest, fields))
+    size = _member(value, "size", len(data))
+    expires_ns = _member(value, "expires_ns", 0) if value.get("expires_ns") is not None else None
+    return Meta(key, version, size, digest, fields, _member(value, "modified_ns", 0), expires_ns)
 
 
-def _text(value: dict[str, object], name: str, default: str) -> str:
-    text = value.get(name, default)
-    if not isinstance(text, str):
-        raise ValueError(f"{name} is text")
-    return text
-
-
-def _number(value: dict[str, object], name: str, default: int) -> int:
-    number = value.get(name, default)
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise ValueError(f"{name} is a whole number")
-    return number
+def _member(value: dict[str, object], name: str, default: _T) -> _T:
+    """Return a member, which must have the type of `default`. Raise ValueError."""
+    member = value.get(name, default)
+    if type(member) is not type(default):
+        raise ValueError(f"{name} must be {'a string' if isinstance(default, str) else 'a whole number'}")
+    return member

@@ -1,26 +1,38 @@
-"""A folder that hostile keys are written into: nothing outside it is ever touched."""
+"""A folder of downloads with hostile keys: nothing outside it is ever written."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from docstore.cli import folder as module
-from docstore.cli.folder import PARTS, Folder, UnsafeKey, check_segments
+from docstore import Client, Info
+from docstore.cli import download
+from docstore.cli.download import PARTS, Folder, UnsafeKey, check_segments
+
+
+class FakeClient:
+    """Writes `content` where a client would download it."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def download(self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int) -> None:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=dir_fd), "wb") as file:
+            file.write(self.content)
 
 
 def write(folder: Folder, key: str, content: bytes = b"x") -> None:
-    segments, part = folder.claim(key), folder.part(key)
-    with part.open() as file:
-        file.write(content)
-    folder.place(part, segments)
+    info = Info(key, "version", len(content))
+    folder.download(cast(Client, FakeClient(content)), info, key, lambda _: None)
 
 
 @pytest.mark.parametrize(
     "key",
     ["..", ".", "", "/etc/passwd", "a/../../b", "a//b", "a/", "a/.", "a\0b", f"{PARTS}/x", f"{PARTS.upper()}/x", PARTS],
 )
-def test_a_key_that_is_no_path_of_a_file_is_refused(key: str) -> None:
+def test_a_key_that_is_not_a_file_path_is_rejected(key: str) -> None:
     with pytest.raises(UnsafeKey):
         check_segments(key)
 
@@ -43,7 +55,7 @@ def test_a_key_that_is_no_path_of_a_file_is_refused(key: str) -> None:
         "CONIN$",
     ],
 )
-def test_names_that_mean_something_else_on_windows_are_refused_there(key: str) -> None:
+def test_names_that_are_special_on_windows_are_rejected_there(key: str) -> None:
     with pytest.raises(UnsafeKey):
         check_segments(key, windows=True)
     assert check_segments(key, windows=False) == key.split("/")
@@ -58,7 +70,7 @@ def test_any_other_key_is_a_file_of_that_name(tmp_path: Path, key: str) -> None:
 
 
 @pytest.mark.parametrize("there", ["a link to a folder", "a link to nowhere", "a file"])
-def test_what_stands_in_the_way_of_a_folder_is_not_followed(tmp_path: Path, there: str) -> None:
+def test_an_obstacle_in_the_place_of_a_folder_is_not_followed(tmp_path: Path, there: str) -> None:
     outside, inside = tmp_path / "outside", tmp_path / "to"
     outside.mkdir()
     inside.mkdir()
@@ -98,8 +110,8 @@ def test_a_link_in_the_place_of_the_partial_files_is_not_followed(tmp_path: Path
         Folder(inside)
 
 
-def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_folds", lambda _: True)
+def test_keys_that_the_disk_takes_for_one_file_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_ignores_case", lambda _: True)
     with Folder(tmp_path) as folder:
         for key in ("Readme", "e\u0301", "a/B", "ß"):
             folder.claim(key)
@@ -109,7 +121,7 @@ def test_keys_that_are_one_file_on_this_disk_are_refused(tmp_path: Path, monkeyp
                 folder.claim(key)
 
 
-def test_whether_a_disk_tells_cases_apart_is_tried(tmp_path: Path) -> None:
+def test_a_disk_that_distinguishes_case_is_detected(tmp_path: Path) -> None:
     with Folder(tmp_path) as folder:
         write(folder, "a", b"1")
         write(folder, "A", b"2")
@@ -117,7 +129,7 @@ def test_whether_a_disk_tells_cases_apart_is_tried(tmp_path: Path) -> None:
         assert list((tmp_path / PARTS).iterdir()) == []
 
 
-def test_what_is_there_already_is_known_by_its_digest(tmp_path: Path) -> None:
+def test_an_existing_file_is_recognized_by_its_digest(tmp_path: Path) -> None:
     with Folder(tmp_path) as folder:
         write(folder, "a/b", b"content")
         os.mkfifo(tmp_path / "pipe")
