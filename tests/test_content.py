@@ -1,10 +1,12 @@
-"""Content in memory: its slices, and what they hold."""
+"""Content in memory and its slices, and uploads with a size limit."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
-from docstore.content import CHUNK_SIZE, BytesContent, Stream, read_all
+from docstore.content import CHUNK_SIZE, BytesContent, SizeLimitedUpload, Stream, read_all
+from docstore.errors import ContentTooLarge, NoSpace
 
 DATA = bytes(n * n % 251 for n in range(3 * CHUNK_SIZE + 7))
 
@@ -36,3 +38,28 @@ def test_a_long_slice_holds_no_copy() -> None:
         return [len(piece) async for piece in part]
 
     assert max(asyncio.run(pieces())) == CHUNK_SIZE
+
+
+async def chunks(start: int, stop: int) -> AsyncIterator[bytes]:
+    for position in range(start, stop):
+        yield DATA[position : position + 1]
+
+
+def test_an_upload_may_have_as_many_bytes_as_its_limit_and_no_more() -> None:
+    upload = SizeLimitedUpload(Stream(chunks, 0, 3), 3)
+    assert (upload.size, asyncio.run(read_all(upload))) == (3, DATA[:3])
+    with pytest.raises(ContentTooLarge) as refused:
+        SizeLimitedUpload(Stream(chunks, 0, 4), 3)
+    assert refused.value.limit == 3
+
+
+class UnknownSize:
+    size = None
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return chunks(0, 4)
+
+
+def test_an_upload_of_unknown_size_that_exceeds_its_limit_raises_the_given_error() -> None:
+    with pytest.raises(NoSpace, match="full"):
+        asyncio.run(read_all(SizeLimitedUpload(UnknownSize(), 3, NoSpace("full"))))

@@ -165,14 +165,14 @@ class BoundedMemory(Memory):
         key, cost = document.meta.key, self._quota.cost_of(document.meta)
         replaced = self._costs.get(key, 0)
         while cost > replaced and self._used - replaced + cost > self._quota.max_bytes:
-            if cost > self._quota.max_bytes or not self._make_room(key):
+            if cost > self._quota.max_bytes or not self._evict(key):
                 raise self._quota.exceeded()
         super()._store(document)
         self._costs[key] = cost
         self._costs.move_to_end(key)
         self._used += cost - replaced
 
-    def _make_room(self, key: str) -> bool:
+    def _evict(self, key: str) -> bool:
         """Remove the document that goes first, if any may: an expired one, or the least recently used. Keep `key`."""
         expired = [other for other in self._documents.expired(self._clock(), 2) if other != key]
         oldest = () if expired or not self._quota.evict else (other for other in self._costs if other != key)

@@ -14,7 +14,7 @@ import pytest
 
 from docstore.content import Descriptor
 from docstore.engines.file import listing
-from docstore.engines.file.filenames import Place
+from docstore.engines.file.filenames import NamePath
 from docstore.engines.file.metadata import MetadataFolder, fingerprint
 from docstore.errors import CorruptData
 from docstore.model import Fields
@@ -163,7 +163,7 @@ def test_a_page_has_the_keys_in_sorted_order(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_document_that_moves_aside_during_a_scan_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(folder: Descriptor, above: Place) -> Iterator[tuple[Place, bool]]:
+    def missing(folder: Descriptor, above: NamePath) -> Iterator[tuple[NamePath, bool]]:
         return (entry for entry in scan(folder, above) if entry[0] != (b"a%",))
 
     async def look() -> None:

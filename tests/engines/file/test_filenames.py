@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from docstore.engines.file.filenames import MORE, Place, Scheme, aside_of, file_segment, folder_segment, place_of
+from docstore.engines.file.filenames import MORE, NamePath, Scheme, aside_of, file_segment, folder_segment, place_of
 from docstore.errors import InvalidKey
 from docstore.keys import check_path
 
@@ -32,8 +32,8 @@ keys = st.lists(anything | awkward | long, min_size=1, max_size=4).map("/".join)
 schemes = st.sampled_from(Scheme)
 
 
-def segments(place: Place) -> Iterator[Place]:
-    names: Place = ()
+def segments(place: NamePath) -> Iterator[NamePath]:
+    names: NamePath = ()
     for name in place:
         names = (*names, name)
         if not name.endswith(MORE):
@@ -41,7 +41,7 @@ def segments(place: Place) -> Iterator[Place]:
             names = ()
 
 
-def decoded(place: Place, scheme: Scheme) -> str | None:
+def decoded(place: NamePath, scheme: Scheme) -> str | None:
     *folders, last = segments(place)
     parts = [*(folder_segment(names, scheme) for names in folders), file_segment(last, scheme)]
     return None if None in parts else "/".join(part for part in parts if part)
@@ -143,7 +143,7 @@ def test_folded_names_are_unique_on_a_file_system_that_folds_everything(key: str
         ((b"x" * 200 + MORE, b"x" * 55), PLAIN),
     ],
 )
-def test_a_name_that_spells_no_key_belongs_to_no_document(names: Place, scheme: Scheme) -> None:
+def test_a_name_that_spells_no_key_belongs_to_no_document(names: NamePath, scheme: Scheme) -> None:
     assert folder_segment(names, scheme) is None
     if names != (b"50%",):  # as a file, that is the document `50`, aside
         assert file_segment(names, scheme) is None

@@ -55,7 +55,7 @@ class NeverRead:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"evict": "lru"}, "needs max_bytes"),
         ({"max_bytes": "1GiB", "evict": "fifo"}, "the only value is evict=lru"),
@@ -67,9 +67,9 @@ class NeverRead:
 )
 @ALL
 def test_an_invalid_quota_option_is_refused_in_one_line(
-    scheme: str, options: dict[str, str], told: str, tmp_path: Path
+    scheme: str, options: dict[str, str], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SetupError, match=told) as refused:
+    with pytest.raises(SetupError, match=message) as refused:
         open_engine(EngineURL(scheme, "" if scheme == "memory" else str(tmp_path / "store"), options))
     assert "\n" not in str(refused.value)
 

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from docstore.engines.contract import PutRequest
 from docstore.engines.file.metadata import MetadataFolder
-from docstore.engines.file.reader import INLINE_LIMIT, FileReader
+from docstore.engines.file.reader import INLINE_FILE_LIMIT, FileReader
 from docstore.engines.file.untracked import SlowHash
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.shared.fs import PathIdentity, translate_os_errors
@@ -62,7 +62,9 @@ class File:
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
-            received = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._metadata.new_temporary)
+            received = await spool(
+                request.upload, inline_limit=INLINE_FILE_LIMIT, new_path=self._metadata.new_temporary
+            )
         except EngineError:
             await self.probe()
             raise

@@ -23,7 +23,7 @@ from typing import Final
 from docstore.errors import InvalidKey
 from docstore.keys import check_path
 
-Place = tuple[bytes, ...]
+NamePath = tuple[bytes, ...]
 """The path of a file or folder below the mount's folder, as names."""
 
 MORE: Final = b"%+"
@@ -60,30 +60,30 @@ _ESCAPE: Final = re.compile(rb"%([0-9a-f]{2})")
 _CHARACTER: Final = re.compile(rb"%[0-9a-f]{2}|[\xc0-\xff][\x80-\xbf]*|.", re.DOTALL)
 
 
-def place_of(key: str, scheme: Scheme) -> Place:
+def place_of(key: str, scheme: Scheme) -> NamePath:
     """The place of the document of `key`; without its last name, that of its folder."""
     return tuple(name for segment in key.split("/") for name in _names(segment, scheme))
 
 
-def aside_of(key: str, scheme: Scheme) -> Place:
+def aside_of(key: str, scheme: Scheme) -> NamePath:
     """The place of the document of `key` when a folder has its own name."""
     *folders, last = key.split("/")
     return (*(name for segment in folders for name in _names(segment, scheme)), *_aside(last, scheme))
 
 
-def folder_segment(names: Place, scheme: Scheme) -> str | None:
+def folder_segment(names: NamePath, scheme: Scheme) -> str | None:
     """The segment that a folder of these names spells; None when no key has it."""
     segment = _decoded(names, scheme)
     return None if segment is None or names != _names(segment, scheme) else segment
 
 
-def file_segment(names: Place, scheme: Scheme) -> str | None:
+def file_segment(names: NamePath, scheme: Scheme) -> str | None:
     """The last segment of the key whose document is in a file of these names; None when no key has it."""
     segment = _decoded((*names[:-1], names[-1].removesuffix(_ASIDE_SUFFIX)), scheme)
     return None if segment is None or names not in (_names(segment, scheme), _aside(segment, scheme)) else segment
 
 
-def _names(segment: str, scheme: Scheme) -> Place:
+def _names(segment: str, scheme: Scheme) -> NamePath:
     raw = segment.encode()
     if _UNCHANGED[scheme].fullmatch(raw):
         return (raw,)
@@ -92,15 +92,15 @@ def _names(segment: str, scheme: Scheme) -> Place:
     return (whole,) if len(whole) <= _NAME_LIMIT else _split(escaped, scheme)
 
 
-def _aside(segment: str, scheme: Scheme) -> Place:
+def _aside(segment: str, scheme: Scheme) -> NamePath:
     names = _names(segment, scheme)
     if len(names[-1]) == _NAME_LIMIT:
-        # There is no room for the suffix, so the name is split although it fits.
+        # There is no space for the suffix, so the name is split although it fits.
         names = _split(_SPECIAL[scheme].sub(_escape, segment.encode()), scheme)
     return (*names[:-1], names[-1] + _ASIDE_SUFFIX)
 
 
-def _decoded(names: Place, scheme: Scheme) -> str | None:
+def _decoded(names: NamePath, scheme: Scheme) -> str | None:
     if len(names) == 1 and _UNCHANGED[scheme].fullmatch(names[0]):
         return names[0].decode("ascii")
     escaped = b"".join(name.removesuffix(MORE) for name in names[:-1]) + names[-1]
@@ -127,7 +127,7 @@ def _escape_special(name: bytes, scheme: Scheme) -> bytes:
     return name
 
 
-def _split(escaped: bytes, scheme: Scheme) -> Place:
+def _split(escaped: bytes, scheme: Scheme) -> NamePath:
     *pieces, last = _pieces(escaped)
     return (*(_escape_special(piece, scheme) + MORE for piece in pieces), _escape_special(last, scheme))
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from heapq import heapify, heappop
 
 from docstore.content import Descriptor
-from docstore.engines.file.filenames import MORE, PIECES_LIMIT, Place, Scheme, aside_of, file_segment, folder_segment
+from docstore.engines.file.filenames import MORE, PIECES_LIMIT, NamePath, Scheme, aside_of, file_segment, folder_segment
 from docstore.engines.file.tree import FolderCursor, FolderTree, open_folder_in, status_in
 from docstore.keys import PATH_LIMIT
 
-_Segment = tuple[str, Place]
+_Segment = tuple[str, NamePath]
 """A segment, with `/` appended for a folder, and its names in the folder."""
 
 
@@ -47,7 +47,7 @@ class SkippedEntries:
 def iter_keys(tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries) -> Iterator[str]:
     """Yield keys that have a file, or had one a moment ago. Folders without read permission are added to `skipped`."""
     wanted, cursor = _KeyRange(prefix, after), FolderCursor(tree)
-    levels: list[tuple[str, Place, list[_Segment]]] = [("", (), _segments(cursor, tree.scheme, (), "", wanted))]
+    levels: list[tuple[str, NamePath, list[_Segment]]] = [("", (), _segments(cursor, tree.scheme, (), "", wanted))]
     while levels:
         above, place, segments = levels[-1]
         if not segments:
@@ -64,13 +64,13 @@ def iter_keys(tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries
                 skipped.add(f"{tree.path_of(below)}: {error.strerror}")
 
 
-def _segments(cursor: FolderCursor, scheme: Scheme, place: Place, above: str, wanted: _KeyRange) -> list[_Segment]:
+def _segments(cursor: FolderCursor, scheme: Scheme, place: NamePath, above: str, wanted: _KeyRange) -> list[_Segment]:
     """The entries of a folder that are in the range, as a heap."""
     folder = cursor.move(place)
     if folder is None:
         return []
-    files: dict[str, Place] = {}
-    folders: dict[str, Place] = {}
+    files: dict[str, NamePath] = {}
+    folders: dict[str, NamePath] = {}
     for names, is_folder in _scan(folder, ()):
         segment = folder_segment(names, scheme) if is_folder else file_segment(names, scheme)
         if segment is not None and is_folder:
@@ -88,7 +88,7 @@ def _segments(cursor: FolderCursor, scheme: Scheme, place: Place, above: str, wa
     return segments
 
 
-def _scan(folder: Descriptor, above: Place) -> Iterator[tuple[Place, bool]]:
+def _scan(folder: Descriptor, above: NamePath) -> Iterator[tuple[NamePath, bool]]:
     """The names of folders (True) and regular files (False), including those in the folders of long names."""
     with os.scandir(folder.number) as entries:
         for entry in entries:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.file.filenames import Place
+from docstore.engines.file.filenames import NamePath
 from docstore.engines.shared.fs import error_class, translate_os_errors, write_all
 from docstore.errors import CorruptData, NoSpace
 from docstore.model import Meta
@@ -70,7 +70,7 @@ class MetadataFolder:
             self._folders[name] = os.open(folder / NAME / name, os.O_RDONLY)
             opened.callback(os.close, self._folders[name])
 
-    def path_of(self, place: Place) -> Path:
+    def path_of(self, place: NamePath) -> Path:
         """The path of a document, for messages only."""
         return self._folder / os.fsdecode(b"/".join(place))
 

@@ -11,7 +11,7 @@ from typing import Final
 from docstore.engines.file.filenames import (
     MORE,
     PIECES_LIMIT,
-    Place,
+    NamePath,
     Scheme,
     aside_of,
     file_segment,
@@ -24,11 +24,11 @@ from docstore.keys import PATH_LIMIT
 _NO_KEY: Final = "it is not a document: no key has this name"
 _HIDDEN: Final = "it is hidden by another file of the same key"
 
-_Folder = tuple[Place, str, Place]
+_Folder = tuple[NamePath, str, NamePath]
 """A folder's place, the start of the keys in it, and the names of the unfinished long segment that it belongs to."""
 
 
-def orphaned_names(tree: FolderTree) -> Iterator[tuple[Place, str]]:
+def orphaned_names(tree: FolderTree) -> Iterator[tuple[NamePath, str]]:
     """Yield the place of each, and why it is no document."""
     cursor = FolderCursor(tree)
     waiting: list[_Folder] = [((), "", ())]

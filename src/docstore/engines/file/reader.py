@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import BytesContent, Descriptor, FileContent
-from docstore.engines.file.filenames import Place, aside_of, place_of
+from docstore.engines.file.filenames import NamePath, aside_of, place_of
 from docstore.engines.file.listing import SkippedEntries, iter_keys
 from docstore.engines.file.metadata import MetadataFolder, SidecarEntry, content_identity, fingerprint, read_whole
 from docstore.engines.file.tree import FolderTree, open_file_in, status_in
@@ -25,7 +25,7 @@ from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
 from docstore.model import Clock, Document, Meta
 
-INLINE_LIMIT: Final = 64 * 1024
+INLINE_FILE_LIMIT: Final = 64 * 1024
 """Bytes of content that are read into memory; larger content is returned as an open file."""
 
 _ATTEMPTS: Final = 10
@@ -41,7 +41,7 @@ _log: Final = logging.getLogger(__name__)
 class StoredFile:
     """The file of a document, expired or not, open. Without an entry it is untracked."""
 
-    place: Place
+    place: NamePath
     file: Descriptor
     status: os.stat_result
     entry: SidecarEntry | None
@@ -79,7 +79,7 @@ class FileReader:
             meta = self.current(stored)
             if stored is None or meta is None:
                 return None
-            if meta.size > INLINE_LIMIT:
+            if meta.size > INLINE_FILE_LIMIT:
                 return Document(meta, FileContent(stored.file, 0, meta.size))
             data = read_whole(stored.file, meta.size)
             unchanged = content_identity(os.fstat(stored.file.number)) == content_identity(stored.status)
@@ -137,7 +137,7 @@ class FileReader:
                 raise
         return None
 
-    def _open(self, key: str, place: Place, *, use_sidecar: bool) -> StoredFile | None:
+    def _open(self, key: str, place: NamePath, *, use_sidecar: bool) -> StoredFile | None:
         folder = self._tree.folder(place[:-1])
         opened = None if folder is None else open_file_in(folder, place[-1])
         if folder is None or opened is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.file.filenames import Place, Scheme, aside_of, place_of
+from docstore.engines.file.filenames import NamePath, Scheme, aside_of, place_of
 from docstore.engines.file.metadata import MetadataFolder, fingerprint
 from docstore.errors import PathConflict
 
@@ -76,7 +76,7 @@ class FolderTree:
         self._syncing = threading.Lock()
         """Keeps changes of `_synced` and removals of folders apart."""
 
-    def path_of(self, place: Place) -> Path:
+    def path_of(self, place: NamePath) -> Path:
         """The path of a document, for messages only."""
         return self._metadata.path_of(place)
 
@@ -84,7 +84,7 @@ class FolderTree:
         """Open the mount's folder; two threads that list one descriptor would share its position."""
         return Descriptor(os.open(".", _FOLDER_FLAGS, dir_fd=self._root))
 
-    def folder(self, place: Place) -> Descriptor | None:
+    def folder(self, place: NamePath) -> Descriptor | None:
         """Open a folder if it exists. To list entries, use `top` or a FolderCursor instead."""
         if not place:
             return Descriptor(os.dup(self._root))
@@ -95,7 +95,7 @@ class FolderTree:
             folder = open_folder_in(folder, name)
         return folder
 
-    def durable_folder(self, place: Place) -> Descriptor | None:
+    def durable_folder(self, place: NamePath) -> Descriptor | None:
         """Open a folder to write into: its name and those above it survive a power cut, whoever made them."""
         folder = Descriptor(os.dup(self._root))
         for name in place:
@@ -120,14 +120,14 @@ class FolderTree:
                     self._synced.clear()
                 self._synced.add(inode)
 
-    def place_for(self, key: str) -> Place:
+    def place_for(self, key: str) -> NamePath:
         """Return the place for a new document: aside when a folder has its name."""
         place = place_of(key, self.scheme)
         folder = self.folder(place[:-1])
         status = folder and status_in(folder, place[-1])
         return aside_of(key, self.scheme) if status and stat.S_ISDIR(status.st_mode) else place
 
-    def make(self, key: str, place: Place) -> None:
+    def make(self, key: str, place: NamePath) -> None:
         """Make the folders above `place`, the place of `key`. Others may remove them while they are empty.
 
         Raise FileNotFoundError when one was removed meanwhile.
@@ -144,7 +144,7 @@ class FolderTree:
             else:
                 self._make_shared(folder, place[:depth], owner)
 
-    def _make_shared(self, folder: Descriptor, place: Place, owner: str) -> None:
+    def _make_shared(self, folder: Descriptor, place: NamePath, owner: str) -> None:
         """Make a folder whose name is also that of the document `owner`."""
         name = place[-1]
         status = status_in(folder, name)
@@ -159,7 +159,7 @@ class FolderTree:
                 raise PathConflict(f"{owner!r} is neither a folder nor a document")
             _make_folder(folder, name)
 
-    def _move_aside(self, folder: Descriptor, name: bytes, aside: Place) -> None:
+    def _move_aside(self, folder: Descriptor, name: bytes, aside: NamePath) -> None:
         to = folder
         for above in aside[:-1]:  # a name of 255 bytes can't get one more, so it goes into a folder
             _make_folder(to, above)
@@ -171,7 +171,7 @@ class FolderTree:
         os.rename(name, aside[-1], src_dir_fd=folder.number, dst_dir_fd=to.number)
         os.fsync(to.number)
 
-    def prune(self, place: Place) -> None:
+    def prune(self, place: NamePath) -> None:
         """Remove the folder at `place` and those above it, as far as they are empty."""
         for depth in range(len(place), 0, -1):
             folder = self.folder(place[: depth - 1])
@@ -203,10 +203,10 @@ class FolderCursor:
 
     def __init__(self, tree: FolderTree) -> None:
         self._tree = tree
-        self._place: Place = ()
+        self._place: NamePath = ()
         self._folder = tree.top()
 
-    def move(self, place: Place) -> Descriptor | None:
+    def move(self, place: NamePath) -> Descriptor | None:
         """Return the folder, valid until the next move; None when it does not exist."""
         if place[: len(self._place)] != self._place:
             self._place, self._folder = (), self._tree.top()
