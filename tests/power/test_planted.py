@@ -120,8 +120,8 @@ def sealed_files_unlinked_before_the_commit(patch: pytest.MonkeyPatch) -> None:
             Path(f"{transaction.connection.filename}.sealed", name).unlink()
         return written
 
-    really = queries.put
-    patch.setattr(queries, "put", put)
+    really = queries.put_row
+    patch.setattr(queries, "put_row", put)
 
 
 FAULTS: dict[str, tuple[str, Plant, Workload]] = {

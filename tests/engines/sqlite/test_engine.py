@@ -145,10 +145,10 @@ def test_pages_are_found_in_bytewise_order_at_the_edges_of_unicode(path: Path) -
 @pytest.mark.parametrize(
     ("statement", "bindings", "index"),
     [
-        (queries.GET, ("key",), "sqlite_autoindex_documents_1 (key=?)"),
-        (queries.PAGE, ("a", "b", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
-        (queries.PAGE, ("", b"", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
-        (queries.SWEEP, (0, 10), "documents_expiring (expires_ns<?)"),
+        (queries.SELECT_DOCUMENT, ("key",), "sqlite_autoindex_documents_1 (key=?)"),
+        (queries.SELECT_PAGE, ("a", "b", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
+        (queries.SELECT_PAGE, ("", b"", "", 0, 10), "sqlite_autoindex_documents_1 (key>? AND key<?)"),
+        (queries.DELETE_EXPIRED, (0, 10), "documents_expiring (expires_ns<?)"),
         (queries.BLOB_ROW, ("name",), "documents_sealed (file=?)"),
     ],
 )

@@ -161,7 +161,7 @@ def test_a_cancelled_caller_does_not_disturb_the_batch(path: Path) -> None:
 
 
 def test_writes_beyond_the_limit_of_the_queue_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "WAITING_LIMIT", 5)
+    monkeypatch.setattr(writer, "QUEUE_LIMIT", 5)
 
     async def run() -> None:
         async with opened(path) as engine:

@@ -37,7 +37,7 @@ SMALLEST_BALLAST: Final = 128 * 1024
 BALLAST_SHARE: Final = 16
 """A reserve takes at most this fraction of its disk, unless that is less than SMALLEST_BALLAST."""
 
-AHEAD_SIZE: Final = 4 * 1024 * 1024
+RESERVE_AHEAD: Final = 4 * 1024 * 1024
 """By how much more than needed the reserve grows, so that few commits have to make it grow."""
 
 LOW_SPACE_TIMEOUT_MS: Final = 250
@@ -152,7 +152,7 @@ class DiskSpace:
         growth = self._growth(self.check())
         self.grew = growth > 0
         if self.grew:
-            self._reserve.grow(self._reserve.full_size + growth, ahead=0 if low_space else AHEAD_SIZE)
+            self._reserve.grow(self._reserve.full_size + growth, ahead=0 if low_space else RESERVE_AHEAD)
         elif low_space:
             self._reserve.release()
 

@@ -30,7 +30,7 @@ from docstore.engines.sqlite.quota import SQLITE_OVERHEAD
 from docstore.engines.sqlite.read_cache import ReadCache
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, take_snapshot
-from docstore.engines.sqlite.writer import Writer
+from docstore.engines.sqlite.writer import SqliteWriter
 from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, StorageUnavailable
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
@@ -110,7 +110,7 @@ class Sqlite:
                 close()
             raise
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = Writer(writing, path, self._folder, disk_space, clock)
+        self._writer = SqliteWriter(writing, path, self._folder, disk_space, clock)
 
     async def get(self, key: str) -> Document | None:
         self._raise_if_unavailable()
@@ -120,7 +120,7 @@ class Sqlite:
         missing: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: queries.DocumentRow | None = self._reading.execute(queries.GET, (key,)).get
+                row: queries.DocumentRow | None = self._reading.execute(queries.SELECT_DOCUMENT, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
@@ -159,7 +159,7 @@ class Sqlite:
         missing: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: queries.HeadRow | None = self._reading.execute(queries.HEAD, (key,)).get
+                row: queries.HeadRow | None = self._reading.execute(queries.SELECT_META, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
@@ -187,19 +187,19 @@ class Sqlite:
         return await self._writer.run(lambda transaction: self._put(transaction, request, spooled), new_blob=new_blob)
 
     def _put(self, transaction: queries.Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
-        return queries.put(transaction, request, spooled)
+        return queries.put_row(transaction, request, spooled)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
-        return await self._writer.run(lambda transaction: queries.delete(transaction, key, expect))
+        return await self._writer.run(lambda transaction: queries.delete_row(transaction, key, expect))
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         self._raise_if_unavailable()
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._list_thread, self._page, prefix, after, limit)
 
-    def _page(self, prefix: str, after: str, limit: int) -> queries.Page:
+    def _page(self, prefix: str, after: str, limit: int) -> queries.MetaPage:
         with driver_errors(self._listing, self._path):
-            return queries.page(self._listing, self._clock(), prefix, after, limit)
+            return queries.list_rows(self._listing, self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
         swept, step = 0, limit
@@ -218,7 +218,7 @@ class Sqlite:
         return swept
 
     def _sweep(self, transaction: queries.Transaction, limit: int) -> int:
-        return queries.sweep(transaction, limit)
+        return queries.sweep_rows(transaction, limit)
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

@@ -14,16 +14,16 @@ from collections import deque
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class BatchQueue(Generic[T]):
+class BatchQueue(Generic[_T]):
     """The loop calls `put` and `end`, the thread calls `take` and `done`."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is the most items in a batch."""
         self._limit = limit
-        self._waiting: deque[T] = deque()
+        self._waiting: deque[_T] = deque()
         self._ready = threading.Lock()
         """Released when the thread has something to take."""
         self._ready.acquire()
@@ -36,7 +36,7 @@ class BatchQueue(Generic[T]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, item: T, loop: asyncio.AbstractEventLoop) -> None:
+    def put(self, item: _T, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting.append(item)
         if self._gathering is not loop:
             self._gathering = loop
@@ -47,7 +47,7 @@ class BatchQueue(Generic[T]):
         self._ended = True
         self._wake()
 
-    def take(self) -> list[T]:
+    def take(self) -> list[_T]:
         """Wait for the next batch and return it; empty at the end."""
         while not self._ended:
             self._ready.acquire()

@@ -21,7 +21,7 @@ from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
-LAST_NS: Final = 2**63 - 1
+MAX_TIME_NS: Final = 2**63 - 1
 """The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
@@ -33,15 +33,17 @@ GIVEN_BACK_PAGES: Final = 512
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
 HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
 DocumentRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
+MetaPage = list[Meta]
 _CurrentRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
-Page = list[Meta]
 
-HEAD: Final = "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
-GET: Final = """
+SELECT_META: Final = (
+    "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
+)
+SELECT_DOCUMENT: Final = """
 SELECT version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents WHERE key = ?"""
-_CURRENT: Final = """
+_SELECT_CURRENT: Final = """
 SELECT id, file, key, version, size, digest, fields, modified_ns, expires_ns FROM documents WHERE key = ?"""
-PAGE: Final = """
+SELECT_PAGE: Final = """
 SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents
 WHERE key >= ? AND key < ? AND key <> ? AND (expires_ns IS NULL OR expires_ns > ?) ORDER BY key LIMIT ?"""
 _INSERT: Final = """
@@ -50,7 +52,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _UPDATE: Final = """
 UPDATE documents SET version = ?, size = ?, digest = ?, fields = ?, modified_ns = ?, expires_ns = ?, file = ?, data = ?
 WHERE id = ?"""
-SWEEP: Final = """
+DELETE_EXPIRED: Final = """
 DELETE FROM documents WHERE id IN (
     SELECT id FROM documents WHERE expires_ns <= ? ORDER BY expires_ns LIMIT ?
 ) RETURNING file"""
@@ -96,10 +98,10 @@ def inline_content(connection: apsw.Connection, key: str, size: int, data: bytes
     return BytesContent(data)
 
 
-def page(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> Page:
+def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> MetaPage:
     """Return what `Engine.list` returns. All rows are read then: no read transaction stays open."""
     first, end = max(prefix, after), end_of(prefix)
-    rows = cast(list[MetaRow], connection.execute(PAGE, (first, end, after, now_ns, limit)).fetchall())
+    rows = cast(list[MetaRow], connection.execute(SELECT_PAGE, (first, end, after, now_ns, limit)).fetchall())
     return [meta_of(connection, row) for row in rows]
 
 
@@ -118,23 +120,23 @@ def end_of(prefix: str) -> str | bytes:
 
 def _current(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, str | None, Meta | None]:
     """Return id, blob name and meta of the row of `key`; the meta is None when there is no row or it is expired."""
-    row: _CurrentRow | None = transaction.connection.execute(_CURRENT, (key,)).get
+    row: _CurrentRow | None = transaction.connection.execute(_SELECT_CURRENT, (key,)).get
     if row is None:
         return None, None, None
     meta = meta_of(transaction.connection, row[2:])
     return row[0], row[1], None if meta.expired(now_ns) else meta
 
 
-def put(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
+def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
     key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
     row_id, file, current = _current(transaction, key, now_ns)
     if not satisfies(request.expect, current):
         raise Conflict(current)
     if expires_ns is not None:
-        expires_ns = min(expires_ns, LAST_NS)
+        expires_ns = min(expires_ns, MAX_TIME_NS)
     version = version_of(spooled.digest, fields)
-    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, LAST_NS)
+    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, MAX_TIME_NS)
     meta = Meta(key, version, spooled.size, spooled.digest, fields, modified_ns, expires_ns)
     new_file = spooled.path.name if spooled.path is not None else None
     state = (version, spooled.size, spooled.digest, fields.pack(), modified_ns, expires_ns, new_file, spooled.data)
@@ -147,7 +149,7 @@ def put(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -
     return WriteResult(meta, created=current is None)
 
 
-def delete(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
+def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
     row_id, file, current = _current(transaction, key, transaction.clock())
     if not satisfies(expect, current):
         raise Conflict(current)
@@ -158,10 +160,10 @@ def delete(transaction: Transaction, key: str, expect: Expectation) -> Meta | No
     return current
 
 
-def sweep(transaction: Transaction, limit: int) -> int:
+def sweep_rows(transaction: Transaction, limit: int) -> int:
     """Delete at most `limit` expired rows, and give some free pages back to the file system."""
     connection = transaction.connection
-    rows = cast(list[tuple[str | None]], connection.execute(SWEEP, (transaction.clock(), limit)).fetchall())
+    rows = cast(list[tuple[str | None]], connection.execute(DELETE_EXPIRED, (transaction.clock(), limit)).fetchall())
     transaction.orphaned_files += [file for (file,) in rows if file is not None]
     if connection.pragma("freelist_count") > FREE_PAGES_KEPT:
         # Each step of the statement frees one page, so it must run to its end.

@@ -40,7 +40,7 @@ ACCESSES_LIMIT: Final = 10_000
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
 # Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its own clock.
-_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.LAST_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
+_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _CREATE: Final = f"""
 CREATE TABLE room (
@@ -135,7 +135,7 @@ class AccessTimes:
         """A time later than all before, and than `last_ns`, which another process may have written."""
         with self._lock:
             # Later than a write at the same instant: a clock may be coarse.
-            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, queries.LAST_NS)
+            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, queries.MAX_TIME_NS)
             return self._last_ns
 
     def take(self, key: str) -> int | None:
@@ -166,12 +166,12 @@ class QuotaWriter:
         """The hits and misses of `accesses` that are in the database."""
 
     def put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
-        """Write like queries.put. Raise NoSpace, having changed nothing, when the document does not fit."""
+        """Write like queries.put_row. Raise NoSpace, having changed nothing, when the document does not fit."""
         key, quota = request.key, self._quota
         cost = quota.cost(key, received.size, request.fields)
         if not quota.evict or cost > quota.max_bytes:
             self._check(transaction, key, cost, request.expect)
-        result = queries.put(transaction, request, received)
+        result = queries.put_row(transaction, request, received)
         if quota.evict:
             used_ns = self._accesses.next_ns(last_access_ns(transaction.connection))
             transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))
@@ -182,7 +182,7 @@ class QuotaWriter:
         free = self._quota.max_bytes - used_bytes(transaction.connection, self._quota)
         if cost <= free:
             return
-        row: queries.HeadRow | None = transaction.connection.execute(queries.HEAD, (key,)).get
+        row: queries.HeadRow | None = transaction.connection.execute(queries.SELECT_META, (key,)).get
         replaced = None if row is None else queries.meta_of(transaction.connection, row[:-1])
         current = None if replaced is None or replaced.expired(transaction.clock()) else replaced
         if not satisfies(expect, current):

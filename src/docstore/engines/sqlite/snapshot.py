@@ -33,7 +33,7 @@ from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import SNAPSHOT_PREFIX, BlobFolder, open_blob
 from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import open_reading
-from docstore.engines.sqlite.writer import Writer
+from docstore.engines.sqlite.writer import SqliteWriter
 from docstore.errors import CorruptData, EngineError
 from docstore.model import Document, Meta
 
@@ -48,7 +48,7 @@ _NO_LINKS: Final = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
 
 @asynccontextmanager
-async def take_snapshot(path: Path, folder: BlobFolder, writer: Writer) -> AsyncIterator["SqliteSnapshot"]:
+async def take_snapshot(path: Path, folder: BlobFolder, writer: SqliteWriter) -> AsyncIterator["SqliteSnapshot"]:
     """Open a snapshot of the database at `path`. Raise an EngineError when there is no space for it."""
     files = _SnapshotFiles(path, folder)
     try:
@@ -76,7 +76,7 @@ class SqliteSnapshot:
 
     async def get(self, key: str) -> Document | None:
         with driver_errors(self._copy, self._path):
-            row: queries.DocumentRow | None = self._copy.execute(queries.GET, (key,)).get
+            row: queries.DocumentRow | None = self._copy.execute(queries.SELECT_DOCUMENT, (key,)).get
         if row is None:
             return None
         version, size, digest, packed, modified_ns, expires_ns, file, data = row
@@ -95,9 +95,9 @@ class SqliteSnapshot:
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         return await asyncio.to_thread(self._page, prefix, after, limit)
 
-    def _page(self, prefix: str, after: str, limit: int) -> queries.Page:
+    def _page(self, prefix: str, after: str, limit: int) -> queries.MetaPage:
         with self._lock, driver_errors(self._copy, self._path):
-            return queries.page(self._copy, self._now_ns, prefix, after, limit)
+            return queries.list_rows(self._copy, self._now_ns, prefix, after, limit)
 
 
 class _SnapshotFiles:

@@ -44,24 +44,24 @@ LOW_SPACE_PAUSES_S: Final = (0, 0.005, 0.01, 0.02, 0.04)
 BATCH_LIMIT: Final = 512
 """The most operations in a transaction; with documents of 64 KiB they write 32 MiB of log."""
 
-WAITING_LIMIT: Final = 10_000
+QUEUE_LIMIT: Final = 10_000
 """The most waiting operations; a server's limit on connections is usually lower."""
 
 CHECKPOINT_PAGES: Final = 4000
 """Pages in the log (16 MiB) from which on a checkpoint runs."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Operation(Generic[T]):
+class _Operation(Generic[_T]):
     """An operation, its caller and its outcome."""
 
-    run: Callable[[Transaction], T]
+    run: Callable[[Transaction], _T]
     new_blob: str | None
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[T]
+    future: asyncio.Future[_T]
     result: Any = None
     error: Exception | None = None
     orphaned_files: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _OperationFailed(Exception):
         self.error = error
 
 
-class Writer:
+class SqliteWriter:
     """The connection that writes, and the thread that uses it. Used by one event loop."""
 
     def __init__(
@@ -113,15 +113,15 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="docstore-sqlite-writer", daemon=True)
         self._thread.start()
 
-    async def run(self, operation: Callable[[Transaction], T], *, new_blob: str | None = None) -> T:
+    async def run(self, operation: Callable[[Transaction], _T], *, new_blob: str | None = None) -> _T:
         """Return what `operation` returns, once it is committed; `new_blob` is the new blob that it refers to.
 
         Raise what the operation raises, or the EngineError that prevented its commit.
         """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
+        future: asyncio.Future[_T] = loop.create_future()
         # Nothing waits between this check and the queue, so nothing is queued after the end.
-        if self._closing or len(self._queue) >= WAITING_LIMIT:
+        if self._closing or len(self._queue) >= QUEUE_LIMIT:
             if new_blob is not None:
                 await asyncio.to_thread(self._folder.remove, [new_blob])
             raise StorageUnavailable(
