@@ -231,7 +231,7 @@ def test_several_workers_share_a_database_with_a_bound_but_no_folder(data: Path)
 
     assert checked("a=sqlite:a.db?max_bytes=1GiB&evict=lru")
     assert checked("a=file:a")
-    with pytest.raises(SetupError, match="file with max_bytes is an engine for one process"):
+    with pytest.raises(SetupError, match=r"file with max_bytes\) is single-process"):
         checked("a=file:a?max_bytes=1GiB")
     data.mkdir()
     with RunningServer(data, "--workers", "2", "--mount", f"cache={url_of('sqlite', data, 128 * KIB)}") as server:

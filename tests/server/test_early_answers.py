@@ -2,7 +2,6 @@
 
 import pytest
 
-from docstore.server.security.host_check import Guard
 from tests.in_process import InProcess, NeverRead, on_a_store
 from tests.server_process import MOUNTS
 
@@ -53,7 +52,7 @@ async def test_what_the_headers_decide_is_decided_before_the_body_is_read(store:
         assert await store.send("GET", f"/{mount}/?format=json") == before, name
 
 
-@on_a_store("memory", guard=Guard(frozenset({"localhost"}), "read"))
+@on_a_store("memory", hosts=frozenset({"localhost"}), anonymous="read")
 async def test_a_foreign_name_and_missing_rights_are_found_before_the_body(store: InProcess) -> None:
     for host, status in (("elsewhere", 421), ("localhost", 403)):
         assert (await store.send("PUT", "/memory/key", NeverRead(5), {"host": host})).status == status

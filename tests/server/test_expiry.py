@@ -14,7 +14,7 @@ import pytest
 
 from docstore.engines.contract import Engine
 from docstore.errors import EngineError, StorageUnavailable
-from docstore.http.ttl import TTL_LIMIT_S
+from docstore.http.dates import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import STEP_LIMIT, Sweeper
 from tests.http_client import Client, ask

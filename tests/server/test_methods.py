@@ -168,7 +168,7 @@ async def test_content_of_unknown_size_is_stored_whole(store: InProcess, mount: 
 async def test_part_of_a_document_is_no_document(store: InProcess, method: str, path: str) -> None:
     await store.send("PUT", "/memory/there", b"whole")
     reply = await store.send(method, path, b"par", {"content-range": "bytes 0-2/5"})
-    assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content refused")
+    assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content rejected")
     assert (await store.send("GET", "/memory/?format=text")).content == b"there\n"
     assert (await store.send("GET", "/memory/there")).content == b"whole"
 

@@ -16,7 +16,7 @@ from docstore.errors import StorageUnavailable
 from docstore.http.message import Headers, Request
 from docstore.model import Meta
 from docstore.server.app import Store
-from docstore.server.errors import PROBLEMS, TYPE_BASE
+from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.mounts import Mount
 from docstore.server.resources import system
 from docstore.server.resources.assets import ASSETS
@@ -107,7 +107,7 @@ def test_one_engine_that_does_not_answer_makes_the_store_unready(
             assert (response.status, dict(response.headers)[b"retry-after"]) == (503, b"1")
         problem = json.loads(response.content.data)
         assert problem["type"] == "/-/problems#unavailable"
-        assert problem["detail"] == "no answer from the storage of /ill/, /also/ill/"
+        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not answer"
         healthy = await store.handle(Request("GET", "/-/health", "", Headers(), BytesContent(b"")))
         assert healthy.status == 200
 
@@ -121,8 +121,8 @@ async def test_the_page_of_problems_has_a_line_for_each_type(store: InProcess) -
     page = await store.send("GET", "/-/problems")
     assert (page["content-type"], page["vary"]) == ("text/html; charset=utf-8", "Accept")
     html = page.content.decode()
-    assert re.findall(r'<tr id="([^"]+)">', html) == list(PROBLEMS)
-    for problem in PROBLEMS.values():
+    assert re.findall(r'<tr id="([^"]+)">', html) == list(PROBLEM_TYPES)
+    for problem in PROBLEM_TYPES.values():
         assert all(f"<td>{text}</td>" in unescape(html) for text in (problem.status, problem.title, problem.advice))
 
 
@@ -130,7 +130,7 @@ async def test_the_page_of_problems_has_a_line_for_each_type(store: InProcess) -
 async def test_the_problems_are_text_for_a_shell(store: InProcess) -> None:
     text = await store.send("GET", "/-/problems", headers={"accept": "text/plain"})
     lines = text.content.decode().splitlines()
-    assert [line.partition(":")[0] for line in lines] == [f"{one.status} {one.name}" for one in PROBLEMS.values()]
+    assert [line.partition(":")[0] for line in lines] == [f"{one.status} {one.name}" for one in PROBLEM_TYPES.values()]
     assert (await store.send("GET", "/-/problems", headers={"accept": "image/png"})).status == 406
 
 
@@ -149,7 +149,7 @@ def rows_of(markdown: str) -> Iterator[list[str]]:
 
 
 def test_the_documentation_has_the_problems_that_there_are() -> None:
-    expected = [[one.name, str(one.status), one.title, one.advice] for one in PROBLEMS.values()]
+    expected = [[one.name, str(one.status), one.title, one.advice] for one in PROBLEM_TYPES.values()]
     assert list(rows_of(DOCUMENTATION.read_text(encoding="utf-8"))) == expected
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from docstore.config import CHOICES, MountSettings, Settings, read_toml
+from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, read_toml
 from docstore.errors import SetupError
 from docstore.limits import Limits
 
@@ -21,8 +21,7 @@ Example:
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the default mounts.  [default: docstore-data]")
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
               help="Serve an engine under /NAME/; several times for several. Options ride in the URL's query: "
-              "keys=name|path, max_document=SIZE, collection_put=yes|no, cors=ORIGIN, max_bytes=SIZE, "
-              "evict=lru.  "
+              f"{MOUNT_OPTIONS_HELP}, max_bytes=SIZE, evict=lru.  "
               "[default: memory, file, shelve, docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Processes that serve.  [default: 1]")

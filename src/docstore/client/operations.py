@@ -28,7 +28,7 @@ from docstore.client.results import Info, NotModified, PutResult, StoredContent,
 from docstore.client.retry import Patience, exchange
 from docstore.client.transport import Answer, Call, Pairs, Wire
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
-from docstore.http.digests import KEPT
+from docstore.http.digests import STORED_ALGORITHM
 from docstore.http.headers import parse_natural
 from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
@@ -42,7 +42,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
 """What a document is, its writer decided; a refusal is to be a problem."""
-WANT_DIGEST: Final = ("want-repr-digest", f"{KEPT[0]}=1")
+WANT_DIGEST: Final = ("want-repr-digest", f"{STORED_ALGORITHM}=1")
 _SIZE_LIMIT: Final = 2**63 - 1
 
 

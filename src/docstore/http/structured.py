@@ -1,20 +1,17 @@
-"""Structured fields (RFC 9651): dictionaries, of which Docstore reads byte sequences and integers.
+"""Structured fields (RFC 9651): dictionaries, of which Docstore uses byte sequences and integers.
 
-All of the dictionary grammar is read, strings, inner lists and parameters too, because one member that breaks it makes
-the whole field count as not sent (§4.2), and one that merely has another type must not be taken for such a break when a
-later member of the same key replaces it. Values of other types are checked and dropped.
+The whole dictionary grammar is parsed, including strings, inner lists and parameters, because one malformed member
+makes the field count as not sent (§4.2), while a well-formed member of another type may be replaced by a later one
+with the same key. Values of other types are validated and dropped.
 
-The RFC leaves padding of byte sequences to the parser: here it is whole or not there at all. Numbers need no limit of
-their own: the grammar ends them at 15 digits.
+The RFC leaves padding of byte sequences to the parser: this one accepts complete padding or none.
 """
 
 import base64
 import re
-from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-_INTEGER_LIMIT: Final = 999_999_999_999_999
 _KEY: Final = re.compile(r"[a-z*][a-z0-9_\-.*]*")
 _SPACES: Final = re.compile(r" *")
 _BLANKS: Final = re.compile(r"[ \t]*")
@@ -33,11 +30,11 @@ _ITEM: Final = re.compile(
 )
 
 Value = bytes | int | None
-"""A member: None stands for any type but the two that are read."""
+"""The value of a member; None for the types that are not used."""
 
 
 def parse_dictionary(text: str) -> dict[str, Value] | None:
-    """The members of any dictionary (§4.2.2), without their parameters; None when the text is malformed."""
+    """Return the members of a dictionary (§4.2.2) without their parameters; None when the text is malformed."""
     try:
         return _dictionary(_Scanner(text))
     except _Malformed:
@@ -45,37 +42,12 @@ def parse_dictionary(text: str) -> dict[str, Value] | None:
 
 
 def byte_sequences(text: str) -> dict[str, bytes] | None:
-    """A dictionary of byte sequences; None when the field counts as not sent, for a member of another type too."""
+    """Return a dictionary of byte sequences; None when it is malformed or has a member of another type."""
     members = parse_dictionary(text)
     if members is None:
         return None
-    found = {key: value for key, value in members.items() if isinstance(value, bytes)}
-    return found if len(found) == len(members) else None
-
-
-def integers(text: str) -> dict[str, int] | None:
-    """A dictionary of integers; None when the field counts as not sent, for a member of another type too."""
-    members = parse_dictionary(text)
-    if members is None:
-        return None
-    found = {key: value for key, value in members.items() if isinstance(value, int)}
-    return found if len(found) == len(members) else None
-
-
-def format_dictionary(members: Mapping[str, bytes | int]) -> str:
-    """The field of these members, in their order. Raises ValueError for what RFC 9651 can't write."""
-    for key in members:
-        if _KEY.fullmatch(key) is None:
-            raise ValueError(f"{key!r} is not a key of a structured field")
-    return ", ".join(f"{key}={_format_value(value)}" for key, value in members.items())
-
-
-def _format_value(value: bytes | int) -> str:
-    if isinstance(value, bytes):
-        return f":{base64.b64encode(value).decode('ascii')}:"
-    if abs(value) > _INTEGER_LIMIT:
-        raise ValueError("an integer of a structured field has at most 15 digits")
-    return str(value)
+    sequences = {key: value for key, value in members.items() if isinstance(value, bytes)}
+    return sequences if len(sequences) == len(members) else None
 
 
 class _Malformed(Exception):
@@ -83,7 +55,7 @@ class _Malformed(Exception):
 
 
 class _Scanner:
-    """A text and how far it is read."""
+    """A text and the position up to which it is parsed."""
 
     __slots__ = ("position", "text")
 
@@ -91,18 +63,18 @@ class _Scanner:
         self.text = text
         self.position = 0
 
-    def ended(self) -> bool:
+    def at_end(self) -> bool:
         return self.position == len(self.text)
 
-    def took(self, sign: str) -> bool:
-        """Whether `sign` is next; reads it when it is."""
+    def accept(self, sign: str) -> bool:
+        """Consume `sign` if it is next; return whether it was."""
         if not self.text.startswith(sign, self.position):
             return False
         self.position += len(sign)
         return True
 
-    def take(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        """Reads what `pattern` matches. Raises _Malformed when something else is next."""
+    def expect(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        """Consume and return a match of `pattern`. Raise _Malformed when it is not next."""
         match = pattern.match(self.text, self.position)
         if match is None:
             raise _Malformed
@@ -111,27 +83,27 @@ class _Scanner:
 
 
 def _dictionary(scanner: _Scanner) -> dict[str, Value]:
-    """§4.2.2: the last of several members with one key is the one that counts."""
+    """§4.2.2: the last of several members with one key counts."""
     members: dict[str, Value] = {}
-    scanner.take(_SPACES)
-    while not scanner.ended():
-        key = scanner.take(_KEY)[0]
+    scanner.expect(_SPACES)
+    while not scanner.at_end():
+        key = scanner.expect(_KEY)[0]
         members[key] = _member(scanner)
-        scanner.take(_BLANKS)
-        if scanner.ended():
+        scanner.expect(_BLANKS)
+        if scanner.at_end():
             return members
-        if not scanner.took(","):
+        if not scanner.accept(","):
             raise _Malformed
-        scanner.take(_BLANKS)
-        if scanner.ended():
+        scanner.expect(_BLANKS)
+        if scanner.at_end():
             raise _Malformed
     return members
 
 
 def _member(scanner: _Scanner) -> Value:
     value: Value = None
-    if scanner.took("="):
-        if scanner.took("("):
+    if scanner.accept("="):
+        if scanner.accept("("):
             _skip_inner_list(scanner)
         else:
             value = _item(scanner)
@@ -142,8 +114,8 @@ def _member(scanner: _Scanner) -> Value:
 def _skip_inner_list(scanner: _Scanner) -> None:
     """§4.2.1.2: items with a space between them, up to the closing parenthesis."""
     while True:
-        scanner.take(_SPACES)
-        if scanner.took(")"):
+        scanner.expect(_SPACES)
+        if scanner.accept(")"):
             return
         _item(scanner)
         _skip_parameters(scanner)
@@ -152,15 +124,15 @@ def _skip_inner_list(scanner: _Scanner) -> None:
 
 
 def _skip_parameters(scanner: _Scanner) -> None:
-    while scanner.took(";"):
-        scanner.take(_SPACES)
-        scanner.take(_KEY)
-        if scanner.took("="):
+    while scanner.accept(";"):
+        scanner.expect(_SPACES)
+        scanner.expect(_KEY)
+        if scanner.accept("="):
             _item(scanner)
 
 
 def _item(scanner: _Scanner) -> Value:
-    match = scanner.take(_ITEM)
+    match = scanner.expect(_ITEM)
     kind = match.lastgroup
     if kind == "integer":
         return int(match["integer"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
-from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
+from docstore.http.message import InvalidResponse, Request, Response, ResponseContent, StreamedContent
 from docstore.server.http1 import response_head
 from docstore.server.http1.connection import BODY, DRAIN, ENDED, HEAD, LINGER, OVER, Connection, Phase
 from docstore.server.http1.errors import ProtocolError
@@ -183,7 +183,7 @@ class Protocol(asyncio.Protocol):
             return
         content = self._send_start(response, request)
         if content is not None:
-            if not isinstance(content, Generated):
+            if not isinstance(content, StreamedContent):
                 self._leave_body()  # nobody asks for it any more, and its client may read when it has sent all of it
             try:
                 await send(self._outlet, content, chunked=self._connection.section.minor >= 1)
@@ -197,12 +197,12 @@ class Protocol(asyncio.Protocol):
         if self._body is not None:
             self._leave_body()
 
-    def _send_start(self, response: Response, request: Request) -> Sendable | None:
+    def _send_start(self, response: Response, request: Request) -> ResponseContent | None:
         """Sends the head of an answer, with content that is small and in memory; what is left to send."""
         openings, connection = self._house.openings, self._connection
         try:
             start, content = response_head.start(openings, response, request, connection)
-        except Unsendable:
+        except InvalidResponse:
             log.exception("the answer to %s %s can't be sent", request.method, request.path)
             start, content = response_head.start(openings, response_head.fault(), request, connection)
         self._outlet.write(start)

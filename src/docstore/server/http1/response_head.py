@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.http.message import Request, Response, Sendable, field_lines
+from docstore.http.message import Request, Response, ResponseContent, header_lines
 from docstore.server.http1.connection import Connection
 from docstore.server.http1.errors import ProtocolError
 
@@ -60,13 +60,13 @@ class Openings:
 
 def start(
     openings: Openings, response: Response, request: Request, connection: Connection
-) -> tuple[bytes, Sendable | None]:
+) -> tuple[bytes, ResponseContent | None]:
     """The head of an answer, with its content when that is small and in memory, and else the content to be sent after
     it, if there is any.
 
-    Decides whether the connection is kept after it, and says so. Raises Unsendable.
+    Decides whether the connection is kept after it, and says so. Raises InvalidResponse.
     """
-    content: Sendable | None = None
+    content: ResponseContent | None = None
     size, data, framing = None, b"", b""
     if not response.head_only and response.status not in WITHOUT_CONTENT and request.method != "HEAD":
         content = response.content
@@ -92,7 +92,7 @@ def refusal(openings: Openings, refused: ProtocolError) -> bytes:
     """A whole answer, the last of its connection."""
     return b"%b%b%b\r\n%b" % (
         openings.opening(refused.status),
-        field_lines(refused.headers),
+        header_lines(refused.headers),
         CLOSE,
         refused.line,
     )

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from docstore.content import BytesContent, Content, FileContent
 from docstore.errors import CorruptData
-from docstore.http.message import Generated, Joined, Sendable
+from docstore.http.message import ContentSequence, ResponseContent, StreamedContent
 
 SENDFILE_SIZE: Final = 1024 * 1024
 """Bytes a call of sendfile moves at most before others have their turn."""
@@ -132,19 +132,19 @@ class Outlet:
             raise ConnectionResetError("the client went away")
 
 
-async def send(outlet: Outlet, content: Sendable, *, chunked: bool) -> None:
+async def send(outlet: Outlet, content: ResponseContent, *, chunked: bool) -> None:
     """Sends all of it; what is generated in chunks, or as it is when the connection's end is its end.
 
     Raises CorruptData when there is not as much as was announced, what the content raises, and ConnectionError.
     """
-    if isinstance(content, Generated):
+    if isinstance(content, StreamedContent):
         await _send_generated(outlet, content, chunked=chunked)
     else:
         await _send_sized(outlet, content)
 
 
-async def _send_sized(outlet: Outlet, content: Content | Joined) -> None:
-    if isinstance(content, Joined):
+async def _send_sized(outlet: Outlet, content: Content | ContentSequence) -> None:
+    if isinstance(content, ContentSequence):
         for part in content.parts:
             await _send_sized(outlet, part)
     elif isinstance(content, BytesContent):
@@ -164,7 +164,7 @@ async def _send_sized(outlet: Outlet, content: Content | Joined) -> None:
             raise CorruptData(f"content of {content.size} bytes has {'more' if left < 0 else f'{left} fewer'}")
 
 
-async def _send_generated(outlet: Outlet, content: Generated, *, chunked: bool) -> None:
+async def _send_generated(outlet: Outlet, content: StreamedContent, *, chunked: bool) -> None:
     async for chunk in content:
         if chunk and chunked:
             outlet.write_parts(b"%x\r\n" % len(chunk), chunk, b"\r\n")
