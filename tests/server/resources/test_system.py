@@ -23,7 +23,7 @@ from docstore.server.resources.assets import ASSETS
 from docstore.testing.clock import SetClock
 from tests.in_process import InProcess, on_a_store
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "problems.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "problems.md"
 PAGES = ["/-/health", "/-/ready", "/-/openapi.json", "/-/docs", "/-/problems", "/-/web/docstore.css", "/-/web/page.js"]
 PATHS = [*PAGES, "/.well-known/api-catalog"]
 JSON = {"accept": "application/json"}
