@@ -128,7 +128,7 @@ def _answers(answers: Mapping[int, Answer], name: str, responses: dict[str, Node
 
 
 def _answer(answer: Answer) -> Node:
-    operation_node: Node = {
+    node: Node = {
         "description": answer.description,
         "headers": {
             **{name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers},
@@ -136,11 +136,11 @@ def _answer(answer: Answer) -> Node:
         },
     }
     if answer.media_types:
-        operation_node["content"] = {
+        node["content"] = {
             media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}} if schema else {}
             for media_type, schema in answer.media_types.items()
         }
-    return operation_node
+    return node
 
 
 def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content: bool) -> Node:
@@ -162,7 +162,7 @@ _OPTIONAL_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {412: ("ETag",), 503: 
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
-    operation_node = _answer(
+    node = _answer(
         Answer(
             "; ".join(PROBLEM_TYPES[name].title for name in names).capitalize() + ".",
             headers=("Cache-Control", "Vary", *_MORE_HEADERS.get(status, ())),
@@ -172,5 +172,5 @@ def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
     if with_content:
         types: Node = {"enum": [TYPE_BASE + name for name in names]}
         problem: Node = {"$ref": "#/components/schemas/Problem", "properties": {"type": types}}
-        operation_node["content"] = {"application/problem+json": {"schema": problem}, "text/plain": {}, "text/html": {}}
-    return operation_node
+        node["content"] = {"application/problem+json": {"schema": problem}, "text/plain": {}, "text/html": {}}
+    return node
