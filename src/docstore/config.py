@@ -47,10 +47,10 @@ class MountOptions:
     """The rule of `keys.KEY_RULES` that its keys follow."""
     max_document: int | None = _option(None, parse_size, "SIZE")
     """Bytes of the largest document; None for a default that depends on the engine."""
-    cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
-    """Origins whose pages may use the mount; `*` for all."""
     collection_put: bool = _option(True, _parse_yes_no, "yes|no")
     """Whether PUT to the collection stores under a new UUID, as in the original."""
+    cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
+    """Origins whose pages may use the mount; `*` for all."""
 
     def options(self) -> dict[str, Any]:
         return {option.name: getattr(self, option.name) for option in fields(MountOptions)}

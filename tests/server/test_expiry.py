@@ -16,7 +16,7 @@ from docstore.engines.contract import Engine
 from docstore.errors import EngineError, StorageUnavailable
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.server.mounts import Mount
-from docstore.server.sweeper import STEP_LIMIT, Sweeper
+from docstore.server.sweeper import SWEEP_LIMIT, Sweeper
 from tests.http_client import Client, ask
 from tests.in_process import InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
@@ -168,7 +168,7 @@ async def until_swept(store: InProcess, mount: str, left: int) -> None:
 @on_a_store(sweep_interval_s=0.01)
 async def test_the_sweeper_removes_the_expired_step_by_step_and_answers_go_on(store: InProcess, mount: str) -> None:
     store.store.start()
-    ending = STEP_LIMIT + 50
+    ending = SWEEP_LIMIT + 50
     for number in range(ending):
         await store.send("PUT", f"/{mount}/ending-{number}", b"x", {"ttl": str(LIFE_S)})
     await store.send("PUT", f"/{mount}/lasting", b"stays")

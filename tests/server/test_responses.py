@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
+from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
 
@@ -93,7 +93,7 @@ async def test_what_belongs_to_the_message_is_not_stored(store: InProcess) -> No
 @each_mount
 @on_a_store()
 async def test_8_kib_of_fields_are_stored_and_one_byte_more_is_431(store: InProcess, mount: str) -> None:
-    room = SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
+    room = STORED_SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
     fields = {"content-type": "text/x", "meta-a": "x" * room}
     assert (await store.send("PUT", f"/{mount}/key", b"", fields)).status == 201
     reply = await store.send("GET", f"/{mount}/key")

@@ -29,7 +29,7 @@ _NEEDS_DOCUMENT: Final = {"GET", "HEAD", "DELETE", "PATCH"}
 _READS: Final = {"GET", "HEAD"}
 
 
-class Outcome(Enum):
+class ConditionOutcome(Enum):
     PROCEED = "perform the method"
     NOT_MODIFIED = "304"
     FAILED = "412"
@@ -57,7 +57,7 @@ class Conditions:
             headers.get("if-unmodified-since"),
         )
 
-    def evaluate(self, method: str, current: Meta | None, now: int) -> Outcome:
+    def evaluate(self, method: str, current: Meta | None, now: int) -> ConditionOutcome:
         """Evaluate all but If-Range in the order of §13.2.2; `now` is POSIX seconds.
 
         Without a document (`current` is None) GET, HEAD, DELETE and PATCH always PROCEED to the caller's 404:
@@ -65,18 +65,18 @@ class Conditions:
         then false, If-None-Match is true, and dates are ignored.
         """
         if method in _UNCONDITIONAL or (current is None and method in _NEEDS_DOCUMENT):
-            return Outcome.PROCEED
+            return ConditionOutcome.PROCEED
         if self.if_match is not None:
             if not _matches(self.if_match, current):
-                return Outcome.FAILED
+                return ConditionOutcome.FAILED
         elif self._modified_after(self.if_unmodified_since, current, now) is True:
-            return Outcome.FAILED
+            return ConditionOutcome.FAILED
         if self.if_none_match is not None:
             if _matches(self.if_none_match, current, weakly=True):
-                return Outcome.NOT_MODIFIED if method in _READS else Outcome.FAILED
+                return ConditionOutcome.NOT_MODIFIED if method in _READS else ConditionOutcome.FAILED
         elif method in _READS and self._modified_after(self.if_modified_since, current, now) is False:
-            return Outcome.NOT_MODIFIED
-        return Outcome.PROCEED
+            return ConditionOutcome.NOT_MODIFIED
+        return ConditionOutcome.PROCEED
 
     @staticmethod
     def _modified_after(date: str | None, current: Meta | None, now: int) -> bool | None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from docstore.http.headers import parse_media_type, parse_quality, split_list
 
-RANGES_LIMIT: Final = 100
+ACCEPT_MEMBERS_LIMIT: Final = 100
 """Members of an Accept header that are parsed; browsers send ten. Later ones are ignored."""
 
 _Parameters = frozenset[tuple[str, str]]
@@ -42,7 +42,7 @@ def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
     Without the header it may not: every client understands uncoded content.
     """
     weights: dict[str, int] = {}
-    for member in split_list(accept_encoding or "")[:RANGES_LIMIT]:
+    for member in split_list(accept_encoding or "")[:ACCEPT_MEMBERS_LIMIT]:
         name, _, parameter = (part.strip(" \t") for part in member.lower().partition(";"))
         quality = parse_quality(parameter.removeprefix("q=")) if parameter else 1000
         if quality is not None:
@@ -67,7 +67,7 @@ class _Range:
 
 
 def _parse_accept(accept: str) -> list[_Range]:
-    ranges = (_parse_range(member) for member in split_list(accept)[:RANGES_LIMIT])
+    ranges = (_parse_range(member) for member in split_list(accept)[:ACCEPT_MEMBERS_LIMIT])
     return [found for found in ranges if found is not None]
 
 

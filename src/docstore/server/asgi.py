@@ -21,8 +21,8 @@ from docstore.server.app import Store
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handle = Callable[[Request], Awaitable[Response]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 _LENGTH_LIMIT: Final = 2**63 - 1
 
@@ -62,7 +62,7 @@ class _UpgradeBody:
         yield b""
 
 
-def asgi(store: Store, handle: Handle | None = None) -> Application:
+def asgi(store: Store, handle: Handler | None = None) -> ASGIApplication:
     """Return the ASGI application of a store, which starts and stops with its server. `handle` may wrap the store's."""
     handle = handle or store.handle
 

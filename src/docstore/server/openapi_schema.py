@@ -12,9 +12,9 @@ from typing import Final
 
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.http.merge_patch import PATCH_TYPES
-from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT, STORED_HEADERS
+from docstore.http.stored_headers import META_LIMIT, STORED_HEADERS, STORED_SIZE_LIMIT
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
-from docstore.server.resources.listing import DEFAULT_LIMIT, FORMATS, HTML_LIMIT, MAX_LIMIT
+from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING_FORMATS, MAX_LIMIT
 
 Node = dict[str, object]
 
@@ -163,7 +163,7 @@ _LISTING: Final = [
         f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
     ),
     _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
-    _query("format", _text(enum=list(FORMATS)), "The format; overrides Accept."),
+    _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
 ]
 _CONDITIONS: Final = [
     _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
@@ -219,7 +219,7 @@ BODIES: Final[dict[str, Node]] = {
     "content": {
         "description": (
             "Any bytes of any media type. Content-Type is stored (application/octet-stream by default), and so are "
-            f"headers that start with Meta-: at most {META_LIMIT}. All stored headers are at most {SIZE_LIMIT} bytes."
+            f"headers that start with Meta-: at most {META_LIMIT}. All are at most {STORED_SIZE_LIMIT} bytes."
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
     },
@@ -324,7 +324,7 @@ LISTING: Final = Operation(
     {
         200: Answer(
             "The listing.",
-            {format.media_type: format.schema for format in FORMATS.values()},
+            {format.media_type: format.schema for format in LISTING_FORMATS.values()},
             ("Cache-Control", "Vary"),
             ("Link",),
         ),

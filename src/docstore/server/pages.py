@@ -34,7 +34,7 @@ class MountRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """The position of a page in its collection. `crumbs` are pairs of (href, folder), outermost first."""
 
     mount: str
@@ -81,13 +81,13 @@ def format_age(seconds: int) -> str:
     return format_duration(seconds) if seconds >= 60 else "now"
 
 
-def mounts(rows: Sequence[MountRow]) -> str:
+def mounts_page(rows: Sequence[MountRow]) -> str:
     """Render the root page."""
     return _templates().get_template("mounts.html").render(mounts=rows)
 
 
-def collection(
-    place: Place,
+def collection_page(
+    place: PagePosition,
     documents: Sequence[tuple[str, str, Meta]],
     folders: Sequence[tuple[str, str]],
     next_link: str,
@@ -106,12 +106,12 @@ def collection(
     )  # fmt: skip
 
 
-def problem(status: int, title: str, detail: str, advice: str) -> str:
+def problem_page(status: int, title: str, detail: str, advice: str) -> str:
     """Render an error page."""
     return _templates().get_template("problem.html").render(status=status, title=title, detail=detail, advice=advice)
 
 
-def docs(document: Mapping[str, object]) -> str:
+def docs_page(document: Mapping[str, object]) -> str:
     """Render the page of an OpenAPI document."""
 
     def follow(node: Mapping[str, object]) -> object:
@@ -124,6 +124,6 @@ def docs(document: Mapping[str, object]) -> str:
     return _templates().get_template("docs.html").render(document=document, follow=follow)
 
 
-def problems(rows: Sequence[tuple[str, int, str, str]]) -> str:
+def problems_page(rows: Sequence[tuple[str, int, str, str]]) -> str:
     """Render the page of all problem types: name, status, title, advice."""
     return _templates().get_template("problems.html").render(rows=rows)

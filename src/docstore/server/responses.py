@@ -26,8 +26,8 @@ DOCUMENT_SAFETY_HEADERS: Final[HeaderPairs] = [
 ]
 """A stored document can't run script against the store either."""
 
-BLOCK_COUNT: Final = 16 * 1024
-BLOCK_SIZE: Final = 1024
+CACHED_BLOCK_COUNT: Final = 16 * 1024
+CACHED_BLOCK_SIZE: Final = 1024
 """How many versions' headers are cached, and bytes of the largest: at most 16 MiB, usually half of it.
 
 PERF: as many as the sqlite engine caches of small documents. With 1,024 a GET of one of 10,000 built them each time.
@@ -77,8 +77,8 @@ def full_response(meta: Meta, content: Content, now_ns: int) -> Response:
     block = _blocks.get(cache_key)
     if block is None:
         block = HeaderBlock(_version_headers(meta, now_ns), after=_shared_block(meta.fields), size=meta.size)
-        if len(block.lines) <= BLOCK_SIZE:
-            if len(_blocks) >= BLOCK_COUNT:
+        if len(block.lines) <= CACHED_BLOCK_SIZE:
+            if len(_blocks) >= CACHED_BLOCK_COUNT:
                 _blocks.popitem(last=False)
             _blocks[cache_key] = block
     return Response(200, [], content, block)

@@ -27,7 +27,7 @@ from docstore.errors import SetupError
 from docstore.server import http1
 from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
-from docstore.server.asgi import Application, asgi
+from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
 from docstore.server.security.host_check import LOOPBACK_NAMES
 
@@ -81,7 +81,7 @@ class Worker:
     parent: int
     """The parent process ID, passed on because the parent may die before the worker can ask."""
 
-    def __call__(self) -> Application:
+    def __call__(self) -> ASGIApplication:
         set_up_logging(self.settings.log_level)
         threading.Thread(target=_end_without_parent, args=(self.parent,), daemon=True).start()
         return application(open_store(self.settings), self.settings)
@@ -94,7 +94,7 @@ def _end_without_parent(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def application(store: Store, settings: Settings) -> Application:
+def application(store: Store, settings: Settings) -> ASGIApplication:
     """Return the application for uvicorn: ASGI, with direct access to `handle` for http1."""
     handle = with_access_log(store.handle)
     if settings.http == "uvicorn":

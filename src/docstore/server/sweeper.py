@@ -18,7 +18,7 @@ from docstore.errors import DocstoreError
 from docstore.server.mounts import Mount
 
 DEFAULT_SWEEP_INTERVAL_S: Final = 60
-STEP_LIMIT: Final = 500
+SWEEP_LIMIT: Final = 500
 """Documents removed per step."""
 
 log: Final = logging.getLogger("docstore")
@@ -60,7 +60,7 @@ class Sweeper:
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
             started_s = loop.time()
-            if await engine.sweep(limit=STEP_LIMIT) < STEP_LIMIT:
+            if await engine.sweep(limit=SWEEP_LIMIT) < SWEEP_LIMIT:
                 return
             await self._pause(loop.time() - started_s)
 

@@ -7,7 +7,7 @@ import pytest
 from docstore.http.message import NO_CONTENT, HeaderBlock, Headers, InvalidResponse, Response, header_lines
 from docstore.model import Fields, Meta
 from docstore.server import responses
-from docstore.server.responses import BLOCK_COUNT, document_headers, full_response
+from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
 
 SECOND_NS = 10**9
 NOW_NS = 1_000 * SECOND_NS
@@ -58,10 +58,10 @@ def test_what_depends_on_the_time_is_not_kept() -> None:
 
 
 def test_only_so_many_versions_are_kept() -> None:
-    for number in range(BLOCK_COUNT + 10):
+    for number in range(CACHED_BLOCK_COUNT + 10):
         full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
-    assert len(responses._blocks) == BLOCK_COUNT
-    assert (f"{BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
+    assert len(responses._blocks) == CACHED_BLOCK_COUNT
+    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
 
 
 def test_large_fields_are_not_kept() -> None:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import ClassVar, Final
 
 from docstore.content import BytesContent
-from docstore.http.conditions import Conditions, Outcome
+from docstore.http.conditions import ConditionOutcome, Conditions
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import accepts_coding
 from docstore.model import Fields, Meta, version_of
@@ -75,9 +75,9 @@ class Asset(ReadableResource):
             # There is no Last-Modified, so dates are ignored (RFC 9110 §13.1.3).
             tags = replace(conditions, if_modified_since=None, if_unmodified_since=None)
             outcome = tags.evaluate(request.method, meta, 0)
-            if outcome is Outcome.FAILED:
+            if outcome is ConditionOutcome.FAILED:
                 raise precondition_failed(meta)
-            if outcome is Outcome.NOT_MODIFIED:
+            if outcome is ConditionOutcome.NOT_MODIFIED:
                 return Response(304, [*headers, (b"cache-control", b"no-cache")])
         if gzipped:
             headers.append((b"content-encoding", b"gzip"))

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
-from docstore.http.conditions import Conditions, Outcome
+from docstore.http.conditions import ConditionOutcome, Conditions
 from docstore.http.message import HeaderPairs, Request, Response, StreamedContent
 from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
@@ -40,15 +40,15 @@ class CollectionResource(ReadableResource):
         query = listing.Query.parse(request.query)
         format = query.format or _negotiate(request)
         outcome = _evaluate_conditions(request)
-        if outcome is Outcome.FAILED:
+        if outcome is ConditionOutcome.FAILED:
             raise HTTPProblem("precondition-failed", "the collection has no ETag")
         headers: HeaderPairs = [(b"cache-control", b"no-cache"), (b"vary", b"Accept")]
-        if outcome is Outcome.NOT_MODIFIED:
+        if outcome is ConditionOutcome.NOT_MODIFIED:
             return Response(304, headers)
-        render = listing.FORMATS[format].render
+        render = listing.LISTING_FORMATS[format].render
         if render is None:
             return await self._page(query, headers)
-        headers += content_headers(listing.FORMATS[format].media_type)
+        headers += content_headers(listing.LISTING_FORMATS[format].media_type)
         if format == "ndjson" and query.limit is None and not query.delimiter:
             return Response(200, headers, StreamedContent(listing.stream_ndjson(self._mount, query)))
         page = await listing.read_page(self._mount, query)
@@ -61,7 +61,7 @@ class CollectionResource(ReadableResource):
         html = listing.render_html(self._mount, query, page, now_ns=self._clock(), nonce=nonce)
         return self._list_response(headers, page, html)
 
-    def _list_response(self, headers: HeaderPairs, page: listing.Page, text: str) -> Response:
+    def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, text: str) -> Response:
         data = text.encode("utf-8")
         headers.append((b"content-length", b"%d" % len(data)))
         if link := listing.next_link(self._mount, page):
@@ -71,7 +71,7 @@ class CollectionResource(ReadableResource):
     async def POST(self, request: Request) -> Response:
         """Store a document under a new UUID."""
         headers = WriteHeaders.of(request, self._mount)
-        if _evaluate_conditions(request) is not Outcome.PROCEED:
+        if _evaluate_conditions(request) is not ConditionOutcome.PROCEED:
             raise HTTPProblem("precondition-failed", "the collection exists and has no ETag")
         upload = await headers.upload(request.body, self._mount)
         expires_ns = headers.expires_ns(self._clock)
@@ -95,20 +95,20 @@ class PuttableCollection(CollectionResource):
         return await self.POST(request)
 
 
-def _evaluate_conditions(request: Request) -> Outcome:
+def _evaluate_conditions(request: Request) -> ConditionOutcome:
     """The collection exists and has neither ETag nor Last-Modified (RFC 9110 §13.2.2)."""
     conditions = Conditions.of(request.headers)
     if conditions is None:
-        return Outcome.PROCEED
+        return ConditionOutcome.PROCEED
     if conditions.if_match is not None and not conditions.if_match.star:
-        return Outcome.FAILED
+        return ConditionOutcome.FAILED
     if conditions.if_none_match is not None and conditions.if_none_match.star:
-        return Outcome.NOT_MODIFIED
-    return Outcome.PROCEED
+        return ConditionOutcome.NOT_MODIFIED
+    return ConditionOutcome.PROCEED
 
 
 def _negotiate(request: Request) -> str:
-    offers = {format.media_type: name for name, format in listing.FORMATS.items()}
+    offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
     media_type = choose(request.headers.get("accept"), list(offers))
     if media_type is None:
         raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")

@@ -8,7 +8,7 @@ from typing import ClassVar, Final
 from docstore.content import BytesContent, Content
 from docstore.errors import Conflict
 from docstore.http import ranges
-from docstore.http.conditions import Conditions, Outcome, if_range_holds
+from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
 from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
@@ -161,9 +161,9 @@ def _not_modified(request: Request, meta: Meta, now_ns: int) -> Response | None:
     if conditions is None:
         return None
     outcome = conditions.evaluate(request.method, meta, now_ns // 10**9)
-    if outcome is Outcome.FAILED:
+    if outcome is ConditionOutcome.FAILED:
         raise precondition_failed(meta)
-    return Response(304, validator_headers(meta, now_ns)) if outcome is Outcome.NOT_MODIFIED else None
+    return Response(304, validator_headers(meta, now_ns)) if outcome is ConditionOutcome.NOT_MODIFIED else None
 
 
 def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:

@@ -1,7 +1,7 @@
 """Listings of a collection: the query, the page that answers it, and its formats.
 
 Pages continue after a key, not at an offset: a page costs the same at the end as at the beginning, and documents that
-are stored or deleted meanwhile neither repeat nor hide others. A new format is a row of FORMATS and its renderer.
+are stored or deleted meanwhile neither repeat nor hide others. A new format is a row of LISTING_FORMATS and a renderer.
 """
 
 import asyncio
@@ -57,8 +57,8 @@ class Query:
                 raise HTTPProblem("invalid-query", f"limit must be a number from 1 to {MAX_LIMIT}")
         if given.get("delimiter", "") not in ("", "/"):
             raise HTTPProblem("invalid-query", "delimiter must be / or empty")
-        if given.get("format", "html") not in FORMATS:
-            raise HTTPProblem("invalid-query", f"format must be one of {', '.join(FORMATS)}")
+        if given.get("format", "html") not in LISTING_FORMATS:
+            raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
         return cls(
             given.get("prefix", ""), given.get("after", ""), limit, given.get("delimiter", ""), given.get("format")
         )
@@ -76,7 +76,7 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ListingPage:
     """Documents and, with a delimiter, folders: the common prefixes of keys that contain a delimiter."""
 
     documents: list[Meta]
@@ -84,14 +84,14 @@ class Page:
     next: Query | None
 
 
-async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Page:
+async def read_page(mount: Mount, query: Query, *, html: bool = False) -> ListingPage:
     """Read the page of `query`, and one document more to know whether there is a next page."""
     limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
     if query.delimiter:
         return await _read_folders(mount, query, limit)
     metas = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
-    return Page(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
+    return ListingPage(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
 
 
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
@@ -106,7 +106,7 @@ async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]
         after, asked = metas[-1].key, max(limit, DEFAULT_LIMIT)
 
 
-async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
+async def _read_folders(mount: Mount, query: Query, limit: int) -> ListingPage:
     """As `read_page`, skipping the contents of folders: each costs one look-up, whatever it holds."""
     documents: list[Meta] = []
     folders: list[str] = []
@@ -121,7 +121,7 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash
             if len(documents) + len(folders) == limit:
-                return Page(documents, folders, replace(query, after=last))
+                return ListingPage(documents, folders, replace(query, after=last))
             if slash:
                 folders.append(name)
             else:
@@ -132,7 +132,7 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
                 break
         else:
             if len(metas) < batch:
-                return Page(documents, folders, None)
+                return ListingPage(documents, folders, None)
             batch = min(4 * batch, _FOLDER_BATCH)
 
 
@@ -145,12 +145,12 @@ def _past(name: str) -> str:
     return name + _LAST_CHARACTER * (PATH_LIMIT // 4) if name.endswith("/") else name
 
 
-def next_link(mount: Mount, page: Page) -> str:
+def next_link(mount: Mount, page: ListingPage) -> str:
     """Return the URL of the next page, "" if there is none."""
     return f"{encode(mount.prefix)}?{page.next.encoded()}" if page.next else ""
 
 
-def render_html(mount: Mount, query: Query, page: Page, *, now_ns: int, nonce: str) -> str:
+def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, nonce: str) -> str:
     """Render the HTML page: a list of links, which the script with this nonce enhances."""
     skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
     documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
@@ -159,15 +159,15 @@ def render_html(mount: Mount, query: Query, page: Page, *, now_ns: int, nonce: s
     for name in query.prefix[:skipped].split("/")[:-1]:
         folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
         crumbs.append((_folder_link(folder), f"{name}/"))
-    place = pages.Place(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
-    return pages.collection(place, documents, folders, next_link(mount, page), now_ns=now_ns, nonce=nonce)
+    place = pages.PagePosition(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
+    return pages.collection_page(place, documents, folders, next_link(mount, page), now_ns=now_ns, nonce=nonce)
 
 
 def _folder_link(folder: str) -> str:
     return f"?{urlencode({'prefix': folder, 'delimiter': '/'})}"
 
 
-def _render_json(mount: Mount, page: Page) -> str:
+def _render_json(mount: Mount, page: ListingPage) -> str:
     listing: dict[str, object] = {
         "mount": mount.prefix,
         "documents": [meta_json(meta) for meta in page.documents],
@@ -178,13 +178,13 @@ def _render_json(mount: Mount, page: Page) -> str:
     return _json_line(listing)
 
 
-def _render_ndjson(mount: Mount, page: Page) -> str:
+def _render_ndjson(mount: Mount, page: ListingPage) -> str:
     entries = [(meta.key, meta_json(meta)) for meta in page.documents]
     entries += [(folder, {"folder": folder}) for folder in page.folders]
     return "".join(_json_line(entry) for _, entry in sorted(entries, key=itemgetter(0)))
 
 
-def _render_text(mount: Mount, page: Page) -> str:
+def _render_text(mount: Mount, page: ListingPage) -> str:
     return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
 
 
@@ -223,12 +223,12 @@ class ListingFormat:
     """A representation of a page; `schema` is its name in the OpenAPI document, "" for none."""
 
     media_type: str
-    render: Callable[[Mount, Page], str] | None
+    render: Callable[[Mount, ListingPage], str] | None
     """None for HTML: `render_html` needs more than the page."""
     schema: str = ""
 
 
-FORMATS: Final = {
+LISTING_FORMATS: Final = {
     "html": ListingFormat("text/html", None),
     "json": ListingFormat("application/json", _render_json, "Listing"),
     "ndjson": ListingFormat("application/x-ndjson", _render_ndjson),

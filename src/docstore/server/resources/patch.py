@@ -32,7 +32,7 @@ PATCH_LIMIT: Final = 1024 * 1024
 """Bytes of a patch."""
 PATCHED_LIMIT: Final = 4 * 1024 * 1024
 """Bytes of a document that can be patched, before and after: parsing and writing it takes a second or two."""
-WAITING_LIMIT: Final = 16
+WAITING_PATCHES_LIMIT: Final = 16
 """Patches that may be in the threads or wait for them; one more is 503."""
 _IN_THREAD: Final = 32 * 1024
 """Bytes of document and patch from which on a thread does the work."""
@@ -76,7 +76,7 @@ class _Threads:
 
     async def run(self, work: Callable[[], bytes]) -> bytes:
         """Raise HTTPProblem when too many patches wait."""
-        if self._waiting >= WAITING_LIMIT:
+        if self._waiting >= WAITING_PATCHES_LIMIT:
             raise HTTPProblem("unavailable", "too many large patches are waiting")
         self._waiting += 1
         try:

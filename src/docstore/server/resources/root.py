@@ -51,7 +51,7 @@ class RootResource(ReadableResource):
             raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
         rows = [(mount, await _usage(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts(
+            body = pages.mounts_page(
                 [pages.MountRow(m.prefix, m.scheme, m.keys, _usage_line(usage) if usage else "") for m, usage in rows]
             )
         elif media_type == "text/plain":

@@ -115,7 +115,7 @@ class Docs(ServiceResource):
 
     async def GET(self, request: Request) -> Response:
         """This description of the API, for people."""
-        return small_response(pages.docs(openapi_document(self._mounts)), "text/html", cache=_CACHE)
+        return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
 
 
 class Problems(ServiceResource):
@@ -137,7 +137,7 @@ class Problems(ServiceResource):
             raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
         kinds = PROBLEM_TYPES.values()
         if media_type == "text/html":
-            body = pages.problems([(kind.name, kind.status, kind.title, kind.advice) for kind in kinds])
+            body = pages.problems_page([(kind.name, kind.status, kind.title, kind.advice) for kind in kinds])
         else:
             body = "".join(f"{kind.status} {kind.name}: {kind.title}. {kind.advice}\n" for kind in kinds)
         return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])

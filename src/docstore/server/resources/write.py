@@ -10,7 +10,7 @@ from typing import Final
 from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
-from docstore.http.conditions import Conditions, Outcome, expectation
+from docstore.http.conditions import ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
 from docstore.http.digests import AnnouncedDigest, DigestVerifiedUpload, announced_digests
 from docstore.http.message import HeaderPairs, Headers, Request, Response
@@ -123,7 +123,10 @@ async def buffer_if_small(upload: Upload) -> Upload:
 
 def check_preconditions(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
     """Return what the engine must expect of `current`, which the write replaces. Raise HTTPProblem (412)."""
-    if conditions is not None and conditions.evaluate(method, current, clock() // 10**9) is not Outcome.PROCEED:
+    if (
+        conditions is not None
+        and conditions.evaluate(method, current, clock() // 10**9) is not ConditionOutcome.PROCEED
+    ):
         raise precondition_failed(current)
     return expectation(conditions, current)
 
