@@ -149,7 +149,7 @@ states = st.none() | st.builds(
 
 
 @given(sent, states, states)
-def test_what_passed_the_judgement_is_committed_on_the_state_that_was_judged_alone(
+def test_a_write_commits_only_on_the_state_that_was_evaluated(
     fields: Headers, judged_state: Meta | None, other_state: Meta | None
 ) -> None:
     judged = Conditions.of(fields)

@@ -82,7 +82,7 @@ def test_the_three_forms_are_read(value: str, seconds: int) -> None:
         pytest.param("784111777", id="a number"),
     ],
 )
-def test_what_is_no_date_is_none(value: str) -> None:
+def test_invalid_dates_are_none(value: str) -> None:
     assert parse_http_date(value, NOW) is None
 
 
@@ -179,12 +179,12 @@ def test_a_write_without_the_field_asks_for_no_end() -> None:
     "line",
     ["", "-1", "+1", "1.0", "1e3", "0x10", "1 2", "1, 1", "1_000", "ten", "\xb2", str(TTL_LIMIT_S + 1), "9" * 5000],
 )
-def test_anything_else_is_refused_and_is_not_for_ever(line: str) -> None:
+def test_an_invalid_ttl_is_rejected(line: str) -> None:
     with pytest.raises(InvalidTTL, match=str(TTL_LIMIT_S)):
         parse_ttl_s(ttl(line))
 
 
-def test_two_lines_are_refused_even_when_they_agree() -> None:
+def test_two_ttl_lines_are_rejected_even_if_equal() -> None:
     with pytest.raises(InvalidTTL):
         parse_ttl_s(ttl("60", "60"))
 
@@ -212,5 +212,5 @@ def test_sunset_is_the_last_whole_second_of_a_document(expires_ns: int, date: st
         (0, 10 * SECOND_NS, 0),
     ],
 )
-def test_nobody_is_promised_more_than_is_left(expires_ns: int, now_ns: int, seconds: int) -> None:
+def test_freshness_never_exceeds_the_remaining_time(expires_ns: int, now_ns: int, seconds: int) -> None:
     assert remaining_s(expires_ns, now_ns) == seconds

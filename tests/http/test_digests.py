@@ -90,7 +90,7 @@ NOTHING = [
 
 
 @pytest.mark.parametrize(("field", "value"), RIGHT)
-def test_content_that_is_what_was_announced_passes(field: str, value: str) -> None:
+def test_content_that_matches_its_digest_passes(field: str, value: str) -> None:
     announced = announced_digests(headers((field, value)))
     assert announced
     check(announced, WHOLE)
@@ -107,7 +107,7 @@ def test_a_digest_that_is_not_the_content_s_is_named(field: str, value: str, alg
 
 
 @pytest.mark.parametrize(("field", "value"), NOTHING)
-def test_what_is_unsupported_or_no_structured_field_announces_nothing(field: str, value: str) -> None:
+def test_unsupported_and_malformed_digests_are_ignored(field: str, value: str) -> None:
     assert announced_digests(headers((field, value))) == ()
 
 

@@ -113,7 +113,7 @@ def reference_merge(target: JSON, patch: JSON) -> JSON:
 
 
 @given(VALUES, VALUES)
-def test_a_merge_is_what_the_pseudocode_of_the_rfc_makes_and_changes_no_argument(target: JSON, patch: JSON) -> None:
+def test_a_merge_follows_the_pseudocode_of_the_rfc_and_changes_no_argument(target: JSON, patch: JSON) -> None:
     before = copy.deepcopy((target, patch))
     assert merge_patch(target, patch) == reference_merge(target, patch)
     assert (target, patch) == before

@@ -171,5 +171,5 @@ CODINGS = [
 
 
 @pytest.mark.parametrize(("field", "taken"), CODINGS)
-def test_12_5_3_a_coding_is_sent_to_whom_takes_it(field: str | None, taken: bool) -> None:
+def test_12_5_3_a_coding_is_sent_to_clients_that_accept_it(field: str | None, taken: bool) -> None:
     assert accepts_coding(field, "gzip") is taken

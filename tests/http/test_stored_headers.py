@@ -96,12 +96,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("lines", "fields"), STORED.values(), ids=STORED.keys())
-def test_what_describes_the_document_is_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
+def test_headers_that_describe_the_document_are_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
     assert parse_stored_fields(headers(*lines)) == fields
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
-def test_what_could_not_be_sent_back_is_refused(name: str, value: str) -> None:
+def test_values_that_could_not_be_sent_back_are_rejected(name: str, value: str) -> None:
     with pytest.raises(InvalidStoredField) as caught:
         parse_stored_fields(headers((name, value)))
     assert not isinstance(caught.value, StoredFieldsTooLarge)
@@ -165,7 +165,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5))
-def test_what_was_stored_is_sent_back_and_stored_alike(lines: list[tuple[str, str]]) -> None:
+def test_stored_headers_are_sent_back_and_stored_again_equally(lines: list[tuple[str, str]]) -> None:
     try:
         fields = parse_stored_fields(headers(*lines))
     except InvalidStoredField:

@@ -65,12 +65,12 @@ def test_each_request_is_a_line_with_its_own_beginning() -> None:
         ("/%s%d{}", "/%s%d{}"),
     ],
 )
-def test_what_a_client_writes_forges_no_line(path: str, told: str) -> None:
+def test_client_text_forges_no_log_line(path: str, told: str) -> None:
     _, lines = lines_of(asked("GET", path), asked("GET", "/b"))
     assert [line.split(" ")[3] for line in lines] == [told, "/b"]
 
 
-def test_what_is_printable_is_told_up_to_a_limit() -> None:
+def test_printable_text_is_logged_up_to_a_limit() -> None:
     assert escape("/" + "a" * (PRINTED_LIMIT - 1)) == "/" + "a" * (PRINTED_LIMIT - 1)
     assert escape("/" + "a" * PRINTED_LIMIT) == "/" + "a" * (PRINTED_LIMIT - 1)
 

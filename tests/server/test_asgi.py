@@ -80,7 +80,7 @@ def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None
     asyncio.run(main())
 
 
-def test_content_is_not_made_for_a_client_that_is_gone() -> None:
+def test_content_is_not_generated_for_a_disconnected_client() -> None:
     made = 0
 
     async def endless(start: int, stop: int) -> AsyncIterator[bytes]:

@@ -72,7 +72,7 @@ def test_a_full_mount_is_507_for_every_way_to_write(full: RunningServer, scheme:
 
 @pytest.mark.parametrize(("size", "status"), [(10**9, 413), (256 * KIB, 413), (100_000, 507)])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_large_upload_is_refused_before_it_is_sent(full: RunningServer, scheme: str, size: int, status: int) -> None:
+def test_a_large_upload_is_rejected_before_it_is_sent(full: RunningServer, scheme: str, size: int, status: int) -> None:
     """The client waits for 100 Continue and gets the refusal instead."""
     with socket.create_connection((full.host, full.port), timeout=30) as connection:
         head = f"PUT /{scheme}/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"
@@ -81,7 +81,7 @@ def test_a_large_upload_is_refused_before_it_is_sent(full: RunningServer, scheme
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_long_chunked_upload_is_refused_midway(full: RunningServer, scheme: str) -> None:
+def test_a_long_chunked_upload_is_rejected_midway(full: RunningServer, scheme: str) -> None:
     """It has no end, so the answer can only come before it."""
     with socket.create_connection((full.host, full.port), timeout=30) as connection:
         connection.sendall(
@@ -243,7 +243,7 @@ def test_several_workers_share_a_database_with_a_bound_but_no_folder(data: Path)
 
 
 @pytest.mark.parametrize("url", ["shelve:s?max_bytes=1GiB", "memory:?evict=lru", "memory:?max_bytes=1GB&evict=lru"])
-def test_what_a_mount_can_not_have_is_refused_in_one_line(url: str) -> None:
+def test_invalid_mount_options_are_one_line_errors(url: str) -> None:
     with pytest.raises(SetupError, match=r"max_bytes|not a size") as refused:
         open_mount(MountSettings.parse(f"a={url}"))
     assert "\n" not in str(refused.value)

@@ -138,7 +138,7 @@ async def test_a_collection_takes_a_life_too(store: InProcess, mount: str) -> No
 
 @pytest.mark.parametrize("ttl", ["", "-1", "1.5", "soon", str(TTL_LIMIT_S + 1), "9" * 5000, "1, 2"])
 @on_a_store("memory")
-async def test_a_life_that_is_none_is_refused_and_not_taken_for_ever(store: InProcess, ttl: str) -> None:
+async def test_an_invalid_ttl_is_rejected_and_nothing_is_stored(store: InProcess, ttl: str) -> None:
     await store.send("PUT", "/memory/key", b"old", {"ttl": "10"})
     assert (await store.send("PUT", "/memory/key", b"new", {"ttl": ttl})).status == 400
     assert (await store.send("GET", "/memory/key")).content == b"old"
@@ -195,7 +195,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [StorageUnavailable("busy"), EngineError("broken"), ZeroDivisionError("a fault")])
 @on_a_store("memory", "docs")
-async def test_an_engine_that_fails_is_told_of_and_the_others_are_swept(
+async def test_a_failing_engine_is_logged_and_the_others_are_swept(
     store: InProcess, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(store.engines["memory"], error)

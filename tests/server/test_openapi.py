@@ -193,7 +193,7 @@ def is_key(rule: str, key: str) -> bool:
 
 @pytest.mark.parametrize("name", STORED_HEADERS)
 @given(value=st.text(st.sampled_from('aB9-=,;" \t\\*/'), max_size=14))
-def test_the_pattern_of_a_stored_field_is_what_is_stored(name: str, value: str) -> None:
+def test_the_pattern_of_a_stored_header_matches_the_parser(name: str, value: str) -> None:
     value = value.strip(" \t")
     parameters = re.findall(r';[\t ]*([^=;"]+)=', value.lower())
     if len(parameters) != len(set(parameters)):
@@ -221,7 +221,7 @@ def test_the_pattern_of_a_stored_field_is_what_is_stored(name: str, value: str) 
         max_size=2,
     )
 )
-def test_the_schema_of_a_json_patch_is_what_is_taken_for_one(patch: list[dict]) -> None:
+def test_the_schema_of_a_json_patch_matches_the_parser(patch: list[dict]) -> None:
     try:
         apply_patch("application/json-patch+json", b'{"a":[1]}', json.dumps(patch).encode(), size_limit=1000)
     except MalformedPatch:
@@ -235,7 +235,7 @@ def test_the_schema_of_a_json_patch_is_what_is_taken_for_one(patch: list[dict]) 
 
 
 @on_a_store("memory")
-async def test_the_page_tells_what_the_document_tells(store: InProcess) -> None:
+async def test_the_page_shows_what_the_document_contains(store: InProcess) -> None:
     described = json.loads((await store.send("GET", "/-/openapi.json")).content)
     html = (await store.send("GET", "/-/docs")).content.decode()
     for path, item in described["paths"].items():

@@ -83,7 +83,7 @@ NEVER_STORED = {
 
 
 @on_a_store("memory")
-async def test_what_belongs_to_the_message_is_not_stored(store: InProcess) -> None:
+async def test_headers_of_the_message_are_not_stored(store: InProcess) -> None:
     bare = await store.send("PUT", "/memory/key", b"x")
     plain = await store.send("GET", "/memory/key")
     assert (await store.send("PUT", "/memory/key", b"x", NEVER_STORED))["etag"] == bare["etag"]
@@ -167,7 +167,7 @@ BOUNDED = {
 
 @pytest.mark.parametrize("given", BOUNDED)
 @on_a_store("memory")
-async def test_no_cache_is_told_to_keep_a_document_beyond_its_end(store: InProcess, given: str) -> None:
+async def test_no_cache_may_keep_a_document_beyond_its_expiry(store: InProcess, given: str) -> None:
     await store.send("PUT", "/memory/lasting", b"x", {"cache-control": given})
     await store.send("PUT", "/memory/ending", b"x", {"cache-control": given, "ttl": "100"})
     store.clock.advance_s(9.5)

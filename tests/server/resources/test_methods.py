@@ -67,7 +67,7 @@ async def test_nowhere_is_404_and_a_key_that_is_none_400_for_each_method(store: 
 
 @pytest.mark.parametrize("method", ["get", "Put", "BREW", "PROPFIND", "X" * 300, "G-E.T"])
 @on_a_store("memory")
-async def test_a_method_nobody_knows_is_501_wherever_it_is_sent(store: InProcess, method: str) -> None:
+async def test_an_unknown_method_is_501_on_every_path(store: InProcess, method: str) -> None:
     for path in (*PLACES, *NOWHERE, *BAD_KEYS):
         assert (await tried(store, method, path)).status == 501
 
@@ -185,7 +185,7 @@ EXPECTATIONS = {
 
 @pytest.mark.parametrize("expectation", EXPECTATIONS)
 @on_a_store("memory")
-async def test_an_expectation_that_nobody_knows_is_417(store: InProcess, expectation: str) -> None:
+async def test_an_unknown_expectation_is_417(store: InProcess, expectation: str) -> None:
     for path in ("/memory/key", "/memory/"):
         reply = await store.send("PUT", path, b"x", {"expect": expectation})
         assert reply.status == EXPECTATIONS[expectation]

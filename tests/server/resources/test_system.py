@@ -45,13 +45,13 @@ async def test_head_has_the_fields_of_get_and_nothing_can_be_written(store: InPr
     "path", ["/-/", "/-", "/-/nothing", "/-/health/", "/-/web/", "/-/web/docs.html", "/.well-known/"]
 )
 @on_a_store("memory")
-async def test_what_is_not_there_is_404(store: InProcess, path: str) -> None:
+async def test_an_absent_document_is_404(store: InProcess, path: str) -> None:
     assert (await store.send("GET", path)).status == 404
 
 
 @pytest.mark.parametrize("name", ["docstore.css", "page.js", "icon.svg"])
 @on_a_store("memory")
-async def test_what_pages_are_made_of_is_asked_for_again_and_sent_once(store: InProcess, name: str) -> None:
+async def test_assets_are_revalidated_and_sent_once(store: InProcess, name: str) -> None:
     first = await store.send("GET", f"/-/web/{name}")
     assert (first.status, first["cache-control"]) == (200, "no-cache")
     types = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -191,7 +191,7 @@ async def test_the_pages_need_no_script_and_no_other_host(store: InProcess, path
 
 
 @on_a_store("memory")
-async def test_what_pages_are_made_of_is_sent_coded_to_whom_takes_it(store: InProcess) -> None:
+async def test_assets_are_gzipped_for_clients_that_accept_it(store: InProcess) -> None:
     weight = 0
     for name in sorted(ASSETS):
         plain = await store.send("GET", f"/-/web/{name}")

@@ -43,7 +43,7 @@ EARLY: dict[str, tuple[str, str, dict[str, str], int, int | None]] = {
 
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store(max_document=BEYOND - 1)
-async def test_what_the_headers_decide_is_decided_before_the_body_is_read(store: InProcess, mount: str) -> None:
+async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InProcess, mount: str) -> None:
     await store.send("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})
     before = await store.send("GET", f"/{mount}/?format=json")
     for name, (method, key, fields, status, announced) in EARLY.items():
@@ -65,7 +65,7 @@ async def test_nowhere_is_found_before_the_body(store: InProcess) -> None:
 
 
 @on_a_store("memory")
-async def test_conditions_are_judged_after_what_is_wrong_with_the_request_itself(store: InProcess) -> None:
+async def test_conditions_are_evaluated_after_errors_of_the_request_itself(store: InProcess) -> None:
     """RFC 9110 §13.2.1: what would be no success without the condition is answered as if it were not there."""
     conditions = {"if-match": '"x"'}
     for fields, status in [

@@ -121,7 +121,7 @@ async def test_an_origin_of_nothing_is_not_the_same_as_a_host_of_nothing(store: 
 
 
 @on_a_store("memory", anonymous="read")
-async def test_who_may_only_read_writes_nothing(store: InProcess) -> None:
+async def test_a_read_only_store_rejects_writes(store: InProcess) -> None:
     for method in UNSAFE:
         for path in ("/memory/key", "/memory/", "/memory/missing"):
             reply = await store.send(method, path, NeverRead(1))
@@ -179,7 +179,7 @@ async def test_a_document_runs_nothing_against_the_store(store: InProcess, media
 
 
 @on_a_store("memory")
-async def test_what_the_store_makes_itself_is_taken_for_nothing_else(store: InProcess) -> None:
+async def test_responses_of_the_store_itself_have_safety_headers(store: InProcess) -> None:
     for path in ("/", "/memory/", "/memory/missing", "/memory", "/-/health", "/memory/?format=json", "/nowhere"):
         for accept in ("text/html", "application/json", "text/plain"):
             reply = await store.send("GET", path, headers={"accept": accept})
@@ -289,7 +289,7 @@ async def test_names_and_types_can_not_get_into_the_page(store: InProcess) -> No
 
 
 @on_a_store("memory", keys="path", hosts=LOOPBACK_NAMES)
-async def test_what_a_request_says_can_not_get_into_the_page_that_refuses_it(store: InProcess) -> None:
+async def test_request_text_is_escaped_in_error_pages(store: InProcess) -> None:
     script = "<script>alert(1)</script>"
     tag = (await store.send("PUT", "/memory/key", b"x"))["etag"]
     requests: list[tuple[str, str, dict[str, str], int]] = [

@@ -126,7 +126,7 @@ async def test_a_preflight_is_answered_without_rights_and_exactly(store: InProce
 
 
 @on_a_store("memory", cors=NAMED)
-async def test_a_preflight_of_another_site_is_told_nothing(store: InProcess) -> None:
+async def test_a_preflight_of_another_site_gets_no_cors_headers(store: InProcess) -> None:
     preflight = {"origin": OTHER, "access-control-request-method": "PUT"}
     reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
     assert (reply.status, cors_fields(reply), reply["vary"]) == (204, {}, "Origin")
