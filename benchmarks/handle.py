@@ -13,7 +13,7 @@ from pathlib import Path
 
 from docstore.content import BytesContent
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.http.message import NOTHING, Headers, Request
+from docstore.http.message import NO_CONTENT, Headers, Request
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
 
@@ -23,7 +23,7 @@ USUAL = [(b"host", b"localhost"), (b"user-agent", b"bench"), (b"accept", b"*/*")
 
 
 def request(method: str, path: str, *more: tuple[bytes, bytes], content: bytes = b"") -> Request:
-    return Request(method, path, "", Headers([*USUAL, *more]), BytesContent(content) if content else NOTHING)
+    return Request(method, path, "", Headers([*USUAL, *more]), BytesContent(content) if content else NO_CONTENT)
 
 
 async def measure(store: Store, method: str, path: str, *more: tuple[bytes, bytes], content: bytes = b"") -> float:

@@ -26,7 +26,6 @@ from docstore.http.dates import format_http_date
 from docstore.http.message import Headers, Request
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
-from docstore.server.security.host_check import Guard
 from docstore.testing.clock import SetClock
 from tests.lint import lint
 from tests.server_process import MOUNTS
@@ -115,7 +114,8 @@ async def opened(
     folder: Path,
     mounts: Iterable[str] = MOUNTS,
     *,
-    guard: Guard | None = None,
+    hosts: frozenset[str] | None = None,
+    anonymous: str = "write",
     sweep_interval_s: float = 60,
     **options: Any,
 ) -> AsyncIterator[InProcess]:
@@ -123,7 +123,8 @@ async def opened(
     clock = SetClock()
     engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
-    inside = InProcess(Store(made, clock=clock, guard=guard, sweep_interval_s=sweep_interval_s), clock, engines)
+    store = Store(made, clock=clock, hosts=hosts, anonymous=anonymous, sweep_interval_s=sweep_interval_s)
+    inside = InProcess(store, clock, engines)
     try:
         with blockbuster_ctx("docstore") as blocking:
             # Only the first page of a process loads its template.

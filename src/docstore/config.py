@@ -1,14 +1,14 @@
-"""What a server is told to do: settings from the command line, from a TOML file, and their defaults.
+"""Settings of a server: from the command line, from a TOML file, and the defaults.
 
-The two speak of the same settings under the same names; the command line wins. Everything that can be wrong with them
-is found here, before anything is opened, and said in one line.
+Both sources use the same names; the command line wins. All settings are checked here, before anything is opened, and
+each error is one line. An option of a mount is one row of MountOptions.
 """
 
 import os
 import re
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,53 +21,76 @@ from docstore.units import parse_size
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
+def _parse_origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin for origin in text.split(",") if origin)
+    for origin in origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            raise SetupError("an origin looks like https://app.example")
+    return origins
+
+
+def _parse_yes_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise SetupError("must be yes or no")
+    return text == "yes"
+
+
+def _option(default: object, parse: Callable[[str], object], help: str) -> Any:  # a Field, of the type of `default`
+    return field(default=default, metadata={"parse": parse, "help": help})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MountOptions:
+    """The options of a mount: default, parser of the text in an engine URL or a TOML file, and what the help shows."""
+
+    keys: str = _option("name", str, "name|path")
+    """The rule of `keys.KEY_RULES` that its keys follow."""
+    max_document: int | None = _option(None, parse_size, "SIZE")
+    """Bytes of the largest document; None for a default that depends on the engine."""
+    collection_put: bool = _option(True, _parse_yes_no, "yes|no")
+    """Whether PUT to the collection stores under a new UUID, as in the original."""
+    cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
+    """Origins whose pages may use the mount; `*` for all."""
+
+    def options(self) -> dict[str, Any]:
+        return {option.name: getattr(self, option.name) for option in fields(MountOptions)}
+
+
+MOUNT_OPTIONS_HELP: Final = ", ".join(f"{option.name}={option.metadata['help']}" for option in fields(MountOptions))
+
+
 @dataclass(frozen=True)
-class MountSettings:
-    """One mount as it was asked for; `engine` keeps only the options that are the engine's own."""
+class MountSettings(MountOptions):
+    """The settings of one mount; `engine` keeps only the options of the engine itself."""
 
     name: str
     engine: EngineURL
-    keys: str = "name"
-    max_document: int | None = None
-    """Bytes; None for what suits the engine."""
-    cors: tuple[str, ...] = ()
-    """Origins whose pages may use the mount; `*` for all."""
-    collection_put: bool = True
 
     @classmethod
     def parse(cls, text: str) -> "MountSettings":
-        """`NAME=ENGINE-URL`, options of the mount among those of the engine. Raises SetupError."""
+        """Parse `NAME=ENGINE-URL`, whose query has the options of the mount too. Raise SetupError."""
         name, equals, url = text.partition("=")
         if not equals:
-            raise SetupError(f"{text!r} is not a mount; one looks like docs=sqlite:docs.db")
+            raise SetupError(f"{text!r} is not a mount, such as docs=sqlite:docs.db")
         return cls.make(name, EngineURL.parse(url))
 
     @classmethod
     def make(cls, name: str, url: EngineURL) -> "MountSettings":
-        name, options = name.strip("/"), dict(url.options)
-        keys = options.pop("keys", "name")
-        max_document = options.pop("max_document", None)
-        cors = options.pop("cors", "")
-        collection_put = options.pop("collection_put", "yes")
-        if collection_put not in ("yes", "no"):
-            raise SetupError(f"collection_put={collection_put} of mount {name!r}: yes or no")
-        check_mount(name, keys)
-        origins = tuple(origin for origin in cors.split(",") if origin)
-        for origin in origins:
-            if origin != "*" and not _ORIGIN.fullmatch(origin):
-                raise SetupError(f"cors={origin} of mount {name!r}: an origin looks like https://app.example")
-        return cls(
-            name,
-            EngineURL(url.scheme, url.location, options),
-            keys,
-            None if max_document is None else parse_size(max_document),
-            origins,
-            collection_put == "yes",
-        )
+        name, engine_options = name.strip("/"), dict(url.options)
+        parsed: dict[str, Any] = {}
+        for option in fields(MountOptions):
+            if (text := engine_options.pop(option.name, None)) is not None:
+                try:
+                    parsed[option.name] = option.metadata["parse"](text)
+                except SetupError as error:
+                    raise SetupError(f"{option.name}={text} of mount {name!r}: {error}") from None
+        settings = cls(name, EngineURL(url.scheme, url.location, engine_options), **parsed)
+        check_mount(name, settings.keys)
+        return settings
 
 
 def default_mounts(data: Path) -> tuple[MountSettings, ...]:
-    """The three engines of the original, and the durable one."""
+    """Return the three engines of the original, and a durable one."""
     return (
         MountSettings("memory", EngineURL("memory", "")),
         MountSettings("file", EngineURL("file", str(data / "file"))),
@@ -81,12 +104,12 @@ CHOICES: Final = {
     "http": ("wire", "uvicorn"),
     "log_level": ("debug", "info", "warning", "error"),
 }
-"""Settings that are one of a few words."""
+"""Settings with a fixed set of values."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that `docstore serve` can be told."""
+    """The settings of `docstore serve`."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -94,37 +117,36 @@ class Settings:
     mounts: tuple[MountSettings, ...] = ()
     workers: int = 1
     anonymous: str | None = None
-    """`read` or `write`: what anybody may do beyond loopback; None keeps the store on loopback."""
+    """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
     stop_timeout_s: int = 30
     sweep_interval_s: int = 60
     http: str = "wire"
-    """Which protocol speaks HTTP: `wire`, our own, or `uvicorn`, that of the server beneath."""
+    """The implementation of HTTP/1.1: `wire` is Docstore's own, `uvicorn` is uvicorn's."""
     limits: Limits = DEFAULT_LIMITS
-    """The bounds of the wire."""
     log_level: str = "info"
 
     def checked(self) -> "Settings":
-        """These settings with the default mounts filled in. Raises SetupError for what can't work together."""
+        """Return these settings with default mounts if there are none. Raise SetupError for invalid combinations."""
         mounts = self.mounts or default_mounts(self.data)
         names = [mount.name for mount in mounts]
         for name in names:
             if names.count(name) > 1:
-                raise SetupError(f"the mount {name!r} is given twice")
+                raise SetupError(f"mount {name!r} is defined twice")
         if not 0 <= self.port <= 65535:
             raise SetupError(f"port {self.port} is not between 0 and 65535")
         for name in ("workers", "stop_timeout_s", "sweep_interval_s"):
             if getattr(self, name) < 1:
-                raise SetupError(f"{name} is at least 1")
+                raise SetupError(f"{name} must be at least 1")
         for name, words in CHOICES.items():
             if getattr(self, name) not in (*words, None):
-                raise SetupError(f"{name} is one of {', '.join(words)}")
+                raise SetupError(f"{name} must be one of {', '.join(words)}")
         if self.workers > 1:
             self._check_workers(mounts)
         _check_stores(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
             raise SetupError(
-                f"listening on {self.host} opens the store to everybody there; "
-                "say so with --anonymous read or --anonymous write"
+                f"listening on {self.host} lets everyone who reaches that address use the store; "
+                "allow it with --anonymous read or --anonymous write"
             )
         return replace(self, mounts=mounts)
 
@@ -133,13 +155,13 @@ class Settings:
             kind = kind_of(mount.engine.scheme)
             if kind.processes is Processes.ONE:
                 raise SetupError(
-                    f"--workers {self.workers} can't share {mount.engine} (mount {mount.name!r}): "
-                    f"{mount.engine.scheme} is an engine for one process"
+                    f"--workers {self.workers} needs multi-process engines; "
+                    f"mount {mount.name!r} ({mount.engine.scheme}) is single-process"
                 )
 
 
 def _check_stores(mounts: Iterable[MountSettings]) -> None:
-    """A store that one process can hold is opened once; others work under several names, as in several processes."""
+    """Raise SetupError if two mounts open one single-process store."""
     opened: dict[tuple[str, str], str] = {}
     for mount in mounts:
         kind = kind_of(mount.engine.scheme)
@@ -147,8 +169,8 @@ def _check_stores(mounts: Iterable[MountSettings]) -> None:
             store = mount.engine.scheme, os.path.realpath(mount.engine.location.replace("\0", ""))
             if (other := opened.setdefault(store, mount.name)) != mount.name:
                 raise SetupError(
-                    f"the mounts {other!r} and {mount.name!r} are one store, {mount.engine}, "
-                    f"and {mount.engine.scheme} is an engine that can be opened once"
+                    f"mounts {other!r} and {mount.name!r} both open {mount.engine}, "
+                    f"but a {mount.engine.scheme} store can be opened only once"
                 )
 
 
@@ -156,12 +178,15 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
-_PLAIN: Final = {"host": str, "port": int, "data": str, "workers": int, "anonymous": str, "stop_timeout_s": int,
-                 "sweep_interval_s": int, "http": str, "log_level": str}  # fmt: skip
+_TOML_TYPES: Final = {
+    setting.name: int if setting.type is int else str
+    for setting in fields(Settings)
+    if setting.name not in ("mounts", "limits")
+}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The settings of a TOML file, by name. Raises SetupError naming the file."""
+    """Return the settings of a TOML file, by name. Raise SetupError with the name of the file."""
     try:
         with path.open("rb") as file:
             given = tomllib.load(file)
@@ -172,13 +197,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, value in given.items():
         if name == "mounts":
-            settings[name] = tuple(_mount_of_toml(path, mount, table) for mount, table in _table(path, name, value))
+            settings[name] = tuple(_toml_mount(path, mount, table) for mount, table in _table(path, name, value))
         elif name == "limits":
             settings[name] = dict(_table(path, name, value))
-        elif name not in _PLAIN:
-            raise SetupError(f"{path}: there is no setting {name!r}")
-        elif type(value) is not _PLAIN[name]:
-            raise SetupError(f"{path}: {name} is {'text' if _PLAIN[name] is str else 'a whole number'}")
+        elif name not in _TOML_TYPES:
+            raise SetupError(f"{path}: unknown setting {name!r}")
+        elif type(value) is not _TOML_TYPES[name]:
+            raise SetupError(f"{path}: {name} must be {'text' if _TOML_TYPES[name] is str else 'a whole number'}")
         else:
             settings[name] = Path(str(value)) if name == "data" else value
     return settings
@@ -186,24 +211,24 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def _table(path: Path, name: str, value: object) -> Iterable[tuple[str, Any]]:
     if not isinstance(value, dict):
-        raise SetupError(f"{path}: {name} is a table")
+        raise SetupError(f"{path}: {name} must be a table")
     return value.items()
 
 
-def _mount_of_toml(path: Path, name: str, table: object) -> MountSettings:
-    """A mount is `engine = "URL"` and its options, written as TOML instead of in the URL's query."""
+def _toml_mount(path: Path, name: str, table: object) -> MountSettings:
+    """Parse `engine = "URL"` and the options, which are TOML values instead of the URL's query."""
     options = dict(_table(path, f"mounts.{name}", table))
     engine = options.pop("engine", None)
     if not isinstance(engine, str):
         raise SetupError(f'{path}: mounts.{name} needs an engine, as in engine = "sqlite:docs.db"')
     url = EngineURL.parse(engine)
-    written = {key: _option(path, f"mounts.{name}.{key}", value) for key, value in options.items()}
-    return MountSettings.make(name, EngineURL(url.scheme, url.location, {**url.options, **written}))
+    options = {key: _toml_option(path, f"mounts.{name}.{key}", value) for key, value in options.items()}
+    return MountSettings.make(name, EngineURL(url.scheme, url.location, {**url.options, **options}))
 
 
-def _option(path: Path, name: str, value: object) -> str:
+def _toml_option(path: Path, name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str | int):
         return str(value)
-    raise SetupError(f"{path}: {name} is text, a number, true or false")
+    raise SetupError(f"{path}: {name} must be text, a number, true or false")

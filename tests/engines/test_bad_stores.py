@@ -15,7 +15,7 @@ import pytest
 
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import SetupError
-from tests.server.test_serve import refused
+from tests.server.test_run import refused
 from tests.stores import files_in, run, store
 
 Damage = Callable[[Path], None]

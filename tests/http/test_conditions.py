@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.http.conditions import Conditions, Outcome, expectation, if_range_holds, last_modified
+from docstore.http.conditions import ConditionOutcome, Conditions, expectation, if_range_holds, last_modified
 from docstore.http.dates import format_http_date
 from docstore.http.message import Headers
 from docstore.model import ABSENT, ANY, Expectation, Fields, Meta, satisfies
@@ -19,7 +19,7 @@ BEFORE = "Sun, 06 Nov 1994 08:49:36 GMT"
 EQUAL = "Sun, 06 Nov 1994 08:49:37 GMT"
 AFTER = "Sun, 06 Nov 1994 08:49:38 GMT"
 
-PROCEED, NOT_MODIFIED, FAILED = Outcome.PROCEED, Outcome.NOT_MODIFIED, Outcome.FAILED
+PROCEED, NOT_MODIFIED, FAILED = ConditionOutcome.PROCEED, ConditionOutcome.NOT_MODIFIED, ConditionOutcome.FAILED
 
 
 def headers(*pairs: tuple[str, str]) -> Headers:
@@ -81,7 +81,7 @@ STANDING = [
 
 
 @pytest.mark.parametrize(("pairs", "read", "write"), STANDING)
-def test_a_document_that_stands(pairs: list[tuple[str, str]], read: Outcome, write: Outcome) -> None:
+def test_a_document_that_stands(pairs: list[tuple[str, str]], read: ConditionOutcome, write: ConditionOutcome) -> None:
     judged = conditions(*pairs)
     assert {judged.evaluate(method, META, NOW) for method in ("GET", "HEAD")} == {read}
     assert {judged.evaluate(method, META, NOW) for method in ("PUT", "POST", "PATCH", "DELETE", "MOVE")} == {write}
@@ -100,7 +100,7 @@ def test_a_document_that_stands(pairs: list[tuple[str, str]], read: Outcome, wri
         pytest.param([(MATCH, "*"), (NONE_MATCH, "*")], FAILED, id="13.2.2 both can't hold"),
     ],
 )
-def test_where_there_is_no_document(pairs: list[tuple[str, str]], outcome: Outcome) -> None:
+def test_where_there_is_no_document(pairs: list[tuple[str, str]], outcome: ConditionOutcome) -> None:
     judged = conditions(*pairs)
     assert {judged.evaluate(method, None, NOW) for method in ("PUT", "POST", "MOVE")} == {outcome}
     answered_404 = ("GET", "HEAD", "DELETE", "PATCH")
@@ -149,7 +149,7 @@ states = st.none() | st.builds(
 
 
 @given(sent, states, states)
-def test_what_passed_the_judgement_is_committed_on_the_state_that_was_judged_alone(
+def test_a_write_commits_only_on_the_state_that_was_evaluated(
     fields: Headers, judged_state: Meta | None, other_state: Meta | None
 ) -> None:
     judged = Conditions.of(fields)
@@ -169,7 +169,7 @@ def test_any_bytes_in_a_precondition_get_an_outcome(name: str, value: bytes, cur
     judged = Conditions.of(Headers([(name.encode(), value)]))
     assert judged is not None
     for method in ("GET", "PUT"):
-        assert judged.evaluate(method, current, NOW) in Outcome
+        assert judged.evaluate(method, current, NOW) in ConditionOutcome
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.http.dates import format_http_date, parse_http_date
+from docstore.http.dates import (
+    TTL_LIMIT_S,
+    InvalidTTL,
+    format_http_date,
+    format_sunset,
+    parse_http_date,
+    parse_ttl_s,
+    remaining_s,
+)
+from docstore.http.message import Headers
 
 
 def at(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> int:
@@ -73,7 +82,7 @@ def test_the_three_forms_are_read(value: str, seconds: int) -> None:
         pytest.param("784111777", id="a number"),
     ],
 )
-def test_what_is_no_date_is_none(value: str) -> None:
+def test_invalid_dates_are_none(value: str) -> None:
     assert parse_http_date(value, NOW) is None
 
 
@@ -145,3 +154,63 @@ def test_any_text_is_a_date_or_none(value: str, now: int) -> None:
 @pytest.mark.parametrize("unit", ["Sun, ", "0", " ", "Sun, 06 Nov 1994 08:49:37 GMT,"])
 def test_a_hundred_kilobytes_of_anything_are_no_date(unit: str) -> None:
     assert parse_http_date(unit * (100_000 // len(unit)), NOW) is None
+
+
+SECOND_NS = 10**9
+
+
+def ttl(*lines: str) -> Headers:
+    return Headers((b"ttl", line.encode("latin-1")) for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [("0", 0), ("1", 1), ("0060", 60), ("86400", 86400), (" 5 ", 5), (str(TTL_LIMIT_S), TTL_LIMIT_S)],
+)
+def test_a_life_is_a_number_of_seconds(line: str, seconds: int) -> None:
+    assert parse_ttl_s(ttl(line)) == seconds
+
+
+def test_a_write_without_the_field_asks_for_no_end() -> None:
+    assert parse_ttl_s(Headers([(b"content-type", b"text/plain")])) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "-1", "+1", "1.0", "1e3", "0x10", "1 2", "1, 1", "1_000", "ten", "\xb2", str(TTL_LIMIT_S + 1), "9" * 5000],
+)
+def test_an_invalid_ttl_is_rejected(line: str) -> None:
+    with pytest.raises(InvalidTTL, match=str(TTL_LIMIT_S)):
+        parse_ttl_s(ttl(line))
+
+
+def test_two_ttl_lines_are_rejected_even_if_equal() -> None:
+    with pytest.raises(InvalidTTL):
+        parse_ttl_s(ttl("60", "60"))
+
+
+@pytest.mark.parametrize(
+    ("expires_ns", "date"),
+    [
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (784111777 * SECOND_NS, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (784111778 * SECOND_NS - 1, "Sun, 06 Nov 1994 08:49:37 GMT"),
+        (10**21, "Fri, 31 Dec 9999 23:59:59 GMT"),
+    ],
+)
+def test_sunset_is_the_last_whole_second_of_a_document(expires_ns: int, date: str) -> None:
+    assert format_sunset(expires_ns) == date
+
+
+@pytest.mark.parametrize(
+    ("expires_ns", "now_ns", "seconds"),
+    [
+        (10 * SECOND_NS, 0, 10),
+        (10 * SECOND_NS, 1, 9),
+        (SECOND_NS, 1, 0),
+        (SECOND_NS, SECOND_NS, 0),
+        (0, 10 * SECOND_NS, 0),
+    ],
+)
+def test_freshness_never_exceeds_the_remaining_time(expires_ns: int, now_ns: int, seconds: int) -> None:
+    assert remaining_s(expires_ns, now_ns) == seconds

@@ -13,14 +13,12 @@ from hypothesis import strategies as st
 from docstore.content import BytesContent, Upload, read_all
 from docstore.errors import DigestMismatch, IncompleteUpload
 from docstore.http.digests import (
-    Announced,
-    Digest,
-    Verified,
-    Verifier,
-    Wanted,
-    legacy_digest,
+    AnnouncedDigest,
+    DigestVerifiedUpload,
+    announced_digests,
+    digest_headers,
     structured_digest,
-    wanted,
+    wanted_digests,
 )
 from docstore.http.message import Headers
 
@@ -38,11 +36,9 @@ def headers(*lines: tuple[str, str]) -> Headers:
     return Headers((name.encode("latin-1"), value.encode("latin-1")) for name, value in lines)
 
 
-def check(announced: Announced, content: bytes) -> None:
-    verifier = Verifier(announced)
-    for start in range(0, len(content), 5):
-        verifier.update(content[start : start + 5])
-    verifier.check()
+def check(digests: tuple[AnnouncedDigest, ...], content: bytes) -> None:
+    pieces = [content[start : start + 5] for start in range(0, len(content), 5)]
+    asyncio.run(read_all(DigestVerifiedUpload(Pieces(*pieces), digests)))
 
 
 RIGHT = [
@@ -94,9 +90,9 @@ NOTHING = [
 
 
 @pytest.mark.parametrize(("field", "value"), RIGHT)
-def test_content_that_is_what_was_announced_passes(field: str, value: str) -> None:
-    announced = Announced.of(headers((field, value)))
-    assert announced is not None
+def test_content_that_matches_its_digest_passes(field: str, value: str) -> None:
+    announced = announced_digests(headers((field, value)))
+    assert announced
     check(announced, WHOLE)
     with pytest.raises(DigestMismatch):
         check(announced, WHOLE[:-1] + b" ")
@@ -104,19 +100,19 @@ def test_content_that_is_what_was_announced_passes(field: str, value: str) -> No
 
 @pytest.mark.parametrize(("field", "value", "algorithm"), WRONG)
 def test_a_digest_that_is_not_the_content_s_is_named(field: str, value: str, algorithm: str) -> None:
-    announced = Announced.of(headers((field, value)))
-    assert announced is not None
+    announced = announced_digests(headers((field, value)))
+    assert announced
     with pytest.raises(DigestMismatch, match=f"{algorithm} .* {field} "):
         check(announced, WHOLE)
 
 
 @pytest.mark.parametrize(("field", "value"), NOTHING)
-def test_what_is_unsupported_or_no_structured_field_announces_nothing(field: str, value: str) -> None:
-    assert Announced.of(headers((field, value))) is None
+def test_unsupported_and_malformed_digests_are_ignored(field: str, value: str) -> None:
+    assert announced_digests(headers((field, value))) == ()
 
 
 def test_every_field_and_every_line_is_checked() -> None:
-    announced = Announced.of(
+    announced = announced_digests(
         headers(
             ("content-digest", f"sha-256=:{SHA256}:"),
             ("content-digest", f"sha-512=:{SHA512}:"),
@@ -126,8 +122,8 @@ def test_every_field_and_every_line_is_checked() -> None:
             ("digest", f"sha={SHA}"),
         )
     )
-    assert announced is not None
-    assert [(digest.field, digest.algorithm) for digest in announced.digests] == [
+    assert announced
+    assert [(digest.field, digest.algorithm) for digest in announced] == [
         ("content-digest", "sha-256"),
         ("content-digest", "sha-512"),
         ("repr-digest", "sha-256"),
@@ -140,8 +136,7 @@ def test_every_field_and_every_line_is_checked() -> None:
 
 
 def test_empty_content_has_digests_too() -> None:
-    announced = Announced((Digest("content-digest", "sha-256", hashlib.sha256().digest()),))
-    Verifier(announced).check()
+    check((AnnouncedDigest("content-digest", "sha-256", hashlib.sha256().digest()),), b"")
 
 
 class Pieces:
@@ -160,103 +155,98 @@ class Pieces:
             raise self._failure
 
 
-RIGHT_DIGEST = Announced((Digest("repr-digest", "sha-256", hashlib.sha256(WHOLE).digest()),))
+RIGHT_DIGEST = (AnnouncedDigest("repr-digest", "sha-256", hashlib.sha256(WHOLE).digest()),)
 
 
 def test_a_verified_upload_gives_the_bytes_as_they_came() -> None:
     async def chunks(upload: Upload) -> list[bytes]:
         return [chunk async for chunk in upload]
 
-    assert asyncio.run(chunks(Verified(Pieces(WHOLE[:7], WHOLE[7:]), RIGHT_DIGEST))) == [WHOLE[:7], WHOLE[7:]]
+    assert asyncio.run(chunks(DigestVerifiedUpload(Pieces(WHOLE[:7], WHOLE[7:]), RIGHT_DIGEST))) == [
+        WHOLE[:7],
+        WHOLE[7:],
+    ]
 
 
 def test_a_verified_upload_says_the_size_that_was_announced() -> None:
-    assert Verified(BytesContent(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
-    assert Verified(Pieces(WHOLE), RIGHT_DIGEST).size is None
+    assert DigestVerifiedUpload(BytesContent(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
+    assert DigestVerifiedUpload(Pieces(WHOLE), RIGHT_DIGEST).size is None
 
 
 @pytest.mark.parametrize("content", [b"", WHOLE[:-1], WHOLE + b"\n", WHOLE[:3] + b"H" + WHOLE[4:]])
 def test_an_upload_with_other_bytes_never_ends_well(content: bytes) -> None:
     with pytest.raises(DigestMismatch):
-        asyncio.run(read_all(Verified(BytesContent(content), RIGHT_DIGEST)))
+        asyncio.run(read_all(DigestVerifiedUpload(BytesContent(content), RIGHT_DIGEST)))
 
 
 def test_an_upload_that_fails_fails_as_it_did() -> None:
     with pytest.raises(IncompleteUpload):
-        asyncio.run(read_all(Verified(Pieces(WHOLE[:7], failure=IncompleteUpload("gone")), RIGHT_DIGEST)))
+        asyncio.run(read_all(DigestVerifiedUpload(Pieces(WHOLE[:7], failure=IncompleteUpload("gone")), RIGHT_DIGEST)))
 
 
-BOTH = ("sha-256", "sha-512")
-WISHES = [
-    ((), None),
-    ((("want-repr-digest", "sha-256=1"),), Wanted(repr_digest="sha-256")),
-    ((("want-content-digest", "sha-256=10"),), Wanted(content_digest="sha-256")),
-    ((("want-repr-digest", "sha-512=3, sha-256=10, unixsum=0"),), Wanted(repr_digest="sha-256")),
-    ((("want-repr-digest", "sha-512=4, sha-256=3"),), Wanted(repr_digest="sha-512")),
-    ((("want-repr-digest", "sha-512=4, sha-256=4"),), Wanted(repr_digest="sha-256")),
-    ((("want-repr-digest", "sha-512=1, sha-256=0"),), Wanted(repr_digest="sha-512")),
-    ((("want-repr-digest", "sha-256=0"),), None),
-    ((("want-repr-digest", "md5=10"),), None),
-    ((("want-repr-digest", "md5=10, sha-256=1"),), Wanted(repr_digest="sha-256")),
-    ((("want-repr-digest", "sha-256=11"),), None),
-    ((("want-repr-digest", "sha-256=-1"),), None),
-    ((("want-repr-digest", "sha-256=5, md5=11"),), None),
-    ((("want-repr-digest", "sha-256"),), None),
-    ((("want-repr-digest", "sha-256=1.0"),), None),
-    ((("want-repr-digest", "sha-256=1,"),), None),
-    ((("want-repr-digest", "SHA-256=1"),), None),
-    ((("want-repr-digest", "md5=1"), ("want-repr-digest", "sha-256=1")), Wanted(repr_digest="sha-256")),
-    ((("want-digest", "sha-256"),), Wanted(digest="sha-256")),
-    ((("want-digest", "SHA-256;q=0.3, sha;q=1"),), Wanted(digest="sha-256")),
-    ((("want-digest", "sha-512;q=0.5, sha-256;q=0.4"),), Wanted(digest="sha-512")),
-    ((("want-digest", "sha-512, sha-256"),), Wanted(digest="sha-256")),
-    ((("want-digest", "sha-256;q=0"),), None),
-    ((("want-digest", "sha-256;q=x, sha-512;q=0.1"),), Wanted(digest="sha-512")),
-    ((("want-digest", "contentMD5, md5"),), None),
+REPR, CONTENT, OLDER = "repr-digest", "content-digest", "digest"
+WANTED = [
+    ((), set()),
+    ((("want-repr-digest", "sha-256=1"),), {REPR}),
+    ((("want-content-digest", "sha-256=10"),), {CONTENT}),
+    ((("want-repr-digest", "sha-512=3, sha-256=10, unixsum=0"),), {REPR}),
+    ((("want-repr-digest", "sha-512=4, sha-256=3"),), {REPR}),
+    ((("want-repr-digest", "sha-512=1, sha-256=0"),), set()),
+    ((("want-repr-digest", "sha-256=0"),), set()),
+    ((("want-repr-digest", "md5=10"),), set()),
+    ((("want-repr-digest", "md5=10, sha-256=1"),), {REPR}),
+    ((("want-repr-digest", "sha-256=11"),), set()),
+    ((("want-repr-digest", "sha-256=-1"),), set()),
+    ((("want-repr-digest", "sha-256=5, md5=11"),), set()),
+    ((("want-repr-digest", "sha-256"),), set()),
+    ((("want-repr-digest", "sha-256=1.0"),), set()),
+    ((("want-repr-digest", "sha-256=1,"),), set()),
+    ((("want-repr-digest", "SHA-256=1"),), set()),
+    ((("want-repr-digest", "md5=1"), ("want-repr-digest", "sha-256=1")), {REPR}),
+    ((("want-digest", "sha-256"),), {OLDER}),
+    ((("want-digest", "SHA-256;q=0.3, sha;q=1"),), {OLDER}),
+    ((("want-digest", "sha-512;q=0.5"),), set()),
+    ((("want-digest", "sha-512, sha-256"),), {OLDER}),
+    ((("want-digest", "sha-256;q=0"),), set()),
+    ((("want-digest", "sha-256, sha-256;q=0"),), set()),
+    ((("want-digest", "sha-256;q=x, sha-512;q=0.1"),), set()),
+    ((("want-digest", "contentMD5, md5"),), set()),
     (
-        (("want-digest", "sha-256"), ("want-repr-digest", "sha-512=1"), ("want-content-digest", "sha-256=1")),
-        Wanted("sha-512", "sha-256", "sha-256"),
+        (("want-digest", "sha-256"), ("want-repr-digest", "sha-256=1"), ("want-content-digest", "sha-256=1")),
+        {REPR, CONTENT, OLDER},
     ),
 ]
 
 
-@pytest.mark.parametrize(("lines", "wish"), WISHES)
-def test_the_algorithm_that_is_liked_best_is_wanted(lines: tuple[tuple[str, str], ...], wish: Wanted | None) -> None:
-    assert wanted(headers(*lines), BOTH) == wish
+@pytest.mark.parametrize(("lines", "wanted"), WANTED)
+def test_the_stored_algorithm_is_wanted_or_not(lines: tuple[tuple[str, str], ...], wanted: set[str]) -> None:
+    assert wanted_digests(headers(*lines)) == wanted
 
 
-def test_only_what_the_store_keeps_is_offered_unless_more_is() -> None:
-    asked = headers(("want-repr-digest", "sha-512=10, sha-256=1"), ("want-digest", "md5"))
-    assert wanted(asked) == Wanted(repr_digest="sha-256")
-    assert wanted(asked, ("sha-256", "sha-512", "md5")) == Wanted(repr_digest="sha-512", digest="md5")
-
-
-def test_an_answer_has_the_digest_of_the_whole_and_of_the_part() -> None:
-    wish = Wanted("sha-256", "sha-256", "sha-256")
-    whole, part = {"sha-256": hashlib.sha256(WHOLE).digest()}, {"sha-256": hashlib.sha256(PART).digest()}
-    assert wish.answer(whole, part) == [
+def test_an_answer_has_the_digest_of_the_document_and_of_the_part() -> None:
+    wanted = frozenset({REPR, CONTENT, OLDER})
+    document, part = hashlib.sha256(WHOLE).digest(), hashlib.sha256(PART).digest()
+    assert digest_headers(wanted, document, part) == [
         (b"repr-digest", f"sha-256=:{SHA256}:".encode()),
         (b"content-digest", f"sha-256=:{PART_SHA256}:".encode()),
         (b"digest", f"sha-256={SHA256}".encode()),
     ]
-    assert [name for name, _ in wish.answer(whole, {})] == [b"repr-digest", b"digest"]
-    assert wish.answer({"sha-512": b""}, {"sha-512": b""}) == []
-    assert Wanted().answer(whole, part) == []
+    assert [name for name, _ in digest_headers(wanted, document, None)] == [b"repr-digest", b"digest"]
+    assert digest_headers(frozenset(), document, part) == []
 
 
-def test_digests_are_written_as_the_rfcs_have_them() -> None:
+def test_digests_are_formatted_as_structured_fields() -> None:
     assert structured_digest("sha-512", hashlib.sha512(WHOLE).digest()) == f"sha-512=:{SHA512}:"
     assert http_sf.parse(structured_digest("sha-256", b"\xff").encode(), tltype="dictionary") == {
         "sha-256": (b"\xff", {})
     }
-    assert legacy_digest("sha", hashlib.sha1(WHOLE).digest()) == f"sha={SHA}"
 
 
 @given(st.binary(max_size=64), st.sampled_from(["sha-256", "sha-512"]), st.integers(0, 63))
 def test_one_flipped_bit_is_found(content: bytes, algorithm: str, bit: int) -> None:
     value = hashlib.new(algorithm.replace("-", ""), content).digest()
-    announced = Announced.of(headers(("repr-digest", structured_digest(algorithm, value))))
-    assert announced is not None
+    announced = announced_digests(headers(("repr-digest", structured_digest(algorithm, value))))
+    assert announced
     check(announced, content)
     if content:
         flipped = bytearray(content)
@@ -270,7 +260,7 @@ def test_one_flipped_bit_is_found(content: bytes, algorithm: str, bit: int) -> N
     st.text(st.characters(max_codepoint=255) | st.sampled_from("sha-256=:;,md5AA=="), max_size=40),
 )
 def test_no_announcement_is_any_other_error(field: str, value: str) -> None:
-    announced = Announced.of(headers((field, value)))
-    if announced is not None:
+    announced = announced_digests(headers((field, value)))
+    if announced:
         with pytest.raises(DigestMismatch):
             check(announced, WHOLE)

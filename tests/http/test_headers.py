@@ -62,7 +62,7 @@ def test_any_text_is_a_list_of_trimmed_members_that_lose_nothing_but_commas_and_
 
 
 @given(st.lists(tokens | st.text(QUOTED_TEXT).map(quoted), max_size=5), st.sampled_from([",", ", ", " ,\t,"]))
-def test_a_list_that_was_joined_is_split_into_what_it_was(members: list[str], comma: str) -> None:
+def test_a_joined_list_is_split_into_its_members(members: list[str], comma: str) -> None:
     assert split_list(comma.join(members)) == members
 
 

@@ -77,12 +77,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("text", KEPT, ids=lambda text: text[:30])
-def test_what_is_read_is_written_digit_by_digit(text: str) -> None:
+def test_parsed_numbers_are_written_digit_by_digit(text: str) -> None:
     assert format_json(parse_json(text.encode())) == text.encode()
 
 
 @pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_not_strict_json_is_refused(data: bytes) -> None:
+def test_anything_but_strict_json_is_rejected(data: bytes) -> None:
     with pytest.raises(InvalidJSON):
         parse_json(data)
 

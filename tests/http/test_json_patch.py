@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 from docstore.http import json_patch as limits
 from docstore.http.json import JSON, equal, format_json, parse_json
 from docstore.http.json_patch import (
+    InvalidPointer,
     MalformedPatch,
     PatchConflict,
     PatchError,
     PatchNotApplicable,
     PatchTooLarge,
+    find,
     json_patch,
+    parse_pointer,
 )
-from docstore.http.patches import patched
-from docstore.http.pointer import InvalidPointer, find, parse_pointer
+from docstore.http.merge_patch import apply_patch
 
 # RFC 6902, Appendix A: document, patch, and the result or the error.
 EXAMPLES: dict[str, tuple[str, str, str | type[PatchError]]] = {
@@ -152,10 +154,10 @@ EDGES: dict[str, tuple[str, str, str | type[PatchError]]] = {
 def test_operations_do_what_the_rfc_says(document: str, operations: str, outcome: str | type[PatchError]) -> None:
     patch = f"[{operations}]".encode()
     if isinstance(outcome, str):
-        assert patched("application/json-patch+json", document.encode(), patch, size_limit=1000) == outcome.encode()
+        assert apply_patch("application/json-patch+json", document.encode(), patch, size_limit=1000) == outcome.encode()
         return
     with pytest.raises(PatchError) as caught:
-        patched("application/json-patch+json", document.encode(), patch, size_limit=1000)
+        apply_patch("application/json-patch+json", document.encode(), patch, size_limit=1000)
     assert type(caught.value) is outcome
     assert len(str(caught.value)) < 200
 

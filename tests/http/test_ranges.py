@@ -107,7 +107,7 @@ def test_valid_ranges_that_cannot_be_met_are_unsatisfiable(value: str) -> None:
         pytest.param("bytes=0-,0-", id="17.15 the whole twice"),
     ],
 )
-def test_what_a_server_may_ignore_selects_the_whole(value: str | None) -> None:
+def test_ignored_ranges_select_the_whole_document(value: str | None) -> None:
     assert select(value, 10) is WHOLE
 
 

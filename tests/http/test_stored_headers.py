@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from docstore.http.message import Headers
 from docstore.http.stored_headers import (
     META_LIMIT,
-    SIZE_LIMIT,
+    STORED_SIZE_LIMIT,
     InvalidStoredField,
     StoredFieldsTooLarge,
     parse_stored_fields,
@@ -96,12 +96,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("lines", "fields"), STORED.values(), ids=STORED.keys())
-def test_what_describes_the_document_is_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
+def test_headers_that_describe_the_document_are_stored(lines: list[tuple[str, str]], fields: Fields) -> None:
     assert parse_stored_fields(headers(*lines)) == fields
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values])
-def test_what_could_not_be_sent_back_is_refused(name: str, value: str) -> None:
+def test_values_that_could_not_be_sent_back_are_rejected(name: str, value: str) -> None:
     with pytest.raises(InvalidStoredField) as caught:
         parse_stored_fields(headers((name, value)))
     assert not isinstance(caught.value, StoredFieldsTooLarge)
@@ -117,16 +117,19 @@ def test_a_field_that_is_no_list_comes_once(name: str) -> None:
 
 
 def test_all_names_and_values_together_have_a_limit() -> None:
-    room = SIZE_LIMIT - len("content-type") - len(TEXT) - len("meta-a") - len("meta-b") - 1
+    room = STORED_SIZE_LIMIT - len("content-type") - len(TEXT) - len("meta-a") - len("meta-b") - 1
     most = headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "y"))
-    assert sum(len(name) + len(value) for name, value in stored_header_pairs(parse_stored_fields(most))) == SIZE_LIMIT
-    with pytest.raises(StoredFieldsTooLarge, match=str(SIZE_LIMIT)) as caught:
+    assert (
+        sum(len(name) + len(value) for name, value in stored_header_pairs(parse_stored_fields(most)))
+        == STORED_SIZE_LIMIT
+    )
+    with pytest.raises(StoredFieldsTooLarge, match=str(STORED_SIZE_LIMIT)) as caught:
         parse_stored_fields(headers(("content-type", TEXT), ("meta-a", "x" * room), ("meta-b", "yy")))
     assert caught.value.field == "meta-a"
 
 
 def test_the_default_media_type_takes_room_too() -> None:
-    room = SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
+    room = STORED_SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
     parse_stored_fields(headers(("meta-a", "x" * room)))
     with pytest.raises(StoredFieldsTooLarge):
         parse_stored_fields(headers(("meta-a", "x" * (room + 1))))
@@ -162,7 +165,7 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=5))
-def test_what_was_stored_is_sent_back_and_stored_alike(lines: list[tuple[str, str]]) -> None:
+def test_stored_headers_are_sent_back_and_stored_again_equally(lines: list[tuple[str, str]]) -> None:
     try:
         fields = parse_stored_fields(headers(*lines))
     except InvalidStoredField:

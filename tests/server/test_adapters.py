@@ -17,20 +17,20 @@ from pathlib import Path
 import pytest
 
 from docstore.testing.server import STOPS_WITHIN_S
-from tests.server.test_documents import (  # noqa: F401 - these run here on the server below
+from tests.server.resources.test_document import (  # noqa: F401 - these run here on the server below
     test_a_body_cut_off_in_the_middle_changes_nothing,
     test_chunked_content_is_stored_whole,
     test_concurrent_writers_leave_one_whole_document,
     test_content_comes_back_byte_for_byte,
     test_dot_segments_are_gone_before_routing,
 )
-from tests.server.test_original_session import test_the_session_of_the_article_works_line_by_line  # noqa: F401
-from tests.server.test_validators import (  # noqa: F401
+from tests.server.resources.test_document_conditions import (  # noqa: F401
     test_a_304_has_no_content_and_the_fields_that_a_200_would,
     test_head_has_the_fields_of_get,
     test_last_modified_is_a_date_not_later_than_date,
     test_the_etag_is_made_from_content_and_type,
 )
+from tests.server.test_original_session import test_the_session_of_the_article_works_line_by_line  # noqa: F401
 from tests.server_process import STARTS_WITHIN_S, RunningServer
 
 

@@ -14,7 +14,7 @@ from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.model import Fields
 from docstore.server.app import Store
-from docstore.server.asgi import Handle, asgi
+from docstore.server.asgi import Handler, asgi
 from docstore.server.mounts import Mount
 
 
@@ -22,7 +22,7 @@ def memory_store() -> Store:
     return Store([Mount("m", open_engine(EngineURL.parse("memory:")), keys="path")])
 
 
-async def call(store: Store, handle: Handle | None = None, *, leaves: bool = False, **scope: Any) -> list[Any]:
+async def call(store: Store, handle: Handler | None = None, *, leaves: bool = False, **scope: Any) -> list[Any]:
     """What the application sends for one request; with `leaves`, its client is gone at once."""
     sent: list[MutableMapping[str, Any]] = []
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
@@ -80,7 +80,7 @@ def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None
     asyncio.run(main())
 
 
-def test_content_is_not_made_for_a_client_that_is_gone() -> None:
+def test_content_is_not_generated_for_a_disconnected_client() -> None:
     made = 0
 
     async def endless(start: int, stop: int) -> AsyncIterator[bytes]:

@@ -14,9 +14,9 @@ import pytest
 
 from docstore.engines.contract import Engine
 from docstore.errors import EngineError, StorageUnavailable
-from docstore.http.ttl import TTL_LIMIT_S
+from docstore.http.dates import TTL_LIMIT_S
 from docstore.server.mounts import Mount
-from docstore.server.sweeper import STEP_LIMIT, Sweeper
+from docstore.server.sweeper import SWEEP_LIMIT, Sweeper
 from tests.http_client import Client, ask
 from tests.in_process import InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
@@ -138,7 +138,7 @@ async def test_a_collection_takes_a_life_too(store: InProcess, mount: str) -> No
 
 @pytest.mark.parametrize("ttl", ["", "-1", "1.5", "soon", str(TTL_LIMIT_S + 1), "9" * 5000, "1, 2"])
 @on_a_store("memory")
-async def test_a_life_that_is_none_is_refused_and_not_taken_for_ever(store: InProcess, ttl: str) -> None:
+async def test_an_invalid_ttl_is_rejected_and_nothing_is_stored(store: InProcess, ttl: str) -> None:
     await store.send("PUT", "/memory/key", b"old", {"ttl": "10"})
     assert (await store.send("PUT", "/memory/key", b"new", {"ttl": ttl})).status == 400
     assert (await store.send("GET", "/memory/key")).content == b"old"
@@ -168,7 +168,7 @@ async def until_swept(store: InProcess, mount: str, left: int) -> None:
 @on_a_store(sweep_interval_s=0.01)
 async def test_the_sweeper_removes_the_expired_step_by_step_and_answers_go_on(store: InProcess, mount: str) -> None:
     store.store.start()
-    ending = STEP_LIMIT + 50
+    ending = SWEEP_LIMIT + 50
     for number in range(ending):
         await store.send("PUT", f"/{mount}/ending-{number}", b"x", {"ttl": str(LIFE_S)})
     await store.send("PUT", f"/{mount}/lasting", b"stays")
@@ -195,7 +195,7 @@ class Failing:
 
 @pytest.mark.parametrize("error", [StorageUnavailable("busy"), EngineError("broken"), ZeroDivisionError("a fault")])
 @on_a_store("memory", "docs")
-async def test_an_engine_that_fails_is_told_of_and_the_others_are_swept(
+async def test_a_failing_engine_is_logged_and_the_others_are_swept(
     store: InProcess, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing = Failing(store.engines["memory"], error)

@@ -21,15 +21,16 @@ from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import InvalidKey
+from docstore.http.json_patch import MalformedPatch, PatchError
+from docstore.http.merge_patch import apply_patch
 from docstore.http.message import Headers, Request, Response
-from docstore.http.patches import MalformedPatch, PatchError, patched
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField, parse_stored_fields
 from docstore.keys import KEY_RULES
-from docstore.server.errors import PROBLEMS, TYPE_BASE
+from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi import Place, Undescribed, document
-from docstore.server.openapi_components import KEY_SCHEMAS, SCHEMAS
-from docstore.server.openapi_operations import OPERATIONS
+from docstore.server.openapi import Path as ApiPath
+from docstore.server.openapi import UndocumentedVerb, document
+from docstore.server.openapi_schema import KEY_SCHEMAS, SCHEMAS, Answer, Operation
 from docstore.server.resources.resource import Resource
 from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
@@ -121,40 +122,41 @@ class WithAnOddVerb(Resource):
 
 
 @pytest.mark.parametrize("resource", [Known, WithoutDocstring, WithAnOddVerb])
-def test_a_verb_that_nobody_described_can_not_be_left_out_in_silence(resource: type[Resource]) -> None:
-    with pytest.raises(Undescribed, match=resource.__name__):
-        document([Place("/new", "new", resource, "new")])
+def test_a_verb_without_a_description_raises(resource: type[Resource]) -> None:
+    with pytest.raises(UndocumentedVerb, match=resource.__name__):
+        document([ApiPath("/new", "new", resource, "new")])
+
+
+ROW = {"GET": Operation({200: Answer("An answer.")})}
 
 
 def test_a_verb_that_is_added_to_a_class_is_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OPERATIONS, "Known.GET", OPERATIONS["Health.GET"])
-    item = document([Place("/new", "new", Known, "new")])["paths"]["/new"]
+    monkeypatch.setattr(Known, "operations", ROW)
+    item = document([ApiPath("/new", "new", Known, "new")])["paths"]["/new"]
     assert item.keys() == {"get", "options"}
     assert item["get"]["summary"] == "Something that is described nowhere else."
 
 
-def test_a_description_without_docstring_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OPERATIONS, "WithoutDocstring.GET", OPERATIONS["Health.GET"])
-    with pytest.raises(Undescribed, match=r"WithoutDocstring\.GET has no docstring"):
-        document([Place("/new", "new", WithoutDocstring, "new")])
+def test_a_row_without_a_docstring_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WithoutDocstring, "operations", ROW)
+    with pytest.raises(UndocumentedVerb, match=r"WithoutDocstring\.GET has no docstring"):
+        document([ApiPath("/new", "new", WithoutDocstring, "new")])
 
 
-def test_no_description_is_left_of_a_verb_that_is_gone() -> None:
-    alive = set()
-    waiting = [Resource]
+def test_every_row_belongs_to_a_verb_of_its_class() -> None:
+    waiting: list[type[Resource]] = [Resource]
     while waiting:
         resource = waiting.pop()
         waiting += resource.__subclasses__()
-        alive |= {f"{resource.__qualname__}.{verb}" for verb in vars(resource) if verb.isupper()}
-    assert OPERATIONS.keys() <= alive
+        assert vars(resource).get("operations", {}).keys() <= vars(resource).keys(), resource
 
 
 def test_every_problem_is_the_answer_of_some_operation() -> None:
     """But two: they are the answers to what is no operation."""
     told = set(re.findall(rf'{re.escape(TYPE_BASE)}([a-z-]+)"', json.dumps(DOCUMENT["components"]["responses"])))
-    assert PROBLEMS.keys() - told == {"method-not-allowed", "not-implemented"}
+    assert PROBLEM_TYPES.keys() - told == {"method-not-allowed", "not-implemented"}
     everywhere = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
-    assert everywhere == [TYPE_BASE + name for name in PROBLEMS]
+    assert everywhere == [TYPE_BASE + name for name in PROBLEM_TYPES]
 
 
 KEYS = st.text(st.sampled_from("aZ0_-./ ~%é😀\x00\n\x7f\x9f"), max_size=12)
@@ -191,7 +193,7 @@ def is_key(rule: str, key: str) -> bool:
 
 @pytest.mark.parametrize("name", STORED_HEADERS)
 @given(value=st.text(st.sampled_from('aB9-=,;" \t\\*/'), max_size=14))
-def test_the_pattern_of_a_stored_field_is_what_is_stored(name: str, value: str) -> None:
+def test_the_pattern_of_a_stored_header_matches_the_parser(name: str, value: str) -> None:
     value = value.strip(" \t")
     parameters = re.findall(r';[\t ]*([^=;"]+)=', value.lower())
     if len(parameters) != len(set(parameters)):
@@ -219,9 +221,9 @@ def test_the_pattern_of_a_stored_field_is_what_is_stored(name: str, value: str) 
         max_size=2,
     )
 )
-def test_the_schema_of_a_json_patch_is_what_is_taken_for_one(patch: list[dict]) -> None:
+def test_the_schema_of_a_json_patch_matches_the_parser(patch: list[dict]) -> None:
     try:
-        patched("application/json-patch+json", b'{"a":[1]}', json.dumps(patch).encode(), size_limit=1000)
+        apply_patch("application/json-patch+json", b'{"a":[1]}', json.dumps(patch).encode(), size_limit=1000)
     except MalformedPatch:
         accepted = False
     except PatchError:
@@ -233,7 +235,7 @@ def test_the_schema_of_a_json_patch_is_what_is_taken_for_one(patch: list[dict]) 
 
 
 @on_a_store("memory")
-async def test_the_page_tells_what_the_document_tells(store: InProcess) -> None:
+async def test_the_page_shows_what_the_document_contains(store: InProcess) -> None:
     described = json.loads((await store.send("GET", "/-/openapi.json")).content)
     html = (await store.send("GET", "/-/docs")).content.decode()
     for path, item in described["paths"].items():
@@ -245,7 +247,7 @@ async def test_the_page_tells_what_the_document_tells(store: InProcess) -> None:
             for parameter in references(item[verb].get("parameters", [])):
                 assert f"<code>{parameter.rpartition('/')[2]}</code>" in section
     linked = set(re.findall(rf'href="{re.escape(TYPE_BASE)}([a-z-]+)"', html))
-    assert PROBLEMS.keys() - linked == {"method-not-allowed", "not-implemented"}
+    assert PROBLEM_TYPES.keys() - linked == {"method-not-allowed", "not-implemented"}
 
 
 SETTINGS = """

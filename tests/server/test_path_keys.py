@@ -160,7 +160,7 @@ NO_KEYS = [
 
 @each_mount
 @on_a_store(keys="path")
-async def test_what_is_no_key_is_400_for_each_method(store: InProcess, mount: str) -> None:
+async def test_an_invalid_key_is_400_for_each_method(store: InProcess, mount: str) -> None:
     for spelling in NO_KEYS:
         for method in ("GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"):
             assert (await store.send(method, f"/{mount}/{spelling}", b"x")).status == 400, spelling

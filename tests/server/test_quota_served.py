@@ -72,7 +72,7 @@ def test_a_full_mount_is_507_for_every_way_to_write(full: RunningServer, scheme:
 
 @pytest.mark.parametrize(("size", "status"), [(10**9, 413), (256 * KIB, 413), (100_000, 507)])
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_a_large_upload_is_refused_before_it_is_sent(full: RunningServer, scheme: str, size: int, status: int) -> None:
+def test_a_large_upload_is_rejected_before_it_is_sent(full: RunningServer, scheme: str, size: int, status: int) -> None:
     """The client waits for 100 Continue and gets the refusal instead."""
     with socket.create_connection((full.host, full.port), timeout=30) as connection:
         head = f"PUT /{scheme}/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n"

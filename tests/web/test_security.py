@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.http_client import ask
-from tests.server.test_browser_safety import HOSTILE_KEYS
+from tests.server.security.test_browser_safety import HOSTILE_KEYS
 from tests.server_process import RunningServer
 from tests.web.tab import Tab
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from docstore.cli.errors import exits
-from docstore.config import CHOICES, MountSettings, Settings, read_toml
+from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, read_toml
 from docstore.limits import LIMIT_NAMES, Limits
 
 
@@ -19,9 +19,8 @@ Example:
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the default mounts.  [default: docstore-data]")
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
-              help="Serve an engine under /NAME/; repeatable. Options go in the URL's query: "
-              "keys=name|path, max_document=SIZE, collection_put=yes|no, cors=ORIGIN, max_bytes=SIZE, "
-              "evict=lru.  "
+               help="Serve an engine under /NAME/; repeatable. Options go in the URL's query: "
+               f"{MOUNT_OPTIONS_HELP}, max_bytes=SIZE, evict=lru.  "
               "[default: memory, file, shelve, docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")

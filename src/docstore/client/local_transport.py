@@ -26,7 +26,7 @@ from docstore.content import BytesContent
 from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, SetupError
 from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
-from docstore.server.opening import open_mount
+from docstore.server.mounts import open_mount
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -35,7 +35,7 @@ from docstore.client.results import (
 from docstore.client.retry import RetryPolicy, exchange
 from docstore.client.transport import ClientRequest, ClientResponse, RequestHeaders, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
-from docstore.http.digests import KEPT
+from docstore.http.digests import STORED_ALGORITHM
 from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
@@ -47,7 +47,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
 """The type of a document is fixed by its writer; an error should be a problem (RFC 9457)."""
-WANT_DIGEST: Final = ("want-repr-digest", f"{KEPT[0]}=1")
+WANT_DIGEST: Final = ("want-repr-digest", f"{STORED_ALGORITHM}=1")
 
 
 class Operations:

@@ -1,15 +1,15 @@
-"""Conditional requests (RFC 9110 §13): what the headers demand, judged against a state, lowered to an expectation.
+"""Conditional requests (RFC 9110 §13): the headers, their evaluation against a document, and the engine's expectation.
 
-A write is judged twice: here, before its content is read, and by the engine inside the commit, which knows nothing
-but an expectation. The order for a caller is
+The conditions of a write are evaluated twice: here, before its content is read, and by the engine inside the commit,
+which knows only an expectation. A caller does this:
 
     conditions = Conditions.of(request.headers)
     outcome = conditions.evaluate(method, current, now)         # FAILED: 412, NOT_MODIFIED: 304
     engine.put(..., expect=expectation(conditions, current))    # Conflict: evaluate again with its `current`
 
-The expectation is the very version that was judged, so a date is as safe as a tag: a new version after the judgement
-makes a Conflict and a new judgement. To lower only what maps onto a version, and to trust the first look for the rest,
-was rejected: it is a check and an act with a gap between.
+The expectation is the exact version that was evaluated, so a date is as safe as a tag: if the document changes after
+the evaluation, the engine raises Conflict and the caller evaluates again. To pass on only conditions that name a
+version, and trust the first evaluation for the rest, was rejected: it leaves a gap between check and act.
 
 Documents have a strong entity tag, whose opaque part is their version, and a Last-Modified in whole seconds.
 """
@@ -29,7 +29,7 @@ _NEEDS_DOCUMENT: Final = {"GET", "HEAD", "DELETE", "PATCH"}
 _READS: Final = {"GET", "HEAD"}
 
 
-class Outcome(Enum):
+class ConditionOutcome(Enum):
     PROCEED = "perform the method"
     NOT_MODIFIED = "304"
     FAILED = "412"
@@ -37,7 +37,7 @@ class Outcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The preconditions of one request. Dates stay text until they are judged: some forms need the present year."""
+    """The preconditions of one request. Dates stay text until evaluation: one form needs the current year."""
 
     if_match: Tags | None = None
     if_none_match: Tags | None = None
@@ -46,7 +46,7 @@ class Conditions:
 
     @classmethod
     def of(cls, headers: Headers) -> "Conditions | None":
-        """None when the request has no precondition, as most have not: that answer costs one look."""
+        """Return None when the request has no precondition; that is one look-up."""
         if _FIELDS.isdisjoint(headers.names):
             return None
         if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
@@ -57,56 +57,56 @@ class Conditions:
             headers.get("if-unmodified-since"),
         )
 
-    def evaluate(self, method: str, current: Meta | None, now: int) -> Outcome:
-        """The steps of §13.2.2, for all but If-Range; `now` is POSIX seconds.
+    def evaluate(self, method: str, current: Meta | None, now: int) -> ConditionOutcome:
+        """Evaluate all but If-Range in the order of §13.2.2; `now` is POSIX seconds.
 
-        Without a document (`current` is None) GET, HEAD, DELETE and PATCH always PROCEED, to the caller's 404: where
-        the answer without conditions is no success, they are ignored (§13.2.1). For PUT, POST and any other method
-        If-Match fails then, If-None-Match holds, and dates are ignored, there being none to compare with.
+        Without a document (`current` is None) GET, HEAD, DELETE and PATCH always PROCEED to the caller's 404:
+        conditions are ignored where the answer without them is not a success (§13.2.1). For other methods If-Match is
+        then false, If-None-Match is true, and dates are ignored.
         """
         if method in _UNCONDITIONAL or (current is None and method in _NEEDS_DOCUMENT):
-            return Outcome.PROCEED
+            return ConditionOutcome.PROCEED
         if self.if_match is not None:
             if not _matches(self.if_match, current):
-                return Outcome.FAILED
+                return ConditionOutcome.FAILED
         elif self._modified_after(self.if_unmodified_since, current, now) is True:
-            return Outcome.FAILED
+            return ConditionOutcome.FAILED
         if self.if_none_match is not None:
             if _matches(self.if_none_match, current, weakly=True):
-                return Outcome.NOT_MODIFIED if method in _READS else Outcome.FAILED
+                return ConditionOutcome.NOT_MODIFIED if method in _READS else ConditionOutcome.FAILED
         elif method in _READS and self._modified_after(self.if_modified_since, current, now) is False:
-            return Outcome.NOT_MODIFIED
-        return Outcome.PROCEED
+            return ConditionOutcome.NOT_MODIFIED
+        return ConditionOutcome.PROCEED
 
     @staticmethod
     def _modified_after(date: str | None, current: Meta | None, now: int) -> bool | None:
-        """None when there is nothing to compare: no field, no valid date (a list of dates is none), no document."""
+        """Return None without a header, a valid date (a list is not one) or a document."""
         seconds = None if date is None or current is None else parse_http_date(date, now)
         return None if seconds is None or current is None else last_modified(current) > seconds
 
     @property
     def binds_writes(self) -> bool:
-        """Whether a field other than If-Modified-Since is there, which is for reads only (§13.1.3)."""
+        """Whether there is a condition other than If-Modified-Since, which is for reads only (§13.1.3)."""
         return (self.if_match, self.if_none_match, self.if_unmodified_since) != (None, None, None)
 
 
 def last_modified(meta: Meta) -> int:
-    """The document's Last-Modified, in POSIX seconds."""
+    """Return the document's Last-Modified, in POSIX seconds."""
     return meta.modified_ns // 10**9
 
 
 def expectation(conditions: Conditions | None, current: Meta | None) -> Expectation:
-    """What a write is to demand of the state it replaces, after `evaluate` answered PROCEED for `current`."""
+    """Return what the engine must expect of the state that a write replaces, after `evaluate` allowed `current`."""
     if conditions is None or not conditions.binds_writes:
         return ANY
     return ABSENT if current is None else current.version
 
 
 def if_range_holds(value: str, current: Meta, now: int) -> bool:
-    """Whether Range counts beside this If-Range (§13.1.5); `now` is POSIX seconds.
+    """Whether Range applies beside this If-Range (§13.1.5); `now` is POSIX seconds.
 
-    A tag must match strongly. A date must be the Last-Modified exactly, and that second must be over: within it the
-    document may change once more under the same date (§8.8.2.2). What is neither does not hold.
+    A tag must match strongly. A date must equal Last-Modified, and that second must be over: within it the document may
+    change again under the same date (§8.8.2.2). Anything else is false.
     """
     tag = parse_entity_tag(value)
     if tag is not None:

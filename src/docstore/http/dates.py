@@ -1,10 +1,11 @@
-"""HTTP's dates (RFC 9110 §5.6.7): three forms to read, one to write, seconds of POSIX time inside.
+"""Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on answers (RFC 8594).
 
-The names of days and months are English and case-sensitive whatever the locale, so `strptime` and `strftime` were
-rejected; `email.utils` takes far more than the RFC's grammar.
+Dates are parsed in three forms and written in one. Names of days and months are English whatever the locale, so
+`strptime` and `strftime` were rejected; `email.utils` accepts far more than the RFC's grammar. A day's name must be one
+of the seven but need not match the date: the RFC asks for robustness, and to reject such a date would drop an
+If-Unmodified-Since and let its write happen.
 
-A day's name must be one of the seven but need not be the right one for the date. The RFC asks to be robust, and to
-take such a date for invalid would drop an If-Unmodified-Since and let its write happen.
+Expiry is rounded down to whole seconds, so that no client is promised time that the document does not have.
 """
 
 import re
@@ -12,10 +13,19 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Final
 
+from docstore.http.headers import parse_natural
+from docstore.http.message import Headers
+
+TTL_LIMIT_S: Final = 10 * 365 * 86_400
+"""Ten years. A longer TTL is rejected, not shortened: a document that expires too early is lost data."""
+
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86400
+_SECOND_NS: Final = 1_000_000_000
+_LAST_SECOND: Final = 253_402_300_799
+"""The end of the year 9999, the last that an HTTP-date can name."""
 
 _NAME: Final = f"(?:{'|'.join(_DAYS)})"
 _LONG_NAME: Final = "(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
@@ -30,34 +40,33 @@ _ASCTIME: Final = re.compile(f"{_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIM
 
 
 def parse_http_date(value: str, now: int) -> int | None:
-    """POSIX seconds of a date in any of the three forms; None for anything else, and for days that never were.
+    """Return the POSIX seconds of a date in any of the three forms; None for anything else and for impossible days.
 
-    `now`, in POSIX seconds, decides the century of a year of two digits. Second 60 is allowed, and is the instant
-    after second 59.
+    `now`, in POSIX seconds, decides the century of a two-digit year. Second 60 is the instant after second 59.
     """
-    found = _IMF.fullmatch(value) or _ASCTIME.fullmatch(value)
-    if found is not None:
-        return _seconds(int(found["year"]), found)
-    found = _RFC850.fullmatch(value)
-    return None if found is None else _seconds(_full_year(found, now), found)
+    match = _IMF.fullmatch(value) or _ASCTIME.fullmatch(value)
+    if match is not None:
+        return _seconds(int(match["year"]), match)
+    match = _RFC850.fullmatch(value)
+    return None if match is None else _seconds(_full_year(match, now), match)
 
 
-def _full_year(found: re.Match[str], now: int) -> int:
+def _full_year(match: re.Match[str], now: int) -> int:
     """The latest year with these two digits that puts the date no more than 50 years ahead of `now`."""
     present = datetime.fromtimestamp(now, UTC)
-    month, *rest = _MONTHS.index(found["month"]) + 1, *map(int, found.group("day", "hour", "minute", "second"))
+    month, *rest = _MONTHS.index(match["month"]) + 1, *map(int, match.group("day", "hour", "minute", "second"))
     latest = present.year + 50
-    year = latest - (latest - int(found["year"])) % 100
+    year = latest - (latest - int(match["year"])) % 100
     limit = (latest, present.month, present.day, present.hour, present.minute, present.second)
     return year - 100 if (year, month, *rest) > limit else year
 
 
-def _seconds(year: int, found: re.Match[str]) -> int | None:
-    hour, minute, second = map(int, found.group("hour", "minute", "second"))
+def _seconds(year: int, match: re.Match[str]) -> int | None:
+    hour, minute, second = map(int, match.group("hour", "minute", "second"))
     if hour > 23 or minute > 59 or second > 60:
         return None
     try:
-        day = date(year, _MONTHS.index(found["month"]) + 1, int(found["day"])).toordinal() - _EPOCH_DAY
+        day = date(year, _MONTHS.index(match["month"]) + 1, int(match["day"])).toordinal() - _EPOCH_DAY
     except ValueError:
         return None
     return day * _DAY_SECONDS + hour * 3600 + minute * 60 + second
@@ -65,10 +74,38 @@ def _seconds(year: int, found: re.Match[str]) -> int | None:
 
 @lru_cache(maxsize=1024)
 def format_http_date(seconds: int) -> str:
-    """IMF-fixdate of POSIX `seconds`; raises ValueError or OverflowError outside the years 1 to 9999."""
-    # PERF: each answer carries the Date of this second, and a Last-Modified that others asked for a moment ago.
+    """Return the IMF-fixdate of POSIX `seconds`. Raise ValueError or OverflowError outside the years 1 to 9999."""
+    # PERF: every answer carries the Date of this second and a Last-Modified that was often formatted before.
     days, rest = divmod(seconds, _DAY_SECONDS)
     day = date.fromordinal(_EPOCH_DAY + days)
     hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
-    written = f"{_DAYS[day.weekday()]}, {day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
-    return f"{written} {hour:02}:{minute:02}:{second:02} GMT"
+    date_text = f"{_DAYS[day.weekday()]}, {day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
+    return f"{date_text} {hour:02}:{minute:02}:{second:02} GMT"
+
+
+class InvalidTTL(ValueError):
+    """The TTL of a write is invalid; storing the document without an expiry instead would be wrong."""
+
+
+def parse_ttl_s(headers: Headers) -> int | None:
+    """Return the seconds after which a write expires; None without a TTL header: it never does. 0 is valid.
+
+    Raise InvalidTTL for anything but one line of digits with a value up to TTL_LIMIT_S.
+    """
+    lines = headers.lines("ttl")
+    if not lines:
+        return None
+    seconds = parse_natural(lines[0], TTL_LIMIT_S) if len(lines) == 1 else None
+    if seconds is None:
+        raise InvalidTTL(f"TTL must be one number of seconds from 0 to {TTL_LIMIT_S}")
+    return seconds
+
+
+def format_sunset(expires_ns: int) -> str:
+    """Return the value of Sunset: the last whole second at which the document is sure to exist."""
+    return format_http_date(min(expires_ns // _SECOND_NS, _LAST_SECOND))
+
+
+def remaining_s(expires_ns: int, now_ns: int) -> int:
+    """Return the whole seconds until a document expires, never negative: the bound on its `max-age`."""
+    return max(0, (expires_ns - now_ns) // _SECOND_NS)

@@ -1,37 +1,32 @@
-"""Digests on the wire: Content-Digest and Repr-Digest (RFC 9530), and the older Content-MD5 (RFC 1864) and
-Digest (RFC 3230), announced by writers and wanted by readers.
+"""Digest headers: Content-Digest and Repr-Digest (RFC 9530), the older Content-MD5 (RFC 1864) and Digest (RFC 3230).
 
-Nothing here hashes stored content: the store keeps SHA-256 with each document, and whoever wants to answer with
-another algorithm, or with the digest of a part, has to read the bytes and hands in what came out.
+In a request all four are over the bytes that arrive, so one pass verifies them all. For PATCH too: those bytes are the
+patch (RFC 9530 Appendix B). Unsupported algorithms are ignored. A supported algorithm with a value that can't be its
+digest is a mismatch, not ignored: the sender asked for a check that fails. A Content-Digest or Repr-Digest that is not
+a dictionary of byte sequences counts as not sent (RFC 9651 §4.2).
 
-In a request of ours all four fields are over the bytes that arrive, so one pass checks them all. For PATCH too: those
-bytes are the patch (RFC 9530 Appendix B). Algorithms that are not supported are ignored. What an algorithm
-that is supported is given, but can't be its digest, is a mismatch and not a thing to ignore: the sender asked for a
-check that fails. The exception is a Content-Digest or Repr-Digest that is no dictionary of byte sequences: RFC 9651
-§4.2 has it count as not sent.
+Answers carry SHA-256 only, which the store keeps with each document; other algorithms would mean reading the content.
 """
 
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from docstore.content import Upload
 from docstore.errors import DigestMismatch
-from docstore.http import structured
 from docstore.http.headers import parse_parameters, parse_quality, split_list
 from docstore.http.message import HeaderPairs, Headers
+from docstore.http.structured import byte_sequences, parse_dictionary
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-KEPT: Final = ("sha-256",)
-"""The algorithm whose digest of the whole content the store knows without reading it."""
-
-_STRUCTURED: Final = ("content-digest", "repr-digest")
+STORED_ALGORITHM: Final = "sha-256"
+_STRUCTURED_FIELDS: Final = ("content-digest", "repr-digest")
 _STRUCTURED_ALGORITHMS: Final = ("sha-256", "sha-512")
 _NEW_HASH: Final[dict[str, Callable[[], "_Hash"]]] = {
     "sha-256": hashlib.sha256,
@@ -43,174 +38,116 @@ _PREFERENCE_LIMIT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Digest:
-    """One digest that a field announced; `value` is None when what it said can't be one."""
+class AnnouncedDigest:
+    """One digest that a request header announced; `value` is None when it can't be decoded."""
 
     field: str
     algorithm: str
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """The digests that came with a write, of the algorithms that are supported; at least one."""
-
-    digests: tuple[Digest, ...]
-
-    @classmethod
-    def of(cls, headers: Headers) -> "Announced | None":
-        """None when there is nothing to check."""
-        digests = (*_structured(headers), *_content_md5(headers), *_digest(headers))
-        return cls(digests) if digests else None
+def announced_digests(headers: Headers) -> tuple[AnnouncedDigest, ...]:
+    """Return the digests of supported algorithms that a request announces."""
+    return (*_structured_digests(headers), *_content_md5(headers), *_legacy_digests(headers))
 
 
-def _structured(headers: Headers) -> Iterator[Digest]:
-    for field in _STRUCTURED:
-        members = structured.byte_sequences(headers.get(field) or "") or {}
+def _structured_digests(headers: Headers) -> Iterator[AnnouncedDigest]:
+    for field in _STRUCTURED_FIELDS:
+        members = byte_sequences(headers.get(field) or "") or {}
         for algorithm in _STRUCTURED_ALGORITHMS:
             if algorithm in members:
-                yield Digest(field, algorithm, members[algorithm])
+                yield AnnouncedDigest(field, algorithm, members[algorithm])
 
 
-def _content_md5(headers: Headers) -> Iterator[Digest]:
+def _content_md5(headers: Headers) -> Iterator[AnnouncedDigest]:
     for line in headers.lines("content-md5"):
-        yield Digest("content-md5", "md5", _decode(line))
+        yield AnnouncedDigest("content-md5", "md5", _decode(line))
 
 
-def _digest(headers: Headers) -> Iterator[Digest]:
-    """RFC 3230 §4.3.2; its algorithms are compared without case."""
+def _legacy_digests(headers: Headers) -> Iterator[AnnouncedDigest]:
+    """RFC 3230 §4.3.2; its algorithms are case-insensitive."""
     for member in split_list(headers.get("digest") or ""):
         algorithm, _, value = member.partition("=")
         algorithm = algorithm.lower()
         if algorithm in _NEW_HASH:
-            yield Digest("digest", algorithm, _decode(value))
+            yield AnnouncedDigest("digest", algorithm, _decode(value))
 
 
 def _decode(text: str) -> bytes | None:
-    """Base64 with its padding and nothing else (RFC 4648 §3.3); None for anything else."""
+    """Decode strict Base64 with padding (RFC 4648 §3.3); None for anything else."""
     try:
         return base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         return None
 
 
-class Verifier:
-    """Compares content that goes by with the digests that were announced for it."""
+class DigestVerifiedUpload:
+    """An upload that raises DigestMismatch at its end when a digest is not that of its bytes."""
 
-    __slots__ = ("_announced", "_hashes")
+    __slots__ = ("_digests", "_upload", "size")
 
-    def __init__(self, announced: Announced) -> None:
-        self._announced = announced
-        self._hashes = {digest.algorithm: _NEW_HASH[digest.algorithm]() for digest in announced.digests}
-
-    def update(self, chunk: bytes) -> None:
-        for state in self._hashes.values():
-            state.update(chunk)
-
-    def check(self) -> None:
-        """Raises DigestMismatch for the first digest that is not the content's."""
-        for digest in self._announced.digests:
-            if digest.value != self._hashes[digest.algorithm].digest():
-                raise DigestMismatch(f"the content's {digest.algorithm} is not the one that {digest.field} announced")
-
-
-class Verified:
-    """An upload that ends in DigestMismatch, not in its end, when its bytes are not those that were announced."""
-
-    __slots__ = ("_upload", "_verifier")
-
-    def __init__(self, upload: Upload, announced: Announced) -> None:
+    def __init__(self, upload: Upload, digests: tuple[AnnouncedDigest, ...]) -> None:
         self._upload = upload
-        self._verifier = Verifier(announced)
-
-    @property
-    def size(self) -> int | None:
-        return self._upload.size
+        self._digests = digests
+        self.size = upload.size
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        hashes = {digest.algorithm: _NEW_HASH[digest.algorithm]() for digest in self._digests}
         async for chunk in self._upload:
-            self._verifier.update(chunk)
+            for state in hashes.values():
+                state.update(chunk)
             yield chunk
-        self._verifier.check()
+        for digest in self._digests:
+            if digest.value != hashes[digest.algorithm].digest():
+                raise DigestMismatch(f"the {digest.algorithm} digest in {digest.field} does not match the content")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """The algorithm with which each field was asked for; None: do not send it.
-
-    `repr_digest` and `digest` are over the whole representation, also when the answer is a part of it or has no content
-    (HEAD, 304). `content_digest` is over the content of this answer, and the same as `repr_digest` only when that is
-    the whole.
-    """
-
-    repr_digest: str | None = None
-    content_digest: str | None = None
-    digest: str | None = None
-
-    def answer(self, whole: Mapping[str, bytes], sent: Mapping[str, bytes]) -> HeaderPairs:
-        """The wanted fields, from digests by algorithm: of the `whole` representation, and of the content `sent`.
-
-        A digest that is not handed in is not answered: each of these wishes may be ignored (RFC 9530 §4).
-        """
-        pairs: HeaderPairs = []
-        for name, algorithm, digests, written in (
-            (b"repr-digest", self.repr_digest, whole, structured_digest),
-            (b"content-digest", self.content_digest, sent, structured_digest),
-            (b"digest", self.digest, whole, legacy_digest),
-        ):
-            if algorithm is not None and algorithm in digests:
-                pairs.append((name, written(algorithm, digests[algorithm]).encode("ascii")))
-        return pairs
+def wanted_digests(headers: Headers) -> frozenset[str]:
+    """Return the names of the digest headers in which a request wants SHA-256 in the answer."""
+    wanted = {name for name in _STRUCTURED_FIELDS if _wants(headers, f"want-{name}")}
+    if _wants_legacy(headers):
+        wanted.add("digest")
+    return frozenset(wanted)
 
 
-def wanted(headers: Headers, offers: Sequence[str] = KEPT) -> Wanted | None:
-    """What a request asks for, of the algorithms `offers` that the caller can answer with; None when it is nothing.
-
-    The algorithm with the greatest preference wins, the first of `offers` among equals; what is not named or has
-    preference 0 is not wanted.
-    """
-    found = Wanted(
-        _preferred(_wishes(headers, "want-repr-digest"), offers),
-        _preferred(_wishes(headers, "want-content-digest"), offers),
-        _preferred(_older_wishes(headers), offers),
-    )
-    return None if found == _NOTHING_WANTED else found
+def _wants(headers: Headers, field: str) -> bool:
+    """RFC 9530 §4: integers from 0 (not acceptable) to 10; a field with any other member counts as not sent."""
+    preferences = parse_dictionary(headers.get(field) or "") or {}
+    if not all(isinstance(value, int) and 0 <= value <= _PREFERENCE_LIMIT for value in preferences.values()):
+        return False
+    return preferences.get(STORED_ALGORITHM, 0) != 0
 
 
-_NOTHING_WANTED: Final = Wanted()
-
-
-def _wishes(headers: Headers, field: str) -> Mapping[str, int]:
-    """RFC 9530 §4: preferences from 0 to 10; with one outside, the field counts as not sent."""
-    preferences = structured.integers(headers.get(field) or "") or {}
-    return preferences if all(0 <= value <= _PREFERENCE_LIMIT for value in preferences.values()) else {}
-
-
-def _older_wishes(headers: Headers) -> Mapping[str, int]:
-    """RFC 3230 §4.3.1: algorithms with weights; 1 where there is none. Members that are malformed are ignored."""
-    wishes: dict[str, int] = {}
+def _wants_legacy(headers: Headers) -> bool:
+    """RFC 3230 §4.3.1: algorithms with weights, 1 by default. Malformed members are ignored; the last one counts."""
+    quality = 0
     for member in split_list(headers.get("want-digest") or ""):
         algorithm, semicolon, rest = member.partition(";")
         parameters = parse_parameters(semicolon + rest)
-        quality = None if parameters is None else parse_quality(parameters.get("q", "1"))
-        if quality is not None:
-            wishes[algorithm.strip(" \t").lower()] = quality
-    return wishes
+        weight = None if parameters is None else parse_quality(parameters.get("q", "1"))
+        if weight is not None and algorithm.strip(" \t").lower() == STORED_ALGORITHM:
+            quality = weight
+    return bool(quality)
 
 
-def _preferred(wishes: Mapping[str, int], offers: Sequence[str]) -> str | None:
-    best = max(offers, key=lambda algorithm: wishes.get(algorithm, 0))
-    return best if wishes.get(best, 0) > 0 else None
+def digest_headers(wanted: frozenset[str], document: bytes, content: bytes | None) -> HeaderPairs:
+    """Return the wanted headers from SHA-256 digests: of the whole `document`, and of the `content` of this answer.
+
+    Content-Digest is left out when `content` is None: a server may ignore each wish (RFC 9530 §4).
+    """
+    pairs: HeaderPairs = []
+    if "repr-digest" in wanted:
+        pairs.append((b"repr-digest", structured_digest(STORED_ALGORITHM, document).encode("ascii")))
+    if "content-digest" in wanted and content is not None:
+        pairs.append((b"content-digest", structured_digest(STORED_ALGORITHM, content).encode("ascii")))
+    if "digest" in wanted:
+        pairs.append((b"digest", f"{STORED_ALGORITHM}={_encode(document)}".encode("ascii")))
+    return pairs
 
 
 def structured_digest(algorithm: str, value: bytes) -> str:
-    """A value of Content-Digest or Repr-Digest."""
-    return structured.format_dictionary({algorithm: value})
-
-
-def legacy_digest(algorithm: str, value: bytes) -> str:
-    """A value of Digest (RFC 3230)."""
-    return f"{algorithm}={_encode(value)}"
+    """Return a value of Content-Digest or Repr-Digest."""
+    return f"{algorithm}=:{_encode(value)}:"
 
 
 def _encode(value: bytes) -> str:

@@ -1,12 +1,10 @@
-"""The grammar that HTTP's fields share: lists, tokens, parameters, media types, weights, numbers, entity tags.
+"""The grammar that HTTP headers share: lists, tokens, parameters, media types, weights, numbers, entity tags.
 
-Every parser here is total: for any text it returns what it declares and raises nothing, in time linear in the text.
-The patterns take possessively (`*+`, `++`) and scan a text once, so there is no way back to try again. Digits are
-`[0-9]`: `\\d` and `int()` know the digits of other scripts, and `int()` of a long text is slow.
+No parser here raises, and all run in linear time: the patterns are possessive (`*+`, `++`) and never backtrack. Digits
+are `[0-9]`: `\\d` and `int()` accept the digits of other scripts, and `int()` of a long text is slow.
 
-What no field's own rules say is kept out: each returns None for "this is not one", and what follows from that (400,
-ignore the field, match nothing) is for who knows the field. Values are text whose characters stand for the bytes of
-the wire (latin-1), without the whitespace around them.
+A parser returns None for invalid text; whether that means 400, "ignore the header" or "matches nothing" is up to the
+module that knows the header. Values are text whose characters stand for the bytes received (latin-1), stripped.
 """
 
 import re
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MEDIA_TYPE_LIMIT: Final = 255
-"""The longest media type that is taken for one, with its parameters."""
+"""The longest media type that is accepted, with its parameters."""
 
 _TCHAR: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _QUOTED: Final = r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+)"'
@@ -32,10 +30,10 @@ _ENTITY_TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*+)"')
 
 
 def split_list(value: str) -> list[str]:
-    """The members of a list (RFC 9110 §5.6.1), without empty ones and the whitespace around them.
+    """Return the members of a list (RFC 9110 §5.6.1), stripped, without empty ones.
 
-    A comma inside a quoted string is no separator; a quoted string that never ends takes all the rest. Entity tags
-    are not quoted strings (a backslash in one escapes nothing): `parse_entity_tags` splits its own lists.
+    A comma inside a quoted string does not separate; an unterminated quoted string takes all the rest. Entity tags are
+    not quoted strings (a backslash escapes nothing), so `parse_entity_tags` splits its own lists.
     """
     members = (member.strip(" \t") for member in _LIST_MEMBER.findall(value))
     return [member for member in members if member]
@@ -47,10 +45,10 @@ def is_token(text: str) -> bool:
 
 
 def parse_parameters(text: str) -> dict[str, str] | None:
-    """What follows a value: `; name=value; name="quoted value"` (RFC 9110 §5.6.6), names in lower case.
+    """Parse `; name=value; name="quoted value"` (RFC 9110 §5.6.6); names become lower case.
 
-    `text` is empty or starts at the first semicolon. Empty parameters are allowed, as the grammar has them. None for
-    anything else, and for a name that comes twice (RFC 6838 §4.3 calls it an error; to choose one would be a guess).
+    `text` is empty or starts at the first semicolon. Empty parameters are valid, as in the grammar. Return None for
+    anything else and for a duplicate name (RFC 6838 §4.3 calls it an error; to choose one would be a guess).
     """
     parameters: dict[str, str] = {}
     position = 0
@@ -71,7 +69,7 @@ def parse_parameters(text: str) -> dict[str, str] | None:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """RFC 9110 §8.3.1. Type, subtype and the names of parameters are in lower case; values are as they were."""
+    """RFC 9110 §8.3.1. Type, subtype and parameter names are in lower case; values are unchanged."""
 
     type: str
     subtype: str
@@ -84,9 +82,9 @@ class MediaType:
 
 
 def parse_media_type(value: str) -> MediaType | None:
-    """RFC 9110 §8.3.1, strictly: None for anything else, for other than ASCII, and over MEDIA_TYPE_LIMIT.
+    """Parse strictly (RFC 9110 §8.3.1): None for invalid, non-ASCII and overlong (MEDIA_TYPE_LIMIT) text.
 
-    What passes can be stored and sent back as it is. A media range such as `text/*` passes, for `*` is a token.
+    A media range such as `text/*` is accepted, because `*` is a token.
     """
     if len(value) > MEDIA_TYPE_LIMIT or not value.isascii():
         return None
@@ -98,16 +96,16 @@ def parse_media_type(value: str) -> MediaType | None:
 
 
 def is_field_value(text: str) -> bool:
-    """Whether `text` may be stored and sent back as a field's value (RFC 9110 §5.5): the empty text may.
+    """Whether `text` may be stored and sent back as a header's value (RFC 9110 §5.5), which may be empty.
 
-    Visible ASCII, with spaces and tabs inside. Bytes over 0x7F (obs-text) may not: a value is shown in JSON and HTML
-    too, and nobody has said what characters they are.
+    Visible ASCII, with spaces and tabs inside. Bytes over 0x7F (obs-text) are not allowed: values appear in JSON and
+    HTML too, and their encoding is unknown.
     """
     return _FIELD_VALUE.fullmatch(text) is not None
 
 
 def parse_quality(text: str) -> int | None:
-    """A weight in thousandths: `0.5` is 500 (RFC 9110 §12.4.2). At most three decimals and at most 1."""
+    """Return a weight in thousandths: `0.5` is 500 (RFC 9110 §12.4.2). At most three decimals and at most 1."""
     found = _QUALITY.fullmatch(text)
     if found is None:
         return None
@@ -115,7 +113,7 @@ def parse_quality(text: str) -> int | None:
 
 
 def parse_natural(text: str, limit: int) -> int | None:
-    """A number of `[0-9]` alone, from 0 to `limit`; leading zeros are allowed. None for anything else."""
+    """Return a number of `[0-9]` from 0 to `limit`; leading zeros are allowed. None for anything else."""
     if not (text.isascii() and text.isdigit()):
         return None
     digits = text.lstrip("0")
@@ -127,7 +125,7 @@ def parse_natural(text: str, limit: int) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class EntityTag:
-    """RFC 9110 §8.8.3: `opaque` is what stands between the quotes."""
+    """RFC 9110 §8.8.3: `opaque` is the text between the quotes."""
 
     weak: bool
     opaque: str
@@ -135,13 +133,13 @@ class EntityTag:
 
 @dataclass(frozen=True, slots=True)
 class Tags:
-    """The value of If-Match or If-None-Match: `*` (then there are no members) or a list of entity tags."""
+    """The value of If-Match or If-None-Match: `*` (`star`, without members) or a list of entity tags."""
 
     star: bool
     members: tuple[EntityTag, ...] = ()
 
     def match_strongly(self, opaque: str) -> bool:
-        """Whether a member is strong and has this opaque part (§8.8.3.2); the other side is strong."""
+        """Whether a strong member has this opaque part (§8.8.3.2); the other tag is strong."""
         return any(tag.opaque == opaque and not tag.weak for tag in self.members)
 
     def match_weakly(self, opaque: str) -> bool:
@@ -150,15 +148,15 @@ class Tags:
 
 
 def parse_entity_tag(text: str) -> EntityTag | None:
-    """One entity tag (RFC 9110 §8.8.3): the `W` is a capital, the quotes are there, a backslash is a character."""
+    """Parse one entity tag (RFC 9110 §8.8.3): a capital `W`, quotes required, no escapes."""
     found = _ENTITY_TAG.fullmatch(text)
     return None if found is None else EntityTag(found[1] is not None, found[2])
 
 
 def parse_entity_tags(value: str) -> Tags:
-    """The value of If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2); commas inside a tag belong to it.
+    """Parse If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2); commas inside a tag belong to it.
 
-    A member that is no entity tag is left out, so that it matches nothing; `*` is special only when it stands alone.
+    Invalid members are dropped and so match nothing; `*` is special only when it is the whole value.
     """
     if value.strip(" \t") == "*":
         return Tags(star=True)

@@ -1,13 +1,12 @@
-"""JSON as RFC 8259 has it and nothing more, read and written without loss.
+"""Strict JSON (RFC 8259), parsed and written without loss.
 
-A document that is patched keeps every number that the patch did not touch, digit by digit: floats would turn
+A patched document keeps every number that the patch does not touch, digit by digit: floats would turn
 0.1000000000000000055 into 0.1 and 1E400 into infinity, and `decimal` would write 1E+400. So a number that is not a
-short integer stays the text it was (`Number`), which also keeps `int()` and its limit on digits out of the way.
+short integer stays text (`Number`), which also avoids the digit limit of `int()`.
 
-RequestError, though Python's reader takes it: NaN and Infinity, a name that comes twice in an object, half of
-a surrogate
-pair, and anything nested deeper than DEPTH_LIMIT. Read, as §8.1 allows: a byte order mark. All walks are loops, so no
-depth is a RecursionError. The writer keeps the order of members, puts no blanks, and escapes what must be escaped.
+Rejected, although Python's parser accepts them: NaN and Infinity, duplicate names in an object, half of a surrogate
+pair, and nesting deeper than DEPTH_LIMIT. Accepted, as §8.1 allows: a byte order mark. All walks are loops, so no depth
+is a RecursionError. The writer keeps the order of members, writes no blanks, and escapes only what it must.
 """
 
 import json
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias, cast
 
 DEPTH_LIMIT: Final = 200
-"""Arrays and objects inside each other, in what is read and in what is written."""
+"""The deepest nesting of arrays and objects, in input and output."""
 
 _SHORT_INTEGER: Final = 18
 _NUMBER: Final = re.compile(r"(-?)(0|[1-9][0-9]*+)(?:\.([0-9]++))?(?:[eE]([+-]?[0-9]{1,18}))?")
@@ -26,16 +25,16 @@ _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class InvalidJSON(ValueError):
-    """The text is not JSON, or not the JSON that is taken here; the message says where or why."""
+    """The text is not JSON, or not the strict JSON that is accepted; the message says where or why."""
 
 
 class JSONTooLarge(ValueError):
-    """The value is nested too deep to be written, or its text is over the limit."""
+    """The value is nested too deep, or its text is over the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is not a short integer, as it was written. Equality is that of the text; see `equal`."""
+    """A number that is not a short integer, as text. `==` compares the text; `equal` compares the value."""
 
     text: str
 
@@ -44,11 +43,11 @@ JSON: TypeAlias = "bool | int | Number | str | list[JSON] | dict[str, JSON] | No
 
 
 def parse_json(data: bytes) -> JSON:
-    """Raises InvalidJSON for all that is not strict JSON in UTF-8."""
+    """Raise InvalidJSON for anything but strict JSON in UTF-8."""
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        raise InvalidJSON(f"JSON is UTF-8, and byte {error.start} is not") from None
+        raise InvalidJSON(f"not UTF-8 at byte {error.start}") from None
     _check_depth(text)
     try:
         value = cast(JSON, _DECODER.decode(text))
@@ -60,7 +59,7 @@ def parse_json(data: bytes) -> JSON:
 
 
 def _check_depth(text: str) -> None:
-    """Before parsing, for the parser is recursive; brackets that do not match are for the parser to find."""
+    """Run before the recursive parser, which finds unbalanced brackets itself."""
     if text.count("[") + text.count("{") <= DEPTH_LIMIT:
         return
     depth = 0
@@ -69,23 +68,23 @@ def _check_depth(text: str) -> None:
         if sign in ("[", "{"):
             depth += 1
             if depth > DEPTH_LIMIT:
-                raise InvalidJSON(f"JSON here is at most {DEPTH_LIMIT} levels deep")
+                raise InvalidJSON(f"nested deeper than {DEPTH_LIMIT} levels")
         elif sign in ("]", "}"):
             depth -= 1
 
 
 def _check_surrogates(value: JSON) -> None:
-    """Pairs have become characters by now; a half that is left can't be written in UTF-8."""
+    """Pairs are characters by now; a lone surrogate can't be encoded in UTF-8."""
     try:
         format_json(value)
     except UnicodeEncodeError:
-        raise InvalidJSON("a string has half of a surrogate pair") from None
+        raise InvalidJSON("a string contains half of a surrogate pair") from None
 
 
 def _object(members: list[tuple[str, JSON]]) -> dict[str, JSON]:
     found = dict(members)
     if len(found) != len(members):
-        raise InvalidJSON("an object has the same name twice")
+        raise InvalidJSON("an object has a duplicate name")
     return found
 
 
@@ -96,37 +95,37 @@ def _number(text: str) -> int | Number:
     return int(text) if short else Number(text)
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise InvalidJSON(f"{name} is not JSON")
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_object, parse_float=_number, parse_int=_number, parse_constant=_refuse_constant
+    object_pairs_hook=_object, parse_float=_number, parse_int=_number, parse_constant=_reject_constant
 )
 _encode_string: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def format_json(value: JSON, *, size_limit: int | None = None) -> bytes:
-    """The text of `value`. Raises JSONTooLarge as soon as it is over `size_limit` bytes or DEPTH_LIMIT levels."""
+    """Return the text of `value`. Raise JSONTooLarge as soon as it exceeds `size_limit` bytes or DEPTH_LIMIT levels."""
     pieces: list[str] = []
     size = 0
     for piece in _pieces(value):
         pieces.append(piece)
         size += len(piece)
         if size_limit is not None and size > size_limit:
-            raise _over(size_limit)
+            raise _size_error(size_limit)
     data = "".join(pieces).encode("utf-8")
     if size_limit is not None and len(data) > size_limit:
-        raise _over(size_limit)
+        raise _size_error(size_limit)
     return data
 
 
-def _over(size_limit: int) -> JSONTooLarge:
+def _size_error(size_limit: int) -> JSONTooLarge:
     return JSONTooLarge(f"the JSON is over {size_limit} bytes")
 
 
 def _pieces(value: JSON) -> Iterator[str]:
-    """The text piece by piece; the stack holds what is left of each open container, and how it ends."""
+    """Yield the text piece by piece; the stack holds the rest of each open container and its closing bracket."""
     stack: list[tuple[Iterator[tuple[str, JSON]], str]] = [(iter([("", value)]), "")]
     while stack:
         rest, end = stack[-1]
@@ -193,15 +192,15 @@ def equal(one: JSON, other: JSON) -> bool:
 
 
 def _is_number(value: JSON) -> bool:
-    """In Python a bool is an int; in JSON true is not 1."""
+    """A bool is an int in Python, but not a number in JSON."""
     return isinstance(value, int | Number) and not isinstance(value, bool)
 
 
 def _decimal(value: JSON) -> tuple[str, str, int]:
-    """A number as sign, digits without zeros around them, and exponent: equal numbers give equal ones."""
+    """Return sign, digits without leading and trailing zeros, and exponent: equal for equal numbers."""
     parts = _NUMBER.fullmatch(value.text if isinstance(value, Number) else str(value))
     if parts is None:
-        raise ValueError(f"{value!r} is not a number of JSON")
+        raise ValueError(f"{value!r} is not a JSON number")
     sign, whole, fraction, exponent = parts.groups(default="")
     digits = (whole + fraction).rstrip("0")
     if not digits:

@@ -1,11 +1,10 @@
-"""Content negotiation (RFC 9110 §12.5): which of our media types a client would rather have, and whether coded.
+"""Content negotiation (RFC 9110 §12.5): which of the offered media types a client prefers, and which coding it accepts.
 
-Weights come first, then the order of the offers: it is ours to say which of two equally welcome forms is given. The
-most specific range speaks for an offer, so `text/html;q=0, */*` is "anything but HTML". A range of the form
-`application/*+json` is a subtype of that odd name and matches nothing: the RFC knows two wildcards only.
+Weights come first, then the order of the offers. The most specific range decides about an offer, so
+`text/html;q=0, */*` is "anything but HTML". `application/*+json` matches nothing: the RFC has two wildcards only.
 
-An offer that names no charset counts as UTF-8, which all of Docstore's own representations are; so
-`application/json; charset=utf-8` asks for what `application/json` is.
+An offer without a charset counts as UTF-8, which all of Docstore's own representations are; so
+`application/json; charset=utf-8` matches `application/json`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,17 +13,17 @@ from typing import Final
 
 from docstore.http.headers import parse_media_type, parse_quality, split_list
 
-RANGES_LIMIT: Final = 100
-"""How many members of an Accept are read; browsers send ten. Later ones count as not sent."""
+ACCEPT_MEMBERS_LIMIT: Final = 100
+"""Members of an Accept header that are parsed; browsers send ten. Later ones are ignored."""
 
 _Parameters = frozenset[tuple[str, str]]
 _CHARSET: Final = ("charset", "utf-8")
 
 
 def choose(accept: str | None, offers: Sequence[str]) -> str | None:
-    """The best of `offers`, media types in our order of preference; None when not one of them is acceptable.
+    """Return the best of `offers`, which are in the server's order of preference; None when none is acceptable.
 
-    No Accept, and one in which nothing is well-formed, mean the first offer: the client has said nothing.
+    Without Accept, or with nothing well-formed in it, return the first offer.
     """
     ranges = [] if accept is None else _parse_accept(accept)
     if not ranges:
@@ -38,12 +37,12 @@ def choose(accept: str | None, offers: Sequence[str]) -> str | None:
 
 
 def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
-    """Whether content may be sent in that coding (RFC 9110 §12.5.3): it, or else `*`, is named with a weight above 0.
+    """Whether content may be sent in that coding (RFC 9110 §12.5.3): it, or else `*`, has a weight above 0.
 
-    Without the field it may not: who can do without coding is understood by everybody.
+    Without the header it may not: every client understands uncoded content.
     """
     weights: dict[str, int] = {}
-    for member in split_list(accept_encoding or "")[:RANGES_LIMIT]:
+    for member in split_list(accept_encoding or "")[:ACCEPT_MEMBERS_LIMIT]:
         name, _, parameter = (part.strip(" \t") for part in member.lower().partition(";"))
         quality = parse_quality(parameter.removeprefix("q=")) if parameter else 1000
         if quality is not None:
@@ -61,19 +60,19 @@ class _Range:
     quality: int
 
     def precedence(self, type: str, subtype: str, parameters: _Parameters) -> tuple[int, int] | None:
-        """How closely this range names that media type, greater being closer; None when it does not match."""
+        """Return how specifically this range matches that media type, greater being closer; None if it does not."""
         if self.type not in ("*", type) or self.subtype not in ("*", subtype) or not self.parameters <= parameters:
             return None
         return (self.type != "*") + (self.subtype != "*"), len(self.parameters)
 
 
 def _parse_accept(accept: str) -> list[_Range]:
-    ranges = (_parse_range(member) for member in split_list(accept)[:RANGES_LIMIT])
+    ranges = (_parse_range(member) for member in split_list(accept)[:ACCEPT_MEMBERS_LIMIT])
     return [found for found in ranges if found is not None]
 
 
 def _parse_range(member: str) -> _Range | None:
-    """A parameter named q is the weight wherever it stands: senders put it last, recipients need not ask."""
+    """A parameter named q is the weight, wherever it stands."""
     parsed = parse_media_type(member)
     if parsed is None or (parsed.type == "*" and parsed.subtype != "*"):
         return None
@@ -85,15 +84,15 @@ def _parse_range(member: str) -> _Range | None:
 
 
 def _folded(parameters: Iterable[tuple[str, str]]) -> _Parameters:
-    """Values in lower case: the parameters that anybody negotiates by are compared so."""
+    """Return the parameters with values in lower case, as those in use are compared."""
     return frozenset((name, value.lower()) for name, value in parameters)
 
 
 def _quality(offer: str, ranges: list[_Range]) -> int:
-    """The weight of the range that names `offer` most closely, the greater when two do; 0 when none matches."""
+    """Return the weight of the range that matches `offer` most closely, the greater of two; 0 when none matches."""
     parsed = parse_media_type(offer)
     if parsed is None:
-        raise ValueError(f"{offer!r} is offered and is no media type")
+        raise ValueError(f"{offer!r} is not a media type")
     parameters = _folded(parsed.parameters.items())
     if "charset" not in parsed.parameters:
         parameters |= {_CHARSET}

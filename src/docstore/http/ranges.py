@@ -1,13 +1,12 @@
-"""Byte ranges (RFC 9110 §14): what a Range field selects, and the content of an answer with several parts.
+"""Byte ranges (RFC 9110 §14): what a Range header selects, and the content of a multipart answer.
 
-A server may ignore Range at will, so whatever is odd selects the whole: a unit other than bytes, a field that breaks
-the grammar, more than RANGES_LIMIT ranges, ranges that add up to more than the document (only overlapping ones can),
-and any range of an empty document, since players and downloaders probe with `bytes=0-` and no Content-Range could
-describe the answer. Where at least one range can be met, those that can't are left out.
+A server may ignore Range, so anything unusual selects the whole document: a unit other than bytes, a malformed header,
+more than RANGES_LIMIT ranges, ranges that add up to more than the document (only overlapping ones can), and any range
+of an empty document, since players and downloaders probe with `bytes=0-` and no Content-Range could describe the
+answer. If at least one range is satisfiable, the others are left out.
 
-Ranges stay in the order of the request and are not coalesced: the sum is bounded already, and a client gets the parts
-it asked for. Positions are compared as digits and cut to the size before they become numbers, so the length of a
-number costs nothing.
+Ranges keep the order of the request and are not coalesced: their sum is bounded already. Positions are compared as
+digits and capped before they become numbers, so long numbers cost nothing.
 """
 
 import re
@@ -23,7 +22,7 @@ RANGES_LIMIT: Final = 16
 _SPEC: Final = re.compile(r"([0-9]*+)-([0-9]*+)")
 
 Span = tuple[int, int]
-"""Half-open: the bytes from the first number up to, not including, the second, as content slices."""
+"""Half-open: from the first position up to, not including, the second."""
 
 
 class _Selected(Enum):
@@ -35,11 +34,11 @@ WHOLE: Final = _Selected.WHOLE
 UNSATISFIABLE: Final = _Selected.UNSATISFIABLE
 
 Selection = _Selected | tuple[Span, ...]
-"""WHOLE, UNSATISFIABLE, or at least one span, none of them empty. A single span is no multipart (§15.3.7.1)."""
+"""WHOLE, UNSATISFIABLE, or at least one non-empty span. A single span is not a multipart (§15.3.7.1)."""
 
 
 def select(value: str | None, size: int) -> Selection:
-    """What the Range field `value` (None: not sent) selects of a document of `size` bytes."""
+    """Return what the Range header `value` (None: not sent) selects of a document of `size` bytes."""
     specs = None if value is None or size == 0 else _parse(value)
     if specs is None:
         return WHOLE
@@ -50,7 +49,7 @@ def select(value: str | None, size: int) -> Selection:
 
 
 def _parse(value: str) -> list[tuple[str, str]] | None:
-    """The digits on both sides of each dash; None for what is to be ignored, one invalid range spoiling all."""
+    """Return the digits on both sides of each dash; None if one range is invalid or the header is to be ignored."""
     unit, equals, listed = value.partition("=")
     if not equals or unit.lower() != "bytes":
         return None
@@ -67,13 +66,13 @@ def _parse(value: str) -> list[tuple[str, str]] | None:
 
 
 def _less(left: str, right: str) -> bool:
-    """Whether one run of digits is the smaller number, whatever the length."""
+    """Compare two runs of digits as numbers, whatever their length."""
     left, right = left.lstrip("0"), right.lstrip("0")
     return (len(left), left) < (len(right), right)
 
 
 def _resolve(first: str, last: str, size: int) -> Span | None:
-    """The span of one range; None when it can't be met."""
+    """Return the span of one range; None when it is unsatisfiable."""
     if first:
         start, stop = _capped(first, size), _capped(last, size - 1) + 1 if last else size
     else:
@@ -87,28 +86,27 @@ def _capped(digits: str, limit: int) -> int:
 
 
 def content_range(start: int, stop: int, size: int) -> str:
-    """The Content-Range of the bytes `start` up to, not including, `stop` (§14.4)."""
+    """Return the Content-Range of the bytes from `start` up to, not including, `stop` (§14.4)."""
     return f"bytes {start}-{stop - 1}/{size}"
 
 
 def unsatisfied_range(size: int) -> str:
-    """The Content-Range of a 416 (§14.4)."""
+    """Return the Content-Range of a 416 (§14.4)."""
     return f"bytes */{size}"
 
 
 @dataclass(frozen=True, slots=True)
 class Multipart:
-    """The content of a 206 with several parts, in order: bytes to send as they are, and spans of the document."""
+    """The content of a 206 with several parts: bytes to send and spans of the document, in order."""
 
     length: int
     pieces: tuple[bytes | Span, ...]
 
 
 def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> Multipart:
-    """multipart/byteranges (§14.6) of a document of `size` bytes, each part with the document's `media_type`.
+    """Return the multipart/byteranges (§14.6) of a document of `size` bytes, each part with its `media_type`.
 
-    The caller chooses a `boundary` that a client can't have put into the content, and names it in Content-Type
-    (`byteranges`); there is no I/O here to look.
+    The caller must choose a random `boundary`, which the content can't contain, and name it in Content-Type.
     """
     pieces: list[bytes | Span] = []
     length = 0
@@ -124,5 +122,5 @@ def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) 
 
 
 def byteranges(boundary: str) -> str:
-    """The Content-Type of a multipart; `boundary` is a token of at most 70 characters, so it needs no quotes."""
+    """Return the Content-Type of a multipart; `boundary` is a token of at most 70 characters."""
     return f"multipart/byteranges; boundary={boundary}"

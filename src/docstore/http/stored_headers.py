@@ -19,7 +19,7 @@ from docstore.http.headers import is_field_value, is_token, parse_media_type, pa
 from docstore.http.message import HeaderPairs, Headers
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
-SIZE_LIMIT: Final = 8 * 1024
+STORED_SIZE_LIMIT: Final = 8 * 1024
 """Bytes of all stored names and values of one document."""
 
 META_LIMIT: Final = 64
@@ -191,9 +191,9 @@ def _check_value(name: str, value: str) -> str:
 
 def _check_limits(media_type: str, others: dict[str, str]) -> None:
     sizes = {name: len(name) + len(value) for name, value in (("content-type", media_type), *others.items())}
-    if sum(sizes.values()) > SIZE_LIMIT:
+    if sum(sizes.values()) > STORED_SIZE_LIMIT:
         largest = max(sizes, key=lambda name: sizes[name])
-        raise StoredFieldsTooLarge(largest, f"all stored names and values together are at most {SIZE_LIMIT} bytes")
+        raise StoredFieldsTooLarge(largest, f"stored names and values together are at most {STORED_SIZE_LIMIT} bytes")
     own = [name for name in others if name.startswith("meta-")]
     if len(own) > META_LIMIT:
         raise StoredFieldsTooLarge(own[META_LIMIT], f"a document has at most {META_LIMIT} Meta-* fields")

@@ -1,7 +1,7 @@
-"""The path of a request target: dot segments, percent-encoding, and back (RFC 3986).
+"""Paths of request targets, decoded and encoded (RFC 3986).
 
-Dot segments go before anything is looked up, encoded ones too, and a decoded segment is never split or decoded again:
-`%252e` is the three characters `%2e`. What is not UTF-8 is refused; overlong forms are not UTF-8.
+Dot segments are removed before any look-up, encoded ones too, and a decoded segment is never split or decoded again:
+`%252e` is the three characters `%2e`. Anything but UTF-8 is rejected, overlong forms included.
 """
 
 import re
@@ -16,13 +16,13 @@ class InvalidTarget(ValueError):
 
 
 def segments(path: str) -> list[str]:
-    """The decoded segments of an absolute path, without dot segments (RFC 3986 §5.2.4).
+    """Return the decoded segments of an absolute path, without dot segments (RFC 3986 §5.2.4).
 
-    The path `/` has one empty segment; a trailing slash, or a dot segment at the end, leaves an empty last one.
-    Characters of `path` stand for the bytes that came over the wire (latin-1). Raises InvalidTarget.
+    The path `/` has one empty segment; a trailing slash or dot segment leaves an empty last one. Characters of `path`
+    stand for the bytes received (latin-1). Raise InvalidTarget.
     """
     if not path.startswith("/"):
-        raise InvalidTarget("a path starts with '/'")
+        raise InvalidTarget("a path must start with '/'")
     kept: list[str] = []
     parts = path.split("/")[1:]
     for index, part in enumerate(parts):
@@ -41,13 +41,13 @@ def segments(path: str) -> list[str]:
 
 def _decode(part: str) -> str:
     if _BROKEN_ESCAPE.search(part):
-        raise InvalidTarget("a '%' in a path is followed by two hexadecimal digits")
+        raise InvalidTarget("a '%' in a path must be followed by two hexadecimal digits")
     try:
         return unquote_to_bytes(part.encode("latin-1")).decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidTarget("a path is UTF-8") from None
+        raise InvalidTarget("a path must be UTF-8") from None
 
 
 def encode(path: str) -> str:
-    """`path` as it stands in a URL: everything but unreserved characters and `/` is percent-encoded."""
+    """Percent-encode everything in `path` but unreserved characters and `/`."""
     return quote(path, safe="/~")

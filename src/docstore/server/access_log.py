@@ -1,7 +1,7 @@
-"""The request log: one line a request, readable, and cheap.
+"""The access log: one readable line per request.
 
-PERF: a record for each line, made, formatted and flushed by itself, was 11 us of a request. The lines of one turn of
-the event loop are one record, which `Lines` formats as several: 2 us with 32 connections.
+PERF: a log record per line took 11 us of a request to make, format and flush. The lines of one turn of the event loop
+become one record, which AccessLogFormatter prefixes line by line: 2 us with 32 connections.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from docstore.http.message import Request, Response
 log: Final = logging.getLogger("docstore.access")
 
 PRINTED_LIMIT: Final = 500
-"""Characters that are told of what a client sent."""
+"""Characters of a client's text that are logged."""
 
 _PLAIN: Final = re.compile(r"[!-~]*")
 
 
-def logged(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """`handle`, telling of each request: method, path, status, bytes of content and milliseconds until the answer."""
-    turn = _Turn()
+def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    """Return `handle` with logging: method, path, status, bytes of content, and milliseconds until the response."""
+    batch = _Batch()
 
     async def logging_handle(request: Request) -> Response:
         if not log.isEnabledFor(logging.INFO):
@@ -31,23 +31,23 @@ def logged(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Reques
         started_s = time.perf_counter()
         response = await handle(request)
         size = 0 if response.head_only else response.content.size
-        target = printable(f"{request.path}?{request.query}" if request.query else request.path)
-        told = "-" if size is None else f"{size} B"
-        lasted_ms = (time.perf_counter() - started_s) * 1000
-        turn.tell(f"{printable(request.method)} {target} {response.status} {told} {lasted_ms:.1f} ms")
+        target = escape(f"{request.path}?{request.query}" if request.query else request.path)
+        size_text = "-" if size is None else f"{size} B"
+        elapsed_ms = (time.perf_counter() - started_s) * 1000
+        batch.add(f"{escape(request.method)} {target} {response.status} {size_text} {elapsed_ms:.1f} ms")
         return response
 
     return logging_handle
 
 
-class _Turn:
-    """The lines of one turn of the event loop, told at its end."""
+class _Batch:
+    """The lines of one turn of the event loop, logged at its end."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def tell(self, line: str) -> None:
+    def add(self, line: str) -> None:
         self._lines.append(line)
         loop = asyncio.get_running_loop()
         if self._loop is not loop:
@@ -59,19 +59,19 @@ class _Turn:
         log.info("%s", text)
 
 
-class Lines(logging.Formatter):
-    """Begins each line of the request log as it begins a record; the lines themselves hold no line feed."""
+class AccessLogFormatter(logging.Formatter):
+    """Repeats the prefix of a record on each line of a batch."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
         if record.name != log.name:
             return text
-        start = text.removesuffix(record.getMessage())
-        return text.replace("\n", f"\n{start}")
+        prefix = text.removesuffix(record.getMessage())
+        return text.replace("\n", f"\n{prefix}")
 
 
-def printable(text: str) -> str:
-    """Text of a client, so that it can't forge a line of the log."""
+def escape(text: str) -> str:
+    """Shorten and escape a client's text, so that it can't forge a log line."""
     text = text[:PRINTED_LIMIT]
     if _PLAIN.fullmatch(text):
         return text

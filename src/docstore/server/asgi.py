@@ -1,9 +1,8 @@
-"""ASGI: the store in any ASGI server. A Request is made from the scope, a Response is sent; nothing else is decided.
+"""The ASGI application of a store, for any ASGI server: it makes a Request from the scope and sends the Response.
 
-Date is sent from here, so that no Last-Modified is ever later: a server that adds its own is told not to.
-
-What ASGI can't say stays with the server in front: malformed requests, time limits, and 100-continue, which it sends
-when the body is first asked for, so that a refusal that needs no body comes instead of it.
+It sends Date itself, so that no Last-Modified is later; the server should not add its own. The server is responsible
+for malformed requests, time limits and 100-continue, which it sends when the body is first read, so that an error that
+needs no body replaces it.
 """
 
 import asyncio
@@ -15,21 +14,21 @@ from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload
 from docstore.http.dates import format_http_date
 from docstore.http.headers import parse_natural
-from docstore.http.message import NOTHING, Headers, Request, Response
+from docstore.http.message import NO_CONTENT, Headers, Request, Response
 from docstore.http.url import encode
 from docstore.server.app import Store
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handle = Callable[[Request], Awaitable[Response]]
+ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 _LENGTH_LIMIT: Final = 2**63 - 1
 
 
-class Body:
-    """The body of a request, chunk by chunk as the server hands it over."""
+class ASGIBody:
+    """The body of a request, in the chunks of the server."""
 
     __slots__ = ("_receive", "size")
 
@@ -42,7 +41,7 @@ class Body:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise IncompleteUpload("the client went away")
+                raise IncompleteUpload("the client disconnected")
             chunk: bytes = message.get("body", b"")
             if chunk:
                 arrived += len(chunk)
@@ -50,21 +49,21 @@ class Body:
             if not message.get("more_body", False):
                 break
         if self.size is not None and arrived != self.size:
-            raise IncompleteUpload(f"{self.size} bytes were announced and {arrived} came")
+            raise IncompleteUpload(f"{arrived} bytes arrived instead of {self.size}")
 
 
-class _Upgraded:
-    """What comes with a request to upgrade: a server that leaves its parser for that may hand over nothing of it."""
+class _UpgradeBody:
+    """The body of an Upgrade request: servers that stop parsing HTTP for it may never deliver the body."""
 
     size: None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        raise IncompleteUpload("content that comes with Upgrade can't be had from this server")
+        raise IncompleteUpload("this server does not deliver the content of Upgrade requests")
         yield b""
 
 
-def asgi(store: Store, handle: Handle | None = None) -> Application:
-    """The ASGI application of a store, which starts and stops with its server; `handle` may wrap the store's own."""
+def asgi(store: Store, handle: Handler | None = None) -> ASGIApplication:
+    """Return the ASGI application of a store, which starts and stops with its server. `handle` may wrap the store's."""
     handle = handle or store.handle
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +71,7 @@ def asgi(store: Store, handle: Handle | None = None) -> Application:
             response = await handle(_request(scope, receive))
             await _send(response, receive, send)
         elif scope["type"] == "lifespan":
-            await _live(store, receive, send)
+            await _lifespan(store, receive, send)
 
     return application
 
@@ -92,15 +91,15 @@ def _request(scope: Scope, receive: Receive) -> Request:
 
 def _body(headers: Headers, receive: Receive, http_version: str) -> Upload:
     if "upgrade" in headers:
-        return _Upgraded()
+        return _UpgradeBody()
     length = headers.get("content-length")
     if length is None and "transfer-encoding" not in headers and http_version.startswith("1"):
-        return NOTHING
-    return Body(receive, None if length is None else parse_natural(length, _LENGTH_LIMIT))
+        return NO_CONTENT
+    return ASGIBody(receive, None if length is None else parse_natural(length, _LENGTH_LIMIT))
 
 
 async def _send(response: Response, receive: Receive, send: Send) -> None:
-    """Sends a response, up to the end or until its client is gone: some servers take content for nobody."""
+    """Send a response until the client disconnects: some servers accept content afterwards."""
     date = format_http_date(int(time.time())).encode("ascii")
     headers = [*response.headers, (b"date", date)]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -109,24 +108,24 @@ async def _send(response: Response, receive: Receive, send: Send) -> None:
         body = content.data if isinstance(content, BytesContent) and not response.head_only else b""
         await send({"type": "http.response.body", "body": body})
         return
-    gone = asyncio.ensure_future(_disconnected(receive))
+    disconnected = asyncio.ensure_future(_disconnected(receive))
     try:
         async for chunk in content:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if gone.done():
+            if disconnected.done():
                 return
     finally:
-        gone.cancel()
+        disconnected.cancel()
     await send({"type": "http.response.body", "body": b""})
 
 
 async def _disconnected(receive: Receive) -> None:
-    """Returns when the client is gone; what is left of its body is dropped."""
+    """Return when the client disconnects; drop the rest of its body."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _live(store: Store, receive: Receive, send: Send) -> None:
+async def _lifespan(store: Store, receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":

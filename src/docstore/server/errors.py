@@ -1,7 +1,7 @@
-"""Every way in which a request is refused: one table, one exception, three representations.
+"""Error responses: one table of problem types, one exception, three representations.
 
-A refusal is a line of text for a person at a shell (`not found`, as in the original), a page for one at a browser, and
-an RFC 9457 problem for a client that names JSON. The table is what the documentation and the OpenAPI list.
+A problem is a line of text by default (`not found`), a page for browsers, and RFC 9457 JSON for clients that accept it.
+The documentation and the OpenAPI document list the same table. A new problem type is a row here and its `raise`.
 """
 
 import json
@@ -13,74 +13,75 @@ from docstore import errors
 from docstore.http.message import HeaderPairs, Response
 from docstore.http.negotiation import choose
 from docstore.server import pages
-from docstore.server.responses import answer
+from docstore.server.responses import small_response
 
 TYPE_BASE: Final = "/-/problems#"
 _OFFERS: Final = ("text/plain", "text/html", "application/problem+json", "application/json")
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """A kind of refusal: `title` is its line of text, `advice` says what to do next."""
+class ProblemType:
+    """One kind of error response."""
 
     name: str
     status: int
     title: str
+    """One line that says what happened."""
     advice: str
+    """What the client can do next."""
+    retry_after_s: int | None = None
 
 
-PROBLEMS: Final = {
-    problem.name: problem
-    for problem in (
-        Problem("invalid-target", 400, "invalid path", "Send a path that is percent-encoded UTF-8."),
-        Problem("invalid-key", 400, "invalid key", "Choose a key that follows the rule of this mount."),
-        Problem("invalid-query", 400, "invalid query", "Correct the parameter that is named."),
-        Problem("invalid-field", 400, "invalid header field", "Correct or leave out the field that is named."),
-        Problem("partial-put", 400, "partial content refused", "Send the whole document, without Content-Range."),
-        Problem("incomplete", 400, "incomplete content", "Send the content again; nothing was stored."),
-        Problem("digest-mismatch", 400, "digest mismatch", "Send the content again; nothing was stored."),
-        Problem("invalid-patch", 400, "invalid patch", "Correct the patch document."),
-        Problem("forbidden", 403, "forbidden", "Ask whoever runs this store for access."),
-        Problem("cross-site", 403, "cross-site write refused", "Write from this store's own pages or a program."),
-        Problem("not-found", 404, "not found", "Check the path, or store a document under it with PUT."),
-        Problem("method-not-allowed", 405, "method not allowed", "Use one of the methods in the Allow field."),
-        Problem("not-acceptable", 406, "not acceptable", "Accept one of the types that are named, or use ?format=."),
-        Problem("timeout", 408, "the content came too slowly", "Send the content again, faster."),
-        Problem("changed-meanwhile", 409, "changed meanwhile", "Read the document again and repeat the write."),
-        Problem(
+PROBLEM_TYPES: Final = {
+    problem_type.name: problem_type
+    for problem_type in (
+        ProblemType("invalid-target", 400, "invalid path", "Send a path that is percent-encoded UTF-8."),
+        ProblemType("invalid-key", 400, "invalid key", "Choose a key that follows the rule of this mount."),
+        ProblemType("invalid-query", 400, "invalid query", "Correct the named parameter."),
+        ProblemType("invalid-field", 400, "invalid header field", "Correct or omit the named header."),
+        ProblemType("partial-put", 400, "partial content rejected", "Send the whole document without Content-Range."),
+        ProblemType("incomplete", 400, "incomplete content", "Send the content again; nothing was stored."),
+        ProblemType("digest-mismatch", 400, "digest mismatch", "Send the content again; nothing was stored."),
+        ProblemType("invalid-patch", 400, "invalid patch", "Correct the patch document."),
+        ProblemType("forbidden", 403, "forbidden", "Ask the operator of this store for access."),
+        ProblemType("cross-site", 403, "cross-site write rejected", "Write from this store's pages or from a program."),
+        ProblemType("not-found", 404, "not found", "Check the path, or store a document there with PUT."),
+        ProblemType("method-not-allowed", 405, "method not allowed", "Use one of the methods in the Allow header."),
+        ProblemType("not-acceptable", 406, "not acceptable", "Accept one of the named types, or use ?format=."),
+        ProblemType("timeout", 408, "the content arrived too slowly", "Send the content again, faster."),
+        ProblemType("changed-meanwhile", 409, "changed meanwhile", "Read the document again and repeat the write."),
+        ProblemType(
             "patch-conflict", 409, "patch conflicts with the document", "Read the document again and make a new patch."
         ),
-        Problem("obstructed", 409, "something is in the way", "Use another key, or have what is named moved away."),
-        Problem("precondition-failed", 412, "precondition failed", "Read the document again; use its present ETag."),
-        Problem("too-large", 413, "content too large", "Send less, or use a mount with a higher limit."),
-        Problem("unsupported-type", 415, "unsupported media type", "Use one of the types that are named."),
-        Problem(
-            "range-not-satisfiable", 416, "range not satisfiable", "Ask for a range within the size that is named."
-        ),
-        Problem("expectation-failed", 417, "expectation failed", "Leave out Expect, or send 100-continue."),
-        Problem("wrong-host", 421, "wrong host", "Use the address that the store was started with."),
-        Problem("not-applicable", 422, "patch not applicable", "Correct the patch: it fits no state of the document."),
-        Problem("fields-too-large", 431, "header fields too large", "Shorten or leave out the field that is named."),
-        Problem("internal", 500, "internal error", "The fault is the server's; its log says more."),
-        Problem("engine-failed", 500, "storage failed", "The storage failed; the server's log names what."),
-        Problem("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
-        Problem("unavailable", 503, "storage unavailable", "Try again in a moment."),
-        Problem("no-space", 507, "no space left", "Delete documents or give the mount more room."),
+        ProblemType("obstructed", 409, "path conflict", "Use another key, or ask the operator to move the named file."),
+        ProblemType("precondition-failed", 412, "precondition failed", "Read the document again and use its ETag."),
+        ProblemType("too-large", 413, "content too large", "Send less, or use a mount with a higher limit."),
+        ProblemType("unsupported-type", 415, "unsupported media type", "Use one of the named types."),
+        ProblemType("range-not-satisfiable", 416, "range not satisfiable", "Request a range within the named size."),
+        ProblemType("expectation-failed", 417, "expectation failed", "Omit Expect, or send 100-continue."),
+        ProblemType("wrong-host", 421, "wrong host", "Use the address that the store was started with."),
+        ProblemType("not-applicable", 422, "patch not applicable", "Correct the patch: it applies to no document."),
+        ProblemType("fields-too-large", 431, "header fields too large", "Shorten or omit the named header."),
+        ProblemType("internal", 500, "internal error", "The server has a bug; see its log."),
+        ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),
+        ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
+        ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=1),
+        ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
 }
 
 
-class Refusal(Exception):
-    """The request is refused and nothing was changed; `detail` says what is wrong with just this one."""
+class HTTPProblem(Exception):
+    """The request failed and nothing was changed; `detail` says what is wrong with this request."""
 
     def __init__(self, name: str, detail: str = "", headers: HeaderPairs | None = None) -> None:
         super().__init__(name, detail)
-        self.problem = PROBLEMS[name]
+        self.type = PROBLEM_TYPES[name]
         self.detail = detail
         self.headers = headers or []
 
 
-_NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
+_PROBLEM_NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
     (errors.InvalidKey, "invalid-key"),
     (errors.Conflict, "precondition-failed"),
     (errors.PathConflict, "obstructed"),
@@ -94,35 +95,36 @@ _NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
 ]
 
 
-def refusal_of(error: errors.DocstoreError) -> Refusal:
-    """What the errors of the store are in HTTP. What storage says of itself stays in the log."""
-    name = next(name for kind, name in _NAMES if isinstance(error, kind))
-    headers: HeaderPairs = [(b"retry-after", b"1")] if name == "unavailable" else []
-    return Refusal(name, "" if isinstance(error, errors.EngineError) else str(error), headers)
+def problem_for(error: errors.DocstoreError) -> HTTPProblem:
+    """Translate an error of the store. The message of an engine's error stays in the log."""
+    name = next(name for kind, name in _PROBLEM_NAMES if isinstance(error, kind))
+    return HTTPProblem(name, "" if isinstance(error, errors.EngineError) else str(error))
 
 
-def respond(refusal: Refusal, accept: str | None) -> Response:
-    """The refusal in the representation that `accept` asks for; a text line when it asks for nothing we have."""
-    problem = refusal.problem
+def problem_response(problem: HTTPProblem, accept: str | None) -> Response:
+    """The problem in the representation that `accept` prefers; plain text when it accepts none of them."""
+    kind = problem.type
     media_type = choose(accept, _OFFERS) or "text/plain"
     if media_type == "text/plain":
-        body = f"{problem.title}: {refusal.detail}\n" if refusal.detail else f"{problem.title}\n"
+        body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.problem(problem.status, problem.title, refusal.detail, problem.advice)
+        body = pages.problem_page(kind.status, kind.title, problem.detail, kind.advice)
     else:
-        body = _problem_json(refusal)
+        body = _problem_json(problem)
         media_type = "application/problem+json"
-    more = [(b"vary", b"Accept"), *refusal.headers]
-    return answer(body, media_type, status=problem.status, cache=b"no-store", more=more)
+    more = [(b"vary", b"Accept"), *problem.headers]
+    if kind.retry_after_s is not None:
+        more.append((b"retry-after", b"%d" % kind.retry_after_s))
+    return small_response(body, media_type, status=kind.status, cache=b"no-store", more=more)
 
 
-def _problem_json(refusal: Refusal) -> str:
-    problem = refusal.problem
+def _problem_json(problem: HTTPProblem) -> str:
+    kind = problem.type
     members = {
-        "type": TYPE_BASE + problem.name,
-        "title": problem.title,
-        "status": problem.status,
-        "detail": refusal.detail or HTTPStatus(problem.status).description,
-        "advice": problem.advice,
+        "type": TYPE_BASE + kind.name,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail or HTTPStatus(kind.status).description,
+        "advice": kind.advice,
     }
     return json.dumps({name: value for name, value in members.items() if value}, ensure_ascii=False) + "\n"

@@ -1,14 +1,16 @@
-"""Mounts: which engine answers for which URL prefix, and the routing that follows from it."""
+"""Mounts: which engine serves which URL prefix, opening them, and finding the mount of a path."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
+from docstore.config import MountOptions, MountSettings
 from docstore.engines.contract import Engine
+from docstore.engines.registry import kind_of, open_engine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
-from docstore.server.security.cors import Cors
+from docstore.server.security.cors import CorsPolicy
 
 DEFAULT_MAX_DOCUMENT: Final = 20 * 1024**3
 """Bytes; 20 GiB, on engines that stream."""
@@ -17,22 +19,14 @@ MEMORY_MAX_DOCUMENT: Final = 64 * 1024**2
 
 
 @dataclass(frozen=True)
-class Mount:
+class Mount(MountOptions):
     """A URL prefix bound to one engine, with its options."""
 
     name: str
     """`docs` or `cache/ac`: the prefix without its outer slashes."""
     engine: Engine
     scheme: str = "memory"
-    """The scheme of the engine's URL, for people to see."""
-    keys: str = "name"
-    """Which rule of `keys.KEY_RULES` its keys follow."""
-    max_document: int = DEFAULT_MAX_DOCUMENT
-    """Bytes of the largest document that is taken."""
-    cors: Cors | None = None
-    """The other sites whose pages may use it; None for no site."""
-    collection_put: bool = True
-    """Whether PUT to the collection stores under a new UUID, as in the original."""
+    """The scheme of the engine's URL, for display."""
 
     def __post_init__(self) -> None:
         check_mount(self.name, self.keys)
@@ -41,8 +35,20 @@ class Mount:
     def prefix(self) -> str:
         return f"/{self.name}/"
 
+    @cached_property
+    def size_limit(self) -> int:
+        """Bytes of the largest document that the mount accepts."""
+        if self.max_document is not None:
+            return self.max_document
+        return DEFAULT_MAX_DOCUMENT if kind_of(self.scheme).streams else MEMORY_MAX_DOCUMENT
+
+    @cached_property
+    def cors_policy(self) -> CorsPolicy | None:
+        """The other sites whose pages may use the mount; None for no site."""
+        return CorsPolicy(frozenset(self.cors)) if self.cors else None
+
     def check_key(self, key: str) -> None:
-        """Raises InvalidKey."""
+        """Raise InvalidKey."""
         KEY_RULES[self.keys](key)
 
     def allows(self, key: str) -> bool:
@@ -51,6 +57,12 @@ class Mount:
         except InvalidKey:
             return False
         return True
+
+
+def open_mount(settings: MountSettings) -> Mount:
+    """Raise SetupError."""
+    engine = open_engine(settings.engine)
+    return Mount(settings.name, engine, settings.engine.scheme, **settings.options())
 
 
 class Mounts:
@@ -62,7 +74,7 @@ class Mounts:
         """The mount whose prefix is exactly this path and a slash, or None."""
         for mount in mounts:
             if self.at(f"/{mount.name}"):
-                raise SetupError(f"the mount {mount.name!r} is given twice")
+                raise SetupError(f"mount {mount.name!r} is defined twice")
             self._by_path[f"/{mount.name}"] = mount
         self._depth = max((mount.name.count("/") + 1 for mount in mounts), default=0)
 
@@ -70,7 +82,7 @@ class Mounts:
         return iter(self._by_path.values())
 
     def find(self, segments: list[str]) -> tuple[Mount, str] | None:
-        """The mount that answers for a path of these segments, and the key in it ("" for the collection)."""
+        """Return the mount of a path with these segments, and the key in it ("" for the collection)."""
         for depth in range(min(self._depth, len(segments) - 1), 0, -1):
             mount = self.at(f"/{'/'.join(segments[:depth])}")
             if mount is not None:

@@ -1,10 +1,7 @@
 """The OpenAPI document (3.1.1), made from the resources: the verbs of a class are the operations of its paths.
 
-What stands where comes as a list of places; which verbs it answers is read from the class, what a verb does from its
-docstring, what it reads and answers from openapi_operations. Nothing of it is kept by hand beside the code, so what is
-not described can't be left out in silence: it raises Undescribed.
-
-Nothing here knows a resource; service.py says which there are.
+What a verb does is its docstring; what it reads and answers is its row in the class's `operations`. A verb without
+either raises UndocumentedVerb. This module knows no resource; resources/system.py lists the paths.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,23 +10,15 @@ from importlib.metadata import version
 from inspect import cleandoc
 from typing import Final
 
-from docstore.server.errors import PROBLEMS, TYPE_BASE
-from docstore.server.openapi_components import BODIES, GROUPS, HEADERS, PARAMETERS, SCHEMAS, Node
-from docstore.server.openapi_operations import OPERATIONS, Answer, Operation
+from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.openapi_schema import BODIES, GROUPS, HEADERS, PARAMETERS, SCHEMAS, Answer, Node, Operation
 from docstore.server.resources.resource import Resource
-
-OPENAPI_PATH: Final = "/-/openapi.json"
-DOCS_PATH: Final = "/-/docs"
-SERVICE_LINKS: Final = (
-    f'<{OPENAPI_PATH}>; rel="service-desc"; type="application/json", <{DOCS_PATH}>; rel="service-doc"; type="text/html"'
-).encode("ascii")
-"""The Link field of the root (RFC 8631)."""
 
 _DESCRIPTION: Final = """\
 Stores whatever bytes you send it, under the key you choose, and gives them back.
 
-A refusal is a problem (RFC 9457) for who accepts JSON, a page for who accepts HTML, and a line of text otherwise. A \
-method that a path has no operation for is 405 with Allow, one that nobody knows is 501. Answers carry \
+Errors are problems (RFC 9457) for clients that accept JSON, a page for clients that accept HTML, and a line of text \
+otherwise. A method without an operation here is 405 with Allow, an unknown one is 501. Answers carry \
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
 Content-Security-Policy."""
 
@@ -37,31 +26,31 @@ _VERSION: Final = version("docstore")
 _EVERYWHERE: Final = ("wrong-host", "internal")
 
 
-class Undescribed(LookupError):
-    """A resource answers a verb that nobody has described; the message names it."""
+class UndocumentedVerb(LookupError):
+    """A resource has a verb without a docstring or a row in `operations`; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A path, what stands there, and a name for it: dotted, unique, good for an operationId."""
+class Path:
+    """A path, its resource, and a unique dotted name for operationIds."""
 
     path: str
     name: str
     resource: type[Resource]
     tag: str
     parameters: tuple[Node, ...] = ()
-    """Those of the path."""
+    """The path parameters."""
 
 
-def document(places: Sequence[Place]) -> dict[str, object]:
-    """The whole document, a JSON object. Raises Undescribed."""
+def document(all_paths: Sequence[Path]) -> dict[str, object]:
+    """Return the whole document. Raise UndocumentedVerb."""
     responses: dict[str, Node] = {}
-    paths = {place.path: _path_item(place, responses) for place in places}
+    paths = {path.path: _path_item(path, responses) for path in all_paths}
     return {
         "openapi": "3.1.1",
         "info": {"title": "Docstore", "version": _VERSION, "description": _DESCRIPTION},
         "servers": [{"url": "/"}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(place.tag for place in places)],
+        "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
@@ -78,66 +67,68 @@ def document(places: Sequence[Place]) -> dict[str, object]:
 
 
 _OPTIONAL: Final = ".optional"
-"""What the name of a header component ends with, when an answer may be without it."""
+"""The suffix of header components that an answer may lack."""
 
 
-def _path_item(place: Place, responses: dict[str, Node]) -> Node:
-    item: Node = {"parameters": list(place.parameters)} if place.parameters else {}
-    for verb in sorted(place.resource.verbs):
-        item[verb.lower()] = _operation(place, verb, responses)
+def _path_item(path: Path, responses: dict[str, Node]) -> Node:
+    item: Node = {"parameters": list(path.parameters)} if path.parameters else {}
+    for verb in sorted(path.resource.verbs):
+        item[verb.lower()] = _operation(path, verb, responses)
     return item
 
 
-def _operation(place: Place, verb: str, responses: dict[str, Node]) -> Node:
-    operation = operation_of(place.resource, verb)
-    summary, _, description = text_of(place.resource, verb).partition("\n\n")
-    described: Node = {"operationId": f"{place.name}.{verb.lower()}", "tags": [place.tag], "summary": summary}
+def _operation(path: Path, verb: str, responses: dict[str, Node]) -> Node:
+    operation = operation_of(path.resource, verb)
+    summary, _, description = text_of(path.resource, verb).partition("\n\n")
+    operation_node: Node = {"operationId": f"{path.name}.{verb.lower()}", "tags": [path.tag], "summary": summary}
     if description:
-        described["description"] = description
+        operation_node["description"] = description
     names = [str(parameter["name"]) for group in operation.parameters for parameter in GROUPS[group]]
     if names:
-        described["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
+        operation_node["parameters"] = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     if operation.body:
-        described["requestBody"] = {"$ref": f"#/components/requestBodies/{operation.body}"}
-    described["responses"] = {
-        **_answers(operation.answers, f"{place.resource.__name__}.{verb}", responses),
-        **_refusals((*operation.problems, *_EVERYWHERE), responses, with_content=verb != "HEAD"),
+        operation_node["requestBody"] = {"$ref": f"#/components/requestBodies/{operation.body}"}
+    operation_node["responses"] = {
+        **_answers(operation.answers, f"{path.resource.__name__}.{verb}", responses),
+        **_problems((*operation.problems, *_EVERYWHERE), responses, with_content=verb != "HEAD"),
     }
-    return described
+    return operation_node
 
 
 def operation_of(resource: type[Resource], verb: str) -> Operation:
-    """The row of the table for a verb. Raises Undescribed."""
-    name = getattr(resource, verb).__qualname__
-    if name in OPERATIONS:
-        return OPERATIONS[name]
+    """Return the row of a verb. Raise UndocumentedVerb."""
+    for owner in resource.__mro__:
+        if verb in owner.__dict__ and issubclass(owner, Resource):
+            if verb in owner.__dict__.get("operations", {}):
+                return owner.operations[verb]
+            break
     if verb != "HEAD" or "GET" not in resource.verbs:
-        raise Undescribed(f"openapi_operations.py does not say what {name} reads and answers")
+        raise UndocumentedVerb(f"{resource.__qualname__}.{verb} has no row in `operations`")
     get = operation_of(resource, "GET")
-    return replace(get, answers={status: replace(one, media_types={}) for status, one in get.answers.items()})
+    return replace(get, answers={status: replace(answer, media_types={}) for status, answer in get.answers.items()})
 
 
 def text_of(resource: type[Resource], verb: str) -> str:
-    """What a verb does: its docstring, or that of the method that it overrides. Raises Undescribed."""
+    """Return the docstring of a verb, or of the method that it overrides. Raise UndocumentedVerb."""
     for owner in resource.__mro__:
         text = owner.__dict__[verb].__doc__ if verb in owner.__dict__ else None
         if text:
             first, blank, rest = cleandoc(text).partition("\n\n")
             return " ".join(first.split()) + blank + rest
     if verb == "HEAD" and "GET" in resource.verbs:
-        return "The header fields that GET answers with, without the content."
-    raise Undescribed(f"{resource.__qualname__}.{verb} has no docstring")
+        return "The headers of GET, without the content."
+    raise UndocumentedVerb(f"{resource.__qualname__}.{verb} has no docstring")
 
 
 def _answers(answers: Mapping[int, Answer], name: str, responses: dict[str, Node]) -> Node:
-    """By status; each a component, for what one mount answers, others of its kind answer too."""
+    """Return references by status; each answer is a component, which mounts share."""
     for status, answer in answers.items():
         responses[f"{name}.{status}"] = _answer(answer)
     return {str(status): {"$ref": f"#/components/responses/{name}.{status}"} for status in answers}
 
 
 def _answer(answer: Answer) -> Node:
-    described: Node = {
+    node: Node = {
         "description": answer.description,
         "headers": {
             **{name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers},
@@ -145,23 +136,23 @@ def _answer(answer: Answer) -> Node:
         },
     }
     if answer.media_types:
-        described["content"] = {
+        node["content"] = {
             media_type: {"schema": {"$ref": f"#/components/schemas/{schema}"}} if schema else {}
             for media_type, schema in answer.media_types.items()
         }
-    return described
+    return node
 
 
-def _refusals(names: Iterable[str], responses: dict[str, Node], *, with_content: bool) -> Node:
-    """By status; a group of problems that comes again is one component, named after the problems."""
+def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content: bool) -> Node:
+    """Return references by status; a repeated group of problems is one component, named after them."""
     by_status: dict[int, list[str]] = {}
-    for name in PROBLEMS:
+    for name in PROBLEM_TYPES:
         if name in names:
-            by_status.setdefault(PROBLEMS[name].status, []).append(name)
+            by_status.setdefault(PROBLEM_TYPES[name].status, []).append(name)
     references: Node = {}
     for status, group in by_status.items():
         component = ".".join(group) + ("" if with_content else ".head")
-        responses[component] = _refusal(status, group, with_content=with_content)
+        responses[component] = _problem(status, group, with_content=with_content)
         references[str(status)] = {"$ref": f"#/components/responses/{component}"}
     return references
 
@@ -170,10 +161,10 @@ _MORE_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {415: ("Accept-Patch",), 4
 _OPTIONAL_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {412: ("ETag",), 503: ("Retry-After",)}
 
 
-def _refusal(status: int, names: list[str], *, with_content: bool) -> Node:
-    described = _answer(
+def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
+    node = _answer(
         Answer(
-            "; ".join(PROBLEMS[name].title for name in names).capitalize() + ".",
+            "; ".join(PROBLEM_TYPES[name].title for name in names).capitalize() + ".",
             headers=("Cache-Control", "Vary", *_MORE_HEADERS.get(status, ())),
             optional=_OPTIONAL_HEADERS.get(status, ()),
         )
@@ -181,5 +172,5 @@ def _refusal(status: int, names: list[str], *, with_content: bool) -> Node:
     if with_content:
         types: Node = {"enum": [TYPE_BASE + name for name in names]}
         problem: Node = {"$ref": "#/components/schemas/Problem", "properties": {"type": types}}
-        described["content"] = {"application/problem+json": {"schema": problem}, "text/plain": {}, "text/html": {}}
-    return described
+        node["content"] = {"application/problem+json": {"schema": problem}, "text/plain": {}, "text/html": {}}
+    return node

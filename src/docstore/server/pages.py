@@ -1,8 +1,8 @@
-"""The HTML that Docstore makes itself: lists of links, as in the original, and refusals.
+"""HTML pages: lists of links, errors and documentation, rendered from the templates in `web/`.
 
-Names and contents come from anybody, so templates escape everything. The policy of most pages allows nothing to run.
-That of a collection allows its own modules, by a nonce that is new for each answer: `'self'` was rejected, for what
-anybody stores is of the same origin, and would be let in as a script by one mistake in a template.
+Templates escape everything. The Content-Security-Policy of most pages allows no script; that of a collection allows its
+own modules, by a nonce that is new for each response. `'self'` was rejected: stored documents have the same origin, so
+one mistake in a template would run a stored script.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,23 +20,23 @@ from docstore.units import format_duration, format_rfc3339, format_size
 POLICY: Final = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The Content-Security-Policy of most pages: their own style sheet and icon, and nothing else."""
+"""The Content-Security-Policy of most pages: their own style sheet and icon only."""
 
 
 @dataclass(frozen=True, slots=True)
 class MountRow:
-    """What the page of the root tells of a mount."""
+    """A row of the root page."""
 
     prefix: str
     engine: str
     keys: str
     usage: str
-    """Of a mount with a bound; "" for another."""
+    """A line for a mount with a size limit, else ""."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where in a collection a page of it is. `crumbs` are pairs of (href, folder), each folder in the one before."""
+class PagePosition:
+    """The position of a page in its collection. `crumbs` are pairs of (href, folder), outermost first."""
 
     mount: str
     keys: str
@@ -51,9 +51,9 @@ def new_nonce() -> str:
 
 
 def policy(nonce: str) -> bytes:
-    """The Content-Security-Policy of a collection's page.
+    """Return the Content-Security-Policy of a collection's page.
 
-    Documents are shown by their own address or, where a browser wants that, as a blob; text becomes markup nowhere.
+    Documents are shown by their own URL or, where browsers need it, as a blob; text never becomes markup.
     """
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
@@ -71,7 +71,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        auto_reload=False,  # Else each page asks the disk first whether its template is still the same.
+        auto_reload=False,  # Otherwise each page checks its template on disk first.
     )
     environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age}
     environment.globals["stored_headers"] = tuple(STORED_HEADERS)
@@ -83,13 +83,13 @@ def format_age(seconds: int) -> str:
     return format_duration(seconds) if seconds >= 60 else "now"
 
 
-def mounts(rows: Sequence[MountRow]) -> str:
-    """The page of the root."""
+def mounts_page(rows: Sequence[MountRow]) -> str:
+    """Render the root page."""
     return _templates().get_template("mounts.html").render(mounts=rows)
 
 
-def collection(
-    place: Place,
+def collection_page(
+    place: PagePosition,
     documents: Sequence[tuple[str, str, Meta]],
     folders: Sequence[tuple[str, str]],
     next_link: str,
@@ -97,7 +97,7 @@ def collection(
     now_ns: int,
     nonce: str,
 ) -> str:
-    """The page of a collection: (href, name, meta), (href, name), and where it goes on or ""."""
+    """Render a collection's page from (href, name, meta) and (href, name); `next_link` may be ""."""
     return _templates().get_template("collection.html").render(
         place=place,
         documents=documents,
@@ -108,16 +108,16 @@ def collection(
     )  # fmt: skip
 
 
-def problem(status: int, title: str, detail: str, advice: str) -> str:
-    """The page of a refusal."""
+def problem_page(status: int, title: str, detail: str, advice: str) -> str:
+    """Render an error page."""
     return _templates().get_template("problem.html").render(status=status, title=title, detail=detail, advice=advice)
 
 
-def docs(document: Mapping[str, object]) -> str:
-    """The page of an OpenAPI document, which is read in the template as it is."""
+def docs_page(document: Mapping[str, object]) -> str:
+    """Render the page of an OpenAPI document."""
 
     def follow(node: Mapping[str, object]) -> object:
-        """What a reference within the document points to; the node itself when it is none."""
+        """Resolve a reference within the document; return other nodes unchanged."""
         target: Any = document
         for name in str(node["$ref"]).split("/")[1:] if "$ref" in node else ():
             target = target[name]
@@ -126,6 +126,6 @@ def docs(document: Mapping[str, object]) -> str:
     return _templates().get_template("docs.html").render(document=document, follow=follow)
 
 
-def problems(rows: Sequence[tuple[str, int, str, str]]) -> str:
-    """The page of all kinds of refusals: name, status, title, advice."""
+def problems_page(rows: Sequence[tuple[str, int, str, str]]) -> str:
+    """Render the page of all problem types: name, status, title, advice."""
     return _templates().get_template("problems.html").render(rows=rows)

@@ -1,7 +1,7 @@
-"""`docstore serve`: sockets, processes and signals around the store, by uvicorn.
+"""`docstore serve`: the sockets, processes and signals of a store, on uvicorn.
 
-Sockets are bound here, before anything else: a taken port is one line, and port 0 can be told. Engines are opened
-before the first request is taken, in each process that serves, and closed after the last one was answered.
+The socket is bound first, so that a port in use is a one-line error and the number behind port 0 can be printed. Each
+serving process opens its engines before its first request and closes them after its last response.
 """
 
 import asyncio
@@ -25,29 +25,28 @@ from uvicorn.supervisors import Multiprocess
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
 from docstore.server import http1
-from docstore.server.access_log import Lines, logged
+from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
-from docstore.server.asgi import Application, asgi
-from docstore.server.mounts import Mount
-from docstore.server.opening import open_mount
-from docstore.server.security.host_check import LOOPBACK_NAMES, Guard
+from docstore.server.asgi import ASGIApplication, asgi
+from docstore.server.mounts import Mount, open_mount
+from docstore.server.security.host_check import LOOPBACK_NAMES
 
 try:
     import resource
 except ImportError:  # Windows has no such limits
-    resource = None  # type: ignore[assignment]  # None where a module is expected: it is asked for below
+    resource = None  # type: ignore[assignment]  # checked for None below
 
 log: Final = logging.getLogger("docstore")
 
 PARENT_INTERVAL_S: Final = 1.0
-"""How often a worker looks whether the process that started it is still there."""
+"""How often a worker checks whether its parent process still runs."""
 
 
 def run(settings: Settings) -> None:
-    """Serves until a signal comes. Raises SetupError when that can't begin."""
+    """Serve until a signal arrives. Raise SetupError if the server can't start."""
     set_up_logging(settings.log_level)
-    allow_descriptors()
-    stop = _Stop()
+    raise_descriptor_limit()
+    stop = _SignalHandler()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     listener = listen(settings.host, settings.port)
@@ -55,7 +54,7 @@ def run(settings: Settings) -> None:
     store = open_store(settings)
     announce(settings)
     if settings.workers > 1:
-        asyncio.run(store.close())  # opened once here, so that what can't be opened is said once
+        asyncio.run(store.close())  # opened once here, so that an error is printed once
         Multiprocess(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
     else:
         stop.server = uvicorn.Server(_config(settings, application(store, settings)))
@@ -63,63 +62,66 @@ def run(settings: Settings) -> None:
     print("docstore: stopped", flush=True)
 
 
-class _Stop:
-    """What a signal does outside uvicorn's own handling of it, before it serves and after."""
+class _SignalHandler:
+    """The signal handler before and after uvicorn's own."""
 
     server: uvicorn.Server | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Before, nothing is in flight: the process ends. After, uvicorn raises again the signal that stopped it."""
+        """Exit before serving. Ignore the signal afterwards, when uvicorn raises it again."""
         if self.server is None or not self.server.started:
             raise SystemExit(0)
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What each process of several calls to have its application."""
+    """The factory that each worker process calls for its application."""
 
     settings: Settings
     parent: int
-    """The process that started it: told, for it may be gone before the worker can ask."""
+    """The parent process ID, passed on because the parent may die before the worker can ask."""
 
-    def __call__(self) -> Application:
+    def __call__(self) -> ASGIApplication:
         set_up_logging(self.settings.log_level)
         threading.Thread(target=_end_without_parent, args=(self.parent,), daemon=True).start()
         return application(open_store(self.settings), self.settings)
 
 
 def _end_without_parent(parent: int) -> None:
-    """Stops this worker when the process that would stop it was killed: the port must not stay taken."""
+    """Stop this worker when its parent was killed, so that the port becomes free."""
     while os.getppid() == parent:
         time.sleep(PARENT_INTERVAL_S)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def application(store: Store, settings: Settings) -> Application:
-    """What uvicorn is given: the ASGI application, and for the wire a way past it."""
-    handle = logged(store.handle)
+def application(store: Store, settings: Settings) -> ASGIApplication:
+    """Return the application for uvicorn: ASGI, with direct access to `handle` for http1."""
+    handle = with_access_log(store.handle)
     if settings.http == "uvicorn":
         return asgi(store, handle)
     return http1.UvicornApplication(asgi(store, handle), handle, settings.limits)
 
 
 def open_store(settings: Settings) -> Store:
-    """Opens all engines, or none. Raises SetupError."""
+    """Open all engines or none. Raise SetupError.
+
+    On loopback the store answers only to loopback names; beyond it the operator has allowed all clients.
+    """
+    hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
     mounts: list[Mount] = []
     try:
         for mount in settings.mounts:
             mounts.append(open_mount(mount))
-        return Store(mounts, guard=guard_of(settings), sweep_interval_s=settings.sweep_interval_s)
+        return Store(
+            mounts,
+            hosts=hosts,
+            anonymous=settings.anonymous or "write",
+            sweep_interval_s=settings.sweep_interval_s,
+        )
     except BaseException:
-        with ThreadPoolExecutor(1) as outside_of_any_loop:
-            outside_of_any_loop.submit(asyncio.run, Store(mounts).close()).result()
+        with ThreadPoolExecutor(1) as executor:  # outside any running event loop
+            executor.submit(asyncio.run, Store(mounts).close()).result()
         raise
-
-
-def guard_of(settings: Settings) -> Guard:
-    """On loopback only loopback names are answered to; beyond it the operator has said that all may come."""
-    hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
-    return Guard(hosts, settings.anonymous or "write")
 
 
 def announce(settings: Settings) -> None:
@@ -131,19 +133,19 @@ def announce(settings: Settings) -> None:
     sys.stdout.flush()
 
 
-def allow_descriptors() -> None:
-    """As many open files, and so connections, as the system lets this process have."""
+def raise_descriptor_limit() -> None:
+    """Allow as many open files, and so connections, as the system permits."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Some systems say that there is no limit, and take no number for it.
+        # Some systems report no limit and then accept no number.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def set_up_logging(level: str) -> None:
-    """One readable line an event on standard error."""
+    """Log one line per event to standard error."""
     handler = logging.StreamHandler()
-    formatter = Lines("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter = AccessLogFormatter("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
     root = logging.getLogger()
@@ -154,7 +156,7 @@ def set_up_logging(level: str) -> None:
 
 def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # an application, or with factory what makes one
+        app,  # type: ignore[arg-type]  # an application, or its factory
         factory=factory,
         http=http1.Protocol if settings.http == "wire" else "httptools",
         ws="none",
@@ -173,12 +175,12 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises SetupError in one line."""
+    """Return a listening socket. Raise SetupError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
         raise SetupError(f"can't listen on {host}: {reason}") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -187,7 +189,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise SetupError(f"port {port} of {host} is taken; choose another with --port") from None
+            raise SetupError(f"port {port} of {host} is in use; choose another with --port") from None
         raise SetupError(f"can't listen on {host} port {port}: {error.strerror}") from None
     listener.set_inheritable(True)
     return listener

@@ -1,11 +1,11 @@
-"""The sweeper: gives back the room of expired documents, beside the requests.
+"""The sweeper: frees the space of expired documents in the background.
 
-Nobody waits for it. An expired document is absent from its instant on, for every method, and the sweeper only removes
-what nobody can see any more; so it may be late, and a store whose server gives it no start merely keeps the room.
+Expired documents are already invisible to every method, so the sweeper may be late; a store that never starts it only
+wastes space.
 
-It takes a bounded step at a time and rests between two as long as the last one took: requests have at least half of an
-engine to themselves, however much has expired at once. It stops between steps and is not cancelled in one, so no engine
-is closed under it. A timer for each document was rejected: its cost grows with the documents, not with the expired.
+It removes a bounded number per step and pauses as long as the step took, so requests get at least half of an engine's
+time, however many documents expired. It stops between steps, so no engine is closed during one. A timer for each
+document was rejected: its cost grows with all documents, not with the expired ones.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from docstore.errors import DocstoreError
 from docstore.server.mounts import Mount
 
 DEFAULT_SWEEP_INTERVAL_S: Final = 60
-STEP_LIMIT: Final = 500
-"""Documents that one step removes."""
+SWEEP_LIMIT: Final = 500
+"""Documents removed per step."""
 
 log: Final = logging.getLogger("docstore")
 
 
 class Sweeper:
-    """The task that sweeps all engines of a store that take room for what has expired."""
+    """The task that sweeps the engines that keep expired documents."""
 
     def __init__(self, mounts: Iterable[Mount], interval_s: float) -> None:
         self._swept = [(mount.prefix, mount.engine) for mount in mounts if isinstance(mount.engine, Sweeping)]
@@ -34,11 +34,11 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Sweeps at once and then at each interval, until it is stopped."""
+        """Sweep now and then at each interval, until stopped."""
         self._task = asyncio.create_task(self._run(), name="docstore-sweeper")
 
     async def stop(self) -> None:
-        """Returns when the step that is being taken is over. A loop that was left took its task with it."""
+        """Wait for the current step. Do nothing in another event loop: the task ended with its own loop."""
         if self._task is not None and self._task.get_loop() is asyncio.get_running_loop():
             self._stopping.set()
             await self._task
@@ -49,23 +49,23 @@ class Sweeper:
                 try:
                     await self._sweep(engine)
                 except DocstoreError as error:
-                    log.error("sweeping %s: %s", prefix, error)
+                    log.error("sweeping %s failed: %s", prefix, error)
                 except Exception:
-                    # Else one fault in one engine would end the sweeping of all, and nobody would know.
+                    # Otherwise a bug in one engine would silently end the sweeping of all.
                     log.exception("sweeping %s failed", prefix)
-            await self._rest(self._interval_s)
+            await self._pause(self._interval_s)
 
     async def _sweep(self, engine: Sweeping) -> None:
-        """Step by step, until nothing is left that has expired."""
+        """Sweep step by step until no expired document is left."""
         loop = asyncio.get_running_loop()
         while not self._stopping.is_set():
-            begun_s = loop.time()
-            if await engine.sweep(limit=STEP_LIMIT) < STEP_LIMIT:
+            started_s = loop.time()
+            if await engine.sweep(limit=SWEEP_LIMIT) < SWEEP_LIMIT:
                 return
-            await self._rest(loop.time() - begun_s)
+            await self._pause(loop.time() - started_s)
 
-    async def _rest(self, seconds: float) -> None:
-        """Waits, but not beyond the stop."""
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or return at once when stopped."""
         try:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()

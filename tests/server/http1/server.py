@@ -19,7 +19,7 @@ import uvicorn
 
 from docstore.content import BytesContent, Stream
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.http.message import Generated, Request, Response
+from docstore.http.message import Request, Response, StreamedContent
 from docstore.limits import Limits
 from docstore.server import http1
 from docstore.server.app import Store
@@ -140,7 +140,7 @@ class Bad:
             yield b"so far"
             raise OSError("the disk is gone")
 
-        return Response(200, [], Generated(generate()))
+        return Response(200, [], StreamedContent(generate()))
 
     async def generates(self, request: Request) -> Response:
         async def generate() -> AsyncIterator[bytes]:
@@ -148,7 +148,7 @@ class Bad:
                 await asyncio.sleep(0)
                 yield b"line %d\n" % number
 
-        return Response(200, [], Generated(generate()))
+        return Response(200, [], StreamedContent(generate()))
 
     async def endless(self, request: Request) -> Response:
         """Prints each megabyte that it has generated."""
@@ -164,7 +164,7 @@ class Bad:
             finally:
                 print("endless ended", flush=True)
 
-        return Response(200, [], Generated(generate()))
+        return Response(200, [], StreamedContent(generate()))
 
     async def large(self, request: Request) -> Response:
         return Response(200, [(b"content-length", b"200000")], BytesContent(b"x" * 200_000))

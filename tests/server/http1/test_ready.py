@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from docstore.http.message import NOTHING, Block, Headers, Response, Unsendable, field_lines
+from docstore.http.message import NO_CONTENT, HeaderBlock, Headers, InvalidResponse, Response, header_lines
 from docstore.model import Fields, Meta
-from docstore.server import representation
-from docstore.server.representation import BLOCK_COUNT, headers_of, whole
+from docstore.server import responses
+from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
 
 SECOND_NS = 10**9
 NOW_NS = 1_000 * SECOND_NS
@@ -15,11 +15,11 @@ META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": 
 
 
 def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return whole(meta, NOTHING, now_ns).lines()
+    return full_response(meta, NO_CONTENT, now_ns).lines()
 
 
 def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return field_lines([*headers_of(meta, now_ns), (b"content-length", b"%d" % meta.size)])
+    return header_lines([*document_headers(meta, now_ns), (b"content-length", b"%d" % meta.size)])
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
     assert lines_of(META) == made_anew(META)
     for _ in range(2):
         assert lines_of(meta) == made_anew(meta)
-        assert whole(meta, NOTHING, NOW_NS).headers == [
-            *headers_of(meta, NOW_NS),
+        assert full_response(meta, NO_CONTENT, NOW_NS).headers == [
+            *document_headers(meta, NOW_NS),
             (b"content-length", b"%d" % meta.size),
         ]
 
@@ -58,20 +58,20 @@ def test_what_depends_on_the_time_is_not_kept() -> None:
 
 
 def test_only_so_many_versions_are_kept() -> None:
-    for number in range(BLOCK_COUNT + 10):
-        whole(replace(META, version=f"{number:032}"), NOTHING, NOW_NS)
-    assert len(representation._blocks) == BLOCK_COUNT
-    assert (f"{BLOCK_COUNT + 9:032}", META.modified_ns) in representation._blocks
+    for number in range(CACHED_BLOCK_COUNT + 10):
+        full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
+    assert len(responses._blocks) == CACHED_BLOCK_COUNT
+    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
 
 
 def test_large_fields_are_not_kept() -> None:
     large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
     assert lines_of(large) == made_anew(large)
-    assert (large.version, large.modified_ns) not in representation._blocks
+    assert (large.version, large.modified_ns) not in responses._blocks
 
 
 def test_what_is_added_to_one_response_is_on_no_other() -> None:
-    block = Block([(b"a", b"b")])
+    block = HeaderBlock([(b"a", b"b")])
     first, second = Response(200, [], block=block), Response(200, [], block=block)
     first.headers.append((b"c", b"d"))
     assert (first.lines(), second.lines()) == (b"a: b\r\nc: d\r\n", b"a: b\r\n")
@@ -83,7 +83,7 @@ def test_what_is_added_to_one_response_is_on_no_other() -> None:
 
 
 def test_a_response_adds_its_own_fields_to_those_it_shares() -> None:
-    block = Block([(b"a", b"b: c"), (b"d", b"")])
+    block = HeaderBlock([(b"a", b"b: c"), (b"d", b"")])
     response = Response(200, [(b"e", b"f")], block=block)
     assert response.lines() == b"a: b: c\r\nd: \r\ne: f\r\n"
     assert response.headers == [(b"a", b"b: c"), (b"d", b""), (b"e", b"f")]
@@ -91,15 +91,15 @@ def test_a_response_adds_its_own_fields_to_those_it_shares() -> None:
 
 
 def test_a_block_knows_the_size_of_its_content() -> None:
-    block = Block([(b"e", b"f")], after=Block([(b"a", b"b")]), size=5)
+    block = HeaderBlock([(b"e", b"f")], after=HeaderBlock([(b"a", b"b")]), size=5)
     whole = b"a: b\r\ne: f\r\ncontent-length: 5\r\n"
     assert (block.lines, block.pairs[-1]) == (whole, (b"content-length", b"5"))
     assert [Response(200, [], block=block).lines(size) for size in (5, None)] == [whole, whole]
     assert Response(200, [(b"g", b"h")], block=block).lines(5) == whole + b"g: h\r\n"
-    assert Response(200, [], block=Block([(b"a", b"b")])).lines(5) == b"a: b\r\ncontent-length: 5\r\n"
+    assert Response(200, [], block=HeaderBlock([(b"a", b"b")])).lines(5) == b"a: b\r\ncontent-length: 5\r\n"
     for size in (0, 4, 55):
         for response in (Response(200, [], block=block), Response(200, [(b"content-length", b"5")])):
-            with pytest.raises(Unsendable, match=f"has {size} bytes"):
+            with pytest.raises(InvalidResponse, match=f"has {size} bytes"):
                 response.lines(size)
 
 
@@ -113,18 +113,18 @@ def test_what_is_learnt_of_fields_is_asked_once_unless_it_is_refused() -> None:
         return asked[-1]
 
     headers = Headers([(b"a", b"b")])
-    assert [headers.learn(first), headers.learn(first), asked] == ["b", "b", ["b"]]
-    assert [Headers([(b"a", b"c")]).learn(first), asked] == ["c", ["b", "c"]]
+    assert [headers.cached(first), headers.cached(first), asked] == ["b", "b", ["b"]]
+    assert [Headers([(b"a", b"c")]).cached(first), asked] == ["c", ["b", "c"]]
     none = Headers()
     for _ in range(2):
         with pytest.raises(ValueError, match="no a"):
-            none.learn(first)
+            none.cached(first)
     assert asked == ["b", "c", "", ""]
 
 
 def test_a_block_holds_whole_lines_only() -> None:
-    with pytest.raises(Unsendable):
-        Block([(b"a", b"b\r\nc: d")])
+    with pytest.raises(InvalidResponse):
+        HeaderBlock([(b"a", b"b\r\nc: d")])
 
 
 def test_fields_of_a_request_are_found_again_and_again() -> None:

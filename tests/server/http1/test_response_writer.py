@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from docstore.content import BytesContent
-from docstore.http.message import Joined, Sendable
+from docstore.http.message import ContentSequence, ResponseContent
 from docstore.server.http1.response_writer import ResponseWriter
 
 LARGE = BytesContent(b"x" * 100_000)
@@ -28,8 +28,8 @@ class RecordingTransport(asyncio.Transport):
         return 0
 
 
-@pytest.mark.parametrize("content", [LARGE, Joined((LARGE,))], ids=["inline", "joined"])
-def test_sending_memory_content_ends_when_the_transport_wants_more(content: Sendable) -> None:
+@pytest.mark.parametrize("content", [LARGE, ContentSequence((LARGE,))], ids=["inline", "joined"])
+def test_sending_memory_content_ends_when_the_transport_wants_more(content: ResponseContent) -> None:
     async def sent() -> None:
         transport = RecordingTransport()
         writer = ResponseWriter(transport, asyncio.get_running_loop())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
-from docstore.http.message import Generated, Request, Response, Sendable, Unsendable
+from docstore.http.message import InvalidResponse, Request, Response, ResponseContent, StreamedContent
 from docstore.server.http1 import response_head
 from docstore.server.http1.connection import (
     BODY_PHASE,
@@ -194,7 +194,7 @@ class Protocol(asyncio.Protocol):
             return
         content = self._send_head(response, request)
         if content is not None:
-            if not isinstance(content, Generated):
+            if not isinstance(content, StreamedContent):
                 self._discard_body()  # the handler is done with it, and the client may read only after sending it all
             try:
                 await self._writer.send(content, chunked=self._connection.section.minor >= 1)
@@ -208,12 +208,12 @@ class Protocol(asyncio.Protocol):
         if self._body is not None:
             self._discard_body()
 
-    def _send_head(self, response: Response, request: Request) -> Sendable | None:
+    def _send_head(self, response: Response, request: Request) -> ResponseContent | None:
         """Send the head, with small content in memory, and return the content left to send."""
         status_lines, connection = self._registry.status_lines, self._connection
         try:
             data, content = response_head.start_response(status_lines, response, request, connection)
-        except Unsendable:
+        except InvalidResponse:
             log.exception("the response to %s %s is invalid", request.method, request.path)
             response = response_head.internal_error()
             data, content = response_head.start_response(status_lines, response, request, connection)

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
 from docstore.limits import Limits
-from docstore.server.asgi import Application, Handle, Receive, Scope, Send
+from docstore.server.asgi import ASGIApplication, Handler, Receive, Scope, Send
 from docstore.server.http1.eager_task import EagerRunner
 from docstore.server.http1.response_head import StatusLineCache
 
@@ -47,7 +47,7 @@ class ConnectionRegistry:
     """The connections of one process."""
 
     def __init__(
-        self, handle: Handle, limits: Limits, loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[None]]"
+        self, handle: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[None]]"
     ) -> None:
         self.handle = handle
         self.limits = limits
@@ -122,8 +122,8 @@ class UvicornApplication:
     It needs `proxy_headers=False` and `interface="asgi3"`; otherwise uvicorn wraps it, which hides `handle`.
     """
 
-    asgi: Application
-    handle: Handle
+    asgi: ASGIApplication
+    handle: Handler
     limits: Limits = field(default_factory=Limits)
     _registry: ConnectionRegistry | None = None
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.http.message import Request, Response, Sendable, field_lines
+from docstore.http.message import Request, Response, ResponseContent, header_lines
 from docstore.server.http1.connection import Connection
 from docstore.server.http1.parser import ProtocolError
 
@@ -53,12 +53,12 @@ class StatusLineCache:
 
 def start_response(
     status_lines: StatusLineCache, response: Response, request: Request, connection: Connection
-) -> tuple[bytes, Sendable | None]:
-    """Return the head with small content joined to it, and the content left to send. Raises Unsendable.
+) -> tuple[bytes, ResponseContent | None]:
+    """Return the head with small content joined to it, and the content left to send. Raises InvalidResponse.
 
     Decides whether the connection stays open after the response.
     """
-    content: Sendable | None = None
+    content: ResponseContent | None = None
     size, data, framing = None, b"", b""
     if not response.head_only and response.status not in _WITHOUT_CONTENT and request.method != "HEAD":
         content = response.content
@@ -82,7 +82,7 @@ def start_response(
 
 def error_response(status_lines: StatusLineCache, error: ProtocolError) -> bytes:
     """Return the whole response to an invalid request, the last one of its connection."""
-    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), field_lines(error.headers), _CLOSE, error.line)
+    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), header_lines(error.headers), _CLOSE, error.line)
 
 
 def internal_error() -> Response:

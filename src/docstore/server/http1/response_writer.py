@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from docstore.content import BytesContent, Content, FileContent
 from docstore.errors import CorruptData
-from docstore.http.message import Generated, Joined, Sendable
+from docstore.http.message import ContentSequence, ResponseContent, StreamedContent
 
 SENDFILE_SIZE: Final = 1024 * 1024
 """Bytes that one call of sendfile moves at most before other connections get a turn."""
@@ -65,19 +65,20 @@ class ResponseWriter:
         self.disconnected = True
         self._wake()
 
-    async def send(self, content: Sendable, *, chunked: bool) -> None:
-        """Send all of `content`. Generated content is sent in chunks, or unframed when it ends with the connection.
+    async def send(self, content: ResponseContent, *, chunked: bool) -> None:
+        """Send all of `content`. StreamedContent content is sent in chunks, or unframed when it ends with the
+        connection.
 
         Raises CorruptData when the content is shorter or longer than its size, ConnectionError, and the errors of the
         content.
         """
-        if isinstance(content, Generated):
+        if isinstance(content, StreamedContent):
             await self._send_generated(content, chunked=chunked)
         else:
             await self._send_sized(content)
 
-    async def _send_sized(self, content: Content | Joined) -> None:
-        if isinstance(content, Joined):
+    async def _send_sized(self, content: Content | ContentSequence) -> None:
+        if isinstance(content, ContentSequence):
             for part in content.parts:
                 await self._send_sized(part)
         elif isinstance(content, BytesContent):
@@ -96,7 +97,7 @@ class ResponseWriter:
             if left:
                 raise CorruptData(f"content of {content.size} bytes has {'more' if left < 0 else f'{left} fewer'}")
 
-    async def _send_generated(self, content: Generated, *, chunked: bool) -> None:
+    async def _send_generated(self, content: StreamedContent, *, chunked: bool) -> None:
         async for chunk in content:
             if chunk and chunked:
                 self._write_parts(b"%x\r\n" % len(chunk), chunk, b"\r\n")

@@ -1,104 +1,115 @@
-"""A collection: the documents of a mount, listed, and a place to put a document that has no key yet."""
+"""A collection: the documents of a mount, listed, and a place to store a document under a new key."""
 
+from collections.abc import Mapping
+from typing import ClassVar
 from uuid import uuid4
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
-from docstore.http.conditions import Conditions, Outcome
-from docstore.http.message import Generated, HeaderPairs, Request, Response
+from docstore.http.conditions import ConditionOutcome, Conditions
+from docstore.http.message import HeaderPairs, Request, Response, StreamedContent
 from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
+from docstore.server import openapi_schema as schema
 from docstore.server import pages
-from docstore.server.errors import Refusal
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
+from docstore.server.openapi_schema import Operation
 from docstore.server.resources import listing
-from docstore.server.resources.resource import Readable, options
-from docstore.server.resources.write import Incoming, confirm
+from docstore.server.resources.resource import ReadableResource, options
+from docstore.server.resources.write import WriteHeaders, write_response
 from docstore.server.responses import content_headers
 
 
-class CollectionResource(Readable):
+class CollectionResource(ReadableResource):
     """`/{mount}/`."""
 
     __slots__ = ("_clock", "_mount")
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": schema.LISTING,
+        "POST": schema.COLLECTION_WRITE,
+        "OPTIONS": Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",)),
+    }
 
     def __init__(self, mount: Mount, clock: Clock) -> None:
         self._mount = mount
         self._clock = clock
 
     async def GET(self, request: Request) -> Response:
-        """The listing, in the bytewise order of keys. NDJSON without a limit is the whole collection."""
+        """List the documents in bytewise order of their keys. NDJSON without a limit is the whole collection."""
         query = listing.Query.parse(request.query)
-        format = query.format or _negotiated(request)
-        outcome = _judged(request)
-        if outcome is Outcome.FAILED:
-            raise Refusal("precondition-failed", "the collection has no ETag")
+        format = query.format or _negotiate(request)
+        outcome = _evaluate_conditions(request)
+        if outcome is ConditionOutcome.FAILED:
+            raise HTTPProblem("precondition-failed", "the collection has no ETag")
         headers: HeaderPairs = [(b"cache-control", b"no-cache"), (b"vary", b"Accept")]
-        if outcome is Outcome.NOT_MODIFIED:
+        if outcome is ConditionOutcome.NOT_MODIFIED:
             return Response(304, headers)
-        if format == "html":
+        render = listing.LISTING_FORMATS[format].render
+        if render is None:
             return await self._page(query, headers)
-        headers += content_headers(listing.FORMATS[format])
+        headers += content_headers(listing.LISTING_FORMATS[format].media_type)
         if format == "ndjson" and query.limit is None and not query.delimiter:
-            return Response(200, headers, Generated(listing.stream_ndjson(self._mount, query)))
+            return Response(200, headers, StreamedContent(listing.stream_ndjson(self._mount, query)))
         page = await listing.read_page(self._mount, query)
-        return self._listed(headers, page, listing.render(self._mount, page, format))
+        return self._list_response(headers, page, render(self._mount, page))
 
     async def _page(self, query: listing.Query, headers: HeaderPairs) -> Response:
         nonce = pages.new_nonce()
         page = await listing.read_page(self._mount, query, html=True)
         headers += content_headers("text/html", pages.policy(nonce))
         html = listing.render_html(self._mount, query, page, now_ns=self._clock(), nonce=nonce)
-        return self._listed(headers, page, html)
+        return self._list_response(headers, page, html)
 
-    def _listed(self, headers: HeaderPairs, page: listing.Page, text: str) -> Response:
+    def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, text: str) -> Response:
         data = text.encode("utf-8")
         headers.append((b"content-length", b"%d" % len(data)))
-        if link := listing.link_next(self._mount, page):
+        if link := listing.next_link(self._mount, page):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
         return Response(200, headers, BytesContent(data))
 
     async def POST(self, request: Request) -> Response:
-        """Stores under a new UUID; a key that is taken, however unlikely, is not overwritten."""
-        incoming = Incoming.of(request, self._mount)
-        if _judged(request) is not Outcome.PROCEED:
-            raise Refusal("precondition-failed", "the collection exists and has no ETag")
-        key = str(uuid4())
-        upload = await incoming.upload(request.body, self._mount)
-        written = await self._mount.engine.put(
-            PutRequest(key, upload, incoming.fields, expires_ns=incoming.expires_ns(self._clock), expect=ABSENT)
+        """Store a document under a new UUID."""
+        headers = WriteHeaders.of(request, self._mount)
+        if _evaluate_conditions(request) is not ConditionOutcome.PROCEED:
+            raise HTTPProblem("precondition-failed", "the collection exists and has no ETag")
+        upload = await headers.upload(request.body, self._mount)
+        expires_ns = headers.expires_ns(self._clock)
+        result = await self._mount.engine.put(
+            PutRequest(str(uuid4()), upload, headers.fields, expires_ns=expires_ns, expect=ABSENT)
         )
-        return await confirm(self._mount, written, incoming.preferences, self._clock)
+        return await write_response(self._mount, result, headers.preferred_return, self._clock)
 
     async def OPTIONS(self, request: Request) -> Response:
-        return options(self, request, self._mount.cors)
+        return options(self, request, self._mount.cors_policy)
 
 
-class OriginalCollection(CollectionResource):
-    """As in the original, PUT to the collection stores under a new UUID: a knowing departure from RFC 9110 §9.3.4."""
+class PuttableCollection(CollectionResource):
+    """As in the original, PUT stores under a new UUID: a deliberate departure from RFC 9110 §9.3.4."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {"PUT": schema.COLLECTION_WRITE}
 
     async def PUT(self, request: Request) -> Response:
         """As POST."""
         return await self.POST(request)
 
 
-def _judged(request: Request) -> Outcome:
-    """Preconditions are about the collection: it exists, and has neither ETag nor Last-Modified (RFC 9110 §13.2.2)."""
+def _evaluate_conditions(request: Request) -> ConditionOutcome:
+    """The collection exists and has neither ETag nor Last-Modified (RFC 9110 §13.2.2)."""
     conditions = Conditions.of(request.headers)
     if conditions is None:
-        return Outcome.PROCEED
+        return ConditionOutcome.PROCEED
     if conditions.if_match is not None and not conditions.if_match.star:
-        return Outcome.FAILED
+        return ConditionOutcome.FAILED
     if conditions.if_none_match is not None and conditions.if_none_match.star:
-        return Outcome.NOT_MODIFIED
-    return Outcome.PROCEED
+        return ConditionOutcome.NOT_MODIFIED
+    return ConditionOutcome.PROCEED
 
 
-def _negotiated(request: Request) -> str:
-    media_type = choose(request.headers.get("accept"), list(listing.FORMATS.values()))
-    for format, offered in listing.FORMATS.items():
-        if offered == media_type:
-            return format
-    raise Refusal("not-acceptable", f"there are {', '.join(listing.FORMATS.values())}")
+def _negotiate(request: Request) -> str:
+    offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
+    media_type = choose(request.headers.get("accept"), list(offers))
+    if media_type is None:
+        raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+    return offers[media_type]

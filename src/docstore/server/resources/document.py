@@ -1,30 +1,83 @@
-"""A document: the bytes under a key, and everything that can be done with them."""
+"""A document: the bytes under a key, and its verbs."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from secrets import token_hex
-from typing import Final
+from typing import ClassVar, Final
 
 from docstore.content import BytesContent, Content
 from docstore.errors import Conflict
 from docstore.http import ranges
-from docstore.http.conditions import Conditions, Outcome, if_range_holds
-from docstore.http.digests import wanted
-from docstore.http.message import NOTHING, HeaderPairs, Joined, Request, Response
-from docstore.http.patches import ACCEPT_PATCH
+from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
+from docstore.http.digests import digest_headers, wanted_digests
+from docstore.http.merge_patch import ACCEPT_PATCH
+from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
 from docstore.model import ANY, Clock, Expectation, Meta
-from docstore.server.errors import Refusal
+from docstore.server import openapi_schema as schema
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
-from docstore.server.representation import headers_of, validators, whole
+from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
-from docstore.server.resources.write import MAX_ATTEMPTS, failed, judge, write
-from docstore.server.responses import answer
+from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
+from docstore.server.responses import document_headers, full_response, small_response, validator_headers
 
 
 class DocumentResource(Resource):
     """`/{mount}/{key}`."""
 
     __slots__ = ("_clock", "_key", "_mount")
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            {
+                200: Answer("The document.", {"*/*": ""}, schema.DOCUMENT_HEADERS, schema.OPTIONAL_DOCUMENT_HEADERS),
+                206: Answer(
+                    "The requested ranges; several as multipart/byteranges.",
+                    {"*/*": ""},
+                    schema.DOCUMENT_HEADERS,
+                    (*schema.OPTIONAL_DOCUMENT_HEADERS, "Content-Range"),
+                ),
+                304: schema.DOCUMENT_NOT_MODIFIED,
+            },
+            (*schema.READ_PROBLEMS, "range-not-satisfiable"),
+            ("conditions", "ranges", "wanted digests"),
+        ),
+        "HEAD": Operation(
+            {
+                200: Answer(
+                    "The headers of the document.", {}, schema.DOCUMENT_HEADERS, schema.OPTIONAL_DOCUMENT_HEADERS
+                ),
+                304: schema.DOCUMENT_NOT_MODIFIED,
+            },
+            schema.READ_PROBLEMS,
+            ("conditions", "wanted digests"),
+        ),
+        "PUT": schema.DOCUMENT_WRITE,
+        "POST": schema.DOCUMENT_WRITE,
+        "PATCH": Operation(
+            {200: schema.REPLACED, 204: schema.NO_CONTENT_ANSWER},
+            (
+                *(*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, *schema.UPLOAD_PROBLEMS, "not-found"),
+                *("precondition-failed", "changed-meanwhile", "invalid-patch", "patch-conflict", "unsupported-type"),
+                "not-applicable",
+            ),
+            ("conditions", "expiry", "prefer", "digests"),
+            "patch",
+        ),
+        "DELETE": Operation(
+            {200: Answer("Deleted.", {"text/plain": ""})},
+            (*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, "not-found", "precondition-failed", "changed-meanwhile"),
+            ("conditions",),
+        ),
+        "OPTIONS": Operation(
+            {
+                204: Answer(
+                    "The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control")
+                )
+            },
+            schema.KEY_PROBLEMS,
+        ),
+    }
 
     def __init__(self, mount: Mount, key: str, clock: Clock) -> None:
         self._mount = mount
@@ -32,69 +85,69 @@ class DocumentResource(Resource):
         self._clock = clock
 
     async def GET(self, request: Request) -> Response:
-        """The document, or those ranges of it that are asked for."""
+        """Read the document, or the requested ranges of it."""
         document = await self._mount.engine.get(self._key)
         if document is None:
-            raise Refusal("not-found")
+            raise HTTPProblem("not-found")
         meta, now_ns = document.meta, self._clock()
-        # PERF: most requests ask for nothing special, and then nothing of it is built.
-        if _SPECIAL.isdisjoint(request.headers.names):
-            return whole(meta, document.content, now_ns)
-        return _early(request, meta, now_ns) or _special(request, meta, document.content, now_ns)
+        # PERF: most requests have none of these headers and skip everything that evaluates them.
+        if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
+            return full_response(meta, document.content, now_ns)
+        return _not_modified(request, meta, now_ns) or _conditional_get(request, meta, document.content, now_ns)
 
     async def HEAD(self, request: Request) -> Response:
-        """As GET without Range, which is defined for GET alone (RFC 9110 §14.2)."""
+        """Read the headers of the document. Range is defined for GET only (RFC 9110 §14.2)."""
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
-            raise Refusal("not-found")
-        if _SPECIAL.isdisjoint(request.headers.names):
-            response = whole(meta, NOTHING, now_ns)
-        elif (early := _early(request, meta, now_ns)) is not None:
-            response = early
+            raise HTTPProblem("not-found")
+        if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
+            response = full_response(meta, NO_CONTENT, now_ns)
+        elif (not_modified := _not_modified(request, meta, now_ns)) is not None:
+            response = not_modified
         else:
-            response = whole(meta, NOTHING, now_ns)
-            if wishes := wanted(request.headers):
-                response.headers += wishes.answer({"sha-256": meta.digest}, {})
+            response = full_response(meta, NO_CONTENT, now_ns)
+            if wanted := wanted_digests(request.headers):
+                response.headers += digest_headers(wanted, meta.digest, None)
         response.head_only = True
         return response
 
     async def PUT(self, request: Request) -> Response:
-        """Stores the content under the key, in place of what was there."""
+        """Store the content under the key, replacing the document if there is one."""
         return await write(self._mount, self._key, request, self._clock)
 
     async def POST(self, request: Request) -> Response:
-        """As in the original: POST to a key stores under it."""
+        """As PUT; the original Docstore stored with POST."""
         return await write(self._mount, self._key, request, self._clock)
 
     async def PATCH(self, request: Request) -> Response:
-        """Changes a JSON document: all of the patch is applied, or nothing of it."""
+        """Change a JSON document: the whole patch is applied, or nothing."""
         return await patch(self._mount, self._key, request, self._clock)
 
     async def DELETE(self, request: Request) -> Response:
-        """Removes the document. The answer is 200 with no content: several clients take 204 for a failure."""
+        """Delete the document. The answer is 200 without content, because several clients take 204 for a failure."""
         conditions, engine = Conditions.of(request.headers), self._mount.engine
         for _ in range(MAX_ATTEMPTS):
             expect: Expectation = ANY
             if conditions is not None:
                 current = await engine.head(self._key)
                 if current is None:
-                    raise Refusal("not-found")
-                expect = judge("DELETE", conditions, current, self._clock)
+                    raise HTTPProblem("not-found")
+                expect = check_preconditions("DELETE", conditions, current, self._clock)
             try:
                 removed = await engine.delete(self._key, expect=expect)
             except Conflict:
                 continue
             if removed is None:
-                raise Refusal("not-found")
-            return answer(b"", "text/plain", cache=b"no-store")
-        raise Refusal("changed-meanwhile", "others write this document all the time")
+                raise HTTPProblem("not-found")
+            return small_response(b"", "text/plain", cache=b"no-store")
+        raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
     async def OPTIONS(self, request: Request) -> Response:
-        offers = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
-        return options(self, request, self._mount.cors, offers)
+        more = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
+        return options(self, request, self._mount.cors_policy, more)
 
 
-_SPECIAL: Final = frozenset(
+_CONDITIONAL_HEADERS: Final = frozenset(
     {
         *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range", b"if-range"),
         *(b"want-repr-digest", b"want-content-digest", b"want-digest"),
@@ -102,52 +155,54 @@ _SPECIAL: Final = frozenset(
 )
 
 
-def _early(request: Request, meta: Meta, now_ns: int) -> Response | None:
-    """304, when the reader has it already; raises Refusal for 412."""
+def _not_modified(request: Request, meta: Meta, now_ns: int) -> Response | None:
+    """304 if the client has this version; None if the method must be performed. Raise HTTPProblem (412)."""
     conditions = Conditions.of(request.headers)
     if conditions is None:
         return None
     outcome = conditions.evaluate(request.method, meta, now_ns // 10**9)
-    if outcome is Outcome.FAILED:
-        raise failed(meta)
-    return Response(304, validators(meta, now_ns)) if outcome is Outcome.NOT_MODIFIED else None
+    if outcome is ConditionOutcome.FAILED:
+        raise precondition_failed(meta)
+    return Response(304, validator_headers(meta, now_ns)) if outcome is ConditionOutcome.NOT_MODIFIED else None
 
 
-def _special(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:
-    """The ranges and the digests that were asked for. Raises Refusal for 416."""
-    selected = _selected(request, meta, now_ns)
+def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:
+    """The requested ranges and digests. Raise HTTPProblem (416)."""
+    selected = _selected_ranges(request, meta, now_ns)
     if selected is ranges.UNSATISFIABLE:
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
-        raise Refusal("range-not-satisfiable", f"it has {meta.size} bytes", [(b"content-range", unsatisfied)])
-    digest = {"sha-256": meta.digest}
+        raise HTTPProblem(
+            "range-not-satisfiable", f"the document has {meta.size} bytes", [(b"content-range", unsatisfied)]
+        )
+    wanted = wanted_digests(request.headers)
+    content_digest: bytes | None = meta.digest
     if selected is ranges.WHOLE:
-        response, sent = whole(meta, content, now_ns), digest
+        response = full_response(meta, content, now_ns)
     else:
-        response = _partial(headers_of(meta, now_ns), meta, content, selected)
+        response = _partial_response(document_headers(meta, now_ns), meta, content, selected)
         part = response.content
-        # A part's digest is told when it costs no reading of files.
-        sent = {"sha-256": sha256(part.data).digest()} if isinstance(part, BytesContent) else {}
-    if wishes := wanted(request.headers):
-        response.headers += wishes.answer(digest, sent)
+        # The digest of a part in a file would cost reading it twice.
+        content_digest = sha256(part.data).digest() if wanted and isinstance(part, BytesContent) else None
+    if wanted:
+        response.headers += digest_headers(wanted, meta.digest, content_digest)
     return response
 
 
-def _selected(request: Request, meta: Meta, now_ns: int) -> ranges.Selection:
-    """What Range asks for, when If-Range lets it."""
-    wanted = request.headers.get("range")
-    if wanted is None:
+def _selected_ranges(request: Request, meta: Meta, now_ns: int) -> ranges.Selection:
+    range_header = request.headers.get("range")
+    if range_header is None:
         return ranges.WHOLE
-    unless_changed = request.headers.get("if-range")
-    if unless_changed is not None and not if_range_holds(unless_changed, meta, now_ns // 10**9):
+    if_range = request.headers.get("if-range")
+    if if_range is not None and not if_range_holds(if_range, meta, now_ns // 10**9):
         return ranges.WHOLE
-    return ranges.select(wanted, meta.size)
+    return ranges.select(range_header, meta.size)
 
 
-def _partial(headers: HeaderPairs, meta: Meta, content: Content, spans: tuple[ranges.Span, ...]) -> Response:
-    """206, with one part as it is or with several as multipart/byteranges.
+def _partial_response(headers: HeaderPairs, meta: Meta, content: Content, spans: tuple[ranges.Span, ...]) -> Response:
+    """206, with one part, or with several as multipart/byteranges.
 
-    The stored fields go along even after If-Range, where RFC 9110 §15.3.7 says they should not: players that join
-    parts from a cache look at the type of each.
+    The stored headers are included even after If-Range, where RFC 9110 §15.3.7 says they should not be: players that
+    join parts from a cache look at the type of each.
     """
     if len(spans) == 1:
         start, stop = spans[0]
@@ -156,8 +211,8 @@ def _partial(headers: HeaderPairs, meta: Meta, content: Content, spans: tuple[ra
         return Response(206, headers, content.slice(start, stop))
     boundary = token_hex(16)
     parts = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
-    joined = Joined(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
+    body = ContentSequence(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
     headers = [(name, value) for name, value in headers if name != b"content-type"]
     headers.append((b"content-type", ranges.byteranges(boundary).encode("ascii")))
     headers.append((b"content-length", b"%d" % parts.length))
-    return Response(206, headers, joined)
+    return Response(206, headers, body)

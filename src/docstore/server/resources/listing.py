@@ -1,12 +1,12 @@
-"""A collection's listing: the query that asks for it, the page that answers it, and its four representations.
+"""Listings of a collection: the query, the page that answers it, and its formats.
 
-Pages go by key (`after`), never by offset: a page costs the same at the end as at the beginning, and documents that
-come and go meanwhile neither repeat nor hide others. NDJSON without `limit` is the whole collection, a page at a time.
+Pages continue after a key, not at an offset: a page costs the same at the end as at the beginning, and documents that
+are stored or deleted meanwhile neither repeat nor hide others. A new format is a row of LISTING_FORMATS and a renderer.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final
@@ -17,28 +17,20 @@ from docstore.http.url import encode
 from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages
-from docstore.server.errors import Refusal
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.units import format_rfc3339
 
 DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100
-"""Documents in a page for people, who have one painted at once and go on by prefix sooner than by page."""
+"""Documents in an HTML page, which browsers render at once; people filter by prefix rather than turn pages."""
 MAX_LIMIT: Final = 10_000
 PARAMETERS_LIMIT: Final = 100
-
-FORMATS: Final = {
-    "html": "text/html",
-    "json": "application/json",
-    "ndjson": "application/x-ndjson",
-    "text": "text/plain",
-}
-"""`?format=` and the media type it stands for, in the order in which a tie is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a listing was asked for; `limit` is None when nothing was said of it."""
+    """The query parameters of a listing; `limit` is None by default."""
 
     prefix: str = ""
     after: str = ""
@@ -48,34 +40,31 @@ class Query:
 
     @classmethod
     def parse(cls, query: str) -> "Query":
-        """Raises Refusal naming the parameter. Parameters that nobody knows are ignored."""
+        """Raise HTTPProblem naming the parameter. Unknown parameters are ignored."""
         if query.count("&") >= PARAMETERS_LIMIT:
-            raise Refusal("invalid-query", f"it has more than {PARAMETERS_LIMIT} parameters")
+            raise HTTPProblem("invalid-query", f"more than {PARAMETERS_LIMIT} parameters")
         try:
-            # What came unencoded stands for the bytes on the wire, as in a path.
+            # Characters that are not percent-encoded stand for the bytes received, as in a path.
             text = query.encode("latin-1").decode("utf-8")
             values = parse_qs(text, keep_blank_values=True, errors="strict")
         except ValueError:
-            raise Refusal("invalid-query", "it is not UTF-8") from None
+            raise HTTPProblem("invalid-query", "not UTF-8") from None
         given = {name: texts[0] for name, texts in values.items()}
         limit = None
         if "limit" in given:
             limit = parse_natural(given["limit"], MAX_LIMIT)
             if not limit:
-                raise Refusal("invalid-query", f"limit is a number from 1 to {MAX_LIMIT}")
+                raise HTTPProblem("invalid-query", f"limit must be a number from 1 to {MAX_LIMIT}")
         if given.get("delimiter", "") not in ("", "/"):
-            raise Refusal("invalid-query", "delimiter is / or nothing")
-        if given.get("format", "html") not in FORMATS:
-            raise Refusal("invalid-query", f"format is one of {', '.join(FORMATS)}")
+            raise HTTPProblem("invalid-query", "delimiter must be / or empty")
+        if given.get("format", "html") not in LISTING_FORMATS:
+            raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
         return cls(
             given.get("prefix", ""), given.get("after", ""), limit, given.get("delimiter", ""), given.get("format")
         )
 
-    def following(self, after: str) -> "Query":
-        return replace(self, after=after)
-
     def encoded(self) -> str:
-        """The query string that parses to this."""
+        """Return the query string that parses to this."""
         given = {
             "prefix": self.prefix,
             "delimiter": self.delimiter,
@@ -87,26 +76,26 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Documents and, with a delimiter, folders: what keys that go on behind the delimiter have in common."""
+class ListingPage:
+    """Documents and, with a delimiter, folders: the common prefixes of keys that contain a delimiter."""
 
     documents: list[Meta]
     folders: list[str]
     next: Query | None
 
 
-async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Page:
-    """The page that `query` asks for; one document more is read to know whether there is a next."""
+async def read_page(mount: Mount, query: Query, *, html: bool = False) -> ListingPage:
+    """Read the page of `query`, and one document more to know whether there is a next page."""
     limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
     if query.delimiter:
         return await _read_folders(mount, query, limit)
     metas = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
-    return Page(page, [], query.following(page[-1].key) if len(metas) > limit else None)
+    return ListingPage(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
 
 
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
-    """As the engine's, without what has no address here: a person may put a file of any name into a folder."""
+    """List documents whose keys the mount allows: people may put files of any name into a folder of the file engine."""
     found: list[Meta] = []
     asked = limit
     while True:
@@ -117,33 +106,33 @@ async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]
         after, asked = metas[-1].key, max(limit, DEFAULT_LIMIT)
 
 
-async def _read_folders(mount: Mount, query: Query, limit: int) -> Page:
-    """As `read_page`, skipping over what lies in a folder: a folder costs a look-up, whatever it holds."""
+async def _read_folders(mount: Mount, query: Query, limit: int) -> ListingPage:
+    """As `read_page`, skipping the contents of folders: each costs one look-up, whatever it holds."""
     documents: list[Meta] = []
     folders: list[str] = []
-    # Only a folder of this very listing is left behind: any other name that ends with a slash lies in one.
+    # Skip a folder only if it belongs to this listing: any other name that ends with a slash lies in a folder.
     within = query.after.removeprefix(query.prefix) if query.after.startswith(query.prefix) else ""
-    after = _behind(query.after) if within.find("/") == len(within) - 1 > -1 else query.after
+    after = _past(query.after) if within.find("/") == len(within) - 1 > -1 else query.after
     last, batch = query.after, _FOLDER_BATCH
     while True:
-        await asyncio.sleep(0)  # an engine may never wait, and there may be thousands of folders
+        await asyncio.sleep(0)  # an engine may never yield, and there may be thousands of folders
         metas = await _list(mount, query.prefix, after, batch)
         for meta in metas:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash
             if len(documents) + len(folders) == limit:
-                return Page(documents, folders, query.following(last))
+                return ListingPage(documents, folders, replace(query, after=last))
             if slash:
                 folders.append(name)
             else:
                 documents.append(meta)
-            last, after = name, _behind(name)
+            last, after = name, _past(name)
             if slash:
                 batch = 2
                 break
         else:
             if len(metas) < batch:
-                return Page(documents, folders, None)
+                return ListingPage(documents, folders, None)
             batch = min(4 * batch, _FOLDER_BATCH)
 
 
@@ -151,18 +140,18 @@ _FOLDER_BATCH: Final = 100
 _LAST_CHARACTER: Final = "\U0010ffff"
 
 
-def _behind(name: str) -> str:
-    """What to list after, to leave a folder: no valid key is as long as this. A key never ends with a slash."""
+def _past(name: str) -> str:
+    """Return a text after all keys in the folder `name`; names without a final slash are returned unchanged."""
     return name + _LAST_CHARACTER * (PATH_LIMIT // 4) if name.endswith("/") else name
 
 
-def link_next(mount: Mount, page: Page) -> str:
-    """The address of the next page, "" when there is none."""
+def next_link(mount: Mount, page: ListingPage) -> str:
+    """Return the URL of the next page, "" if there is none."""
     return f"{encode(mount.prefix)}?{page.next.encoded()}" if page.next else ""
 
 
-def render_html(mount: Mount, query: Query, page: Page, *, now_ns: int, nonce: str) -> str:
-    """The page for people: a list of links, which a script with this nonce makes more of."""
+def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, nonce: str) -> str:
+    """Render the HTML page: a list of links, which the script with this nonce enhances."""
     skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
     documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
     folders = [(_folder_link(folder), folder[skipped:]) for folder in page.folders]
@@ -170,44 +159,47 @@ def render_html(mount: Mount, query: Query, page: Page, *, now_ns: int, nonce: s
     for name in query.prefix[:skipped].split("/")[:-1]:
         folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
         crumbs.append((_folder_link(folder), f"{name}/"))
-    place = pages.Place(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
-    return pages.collection(place, documents, folders, link_next(mount, page), now_ns=now_ns, nonce=nonce)
+    place = pages.PagePosition(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
+    return pages.collection_page(place, documents, folders, next_link(mount, page), now_ns=now_ns, nonce=nonce)
 
 
 def _folder_link(folder: str) -> str:
     return f"?{urlencode({'prefix': folder, 'delimiter': '/'})}"
 
 
-def render(mount: Mount, page: Page, format: str) -> str:
-    """The page as json, ndjson or text."""
-    if format == "text":
-        return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
-    if format == "ndjson":
-        entries = [(meta.key, describe(meta)) for meta in page.documents]
-        entries += [(folder, {"folder": folder}) for folder in page.folders]
-        return "".join(_line(entry) for _, entry in sorted(entries, key=itemgetter(0)))
+def _render_json(mount: Mount, page: ListingPage) -> str:
     listing: dict[str, object] = {
         "mount": mount.prefix,
-        "documents": [describe(meta) for meta in page.documents],
-        "next": link_next(mount, page) or None,
+        "documents": [meta_json(meta) for meta in page.documents],
+        "next": next_link(mount, page) or None,
     }
     if page.folders:
         listing["folders"] = page.folders
-    return _line(listing)
+    return _json_line(listing)
+
+
+def _render_ndjson(mount: Mount, page: ListingPage) -> str:
+    entries = [(meta.key, meta_json(meta)) for meta in page.documents]
+    entries += [(folder, {"folder": folder}) for folder in page.folders]
+    return "".join(_json_line(entry) for _, entry in sorted(entries, key=itemgetter(0)))
+
+
+def _render_text(mount: Mount, page: ListingPage) -> str:
+    return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
 
 
 async def stream_ndjson(mount: Mount, query: Query) -> AsyncIterator[bytes]:
-    """The whole collection from `query.after` on, a document a line, in the memory of one page."""
+    """Yield the whole collection after `query.after`, one document per line, with one page in memory."""
     page_query: Query | None = query
     while page_query is not None:
         page = await read_page(mount, page_query)
-        yield render(mount, page, "ndjson").encode("utf-8")
+        yield _render_ndjson(mount, page).encode("utf-8")
         page_query = page.next
 
 
-def describe(meta: Meta) -> dict[str, object]:
-    """A document's meta as the JSON of listings has it."""
-    described: dict[str, object] = {
+def meta_json(meta: Meta) -> dict[str, object]:
+    """Return the JSON of a document's metadata."""
+    members: dict[str, object] = {
         "key": meta.key,
         "version": meta.version,
         "size": meta.size,
@@ -216,11 +208,30 @@ def describe(meta: Meta) -> dict[str, object]:
         "modified": format_rfc3339(meta.modified_ns),
     }
     if meta.fields.others:
-        described["fields"] = dict(meta.fields.others)
+        members["fields"] = dict(meta.fields.others)
     if meta.expires_ns is not None:
-        described["expires"] = format_rfc3339(meta.expires_ns)
-    return described
+        members["expires"] = format_rfc3339(meta.expires_ns)
+    return members
 
 
-def _line(value: object) -> str:
+def _json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class ListingFormat:
+    """A representation of a page; `schema` is its name in the OpenAPI document, "" for none."""
+
+    media_type: str
+    render: Callable[[Mount, ListingPage], str] | None
+    """None for HTML: `render_html` needs more than the page."""
+    schema: str = ""
+
+
+LISTING_FORMATS: Final = {
+    "html": ListingFormat("text/html", None),
+    "json": ListingFormat("application/json", _render_json, "Listing"),
+    "ndjson": ListingFormat("application/x-ndjson", _render_ndjson),
+    "text": ListingFormat("text/plain", _render_text),
+}
+"""By `?format=`, in the server's order of preference."""

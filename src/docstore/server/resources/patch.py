@@ -1,7 +1,7 @@
-"""PATCH of a JSON document: read, patch, and write back if it is still what was read; again, if it is not.
+"""PATCH of a JSON document: read it, apply the patch, write it if it is unchanged, and retry if it is not.
 
-The fields of a patch request describe the patch, not the document (RFC 5789 §2), so media type and other stored fields
-stay as they are; so does the expiry, unless the request brings a TTL of its own.
+The headers of the request describe the patch, not the document (RFC 5789 §2), so media type and stored fields stay.
+So does the expiry, unless the request has a TTL.
 """
 
 import asyncio
@@ -15,42 +15,35 @@ from typing import Final
 from docstore.content import BytesContent, SizeLimitedUpload, read_all
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
-from docstore.http import digests, ttl
 from docstore.http.conditions import Conditions
+from docstore.http.dates import InvalidTTL, parse_ttl_s
+from docstore.http.digests import DigestVerifiedUpload, announced_digests
 from docstore.http.headers import parse_media_type
+from docstore.http.json_patch import MalformedPatch, PatchConflict, PatchError, PatchNotApplicable, PatchTooLarge
+from docstore.http.merge_patch import ACCEPT_PATCH, PATCH_TYPES, apply_patch
 from docstore.http.message import Request, Response
-from docstore.http.patches import (
-    ACCEPT_PATCH,
-    PATCHES,
-    MalformedPatch,
-    PatchConflict,
-    PatchError,
-    PatchNotApplicable,
-    PatchTooLarge,
-    patched,
-)
-from docstore.http.preferences import Preferences
+from docstore.http.preferences import preferred_return
 from docstore.model import Clock
-from docstore.server.errors import Refusal
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
-from docstore.server.resources.write import MAX_ATTEMPTS, check_message, confirm, judge
+from docstore.server.resources.write import MAX_ATTEMPTS, check_expect, check_preconditions, write_response
 
 PATCH_LIMIT: Final = 1024 * 1024
 """Bytes of a patch."""
 PATCHED_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of a document that can be patched, before and after: to parse and write it takes a second or two."""
-WAITING_LIMIT: Final = 16
-"""Patches that may be worked on in threads, or wait for it; one more is 503."""
+"""Bytes of a document that can be patched, before and after: parsing and writing it takes a second or two."""
+WAITING_PATCHES_LIMIT: Final = 16
+"""Patches that may be in the threads or wait for them; one more is 503."""
 _IN_THREAD: Final = 32 * 1024
-"""Bytes of document and patch from which on the work is done off the event loop."""
+"""Bytes of document and patch from which on a thread does the work."""
 
 _MULTIPLIES: Final = re.compile(rb"copy|\\u")
-"""In a patch that can make much of little, by `copy` or by what may spell it: that is work for a thread too."""
+"""Matches patches that may contain `copy` and so multiply data; a thread does that work too."""
 
 _ACCEPTED: Final = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-encoding", b"identity")]
-"""What goes with 415 (RFC 5789 §2.2, RFC 9110 §12.5.3)."""
+"""The headers of a 415 (RFC 5789 §2.2, RFC 9110 §12.5.3)."""
 
-_REFUSALS: Final[dict[type[PatchError], str]] = {
+_PROBLEM_NAMES: Final[dict[type[PatchError], str]] = {
     MalformedPatch: "invalid-patch",
     PatchConflict: "patch-conflict",
     PatchNotApplicable: "not-applicable",
@@ -62,29 +55,29 @@ _REFUSALS: Final[dict[type[PatchError], str]] = {
 class _Patch:
     media_type: str
     data: bytes
-    lifetime_s: int | None
+    ttl_s: int | None
 
     async def apply(self, document: bytes, limit: int) -> bytes:
-        """Raises Refusal."""
+        """Raise HTTPProblem."""
         try:
             if len(document) + len(self.data) < _IN_THREAD and _MULTIPLIES.search(self.data) is None:
-                return patched(self.media_type, document, self.data, size_limit=limit)
-            return await _THREADS.run(partial(patched, self.media_type, document, self.data, size_limit=limit))
+                return apply_patch(self.media_type, document, self.data, size_limit=limit)
+            return await _THREADS.run(partial(apply_patch, self.media_type, document, self.data, size_limit=limit))
         except PatchError as error:
-            raise Refusal(_REFUSALS[type(error)], str(error)) from None
+            raise HTTPProblem(_PROBLEM_NAMES[type(error)], str(error)) from None
 
 
 class _Threads:
-    """Two threads of this process that do nothing else: the default ones also receive uploads and read files."""
+    """Two threads for patches only: the default ones also receive uploads and read files."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="docstore-patch")
         self._waiting = 0
 
     async def run(self, work: Callable[[], bytes]) -> bytes:
-        """Raises Refusal when too many wait already."""
-        if self._waiting >= WAITING_LIMIT:
-            raise Refusal("unavailable", "too many large patches wait", [(b"retry-after", b"1")])
+        """Raise HTTPProblem when too many patches wait."""
+        if self._waiting >= WAITING_PATCHES_LIMIT:
+            raise HTTPProblem("unavailable", "too many large patches are waiting")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
@@ -96,54 +89,55 @@ _THREADS: Final = _Threads()
 
 
 async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Response:
-    """Judged from the headers first, then by every attempt again. Raises Refusal."""
+    """Check the conditions before the patch is received, and again in every attempt. Raise HTTPProblem."""
     media_type = _media_type(request)
-    check_message(request.headers)
+    check_expect(request.headers)
     if request.body.size is not None and request.body.size > PATCH_LIMIT:
         raise ContentTooLarge(PATCH_LIMIT)
     conditions = Conditions.of(request.headers)
     current = await mount.engine.head(key)
     if current is None:
-        raise Refusal("not-found")
-    judge("PATCH", conditions, current, clock)
+        raise HTTPProblem("not-found")
+    check_preconditions("PATCH", conditions, current, clock)
     change = await _receive(request, media_type)
     for _ in range(MAX_ATTEMPTS):
         document = await mount.engine.get(key)
         if document is None:
-            raise Refusal("not-found")
+            raise HTTPProblem("not-found")
         meta = document.meta
-        judge("PATCH", conditions, meta, clock)
+        check_preconditions("PATCH", conditions, meta, clock)
         if meta.size > PATCHED_LIMIT:
-            raise Refusal("not-applicable", f"a document that is patched has at most {PATCHED_LIMIT} bytes")
-        limit = min(PATCHED_LIMIT, mount.max_document)
+            raise HTTPProblem("not-applicable", f"a document over {PATCHED_LIMIT} bytes can't be patched")
+        limit = min(PATCHED_LIMIT, mount.size_limit)
         data = await change.apply(await read_all(document.content), limit)
-        expires_ns = meta.expires_ns if change.lifetime_s is None else clock() + change.lifetime_s * 10**9
+        expires_ns = meta.expires_ns if change.ttl_s is None else clock() + change.ttl_s * 10**9
         try:
-            written = await mount.engine.put(
+            result = await mount.engine.put(
                 PutRequest(key, BytesContent(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
             )
         except Conflict:
             continue
-        return await confirm(mount, written, Preferences.of(request.headers), clock)
-    raise Refusal("changed-meanwhile", "others write this document all the time")
+        return await write_response(mount, result, preferred_return(request.headers), clock)
+    raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
 
 def _media_type(request: Request) -> str:
-    """The patch's media type. Raises Refusal (415, with what there is) for any other."""
+    """Return the patch's media type. Raise HTTPProblem (415, with the accepted types) for any other."""
     parsed = parse_media_type(request.headers.get("content-type") or "")
     media_type = parsed.essence if parsed else ""
-    if media_type not in PATCHES or "content-encoding" in request.headers:
-        raise Refusal("unsupported-type", f"a patch is {' or '.join(PATCHES)}, without content coding", _ACCEPTED)
+    if media_type not in PATCH_TYPES or "content-encoding" in request.headers:
+        raise HTTPProblem(
+            "unsupported-type", f"a patch must be {' or '.join(PATCH_TYPES)}, without content coding", _ACCEPTED
+        )
     return media_type
 
 
 async def _receive(request: Request, media_type: str) -> _Patch:
-    """The whole patch. Raises Refusal, or an UploadError."""
+    """Receive the whole patch. Raise HTTPProblem or an UploadError."""
     try:
-        lifetime_s = ttl.ttl_s(request.headers)
-    except ttl.InvalidTTL as error:
-        raise Refusal("invalid-field", str(error)) from None
-    bounded = SizeLimitedUpload(request.body, PATCH_LIMIT)
-    announced = digests.Announced.of(request.headers)
-    data = await read_all(bounded if announced is None else digests.Verified(bounded, announced))
-    return _Patch(media_type, data, lifetime_s)
+        ttl_s = parse_ttl_s(request.headers)
+    except InvalidTTL as error:
+        raise HTTPProblem("invalid-field", str(error)) from None
+    limited = SizeLimitedUpload(request.body, PATCH_LIMIT)
+    data = await read_all(DigestVerifiedUpload(limited, announced_digests(request.headers)))
+    return _Patch(media_type, data, ttl_s)

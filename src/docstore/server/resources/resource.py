@@ -1,33 +1,36 @@
-"""What resources have in common: the verbs you can read in a class are the verbs it answers.
+"""Resources: a class for each kind of path, with a method for each verb.
 
-A resource is what stands at a path. Its class has a method for each verb, named like the verb; `Allow` and 405 follow
-from the class and are written nowhere else.
+`Allow` and 405 follow from the methods of the class; `operations` describes them for the OpenAPI document. So a new
+verb is a method, its docstring and its row.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ClassVar, Final
 
 from docstore.http.message import HeaderPairs, Request, Response
-from docstore.server.security.cors import Cors
+from docstore.server.openapi_schema import ALLOW_ANSWER, Operation
+from docstore.server.security.cors import CorsPolicy
 
 KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
 )
-"""What gets 405 where it is not answered; anything else is 501."""
+"""These are 405 where a resource has no such verb; all others are 501."""
 
 Verb = Callable[[Any, Request], Awaitable[Response]]
 
 
 class Resource:
-    """A class per resource, a method per verb."""
+    """The base of all resources."""
 
     __slots__ = ()
     verbs: ClassVar[dict[str, Verb]] = {}
     allow: ClassVar[bytes] = b""
+    operations: ClassVar[Mapping[str, Operation]] = {"OPTIONS": Operation({204: ALLOW_ANSWER})}
+    """What the verbs that this class itself defines read and answer. HEAD may be left out: it is as GET."""
 
     @property
     def hint(self) -> str:
-        """What to say to a client that uses a verb that is not answered here."""
+        """The detail of a 405."""
         return ""
 
     def __init_subclass__(cls) -> None:
@@ -35,11 +38,11 @@ class Resource:
         cls.allow = ", ".join(sorted(cls.verbs)).encode("ascii")
 
     async def OPTIONS(self, request: Request) -> Response:
-        """What can be done here."""
+        """The methods of this resource."""
         return options(self, request)
 
 
-class Readable(Resource):
+class ReadableResource(Resource):
     """A resource whose HEAD is its GET without the content."""
 
     __slots__ = ()
@@ -51,10 +54,10 @@ class Readable(Resource):
 
 
 def options(
-    resource: Resource, request: Request, cors: Cors | None = None, offers: HeaderPairs | None = None
+    resource: Resource, request: Request, cors: CorsPolicy | None = None, more: HeaderPairs | None = None
 ) -> Response:
-    """204 with Allow and whatever else a resource offers; with `cors`, the answer to a preflight too."""
-    response = Response(204, [(b"allow", resource.allow), (b"cache-control", b"no-store"), *(offers or [])])
+    """204 with Allow and `more`; with `cors`, the answer to a preflight too."""
+    response = Response(204, [(b"allow", resource.allow), (b"cache-control", b"no-store"), *(more or [])])
     if cors is not None:
-        cors.open_preflight(request.headers, response)
+        cors.add_preflight_headers(request.headers, response)
     return response

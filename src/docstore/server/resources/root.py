@@ -1,61 +1,104 @@
-"""The root: the mounts. And two places beside it: the server as such, and a collection's path without its slash."""
+"""The root: the list of mounts. Also the server as such (`*`), and a collection's path without its slash."""
 
 import json
-from typing import Final
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import ClassVar, Final
 from urllib.parse import quote
 
+from docstore.engines.contract import Metered, Usage
+from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.http.url import encode
-from docstore.server import pages, usages
-from docstore.server.errors import Refusal
-from docstore.server.mounts import Mounts
-from docstore.server.openapi import SERVICE_LINKS
-from docstore.server.resources.resource import Readable, Resource
-from docstore.server.responses import answer
+from docstore.server import pages
+from docstore.server.errors import HTTPProblem
+from docstore.server.mounts import Mount, Mounts
+from docstore.server.openapi_schema import SERVICE_LINKS, Answer, Operation
+from docstore.server.resources.resource import ReadableResource, Resource
+from docstore.server.responses import small_response
+from docstore.units import format_count
+
+log: Final = logging.getLogger("docstore")
 
 
-class RootResource(Readable):
-    """`/`: which mounts there are."""
+class RootResource(ReadableResource):
+    """`/`: the list of mounts."""
 
     __slots__ = ("_mounts",)
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            {
+                200: Answer(
+                    "The mounts.",
+                    {"text/html": "", "application/json": "Mounts", "text/plain": ""},
+                    ("Cache-Control", "Link", "Vary"),
+                )
+            },
+            ("not-acceptable",),
+        )
+    }
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
     async def GET(self, request: Request) -> Response:
-        """Which mounts there are, and how those with a bound use it."""
+        """List the mounts, and the usage of those with a size limit."""
         offers = ("text/html", "application/json", "text/plain")
         media_type = choose(request.headers.get("accept"), offers)
         if media_type is None:
-            raise Refusal("not-acceptable", f"there are {', '.join(offers)}")
-        used = [(mount, await usages.usage_of(mount)) for mount in self._mounts]
+            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        rows = [(mount, await _usage(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts(
-                [
-                    pages.MountRow(mount.prefix, mount.scheme, mount.keys, usages.line(usage) if usage else "")
-                    for mount, usage in used
-                ]
+            body = pages.mounts_page(
+                [pages.MountRow(m.prefix, m.scheme, m.keys, _usage_line(usage) if usage else "") for m, usage in rows]
             )
         elif media_type == "text/plain":
-            body = "".join(f"{mount.prefix}\n" for mount, _ in used)
+            body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
         else:
-            body = json.dumps({"mounts": [usages.described(mount, usage) for mount, usage in used]}) + "\n"
-        return answer(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
+            body = json.dumps({"mounts": [_mount_json(mount, usage) for mount, usage in rows]}) + "\n"
+        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
+
+
+async def _usage(mount: Mount) -> Usage | None:
+    """None for a mount without a size limit, and when its storage fails: the list of mounts must not fail with it."""
+    if not isinstance(mount.engine, Metered):
+        return None
+    try:
+        return await mount.engine.usage()
+    except EngineError as error:
+        log.error("can't read the usage of %s: %s", mount.prefix, error)
+        return None
+
+
+def _mount_json(mount: Mount, usage: Usage | None) -> dict[str, object]:
+    members: dict[str, object] = {"mount": mount.prefix, "engine": mount.scheme}
+    return members if usage is None else {**members, "usage": asdict(usage)}
+
+
+def _usage_line(usage: Usage) -> str:
+    return "; ".join(
+        (
+            format_count(usage.documents, "document"),
+            f"{usage.used_bytes:,} of {usage.max_bytes:,} bytes ({usage.used_bytes * 100 // usage.max_bytes} %)",
+            f"{usage.hits:,} hits, {usage.misses:,} misses, {usage.evictions:,} evictions",
+        )
+    )
 
 
 class ServerResource(Resource):
-    """`*`: the server as such, which can be asked whether it is there (RFC 9110 §9.3.7) and nothing else."""
+    """`*`: the server as such, which answers only OPTIONS (RFC 9110 §9.3.7)."""
 
     __slots__ = ()
 
 
-_QUERY: Final = "!$&'()*+,;=:@/?%-._~"
-"""What stands in a query as it is (RFC 3986 §3.4), and escapes that are there already."""
+_QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
+"""Characters that a query may contain unencoded (RFC 3986 §3.4), and `%` of existing escapes."""
 
 
-class MissingSlash(Readable):
-    """`/docs`: who reads is sent on to `/docs/`; nobody else is, for clients do not follow with a body."""
+class MissingSlash(ReadableResource):
+    """`/docs`: redirects reads to `/docs/`. Writes are not redirected, because clients do not follow with a body."""
 
     __slots__ = ("_path",)
 
@@ -67,5 +110,7 @@ class MissingSlash(Readable):
         return f"a collection's path ends with a slash: {self._path}"
 
     async def GET(self, request: Request) -> Response:
-        location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY)}" if request.query else "")
-        return answer(f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))])
+        location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")
+        return small_response(
+            f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))]
+        )

@@ -1,40 +1,48 @@
-"""The service's own paths: `/-/...` and `/.well-known/api-catalog`, and the list of all places for the OpenAPI.
+"""The paths of the service: `/-/...` and `/.well-known/api-catalog`; and the list of all paths for OpenAPI.
 
-Whether the store is well (`health`, `ready`), how it is used (`openapi.json`, `docs`, `problems`, the catalog of RFC
-9727 that leads to them), and what the pages are made of. All of it can only be read.
+Health checks (`health`, `ready`), documentation (`openapi.json`, `docs`, `problems`, the API catalog of RFC 9727), and
+the assets of the pages. All of them are read-only.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Final
 
 from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.http.negotiation import choose
 from docstore.server import openapi, pages
-from docstore.server.errors import PROBLEMS, Refusal
+from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_components import KEY_DESCRIPTIONS, KEY_SCHEMAS, Node
+from docstore.server.openapi_schema import (
+    DOCS_PATH,
+    KEY_DESCRIPTIONS,
+    KEY_SCHEMAS,
+    OPENAPI_PATH,
+    Answer,
+    Node,
+    Operation,
+)
 from docstore.server.resources.assets import ASSETS, Asset
-from docstore.server.resources.collection import CollectionResource, OriginalCollection
+from docstore.server.resources.collection import CollectionResource, PuttableCollection
 from docstore.server.resources.document import DocumentResource
-from docstore.server.resources.resource import Readable, Resource
+from docstore.server.resources.resource import ReadableResource, Resource
 from docstore.server.resources.root import RootResource
-from docstore.server.responses import answer
+from docstore.server.responses import small_response
 
 log: Final = logging.getLogger("docstore")
 
 READY_TIMEOUT_S: Final = 2
-"""How long an engine may take to say whether it has a document."""
+"""How long an engine may take to answer a probe."""
 _CACHE: Final = b"max-age=60"
-"""What describes the store changes only when it is started anew."""
+"""The descriptions of the store change only when it restarts."""
 
 
-class Service(Readable):
-    """What can only be read."""
+class ServiceResource(ReadableResource):
+    """The base of the service's resources."""
 
     __slots__ = ("_mounts",)
 
@@ -42,33 +50,38 @@ class Service(Readable):
         self._mounts = mounts
 
 
-class Health(Service):
+class Health(ServiceResource):
     """`/-/health`."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation({200: Answer("The process answers.", {"text/plain": ""})})
+    }
 
     async def GET(self, request: Request) -> Response:
-        """Whether the process answers. It asks no engine."""
-        return answer("ok\n", "text/plain", cache=b"no-store")
+        """Check whether the process answers. No engine is involved."""
+        return small_response("ok\n", "text/plain", cache=b"no-store")
 
 
-class Ready(Service):
+class Ready(ServiceResource):
     """`/-/ready`."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
+    }
 
     async def GET(self, request: Request) -> Response:
-        """Whether every engine answers, in time, and from where it was opened."""
+        """Check whether every engine answers in time, and its storage is still where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
-        silent = [mount.prefix for mount, answers_now in zip(self._mounts, answers, strict=True) if not answers_now]
+        silent = [mount.prefix for mount, answered in zip(self._mounts, answers, strict=True) if not answered]
         if silent:
-            detail = f"no answer from the storage of {', '.join(silent)}"
-            raise Refusal("unavailable", detail, [(b"retry-after", b"1")])
-        return answer("ready\n", "text/plain", cache=b"no-store")
+            raise HTTPProblem("unavailable", f"the storage of {', '.join(silent)} does not answer")
+        return small_response("ready\n", "text/plain", cache=b"no-store")
 
 
 async def _answers(mount: Mount) -> bool:
-    """The key is any valid one; whether there is such a document does not matter."""
+    """Probe the engine, and look up some valid key."""
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
             if isinstance(mount.engine, Probing):
@@ -80,69 +93,85 @@ async def _answers(mount: Mount) -> bool:
     return True
 
 
-class OpenAPI(Service):
+class OpenAPI(ServiceResource):
     """`/-/openapi.json`."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
+    }
 
     async def GET(self, request: Request) -> Response:
-        """This description of the store, for programs."""
+        """This description of the API, for programs."""
         body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
-        return answer(body, "application/json", cache=_CACHE)
+        return small_response(body, "application/json", cache=_CACHE)
 
 
-class Docs(Service):
+class Docs(ServiceResource):
     """`/-/docs`."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {"GET": Operation({200: Answer("The page.", {"text/html": ""})})}
 
     async def GET(self, request: Request) -> Response:
-        """This description of the store, for people."""
-        return answer(pages.docs(openapi_document(self._mounts)), "text/html", cache=_CACHE)
+        """This description of the API, for people."""
+        return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
 
 
-class Problems(Service):
-    """`/-/problems`: where the types of problems point to."""
+class Problems(ServiceResource):
+    """`/-/problems`, to which the `type` of a problem points."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
+            ("not-acceptable",),
+        )
+    }
 
     async def GET(self, request: Request) -> Response:
-        """Why requests are refused, and what to do next."""
+        """List the problem types, with advice."""
         offers = ("text/html", "text/plain")
         media_type = choose(request.headers.get("accept"), offers)
         if media_type is None:
-            raise Refusal("not-acceptable", f"there are {', '.join(offers)}")
+            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        kinds = PROBLEM_TYPES.values()
         if media_type == "text/html":
-            body = pages.problems([(one.name, one.status, one.title, one.advice) for one in PROBLEMS.values()])
+            body = pages.problems_page([(kind.name, kind.status, kind.title, kind.advice) for kind in kinds])
         else:
-            body = "".join(f"{one.status} {one.name}: {one.title}. {one.advice}\n" for one in PROBLEMS.values())
-        return answer(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
+            body = "".join(f"{kind.status} {kind.name}: {kind.title}. {kind.advice}\n" for kind in kinds)
+        return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
 
 
-class Catalog(Service):
+class Catalog(ServiceResource):
     """`/.well-known/api-catalog` (RFC 9727)."""
 
     __slots__ = ()
+    operations: ClassVar[Mapping[str, Operation]] = {
+        "GET": Operation(
+            {200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))}
+        )
+    }
 
     async def GET(self, request: Request) -> Response:
-        """Links to the descriptions of this store, and to its state."""
+        """Link to the descriptions of this API, and to its status."""
         targets = {rel: [{"href": href, "type": media_type}] for rel, href, media_type in _CATALOG}
         body = json.dumps({"linkset": [{"anchor": "/", **targets}]}) + "\n"
         links = [f'</{"/".join(_CATALOG_PATH)}>; rel="api-catalog"']
         links += [f'<{href}>; rel="{rel}"; type="{media_type}"; anchor="/"' for rel, href, media_type in _CATALOG]
-        return answer(body, _LINKSET, cache=_CACHE, more=[(b"link", ", ".join(links).encode("ascii"))])
+        return small_response(body, _LINKSET, cache=_CACHE, more=[(b"link", ", ".join(links).encode("ascii"))])
 
 
 _LINKSET: Final = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
 _CATALOG: Final = (
-    ("service-desc", openapi.OPENAPI_PATH, "application/json"),
-    ("service-doc", openapi.DOCS_PATH, "text/html"),
+    ("service-desc", OPENAPI_PATH, "application/json"),
+    ("service-doc", DOCS_PATH, "text/html"),
     ("status", "/-/ready", "text/plain"),
 )
 
 
 _CATALOG_PATH: Final = (".well-known", "api-catalog")
-_FIXED: Final[dict[tuple[str, ...], type[Service]]] = {
+_FIXED: Final[dict[tuple[str, ...], type[ServiceResource]]] = {
     ("-", "health"): Health,
     ("-", "ready"): Ready,
     ("-", "openapi.json"): OpenAPI,
@@ -153,45 +182,45 @@ _FIXED: Final[dict[tuple[str, ...], type[Service]]] = {
 
 
 def find_service(segments: list[str], mounts: Mounts) -> Resource:
-    """The service's resource at a path of these segments. Raises Refusal."""
+    """Return the resource at a path of these segments. Raise HTTPProblem."""
     fixed = _FIXED.get(tuple(segments))
     if fixed is not None:
         return fixed(mounts)
     if segments[:2] == ["-", "web"] and len(segments) == 3:
         return Asset(segments[2])
-    raise Refusal("not-found")
+    raise HTTPProblem("not-found")
 
 
 def openapi_document(mounts: Mounts) -> dict[str, object]:
-    """The OpenAPI document of a store with these mounts."""
-    return openapi.document([*_places(mounts)])
+    """Return the OpenAPI document of a store with these mounts."""
+    return openapi.document([*_paths(mounts)])
 
 
-def _places(mounts: Mounts) -> Iterable[openapi.Place]:
-    """All that can be asked for: the root, each mount, the service."""
-    yield openapi.Place("/", "root", RootResource, "mounts")
+def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
+    """All paths: the root, each mount, the service."""
+    yield openapi.Path("/", "root", RootResource, "mounts")
     for mount in mounts:
-        # A mount's name has no dots, so these names are different for different mounts.
+        # The name of a mount has no dots, so these names are unique.
         name = mount.name.replace("/", ".")
-        collection = OriginalCollection if mount.collection_put else CollectionResource
-        yield openapi.Place(mount.prefix, f"collection.{name}", collection, mount.prefix)
+        collection = PuttableCollection if mount.collection_put else CollectionResource
+        yield openapi.Path(mount.prefix, f"collection.{name}", collection, mount.prefix)
         document = f"{mount.prefix}{{key}}"
-        yield openapi.Place(document, f"document.{name}", DocumentResource, mount.prefix, (_key(mount),))
+        yield openapi.Path(document, f"document.{name}", DocumentResource, mount.prefix, (_key(mount),))
     for segments, resource in _FIXED.items():
-        yield openapi.Place(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
-    yield openapi.Place("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
+        yield openapi.Path(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
+    yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
 
 
 _FILE: Final[Node] = {
     "name": "file",
     "in": "path",
     "required": True,
-    "description": "A style sheet, a module of the script, or the icon.",
+    "description": "A style sheet, a script module, or the icon.",
     "schema": {"type": "string", "enum": sorted(ASSETS)},
 }
 
 
 def _key(mount: Mount) -> Node:
-    """The parameter that stands for a key in the paths of a mount."""
-    described: Node = {"description": KEY_DESCRIPTIONS[mount.keys], "schema": KEY_SCHEMAS[mount.keys]}
-    return {"name": "key", "in": "path", "required": True, **described}
+    """Return the path parameter for a key of the mount."""
+    rule: Node = {"description": KEY_DESCRIPTIONS[mount.keys], "schema": KEY_SCHEMAS[mount.keys]}
+    return {"name": "key", "in": "path", "required": True, **rule}

@@ -1,8 +1,8 @@
 """CORS (the Fetch standard): which other sites' pages may use a mount. Off unless the mount names them.
 
-A page of a site that is named may do everything that a page of the store's own may, credentials included, so the fields
-are exact: an origin is echoed and not starred, Authorization is listed by name, answers of every status carry them, and
-a preflight is answered without credentials.
+A page of a named site may do everything that a page of the store may, credentials included. So the headers are exact:
+an origin is echoed instead of `*`, Authorization is listed by name, and answers of every status carry them. Preflights
+are answered without credentials.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ PREFLIGHT_LIFETIME_S: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Cors:
+class CorsPolicy:
     """The origins, such as `https://app.example`, whose pages may use a mount; `*` for all, without credentials."""
 
     origins: frozenset[str]
@@ -59,11 +59,11 @@ class Cors:
         origin = headers.get("origin")
         return origin is not None and ("*" in self.origins or origin in self.origins)
 
-    def open(self, headers: Headers, response: Response) -> None:
-        """Adds to an answer of the mount what the page's browser asks for."""
+    def add_headers(self, headers: Headers, response: Response) -> None:
+        """Add the CORS headers to any response of the mount."""
         star = "*" in self.origins
         if not star:
-            _vary_by_origin(response)
+            _add_vary_origin(response)
         if not self.allows(headers):
             return
         origin = "*" if star else headers.get("origin") or ""
@@ -73,12 +73,12 @@ class Cors:
         if not star:
             response.headers.append((b"access-control-allow-credentials", b"true"))
 
-    def open_preflight(self, headers: Headers, response: Response) -> None:
-        """Adds to the answer to OPTIONS what a preflight asks for, when it is one."""
+    def add_preflight_headers(self, headers: Headers, response: Response) -> None:
+        """Add to a response to OPTIONS what a preflight asks for, if it is one."""
         if "access-control-request-method" not in headers or not self.allows(headers):
             return
-        asked = (headers.get("access-control-request-headers") or "").lower().split(",")
-        names = {name.strip(" \t") for name in asked}
+        requested = (headers.get("access-control-request-headers") or "").lower().split(",")
+        names = {name.strip(" \t") for name in requested}
         meta = sorted(name for name in names if name.startswith("meta-") and is_token(name))
         allow = next(value for name, value in response.headers if name == b"allow")
         response.headers += [
@@ -88,7 +88,7 @@ class Cors:
         ]
 
 
-def _vary_by_origin(response: Response) -> None:
+def _add_vary_origin(response: Response) -> None:
     for index, (name, value) in enumerate(response.headers):
         if name == b"vary":
             response.headers[index] = (name, value + b", Origin")

@@ -7,7 +7,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.http.message import Headers, Request, Response
-from docstore.server.access_log import PRINTED_LIMIT, Lines, logged, printable
+from docstore.server.access_log import PRINTED_LIMIT, AccessLogFormatter, escape, with_access_log
 
 
 async def handle(request: Request) -> Response:
@@ -29,7 +29,7 @@ def lines_of(*requests: Request) -> tuple[int, list[str]]:
             records.append(record)
 
     async def run() -> None:
-        logging_handle = logged(handle)
+        logging_handle = with_access_log(handle)
         await asyncio.gather(*(logging_handle(request) for request in requests))
         await asyncio.sleep(0)
 
@@ -42,7 +42,7 @@ def lines_of(*requests: Request) -> tuple[int, list[str]]:
     finally:
         log.setLevel(level)
         log.removeHandler(kept)
-    formatter = Lines("2023 %(levelname).1s %(message)s")
+    formatter = AccessLogFormatter("2023 %(levelname).1s %(message)s")
     return len(records), [line for record in records for line in formatter.format(record).splitlines()]
 
 
@@ -65,23 +65,23 @@ def test_each_request_is_a_line_with_its_own_beginning() -> None:
         ("/%s%d{}", "/%s%d{}"),
     ],
 )
-def test_what_a_client_writes_forges_no_line(path: str, told: str) -> None:
+def test_client_text_forges_no_log_line(path: str, told: str) -> None:
     _, lines = lines_of(asked("GET", path), asked("GET", "/b"))
     assert [line.split(" ")[3] for line in lines] == [told, "/b"]
 
 
-def test_what_is_printable_is_told_up_to_a_limit() -> None:
-    assert printable("/" + "a" * (PRINTED_LIMIT - 1)) == "/" + "a" * (PRINTED_LIMIT - 1)
-    assert printable("/" + "a" * PRINTED_LIMIT) == "/" + "a" * (PRINTED_LIMIT - 1)
+def test_printable_text_is_logged_up_to_a_limit() -> None:
+    assert escape("/" + "a" * (PRINTED_LIMIT - 1)) == "/" + "a" * (PRINTED_LIMIT - 1)
+    assert escape("/" + "a" * PRINTED_LIMIT) == "/" + "a" * (PRINTED_LIMIT - 1)
 
 
 def test_other_records_are_left_as_they_are() -> None:
     record = logging.LogRecord("docstore", logging.ERROR, "", 0, "one\ntwo", (), None)
-    assert Lines("E %(message)s").format(record) == "E one\ntwo"
+    assert AccessLogFormatter("E %(message)s").format(record) == "E one\ntwo"
 
 
 def test_the_next_loop_tells_its_lines_when_one_ended_before_it_could() -> None:
-    logging_handle = logged(handle)
+    logging_handle = with_access_log(handle)
     log = logging.getLogger("docstore.access")
     told: list[str] = []
     log.setLevel(logging.INFO)

@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from docstore.http.conditions import Conditions, Outcome, if_range_holds
+from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
 from docstore.http.message import Headers
 from docstore.http.ranges import UNSATISFIABLE, WHOLE, content_range, select, unsatisfied_range
 from docstore.model import Fields, Meta, version_of
@@ -24,9 +24,9 @@ def answer(case: Case, state: State) -> Answer:
     meta = Meta("key", state.version, state.size, DIGEST, Fields(), state.modified * 10**9 + 999_999_999)
     current = meta if case.exists else None
     conditions = Conditions.of(headers)
-    outcome = Outcome.PROCEED if conditions is None else conditions.evaluate(case.method, current, state.now)
-    if outcome is not Outcome.PROCEED:
-        return Answer(304 if outcome is Outcome.NOT_MODIFIED else 412)
+    outcome = ConditionOutcome.PROCEED if conditions is None else conditions.evaluate(case.method, current, state.now)
+    if outcome is not ConditionOutcome.PROCEED:
+        return Answer(304 if outcome is ConditionOutcome.NOT_MODIFIED else 412)
     if current is None:
         return Answer(201 if case.method == "PUT" else 404)
     return ranged(headers, current, state.now) if case.method == "GET" else Answer(200)

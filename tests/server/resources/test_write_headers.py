@@ -2,7 +2,6 @@
 
 import pytest
 
-from docstore.server.security.host_check import Guard
 from tests.in_process import InProcess, NeverRead, on_a_store
 from tests.server_process import MOUNTS
 
@@ -44,7 +43,7 @@ EARLY: dict[str, tuple[str, str, dict[str, str], int, int | None]] = {
 
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store(max_document=BEYOND - 1)
-async def test_what_the_headers_decide_is_decided_before_the_body_is_read(store: InProcess, mount: str) -> None:
+async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InProcess, mount: str) -> None:
     await store.send("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})
     before = await store.send("GET", f"/{mount}/?format=json")
     for name, (method, key, fields, status, announced) in EARLY.items():
@@ -53,7 +52,7 @@ async def test_what_the_headers_decide_is_decided_before_the_body_is_read(store:
         assert await store.send("GET", f"/{mount}/?format=json") == before, name
 
 
-@on_a_store("memory", guard=Guard(frozenset({"localhost"}), "read"))
+@on_a_store("memory", hosts=frozenset({"localhost"}), anonymous="read")
 async def test_a_foreign_name_and_missing_rights_are_found_before_the_body(store: InProcess) -> None:
     for host, status in (("elsewhere", 421), ("localhost", 403)):
         assert (await store.send("PUT", "/memory/key", NeverRead(5), {"host": host})).status == status
@@ -66,7 +65,7 @@ async def test_nowhere_is_found_before_the_body(store: InProcess) -> None:
 
 
 @on_a_store("memory")
-async def test_conditions_are_judged_after_what_is_wrong_with_the_request_itself(store: InProcess) -> None:
+async def test_conditions_are_evaluated_after_errors_of_the_request_itself(store: InProcess) -> None:
     """RFC 9110 §13.2.1: what would be no success without the condition is answered as if it were not there."""
     conditions = {"if-match": '"x"'}
     for fields, status in [

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.http.json import DEPTH_LIMIT, JSON, equal
-from docstore.http.merge_patch import merge_patch
-from docstore.http.patches import ACCEPT_PATCH, PATCHES, MalformedPatch, PatchConflict, PatchTooLarge, patched
+from docstore.http.json_patch import MalformedPatch, PatchConflict, PatchTooLarge
+from docstore.http.merge_patch import ACCEPT_PATCH, PATCH_TYPES, apply_patch, merge_patch
 
 MERGE, OPERATIONS = "application/merge-patch+json", "application/json-patch+json"
 
@@ -34,13 +34,13 @@ MERGES = [
 
 @pytest.mark.parametrize(("original", "patch", "result"), MERGES, ids=[f"A.{row}" for row in range(1, 16)])
 def test_merge_patches_do_what_the_table_of_the_rfc_says(original: str, patch: str, result: str) -> None:
-    assert patched(MERGE, original.encode(), patch.encode(), size_limit=100) == result.encode()
+    assert apply_patch(MERGE, original.encode(), patch.encode(), size_limit=100) == result.encode()
 
 
 def test_a_merge_patch_keeps_order_and_untouched_numbers() -> None:
     document = b'{ "z": 1E400, "y": 0.1000000000000000055, "x": {"b": 1, "a": 2} }'
     result = b'{"z":1E400,"y":0.1000000000000000055,"x":{"b":1,"a":3,"c":1.0}}'
-    assert patched(MERGE, document, b'{"x":{"a":3,"c":1.0}}', size_limit=100) == result
+    assert apply_patch(MERGE, document, b'{"x":{"a":3,"c":1.0}}', size_limit=100) == result
 
 
 def test_a_merge_patch_of_any_depth_needs_no_recursion() -> None:
@@ -56,26 +56,26 @@ def test_a_merge_patch_of_any_depth_needs_no_recursion() -> None:
 
 def test_a_result_over_the_size_or_the_depth_is_refused() -> None:
     document, patch = b'["aa"]', b'[{"op":"add","path":"/-","value":"bb"}]'
-    assert patched(OPERATIONS, document, patch, size_limit=11) == b'["aa","bb"]'
+    assert apply_patch(OPERATIONS, document, patch, size_limit=11) == b'["aa","bb"]'
     with pytest.raises(PatchTooLarge, match="10"):
-        patched(OPERATIONS, document, patch, size_limit=10)
+        apply_patch(OPERATIONS, document, patch, size_limit=10)
     deep = b"[" * (DEPTH_LIMIT - 2) + b"]" * (DEPTH_LIMIT - 2)
     patch = b'[{"op":"replace","path":"/0/0/0","value":' + deep + b"}]"
-    assert patched(OPERATIONS, b"[[0]]", patch.replace(b"/0/0/0", b"/0/0"), size_limit=1000) == b"[[" + deep + b"]]"
+    assert apply_patch(OPERATIONS, b"[[0]]", patch.replace(b"/0/0/0", b"/0/0"), size_limit=1000) == b"[[" + deep + b"]]"
     with pytest.raises(PatchTooLarge, match=str(DEPTH_LIMIT)):
-        patched(OPERATIONS, b"[[[0]]]", patch, size_limit=1000)
+        apply_patch(OPERATIONS, b"[[[0]]]", patch, size_limit=1000)
 
 
 def test_a_document_that_is_no_json_is_a_conflict_and_not_the_patch_s_fault() -> None:
     for media_type, patch in ((MERGE, b"{}"), (OPERATIONS, b"[]")):
         with pytest.raises(PatchConflict, match="document"):
-            patched(media_type, b"hello", patch, size_limit=100)
+            apply_patch(media_type, b"hello", patch, size_limit=100)
         with pytest.raises(MalformedPatch, match="patch"):
-            patched(media_type, b"hello", b"{", size_limit=100)
+            apply_patch(media_type, b"hello", b"{", size_limit=100)
 
 
 def test_the_kinds_of_patch_are_those_that_are_advertised() -> None:
-    assert ACCEPT_PATCH.split(", ") == list(PATCHES) == [MERGE, OPERATIONS]
+    assert ACCEPT_PATCH.split(", ") == list(PATCH_TYPES) == [MERGE, OPERATIONS]
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text("a/~-0", max_size=2)
@@ -113,7 +113,7 @@ def reference_merge(target: JSON, patch: JSON) -> JSON:
 
 
 @given(VALUES, VALUES)
-def test_a_merge_is_what_the_pseudocode_of_the_rfc_makes_and_changes_no_argument(target: JSON, patch: JSON) -> None:
+def test_a_merge_follows_the_pseudocode_of_the_rfc_and_changes_no_argument(target: JSON, patch: JSON) -> None:
     before = copy.deepcopy((target, patch))
     assert merge_patch(target, patch) == reference_merge(target, patch)
     assert (target, patch) == before

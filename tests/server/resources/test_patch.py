@@ -89,7 +89,7 @@ async def test_each_failure_has_its_status_and_changes_nothing(store: InProcess,
 
 
 @on_a_store("memory")
-async def test_415_says_what_would_do(store: InProcess) -> None:
+async def test_415_names_the_accepted_types(store: InProcess) -> None:
     await store.send("PUT", "/memory/key", DOCUMENT)
     reply = await store.send("PATCH", "/memory/key", b"{}", patches("text/plain"))
     assert (reply.status, reply["accept-patch"]) == (415, f"{MERGE}, {OPERATIONS}")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from docstore.http.stored_headers import META_LIMIT, SIZE_LIMIT
+from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
 
@@ -83,7 +83,7 @@ NEVER_STORED = {
 
 
 @on_a_store("memory")
-async def test_what_belongs_to_the_message_is_not_stored(store: InProcess) -> None:
+async def test_headers_of_the_message_are_not_stored(store: InProcess) -> None:
     bare = await store.send("PUT", "/memory/key", b"x")
     plain = await store.send("GET", "/memory/key")
     assert (await store.send("PUT", "/memory/key", b"x", NEVER_STORED))["etag"] == bare["etag"]
@@ -93,7 +93,7 @@ async def test_what_belongs_to_the_message_is_not_stored(store: InProcess) -> No
 @each_mount
 @on_a_store()
 async def test_8_kib_of_fields_are_stored_and_one_byte_more_is_431(store: InProcess, mount: str) -> None:
-    room = SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
+    room = STORED_SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
     fields = {"content-type": "text/x", "meta-a": "x" * room}
     assert (await store.send("PUT", f"/{mount}/key", b"", fields)).status == 201
     reply = await store.send("GET", f"/{mount}/key")
@@ -167,7 +167,7 @@ BOUNDED = {
 
 @pytest.mark.parametrize("given", BOUNDED)
 @on_a_store("memory")
-async def test_no_cache_is_told_to_keep_a_document_beyond_its_end(store: InProcess, given: str) -> None:
+async def test_no_cache_may_keep_a_document_beyond_its_expiry(store: InProcess, given: str) -> None:
     await store.send("PUT", "/memory/lasting", b"x", {"cache-control": given})
     await store.send("PUT", "/memory/ending", b"x", {"cache-control": given, "ttl": "100"})
     store.clock.advance_s(9.5)

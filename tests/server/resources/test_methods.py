@@ -67,7 +67,7 @@ async def test_nowhere_is_404_and_a_key_that_is_none_400_for_each_method(store: 
 
 @pytest.mark.parametrize("method", ["get", "Put", "BREW", "PROPFIND", "X" * 300, "G-E.T"])
 @on_a_store("memory")
-async def test_a_method_nobody_knows_is_501_wherever_it_is_sent(store: InProcess, method: str) -> None:
+async def test_an_unknown_method_is_501_on_every_path(store: InProcess, method: str) -> None:
     for path in (*PLACES, *NOWHERE, *BAD_KEYS):
         assert (await tried(store, method, path)).status == 501
 
@@ -168,7 +168,7 @@ async def test_content_of_unknown_size_is_stored_whole(store: InProcess, mount: 
 async def test_part_of_a_document_is_no_document(store: InProcess, method: str, path: str) -> None:
     await store.send("PUT", "/memory/there", b"whole")
     reply = await store.send(method, path, b"par", {"content-range": "bytes 0-2/5"})
-    assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content refused")
+    assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content rejected")
     assert (await store.send("GET", "/memory/?format=text")).content == b"there\n"
     assert (await store.send("GET", "/memory/there")).content == b"whole"
 
@@ -185,7 +185,7 @@ EXPECTATIONS = {
 
 @pytest.mark.parametrize("expectation", EXPECTATIONS)
 @on_a_store("memory")
-async def test_an_expectation_that_nobody_knows_is_417(store: InProcess, expectation: str) -> None:
+async def test_an_unknown_expectation_is_417(store: InProcess, expectation: str) -> None:
     for path in ("/memory/key", "/memory/"):
         reply = await store.send("PUT", path, b"x", {"expect": expectation})
         assert reply.status == EXPECTATIONS[expectation]

@@ -96,7 +96,7 @@ def test_a_page_for_people_is_shorter_and_says_where_it_goes_on(server: RunningS
 
 
 @each_mount
-def test_json_tells_what_is_known_of_each_document(server: RunningServer, mount: str) -> None:
+def test_json_has_the_metadata_of_each_document(server: RunningServer, mount: str) -> None:
     [document] = json.loads(listing(server, f"/{mount}/?prefix=aa").content)["documents"]
     tag = ask(server, "HEAD", f"/{mount}/aa")["etag"]
     assert document["key"] == "aa"
@@ -148,7 +148,7 @@ def test_the_listing_is_negotiated(server: RunningServer, accept: str, media_typ
     assert listing(server, "/docs/", accept)["content-type"].partition(";")[0] == media_type
 
 
-def test_what_nobody_has_is_406_and_varies(server: RunningServer) -> None:
+def test_an_unavailable_type_is_406_and_varies(server: RunningServer) -> None:
     answer = ask(server, "GET", "/docs/", headers={"accept": "image/png"})
     assert (answer.status, answer["vary"]) == (406, "Accept")
     assert b"application/json" in answer.content

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.server.security.cors import PREFLIGHT_LIFETIME_S, Cors
-from docstore.server.security.host_check import Guard
+from docstore.server.security.cors import PREFLIGHT_LIFETIME_S
 from tests.http_client import ask
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
 from tests.server_process import RunningServer
@@ -13,7 +12,7 @@ from tests.server_process import RunningServer
 UNSAFE = ("PUT", "POST", "PATCH", "DELETE")
 
 APP, OTHER = "https://app.example", "https://other.example"
-NAMED, STARRED = Cors(frozenset({APP, "http://localhost:3000"})), Cors(frozenset({"*"}))
+NAMED, STARRED = (APP, "http://localhost:3000"), ("*",)
 OF_CORS = "access-control-"
 
 
@@ -100,7 +99,7 @@ async def test_a_mount_that_is_open_to_all_takes_no_credentials(store: InProcess
     assert not any("Origin" in value for value in reply.all("vary"))
 
 
-@on_a_store("memory", cors=NAMED, guard=Guard(None, "read"))
+@on_a_store("memory", cors=NAMED, anonymous="read")
 async def test_a_preflight_is_answered_without_rights_and_exactly(store: InProcess) -> None:
     asked = "authorization,If-Match, meta-b, Meta-A,meta-a, meta-<>, x-else, meta-b\xe4"
     preflight = {"origin": APP, "access-control-request-method": "PUT", "access-control-request-headers": asked}
@@ -127,7 +126,7 @@ async def test_a_preflight_is_answered_without_rights_and_exactly(store: InProce
 
 
 @on_a_store("memory", cors=NAMED)
-async def test_a_preflight_of_another_site_is_told_nothing(store: InProcess) -> None:
+async def test_a_preflight_of_another_site_gets_no_cors_headers(store: InProcess) -> None:
     preflight = {"origin": OTHER, "access-control-request-method": "PUT"}
     reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
     assert (reply.status, cors_fields(reply), reply["vary"]) == (204, {}, "Origin")

@@ -67,7 +67,7 @@ UNKNOWN = [
 @pytest.mark.parametrize("preference", UNKNOWN)
 @each_write
 @on_a_store("memory")
-async def test_what_is_not_known_is_ignored(store: InProcess, name: str, preference: str) -> None:
+async def test_unknown_preferences_are_ignored(store: InProcess, name: str, preference: str) -> None:
     method, key, content, fields, creates = WRITES[name]
     await store.send("PUT", "/memory/there", b"{}", JSON)
     reply = await store.send(method, f"/memory/{key}", content, fields | {"prefer": preference})

@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 
 from docstore.server.resources.resource import KNOWN_METHODS
-from docstore.server.security.cors import Cors
-from docstore.server.security.host_check import LOOPBACK_NAMES, Guard
+from docstore.server.security.host_check import LOOPBACK_NAMES
 from tests.http_client import Client, ask, send_raw
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
 from tests.server_process import MOUNTS, RunningServer
 
 UNSAFE = ("PUT", "POST", "PATCH", "DELETE")
 SAFE = ("GET", "HEAD", "OPTIONS")
-LOOPBACK = Guard(LOOPBACK_NAMES)
 PLACES = ["/memory/key", "/memory/", "/memory", "/", "*", "/-/health", "/nowhere", "/memory/%", "/memory/a.b"]
 
 OWN_HOSTS = [
@@ -46,14 +44,14 @@ FOREIGN_HOSTS = [
 
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
-@on_a_store("memory", guard=LOOPBACK)
+@on_a_store("memory", hosts=LOOPBACK_NAMES)
 async def test_a_store_on_loopback_answers_to_the_names_of_loopback(store: InProcess, host: str) -> None:
     assert (await store.send("PUT", "/memory/key", b"x", {"host": host})).status == 201
     assert (await store.send("GET", "/memory/key", headers={"host": host})).status == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-@on_a_store("memory", guard=LOOPBACK)
+@on_a_store("memory", hosts=LOOPBACK_NAMES)
 async def test_a_foreign_name_is_421_for_each_method_and_place(store: InProcess, host: str) -> None:
     for method in (*sorted(KNOWN_METHODS), "BREW"):
         for path in PLACES:
@@ -103,7 +101,7 @@ SITES = {
 
 
 @pytest.mark.parametrize(("site", "origin"), SITES)
-@on_a_store("memory", guard=LOOPBACK)
+@on_a_store("memory", hosts=LOOPBACK_NAMES)
 async def test_a_page_of_another_site_writes_nothing(store: InProcess, site: str | None, origin: str | None) -> None:
     given = {"host": "localhost:8080", "sec-fetch-site": site, "origin": origin}
     fields = {name: value for name, value in given.items() if value is not None}
@@ -122,12 +120,12 @@ async def test_an_origin_of_nothing_is_not_the_same_as_a_host_of_nothing(store: 
         assert (await store.send("PUT", "/memory/key", b"x", {"origin": origin})).status == 403
 
 
-@on_a_store("memory", guard=Guard(None, "read"))
-async def test_who_may_only_read_writes_nothing(store: InProcess) -> None:
+@on_a_store("memory", anonymous="read")
+async def test_a_read_only_store_rejects_writes(store: InProcess) -> None:
     for method in UNSAFE:
         for path in ("/memory/key", "/memory/", "/memory/missing"):
             reply = await store.send(method, path, NeverRead(1))
-            assert (reply.status, reply.content) == (403, b"forbidden: this store is open for reading only\n")
+            assert (reply.status, reply.content) == (403, b"forbidden: this store is read-only\n")
         # Whose page it is, is looked at first: that is wrong with credentials too.
         reply = await store.send(method, "/memory/key", NeverRead(1), {"sec-fetch-site": "cross-site"})
         assert (reply.status, b"cross-site page" in reply.content) == (403, True)
@@ -137,7 +135,7 @@ async def test_who_may_only_read_writes_nothing(store: InProcess) -> None:
 
 @pytest.mark.parametrize(("anonymous", "writes"), [("read", []), ("write", ["DELETE", "PATCH", "POST", "PUT"])])
 def test_options_says_what_this_client_may_do(tmp_path: Path, anonymous: str, writes: list[str]) -> None:
-    @on_a_store("memory", guard=Guard(None, anonymous), cors=Cors(frozenset({"https://app.example"})))
+    @on_a_store("memory", anonymous=anonymous, cors=("https://app.example",))
     async def asked(store: InProcess) -> None:
         preflight = {"origin": "https://app.example", "access-control-request-method": "PUT"}
         reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
@@ -181,7 +179,7 @@ async def test_a_document_runs_nothing_against_the_store(store: InProcess, media
 
 
 @on_a_store("memory")
-async def test_what_the_store_makes_itself_is_taken_for_nothing_else(store: InProcess) -> None:
+async def test_responses_of_the_store_itself_have_safety_headers(store: InProcess) -> None:
     for path in ("/", "/memory/", "/memory/missing", "/memory", "/-/health", "/memory/?format=json", "/nowhere"):
         for accept in ("text/html", "application/json", "text/plain"):
             reply = await store.send("GET", path, headers={"accept": accept})
@@ -290,8 +288,8 @@ async def test_names_and_types_can_not_get_into_the_page(store: InProcess) -> No
         harmless(await store.send("GET", f"/{mount}/?limit=1", headers={"accept": "text/html"}))
 
 
-@on_a_store("memory", keys="path", guard=LOOPBACK)
-async def test_what_a_request_says_can_not_get_into_the_page_that_refuses_it(store: InProcess) -> None:
+@on_a_store("memory", keys="path", hosts=LOOPBACK_NAMES)
+async def test_request_text_is_escaped_in_error_pages(store: InProcess) -> None:
     script = "<script>alert(1)</script>"
     tag = (await store.send("PUT", "/memory/key", b"x"))["etag"]
     requests: list[tuple[str, str, dict[str, str], int]] = [

@@ -16,14 +16,14 @@ from docstore.errors import StorageUnavailable
 from docstore.http.message import Headers, Request
 from docstore.model import Meta
 from docstore.server.app import Store
-from docstore.server.errors import PROBLEMS, TYPE_BASE
+from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.mounts import Mount
 from docstore.server.resources import system
 from docstore.server.resources.assets import ASSETS
 from docstore.testing.clock import SetClock
 from tests.in_process import InProcess, on_a_store
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "problems.md"
+DOCUMENTATION = Path(__file__).parents[3] / "docs" / "problems.md"
 PAGES = ["/-/health", "/-/ready", "/-/openapi.json", "/-/docs", "/-/problems", "/-/web/docstore.css", "/-/web/page.js"]
 PATHS = [*PAGES, "/.well-known/api-catalog"]
 JSON = {"accept": "application/json"}
@@ -45,13 +45,13 @@ async def test_head_has_the_fields_of_get_and_nothing_can_be_written(store: InPr
     "path", ["/-/", "/-", "/-/nothing", "/-/health/", "/-/web/", "/-/web/docs.html", "/.well-known/"]
 )
 @on_a_store("memory")
-async def test_what_is_not_there_is_404(store: InProcess, path: str) -> None:
+async def test_an_absent_document_is_404(store: InProcess, path: str) -> None:
     assert (await store.send("GET", path)).status == 404
 
 
 @pytest.mark.parametrize("name", ["docstore.css", "page.js", "icon.svg"])
 @on_a_store("memory")
-async def test_what_pages_are_made_of_is_asked_for_again_and_sent_once(store: InProcess, name: str) -> None:
+async def test_assets_are_revalidated_and_sent_once(store: InProcess, name: str) -> None:
     first = await store.send("GET", f"/-/web/{name}")
     assert (first.status, first["cache-control"]) == (200, "no-cache")
     types = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -107,7 +107,7 @@ def test_one_engine_that_does_not_answer_makes_the_store_unready(
             assert (response.status, dict(response.headers)[b"retry-after"]) == (503, b"1")
         problem = json.loads(response.content.data)
         assert problem["type"] == "/-/problems#unavailable"
-        assert problem["detail"] == "no answer from the storage of /ill/, /also/ill/"
+        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not answer"
         healthy = await store.handle(Request("GET", "/-/health", "", Headers(), BytesContent(b"")))
         assert healthy.status == 200
 
@@ -121,8 +121,8 @@ async def test_the_page_of_problems_has_a_line_for_each_type(store: InProcess) -
     page = await store.send("GET", "/-/problems")
     assert (page["content-type"], page["vary"]) == ("text/html; charset=utf-8", "Accept")
     html = page.content.decode()
-    assert re.findall(r'<tr id="([^"]+)">', html) == list(PROBLEMS)
-    for problem in PROBLEMS.values():
+    assert re.findall(r'<tr id="([^"]+)">', html) == list(PROBLEM_TYPES)
+    for problem in PROBLEM_TYPES.values():
         assert all(f"<td>{text}</td>" in unescape(html) for text in (problem.status, problem.title, problem.advice))
 
 
@@ -130,7 +130,7 @@ async def test_the_page_of_problems_has_a_line_for_each_type(store: InProcess) -
 async def test_the_problems_are_text_for_a_shell(store: InProcess) -> None:
     text = await store.send("GET", "/-/problems", headers={"accept": "text/plain"})
     lines = text.content.decode().splitlines()
-    assert [line.partition(":")[0] for line in lines] == [f"{one.status} {one.name}" for one in PROBLEMS.values()]
+    assert [line.partition(":")[0] for line in lines] == [f"{one.status} {one.name}" for one in PROBLEM_TYPES.values()]
     assert (await store.send("GET", "/-/problems", headers={"accept": "image/png"})).status == 406
 
 
@@ -149,7 +149,7 @@ def rows_of(markdown: str) -> Iterator[list[str]]:
 
 
 def test_the_documentation_has_the_problems_that_there_are() -> None:
-    expected = [[one.name, str(one.status), one.title, one.advice] for one in PROBLEMS.values()]
+    expected = [[one.name, str(one.status), one.title, one.advice] for one in PROBLEM_TYPES.values()]
     assert list(rows_of(DOCUMENTATION.read_text(encoding="utf-8"))) == expected
 
 
@@ -191,7 +191,7 @@ async def test_the_pages_need_no_script_and_no_other_host(store: InProcess, path
 
 
 @on_a_store("memory")
-async def test_what_pages_are_made_of_is_sent_coded_to_whom_takes_it(store: InProcess) -> None:
+async def test_assets_are_gzipped_for_clients_that_accept_it(store: InProcess) -> None:
     weight = 0
     for name in sorted(ASSETS):
         plain = await store.send("GET", f"/-/web/{name}")

@@ -45,7 +45,7 @@ def bodies(content: bytes) -> list[Upload]:
 @each_mount
 @each_field
 @on_a_store()
-async def test_content_that_is_not_what_was_announced_changes_nothing(store: InProcess, mount: str, name: str) -> None:
+async def test_content_that_does_not_match_its_digest_changes_nothing(store: InProcess, mount: str, name: str) -> None:
     path = f"/{mount}/key"
     await store.send("PUT", path, b"as it was")
     before = await store.send("GET", f"/{mount}/?format=json")
@@ -62,7 +62,7 @@ async def test_content_that_is_not_what_was_announced_changes_nothing(store: InP
 @each_mount
 @each_field
 @on_a_store()
-async def test_content_that_is_what_was_announced_is_stored(store: InProcess, mount: str, name: str) -> None:
+async def test_content_that_matches_its_digest_is_stored(store: InProcess, mount: str, name: str) -> None:
     for size in SIZES.values():
         content = b"x" * size
         for body in bodies(content):
@@ -91,14 +91,14 @@ IGNORED = {
 
 @pytest.mark.parametrize("name", IGNORED)
 @on_a_store("memory")
-async def test_what_is_no_digest_that_is_known_is_ignored(store: InProcess, name: str) -> None:
+async def test_unknown_digests_are_ignored(store: InProcess, name: str) -> None:
     assert (await store.send("PUT", "/memory/key", b"x", IGNORED[name])).status == 201
 
 
 @each_mount
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
 @on_a_store()
-async def test_digests_that_are_wanted_are_told(store: InProcess, mount: str, size: int) -> None:
+async def test_wanted_digests_are_sent(store: InProcess, mount: str, size: int) -> None:
     path, content = f"/{mount}/key", bytes(n % 251 for n in range(size))
     await store.send("PUT", path, content)
     whole, wish = f"sha-256=:{encoded('sha256', content)}:", "sha-512=3, sha-256=10"
@@ -130,7 +130,7 @@ async def test_a_wish_that_can_not_be_met_is_ignored(store: InProcess, wish: str
 
 
 @on_a_store("memory")
-async def test_nobody_is_told_what_was_not_wanted(store: InProcess) -> None:
+async def test_digests_are_not_sent_unless_wanted(store: InProcess) -> None:
     await store.send("PUT", "/memory/key", b"x", FIELDS["several"](b"x"))
     reply = await store.send("GET", "/memory/key")
     assert not {"repr-digest", "content-digest", "digest", "content-md5"} & {name for name, _ in reply.headers}

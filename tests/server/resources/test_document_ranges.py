@@ -110,7 +110,7 @@ WHOLE = [
 @each_mount
 @each_size
 @on_a_store()
-async def test_what_is_no_range_or_too_much_is_answered_with_the_whole(store: InProcess, mount: str, size: int) -> None:
+async def test_invalid_and_excessive_ranges_get_the_whole_document(store: InProcess, mount: str, size: int) -> None:
     content = content_of(size)
     await store.send("PUT", f"/{mount}/key", content)
     for asked in WHOLE:

@@ -1,0 +1,343 @@
+"""The parts of the OpenAPI document that operations share: answers, schemas, parameters, request bodies, headers.
+
+A schema here accepts exactly what the server accepts, where JSON Schema can say it; tests compare the patterns with
+keys.py and http. Malformed conditions and ranges are ignored by the server, so those headers may be any text. Three
+limits are only described: path keys are limited in bytes, a parameter of Content-Disposition may occur once, and all
+stored headers together have a limit.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from docstore.http.dates import TTL_LIMIT_S
+from docstore.http.merge_patch import PATCH_TYPES
+from docstore.http.stored_headers import META_LIMIT, STORED_HEADERS, STORED_SIZE_LIMIT
+from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING_FORMATS, MAX_LIMIT
+
+Node = dict[str, object]
+
+OPENAPI_PATH: Final = "/-/openapi.json"
+DOCS_PATH: Final = "/-/docs"
+SERVICE_LINKS: Final = (
+    f'<{OPENAPI_PATH}>; rel="service-desc"; type="application/json", <{DOCS_PATH}>; rel="service-doc"; type="text/html"'
+).encode("ascii")
+"""The Link header of the root (RFC 8631)."""
+
+
+_CHARACTER: Final = "[^/\\u0000-\\u001f\\u007f-\\u009f]"
+_NOT_DOT: Final = "[^./\\u0000-\\u001f\\u007f-\\u009f]"
+_SEGMENT: Final = f"(?:{_NOT_DOT}{_CHARACTER}{{0,254}}|\\.{_NOT_DOT}{_CHARACTER}{{0,253}}|\\.\\.{_CHARACTER}{{1,253}})"
+KEY_SCHEMAS: Final[dict[str, Node]] = {
+    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
+    "path": {"type": "string", "pattern": f"^{_SEGMENT}(?:/{_SEGMENT})*$", "maxLength": 1024},
+}
+"""By the rule in keys.KEY_RULES."""
+
+KEY_DESCRIPTIONS: Final = {
+    "name": "The document's name.",
+    "path": (
+        "The document's name: segments of 1 to 255 bytes, at most 1,024 bytes in all, none of them '.' or '..'. "
+        "Slashes need no encoding in the URL."
+    ),
+}
+
+
+def _text(**more: object) -> Node:
+    return {"type": "string", **more}
+
+
+def _reference(name: str) -> Node:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(description: str, required: list[str], **properties: Node) -> Node:
+    return {"type": "object", "description": description, "required": required, "properties": properties}
+
+
+def _count(description: str) -> Node:
+    return {"type": "integer", "minimum": 0, "description": description}
+
+
+def _patch_operation(names: list[str], *more: str) -> Node:
+    members: Node = {"op": _text(enum=names), "path": _reference("Pointer")}
+    members |= {"from": _reference("Pointer")} if "from" in more else {}
+    return {"type": "object", "required": ["op", "path", *more], "properties": members}
+
+
+SCHEMAS: Final[dict[str, Node]] = {
+    "Problem": _object(
+        "Why a request failed (RFC 9457).",
+        ["type", "title", "status", "advice"],
+        type=_text(format="uri-reference", enum=[TYPE_BASE + name for name in PROBLEM_TYPES]),
+        title=_text(),
+        status={"type": "integer", "minimum": 400, "maximum": 599},
+        detail=_text(description="What is wrong with this request."),
+        advice=_text(description="What to do next."),
+    ),
+    "Mounts": _object(
+        "The mounts of this store.",
+        ["mounts"],
+        mounts={
+            "type": "array",
+            "items": _object(
+                "A mount.",
+                ["mount", "engine"],
+                mount=_text(pattern="^/.+/$"),
+                engine=_text(examples=["sqlite"]),
+                usage=_reference("Usage"),
+            ),
+        },
+    ),
+    "Usage": _object(
+        "The usage of a mount with max_bytes.",
+        ["documents", "used_bytes", "max_bytes", "evict", "hits", "misses", "evictions"],
+        documents=_count("Stored documents."),
+        used_bytes=_count("Their content, keys and stored headers, and the overhead of the engine for each."),
+        max_bytes=_count("The limit on used_bytes."),
+        evict={
+            "enum": ["lru", None],
+            "description": "A full mount evicts documents, or rejects writes (507).",
+        },
+        hits=_count("Reads that found their document."),
+        misses=_count("Reads that found no document."),
+        evictions=_count("Documents that were evicted."),
+    ),
+    "Meta": _object(
+        "The metadata of a document.",
+        ["key", "version", "size", "sha256", "media_type", "modified"],
+        key=_text(),
+        version=_text(pattern="^[A-Za-z0-9_-]{32}$", description="In quotes it is the ETag."),
+        size={"type": "integer", "minimum": 0, "description": "Bytes."},
+        sha256=_text(pattern="^[0-9a-f]{64}$"),
+        media_type=_text(),
+        modified=_text(format="date-time"),
+        expires=_text(format="date-time"),
+        fields={
+            "type": "object",
+            "description": "Other stored headers, by name.",
+            "additionalProperties": _text(),
+        },
+    ),
+    "Listing": _object(
+        "A page of a collection, in bytewise order of the keys.",
+        ["mount", "documents", "next"],
+        mount=_text(),
+        documents={"type": "array", "items": _reference("Meta")},
+        folders={"type": "array", "items": _text(), "description": "With delimiter: common prefixes of keys."},
+        next={"type": ["string", "null"], "format": "uri-reference", "description": "The next page."},
+    ),
+    "MergePatch": {"description": "RFC 7396: any JSON. null removes a member; anything but an object replaces all."},
+    "JSONPatch": {
+        "type": "array",
+        "description": "RFC 6902: operations, of which all apply or none.",
+        "items": {
+            "oneOf": [
+                _patch_operation(["add", "replace", "test"], "value"),
+                _patch_operation(["remove"]),
+                _patch_operation(["move", "copy"], "from"),
+            ]
+        },
+    },
+    "Pointer": _text(pattern="^(?:/(?:[^~/]|~[01])*)*$", description="RFC 6901."),
+    "Linkset": _object("RFC 9264.", ["linkset"], linkset={"type": "array", "items": {"type": "object"}}),
+    "OpenAPI": _object("This document.", ["openapi", "info", "paths"], openapi=_text(pattern="^3\\.1\\.")),
+}
+
+
+def _query(name: str, schema: Node, description: str) -> Node:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _header(name: str, description: str, schema: Node | None = None) -> Node:
+    return {"name": name, "in": "header", "description": description, "schema": schema or _text()}
+
+
+_LISTING: Final = [
+    _query("prefix", _text(), "Only keys with this prefix."),
+    _query("after", _text(), "Only keys after this one."),
+    _query(
+        "limit",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+        f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
+    ),
+    _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
+    _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
+]
+_CONDITIONS: Final = [
+    _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
+    _header("If-None-Match", "Only if the ETag is none of these; * if the document does not exist."),
+    _header("If-Modified-Since", "Only if the document is newer. Invalid dates are ignored."),
+    _header("If-Unmodified-Since", "Only if the document is not newer. Invalid dates are ignored."),
+]
+_RANGES: Final = [
+    _header("Range", "The bytes to send: bytes=0-99, or bytes=-100 for the last hundred. Other units are ignored."),
+    _header("If-Range", "Apply Range only if this is the ETag or exactly the Last-Modified."),
+]
+_WANTED_DIGESTS: Final = [
+    _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
+    _header("Want-Content-Digest", "Request the digest of the content of this answer (RFC 9530)."),
+    _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
+]
+_DIGESTS: Final = [
+    _header("Content-Digest", "Verified before anything is stored (RFC 9530)."),
+    _header("Repr-Digest", "Verified before anything is stored (RFC 9530)."),
+    _header("Content-MD5", "Verified before anything is stored (RFC 1864)."),
+    _header("Digest", "Verified before anything is stored (RFC 3230)."),
+]
+_EXPIRY: Final = [
+    _header(
+        "TTL",
+        "Seconds until the document expires; without it the document never does.",
+        {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
+    ),
+]
+_PREFER: Final = [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")]
+_STORED: Final = [
+    _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
+    for header in STORED_HEADERS.values()
+]
+
+GROUPS: Final[dict[str, list[Node]]] = {
+    "listing": _LISTING,
+    "conditions": _CONDITIONS,
+    "ranges": _RANGES,
+    "wanted digests": _WANTED_DIGESTS,
+    "digests": _DIGESTS,
+    "expiry": _EXPIRY,
+    "prefer": _PREFER,
+    "stored": _STORED,
+}
+"""Parameters that are used together, by the name that operations use."""
+
+PARAMETERS: Final[dict[str, Node]] = {
+    str(parameter["name"]): parameter for group in GROUPS.values() for parameter in group
+}
+
+BODIES: Final[dict[str, Node]] = {
+    "content": {
+        "description": (
+            "Any bytes of any media type. Content-Type is stored (application/octet-stream by default), and so are "
+            f"headers that start with Meta-: at most {META_LIMIT}. All are at most {STORED_SIZE_LIMIT} bytes."
+        ),
+        "content": {"*/*": {}, "application/octet-stream": {}},
+    },
+    "patch": {
+        "description": "A patch for a JSON document.",
+        "required": True,
+        "content": {
+            media_type: {"schema": _reference(name)}
+            for media_type, name in zip(PATCH_TYPES, ("MergePatch", "JSONPatch"), strict=True)
+        },
+    },
+}
+
+HEADERS: Final[dict[str, Node]] = {
+    **{header.name: {"description": "As it was stored.", "schema": _text()} for header in STORED_HEADERS.values()},
+    "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
+    "Accept-Ranges": {"description": "Byte ranges are supported.", "schema": _text(const="bytes")},
+    "Allow": {"description": "The methods of this resource.", "schema": _text()},
+    "Cache-Control": {"description": "Always present; the stored one if there is one.", "schema": _text()},
+    "Content-Digest": {"description": "If it was requested.", "schema": _text()},
+    "Content-Location": {"description": "The document in this answer.", "schema": _text()},
+    "Content-Range": {"description": "The position of these bytes, or the size of the document.", "schema": _text()},
+    "Digest": {"description": "If it was requested.", "schema": _text()},
+    "ETag": {"description": "The version, in quotes.", "schema": _text(pattern='^"[A-Za-z0-9_-]{32}"$')},
+    "Last-Modified": {"description": "In whole seconds.", "schema": _text()},
+    "Link": {"description": "Related resources (RFC 8288).", "schema": _text()},
+    "Location": {"description": "The path of the document.", "schema": _text(format="uri-reference")},
+    "Preference-Applied": {"description": "The preference that was applied.", "schema": _text()},
+    "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
+    "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
+    "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
+    "Vary": {"description": "The request headers that this answer depends on.", "schema": _text()},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer. `media_types` maps to names of schemas, "" for any content of that type.
+
+    `headers` are always present, `optional` ones sometimes; both are names in HEADERS.
+    """
+
+    description: str
+    media_types: Mapping[str, str] = field(default_factory=dict)
+    headers: tuple[str, ...] = ("Cache-Control",)
+    optional: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What a verb answers and reads: answers by status, names of problem types, of parameter groups and of a body."""
+
+    answers: Mapping[int, Answer]
+    problems: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
+    body: str = ""
+
+
+ENGINE_PROBLEMS: Final = ("engine-failed", "unavailable")
+KEY_PROBLEMS: Final = ("invalid-target", "invalid-key")
+READ_PROBLEMS: Final = ("precondition-failed", "not-found", *KEY_PROBLEMS, *ENGINE_PROBLEMS)
+UNSAFE_PROBLEMS: Final = ("cross-site", "forbidden", "no-space", *ENGINE_PROBLEMS)
+UPLOAD_PROBLEMS: Final = (
+    "expectation-failed",
+    "incomplete",
+    "digest-mismatch",
+    "timeout",
+    "too-large",
+    "invalid-field",
+)
+_WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
+
+_VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
+DOCUMENT_HEADERS: Final = (*_VALIDATORS, "Accept-Ranges")
+OPTIONAL_DOCUMENT_HEADERS: Final = (
+    *(header.name for header in STORED_HEADERS.values() if header.name not in _VALIDATORS),
+    *("Sunset", "Content-Digest", "Digest", "Repr-Digest"),
+)
+DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, _VALIDATORS, ("Sunset",))
+
+_WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
+"""The key and a newline, or with `return=representation` the document."""
+
+CREATED: Final = Answer(
+    "A new document: its key and a newline, or what Prefer requests.",
+    _WRITE_CONTENT,
+    ("Cache-Control", "ETag", "Location"),
+    ("Preference-Applied", "Content-Location"),
+)
+REPLACED: Final = Answer(
+    "The document was replaced: its key and a newline, or what Prefer requests.",
+    _WRITE_CONTENT,
+    ("Cache-Control", "ETag"),
+    ("Preference-Applied", "Content-Location"),
+)
+NO_CONTENT_ANSWER: Final = Answer(
+    "Stored; Prefer requested no content.", headers=("Cache-Control", "ETag", "Preference-Applied")
+)
+ALLOW_ANSWER: Final = Answer("The methods of this resource.", headers=("Allow", "Cache-Control"))
+
+LISTING: Final = Operation(
+    {
+        200: Answer(
+            "The listing.",
+            {format.media_type: format.schema for format in LISTING_FORMATS.values()},
+            ("Cache-Control", "Vary"),
+            ("Link",),
+        ),
+        304: Answer("The collection exists.", {}, ("Cache-Control", "Vary")),
+    },
+    ("invalid-target", "invalid-query", "not-acceptable", "precondition-failed", *ENGINE_PROBLEMS),
+    ("listing", "conditions"),
+)
+_WRITE_PARAMETERS: Final = ("conditions", "stored", "expiry", "prefer", "digests")
+COLLECTION_WRITE: Final = Operation({201: CREATED}, ("invalid-target", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content")
+DOCUMENT_WRITE: Final = Operation(
+    {200: REPLACED, 201: CREATED, 204: NO_CONTENT_ANSWER},
+    (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed"),
+    _WRITE_PARAMETERS,
+    "content",
+)
