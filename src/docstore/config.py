@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from docstore.engines.registry import EngineURL, Processes, kind_of
+from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
@@ -143,6 +144,7 @@ class Settings:
         if self.workers > 1:
             self._check_workers(mounts)
         _check_stores(mounts)
+        _check_nesting(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
             raise SetupError(
                 f"listening on {self.host} lets everyone who reaches that address use the store; "
@@ -171,6 +173,27 @@ def _check_stores(mounts: Iterable[MountSettings]) -> None:
                 raise SetupError(
                     f"mounts {other!r} and {mount.name!r} both open {mount.engine}, "
                     f"but a {mount.engine.scheme} store can be opened only once"
+                )
+
+
+def _check_nesting(mounts: Iterable[MountSettings]) -> None:
+    """Raise SetupError for a folder of documents that contains another mount's storage or lies in it.
+
+    Listing such a folder would open the files of the other engine, and a write could replace them.
+    """
+    stores = [mount for mount in mounts if kind_of(mount.engine.scheme).on_disk]
+    for mount in stores:
+        for other in stores:
+            if mount is other or mount.engine.scheme != "file":
+                continue
+            folder, storage = Path(mount.engine.location), Path(other.engine.location)
+            around, within = is_inside(storage, folder), is_inside(folder, storage)
+            if around and within and other.engine.scheme == "file":
+                continue  # one folder under two names
+            if around or within or is_inside(folder, Path(f"{storage}.sealed")):
+                raise SetupError(
+                    f"mounts {mount.name!r} ({mount.engine}) and {other.name!r} ({other.engine}) overlap: "
+                    "a folder of documents must not contain another mount's storage; use separate folders"
                 )
 
 

@@ -22,7 +22,7 @@ from docstore.engines.file.metadata import MetadataFolder, SidecarEntry, content
 from docstore.engines.file.tree import FolderTree, open_file_in, status_in
 from docstore.engines.file.untracked import untracked_meta
 from docstore.engines.shared.fs import translate_os_errors
-from docstore.errors import CorruptData, EngineError, StorageUnavailable
+from docstore.errors import CorruptData, EngineError, PathConflict, StorageUnavailable
 from docstore.model import Clock, Document, Meta
 
 INLINE_FILE_LIMIT: Final = 64 * 1024
@@ -96,6 +96,9 @@ class FileReader:
         while len(page) < limit and (key := next(keys, None)) is not None:
             try:
                 meta = self.head(key)
+            except PathConflict as error:
+                skipped.add(str(error))
+                continue
             except EngineError as error:
                 # Any other error fails the listing: clients would take the rest for all documents.
                 if not isinstance(error, CorruptData) and not isinstance(error.__cause__, PermissionError):

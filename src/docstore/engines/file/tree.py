@@ -20,6 +20,7 @@ from typing import Final
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import NamePath, Scheme, aside_of, place_of
 from docstore.engines.file.metadata import MetadataFolder, fingerprint
+from docstore.engines.shared.store_files import is_store_file
 from docstore.errors import PathConflict
 
 _NOFOLLOW: Final[int] = getattr(os, "O_NOFOLLOW", 0)
@@ -49,7 +50,12 @@ def open_folder_in(folder: Descriptor, name: bytes) -> Descriptor | None:
 
 
 def open_file_in(folder: Descriptor, name: bytes) -> tuple[Descriptor, os.stat_result] | None:
-    """Open a regular file; return it with its status."""
+    """Open a regular file; return it with its status.
+
+    Raise PathConflict for a file of another engine's store: closing it again would drop that store's locks.
+    """
+    if is_store_file(name, folder.number):
+        raise PathConflict(f"{os.fsdecode(name)} belongs to another store that is open in this process")
     descriptor = _open(name, _FILE_FLAGS, folder.number)
     if descriptor is None:
         return None

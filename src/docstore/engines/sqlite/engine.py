@@ -22,6 +22,7 @@ from docstore.engines.registry import EngineURL
 from docstore.engines.shared.fs import copy_error, error_class, make_folder
 from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota
 from docstore.engines.shared.spool import SpooledUpload, spool
+from docstore.engines.shared.store_files import StoreFiles
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import BlobFolder, refuse_without_database
 from docstore.engines.sqlite.disk_space import Ballast, DiskSpace
@@ -105,6 +106,7 @@ class Sqlite:
             self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
             opened.append(self._listing.close)
             disk_space = DiskSpace(writing, path)
+            self._store_files = StoreFiles([path, Path(f"{path}-wal"), Path(f"{path}-shm")])
         except BaseException:
             for close in reversed(opened):
                 close()
@@ -233,3 +235,4 @@ class Sqlite:
         self._reading.close()
         await self._writer.close()
         self._folder.close()
+        self._store_files.close()
