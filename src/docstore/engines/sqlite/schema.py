@@ -23,7 +23,7 @@ APPLICATION_ID: Final = 0x446F6373
 
 SCHEMA_VERSION: Final = 1
 
-WRITE_TIMEOUT_MS: Final = 5000
+WRITE_TIMEOUT_MS: Final = 30_000
 """How long a transaction waits for one of another process."""
 
 READ_TIMEOUT_MS: Final = 250

@@ -35,6 +35,7 @@ from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
 from docstore.engines.sqlite.group_commit import BatchQueue
 from docstore.engines.sqlite.queries import Transaction
+from docstore.engines.sqlite.write_turn import WriteTurn
 from docstore.errors import DocstoreError, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Clock
 
@@ -102,6 +103,7 @@ class SqliteWriter:
         self._folder = folder
         self._disk_space = disk_space
         self._clock = clock
+        self._turn = WriteTurn(path, folder.path / "lock")
         self._reclaiming = False
         self.unavailable: EngineError | None = None
         """Why nothing can be read or written, as of the last commit or `check`."""
@@ -169,6 +171,7 @@ class SqliteWriter:
         except apsw.Error as error:
             _log.warning("%s: the log gets its checkpoint when the database is opened again: %s", self._path, error)
         self._remover.shutdown()
+        self._turn.close()
 
     def _commit(self, batch: _Batch, *, low_space: bool = False) -> None:
         """Set the result or the error of each operation."""
@@ -205,6 +208,10 @@ class SqliteWriter:
                 return
 
     def _transact(self, batch: _Batch, *, low_space: bool) -> None:
+        with self._turn.taken():
+            self._transact_in_turn(batch, low_space=low_space)
+
+    def _transact_in_turn(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
         try:
