@@ -22,8 +22,12 @@ from docstore.units import parse_size
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.split(",") if name)
+
+
 def _parse_origins(text: str) -> tuple[str, ...]:
-    origins = tuple(origin for origin in text.split(",") if origin)
+    origins = _parse_names(text)
     for origin in origins:
         if origin != "*" and not _ORIGIN.fullmatch(origin):
             raise SetupError("an origin looks like https://app.example")
@@ -52,6 +56,9 @@ class MountOptions:
     """Whether PUT to the collection stores under a new UUID, as in the original."""
     cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
     """Origins whose pages may use the mount; `*` for all."""
+
+    ignore_query: tuple[str, ...] = _option((), _parse_names, "NAME,NAME")
+    """Query parameters of writes that the store ignores, such as a cache's `teamId`; others are errors."""
 
     def options(self) -> dict[str, Any]:
         return {option.name: getattr(self, option.name) for option in fields(MountOptions)}

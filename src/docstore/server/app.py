@@ -31,6 +31,7 @@ from docstore.server.resources.root import MissingSlash, RootResource, ServerRes
 from docstore.server.resources.system import find_service
 from docstore.server.security.csrf import SAFE_METHODS, check_same_site
 from docstore.server.security.host_check import check_host
+from docstore.server.security.other_protocols import check_operation
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 
 log: Final = logging.getLogger("docstore")
@@ -73,6 +74,7 @@ class Store:
                 check_same_site(request.headers, mount.cors_policy if mount else None)
                 if self._read_only:
                     raise HTTPProblem("forbidden", "this store is read-only")
+                check_operation(request, mount.ignore_query if mount else ())
             resource = self._resource(mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:

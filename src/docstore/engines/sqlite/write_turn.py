@@ -2,8 +2,8 @@
 
 SQLite lets one process write at a time. A process that finds the database busy sleeps and tries again, so a process
 that commits without a pause wins nearly every race, and on a slow disk the others fail after their timeout. Two locks
-make the order fair: a process holds the queue while it waits for the turn, and releases the queue when it has the turn. A
-process that has just committed must pass the queue first, which the waiting process holds.
+make the order fair: a process holds the queue while it waits for the turn, and releases the queue when it has the turn.
+A process that has just committed must pass the queue first, which the waiting process holds.
 
 The locks are POSIX locks on two bytes of the file that every process with the database keeps open; they end with their
 process. They only order the writers: without them (on Windows, or among two mounts of one process) SQLite's own lock

@@ -19,6 +19,7 @@ from docstore.server.resources import listing
 from docstore.server.resources.resource import ReadableResource, options
 from docstore.server.resources.write import WriteHeaders, write_response
 from docstore.server.responses import content_headers
+from docstore.server.security.other_protocols import check_post
 
 
 class CollectionResource(ReadableResource):
@@ -70,6 +71,7 @@ class CollectionResource(ReadableResource):
 
     async def POST(self, request: Request) -> Response:
         """Store a document under a new UUID."""
+        check_post(request.headers)
         headers = WriteHeaders.of(request, self._mount)
         if _evaluate_conditions(request) is not ConditionOutcome.PROCEED:
             raise HTTPProblem("precondition-failed", "the collection exists and has no ETag")
