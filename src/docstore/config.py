@@ -11,27 +11,31 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from docstore.engines.registry import EngineURL, Processes, kind_of
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError
+from docstore.http.url import normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
 from docstore.units import parse_size
-
-_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]+)?|[a-z][a-z0-9+.-]*://\[[0-9a-f:]+\](:[0-9]+)?")
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
+def _parse_origin(text: str, example: str) -> str:
+    origin = normalize_origin(text)
+    if origin is None or urlsplit(text).path not in ("", "/") or urlsplit(text)[3:] != ("", "") or "@" in text:
+        raise SetupError(f"an origin looks like {example}")
+    return origin
+
+
 def _parse_origins(text: str) -> tuple[str, ...]:
     origins = _parse_names(text)
-    for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise SetupError("an origin looks like https://app.example")
-    return origins
+    return tuple(origin if origin == "*" else _parse_origin(origin, "https://app.example") for origin in origins)
 
 
 def _parse_yes_no(text: str) -> bool:
@@ -126,6 +130,8 @@ class Settings:
     workers: int = 1
     anonymous: str | None = None
     """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
+    public_urls: tuple[str, ...] = ()
+    """Origins that the store has behind proxies, such as `https://store.example`: Host and Origin may name them."""
     stop_timeout_s: int = 30
     sweep_interval_s: int = 60
     http: str = "wire"
@@ -157,7 +163,13 @@ class Settings:
                 f"listening on {self.host} lets everyone who reaches that address use the store; "
                 "allow it with --anonymous read or --anonymous write"
             )
-        return replace(self, mounts=mounts)
+        public_urls = []
+        for url in self.public_urls:
+            try:
+                public_urls.append(_parse_origin(url, "https://store.example, without a path"))
+            except SetupError as error:
+                raise SetupError(f"public URL {url}: {error}") from None
+        return replace(self, mounts=mounts, public_urls=tuple(public_urls))
 
     def _check_workers(self, mounts: Iterable[MountSettings]) -> None:
         for mount in mounts:
@@ -211,7 +223,7 @@ def is_loopback(host: str) -> bool:
 _TOML_TYPES: Final = {
     setting.name: int if setting.type is int else str
     for setting in fields(Settings)
-    if setting.name not in ("mounts", "limits")
+    if setting.name not in ("mounts", "limits", "public_urls")
 }
 
 
@@ -230,6 +242,10 @@ def read_toml(path: Path) -> dict[str, Any]:
             settings[name] = tuple(_toml_mount(path, mount, table) for mount, table in _table(path, name, value))
         elif name == "limits":
             settings[name] = dict(_table(path, name, value))
+        elif name == "public_urls":
+            if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
+                raise SetupError(f"{path}: public_urls must be a list of texts")
+            settings[name] = tuple(value)
         elif name not in _TOML_TYPES:
             raise SetupError(f"{path}: unknown setting {name!r}")
         elif type(value) is not _TOML_TYPES[name]:

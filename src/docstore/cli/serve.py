@@ -26,6 +26,9 @@ Example:
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
               help="What clients may do without authentication; required to listen beyond this machine.")  # fmt: skip
+@click.option("--public-url", "public_urls", multiple=True, metavar="URL",
+              help="An origin that the store has behind a proxy, such as https://store.example; repeatable. "
+              "Host and Origin may name it.")  # fmt: skip
 @click.option("--stop-timeout", "stop_timeout_s", type=int,
               help="Seconds that requests in flight have to finish on stop.  [default: 30]")  # fmt: skip
 @click.option("--sweep-interval", "sweep_interval_s", type=int,
@@ -43,7 +46,7 @@ def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...],
     from docstore.server.run import run  # loads the server's libraries
 
     settings = read_toml(config) if config else {}
-    settings.update({name: value for name, value in options.items() if value is not None})
+    settings.update({name: value for name, value in options.items() if value not in (None, ())})
     if mounts:
         settings["mounts"] = tuple(MountSettings.parse(mount) for mount in mounts)
     settings["limits"] = Limits.of({**settings.get("limits", {}), **dict(Limits.parse(limit) for limit in limits)})

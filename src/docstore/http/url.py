@@ -6,9 +6,12 @@ Dot segments are removed before any look-up, encoded ones too, and a decoded seg
 
 import re
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class InvalidTarget(ValueError):
@@ -51,3 +54,20 @@ def _decode(part: str) -> str:
 def encode(path: str) -> str:
     """Percent-encode everything in `path` but unreserved characters and `/`."""
     return quote(path, safe="/~")
+
+
+def normalize_origin(url: str) -> str | None:
+    """Return scheme, host and port of a URL as RFC 6454 §6.2 serializes them; None for `null` and invalid URLs.
+
+    `HTTPS://Store.Example:443/path` gives `https://store.example`.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return None
+    if not parts.scheme or not host:
+        return None
+    authority = f"[{host}]" if ":" in host else host
+    default = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
+    return f"{parts.scheme}://{authority}" + ("" if default else f":{port}")

@@ -46,13 +46,16 @@ class Store:
         *,
         clock: Clock = time.time_ns,
         hosts: frozenset[str] | None = None,
+        public_origins: frozenset[str] = frozenset(),
         anonymous: str = "write",
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
-        """`hosts` are the names that the store answers to, None for any; `anonymous` clients may `read` or `write`."""
+        """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
+        proxies; `anonymous` clients may `read` or `write`."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
+        self._public_origins = public_origins
         self._read_only = anonymous != "write"
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
@@ -71,7 +74,7 @@ class Store:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
             if method not in SAFE_METHODS:
-                check_same_site(request.headers, mount.cors_policy if mount else None)
+                check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
                 if self._read_only:
                     raise HTTPProblem("forbidden", "this store is read-only")
                 check_operation(request, mount.ignore_query if mount else ())

@@ -29,7 +29,7 @@ from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
-from docstore.server.security.host_check import LOOPBACK_NAMES
+from docstore.server.security.host_check import LOOPBACK_NAMES, host_of
 
 try:
     import resource
@@ -107,7 +107,9 @@ def open_store(settings: Settings) -> Store:
 
     On loopback the store answers only to loopback names; beyond it the operator has allowed all clients.
     """
-    hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
+    hosts = None
+    if is_loopback(settings.host):
+        hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, settings.public_urls)}
     mounts: list[Mount] = []
     try:
         for mount in settings.mounts:
@@ -115,6 +117,7 @@ def open_store(settings: Settings) -> Store:
         return Store(
             mounts,
             hosts=hosts,
+            public_origins=frozenset(settings.public_urls),
             anonymous=settings.anonymous or "write",
             sweep_interval_s=settings.sweep_interval_s,
         )

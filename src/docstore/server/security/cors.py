@@ -11,6 +11,7 @@ from typing import Final
 from docstore.http.headers import is_token
 from docstore.http.message import Headers, Response
 from docstore.http.stored_headers import STORED_HEADERS
+from docstore.http.url import normalize_origin
 
 _SAFELISTED: Final = {"cache-control", "content-language"}
 """Stored headers that scripts may read without being named (the Fetch standard's CORS-safelisted response headers)."""
@@ -51,13 +52,14 @@ PREFLIGHT_LIFETIME_S: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class CorsPolicy:
-    """The origins, such as `https://app.example`, whose pages may use a mount; `*` for all, without credentials."""
+    """The normalized origins, such as `https://app.example`, whose pages may use a mount; `*` for all, without
+    credentials."""
 
     origins: frozenset[str]
 
     def allows(self, headers: Headers) -> bool:
         origin = headers.get("origin")
-        return origin is not None and ("*" in self.origins or origin in self.origins)
+        return origin is not None and ("*" in self.origins or normalize_origin(origin) in self.origins)
 
     def add_headers(self, headers: Headers, response: Response) -> None:
         """Add the CORS headers to any response of the mount."""

@@ -23,7 +23,14 @@ def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
 def _host_name(headers: Headers) -> str | None:
     """Return the name in Host, in lower case and without a port: `[::1]:8080` gives `[::1]`; None without Host."""
     host = headers.get("host")
-    if host is None:
-        return None
+    return None if host is None else _without_port(host)
+
+
+def host_of(origin: str) -> str:
+    """Return the name in a normalized origin, as Host would have it."""
+    return _without_port(origin.partition("://")[2])
+
+
+def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
     return (name if colon and (port.isdigit() or not port) else host).lower()
