@@ -250,6 +250,8 @@ REFUSED = [
     ("put docs/key NOFILE", 2, "does not exist"),
     ("put docs/in.valid FILE", 2, "keys=path"),
     ("put docs/key --ttl soon", 2, "2h"),
+    ('put docs/key FILE --if-match a"b', 2, "not an ETag"),
+    ("rm docs/here --if-match ü", 2, "not an ETag"),
     ("put docs/key --ttl 99999999999", 2, "99999999999"),
     ("put docs/key --meta novalue", 2, "author=ana"),
     ("put docs/key --type nonsense", 2, "media type"),

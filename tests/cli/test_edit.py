@@ -147,6 +147,15 @@ def test_the_text_is_kept_when_the_editor_fails(url: str, editor: Editor, end: s
     assert run("get", "docs/careful").data == b"base"
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_a_blank_editor_is_no_editor(blank: str, url: str, monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:
+    put("docs/script", b"#!/bin/sh\ntouch executed\n")
+    editor.does('echo edited > "$1"')
+    monkeypatch.setenv("VISUAL", blank)
+    assert edit("docs/script").status == 0
+    assert run("get", "docs/script").data == b"edited\n"
+
+
 def test_a_missing_editor_is_an_error(url: str, monkeypatch: pytest.MonkeyPatch, editor: Editor) -> None:
     monkeypatch.setenv("VISUAL", "/no/such/editor")
     result = edit("docs/careful")

@@ -93,3 +93,13 @@ def test_unknown_options_are_rejected(docs: Client) -> None:
         with pytest.raises(TypeError, match="unknown option"):
             mistaken()
     assert not docs
+
+
+@pytest.mark.parametrize("tag", ['a"\r\nX: y', "a\n", 'a"b', "ü", "a b", '"a', 'W/"a" x', '"a", "b"'])
+@pytest.mark.parametrize("name", ["if_match", "if_none_match"])
+def test_an_invalid_etag_is_an_error_before_anything_is_sent(name: str, tag: str) -> None:
+    with Client("http://127.0.0.1:1/docs/", tries=1) as docs:
+        with pytest.raises(ValueError, match="not an ETag"):
+            docs.put("key", b"x", **{name: tag})  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="not an ETag"):
+            docs.delete("key", if_match=[tag])

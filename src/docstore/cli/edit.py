@@ -144,7 +144,8 @@ class _Session:
 
 def _run_editor(path: Path) -> None:
     """Raise CommandError if there is no editor, or if it fails."""
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    names = (os.environ.get(variable, "").strip() for variable in ("VISUAL", "EDITOR"))
+    editor = next(filter(None, names), "vi")
     try:
         command = [*shlex.split(editor), str(path)]
         with _interrupts_ignored():

@@ -64,9 +64,19 @@ def _parse_pair(kind: str, separator: str, example: str, text: str) -> tuple[str
     return name.strip(), value.strip()
 
 
+def _parse_etag(text: str) -> str:
+    from docstore.client.options import format_etag  # not loaded for --help
+
+    try:
+        return format_etag(text)
+    except ValueError as error:
+        raise SetupError(str(error)) from None
+
+
 ADDRESS: Final = _AddressType("address", lambda text: addresses.parse(text, base_url()))
 HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
 META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
+ETAG: Final = _ParsedType("etag", _parse_etag)
 DURATION: Final = _ParsedType("time", parse_duration_s)
 
 

@@ -11,7 +11,7 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error
-from docstore.cli.options import ADDRESS, DURATION, META, Access, access_options, unique_names
+from docstore.cli.options import ADDRESS, DURATION, ETAG, META, Access, access_options, unique_names
 from docstore.cli.upload import put_file, put_stream, with_type
 from docstore.errors import SetupError
 from docstore.http.stored_headers import STORED_HEADERS
@@ -41,7 +41,7 @@ Examples:
 @click.option("-r", "--recursive", is_flag=True, help="All files in folders, their paths below the folder as keys.")
 @click.option("--type", "media_type", help="Media type.  [default: guessed from the name]")
 @click.option("--ttl", type=DURATION, help="Expire after this time: seconds, or 10m, 2h, 7d.  [default: never]")
-@click.option("--if-match", metavar="ETAG", help="Only if the document has this version; * if it exists.")
+@click.option("--if-match", type=ETAG, metavar="ETAG", help="Only if the document has this version; * if it exists.")
 @click.option("--if-none-match", metavar="ETAG", help="Only if it does not have this version; * if it does not exist.")
 @click.option("--meta", type=META, multiple=True, callback=unique_names,
               help="A field of your own to store with the document; repeatable.")  # fmt: skip

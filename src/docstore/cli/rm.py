@@ -7,7 +7,7 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error, report_error
-from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.options import ADDRESS, ETAG, Access, access_options
 from docstore.cli.output import escape_controls
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.units import format_count
@@ -27,7 +27,7 @@ Examples:
   docstore rm -r --yes docs/drafts/"""
 )
 @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="ADDRESS...")
-@click.option("--if-match", metavar="ETAG", help="Only this version.")
+@click.option("--if-match", type=ETAG, metavar="ETAG", help="Only this version.")
 @click.option("-r", "--recursive", is_flag=True, help="All documents whose keys begin with ADDRESS.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @access_options

@@ -4,9 +4,10 @@ Each option is defined once, in one of these TypedDicts: the methods of the clie
 (`**options: Unpack[PutOptions]`), and the layers below pass the dict itself.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
@@ -97,17 +98,25 @@ def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     return (("ttl", str(int(seconds))),)
 
 
+_ETAG: Final = re.compile(r'(?:W/)?"[!#-~]*"')
+"""An entity tag (RFC 9110 §8.8.3) in ASCII."""
+
+
 def condition_headers(if_match: Condition | None, if_none_match: Condition | None = None) -> RequestHeaders:
     named = (("if-match", if_match), ("if-none-match", if_none_match))
     return tuple((name, _etags(condition)) for name, condition in named if condition is not None)
 
 
 def _etags(condition: Condition) -> str:
-    return ", ".join(map(_etag, (condition,) if isinstance(condition, str) else condition))
+    return ", ".join(map(format_etag, (condition,) if isinstance(condition, str) else condition))
 
 
-def _etag(text: str) -> str:
-    return text if text == "*" or text.endswith('"') else f'"{text}"'
+def format_etag(text: str) -> str:
+    """The entity tag of a version or an ETag. Raise ValueError for text that cannot be one."""
+    tag = text if text == "*" or text.endswith('"') else f'"{text}"'
+    if tag != "*" and not _ETAG.fullmatch(tag):
+        raise ValueError(f"{text[:100]!r} is not an ETag or a version")
+    return tag
 
 
 def range_headers(options: PartOptions) -> RequestHeaders:

@@ -6,7 +6,6 @@ The documentation and the OpenAPI document list the same table. A new problem ty
 
 import json
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from docstore import errors
@@ -124,7 +123,7 @@ def _problem_json(problem: HTTPProblem) -> str:
         "type": TYPE_BASE + kind.name,
         "title": kind.title,
         "status": kind.status,
-        "detail": problem.detail or HTTPStatus(kind.status).description,
+        "detail": problem.detail or kind.title,
         "advice": kind.advice,
     }
     return json.dumps({name: value for name, value in members.items() if value}, ensure_ascii=False) + "\n"

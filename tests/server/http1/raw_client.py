@@ -22,7 +22,7 @@ class Answer:
         return ", ".join(values) if values else None
 
 
-OWN_REFUSALS = (400, 408, 414, 431, 501, 503, 505)
+OWN_REFUSALS = (400, 408, 411, 414, 431, 501, 503, 505)
 """Errors that the protocol answers itself, without the handler."""
 
 

@@ -12,6 +12,8 @@ from docstore.server.http1.parser import ProtocolError, parse_fields
 
 CHUNK_LINE_SIZE: Final = 1024
 """Bytes of the line with a chunk's size and extensions."""
+CHUNK_SIZE_LIMIT: Final = 2**40
+"""Bytes of a chunk. No document is that large, so a chunk that is will never arrive."""
 EXTENSIONS_SIZE: Final = 16 * 1024
 """Bytes of all extensions of a body, so that many small chunks can't carry more."""
 
@@ -80,6 +82,8 @@ class ChunkedBody:
         if self._extensions_size > EXTENSIONS_SIZE:
             raise ProtocolError(400, "too many chunk extensions")
         size = int(match[1], 16)
+        if size > CHUNK_SIZE_LIMIT:
+            raise ProtocolError(413, "a chunk is too large")
         if size == 0:
             self._in_trailers = True
         else:

@@ -22,6 +22,7 @@ CACHED_SECTION_SIZE: Final = 2048
 ERROR_TITLES: Final = {
     400: "malformed request",
     408: "the request came too slowly",
+    411: "length required",
     413: "content too large",
     414: "request target too long",
     431: "header fields too large",
@@ -103,7 +104,15 @@ def parse_head(line: str, section: bytes, field_count: int) -> tuple[Request, He
         return _parse_other_form(line, section, field_count)
     method, path, query, minor = match.groups("")
     parsed = _parse_section(section, 0 if minor == "0" else 1, field_count)
+    if minor == "0":
+        _check_announced(method, parsed)
     return Request(method, path, query, parsed.headers), parsed
+
+
+def _check_announced(method: str, section: HeaderSection) -> None:
+    """Raise ProtocolError for content without a length in HTTP/1.0, where it may end anywhere (RFC 1945 §7.2.2)."""
+    if method in ("PUT", "POST", "PATCH") and "content-length" not in section.headers:
+        raise ProtocolError(411, "a request of HTTP/1.0 with content needs Content-Length")
 
 
 def _parse_other_form(line: str, section: bytes, field_count: int) -> tuple[Request, HeaderSection]:
@@ -115,6 +124,8 @@ def _parse_other_form(line: str, section: bytes, field_count: int) -> tuple[Requ
     if major != "1":
         raise ProtocolError(505, "this server speaks HTTP/1.1")
     parsed = _parse_section(section, 0 if minor == "0" else 1, field_count)
+    if minor == "0":
+        _check_announced(method, parsed)
     if method == "CONNECT":
         if not _is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
             raise ProtocolError(400, "the target of CONNECT is a host and a port")

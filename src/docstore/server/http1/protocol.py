@@ -6,10 +6,11 @@ happened, one method brings the transport in line with the connection's state: `
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from docstore.content import BytesContent, Upload
-from docstore.errors import IncompleteUpload, UploadError, UploadTooSlow
+from docstore.errors import ContentTooLarge, IncompleteUpload, UploadError, UploadTooSlow
 from docstore.http.message import InvalidResponse, Request, Response, ResponseContent, StreamedContent
 from docstore.server.http1 import response_head
 from docstore.server.http1.connection import (
@@ -234,7 +235,8 @@ class Protocol(asyncio.Protocol):
         try:
             piece = connection.take_body()
         except ProtocolError as error:
-            self._fail_body(IncompleteUpload(error.detail))
+            too_large = error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            self._fail_body(ContentTooLarge(None, error.detail) if too_large else IncompleteUpload(error.detail))
             return
         if self._body is not None:
             if piece:

@@ -12,9 +12,25 @@ from docstore.server.openapi_schema import ALLOW_ANSWER, Operation
 from docstore.server.security.cors import CorsPolicy
 
 KNOWN_METHODS: Final = frozenset(
-    {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+    {
+        *("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"),
+        *(
+            "COPY",
+            "LINK",
+            "LOCK",
+            "MKCOL",
+            "MOVE",
+            "PROPFIND",
+            "PROPPATCH",
+            "PURGE",
+            "REPORT",
+            "SEARCH",
+            "UNLINK",
+            "UNLOCK",
+        ),
+    }
 )
-"""These are 405 where a resource has no such verb; all others are 501."""
+"""These are 405 where a resource has no such verb: clients of WebDAV repeat what is 501. All others are 501."""
 
 Verb = Callable[[Any, Request], Awaitable[Response]]
 
