@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn, ParamSpec
 
 import click
@@ -61,8 +62,14 @@ class CommandError(Exception):
 
 
 def print_error(line: object) -> None:
-    """Print one line on standard error."""
-    click.echo(f"docstore: {line}", err=True)
+    """Print one line on standard error, with the name of the program."""
+    print_notice(f"docstore: {line}")
+
+
+def print_notice(line: str) -> None:
+    """Print one line on standard error. A full disk behind it does not stop the work."""
+    with suppress(OSError):
+        click.echo(line, err=True)
 
 
 def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
@@ -70,11 +77,6 @@ def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
 
     @functools.wraps(command)
     def body(*args: _P.args, **kwargs: _P.kwargs) -> NoReturn:
-        # A standard stream that the caller closed is None. `sys.__stdout__` still tells.
-        if sys.stdout is None:
-            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
-        if sys.stdin is None:
-            sys.stdin = open(os.devnull)  # noqa: PTH123, SIM115 - as standard output
         if isinstance(sys.stdout, io.TextIOWrapper):
             # Characters that the terminal's encoding lacks are printed as escapes.
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -57,6 +57,7 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
+        _open_missing_streams()
         if "_DOCSTORE_COMPLETE" in os.environ:
             importlib.import_module("docstore.cli.completion")
         try:
@@ -73,6 +74,21 @@ class CommandGroup(click.Group):
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(list(section.items()))
+
+
+def _open_missing_streams() -> None:
+    """Open the standard streams that the caller closed, as cron and service managers may, on the null device.
+
+    Otherwise a database could get the descriptor of standard error, and a message would be written into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free descriptor is `number`, because those below it are open.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - stays open to the end
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -17,7 +17,7 @@ from typing import IO, Any, Final, cast
 
 import click
 
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error, print_notice
 from docstore.cli.options import existing_store
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
@@ -84,7 +84,7 @@ def check(engine_url: str, repair: bool) -> int:
                 bar.advance(checked.size)
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
-    click.echo(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}", err=True)
+    print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
     return EXIT_PARTIAL if summary.failed else EXIT_OK
 
 
@@ -255,7 +255,7 @@ def _run(
     text = f"{subject}: {format_count(summary.documents, 'document')} {done}, {format_size(summary.size)}"
     text += f"; {summary.skipped:,} {skipped}" if summary.skipped else ""
     text += f"; {summary.failed:,} not {done}" if summary.failed else ""
-    click.echo(text, err=True)
+    print_notice(text)
     if failure:
         print_error(failure)
     return EXIT_PARTIAL if failure or summary.failed else EXIT_OK

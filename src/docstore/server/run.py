@@ -59,7 +59,7 @@ def run(settings: Settings) -> None:
     else:
         stop.server = uvicorn.Server(_config(settings, application(store, settings)))
         stop.server.run(sockets=[listener])
-    print("docstore: stopped", flush=True)
+    _print("docstore: stopped")
 
 
 class _SignalHandler:
@@ -129,11 +129,15 @@ def open_store(settings: Settings) -> Store:
 
 def announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)")
     width = max(len(mount.name) for mount in settings.mounts) + 2
-    for mount in settings.mounts:
-        print(f"  {f'/{mount.name}/':<{width}}  {mount.engine}")
-    sys.stdout.flush()
+    mounts = (f"  {f'/{mount.name}/':<{width}}  {mount.engine}" for mount in settings.mounts)
+    _print("\n".join([f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)", *mounts]))
+
+
+def _print(text: str) -> None:
+    """Print for a person. Nobody reading it, or a full disk behind standard output, does not stop the server."""
+    with suppress(OSError):
+        print(text, flush=True)
 
 
 def raise_descriptor_limit() -> None:
