@@ -230,8 +230,7 @@ _TOML_TYPES: Final = {
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the settings of a TOML file, by name. Raise SetupError with the name of the file."""
     try:
-        with path.open("rb") as file:
-            given = tomllib.load(file)
+        given = tomllib.loads(path.read_text("utf-8-sig"))  # editors may write a byte order mark
     except OSError as error:
         raise SetupError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

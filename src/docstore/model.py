@@ -51,7 +51,7 @@ class Fields:
         try:
             media_type, *others = json.loads(packed)
             return cls(str(media_type), tuple((str(name), str(value)) for name, value in others))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise CorruptData(f"stored fields are unreadable: {packed[:80]!r}") from error
 
 
@@ -117,7 +117,7 @@ class Meta:
                 int(stored["modified_ns"]),
                 expires_ns,
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise CorruptData(f"stored meta is unreadable: {packed[:80]!r}") from error
         if meta.version != version_of(digest, fields):
             raise CorruptData(f"stored meta of {meta.key!r} does not match its version")

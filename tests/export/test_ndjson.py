@@ -158,3 +158,10 @@ def test_an_expiry_far_in_the_future_is_imported(tmp_path: Path) -> None:
     line = {"key": "key", "text": "x", "expires_ns": LATE_NS}
     assert run("import", target, data=f"{json.dumps(line)}\n{END}".encode()).status == 0
     assert stored(target)["key"][0].expires_ns == LATE_NS
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    target = f"sqlite:{tmp_path / 'target.db'}"
+    lines = b'\xef\xbb\xbf{"key": "a", "text": "hello"}\n{"documents": 1}\n'
+    assert run("import", target, data=lines).status == 0
+    assert stored(target)["a"][1] == b"hello"

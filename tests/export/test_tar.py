@@ -1,16 +1,23 @@
 """Imports and exports as tar: complete, damaged, hostile and cut off."""
 
+import asyncio
+import gzip
 import hashlib
 import io
+import lzma
 import subprocess
 import tarfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from docstore.errors import ArchiveError
 from docstore.export import copy
-from docstore.export.tar import COUNT_HEADER, META_HEADER
+from docstore.export.tar import COUNT_HEADER, META_HEADER, read_tar
 from docstore.model import Fields, Meta
 from docstore.testing.contract.documents import version_of_data
 from tests.stores import LARGE, LATE_NS, run, store, stored
@@ -154,3 +161,51 @@ def test_the_last_of_several_members_of_one_key_wins_with_replace(tmp_path: Path
     tar = members(*((f"{n}", meta_of("key", b"%d" % n), b"%d" % n) for n in range(30)), count=30)
     assert run("import", target, "--replace", data=tar).status == 0
     assert [data for _, data in stored(target).values()] == [b"29"]
+
+
+def sparse(headers: dict[str, str]) -> bytes:
+    """Return a tar whose first member has these PAX headers of a GNU sparse file."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("sparse")
+        member.pax_headers = headers
+        tar.addfile(member)
+    return file.getvalue()
+
+
+HOSTILE = {
+    "a sparse map without numbers": (sparse({"GNU.sparse.map": "no,number"}), "not a tar"),
+    "a sparse size without a number": (sparse({"GNU.sparse.map": "0,1", "GNU.sparse.size": "x"}), "not a tar"),
+    "a size that overflows": (
+        members(("a", meta_of("a", b""), b""), count=1).replace(b"0" * 10, b"\x80" + b"\xff" * 9, 1),
+        "",
+    ),
+    "deep metadata": (members(("a", "[" * 20_000, b""), count=1), ""),
+    "deep fields": (members(("a", '{"sha256": "", "fields": ' + "[" * 20_000, b""), count=1), ""),
+    "gzip": (gzip.compress(members(count=0)), "compressed with gzip"),
+    "xz": (lzma.compress(members(count=0)), "compressed with xz"),
+    "zip": (b"PK\x03\x04" + bytes(60), "compressed with zip"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
+    data, text = HOSTILE[name]
+    result = run("import", f"sqlite:{tmp_path / 'target.db'}", data=data)
+    assert result.status != 0
+    assert "Traceback" not in result.err
+    assert text in result.err
+
+
+@given(st.integers(0, 511), st.binary(min_size=1, max_size=40))
+@settings(max_examples=300)
+def test_any_damage_of_a_header_is_one_line(position: int, damage: bytes) -> None:
+    tar = bytearray(members(("a", meta_of("a", b"data"), b"data"), count=1))
+    tar[position : position + len(damage)] = damage
+
+    async def read() -> None:
+        async for _ in read_tar(io.BytesIO(tar)):
+            pass
+
+    with suppress(ArchiveError):
+        asyncio.run(read())

@@ -144,7 +144,8 @@ def test_a_config_file_says_what_the_command_line_can(tmp_path: Path) -> None:
     config = tmp_path / "docstore.toml"
     config.write_text(
         f'log_level = "warning"\n[mounts.notes]\nengine = "sqlite:{tmp_path}/notes.db"\nkeys = "path"\n'
-        'max_document = "1KiB"\n[mounts."cache/ac"]\nengine = "memory:"\ncollection_put = false\n'
+        'max_document = "1KiB"\n[mounts."cache/ac"]\nengine = "memory:"\ncollection_put = false\n',
+        encoding="utf-8-sig",  # as some editors write it
     )
     with RunningServer(tmp_path / "data", "--config", str(config)) as server:
         assert ask(server, "PUT", "/notes/a/b.txt", b"1" * 1024).status == 201

@@ -100,7 +100,7 @@ def _member(store: str, path: str, access: Access, *names: str) -> Any:
         value = json.loads(_get(store, path, access))
         for name in names:
             value = value[name]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise _not_a_docstore(store) from None
     return value
 

@@ -43,7 +43,7 @@ async def get_page(
         raise error_for(response, "GET of the collection")
     try:
         return _parse_page(json.loads(response.content))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise EngineError(f"{operations.address.shown} is not a collection of Docstore") from None
 
 

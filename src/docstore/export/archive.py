@@ -9,6 +9,7 @@ An import does not trust the file: it rejects a document whose fields no write o
 each of them is a header of later responses.
 """
 
+import codecs
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from functools import partial
@@ -61,11 +62,17 @@ async def export_store(
     writer.end(count)
 
 
+_COMPRESSED: Final = {b"\x1f": "gzip", b"B": "bzip2", b"\xfd": "xz", b"(": "zstd", b"P": "zip"}
+"""The first byte of files that are often taken for an export."""
+
+
 async def import_store(
     engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
     """Store all documents of `file`, a tar or ndjson. Raise ArchiveError if it is not an export, or ends early."""
     source = _ArchiveFile(file, on_bytes)
+    if source.first in _COMPRESSED:
+        raise ArchiveError(f"the file is compressed with {_COMPRESSED[source.first]}: decompress it first")
     # A tar of ours begins with a PAX header, whose name begins with a dot.
     documents = read_lines(source) if source.first == b"{" else read_tar(source)
 
@@ -123,6 +130,12 @@ class _ArchiveFile:
         self._file = file
         self._on_bytes = on_bytes
         self._ahead = self.first = file.read(1)
+        if self.first == codecs.BOM_UTF8[:1]:
+            # Editors write a byte order mark before the first line of ndjson.
+            self._ahead += file.read(len(codecs.BOM_UTF8))
+            if self._ahead.startswith(codecs.BOM_UTF8):
+                self._ahead = self._ahead.removeprefix(codecs.BOM_UTF8)
+                self.first = self._ahead[:1]
 
     def read(self, size: int) -> bytes:
         return self._with_ahead(self._file.read(size - len(self._ahead)))

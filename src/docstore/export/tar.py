@@ -24,6 +24,10 @@ BUFFERED_SIZE: Final = 1024 * 1024
 """Content up to this size is read into memory, so the next document can be read while this one is stored."""
 
 
+TAR_ERRORS: Final = (tarfile.TarError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What tarfile raises for damaged and hostile files; headers without numbers are a ValueError."""
+
+
 class TarSource(Protocol):
     """The part of a file that reading a tar needs."""
 
@@ -87,14 +91,14 @@ def _opened(file: TarSource) -> tarfile.TarFile:
     try:
         # In this mode tarfile calls only `read`.
         return tarfile.open(fileobj=file, mode="r|")  # type: ignore[call-overload, no-any-return]
-    except (tarfile.TarError, EOFError) as error:
+    except TAR_ERRORS as error:
         raise ArchiveError(f"the file is not a tar: {error}") from error
 
 
 def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
     try:
         return tar.next()
-    except (tarfile.TarError, ValueError, EOFError) as error:
+    except TAR_ERRORS as error:
         raise ArchiveError(f"the file ends early or is damaged: {error}") from error
 
 
@@ -136,5 +140,5 @@ class _MemberUpload:
         try:
             while file is not None and (chunk := file.read(CHUNK_SIZE)):
                 yield chunk
-        except (tarfile.TarError, EOFError) as error:
+        except TAR_ERRORS as error:
             raise IncompleteUpload(str(error)) from error
