@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Return the first `limit` documents, in bytewise order, whose keys start with `prefix` and are > `after`."""
 
     async def close(self) -> None:
-        """Finish pending work and close the storage. No other method may be called afterwards."""
+        """Finish pending work and close the storage. Only `close` may be called afterwards; it does nothing then."""
 
 
 @runtime_checkable

@@ -31,6 +31,9 @@ class ProblemType:
     retry_after_s: int | None = None
 
 
+RETRY_AFTER_S: Final = 1
+"""Retry-After of every 503, that of `http1/` for too many connections included."""
+
 PROBLEM_TYPES: Final = {
     problem_type.name: problem_type
     for problem_type in (
@@ -64,7 +67,7 @@ PROBLEM_TYPES: Final = {
         ProblemType("internal", 500, "internal error", "The server has a bug; see its log."),
         ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),
         ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
-        ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=1),
+        ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=RETRY_AFTER_S),
         ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
 }

@@ -23,8 +23,7 @@ from docstore.http.message import Request, Response, StreamedContent
 from docstore.limits import Limits
 from docstore.server import http1
 from docstore.server.app import Store
-from docstore.server.asgi import asgi
-from docstore.server.http1.registry import Handler
+from docstore.server.asgi import Handler, asgi
 from docstore.server.mounts import Mount
 
 WAITS_S = 20

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from docstore.limits import Limits
+from docstore.server.errors import PROBLEM_TYPES
 from tests.server.http1.raw_client import GET, WAITS_S, RawClient, ask, put, request
 from tests.server.http1.server import HTTP1Server
 
@@ -215,6 +216,7 @@ def test_a_client_that_keeps_sending_after_the_last_response_is_disconnected(hur
 
 @pytest.mark.parametrize("limit", ["connection_count", "address_connection_count"])
 def test_one_connection_past_the_limit_is_503_and_the_others_are_served(tmp_path: Path, limit: str) -> None:
+    wait = str(PROBLEM_TYPES["unavailable"].retry_after_s)
     with HTTP1Server(tmp_path, Limits(**{limit: 3})) as server:
         raws = [RawClient(server.port) for _ in range(3)]
         for raw in raws:
@@ -222,7 +224,7 @@ def test_one_connection_past_the_limit_is_503_and_the_others_are_served(tmp_path
             assert raw.answer().status == 404
         with RawClient(server.port) as late:
             answer = late.answer()
-            assert (answer.status, answer.get("connection"), answer.get("retry-after")) == (503, "close", "1")
+            assert (answer.status, answer.get("connection"), answer.get("retry-after")) == (503, "close", wait)
             assert late.is_closed()
         assert raws[0].is_open()
         raws.pop().socket.close()

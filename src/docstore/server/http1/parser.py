@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.http.message import HeaderPairs, Headers, Request
+from docstore.server.errors import RETRY_AFTER_S
 
 CHUNKED: Final = -1
 """The length of a body in chunks."""
@@ -75,7 +76,7 @@ class ProtocolError(Exception):
             (b"cache-control", b"no-store"),
         ]
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.append((b"retry-after", b"1"))
+            headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
         return headers
 
 
