@@ -150,6 +150,7 @@ async def download(
     *,
     progress: Callable[[int], object] | None = None,
     dir_fd: int | None = None,
+    partial_dir_fd: int | None = None,
 ) -> Info:
     """Store the content in the file `path`, which is replaced when the download is complete and verified.
 
@@ -159,17 +160,17 @@ async def download(
     is replaced meanwhile, the download starts again with the new version.
 
     `progress` is called with the number of bytes after each block, those of a resumed partial file included. With
-    `dir_fd`, an open folder, `path` is the name of a file in it. Raise NotFound, Conflict when the document changes
-    too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download writes the partial
-    file.
+    `dir_fd`, an open folder, `path` is the name of a file in it; with `partial_dir_fd` too, that open folder has the
+    partial file. Raise NotFound, Conflict when the document changes too often, DigestMismatch, StorageUnavailable, and
+    OSError, with EBUSY while another download writes the partial file.
     """
     target, work = Path(path), operations.transport.work
     await work(lambda: _check_target(target, dir_fd))
-    partial = _Partial.of(operations.address.shown, key, target, dir_fd)
+    partial = _Partial.of(operations.address.shown, key, target, dir_fd if partial_dir_fd is None else partial_dir_fd)
     file = await work(partial.open)
     try:
         info = await _complete(operations, key, partial, file, progress or (lambda _: None))
-        await work(lambda: partial.move_to(target))
+        await work(lambda: partial.move_to(target, dir_fd))  # while it is locked
         return info
     except BaseException as error:
         failed = isinstance(error, OSError | DocstoreError) and not isinstance(error, DigestMismatch | NotFound)
@@ -253,15 +254,18 @@ class _Partial:
         descriptor = os.open(path, flags, 0o666, dir_fd=self.dir_fd)
         return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
 
-    def move_to(self, target: Path) -> None:
-        os.replace(self.path, target, src_dir_fd=self.dir_fd, dst_dir_fd=self.dir_fd)
-        with suppress(FileNotFoundError):
-            os.unlink(self.etag_path, dir_fd=self.dir_fd)
+    def move_to(self, target: Path, dir_fd: int | None) -> None:
+        # The ETag first: once the partial file has moved, the next download may have written another one.
+        self._unlink(self.etag_path)
+        os.replace(self.path, target, src_dir_fd=self.dir_fd, dst_dir_fd=dir_fd)
 
     def remove(self) -> None:
-        for path in (self.path, self.etag_path):
-            with suppress(FileNotFoundError):
-                os.unlink(path, dir_fd=self.dir_fd)
+        self._unlink(self.etag_path)
+        self._unlink(self.path)
+
+    def _unlink(self, path: Path) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(path, dir_fd=self.dir_fd)
 
 
 def _lock(file: IO[bytes], path: Path, dir_fd: int | None) -> bool:
