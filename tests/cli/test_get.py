@@ -140,7 +140,7 @@ def test_a_file_name_of_maximal_length_is_downloaded_and_resumed(store: FakeStor
 
 
 def test_a_file_of_the_users_is_never_taken_for_a_partial_file(store: FakeStore, tmp_path: Path) -> None:
-    mine = {name: b"precious" for name in ("big.part", ".big.part", "big.etag")}
+    mine = dict.fromkeys(("big.part", ".big.part", "big.etag"), b"precious")
     for name, content in mine.items():
         (tmp_path / name).write_bytes(content)
     store.cuts = [PIECE]
