@@ -5,6 +5,7 @@ Results go to standard output; the summary and the progress bar go to standard e
 """
 
 import asyncio
+import io
 import os
 import secrets
 import sys
@@ -17,17 +18,16 @@ from typing import IO, Any, Final, cast
 
 import click
 
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error, report_error
 from docstore.cli.options import existing_store
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
 from docstore.export.copy import Step, StepOutcome, copy_documents
-from docstore.export.ndjson import TooLargeForLines
 from docstore.units import format_count, format_size
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -72,16 +72,20 @@ def check(engine_url: str, repair: bool) -> int:
     success, 1 problems found, 2 could not start.
     """
     removed = 0
-    with progress("check") as bar:
-        summary = Summary(bar)
-        for checked in check_store(EngineURL.parse(engine_url), repair=repair):
-            if isinstance(checked, Finding):
-                bar.print_with(partial(click.echo, str(checked)))
-                removed += checked.removed
-                summary.failed += not checked.removed
-            else:
-                summary.count(checked.size)
-                bar.advance(checked.size)
+    try:
+        with progress("check") as bar:
+            summary = Summary(bar)
+            for checked in check_store(EngineURL.parse(engine_url), repair=repair):
+                if isinstance(checked, Finding):
+                    bar.print_with(partial(click.echo, str(checked)))
+                    removed += checked.removed
+                    summary.failed += not checked.removed
+                else:
+                    summary.count(checked.size)
+                    bar.advance(checked.size)
+    except (EngineError, OSError) as error:
+        report_error(error)
+        summary.failed += 1
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
     click.echo(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}", err=True)
@@ -245,7 +249,9 @@ def _run(
             asyncio.run(work(summary))
     except ArchiveError as error:
         failure = f"not a complete export: {error}; all documents before that are stored, a complete file adds the rest"
-    except (TooLargeForLines, EngineError) as error:
+    except SetupError:
+        raise
+    except DocstoreError as error:
         failure = str(error)
     except BrokenPipeError:
         discard_stdout()
@@ -283,12 +289,9 @@ async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable
 
 
 @contextmanager
-def _input_file(path: Path | None) -> Iterator[IO[bytes]]:
-    if path is None:
-        yield sys.stdin.buffer
-        return
-    with _open(path, "rb") as file:
-        yield file
+def _input_file(path: Path | None) -> Iterator[io.BufferedReader]:
+    with sys.stdin.buffer if path is None else _open(path, "rb") as file:
+        yield io.BufferedReader(cast(io.RawIOBase, file))
 
 
 @contextmanager

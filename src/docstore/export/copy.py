@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -20,7 +19,7 @@ from typing import Final
 
 from docstore.content import Upload
 from docstore.engines.contract import Engine, PutRequest, Readable
-from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError
+from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError, PathConflict
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
 PAGE_SIZE: Final = 1000
@@ -106,7 +105,7 @@ async def list_all(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
             yield meta
 
 
-async def copy_documents(
+def copy_documents(
     source: Readable, target: Engine, *, prefix: str = "", on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
     """Copy every document whose key begins with `prefix`, replacing documents with the same keys."""
@@ -115,9 +114,7 @@ async def copy_documents(
         async for meta in list_all(source, prefix):
             yield Task(meta.key, meta.size, partial(_copy, source, target, meta, on_bytes))
 
-    async with aclosing(run_tasks(tasks())) as steps:
-        async for step in steps:
-            yield step
+    return run_tasks(tasks())
 
 
 async def _copy(source: Readable, target: Engine, meta: Meta, on_bytes: OnBytes) -> Step:
@@ -133,14 +130,14 @@ async def _copy(source: Readable, target: Engine, meta: Meta, on_bytes: OnBytes)
         return Step.broken(meta.key, error)
 
 
-async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool) -> Step:
+async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
     """Store one document; refuse it if the target has another version, unless `replace`."""
     present = await target.head(meta.key)
     if _is_same(present, meta):
+        on_bytes(meta.size)
         return Step(meta.key, StepOutcome.SAME)
     same_version = present is not None and present.version == meta.version  # with another expiry
-    expect: Expectation = ANY if replace else meta.version if same_version else ABSENT
-    return await _store(target, meta, upload, expect, ignore_bytes)
+    return await _store(target, meta, upload, ANY if replace else meta.version if same_version else ABSENT, on_bytes)
 
 
 async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation, on_bytes: OnBytes) -> Step:
@@ -149,7 +146,7 @@ async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation
         written = await target.put(PutRequest.copy_of(meta, VerifiedUpload(upload, meta, on_bytes), expect))
     except Conflict:
         return Step(meta.key, StepOutcome.REFUSED, why="the target has another version")
-    except DigestMismatch as error:
+    except (DigestMismatch, PathConflict) as error:
         return Step.broken(meta.key, error)
     return Step(meta.key, StepOutcome.STORED, written.meta.size)
 
