@@ -257,11 +257,11 @@ def test_a_check_that_the_storage_ends_has_status_1(
 
 def test_a_document_whose_place_is_occupied_is_reported_and_the_others_are_copied(tmp_path: Path) -> None:
     url, folder = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "target"
-    store(url, {"a": b"1", "b": b"2", "c": b"3"})
+    store(url, {"a": b"1", "b/x": b"2", "c": b"3"})
     folder.mkdir()
     (folder / "b").symlink_to(tmp_path)
     result = run("copy", url, f"file:{folder}")
-    assert (result.status, result.err.splitlines()[0].startswith("docstore: 'b': ")) == (1, True)
+    assert (result.status, result.err.splitlines()[0].startswith("docstore: 'b/x': ")) == (1, True)
     assert set(stored(f"file:{folder}")) == {"a", "c"}
 
 

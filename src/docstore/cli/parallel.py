@@ -83,21 +83,17 @@ class WorkerPool(Generic[_T]):
     def _run_thread(self) -> None:
         """Take items until the end of the queue, even when stopping: `run` may wait for space in the queue."""
         while (item := self._queue.get()) is not None:
-            if not self._stopping.is_set():
-                try:
-                    self._process(item)
-                except Exception as error:
-                    self._unexpected = error
-                    self._stopping.set()
-
-    def _process(self, item: _T) -> None:
-        try:
-            self._work(item, self._advance)
-            self._any_succeeded = True
-        except Stopped:
-            return
-        except (DocstoreError, CommandError, OSError) as error:
-            self._report(item, error)
+            try:
+                if not self._stopping.is_set():
+                    self._work(item, self._advance)
+                    self._any_succeeded = True
+            except Stopped:
+                continue
+            except (DocstoreError, CommandError, OSError) as error:
+                self._report(item, error)
+            except Exception as error:
+                self._unexpected = error
+                self._stopping.set()
 
     def _advance(self, n_bytes: int) -> None:
         if self._stopping.is_set():

@@ -74,18 +74,15 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 def _put_options(
     media_type: str | None, meta: tuple[tuple[str, str], ...], ttl: int | None, **others: str | None
 ) -> "PutOptions":
-    fields = {name: others.pop(f"header_{name}".replace("-", "_")) for name in STORED_HEADERS}
-    options: PutOptions = {
+    fields = {name: others[f"header_{name}".replace("-", "_")] for name in STORED_HEADERS}
+    return {
         "type": media_type,
         "ttl": ttl,
         "meta": dict(meta),
         "fields": {name: value for name, value in fields.items() if value is not None},
+        "if_match": others["if_match"],
+        "if_none_match": others["if_none_match"],
     }
-    if others["if_match"] is not None:
-        options["if_match"] = others["if_match"]
-    if others["if_none_match"] is not None:
-        options["if_none_match"] = others["if_none_match"]
-    return options
 
 
 def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
@@ -95,7 +92,7 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
         with access.open_document(address, writes=True) as (docs, key), access.progress("put") as bar:
             put_stream(docs, key, sys.stdin.buffer, with_type(options, address.name), bar.advance)
         return EXIT_OK
-    if "if_match" in options or "if_none_match" in options:
+    if options.pop("if_match") is not None or options.pop("if_none_match") is not None:
         raise SetupError(f"{address} is a collection; a condition needs the address of a document")
     with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
         if prefix:
