@@ -43,10 +43,12 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
         return _copy_all(source, target, access)
     if target.is_collection:
         target = target.child(source.name)
-    with access.open_document(source) as (docs, key), access.open_document(target, writes=True) as (others, new_key):
-        total = docs.info(key).size if access.shows_progress else None
-        with access.progress("cp", total) as bar:
-            _copy(docs, key, others, new_key, bar.advance)
+    with (
+        access.open_document(source) as (docs, key),
+        access.open_document(target, writes=True) as (others, new_key),
+        access.progress("cp", lambda: docs.info(key).size) as bar,
+    ):
+        _copy(docs, key, others, new_key, bar.advance)
     return EXIT_OK
 
 

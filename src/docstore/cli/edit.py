@@ -51,24 +51,18 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
     """
     with access.open_document(address) as (docs, key):
         session = _Session(docs, key, address, media_type, docs.get(key))
-        path = session.create_file()
+        path, status = session.create_file(), EXIT_FAILED
         try:
             _run_editor(path)
-            text = path.read_bytes()
-            if text == session.old:
-                access.hint("no change; nothing was written")
-                status = EXIT_OK
-            else:
-                status = session.write_back(text, path)
+            status = session.write_back(path, access)
+            return status
         except (DocstoreError, CommandError, OSError, KeyboardInterrupt):
             if session.is_changed(path):
                 print_error(f"your text is in {path}")
-            else:
-                path.unlink(missing_ok=True)
             raise
-        if status == EXIT_OK:
-            path.unlink(missing_ok=True)
-        return status
+        finally:
+            if status == EXIT_OK or not session.is_changed(path):
+                path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +100,12 @@ class _Session:
         except OSError:
             return False
 
-    def write_back(self, text: bytes, path: Path) -> int:
-        """Store `text` over `base` and nothing else; return the exit status."""
+    def write_back(self, path: Path, access: Access) -> int:
+        """Store the content of `path` over `base` and nothing else; return the exit status."""
+        text = path.read_bytes()
+        if text == self.old:
+            access.hint("no change; nothing was written")
+            return EXIT_OK
         try:
             self._put(text)
         except (Conflict, NotFound):

@@ -94,18 +94,15 @@ class Access:
     quiet: bool
     tries: int = TRIES
 
-    @property
-    def shows_progress(self) -> bool:
-        """Whether a bar is shown, which makes another request for the total size worth its while."""
-        return not self.quiet and sys.stderr.isatty()
-
     def hint(self, line: str) -> None:
         """Print a line that is of interest at a terminal only."""
-        if self.shows_progress:
+        if not self.quiet and sys.stderr.isatty():
             print_error(line)
 
-    def progress(self, title: str, total_bytes: int | None = None) -> AbstractContextManager[Bar]:
-        return progress(title, total_bytes, quiet=self.quiet)
+    def progress(self, title: str, total_bytes: Callable[[], int] | None = None) -> AbstractContextManager[Bar]:
+        """Show a bar; `total_bytes` is called, which may take another request, only if the bar can be seen."""
+        visible = not self.quiet and sys.stderr.isatty()
+        return progress(title, total_bytes() if visible and total_bytes else None, quiet=self.quiet)
 
     @contextmanager
     def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:

@@ -65,8 +65,10 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
     if path.is_dir():
         raise SetupError(f"{path} is a folder; add -r to store its files")
     target = address.child(path.name) if address.is_collection else address
-    total = path.stat().st_size if access.shows_progress else None
-    with access.open_document(target, writes=True) as (docs, key), access.progress("put", total) as bar:
+    with (
+        access.open_document(target, writes=True) as (docs, key),
+        access.progress("put", lambda: path.stat().st_size) as bar,
+    ):
         put_file(docs, key, path, put_options, bar.advance)
     return EXIT_OK
 

@@ -174,9 +174,10 @@ def import_(engine_url: str, file: Path | None, replace: bool) -> int:
         raise SetupError("standard input is closed; name a file")
 
     async def run(summary: Summary) -> None:
-        with _input_file(file) as archive:
+        with sys.stdin.buffer if file is None else _open(file, "rb") as raw:
             if file is not None:
-                summary.bar.set_total(os.fstat(archive.fileno()).st_size)
+                summary.bar.set_total(os.fstat(raw.fileno()).st_size)
+            archive: io.BufferedReader = io.BufferedReader(cast(Any, raw))
             async with _opened(target) as engine:
                 await summary.count_steps(
                     import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
@@ -286,12 +287,6 @@ async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable
         raise NoSpace(f"{error}; with --live an export needs no disk space beside the store") from error
     bar.set_total(snapshot.size)
     return snapshot
-
-
-@contextmanager
-def _input_file(path: Path | None) -> Iterator[io.BufferedReader]:
-    with sys.stdin.buffer if path is None else _open(path, "rb") as file:
-        yield io.BufferedReader(cast(io.RawIOBase, file))
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advanc
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
-        docs.put(key, file, **_verified(with_type(options, path.name, key), advance))
+        options = {**with_type(options, path.name, key), "digest": True, "progress": advance}
+        docs.put(key, file, **options)
 
 
 def put_stream(
@@ -69,11 +70,5 @@ def put_stream(
     first = stream.read(SMALL_SIZE)
     more = iter(partial(stream.read, SMALL_SIZE), b"")
     content = first if len(first) < SMALL_SIZE else chain([first], more)
-    verified = _verified(options, advance)
-    if key is None:
-        return docs.add(content, **cast("StoreOptions", verified))
-    return docs.put(key, content, **verified)
-
-
-def _verified(options: "PutOptions", advance: "Advance") -> "PutOptions":
-    return {**options, "digest": True, "progress": advance}
+    options = {**options, "digest": True, "progress": advance}
+    return docs.add(content, **cast("StoreOptions", options)) if key is None else docs.put(key, content, **options)

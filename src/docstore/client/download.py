@@ -19,11 +19,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Unpack
 
 from docstore.client.errors import error_for
 from docstore.client.operations import WANT_DIGEST, Operations, describe_call
-from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
+from docstore.client.options import PartOptions, check_options, condition_headers, range_headers
 from docstore.client.results import Info, document_size, info_from_headers, version_in
 from docstore.client.retry import RetryState, pause_or_raise, read_problem, send_with_retries
 from docstore.client.transport import ClientRequest, RequestHeaders, ResponseStream, TransportError
@@ -130,14 +130,15 @@ class _ContentStream:
             raise _Changed(None, f"{self._call}: the document changed while it was read")
 
 
-async def iter_content(operations: Operations, key: str, /, *, start: int | None = None, stop: int | None = None,
-                       if_match: Condition | None = None) -> AsyncGenerator[bytes, None]:  # fmt: skip
+async def iter_content(
+    operations: Operations, key: str, /, **options: Unpack[PartOptions]
+) -> AsyncGenerator[bytes, None]:
     """Yield the content in pieces, all of one version even if the connection breaks; `start` and `stop` as in `get`.
 
     Raise NotFound, Conflict when the document is replaced before a broken connection could be resumed, and, after the
     last piece, DigestMismatch.
     """
-    options: PartOptions = {"start": start, "stop": stop, "if_match": if_match}
+    check_options(options, PartOptions)
     async for piece in _ContentStream(operations, key, options).pieces():
         yield piece
 

@@ -103,11 +103,8 @@ def condition_headers(if_match: Condition | None, if_none_match: Condition | Non
 
 
 def _etags(condition: Condition) -> str:
-    return ", ".join(map(_etag, (condition,) if isinstance(condition, str) else condition))
-
-
-def _etag(text: str) -> str:
-    return text if text == "*" or text.endswith('"') else f'"{text}"'
+    texts = (condition,) if isinstance(condition, str) else condition
+    return ", ".join(text if text == "*" or text.endswith('"') else f'"{text}"' for text in texts)
 
 
 def range_headers(options: PartOptions) -> RequestHeaders:
