@@ -4,6 +4,7 @@ Edits are never lost: what can't be written stays in its file, and the command p
 """
 
 import difflib
+import math
 import mimetypes
 import os
 import shlex
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,11 +24,10 @@ from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import escape_controls
-from docstore.cli.upload import options_of
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
-    from docstore import Client, StoredContent
+    from docstore import Client, Info, PutOptions, StoredContent
 
 _SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
 """For media types that have several in the system's table."""
@@ -121,7 +122,7 @@ class _Session:
             media_type = self.media_type or mimetypes.guess_type(self.address.name)[0] or "text/plain; charset=utf-8"
             self.docs.put(self.key, text, type=media_type, if_none_match="*")
             return
-        options = options_of(self.docs.info(self.key))
+        options = _options_of(self.docs.info(self.key))
         if options is None:
             raise Conflict(None)
         options["if_match"] = self.base.info.etag
@@ -138,6 +139,20 @@ class _Session:
         condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
         name = shlex.quote(str(self.address))
         print_error(f"edit theirs: docstore edit {name}; or overwrite it: docstore put {condition} {name} {path}")
+
+
+def _options_of(info: "Info") -> "PutOptions | None":
+    """Return the options that store content with the metadata of `info`; None if the document has expired.
+
+    TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
+    """
+    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
+    if info.expires is not None:
+        left_s = math.ceil((info.expires - datetime.now(UTC)).total_seconds())
+        if left_s <= 0:
+            return None
+        options["ttl"] = left_s
+    return options
 
 
 def _run_editor(path: Path) -> None:

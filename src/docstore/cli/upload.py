@@ -1,14 +1,12 @@
-"""Upload options and sources that put, cp and edit share.
+"""Upload options and sources of put.
 
 All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
 that, but hardly any proxy forwards trailers.
 """
 
-import math
 import mimetypes
 import os
 import stat
-from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Final, cast
 from docstore.cli.errors import EXIT_FAILED, CommandError
 
 if TYPE_CHECKING:
-    from docstore import Client, Info, PutOptions, PutResult
+    from docstore import Client, PutOptions, PutResult
     from docstore.cli.progress import Advance
     from docstore.client.options import StoreOptions
 
@@ -25,20 +23,6 @@ SMALL_SIZE: Final = 1024 * 1024
 """Content below this size is read into memory, so the library can send it again if a response is lost."""
 _COMPRESSED_TYPES: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 """Media types of compressed files, which are stored as they are."""
-
-
-def options_of(info: "Info") -> "PutOptions | None":
-    """Return the options that store content with the metadata of `info`; None if the document has expired.
-
-    TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
-    """
-    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
-    if info.expires is not None:
-        left_s = math.ceil((info.expires - datetime.now(UTC)).total_seconds())
-        if left_s <= 0:
-            return None
-        options["ttl"] = left_s
-    return options
 
 
 def with_type(options: "PutOptions", *names: str) -> "PutOptions":

@@ -117,7 +117,7 @@ def _document(value: dict[str, object]) -> tuple[Meta, Upload] | Step:
         data = _content(value)
         meta = _meta(key, value, data)
     except (CorruptData, ValueError) as error:
-        return Step.broken(key, error)
+        return Step.broken(key, str(error))
     if meta.digest != hashlib.sha256(data).digest() or meta.size != len(data):
         return Step.broken(key, "the content does not match sha256 and size")
     if meta.version != version_of(meta.digest, meta.fields):
