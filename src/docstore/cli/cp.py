@@ -31,7 +31,7 @@ from docstore.cli.errors import (
 )
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.progress import Bar
-from docstore.cli.upload import SMALL_SIZE
+from docstore.cli.put import SMALL_SIZE
 from docstore.content import Stream, read_all
 from docstore.engines.contract import PutRequest
 from docstore.errors import DocstoreError, NotFound, SetupError

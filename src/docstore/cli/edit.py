@@ -27,7 +27,7 @@ from docstore.cli.output import escape_controls
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
-    from docstore import Client, Info, PutOptions, StoredContent
+    from docstore import Client, StoredContent
 
 _SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
 """For media types that have several in the system's table."""
@@ -122,11 +122,12 @@ class _Session:
             media_type = self.media_type or mimetypes.guess_type(self.address.name)[0] or "text/plain; charset=utf-8"
             self.docs.put(self.key, text, type=media_type, if_none_match="*")
             return
-        options = _options_of(self.docs.info(self.key))
-        if options is None:
+        info = self.docs.info(self.key)
+        left_s = None if info.expires is None else math.ceil((info.expires - datetime.now(UTC)).total_seconds())
+        if left_s is not None and left_s <= 0:
             raise Conflict(None)
-        options["if_match"] = self.base.info.etag
-        self.docs.put(self.key, text, **options)
+        etag = self.base.info.etag
+        self.docs.put(self.key, text, type=info.type, fields=info.fields, meta=info.meta, ttl=left_s, if_match=etag)
 
     def _report_conflict(self, text: bytes, theirs: "StoredContent | None", path: Path) -> None:
         base_name = "base" if self.base is None else f"base {self.base.info.version}"
@@ -139,20 +140,6 @@ class _Session:
         condition = "--if-none-match '*'" if theirs is None else f"--if-match {theirs.info.version}"
         name = shlex.quote(str(self.address))
         print_error(f"edit theirs: docstore edit {name}; or overwrite it: docstore put {condition} {name} {path}")
-
-
-def _options_of(info: "Info") -> "PutOptions | None":
-    """Return the options that store content with the metadata of `info`; None if the document has expired.
-
-    TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
-    """
-    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
-    if info.expires is not None:
-        left_s = math.ceil((info.expires - datetime.now(UTC)).total_seconds())
-        if left_s <= 0:
-            return None
-        options["ttl"] = left_s
-    return options
 
 
 def _run_editor(path: Path) -> None:

@@ -226,17 +226,9 @@ def _engine_text(scheme: str, kind: EngineKind) -> str:
 
 
 def _engine_json(scheme: str, kind: EngineKind) -> dict[str, object]:
-    return {
-        "engine": scheme,
-        "summary": kind.summary,
-        "survives": kind.survives,
-        "processes": kind.processes.value,
-        "streams": kind.streams,
-        "on_disk": kind.on_disk,
-        "checked": kind.check is not None,
-        "options": dict(kind.options),
-        "example": kind.example,
-    }
+    same = {name: getattr(kind, name) for name in ("summary", "survives", "streams", "on_disk", "example")}
+    others = {"processes": kind.processes.value, "checked": kind.check is not None, "options": dict(kind.options)}
+    return {"engine": scheme, **same, **others}
 
 
 def _run(
