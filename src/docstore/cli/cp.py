@@ -8,9 +8,9 @@ engines: it keeps modification times, which no client can set.
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from docstore.cli.progress import Bar
 from docstore.cli.put import SMALL_SIZE
 from docstore.content import Stream, read_all
 from docstore.engines.contract import PutRequest
-from docstore.errors import DocstoreError, NotFound, SetupError
+from docstore.errors import Conflict, DocstoreError, NotFound, SetupError
 from docstore.export.copy import Step, StepOutcome, copy_document, copy_documents
 from docstore.model import Document, Fields, Meta, WriteResult
 
@@ -74,7 +74,8 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
                 return await _report_steps(copy_documents(reader, writer, prefix=key, on_bytes=bar.advance), bar)
             info = await docs.info(key)
             bar.set_total(info.size)
-            step = await copy_document(reader, writer, _meta_of(info), bar.advance)
+            reader.listed[key] = _meta_of(info)
+            step = await copy_document(reader, writer, reader.listed[key], bar.advance)
             if isinstance(step.why, DocstoreError):
                 raise step.why
             if step.outcome is StepOutcome.EXPIRED:
@@ -102,17 +103,20 @@ async def _report_steps(steps: AsyncGenerator[Step, None], bar: Bar) -> int:
     return EXIT_PARTIAL if status == EXIT_USAGE and any_copied else status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _CollectionEngine:
     """A collection as the source or target of a copy. In a target, `prefix` replaces `cut` characters of each key."""
 
     client: "AsyncClient"
     cut: int = 0
     prefix: str = ""
+    listed: dict[str, Meta] = field(default_factory=dict)
+    """What the last page says about documents that were not read since, which saves a request for each."""
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         page = await self.client.list(prefix=prefix, after=after, limit=limit)
-        return [_meta_of(info) for info in page.documents]
+        self.listed = {info.key: _meta_of(info) for info in page.documents}
+        return [*self.listed.values()]
 
     async def head(self, key: str) -> Meta | None:
         try:
@@ -121,10 +125,18 @@ class _CollectionEngine:
             return None
 
     async def get(self, key: str) -> Document | None:
-        meta = await self.head(key)
+        meta = self.listed.pop(key, None) or await self.head(key)
         if meta is None or meta.expired(time.time_ns()):
             return None
-        return Document(meta, Stream(lambda *_: self.client.iter_content(key, if_match=meta.version), 0, meta.size))
+        return Document(meta, Stream(lambda *_: self._pieces(meta), 0, meta.size))
+
+    async def _pieces(self, meta: Meta) -> AsyncIterator[bytes]:
+        """Raise Conflict if the document is no longer of this version."""
+        try:
+            async for piece in self.client.iter_content(meta.key, if_match=meta.version):
+                yield piece
+        except NotFound:
+            raise Conflict(None) from None
 
     async def put(self, request: PutRequest) -> WriteResult:
         upload, fields = request.upload, request.fields

@@ -2,7 +2,8 @@
 
 The queue is bounded, so a collection of millions is listed as fast as it is processed. An error of one document is
 printed and the others continue, except when the server is down or the disk is full. The threads are daemons: those of
-a ThreadPoolExecutor would keep an interrupted command waiting for their last call.
+a ThreadPoolExecutor would keep an interrupted command waiting for their last call. Tasks of asyncio were rejected: they
+took twice as long to download many small documents.
 """
 
 import errno
