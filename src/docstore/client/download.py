@@ -228,10 +228,17 @@ class _Partial:
     def open(self) -> IO[bytes]:
         """Open it for reading and writing, and lock it until it is closed. Raise OSError."""
         file = self._open(self.path, os.O_RDWR | os.O_CREAT)
-        if _lock(file, self.path, self.dir_fd):
-            return file
-        file.close()
-        raise OSError(errno.EBUSY, "another download is writing this file", str(self.path))
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The download that held the lock may have moved or removed the file meanwhile.
+                named = os.stat(self.path, dir_fd=self.dir_fd, follow_symlinks=False)
+                if not os.path.samestat(os.fstat(file.fileno()), named):
+                    raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):
+            file.close()
+            raise OSError(errno.EBUSY, "another download is writing this file", str(self.path)) from None
+        return file
 
     def prepare(self, file: IO[bytes], info: Info) -> None:
         """Empty `file` unless it is the beginning of the version of `info`."""
@@ -267,15 +274,3 @@ class _Partial:
     def _unlink(self, path: Path) -> None:
         with suppress(FileNotFoundError):
             os.unlink(path, dir_fd=self.dir_fd)
-
-
-def _lock(file: IO[bytes], path: Path, dir_fd: int | None) -> bool:
-    """Lock `file`, and return whether that succeeded and `path` still names it."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        named = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    return os.path.samestat(os.fstat(file.fileno()), named)

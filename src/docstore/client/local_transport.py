@@ -75,7 +75,6 @@ class AsyncLocalTransport(AsyncTransport):
     """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
 
     def __init__(self, url: str) -> None:
-        super().__init__()
         self._process_id = os.getpid()
         self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
         self._started = False
