@@ -8,34 +8,23 @@ engines: it keeps modification times, which no client can set.
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import (
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_PARTIAL,
-    EXIT_USAGE,
-    CommandError,
-    error_lines,
-    exit_status,
-    exits,
-    print_error,
-)
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.progress import Bar
 from docstore.cli.put import SMALL_SIZE
+from docstore.cli.summary import Summary
 from docstore.content import Stream, read_all
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, DocstoreError, NotFound, SetupError
-from docstore.export.copy import Step, StepOutcome, copy_document, copy_documents
+from docstore.export.copy import StepOutcome, copy_document, copy_documents
 from docstore.model import Document, Fields, Meta, WriteResult
 
 if TYPE_CHECKING:
@@ -71,7 +60,9 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
         async with access.async_client(source_url) as docs, access.async_client(target_url, writes=True) as others:
             reader, writer = _CollectionEngine(docs), _CollectionEngine(others, cut, new_key)
             if recursive:
-                return await _report_steps(copy_documents(reader, writer, prefix=key, on_bytes=bar.advance), bar)
+                summary = Summary(bar)
+                await summary.count_steps(copy_documents(reader, writer, prefix=key, on_bytes=bar.advance))
+                return summary.status
             info = await docs.info(key)
             bar.set_total(info.size)
             reader.listed[key] = _meta_of(info)
@@ -86,21 +77,6 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
 
     with access.progress("cp") as bar:
         return asyncio.run(run(bar))
-
-
-async def _report_steps(steps: AsyncGenerator[Step, None], bar: Bar) -> int:
-    """Print what failed; return the worst exit status of any document, but EXIT_USAGE only if none was copied."""
-    status, any_copied = EXIT_OK, False
-    async with aclosing(steps):
-        async for step in steps:
-            if step.outcome is StepOutcome.BROKEN:
-                error = step.why if isinstance(step.why, DocstoreError) else CommandError(EXIT_FAILED, step.why)
-                status = max(status, exit_status(error))
-                bar.print_with(partial(print_error, f"{step.key!r}: {error_lines(error)[0]}"))
-            else:
-                any_copied = True
-                bar.advance(documents=step.outcome is not StepOutcome.EXPIRED)
-    return EXIT_PARTIAL if status == EXIT_USAGE and any_copied else status
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, cast
@@ -22,39 +22,16 @@ from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdo
 from docstore.cli.options import existing_store
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
+from docstore.cli.summary import Summary
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
-from docstore.export.copy import Step, StepOutcome, copy_documents
+from docstore.export.copy import copy_documents
 from docstore.units import format_count, format_size
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
-
-
-class Summary:
-    """Counts what became of documents, and prints a line for each that failed."""
-
-    def __init__(self, bar: Bar) -> None:
-        self.documents = self.size = self.skipped = self.failed = 0
-        self.bar = bar
-
-    def count(self, size: int) -> None:
-        self.documents += 1
-        self.size += size
-        self.bar.advance(documents=1)
-
-    async def count_steps(self, steps: AsyncGenerator[Step, None]) -> None:
-        async with aclosing(steps):
-            async for step in steps:
-                if step.outcome in (StepOutcome.REFUSED, StepOutcome.BROKEN):
-                    self.failed += 1
-                    self.bar.print_with(partial(print_error, f"{step.key!r}: {step.why}"))
-                elif step.outcome is StepOutcome.STORED:
-                    self.count(step.size)
-                else:
-                    self.skipped += 1
 
 
 @click.command(
