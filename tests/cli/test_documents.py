@@ -195,6 +195,17 @@ def test_a_copy_skips_documents_that_exist_in_the_same_version(url: str, tmp_pat
     assert metadata(f"{store}#same")["modified"] == modified
 
 
+def test_a_copy_reports_the_documents_that_the_target_rejects(url: str) -> None:
+    for key in ("in.valid", "valid"):
+        done("put", f"file/rejected/{key}", data=b"x")
+    for status in (1, 2):  # 2 if there is nothing else
+        result = run("cp", "-r", "file/rejected/", "docs/")
+        assert (result.status, result.err.count("\n")) == (status, 1), result.err
+        assert result.err.startswith("docstore: 'rejected/in.valid': ")
+        done("rm", "file/rejected/valid") if status == 1 else None
+    assert done("get", "docs/valid").data == b"x"
+
+
 def test_a_json_listing_has_one_document_per_line(url: str) -> None:
     for key in ("json-1", "json-2"):
         done("put", f"docs/{key}", data=b"x")
@@ -272,6 +283,10 @@ REFUSED = [
     ("rm -r docs/", 2, "--yes"),
     ("rm docs/a docs/b --if-match x", 2, "one document"),
     ("cp -r docs/ docs/key", 2, "ends with a slash"),
+    ("cp -r docs/ http://127.0.0.1:1/docs/", 3, "docstore serve"),
+    ("cp docs/here http://127.0.0.1:1/docs/", 3, "docstore serve"),
+    ("cp docs/here docs/in.valid", 2, "keys=path"),
+    ("cp -r sqlite:FOLDER/none.db docs/", 2, "no such store"),
     ("fetch docs/key", 2, "No such command"),
     ("get", 2, "Missing argument"),
     ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),

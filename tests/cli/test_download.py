@@ -18,9 +18,12 @@ class FakeClient:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def download(self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int) -> None:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=dir_fd), "wb") as file:
+    def download(
+        self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int, partial_dir_fd: int
+    ) -> None:
+        with os.fdopen(os.open("part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=partial_dir_fd), "wb") as file:
             file.write(self.content)
+        os.replace("part", path, src_dir_fd=partial_dir_fd, dst_dir_fd=dir_fd)
 
 
 def write(folder: Folder, key: str, content: bytes = b"x") -> None:

@@ -6,8 +6,11 @@ How a download resumes is tested with the library (tests/client/test_streams.py)
 import hashlib
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +137,35 @@ def test_a_file_name_of_maximal_length_is_downloaded_and_resumed(store: FakeStor
     for status in (3, 0):
         assert run("get", "n" * 255, "-o", tmp_path).status == status
     assert files(tmp_path) == {"n" * 255: CONTENT}
+
+
+def test_a_file_of_the_users_is_never_taken_for_a_partial_file(store: FakeStore, tmp_path: Path) -> None:
+    mine = dict.fromkeys(("big.part", ".big.part", "big.etag"), b"precious")
+    for name, content in mine.items():
+        (tmp_path / name).write_bytes(content)
+    store.cuts = [PIECE]
+    assert fetch(tmp_path).status == 0
+    assert files(tmp_path) == {**mine, "big": CONTENT}
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_no_other_process_opens_a_partial_file_until_it_has_moved(
+    store: FakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recursive: bool
+) -> None:
+    arguments = ["-r", f"{store.url}/docs/", "-o", str(tmp_path)] if recursive else ["big", "-o", str(tmp_path / "big")]
+    others: list[subprocess.CompletedProcess[str]] = []
+    replace = os.replace
+
+    def compete(*paths: Any, **options: Any) -> None:
+        command = [sys.executable, "-m", "docstore", "get", *arguments]
+        others.append(subprocess.run(command, capture_output=True, text=True, timeout=60))
+        replace(*paths, **options)
+
+    monkeypatch.setattr(os, "replace", compete)
+    assert run("get", *arguments).status == 0
+    assert files(tmp_path) == {"big": CONTENT}
+    [other] = others
+    assert (other.returncode, "another download" in other.stderr) == (3, True)
 
 
 HOSTILE = ["../out", "/etc/evil", "a/../../out", "..", "b//c", "x\0y", f"{PARTS}/x", "link/out", "file/under"]

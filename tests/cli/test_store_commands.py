@@ -8,13 +8,18 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from docstore.cli import store_commands
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
+from docstore.engines.shared.verify import Finding
+from docstore.errors import PathConflict, StorageUnavailable
 from docstore.export.archive import ARCHIVE_FORMATS
+from docstore.export.copy import Step, StepOutcome
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opened, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
@@ -220,6 +225,44 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert run(*shlex.split(line, comments=True)).status == 0
     assert kept("sqlite:restored.db") == kept("sqlite:notes.db")
     assert stored("sqlite:restored.db")["index.html"][1] == b"<p>hello"
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("busy"), PathConflict("in the way"), OSError(5, "I/O error")])
+@pytest.mark.parametrize("command", ["copy", "export", "import"])
+def test_a_failure_of_the_storage_ends_with_status_1(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, error: Exception
+) -> None:
+    async def fail(*_: object, **__: object) -> AsyncIterator[Step]:
+        yield Step("a", StepOutcome.STORED)
+        raise error
+
+    monkeypatch.setattr(store_commands, {"copy": "copy_documents"}.get(command, f"{command}_store"), fail)
+    arguments = {"copy": [source, f"file:{tmp_path}/new"], "export": [source], "import": [f"file:{tmp_path}/new"]}
+    result = run(command, *arguments[command])
+    assert (result.status, result.err.count("\n"), "1 document" in result.err) == (1, 2, True)
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("busy"), OSError(5, "I/O error")])
+def test_a_check_that_the_storage_ends_has_status_1(
+    source: str, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> Iterator[Finding]:
+        yield Finding("somewhere", "something")
+        raise error
+
+    monkeypatch.setattr(store_commands, "check_store", fail)
+    result = run("check", source)
+    assert (result.status, result.err.count("\n"), "2 findings" in result.err) == (1, 2, True)
+
+
+def test_a_document_whose_place_is_occupied_is_reported_and_the_others_are_copied(tmp_path: Path) -> None:
+    url, folder = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "target"
+    store(url, {"a": b"1", "b/x": b"2", "c": b"3"})
+    folder.mkdir()
+    (folder / "b").symlink_to(tmp_path)
+    result = run("copy", url, f"file:{folder}")
+    assert (result.status, result.err.splitlines()[0].startswith("docstore: 'b/x': ")) == (1, True)
+    assert set(stored(f"file:{folder}")) == {"a", "c"}
 
 
 @pytest.mark.parametrize("command", ["check", "copy", "export", "import"])

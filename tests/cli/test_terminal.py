@@ -84,3 +84,14 @@ def test_ctrl_c_ends_with_130_and_leaves_nothing(tmp_path: Path, many: bool) -> 
     assert "Traceback" not in shown
     assert [path.name for path in tmp_path.rglob("*") if path.name not in ("to", PARTS)] == []
     assert not (tmp_path / "to" / PARTS).exists()
+
+
+def test_ctrl_c_ends_a_copy_with_130_and_stores_no_part_of_a_document(tmp_path: Path) -> None:
+    with serving(FakeStore({f"k{number}": b"x" * 3_000_000 for number in range(3)}, pause_s=0.05)) as store:
+        terminal = at_terminal("cp", "-r", f"{store.url}/docs/", f"file:{tmp_path}/to")
+        terminal.expect("KiB/s|MiB/s")
+        terminal.sendintr()
+        status, shown = wait_for_end(terminal)
+    assert status == 130
+    assert "Traceback" not in shown
+    assert not list((tmp_path / "to").glob("k*"))

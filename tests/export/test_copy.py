@@ -7,12 +7,13 @@ from contextlib import aclosing
 
 import pytest
 
-from docstore.content import BytesContent
+from docstore.content import BytesContent, Stream
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.errors import ArchiveError, NoSpace
+from docstore.errors import ArchiveError, Conflict, NoSpace
 from docstore.export import copy
 from docstore.export.copy import Step, StepOutcome, Task
+from docstore.model import Document
 from docstore.testing.clock import SetClock
 from tests.stores import FIELDS
 
@@ -104,6 +105,32 @@ def test_a_copy_that_is_abandoned_leaves_nothing_running(how: str) -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(run_all())
+
+
+@pytest.mark.parametrize(("changes", "outcome"), [(1, StepOutcome.STORED), (copy.ATTEMPTS, StepOutcome.BROKEN)])
+def test_a_document_that_changes_while_it_is_read_is_read_again(changes: int, outcome: StepOutcome) -> None:
+    left = changes
+
+    async def run_copy() -> StepOutcome:
+        source, target = (open_engine(EngineURL.parse("memory:"), SetClock()) for _ in range(2))
+        meta = (await source.put(PutRequest("a", BytesContent(b"data"), FIELDS))).meta
+
+        async def pieces(start: int, stop: int) -> AsyncIterator[bytes]:
+            nonlocal left
+            if left:
+                left -= 1
+                raise Conflict(None)
+            yield b"data"
+
+        class Changing:
+            list = source.list
+
+            async def get(self, key: str) -> Document:
+                return Document(meta, Stream(pieces, 0, 4))
+
+        return (await copy.copy_document(Changing(), target, meta, copy.ignore_bytes)).outcome
+
+    assert asyncio.run(run_copy()) is outcome
 
 
 def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

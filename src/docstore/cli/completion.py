@@ -9,6 +9,7 @@ While a person waits for a Tab nothing may hang or print an error: keys come wit
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -98,30 +99,25 @@ def complete(incomplete: str, base: str) -> list[str]:
     """Return the addresses of mounts, folders and documents that begin with `incomplete`."""
     import docstore.client.client  # noqa: F401 - loading the library does not count as waiting for the server
 
+    try:
+        timeout_s = float(os.environ["DOCSTORE_COMPLETION_S"])
+    except (KeyError, ValueError):
+        timeout_s = TIMEOUT_S
     found: list[str] = []
+
+    def search() -> None:
+        with suppress(DocstoreError, OSError, ValueError):  # a message would spoil the line that the user is typing
+            found.extend(list(_candidates(incomplete, base, timeout_s)))
+
     # A daemon thread, so that a server that hangs does not keep the process from ending.
-    search = threading.Thread(target=lambda: found.extend(_try_candidates(incomplete, base)), daemon=True)
-    search.start()
-    search.join(_timeout_s())
+    thread = threading.Thread(target=search, daemon=True)
+    thread.start()
+    thread.join(timeout_s)
     return list(found)
 
 
-def _timeout_s() -> float:
-    try:
-        return float(os.environ["DOCSTORE_COMPLETION_S"])
-    except (KeyError, ValueError):
-        return TIMEOUT_S
-
-
-def _try_candidates(incomplete: str, base: str) -> list[str]:
-    try:
-        return list(_candidates(incomplete, base))
-    except (DocstoreError, OSError, ValueError):
-        return []  # an error message would spoil the line that the user is typing
-
-
-def _candidates(incomplete: str, base: str) -> Iterator[str]:
-    access = Access({}, _timeout_s(), quiet=True, tries=1)
+def _candidates(incomplete: str, base: str, timeout_s: float) -> Iterator[str]:
+    access = Access({}, timeout_s, quiet=True, tries=1)
     address = addresses.parse(incomplete, base) if incomplete else addresses.parse(base)
     if address.on_server and "/" not in address.path:
         from docstore.cli.info import list_mounts

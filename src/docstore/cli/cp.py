@@ -1,25 +1,34 @@
 """`docstore cp`: copy documents between any two addresses, with all their metadata.
 
-A copy has the same version and the same ETag as the original, which is verified after each write. `docstore copy` does
-more between two engines: it keeps modification times, which no client can set.
+A copy has the same version and the same ETag as the original, which is verified after each write. It runs on the engine
+of `docstore copy`, to which a collection looks like a store of documents. `docstore copy` does more between two
+engines: it keeps modification times, which no client can set.
 """
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options
-from docstore.cli.upload import SMALL_SIZE, options_of
-from docstore.errors import Conflict, NotFound, SetupError
+from docstore.cli.progress import Bar
+from docstore.cli.put import SMALL_SIZE
+from docstore.cli.summary import Summary
+from docstore.content import Stream, read_all
+from docstore.engines.contract import PutRequest
+from docstore.errors import Conflict, DocstoreError, NotFound, SetupError
+from docstore.export.copy import StepOutcome, copy_document, copy_documents
+from docstore.model import Document, Fields, Meta, WriteResult
 
 if TYPE_CHECKING:
-    from docstore import Client, Info
-    from docstore.cli.progress import Advance
-
-_ATTEMPTS: Final = 5
-"""How often a document that changes while it is read is copied again."""
+    from docstore import AsyncClient, Info, PutOptions
 
 
 @click.command(
@@ -39,58 +48,88 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
     Content, type, fields, ETag and the remaining TTL are kept. If TO ends with a slash, the name is kept. Documents
     that TO already has in the same version are skipped, so an interrupted copy can be run again.
     """
-    if recursive:
-        return _copy_all(source, target, access)
-    if target.is_collection:
-        target = target.child(source.name)
-    with access.open_document(source) as (docs, key), access.open_document(target, writes=True) as (others, new_key):
-        total = docs.info(key).size if access.shows_progress else None
-        with access.progress("cp", total) as bar:
-            _copy(docs, key, others, new_key, bar.advance)
-    return EXIT_OK
-
-
-def _copy_all(source: Address, target: Address, access: Access) -> int:
-    from docstore.cli.parallel import WorkerPool
-
-    if not target.is_collection:
+    if recursive and not target.is_collection:
         raise SetupError(f"{target} is a document; with -r TO must be a collection, which ends with a slash")
-    with access.open_prefix(source) as (docs, prefix), access.open_prefix(target, writes=True) as (others, new_prefix):
-        cut = prefix.rfind("/") + 1
+    if not recursive and target.is_collection:
+        target = target.child(source.name)
+    find = access.find_prefix if recursive else access.find_document
+    (source_url, key), (target_url, new_key) = find(source), find(target)
+    cut = key.rfind("/") + 1 if recursive else len(key)
 
-        def copy(info: "Info", advance: "Advance") -> None:
-            try:
-                _copy(docs, info.key, others, new_prefix + info.key[cut:], advance)
-            except NotFound as error:
-                if error.problem is None or docs.contains(info.key):
-                    raise
-                return  # removed since it was listed
-            bar.advance(documents=1)
+    async def run(bar: Bar) -> int:
+        async with access.async_client(source_url) as docs, access.async_client(target_url, writes=True) as others:
+            reader, writer = _CollectionEngine(docs), _CollectionEngine(others, cut, new_key)
+            if recursive:
+                summary = Summary(bar)
+                await summary.count_steps(copy_documents(reader, writer, prefix=key, on_bytes=bar.advance))
+                return summary.status
+            info = await docs.info(key)
+            bar.set_total(info.size)
+            reader.listed[key] = _meta_of(info)
+            step = await copy_document(reader, writer, reader.listed[key], bar.advance)
+            if isinstance(step.why, DocstoreError):
+                raise step.why
+            if step.outcome is StepOutcome.EXPIRED:
+                raise NotFound(f"{key!r} has just expired")
+            if step.outcome is StepOutcome.BROKEN:
+                raise CommandError(EXIT_FAILED, f"{key!r}: {step.why}")
+            return EXIT_OK
 
-        with access.progress("cp") as bar:
-            return WorkerPool(copy, lambda info: repr(info.key), bar).run(docs.documents(prefix))
+    with access.progress("cp") as bar:
+        return asyncio.run(run(bar))
 
 
-def _copy(docs: "Client", key: str, others: "Client", new_key: str, advance: "Advance") -> None:
-    for _ in range(_ATTEMPTS):
-        info = docs.info(key)
-        options = options_of(info)
-        if options is None:
-            raise NotFound(f"{key!r} has just expired")
-        options |= {"digest": info.digest, "progress": advance}
-        if info.expires is None:
-            # A document with the same version is the same. One that expires is written again with the new expiry.
-            options["if_none_match"] = info.etag
+@dataclass(slots=True)
+class _CollectionEngine:
+    """A collection as the source or target of a copy. In a target, `prefix` replaces `cut` characters of each key."""
+
+    client: "AsyncClient"
+    cut: int = 0
+    prefix: str = ""
+    listed: dict[str, Meta] = field(default_factory=dict)
+    """What the last page says about documents that were not read since, which saves a request for each."""
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        page = await self.client.list(prefix=prefix, after=after, limit=limit)
+        self.listed = {info.key: _meta_of(info) for info in page.documents}
+        return [*self.listed.values()]
+
+    async def head(self, key: str) -> Meta | None:
         try:
-            pieces = docs.iter_content(key, if_match=info.etag)
-            content = b"".join(pieces) if info.size < SMALL_SIZE else pieces
-            result = others.put(new_key, content, **options)
-        except Conflict as error:
-            if error.version == info.version and info.expires is None:
-                advance(info.size)
-                return
-            continue
-        if result.version != info.version:
-            raise CommandError(EXIT_FAILED, f"{key!r} was stored as version {result.version} instead of {info.version}")
-        return
-    raise Conflict(None, f"{key!r} changes faster than it can be copied")
+            return _meta_of(await self.client.info(self.prefix + key[self.cut :]))
+        except NotFound:
+            return None
+
+    async def get(self, key: str) -> Document | None:
+        meta = self.listed.pop(key, None) or await self.head(key)
+        if meta is None or meta.expired(time.time_ns()):
+            return None
+        return Document(meta, Stream(lambda *_: self._pieces(meta), 0, meta.size))
+
+    async def _pieces(self, meta: Meta) -> AsyncIterator[bytes]:
+        """Raise Conflict if the document is no longer of this version."""
+        try:
+            async for piece in self.client.iter_content(meta.key, if_match=meta.version):
+                yield piece
+        except NotFound:
+            raise Conflict(None) from None
+
+    async def put(self, request: PutRequest) -> WriteResult:
+        upload, fields = request.upload, request.fields
+        options: PutOptions = {"type": fields.media_type, "fields": dict(fields.others), "digest": True}
+        if request.expires_ns is not None:
+            # TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
+            options["ttl"] = max(1, math.ceil((request.expires_ns - time.time_ns()) / 10**9))
+        content = await read_all(upload) if (upload.size or 0) < SMALL_SIZE else aiter(upload)
+        result = await self.client.put(self.prefix + request.key[self.cut :], content, **options)
+        return WriteResult(Meta(result.key, result.version, 0, b"", fields, 0), result.created)
+
+
+def _meta_of(info: "Info") -> Meta:
+    fields = Fields.make(info.type, {**info.fields, **{f"meta-{name}": value for name, value in info.meta.items()}})
+    expires_ns = None if info.expires is None else _ns(info.expires)
+    return Meta(info.key, info.version, info.size, info.digest or b"", fields, 0, expires_ns)
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000) * 10**6

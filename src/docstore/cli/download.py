@@ -4,8 +4,8 @@ Keys come from a store that others write to. Each segment of a key is checked an
 to the folder above it without following symbolic links: a link inside the folder is an obstacle and not a way out.
 Resolving paths and comparing their beginnings was rejected, because a path can change between the check and the use.
 
-The library downloads into a folder of partial files, under the hash of the key; the complete file is then moved to its
-place. On a disk that does not distinguish `A` from `a`, or the two forms of `é`, the second of such keys is rejected.
+The library keeps the partial files in a folder of their own, so that an interrupt can remove all of them. On a disk
+that does not distinguish `A` from `a`, or the two forms of `é`, the second of such keys is rejected.
 """
 
 import errno
@@ -29,7 +29,7 @@ PARTS: Final = ".docstore-parts"
 
 _DEVICES: Final = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[ ]*(\..*)?", re.IGNORECASE)
 _OPEN_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OBSTACLES: Final = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST, errno.ENOTEMPTY)
+_OBSTACLES: Final = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL)
 
 
 class UnsafeKey(CommandError):
@@ -99,9 +99,13 @@ class Folder:
         segments = self.claim(name)
         if info.digest is not None and self.digest_of(segments, info.size) == info.digest:
             return
-        part = hashlib.sha256(name.encode("utf-8")).hexdigest()
-        docs.download(info.key, part, progress=progress, dir_fd=self._parts)
-        self.move(part, segments)
+        try:
+            with self._open_parent(segments, create=True) as parent:
+                docs.download(info.key, segments[-1], progress=progress, dir_fd=parent, partial_dir_fd=self._parts)
+        except OSError as error:
+            if error.errno in _OBSTACLES:
+                raise UnsafeKey("a file, a folder or a link is in the way") from error
+            raise
 
     def claim(self, name: str) -> list[str]:
         """Return the segments of `name`. Raise UnsafeKey if this disk takes it for the name of another document."""
@@ -125,17 +129,6 @@ class Folder:
             if not stat.S_ISREG(status.st_mode) or status.st_size != size:
                 return None
             return hashlib.file_digest(file, "sha256").digest()
-
-    def move(self, part: str, segments: list[str]) -> None:
-        """Move a file from the folder of partial files to its place. Raise UnsafeKey if something is in the way."""
-        try:
-            with self._open_parent(segments, create=True) as parent:
-                os.rename(part, segments[-1], src_dir_fd=self._parts, dst_dir_fd=parent)
-        except OSError as error:
-            if error.errno in _OBSTACLES:
-                os.unlink(part, dir_fd=self._parts)
-                raise UnsafeKey("a file, a folder or a link is in the way") from error
-            raise
 
     @contextmanager
     def _open_parent(self, segments: list[str], *, create: bool) -> Iterator[int]:

@@ -4,6 +4,7 @@ Edits are never lost: what can't be written stays in its file, and the command p
 """
 
 import difflib
+import math
 import mimetypes
 import os
 import shlex
@@ -13,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +24,6 @@ from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import escape_controls
-from docstore.cli.upload import options_of
 from docstore.errors import Conflict, DocstoreError, NotFound
 
 if TYPE_CHECKING:
@@ -51,24 +52,18 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
     """
     with access.open_document(address) as (docs, key):
         session = _Session(docs, key, address, media_type, docs.get(key))
-        path = session.create_file()
+        path, status = session.create_file(), EXIT_FAILED
         try:
             _run_editor(path)
-            text = path.read_bytes()
-            if text == session.old:
-                access.hint("no change; nothing was written")
-                status = EXIT_OK
-            else:
-                status = session.write_back(text, path)
+            status = session.write_back(path, access)
+            return status
         except (DocstoreError, CommandError, OSError, KeyboardInterrupt):
             if session.is_changed(path):
                 print_error(f"your text is in {path}")
-            else:
-                path.unlink(missing_ok=True)
             raise
-        if status == EXIT_OK:
-            path.unlink(missing_ok=True)
-        return status
+        finally:
+            if status == EXIT_OK or not session.is_changed(path):
+                path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +101,12 @@ class _Session:
         except OSError:
             return False
 
-    def write_back(self, text: bytes, path: Path) -> int:
-        """Store `text` over `base` and nothing else; return the exit status."""
+    def write_back(self, path: Path, access: Access) -> int:
+        """Store the content of `path` over `base` and nothing else; return the exit status."""
+        text = path.read_bytes()
+        if text == self.old:
+            access.hint("no change; nothing was written")
+            return EXIT_OK
         try:
             self._put(text)
         except (Conflict, NotFound):
@@ -123,11 +122,12 @@ class _Session:
             media_type = self.media_type or mimetypes.guess_type(self.address.name)[0] or "text/plain; charset=utf-8"
             self.docs.put(self.key, text, type=media_type, if_none_match="*")
             return
-        options = options_of(self.docs.info(self.key))
-        if options is None:
+        info = self.docs.info(self.key)
+        left_s = None if info.expires is None else math.ceil((info.expires - datetime.now(UTC)).total_seconds())
+        if left_s is not None and left_s <= 0:
             raise Conflict(None)
-        options["if_match"] = self.base.info.etag
-        self.docs.put(self.key, text, **options)
+        etag = self.base.info.etag
+        self.docs.put(self.key, text, type=info.type, fields=info.fields, meta=info.meta, ttl=left_s, if_match=etag)
 
     def _report_conflict(self, text: bytes, theirs: "StoredContent | None", path: Path) -> None:
         base_name = "base" if self.base is None else f"base {self.base.info.version}"

@@ -71,18 +71,19 @@ def _print(address: Address, byte_range: str | None, access: Access) -> int:
     if sys.__stdout__ is None:
         raise CommandError(EXIT_FAILED, "standard output is closed")
     start, stop = (None, None) if byte_range is None else parse_range(byte_range)
-    with access.open_document(address) as (docs, key):
-        total = docs.info(key).size if access.shows_progress and byte_range is None else None
-        with access.progress("get", total) as bar:
-            for piece in docs.iter_content(key, start=start, stop=stop):
-                try:
-                    sys.stdout.buffer.write(piece)
-                    sys.stdout.buffer.flush()
-                except BrokenPipeError:
-                    raise
-                except OSError as error:
-                    raise CommandError(EXIT_FAILED, f"standard output: {error.strerror}") from error
-                bar.advance(len(piece))
+    with (
+        access.open_document(address) as (docs, key),
+        access.progress("get", (lambda: docs.info(key).size) if byte_range is None else None) as bar,
+    ):
+        for piece in docs.iter_content(key, start=start, stop=stop):
+            try:
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise CommandError(EXIT_FAILED, f"standard output: {error.strerror}") from error
+            bar.advance(len(piece))
     return EXIT_OK
 
 
@@ -98,10 +99,8 @@ def _get_file(address: Address, output: str, access: Access) -> int:
     target = target.resolve()  # a link is kept and its target replaced
     if target.exists() and not target.is_file():
         raise CommandError(EXIT_USAGE, f"{target} is not a regular file; use: docstore get {address} > {target}")
-    with access.open_document(address) as (docs, key):
-        total = docs.info(key).size if access.shows_progress else None
-        with access.progress("get", total) as bar:
-            docs.download(key, target, progress=bar.advance)
+    with access.open_document(address) as (docs, key), access.progress("get", lambda: docs.info(key).size) as bar:
+        docs.download(key, target, progress=bar.advance)
     return EXIT_OK
 
 

@@ -12,7 +12,7 @@ import click
 
 from docstore.cli.addresses import Address, without_password
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
-from docstore.cli.options import ADDRESS, TOTAL_TIMEOUT_S, Access, access_options, base_url
+from docstore.cli.options import ADDRESS, Access, access_options, base_url
 from docstore.cli.output import escape_controls, info_json, json_line
 from docstore.errors import EngineError, StorageUnavailable
 
@@ -107,21 +107,15 @@ def _member(store: str, path: str, access: Access, *names: str) -> Any:
 
 def _get(store: str, path: str, access: Access) -> str:
     """Return the text of a 200 response. Raise the error that any other one is, EngineError if not a Docstore's."""
-    from docstore.client.address import CollectionAddress
     from docstore.client.errors import error_for
-    from docstore.client.http_transport import SyncHTTPTransport
-    from docstore.client.retry import RetryPolicy, exchange
+    from docstore.client.retry import exchange
     from docstore.client.transport import ClientRequest, run_sync
 
-    address = CollectionAddress.parse(f"{store}/-/", access.headers)
-    policy = RetryPolicy(access.tries, max(TOTAL_TIMEOUT_S, access.timeout_s), access.timeout_s)
-    transport = SyncHTTPTransport(address)
-    try:
-        call = f"GET of {path}"
-        request = ClientRequest("GET", path, (_ACCEPT, *address.headers))
-        response = run_sync(exchange(transport, request, policy, call))
-    finally:
-        run_sync(transport.close())
+    call = f"GET of {path}"
+    with access.open_collection(f"{store}/-/") as docs:
+        operations = docs._operations
+        request = ClientRequest("GET", path, (_ACCEPT, *operations.address.headers))
+        response = run_sync(exchange(operations.transport, request, operations.policy, call))
     if response.status == 200:
         return response.content.decode("utf-8", "replace")
     error = error_for(response, call)

@@ -24,7 +24,8 @@ from docstore.http.url import encode
 from docstore.units import parse_duration_s
 
 if TYPE_CHECKING:
-    from docstore import Client
+    from docstore import AsyncClient, Client
+    from docstore.client.options import ClientOptions
     from docstore.engines.registry import EngineURL
 
 _T = TypeVar("_T")
@@ -104,22 +105,18 @@ class Access:
     quiet: bool
     tries: int = TRIES
 
-    @property
-    def shows_progress(self) -> bool:
-        """Whether a bar is shown, which makes another request for the total size worth its while."""
-        return not self.quiet and sys.stderr.isatty()
-
     def hint(self, line: str) -> None:
         """Print a line that is of interest at a terminal only."""
-        if self.shows_progress:
+        if not self.quiet and sys.stderr.isatty():
             print_error(line)
 
-    def progress(self, title: str, total_bytes: int | None = None) -> AbstractContextManager[Bar]:
-        return progress(title, total_bytes, quiet=self.quiet)
+    def progress(self, title: str, total_bytes: Callable[[], int] | None = None) -> AbstractContextManager[Bar]:
+        """Show a bar; `total_bytes` is called, which may take another request, only if the bar can be seen."""
+        visible = not self.quiet and sys.stderr.isatty()
+        return progress(title, total_bytes() if visible and total_bytes else None, quiet=self.quiet)
 
-    @contextmanager
-    def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
-        """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
+    def find_document(self, address: Address) -> tuple[str, str]:
+        """Return the URL of a document's collection, and the key. Raise SetupError for a collection's address."""
         if address.on_server:
             # Where the mount's name ends does not matter here: the request goes to the same path.
             mount, _, key = address.path.partition("/")
@@ -129,6 +126,19 @@ class Access:
         if not key or address.is_collection:
             example = address.child("key" if address.is_collection else "/key")
             raise SetupError(f"{address} is a collection; add a key: {example}")
+        return url, key
+
+    def find_prefix(self, address: Address) -> tuple[str, str]:
+        """Return the URL of a collection, and the prefix of the keys that `address` names. Raise NotFound."""
+        if not address.on_server:
+            return address.store, address.path
+        with self.open_prefix(address) as (_, prefix):
+            return f"{address.store}/{encode(address.path.removesuffix(prefix))}", prefix
+
+    @contextmanager
+    def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
+        """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
+        url, key = self.find_document(address)
         with self.open_collection(url, writes=writes) as docs:
             yield docs, key
 
@@ -155,13 +165,18 @@ class Access:
         """Open a collection by the URL of a server or an engine. Only a write creates a store. Raise SetupError."""
         from docstore import Client
 
-        if not url.startswith(("http://", "https://")):
-            url = _engine_url(url, creates=writes)
-        retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
-        with Client(
-            url, headers=self.headers, timeout_s=self.timeout_s, retry_timeout_s=retry_s, tries=self.tries
-        ) as docs:
+        with Client(_client_url(url, creates=writes), **self._client_options()) as docs:
             yield docs
+
+    def async_client(self, url: str, *, writes: bool = False) -> "AsyncClient":
+        """As `open_collection`, on an event loop."""
+        from docstore import AsyncClient
+
+        return AsyncClient(_client_url(url, creates=writes), **self._client_options())
+
+    def _client_options(self) -> "ClientOptions":
+        retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
+        return {"headers": self.headers, "timeout_s": self.timeout_s, "retry_timeout_s": retry_s, "tries": self.tries}
 
 
 def _is_collection(docs: "Client") -> bool:
@@ -172,8 +187,10 @@ def _is_collection(docs: "Client") -> bool:
     return True
 
 
-def _engine_url(url: str, *, creates: bool) -> str:
-    """Return an engine's URL that allows any key. Raise OpenError if there is no store and none is to be created."""
+def _client_url(url: str, *, creates: bool) -> str:
+    """Add to an engine's URL that it allows any key. Raise OpenError if there is no store and none is to be created."""
+    if url.startswith(("http://", "https://")):
+        return url
     from docstore.engines.registry import EngineURL
 
     parsed = EngineURL.parse(url)

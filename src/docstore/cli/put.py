@@ -1,24 +1,37 @@
-"""`docstore put`: store content from files, folders or standard input."""
+"""`docstore put`: store content from files, folders or standard input.
 
+All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
+that, but hardly any proxy forwards trailers.
+"""
+
+import mimetypes
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, DURATION, ETAG, META, Access, access_options, unique_names
-from docstore.cli.upload import put_file, put_stream, with_type
 from docstore.errors import SetupError
 from docstore.http.stored_headers import STORED_HEADERS
 
 if TYPE_CHECKING:
-    from docstore import PutOptions
+    from docstore import Client, PutOptions, PutResult
     from docstore.cli.progress import Advance
+    from docstore.client.options import StoreOptions
+
+SMALL_SIZE: Final = 1024 * 1024
+"""Content below this size is read into memory, so the library can send it again if a response is lost."""
+_COMPRESSED_TYPES: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
+"""Media types of compressed files, which are stored as they are."""
 
 
 def _stored_header_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,27 +78,26 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
     if path.is_dir():
         raise SetupError(f"{path} is a folder; add -r to store its files")
     target = address.child(path.name) if address.is_collection else address
-    total = path.stat().st_size if access.shows_progress else None
-    with access.open_document(target, writes=True) as (docs, key), access.progress("put", total) as bar:
-        put_file(docs, key, path, put_options, bar.advance)
+    with (
+        access.open_document(target, writes=True) as (docs, key),
+        access.progress("put", lambda: path.stat().st_size) as bar,
+    ):
+        _put_file(docs, key, path, put_options, bar.advance)
     return EXIT_OK
 
 
 def _put_options(
     media_type: str | None, meta: tuple[tuple[str, str], ...], ttl: int | None, **others: str | None
 ) -> "PutOptions":
-    fields = {name: others.pop(f"header_{name}".replace("-", "_")) for name in STORED_HEADERS}
-    options: PutOptions = {
+    fields = {name: others[f"header_{name}".replace("-", "_")] for name in STORED_HEADERS}
+    return {
         "type": media_type,
         "ttl": ttl,
         "meta": dict(meta),
         "fields": {name: value for name, value in fields.items() if value is not None},
+        "if_match": others["if_match"],
+        "if_none_match": others["if_none_match"],
     }
-    if others["if_match"] is not None:
-        options["if_match"] = others["if_match"]
-    if others["if_none_match"] is not None:
-        options["if_none_match"] = others["if_none_match"]
-    return options
 
 
 def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
@@ -93,14 +105,14 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
         access.hint("reading from the terminal; end with Ctrl-D")
     if not address.is_collection:
         with access.open_document(address, writes=True) as (docs, key), access.progress("put") as bar:
-            put_stream(docs, key, sys.stdin.buffer, with_type(options, address.name), bar.advance)
+            _put_stream(docs, key, sys.stdin.buffer, _with_type(options, address.name), bar.advance)
         return EXIT_OK
-    if "if_match" in options or "if_none_match" in options:
+    if options.pop("if_match") is not None or options.pop("if_none_match") is not None:
         raise SetupError(f"{address} is a collection; a condition needs the address of a document")
     with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
         if prefix:
             raise SetupError(f"{address} is a folder; name a document in it, or the collection")
-        result = put_stream(docs, None, sys.stdin.buffer, options, bar.advance)
+        result = _put_stream(docs, None, sys.stdin.buffer, options, bar.advance)
     click.echo(result.key)
     return EXIT_OK
 
@@ -119,7 +131,7 @@ def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options
 
         def store(file: tuple[Path, str], advance: "Advance") -> None:
             path, key = file
-            put_file(docs, prefix + key, path, options, advance)
+            _put_file(docs, prefix + key, path, options, advance)
             bar.advance(documents=1)
 
         status = WorkerPool(store, lambda file: str(file[0]), bar).run(_find_files(files, skipped))
@@ -148,3 +160,36 @@ def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
             if path.is_symlink():
                 skipped.append(f"{path}: links to folders are not followed")
         yield from (Path(folder) / name for name in sorted(names))
+
+
+def _with_type(options: "PutOptions", *names: str) -> "PutOptions":
+    """Add the media type of the first name that suggests one, unless `options` has one."""
+    if options.get("type") is not None:
+        return options
+    return {**options, "type": next(filter(None, map(_media_type, names)), None)}
+
+
+def _media_type(name: str) -> str | None:
+    media_type, coding = mimetypes.guess_type(name)
+    return _COMPRESSED_TYPES.get(coding) if coding else media_type
+
+
+def _put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advance: "Advance") -> None:
+    """Store the content of a regular file. Raise OSError, and IncompleteUpload if the file changes meanwhile."""
+    # O_NONBLOCK: opening a named pipe would wait for a writer.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
+        options = {**_with_type(options, path.name, key), "digest": True, "progress": advance}
+        docs.put(key, file, **options)
+
+
+def _put_stream(
+    docs: "Client", key: str | None, stream: IO[bytes], options: "PutOptions", advance: "Advance"
+) -> "PutResult":
+    """Store the rest of `stream`, under a new key if `key` is None; then `options` has no conditions."""
+    first = stream.read(SMALL_SIZE)
+    more = iter(partial(stream.read, SMALL_SIZE), b"")
+    content = first if len(first) < SMALL_SIZE else chain([first], more)
+    options = {**options, "digest": True, "progress": advance}
+    return docs.add(content, **cast("StoreOptions", options)) if key is None else docs.put(key, content, **options)

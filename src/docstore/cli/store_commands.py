@@ -5,56 +5,42 @@ Results go to standard output; the summary and the progress bar go to standard e
 """
 
 import asyncio
+import io
 import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import click
 
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, discard_stdout, exits, print_error, print_notice
+from docstore.cli.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_PARTIAL,
+    discard_stdout,
+    exits,
+    print_error,
+    print_notice,
+    report_error,
+)
 from docstore.cli.options import existing_store
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
+from docstore.cli.summary import Summary
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
-from docstore.export.copy import Step, StepOutcome, copy_documents
-from docstore.export.ndjson import TooLargeForLines
+from docstore.export.copy import copy_documents
 from docstore.units import format_count, format_size
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
-
-
-class Summary:
-    """Counts what became of documents, and prints a line for each that failed."""
-
-    def __init__(self, bar: Bar) -> None:
-        self.documents = self.size = self.skipped = self.failed = 0
-        self.bar = bar
-
-    def count(self, size: int) -> None:
-        self.documents += 1
-        self.size += size
-        self.bar.advance(documents=1)
-
-    async def count_steps(self, steps: AsyncGenerator[Step, None]) -> None:
-        async with aclosing(steps):
-            async for step in steps:
-                if step.outcome in (StepOutcome.REFUSED, StepOutcome.BROKEN):
-                    self.failed += 1
-                    self.bar.print_with(partial(print_error, f"{step.key!r}: {step.why}"))
-                elif step.outcome is StepOutcome.STORED:
-                    self.count(step.size)
-                else:
-                    self.skipped += 1
 
 
 @click.command(
@@ -72,16 +58,20 @@ def check(engine_url: str, repair: bool) -> int:
     success, 1 problems found, 2 could not start.
     """
     removed = 0
-    with progress("check") as bar:
-        summary = Summary(bar)
-        for checked in check_store(EngineURL.parse(engine_url), repair=repair):
-            if isinstance(checked, Finding):
-                bar.print_with(partial(click.echo, str(checked)))
-                removed += checked.removed
-                summary.failed += not checked.removed
-            else:
-                summary.count(checked.size)
-                bar.advance(checked.size)
+    try:
+        with progress("check") as bar:
+            summary = Summary(bar)
+            for checked in check_store(EngineURL.parse(engine_url), repair=repair):
+                if isinstance(checked, Finding):
+                    bar.print_with(partial(click.echo, str(checked)))
+                    removed += checked.removed
+                    summary.failed += not checked.removed
+                else:
+                    summary.count(checked.size)
+                    bar.advance(checked.size)
+    except (EngineError, OSError) as error:
+        report_error(error)
+        summary.failed += 1
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
     print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
@@ -170,9 +160,10 @@ def import_(engine_url: str, file: Path | None, replace: bool) -> int:
         raise SetupError("standard input is closed; name a file")
 
     async def run(summary: Summary) -> None:
-        with _input_file(file) as archive:
+        with sys.stdin.buffer if file is None else _open(file, "rb") as raw:
             if file is not None:
-                summary.bar.set_total(os.fstat(archive.fileno()).st_size)
+                summary.bar.set_total(os.fstat(raw.fileno()).st_size)
+            archive: io.BufferedReader = io.BufferedReader(cast(Any, raw))
             async with _opened(target) as engine:
                 await summary.count_steps(
                     import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
@@ -221,17 +212,9 @@ def _engine_text(scheme: str, kind: EngineKind) -> str:
 
 
 def _engine_json(scheme: str, kind: EngineKind) -> dict[str, object]:
-    return {
-        "engine": scheme,
-        "summary": kind.summary,
-        "survives": kind.survives,
-        "processes": kind.processes.value,
-        "streams": kind.streams,
-        "on_disk": kind.on_disk,
-        "checked": kind.check is not None,
-        "options": dict(kind.options),
-        "example": kind.example,
-    }
+    same = {name: getattr(kind, name) for name in ("summary", "survives", "streams", "on_disk", "example")}
+    others = {"processes": kind.processes.value, "checked": kind.check is not None, "options": dict(kind.options)}
+    return {"engine": scheme, **same, **others}
 
 
 def _run(
@@ -245,7 +228,9 @@ def _run(
             asyncio.run(work(summary))
     except ArchiveError as error:
         failure = f"not a complete export: {error}; all documents before that are stored, a complete file adds the rest"
-    except (TooLargeForLines, EngineError) as error:
+    except SetupError:
+        raise
+    except DocstoreError as error:
         failure = str(error)
     except BrokenPipeError:
         discard_stdout()
@@ -280,15 +265,6 @@ async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable
         raise NoSpace(f"{error}; with --live an export needs no disk space beside the store") from error
     bar.set_total(snapshot.size)
     return snapshot
-
-
-@contextmanager
-def _input_file(path: Path | None) -> Iterator[IO[bytes]]:
-    if path is None:
-        yield sys.stdin.buffer
-        return
-    with _open(path, "rb") as file:
-        yield file
 
 
 @contextmanager

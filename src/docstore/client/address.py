@@ -41,21 +41,17 @@ class CollectionAddress:
                 raise SetupError(f"invalid header {name[:100]!r}")
         if not url.lower().startswith(("http://", "https://")):
             return cls("", LOCAL_PATH, url, tuple(headers.items()))
-        return cls._parse_http(url, headers)
-
-    @classmethod
-    def _parse_http(cls, url: str, headers: Mapping[str, str]) -> "CollectionAddress":
         try:
             parts = urlsplit(url)
-            name, port = parts.hostname, parts.port
+            host, port = parts.hostname, parts.port
         except ValueError:
             raise SetupError("invalid URL of a collection") from None
-        if not name:
+        if not host:
             raise SetupError("the URL of a collection looks like http://127.0.0.1:8080/docs/")
         if parts.query or parts.fragment:
             raise SetupError("the URL of a collection must not have a query or a fragment")
-        host = f"[{name}]" if ":" in name else name
-        origin = f"{parts.scheme}://{host}{'' if port is None else f':{port}'}"
+        shown_host = f"[{host}]" if ":" in host else host
+        origin = f"{parts.scheme}://{shown_host}{'' if port is None else f':{port}'}"
         path = parts.path if parts.path.endswith("/") else parts.path + "/"
         if path == "/":
             raise SetupError(f"{origin}/ is a whole store; add the name of a collection, as in {origin}/docs/")

@@ -19,11 +19,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, Unpack
 
 from docstore.client.errors import error_for
 from docstore.client.operations import WANT_DIGEST, Operations, describe_call
-from docstore.client.options import Condition, PartOptions, condition_headers, range_headers
+from docstore.client.options import PartOptions, check_options, condition_headers, range_headers
 from docstore.client.results import Info, document_size, info_from_headers, version_in
 from docstore.client.retry import RetryState, pause_or_raise, read_problem, send_with_retries
 from docstore.client.transport import ClientRequest, RequestHeaders, ResponseStream, TransportError
@@ -130,14 +130,15 @@ class _ContentStream:
             raise _Changed(None, f"{self._call}: the document changed while it was read")
 
 
-async def iter_content(operations: Operations, key: str, /, *, start: int | None = None, stop: int | None = None,
-                       if_match: Condition | None = None) -> AsyncGenerator[bytes, None]:  # fmt: skip
+async def iter_content(
+    operations: Operations, key: str, /, **options: Unpack[PartOptions]
+) -> AsyncGenerator[bytes, None]:
     """Yield the content in pieces, all of one version even if the connection breaks; `start` and `stop` as in `get`.
 
     Raise NotFound, Conflict when the document is replaced before a broken connection could be resumed, and, after the
     last piece, DigestMismatch.
     """
-    options: PartOptions = {"start": start, "stop": stop, "if_match": if_match}
+    check_options(options, PartOptions)
     async for piece in _ContentStream(operations, key, options).pieces():
         yield piece
 
@@ -150,6 +151,7 @@ async def download(
     *,
     progress: Callable[[int], object] | None = None,
     dir_fd: int | None = None,
+    partial_dir_fd: int | None = None,
 ) -> Info:
     """Store the content in the file `path`, which is replaced when the download is complete and verified.
 
@@ -159,17 +161,17 @@ async def download(
     is replaced meanwhile, the download starts again with the new version.
 
     `progress` is called with the number of bytes after each block, those of a resumed partial file included. With
-    `dir_fd`, an open folder, `path` is the name of a file in it. Raise NotFound, Conflict when the document changes
-    too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download writes the partial
-    file.
+    `dir_fd`, an open folder, `path` is the name of a file in it; with `partial_dir_fd` too, that open folder has the
+    partial file. Raise NotFound, Conflict when the document changes too often, DigestMismatch, StorageUnavailable, and
+    OSError, with EBUSY while another download writes the partial file.
     """
     target, work = Path(path), operations.transport.work
     await work(lambda: _check_target(target, dir_fd))
-    partial = _Partial.of(operations.address.shown, key, target, dir_fd)
+    partial = _Partial.of(operations.address.shown, key, target, dir_fd if partial_dir_fd is None else partial_dir_fd)
     file = await work(partial.open)
     try:
         info = await _complete(operations, key, partial, file, progress or (lambda _: None))
-        await work(lambda: partial.move_to(target))
+        await work(lambda: partial.move_to(target, dir_fd))  # while it is locked
         return info
     except BaseException as error:
         failed = isinstance(error, OSError | DocstoreError) and not isinstance(error, DigestMismatch | NotFound)
@@ -226,10 +228,17 @@ class _Partial:
     def open(self) -> IO[bytes]:
         """Open it for reading and writing, and lock it until it is closed. Raise OSError."""
         file = self._open(self.path, os.O_RDWR | os.O_CREAT)
-        if _lock(file, self.path, self.dir_fd):
-            return file
-        file.close()
-        raise OSError(errno.EBUSY, "another download is writing this file", str(self.path))
+        try:
+            if sys.platform != "win32":
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # The download that held the lock may have moved or removed the file meanwhile.
+                named = os.stat(self.path, dir_fd=self.dir_fd, follow_symlinks=False)
+                if not os.path.samestat(os.fstat(file.fileno()), named):
+                    raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):
+            file.close()
+            raise OSError(errno.EBUSY, "another download is writing this file", str(self.path)) from None
+        return file
 
     def prepare(self, file: IO[bytes], info: Info) -> None:
         """Empty `file` unless it is the beginning of the version of `info`."""
@@ -253,24 +262,15 @@ class _Partial:
         descriptor = os.open(path, flags, 0o666, dir_fd=self.dir_fd)
         return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
 
-    def move_to(self, target: Path) -> None:
-        os.replace(self.path, target, src_dir_fd=self.dir_fd, dst_dir_fd=self.dir_fd)
-        with suppress(FileNotFoundError):
-            os.unlink(self.etag_path, dir_fd=self.dir_fd)
+    def move_to(self, target: Path, dir_fd: int | None) -> None:
+        # The ETag first: once the partial file has moved, the next download may have written another one.
+        self._unlink(self.etag_path)
+        os.replace(self.path, target, src_dir_fd=self.dir_fd, dst_dir_fd=dir_fd)
 
     def remove(self) -> None:
-        for path in (self.path, self.etag_path):
-            with suppress(FileNotFoundError):
-                os.unlink(path, dir_fd=self.dir_fd)
+        self._unlink(self.etag_path)
+        self._unlink(self.path)
 
-
-def _lock(file: IO[bytes], path: Path, dir_fd: int | None) -> bool:
-    """Lock `file`, and return whether that succeeded and `path` still names it."""
-    if sys.platform == "win32":
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        named = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    return os.path.samestat(os.fstat(file.fileno()), named)
+    def _unlink(self, path: Path) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(path, dir_fd=self.dir_fd)

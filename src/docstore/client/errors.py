@@ -4,6 +4,7 @@ The type of the problem decides; if there is none, because a proxy answered, the
 """
 
 import json
+from contextlib import suppress
 from typing import Any, Final
 
 from docstore import errors
@@ -47,19 +48,14 @@ def error_for(response: ClientResponse, call: str) -> DocstoreError:
 
 def _problem(response: ClientResponse) -> Problem:
     """The problem that the content describes (RFC 9457), or one made of the status."""
-    members = _members(response)
+    members: Any = {}
+    if response.headers.get("content-type", "").partition(";")[0] == "application/problem+json":
+        with suppress(ValueError, RecursionError):
+            members = json.loads(response.content)
+    if not isinstance(members, dict):
+        members = {}
     title = str(members.get("title") or f"the server answered {response.status}")
     if 300 <= response.status < 400:
         title = f"the server answered {response.status}; this client does not follow redirects"
     name = str(members.get("type", "")).partition("#")[2]
     return Problem(response.status, name, title, str(members.get("detail", "")), str(members.get("advice", "")))
-
-
-def _members(response: ClientResponse) -> dict[str, Any]:
-    if response.headers.get("content-type", "").partition(";")[0] != "application/problem+json":
-        return {}
-    try:
-        members = json.loads(response.content)
-    except (ValueError, RecursionError):
-        return {}
-    return members if isinstance(members, dict) else {}

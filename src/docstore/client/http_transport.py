@@ -100,7 +100,6 @@ class AsyncHTTPTransport(AsyncTransport):
     """A Transport on the caller's event loop."""
 
     def __init__(self, address: CollectionAddress) -> None:
-        super().__init__()
         self._address = address
         self.connect()
 

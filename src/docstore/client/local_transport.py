@@ -75,7 +75,6 @@ class AsyncLocalTransport(AsyncTransport):
     """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
 
     def __init__(self, url: str) -> None:
-        super().__init__()
         self._process_id = os.getpid()
         self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
         self._started = False
@@ -149,12 +148,12 @@ class SyncLocalTransport(SyncTransport):
         self._loop.set_default_executor(executor)
         thread = threading.Thread(target=_run_loop, args=(self._loop, executor), name="docstore-client", daemon=True)
         thread.start()
-        self._finalizer = weakref.finalize(self, _close_loop, self._inner, self._loop, thread)
+        self.finalizer: Final = weakref.finalize(self, _close_loop, self._inner, self._loop, thread)
         _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
         self._inner.check_process()
-        if not self._finalizer.alive:
+        if not self.finalizer.alive:
             raise ClientClosed("the client is closed")
         body = request.body
         if body is None or body.data is not None:
@@ -193,15 +192,7 @@ class SyncLocalTransport(SyncTransport):
         return _result(response)
 
     async def close(self) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """Close the engine, and wait until it is closed."""
-        self._finalizer()
-
-    def detach(self) -> None:
-        """Leave the engine open when this transport is closed or unreferenced."""
-        self._finalizer.detach()
+        self.finalizer()
 
 
 _open_stores: Final[set[Store]] = set()
@@ -211,7 +202,7 @@ _open_transports: Final["weakref.WeakSet[SyncLocalTransport]"] = weakref.WeakSet
 def _forget_all() -> None:
     """In a forked child: only the parent may close what it has open."""
     for transport in list(_open_transports):
-        transport.detach()
+        transport.finalizer.detach()
     _open_stores.clear()
     _open_transports.clear()
 
@@ -223,7 +214,7 @@ def _close_all() -> None:
         if not (thread.daemon or thread is threading.main_thread() or own):
             return
     for transport in list(_open_transports):
-        transport.end()
+        transport.finalizer()
     for store in list(_open_stores):
         loop = asyncio.new_event_loop()
         loop.set_default_executor(_InlineExecutor())

@@ -102,8 +102,7 @@ class SyncTransport:
 class AsyncTransport:
     """Waiting for a Transport on an event loop."""
 
-    def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def check_loop(self) -> None:
         """Bind the transport to the running loop. Raise SetupError if it is bound to another one."""

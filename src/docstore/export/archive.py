@@ -10,10 +10,11 @@ each of them is a header of later responses.
 """
 
 import codecs
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, suppress
+import io
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from functools import partial
-from typing import IO, Final, Protocol
+from typing import IO, Final
 
 from docstore.content import BytesContent, Upload
 from docstore.engines.contract import Engine, Readable
@@ -24,21 +25,9 @@ from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
 from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, stored_header_pairs
 from docstore.keys import check_path
-from docstore.model import Clock, Document, Meta
+from docstore.model import Clock, Meta
 
-
-class ArchiveWriter(Protocol):
-    """Writes documents in one format."""
-
-    async def add(self, document: Document) -> Step: ...
-
-    def end(self, count: int) -> None: ...
-
-
-ARCHIVE_FORMATS: Final[dict[str, Callable[[IO[bytes], OnBytes], ArchiveWriter]]] = {
-    "tar": TarWriter,
-    "ndjson": LineWriter,
-}
+ARCHIVE_FORMATS: Final[dict[str, type[TarWriter] | type[LineWriter]]] = {"tar": TarWriter, "ndjson": LineWriter}
 
 
 async def export_store(
@@ -66,26 +55,28 @@ _COMPRESSED: Final = {b"\x1f": "gzip", b"B": "bzip2", b"\xfd": "xz", b"(": "zstd
 """The first byte of files that are often taken for an export."""
 
 
-async def import_store(
-    engine: Engine, file: IO[bytes], clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
+def import_store(
+    engine: Engine, file: io.BufferedReader, clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
     """Store all documents of `file`, a tar or ndjson. Raise ArchiveError if it is not an export, or ends early."""
-    source = _ArchiveFile(file, on_bytes)
-    if source.first in _COMPRESSED:
-        raise ArchiveError(f"the file is compressed with {_COMPRESSED[source.first]}: decompress it first")
+    if file.peek(3).startswith(codecs.BOM_UTF8):
+        file.read(3)  # editors write a byte order mark before the first line of ndjson
+    first = file.peek(1)[:1]
+    if first in _COMPRESSED:
+        raise ArchiveError(f"the file is compressed with {_COMPRESSED[first]}: decompress it first")
     # A tar of ours begins with a PAX header, whose name begins with a dot.
-    documents = read_lines(source) if source.first == b"{" else read_tar(source)
+    documents = read_lines(file) if first == b"{" else read_tar(file)
 
     async def tasks() -> AsyncIterator[Task]:
         async for document in documents:
-            yield await _task(engine, document, clock, replace=replace)
+            yield await _task(engine, document, clock, replace, on_bytes)
 
-    async with aclosing(run_tasks(tasks())) as steps:
-        async for step in steps:
-            yield step
+    return run_tasks(tasks())
 
 
-async def _task(engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clock, *, replace: bool) -> Task:
+async def _task(
+    engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clock, replace: bool, on_bytes: OnBytes
+) -> Task:
     """Return the task that stores a document. A large one is stored now, before anything after it is read."""
     if isinstance(document, Step):
         return _finished(document)
@@ -95,7 +86,7 @@ async def _task(engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clo
         return _finished(Step.broken(meta.key, fault))
     if meta.expired(clock()):
         return _finished(Step(meta.key, StepOutcome.EXPIRED))
-    store = partial(store_document, engine, meta, upload, replace=replace)
+    store = partial(store_document, engine, meta, upload, replace=replace, on_bytes=on_bytes)
     if isinstance(upload, BytesContent):
         return Task(meta.key, meta.size, store)
     try:
@@ -121,29 +112,3 @@ def _fault(meta: Meta) -> str | None:
         if parse_stored_fields(Headers(stored_header_pairs(meta.fields))) == meta.fields:
             return None
     return "its fields are not what a write would have stored"
-
-
-class _ArchiveFile:
-    """A file whose `first` byte can be read ahead, and that reports the number of bytes read."""
-
-    def __init__(self, file: IO[bytes], on_bytes: OnBytes) -> None:
-        self._file = file
-        self._on_bytes = on_bytes
-        self._ahead = self.first = file.read(1)
-        if self.first == codecs.BOM_UTF8[:1]:
-            # Editors write a byte order mark before the first line of ndjson.
-            self._ahead += file.read(len(codecs.BOM_UTF8))
-            if self._ahead.startswith(codecs.BOM_UTF8):
-                self._ahead = self._ahead.removeprefix(codecs.BOM_UTF8)
-                self.first = self._ahead[:1]
-
-    def read(self, size: int) -> bytes:
-        return self._with_ahead(self._file.read(size - len(self._ahead)))
-
-    def readline(self, limit: int) -> bytes:
-        return self._with_ahead(self._file.readline(limit - len(self._ahead)))
-
-    def _with_ahead(self, data: bytes) -> bytes:
-        data, self._ahead = self._ahead + data, b""
-        self._on_bytes(len(data))
-        return data

@@ -1,4 +1,4 @@
-"""Copying documents from one engine to another, or from an archive to an engine.
+"""Copying documents from one store to another, or from an archive to an engine: `copy`, `cp -r` and `import`.
 
 A document keeps its content, fields and expiry, and therefore its version and ETag, and its modification time.
 Documents that the target has in the same version are skipped, so an interrupted copy can be run again.
@@ -12,16 +12,15 @@ import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from docstore.content import Upload
 from docstore.engines.contract import Engine, PutRequest, Readable
-from docstore.errors import Conflict, CorruptData, DigestMismatch, DocstoreError
-from docstore.model import ABSENT, ANY, Expectation, Meta
+from docstore.errors import Conflict, DigestMismatch, DocstoreError, NoSpace, PathConflict, StorageUnavailable
+from docstore.model import ABSENT, ANY, Expectation, Meta, WriteResult
 
 PAGE_SIZE: Final = 1000
 """Documents whose metadata is in memory at a time."""
@@ -32,7 +31,10 @@ MAX_RUNNING: Final = 16
 MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
 """Their size in all, because some engines hold them in memory; a larger document is copied alone."""
 
-MAX_TIME_NS: Final = 253_402_300_799 * 10**9
+ATTEMPTS: Final = 5
+"""How often a document that changes while it is read is copied again."""
+
+MAX_DATE_NS: Final = 253_402_300_799 * 10**9
 """The last second of the year 9999: dates in HTTP have four digits for the year."""
 
 OnBytes = Callable[[int], object]
@@ -55,16 +57,16 @@ class StepOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of the document `key`; `why` explains why it was not stored."""
+    """What became of the document `key`; `why` is the reason, or the error, why it was not stored."""
 
     key: str
     outcome: StepOutcome
     size: int = 0
-    why: str = ""
+    why: str | DocstoreError = ""
 
     @classmethod
-    def broken(cls, key: str, why: object) -> "Step":
-        return cls(key, StepOutcome.BROKEN, why=str(why))
+    def broken(cls, key: str, why: str | DocstoreError) -> "Step":
+        return cls(key, StepOutcome.BROKEN, why=why)
 
     @classmethod
     def exported(cls, meta: Meta, digest: bytes) -> "Step":
@@ -106,58 +108,73 @@ async def list_all(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
             yield meta
 
 
-async def copy_documents(
-    source: Readable, target: Engine, *, prefix: str = "", on_bytes: OnBytes = ignore_bytes
+class CopyTarget(Protocol):
+    """The methods of an engine that a copy needs of its target."""
+
+    async def head(self, key: str) -> Meta | None: ...
+
+    async def put(self, request: PutRequest) -> WriteResult: ...
+
+
+def copy_documents(
+    source: Readable, target: CopyTarget, *, prefix: str = "", on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
     """Copy every document whose key begins with `prefix`, replacing documents with the same keys."""
 
     async def tasks() -> AsyncIterator[Task]:
         async for meta in list_all(source, prefix):
-            yield Task(meta.key, meta.size, partial(_copy, source, target, meta, on_bytes))
+            yield Task(meta.key, meta.size, partial(copy_document, source, target, meta, on_bytes))
 
-    async with aclosing(run_tasks(tasks())) as steps:
-        async for step in steps:
-            yield step
+    return run_tasks(tasks())
 
 
-async def _copy(source: Readable, target: Engine, meta: Meta, on_bytes: OnBytes) -> Step:
-    if _is_same(await target.head(meta.key), meta):
-        on_bytes(meta.size)
-        return Step(meta.key, StepOutcome.SAME)
+async def copy_document(source: Readable, target: CopyTarget, meta: Meta, on_bytes: OnBytes) -> Step:
+    """Copy one document. Raise an error only if all other documents would fail in the same way."""
     try:
-        document = await source.get(meta.key)
-        if document is None:
-            return Step(meta.key, StepOutcome.EXPIRED)  # or deleted since it was listed
-        return await _store(target, document.meta, document.content, ANY, on_bytes)
-    except CorruptData as error:
+        if _is_same(await target.head(meta.key), meta):
+            on_bytes(meta.size)
+            return Step(meta.key, StepOutcome.SAME)
+        for _ in range(ATTEMPTS):
+            document = await source.get(meta.key)
+            if document is None:
+                return Step(meta.key, StepOutcome.EXPIRED)  # or deleted since it was listed
+            step = await _store(target, document.meta, document.content, ANY, on_bytes)
+            if step.outcome is not StepOutcome.REFUSED:
+                return step
+        return Step.broken(meta.key, Conflict(None, "it changes faster than it can be copied"))
+    except (NoSpace, StorageUnavailable):
+        raise
+    except DocstoreError as error:
         return Step.broken(meta.key, error)
 
 
-async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool) -> Step:
+async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
     """Store one document; refuse it if the target has another version, unless `replace`."""
     present = await target.head(meta.key)
     if _is_same(present, meta):
+        on_bytes(meta.size)
         return Step(meta.key, StepOutcome.SAME)
     same_version = present is not None and present.version == meta.version  # with another expiry
-    expect: Expectation = ANY if replace else meta.version if same_version else ABSENT
-    return await _store(target, meta, upload, expect, ignore_bytes)
+    return await _store(target, meta, upload, ANY if replace else meta.version if same_version else ABSENT, on_bytes)
 
 
-async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation, on_bytes: OnBytes) -> Step:
+async def _store(target: CopyTarget, meta: Meta, upload: Upload, expect: Expectation, on_bytes: OnBytes) -> Step:
     meta = clamp_times(meta)
     try:
         written = await target.put(PutRequest.copy_of(meta, VerifiedUpload(upload, meta, on_bytes), expect))
     except Conflict:
         return Step(meta.key, StepOutcome.REFUSED, why="the target has another version")
-    except DigestMismatch as error:
+    except (DigestMismatch, PathConflict) as error:
         return Step.broken(meta.key, error)
-    return Step(meta.key, StepOutcome.STORED, written.meta.size)
+    if written.meta.version != meta.version:
+        return Step.broken(meta.key, f"it was stored as version {written.meta.version} instead of {meta.version}")
+    return Step(meta.key, StepOutcome.STORED, meta.size)
 
 
 def clamp_times(meta: Meta) -> Meta:
     """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
-    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_TIME_NS)
-    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_TIME_NS), expires_ns=expires_ns)
+    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_DATE_NS)
+    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_DATE_NS), expires_ns=expires_ns)
 
 
 def _is_same(present: Meta | None, meta: Meta) -> bool:

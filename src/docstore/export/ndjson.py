@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import IO, Final, Protocol, TypeVar
+from typing import IO, Final, TypeVar
 
 from docstore.content import BytesContent, Upload, read_all
 from docstore.errors import ArchiveError, CorruptData, DocstoreError
@@ -34,12 +34,6 @@ LINE_LIMIT: Final = 8 * DOCUMENT_LIMIT
 
 class TooLargeForLines(DocstoreError):
     """A document is too large for ndjson."""
-
-
-class LineSource(Protocol):
-    """The part of a file that reading lines needs."""
-
-    def readline(self, limit: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,7 @@ def _content_member(data: bytes) -> dict[str, object]:
         return {"base64": base64.b64encode(data).decode("ascii")}
 
 
-async def read_lines(file: LineSource) -> AsyncIterator[tuple[Meta, Upload] | Step]:
+async def read_lines(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Step]:
     """Yield the documents of all lines, and a Step for each broken one. Raise ArchiveError if lines are missing."""
     count = 0
     while line := file.readline(LINE_LIMIT):
@@ -123,7 +117,7 @@ def _document(value: dict[str, object]) -> tuple[Meta, Upload] | Step:
         data = _content(value)
         meta = _meta(key, value, data)
     except (CorruptData, ValueError) as error:
-        return Step.broken(key, error)
+        return Step.broken(key, str(error))
     if meta.digest != hashlib.sha256(data).digest() or meta.size != len(data):
         return Step.broken(key, "the content does not match sha256 and size")
     if meta.version != version_of(meta.digest, meta.fields):

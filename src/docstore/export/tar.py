@@ -10,7 +10,7 @@ import hashlib
 import tarfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import IO, Final, Protocol
+from typing import IO, Final
 
 from docstore.content import CHUNK_SIZE, BytesContent, Upload
 from docstore.errors import ArchiveError, CorruptData, IncompleteUpload
@@ -26,12 +26,6 @@ BUFFERED_SIZE: Final = 1024 * 1024
 
 TAR_ERRORS: Final = (tarfile.TarError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 """What tarfile raises for damaged and hostile files; headers without numbers are a ValueError."""
-
-
-class TarSource(Protocol):
-    """The part of a file that reading a tar needs."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ def _header(member: tarfile.TarInfo) -> bytes:
     return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
-async def read_tar(file: TarSource) -> AsyncIterator[tuple[Meta, Upload] | Step]:
+async def read_tar(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Step]:
     """Yield the documents of a tar, and a Step for each broken one. Raise ArchiveError if the export is not complete.
 
     The upload of a large document must be read before the next document is requested.
@@ -87,10 +81,9 @@ async def read_tar(file: TarSource) -> AsyncIterator[tuple[Meta, Upload] | Step]
     raise ArchiveError(f"the file ends early, after {count} documents")
 
 
-def _opened(file: TarSource) -> tarfile.TarFile:
+def _opened(file: IO[bytes]) -> tarfile.TarFile:
     try:
-        # In this mode tarfile calls only `read`.
-        return tarfile.open(fileobj=file, mode="r|")  # type: ignore[call-overload, no-any-return]
+        return tarfile.open(fileobj=file, mode="r|")
     except TAR_ERRORS as error:
         raise ArchiveError(f"the file is not a tar: {error}") from error
 
