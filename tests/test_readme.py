@@ -59,7 +59,7 @@ def test_the_mounts_of_the_readme_can_be_served(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-def test_the_config_of_the_readme_can_be_read(tmp_path: Path) -> None:
+def test_the_config_file_of_the_readme_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "docstore.toml"
     file.write_text(blocks("toml")[0])
     told = read_toml(file)

@@ -92,7 +92,7 @@ def test_the_operations_that_do_not_fit_are_returned() -> None:
     assert contradiction([write(0, 1, "a"), write(2, 3, "b"), stale, read(6, 7, "b")]) == [stale]
 
 
-def test_a_history_may_begin_with_a_document() -> None:
+def test_a_history_may_start_with_a_document() -> None:
     assert contradiction([read(0, 1, "a")], "a") == []
     assert contradiction([read(0, 1, None)], "a") != []
 

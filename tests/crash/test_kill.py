@@ -35,7 +35,7 @@ STORES = [(engine, store) for engine in CHECKS for store in range(ceil(_EACH / S
 
 
 @pytest.mark.parametrize(("engine", "store"), STORES)
-def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
+def test_no_acknowledged_write_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
     chance = seeded_random(f"{engine} {store}")
     states: dict[str, State] = {key: None for keys in KEYS for key in keys}
     answered = unanswered = 0

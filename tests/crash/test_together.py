@@ -76,7 +76,7 @@ def url_of(engine: str, data: Path) -> str:
     return URLS[engine].format(data).partition("?")[0]
 
 
-def test_what_two_servers_tell_can_be_told_in_one_order(pair: Pair) -> None:
+def test_two_servers_on_one_store_are_linearizable(pair: Pair) -> None:
     chance = seeded_random(f"two {pair.engine}")
     history: History = defaultdict(list)
     with ThreadPoolExecutor(2) as threads:
@@ -101,7 +101,7 @@ def in_one_order(history: History) -> None:
 
 
 @pytest.mark.parametrize("engine", SHARED)
-def test_a_server_goes_on_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
+def test_a_server_continues_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
     chance = seeded_random(f"killed {engine}")
     history: History = defaultdict(list)
     with serving(engine, tmp_path) as (one, other), ThreadPoolExecutor(2) as threads:
@@ -137,7 +137,7 @@ def test_the_workers_of_a_server_are_linearizable(tmp_path: Path, engine: str) -
 
 
 @pytest.mark.parametrize("end", ["replaced", "deleted"])
-def test_a_download_goes_on_when_another_server_removes_its_file(pair: Pair, end: str) -> None:
+def test_a_download_continues_when_another_server_removes_its_file(pair: Pair, end: str) -> None:
     path = f"/docs/large-{end}"
     with Asking(pair.other) as client, socket.create_connection((pair.one.host, pair.one.port)) as connection:
         assert client.ask("PUT", path, LARGE).status in (200, 201)
@@ -199,7 +199,7 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
                 assert client.ask("GET", f"/{engine}/1/key").status == (404 if stores == 1 else 200)
 
 
-def test_a_shelve_that_somebody_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_shelve_that_another_process_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
     url = EngineURL.parse(url_of("shelve", tmp_path))
     engine = open_engine(url)
     try:
@@ -214,7 +214,7 @@ def test_a_shelve_that_somebody_has_open_is_refused_in_one_line(tmp_path: Path) 
 SIZES = {"small": 20, "large": 100_000}
 
 
-def test_an_export_beside_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
+def test_an_export_during_writes_of_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
     """Of two documents that are always written in order, none is ever the later without the earlier; others go."""
     stop = threading.Event()
 

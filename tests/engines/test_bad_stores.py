@@ -118,7 +118,7 @@ def url(scheme: str, tmp_path: Path) -> str:
 
 
 @EACH_REFUSED
-def test_what_is_no_store_is_refused_in_one_line_and_kept_as_it_is(
+def test_files_that_are_not_a_store_are_refused_in_one_line_and_not_changed(
     tmp_path: Path, url: str, damage: Damage, said: str
 ) -> None:
     damage(tmp_path)

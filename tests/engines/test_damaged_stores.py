@@ -80,7 +80,7 @@ SPOILS = (flipped, overwritten, shortened, lengthened, other)
 
 
 @pytest.mark.parametrize("scheme", ["file", "shelve", "sqlite"])
-def test_whatever_is_damaged_nothing_is_wrong_or_lost_unseen(tmp_path: Path, url: str, scheme: str) -> None:
+def test_no_damage_makes_a_document_wrong_or_lost_without_an_error(tmp_path: Path, url: str, scheme: str) -> None:
     seed = os.environ.get("DOCSTORE_DAMAGE_SEED") or os.urandom(4).hex()
     print(f"DOCSTORE_DAMAGE_SEED={seed}")
     chance = Random(f"{seed} {scheme}")

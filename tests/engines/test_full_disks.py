@@ -61,7 +61,7 @@ def sound(folder: Path, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ENGINES)
 @pytest.mark.parametrize("seed", range(int(os.environ.get("DOCSTORE_DISKS", "1"))))
-def test_what_is_answered_on_a_small_disk_is_there_and_what_is_refused_changed_nothing(
+def test_on_a_small_disk_acknowledged_writes_exist_and_failed_ones_change_nothing(
     tmp_path: Path, scheme: str, seed: int
 ) -> None:
     chosen = random.Random(seed)
@@ -242,7 +242,7 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("scheme", "what", "where"), STEPS)
-def test_no_room_at_a_step_of_a_change_leaves_it_whole_or_undone(
+def test_a_change_without_space_at_any_step_is_complete_or_undone(
     tmp_path: Path, scheme: str, what: str, where: str
 ) -> None:
     """Temporary and sealed files, notes, markers, locks, folders, the log, its writing back, the reserve."""

@@ -66,7 +66,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     assert "'a'" in ended.out
 
 
-def test_it_is_open_once(tmp_path: Path) -> None:
+def test_only_one_process_can_open_it(tmp_path: Path) -> None:
     url = EngineURL("log", str(tmp_path / "store.log"))
     first = open_engine(url)
     try:

@@ -18,11 +18,11 @@ import pytest
 
 from docstore.testing.server import STOPS_WITHIN_S
 from tests.server.resources.test_document import (  # noqa: F401 - these run here on the server below
-    test_a_body_cut_off_in_the_middle_changes_nothing,
-    test_chunked_content_is_stored_whole,
-    test_concurrent_writers_leave_one_whole_document,
+    test_a_truncated_body_changes_nothing,
+    test_chunked_content_is_stored_completely,
+    test_concurrent_writers_leave_one_complete_document,
     test_content_comes_back_byte_for_byte,
-    test_dot_segments_are_gone_before_routing,
+    test_dot_segments_are_removed_before_routing,
 )
 from tests.server.resources.test_document_conditions import (  # noqa: F401
     test_a_304_has_no_content_and_the_fields_that_a_200_would,

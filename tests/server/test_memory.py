@@ -26,7 +26,7 @@ def peak_memory(server: RunningServer) -> int:
 
 @pytest.mark.parametrize("mount", ["file", "docs"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
-def test_a_large_document_is_never_in_memory_whole(tmp_path: Path, mount: str, chunked: bool) -> None:
+def test_a_large_document_is_never_completely_in_memory(tmp_path: Path, mount: str, chunked: bool) -> None:
     pieces = SIZE // len(PIECE)
     with RunningServer(tmp_path / "data") as server:
         ask(server, "PUT", f"/{mount}/small", PIECE)

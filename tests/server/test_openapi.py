@@ -73,7 +73,7 @@ def test_it_is_a_valid_openapi_document() -> None:
         jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_can_be_resolved() -> None:
     components = DOCUMENT["components"]
     there = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
     assert set(references(DOCUMENT)) <= there
@@ -81,7 +81,7 @@ def test_every_reference_leads_somewhere() -> None:
     assert unused == set()
 
 
-def test_operations_have_ids_of_their_own() -> None:
+def test_operations_have_unique_ids() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids)) > 50
 
@@ -151,7 +151,7 @@ def test_every_row_belongs_to_a_verb_of_its_class() -> None:
         assert vars(resource).get("operations", {}).keys() <= vars(resource).keys(), resource
 
 
-def test_every_problem_is_the_answer_of_some_operation() -> None:
+def test_every_problem_is_a_response_of_some_operation() -> None:
     """But two: they are the answers to what is no operation."""
     told = set(re.findall(rf'{re.escape(TYPE_BASE)}([a-z-]+)"', json.dumps(DOCUMENT["components"]["responses"])))
     assert PROBLEM_TYPES.keys() - told == {"method-not-allowed", "not-implemented"}

@@ -124,7 +124,7 @@ async def faulty(scene: Scene, case: Case, state: State) -> str:
 @pytest.mark.parametrize("late_s", [3600, 0], ids=["settled", "in the second of its last change"])
 @pytest.mark.parametrize("mount", ["memory", "docs"])
 @on_a_store()
-async def test_the_whole_matrix_is_answered_as_the_oracle_says(store: InProcess, mount: str, late_s: int) -> None:
+async def test_every_case_of_the_matrix_agrees_with_the_oracle(store: InProcess, mount: str, late_s: int) -> None:
     state = State(VERSION, MODIFIED, len(CONTENT), MODIFIED + late_s)
     scene = Scene(store, mount, f"/{mount}/key")
     faults = [(case, wrong) for case in cases() if (wrong := await faulty(scene, case, state))]
@@ -145,7 +145,7 @@ MEANWHILE = {
 @pytest.mark.parametrize("field", MEANWHILE)
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store()
-async def test_conditions_are_judged_again_inside_the_commit(
+async def test_conditions_are_evaluated_again_inside_the_commit(
     store: InProcess, mount: str, field: str, size: int
 ) -> None:
     """The document changes while the body of a write is on its way, after its headers were judged."""
@@ -166,7 +166,7 @@ async def test_conditions_are_judged_again_inside_the_commit(
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store()
-async def test_of_two_creators_the_first_to_commit_wins(store: InProcess, mount: str, size: int) -> None:
+async def test_of_two_creations_the_first_to_commit_succeeds(store: InProcess, mount: str, size: int) -> None:
     body = GatedUpload(b"x" * size)
     late = asyncio.create_task(store.send("PUT", f"/{mount}/key", body, {"if-none-match": "*"}))
     await body.halfway.wait()

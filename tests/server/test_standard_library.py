@@ -64,7 +64,7 @@ def listed(server: RunningServer, mount: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
-def test_every_file_of_the_standard_library_is_kept(tmp_path: Path, mount: str) -> None:
+def test_every_file_of_the_standard_library_is_stored_unchanged(tmp_path: Path, mount: str) -> None:
     files = standard_library()
     assert len(files) > 500
 

@@ -67,7 +67,7 @@ def test_engines_without_a_check_are_refused_in_one_line(url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_files_that_are_no_store_are_refused_in_one_line(url: str, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_refused_in_one_line(url: str, tmp_path: Path) -> None:
     other = tmp_path / "data" / "store"
     if url.startswith("file:"):
         other.mkdir()
@@ -236,7 +236,7 @@ def test_orphans_are_named_and_removed_on_request(
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
-def test_an_upload_in_progress_is_no_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upload_in_progress_is_not_an_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def check_in_the_middle() -> None:
         async with opened(url) as engine:
             upload = GatedUpload(LARGE * 20)
@@ -282,7 +282,7 @@ def test_a_check_runs_beside_a_server_but_not_on_shelve(data: Path) -> None:
         assert "open in another process" in ended.err
 
 
-def test_documents_that_come_and_go_during_a_check_are_no_findings(tmp_path: Path) -> None:
+def test_documents_created_and_deleted_during_a_check_are_not_findings(tmp_path: Path) -> None:
     async def rewrite(url: str) -> None:
         async with opened(url) as engine:
             checks = [partial(run, "check", url)] * 3
@@ -319,7 +319,7 @@ def test_files_added_by_hand_and_expired_documents_are_sound(tmp_path: Path) -> 
     assert "2 sound documents" in ended.err
 
 
-def test_the_rest_of_an_interrupted_write_is_no_finding_in_a_shelve(tmp_path: Path) -> None:
+def test_the_remains_of_an_interrupted_write_are_not_a_finding_in_a_shelve(tmp_path: Path) -> None:
     url = f"shelve:{tmp_path / 'store'}?dbm=dumb"
     for data in (b"the old one", b"the new one"):
         store(url, {"key": data})

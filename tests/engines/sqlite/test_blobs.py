@@ -250,7 +250,7 @@ asyncio.run(run())
 """
 
 
-def test_every_answered_write_outlives_kill_9(path: Path) -> None:
+def test_every_acknowledged_write_survives_kill_9(path: Path) -> None:
     answered: dict[str, int] = {}
     for _ in range(2):
         process = subprocess.Popen([*PYTHON, WRITER, str(path)], stdout=subprocess.PIPE, text=True)

@@ -109,7 +109,7 @@ def test_an_old_database_can_be_opened_with_a_quota_and_again_without(tmp_path: 
         ("INSERT INTO uses VALUES (77, 1)", "not every document has one record of its last use"),
     ],
 )
-def test_a_check_counts_again(damage: str, expected: str, tmp_path: Path) -> None:
+def test_a_check_compares_the_total_with_the_documents(damage: str, expected: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(url_of("sqlite", tmp_path)) as engine:
             await put(engine, "key", 18)

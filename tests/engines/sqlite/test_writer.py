@@ -52,7 +52,7 @@ def test_concurrent_writes_share_transactions(path: Path) -> None:
     assert asyncio.run(run()) <= 2
 
 
-def test_a_write_is_not_answered_before_its_commit(path: Path) -> None:
+def test_a_write_is_not_acknowledged_before_its_commit(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             with write_lock(path):
@@ -127,7 +127,7 @@ def test_a_failed_commit_fails_the_whole_batch_and_changes_nothing(path: Path) -
     asyncio.run(run())
 
 
-def test_a_refusal_caused_by_an_uncommitted_write_is_not_answered(path: Path) -> None:
+def test_a_conflict_with_an_uncommitted_write_is_not_reported(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -203,7 +203,7 @@ def test_a_close_finishes_the_waiting_writes(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_of_files_are_durable_before_the_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     sync = BlobFolder.sync
 
@@ -227,7 +227,7 @@ def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkey
     assert happened == ["commit", "sync", "commit"]
 
 
-def test_a_folder_that_can_not_be_synced_fails_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_fails_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsynced(folder: BlobFolder) -> None:
         raise NoSpace("the folder is full")
 
