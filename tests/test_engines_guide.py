@@ -1,4 +1,4 @@
-"""docs/engines.md does not lie: its code is that of the example, and the tests that it names are there."""
+"""docs/engines.md is correct: its code is that of the example, and the tests that it names exist."""
 
 import re
 from pathlib import Path

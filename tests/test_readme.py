@@ -1,4 +1,4 @@
-"""README does not lie: its commands run, against a real server, and print what it says."""
+"""The README is correct: its commands run against a real server and print the output shown."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Clients after a fork, in another process and in another event loop: own connections, or one clear error."""
+"""Clients after a fork, in another process and in another event loop: new connections, or one clear error."""
 
 import asyncio
 import pickle

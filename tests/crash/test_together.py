@@ -1,4 +1,4 @@
-"""Several processes on one store, two servers or the workers of one, keep the promises of a single process."""
+"""Several processes on one store, two servers or the workers of one, have the guarantees of a single process."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ from tests.server_process import RunningServer
 from tests.stores import run, store
 
 SHARED = ("file", "sqlite")
-"""The engines of many processes."""
+"""The multi-process engines."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)
 LIFE_S = 0.5
@@ -44,7 +44,7 @@ LARGE = bytes(range(256)) * 20_000
 
 @pytest.fixture(scope="module", params=SHARED)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Pair"]:
-    """Two servers on one store, for tests that have keys of their own in it."""
+    """Two servers on one store, for tests that use different keys."""
     data = tmp_path_factory.mktemp("pair")
     with serving(request.param, data, "--sweep-interval", "1") as (one, other):
         yield Pair(request.param, data, one, other)
@@ -58,7 +58,7 @@ class Pair:
     other: RunningServer
 
     def wrong(self) -> list[str]:
-        """What is wrong with the disk, now that nobody writes."""
+        """What is wrong with the disk; no process may write meanwhile."""
         return list(CHECKS[self.engine](self.data, listing(self.one)))
 
 
@@ -141,7 +141,7 @@ def test_a_download_continues_when_another_server_removes_its_file(pair: Pair, e
     path = f"/docs/large-{end}"
     with Asking(pair.other) as client, socket.create_connection((pair.one.host, pair.one.port)) as connection:
         assert client.ask("PUT", path, LARGE).status in (200, 201)
-        # What fits into its buffers would come whole however late it was asked for.
+        # A response that fits into the socket's buffers would be complete however late it is read.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         received = connection.recv(1000)
@@ -178,7 +178,7 @@ def _left(pair: Pair) -> int:
 
 
 def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Path) -> None:
-    """What several processes may do, two mounts of one server may: under a link too, each with rules of its own."""
+    """Two mounts of one server may share a store like processes, also through a link, with different key rules."""
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     mounts: list[str] = []
     for engine in (*SHARED, "memory"):
@@ -215,7 +215,7 @@ SIZES = {"small": 20, "large": 100_000}
 
 
 def test_an_export_during_writes_of_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
-    """Of two documents that are always written in order, none is ever the later without the earlier; others go."""
+    """An export never contains the later of two documents without the earlier; others are deleted meanwhile."""
     stop = threading.Event()
 
     def write(server: RunningServer, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The example of docs/engines.md: found by its entry points alone, and as good as any engine."""
+"""The example of docs/engines.md: found by its entry point alone, and tested like every engine."""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Conditional requests: RFC 9110 §13, and what is left of them for an engine to know."""
+"""Conditional requests: RFC 9110 §13, and the expectations that they become for an engine."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ MODIFIED_SINCE = "if-modified-since"
 UNMODIFIED_SINCE = "if-unmodified-since"
 
 STANDING = [
-    # what a document that stands answers to a read, and to a write
+    # the outcome for an existing document, of a read and of a write
     pytest.param([(MATCH, '"v1"')], PROCEED, PROCEED, id="13.1.1 the tag"),
     pytest.param([(MATCH, '"v2"')], FAILED, FAILED, id="13.1.1 another tag"),
     pytest.param([(MATCH, 'W/"v1"')], FAILED, FAILED, id="13.1.1 strong comparison"),

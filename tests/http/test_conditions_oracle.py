@@ -19,7 +19,7 @@ FRESH = State(VERSION, MODIFIED, 10, MODIFIED)
 
 
 def answer(case: Case, state: State) -> Answer:
-    """What a resource makes of the pure functions."""
+    """The status that a resource gets from the pure functions."""
     headers = Headers((name.encode(), value.encode()) for name, value in case.fields(state).items())
     meta = Meta("key", state.version, state.size, DIGEST, Fields(), state.modified * 10**9 + 999_999_999)
     current = meta if case.exists else None

@@ -1,4 +1,4 @@
-"""The grammar of fields: tables from RFC 9110, then any text at all."""
+"""The grammar of fields: tables from RFC 9110, then arbitrary text."""
 
 import sys
 

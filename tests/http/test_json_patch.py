@@ -1,4 +1,4 @@
-"""JSON patches (RFC 6902) and pointers (RFC 6901): their examples, their edges, their laws and limits."""
+"""JSON patches (RFC 6902) and pointers (RFC 6901): examples, edge cases, properties and limits."""
 
 import copy
 import json
@@ -122,13 +122,13 @@ EDGES: dict[str, tuple[str, str, str | type[PatchError]]] = {
         PatchConflict,
     ),
     "names of a prototype": ("{}", '{"op":"add","path":"/__proto__","value":1}', '{"__proto__":1}'),
-    # 409 and 422: whether another document would do
+    # 409 if another document would accept the patch, else 422
     "a place that is missing before a move that makes no sense": (
         "{}",
         '{"op":"remove","path":"/a"},{"op":"move","from":"/b","path":"/b/c"}',
         PatchConflict,
     ),
-    # 400, whatever the document and whatever stands before it
+    # 400, whatever the document and the operations before it
     "not an object": ("{}", '"remove"', MalformedPatch),
     "no op": ("{}", '{"path":"/a"}', MalformedPatch),
     "an unknown op": ("{}", '{"op":"spam","path":"/a"}', MalformedPatch),

@@ -10,7 +10,7 @@ HTML, JSON, LINES, TEXT = "text/html", "application/json", "application/x-ndjson
 OFFERS = [HTML, JSON, LINES, TEXT]
 
 CHOICES = [
-    # nothing is said
+    # no Accept
     (None, HTML),
     ("", HTML),
     (",, ,", HTML),
@@ -23,7 +23,7 @@ CHOICES = [
     ("image/png", None),
     ("image/*", None),
     ("application/problem+json", None),
-    # wildcards that are none
+    # invalid wildcards
     ("application/*+json", None),
     ("application/*+json, text/plain;q=0.1", TEXT),
     # weights, then the order of the offers
@@ -37,7 +37,7 @@ CHOICES = [
     ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", HTML),
     ("application/json, text/plain, */*", HTML),
     ("application/json, */*;q=0.5", JSON),
-    # the closest range speaks, not the best one
+    # the most specific range counts, not the one with the highest weight
     ("text/html;q=0, */*", JSON),
     ("text/*;q=0, */*", JSON),
     ("*/*, text/*;q=0.5, text/plain;q=0.9", JSON),

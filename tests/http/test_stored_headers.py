@@ -1,4 +1,4 @@
-"""Which fields of a write are stored, and how they come back (RFC 9110 §8, §9.3.4)."""
+"""Which fields of a write are stored, and how they are sent back (RFC 9110 §8, §9.3.4)."""
 
 import pytest
 from hypothesis import given

@@ -94,7 +94,7 @@ MEMBERS = st.tuples(st.one_of(ITEMS, st.lists(st.tuples(ITEMS, st.just({})), max
 
 
 def oracle(text: str) -> dict[str, bytes | int | None] | None:
-    """What http-sf reads of a dictionary, in the terms of this module."""
+    """The result of http-sf for a dictionary, in the types of this module."""
     try:
         members = http_sf.parse(text.encode("latin-1"), tltype="dictionary")
     except (ValueError, OverflowError):
@@ -104,7 +104,7 @@ def oracle(text: str) -> dict[str, bytes | int | None] | None:
 
 
 def padded_wrongly(text: str) -> bool:
-    """http-sf takes any padding that is long enough; this parser does not."""
+    """http-sf accepts any padding that is long enough; this parser does not."""
     return any(len(found) % 4 for found in re.findall(r":([A-Za-z0-9+/]*=+):", text))
 
 

@@ -15,7 +15,7 @@ State = dict[str, str | None]
 
 
 def states(steps: list[Change], limit: int = 1000) -> list[State]:
-    """What may be found, times left out."""
+    """The states that may be found, without times."""
     disk = Disk()
     for step in steps:
         disk.apply(step)

@@ -1,4 +1,4 @@
-"""Answered writes survive a power cut at any step."""
+"""Acknowledged writes survive a power cut at any step."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ def test_a_power_cut_during_random_work_loses_no_acknowledged_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, number: int
 ) -> None:
     chance = seeded_random(f"{scheme} {number}")
-    # So that the log of a database is written back now and then, in the midst of it.
+    # So that the log of a database is sometimes written back during the workload.
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 20)
     recording = record(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 12))
     assert find_first_fault(recording, scheme, chance) is None

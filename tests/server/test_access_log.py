@@ -1,4 +1,4 @@
-"""The request log: a line for each request, whatever a client writes, and one record for each turn of the loop."""
+"""The request log: a line for each request, whatever it contains, and one record for each iteration of the loop."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ def asked(method: str, path: str, query: str = "") -> Request:
 
 
 def lines_of(*requests: Request) -> tuple[int, list[str]]:
-    """How many records tell of requests that are handled in one turn, and the lines that come out."""
+    """The number of records for requests handled in one iteration of the loop, and the lines that are printed."""
     records: list[logging.LogRecord] = []
 
     class Kept(logging.Handler):

@@ -1,8 +1,8 @@
-"""The same tests on other servers than our own wire: uvicorn's own protocol, and Granian, both through ASGI.
+"""The same tests on other servers than Docstore's own: uvicorn's protocol, and Granian, both through ASGI.
 
-What a document is and what a method does is `handle`'s affair and must not depend on who speaks HTTP. What only the
-wire keeps (limits, malformed requests, early answers on a kept connection) is in `tests/wire`; ARCHITECTURE.md has
-the table. Granian closes a connection after an answer that came before its body, so no write is refused here.
+Documents and methods are implemented in `handle` and must not depend on the server. Tests of what only `http1`
+supports (limits, malformed requests, early responses on a kept connection) are in `http1/`; ARCHITECTURE.md has
+the table. Granian closes a connection after a response that was sent before the body arrived, so no write fails here.
 """
 
 import os

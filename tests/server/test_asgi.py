@@ -1,4 +1,4 @@
-"""The ASGI adapter by itself: what it makes of a scope, and when it stops."""
+"""The ASGI adapter alone: how it reads a scope, and when it stops."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def memory_store() -> Store:
 
 
 async def call(store: Store, handle: Handler | None = None, *, leaves: bool = False, **scope: Any) -> list[Any]:
-    """What the application sends for one request; with `leaves`, its client is gone at once."""
+    """The messages that the application sends for one request; with `leaves`, the client disconnects at once."""
     sent: list[MutableMapping[str, Any]] = []
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
 

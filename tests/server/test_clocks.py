@@ -1,7 +1,7 @@
-"""Clocks that jump, back and forward: versions know no time, dates never claim what is not so, expiry is the clock's.
+"""Clocks that jump back and forward: versions contain no time, dates are never wrong, and the clock decides expiry.
 
-What a date can't tell is told here too: two writes within a second, and a write after a clock was set back. Who sends
-the ETag as well is never told that a changed document is the same: If-None-Match comes before any date (§13.2.2).
+Dates can't distinguish two writes within a second, or a write after the clock was set back. A client that also sends
+the ETag never gets 304 for a changed document: If-None-Match takes precedence over dates (§13.2.2).
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def test_versions_and_compare_and_swap_do_not_depend_on_time(store: InProc
 @each_jump
 @on_a_store()
 async def test_last_modified_is_never_later_than_the_response(store: InProcess, mount: str, jump_s: int) -> None:
-    """RFC 9110 §8.8.2.1: a document from the future is as of now."""
+    """RFC 9110 §8.8.2.1: the Last-Modified of a document from the future is now."""
     path = f"/{mount}/key"
     written_s = store.clock() // SECOND_NS
     await store.send("PUT", path, b"data")
@@ -63,7 +63,7 @@ async def test_last_modified_is_never_later_than_the_response(store: InProcess, 
 async def test_a_condition_with_a_date_never_hides_a_change_in_a_later_second(
     store: InProcess, mount: str, jump_s: int
 ) -> None:
-    """The date that a client has is of an answer before the change, under whichever clock the document was written."""
+    """The client has the date of a response before the change, whatever clock the document was written with."""
     path = f"/{mount}/key"
     await store.send("PUT", path, b"old")
     store.clock.advance_s(jump_s)
@@ -149,7 +149,7 @@ def test_a_sweep_with_a_clock_a_year_ahead_deletes_only_documents_that_expire(tm
 
 @pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
 def test_writes_of_the_same_or_an_earlier_time_have_different_versions(tmp_path: Path, scheme: str) -> None:
-    """Nothing of an engine's own takes a time for an identity: the same time, the same size, another document."""
+    """No engine identifies a version by its time: two versions of the same time and size differ."""
 
     async def run() -> None:
         clock = SetClock()

@@ -1,4 +1,4 @@
-"""TTL and Sunset: a document is there one nanosecond before its end and gone at it, for each method on each engine."""
+"""TTL and Sunset: a document exists one nanosecond before its expiry and not after it, for each method and engine."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ MERGE = {"content-type": "application/merge-patch+json"}
 LIFE_S = 60
 
 ASKED = {
-    # method, fields: the status before the end, and from the end on
+    # method, fields: the status before the expiry, and after it
     ("GET", ""): (200, 404),
     ("HEAD", ""): (200, 404),
     ("GET", "range: bytes=0-0"): (206, 404),
@@ -152,11 +152,11 @@ async def test_the_longest_ttl_is_accepted(store: InProcess) -> None:
 
 
 async def until_swept(store: InProcess, mount: str, left: int) -> None:
-    """Waits for the sweeper of `store` to have nothing more to do on an engine that sees the past."""
+    """Wait until the sweeper of `store` has nothing left to do."""
     now_ns = store.clock()
     while True:
         await asyncio.sleep(0.005)
-        store.clock.set_ns(now_ns - 10**12)  # what is still kept is there again, for as long as nobody waits
+        store.clock.set_ns(now_ns - 10**12)  # documents that were not swept exist again
         kept = len(await store.engines[mount].list(limit=10_000))
         store.clock.set_ns(now_ns)
         if kept <= left:
@@ -213,7 +213,7 @@ async def test_a_failing_engine_is_logged_and_the_others_are_swept(
 
 
 class Endless:
-    """An engine whose sweep always finds as much as it may take."""
+    """An engine whose sweep always removes as many documents as it may."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -257,7 +257,7 @@ def test_a_sweeper_that_never_started_can_be_stopped() -> None:
 
 
 def sizes_in(folder: Path) -> list[int]:
-    """The sizes of all files in a folder, of which some may go meanwhile."""
+    """The total size of the files in a folder; some may be removed meanwhile."""
     sizes = []
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
@@ -266,7 +266,7 @@ def sizes_in(folder: Path) -> list[int]:
 
 
 def disk_shows(data: Path) -> dict[str, int]:
-    """How many documents of SIZE bytes are on the disk: as rows, as sealed files, as files."""
+    """The number of documents of SIZE bytes on the disk: rows, blobs and files."""
     with contextlib.closing(sqlite3.connect(f"file:{data / 'docs.db'}?mode=ro", uri=True)) as database:
         [rows] = database.execute("SELECT count(*) FROM documents").fetchone()
     sealed, files = sizes_in(data / "docs.db.sealed"), sizes_in(data / "file")

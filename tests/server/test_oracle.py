@@ -1,4 +1,4 @@
-"""The whole matrix of the oracle through `handle`, on real engines, and conditions that cease to hold meanwhile."""
+"""The complete matrix of the oracle through `handle`, on real engines, and conditions that become false meanwhile."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ REFUSALS = {304, 404, 412, 416}
 
 @dataclass
 class Scene:
-    """One document that is put back to its first state before the next case, when a case has changed it."""
+    """One document, restored to its first state after each case that changed it."""
 
     store: InProcess
     mount: str
@@ -81,7 +81,7 @@ def selected(answer: Answer) -> bytes:
 
 
 def fault(case: Case, state: State, reply: Reply, before: Document | None, after: Document | None) -> str:
-    """What is wrong with a reply and with what it left behind; "" when nothing is."""
+    """What is wrong with a reply and with the state of the document after it; "" if nothing is."""
     wanted = expected(case, state)
     if told(reply) != wanted:
         return f"{told(reply)} instead of {wanted}"
@@ -109,7 +109,7 @@ def fault(case: Case, state: State, reply: Reply, before: Document | None, after
 
 
 async def faulty(scene: Scene, case: Case, state: State) -> str:
-    """As `fault`, for a case that is acted out; a document that it made or changed is gone after it."""
+    """Run a case and return its `fault`; then restore the document if the case changed it."""
     await scene.stand(case.exists, state)
     before = scene.standing
     assert (before is not None) == case.exists
@@ -148,7 +148,7 @@ MEANWHILE = {
 async def test_conditions_are_evaluated_again_inside_the_commit(
     store: InProcess, mount: str, field: str, size: int
 ) -> None:
-    """The document changes while the body of a write is on its way, after its headers were judged."""
+    """The document changes while the body of a write arrives, after its headers were checked."""
     path, (name, _, value) = f"/{mount}/key", field.partition(": ")
     tag = (await store.send("PUT", path, b"first"))["etag"]
     body = GatedUpload(b"x" * size)

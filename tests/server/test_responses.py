@@ -1,4 +1,4 @@
-"""What is stored with a document and given back, and what every answer says to caches."""
+"""Stored fields that are sent back with a document, and the cache fields of every response."""
 
 import gzip
 import json
@@ -140,13 +140,13 @@ async def test_a_field_that_could_not_be_sent_back_is_400_and_named(store: InPro
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n", "\x00", "\x0b", "\x85"])
 @on_a_store("memory")
 async def test_a_stored_field_cannot_inject_another_header_line(store: InProcess, name: str, end: str) -> None:
-    """A server in front may unfold lines; so `handle` trusts none."""
+    """A proxy may unfold lines, so `handle` checks values too."""
     value = f"text/x{end}Set-Cookie: a=b" if name == "content-type" else f"x{end}Set-Cookie: a=b"
     assert (await store.send("PUT", "/memory/key", b"x", {name: value})).status == 400
 
 
 BOUNDED = {
-    # stored: as it is given back while 90 s are left
+    # stored value: the value sent while 90 s remain
     "max-age=60": "max-age=60",
     "max-age=3600": "max-age=90",
     "public, max-age=90, immutable": "public, max-age=90, immutable",
@@ -158,7 +158,7 @@ BOUNDED = {
     "stale-if-error=3600": "no-cache",
     "no-store": "no-store",
     "No-Cache, public": "No-Cache, public",
-    # What tells no lifetime lets a cache make one up (RFC 9111 §4.2.2).
+    # Without a lifetime a cache may use a heuristic one (RFC 9111 §4.2.2).
     "public": "public, max-age=90",
     "s-maxage=7200, immutable": "s-maxage=90, immutable, max-age=90",
     'private="set-cookie, max-age=3600"': 'private="set-cookie, max-age=3600", max-age=90',

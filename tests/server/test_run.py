@@ -1,4 +1,4 @@
-"""`docstore serve` as a process: what it prints, how it stops, and the one line in which it says what is wrong."""
+"""`docstore serve` as a process: its output, its stop, and its one-line errors."""
 
 import signal
 import socket

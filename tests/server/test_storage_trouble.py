@@ -1,4 +1,4 @@
-"""Storage that is full or taken away, under a real server: on a small disk of its own where one can be mounted."""
+"""Full or removed storage of a real server, on a small separate disk where one can be mounted."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.server_process import RunningServer
 from tests.stores import run
 
 WAITS_S = 20
-"""How long is waited for a line of the log, which another thread reads."""
+"""Timeout for a line of the log, which another thread reads."""
 
 DISK = 4 * 1024 * 1024
 MOUNTS = ("file", "docs", "shelve")
@@ -94,7 +94,7 @@ def test_a_store_on_a_full_disk_can_be_read_emptied_and_filled_again(tmp_path: P
                 for key in list(model[mount])[1:]:
                     assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
                 assert served(server, mount) == {"a": b"a"}
-            # What an upload found no room for was given back after it, out of the database.
+            # Free pages of the database were returned after the upload that found no space.
             ask(server, "PUT", "/docs/new", bytes(500_000))
             (data / FILLER).unlink()
             for mount in MOUNTS:
@@ -132,7 +132,7 @@ def _replace(path: Path) -> None:
 @pytest.mark.parametrize("trouble", [_remove, _move_away, _replace])
 def test_removed_storage_is_503_and_named_by_ready(tmp_path: Path, trouble: Callable[[Path], None]) -> None:
     data = tmp_path / "data"
-    # dbm.dumb is on every Python, and the name of its file is known.
+    # Every Python has dbm.dumb, and the name of its file is known.
     mounts = [f"--mount={mount}={url.format(data)}" for mount, url in {**STORES, "shelve": DUMB}.items()]
     with RunningServer(data, *mounts) as server:
         gone: list[str] = []
@@ -163,7 +163,7 @@ def test_removed_storage_is_503_and_named_by_ready(tmp_path: Path, trouble: Call
 
 
 def test_a_write_to_a_removed_database_is_not_acknowledged(tmp_path: Path) -> None:
-    """Nobody has asked whether the store is ready: the write itself finds out, and reads after it."""
+    """Without a request to /-/ready the write itself detects it, and then reads fail too."""
     with RunningServer(tmp_path, f"--mount=docs=sqlite:{tmp_path}/docs.db") as server:
         assert ask(server, "PUT", "/docs/key", b"before")[0] == 201
         (tmp_path / "docs.db-wal").unlink()
@@ -185,7 +185,7 @@ def test_the_log_of_another_database_is_left_when_a_replaced_one_is_closed(tmp_p
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
-    """A server whose storage the tests damage, each its own document."""
+    """A server whose storage the tests damage; each test uses another document."""
     data = tmp_path_factory.mktemp("data")
     mounts = [f"--mount=file=file:{data}/file?keys=path", f"--mount=docs=sqlite:{data}/docs.db"]
     with RunningServer(data, *mounts) as server:

@@ -103,7 +103,7 @@ def update(key: str, setting: str) -> Damage:
 
 
 def without_an_entry(folder: Path) -> None:
-    """Takes an entry out of an index, as a database that was damaged may lack one."""
+    """Remove an entry from an index, as in a damaged database."""
     connection = apsw.Connection(str(folder / "store"))
     connection.pragma("writable_schema", 1)
     partial = "CREATE INDEX documents_expiring ON documents (expires_ns) WHERE expires_ns IS NOT NULL"
@@ -127,7 +127,7 @@ def own(folder: Path) -> Path:
 
 
 def forge(key: str, of: str) -> Damage:
-    """Puts the sidecar of another document in the place of one's own."""
+    """Replace the sidecar by that of another document."""
     return lambda folder: shutil.copyfile(own(folder) / "meta" / mark(of), own(folder) / "meta" / mark(key)) and None
 
 
@@ -242,7 +242,7 @@ def test_an_upload_in_progress_is_not_an_orphan(url: str, tmp_path: Path, caplog
             upload = GatedUpload(LARGE * 20)
             writing = asyncio.create_task(engine.put(PutRequest("new", upload, FIELDS)))
             await upload.halfway.wait()
-            # A thread makes the file, and tells nobody.
+            # A thread creates the file, without a signal to wait for.
             while not any(re.search("/tmp/|/store.sealed/[0-9a-f]", name) for name in on_the_disk(tmp_path)):  # noqa: ASYNC110
                 await asyncio.sleep(0)
             ended = await asyncio.to_thread(run, "check", url, "--repair")

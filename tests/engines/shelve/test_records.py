@@ -201,7 +201,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, name: str) -> None:
 
 
 class NoRoomForAnIndex:
-    """Replaces the `io` of dbm.dumb: an index is written completely `room` times, then only begun."""
+    """Replaces the `io` of dbm.dumb: an index is written completely `room` times, then only in part."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -281,7 +281,7 @@ def test_a_store_that_cannot_be_read_again_after_a_failure_stops(
         calls = [engine.head("key"), engine.get("key"), put(engine, "key", NEW), engine.delete("key")]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(answer, EngineError) and "must be opened again" in str(answer) for answer in answers)
-        # A raised exception collects the tracebacks of everyone who raises it.
+        # An exception that is raised again collects a traceback each time.
         assert len({id(answer) for answer in answers}) == len(calls)
         await engine.close()
 

@@ -258,7 +258,7 @@ def test_every_acknowledged_write_survives_kill_9(path: Path) -> None:
             assert process.stdout
             answered = {}
             for count, line in enumerate(process.stdout):
-                # The line that it died in says nothing.
+                # The last line may be incomplete.
                 if line.endswith("\n"):
                     name, n = line.split()
                     answered[name] = int(n)

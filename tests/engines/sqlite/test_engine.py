@@ -84,7 +84,7 @@ asyncio.run(run())
 def test_one_of_many_processes_creates_a_document(path: Path) -> None:
     command = [*PYTHON, RACER, str(path)]
     start = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    # All open at once what none of them has made yet.
+    # All open at the same time a store that does not exist yet.
     racers = {name: start([*command, name]) for name in ("a", "b", "c")}
     for racer in racers.values():
         assert racer.stdout

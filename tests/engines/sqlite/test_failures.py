@@ -45,7 +45,7 @@ def test_a_full_database_refuses_a_write_without_space(path: Path) -> None:
                     tasks += [asyncio.create_task(put(engine, f"key{n}", data)) for n, data in enumerate(contents)]
                     await queued()
                 answers = await settled(*tasks)
-                # One has room, and so have its small neighbours.
+                # A small write has space, and so have the small ones beside it.
                 assert [type(answer) for answer in answers[3:]] == [NoSpace] * 2
                 assert str(path) in str(answers[3])
                 assert await engine.head("key") == old.meta

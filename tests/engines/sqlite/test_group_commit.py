@@ -13,7 +13,7 @@ WAITS_S = 30
 
 
 class Worker:
-    """A thread that takes batches, and answers each when it is told to."""
+    """A thread that takes batches, and completes each when the test allows it."""
 
     def __init__(self, limit: int = 100) -> None:
         self.batches: BatchQueue[int] = BatchQueue(limit)

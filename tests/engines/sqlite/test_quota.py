@@ -191,7 +191,7 @@ def test_access_times_and_counts_survive_a_rollback(written: str, tmp_path: Path
 
     def admit(disk_space: DiskSpace, *, low_space: bool) -> None:
         if refusals:
-            disk_space.grew = True  # what makes a database grow is not tried for long
+            disk_space.grew = True  # a write that makes the database grow is not retried for long
             raise refusals.pop()
         admitted(disk_space, low_space=low_space)
 

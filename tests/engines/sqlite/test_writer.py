@@ -48,7 +48,7 @@ def test_concurrent_writes_share_transactions(path: Path) -> None:
                 connections[0].set_commit_hook(None)
         return commits
 
-    # The first may have left with what had come when the thread woke up; all others share the second.
+    # The first transaction has the writes that were there when the thread woke up; all others share the second.
     assert asyncio.run(run()) <= 2
 
 
@@ -90,7 +90,7 @@ def test_an_operation_that_breaks_the_transaction_fails_alone(path: Path) -> Non
     async def run() -> None:
         async with opened(path) as engine:
             with write_lock(path):
-                # A lone surrogate is no key: the driver can't even bind it.
+                # A lone surrogate is not a valid key; the driver can't bind it.
                 keys = ["first", "a", "\ud800", "b"]
                 tasks = [asyncio.create_task(put(engine, key, LARGE)) for key in keys]
                 await asyncio.wait(tasks, timeout=0.2)

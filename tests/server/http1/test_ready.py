@@ -1,4 +1,4 @@
-"""What is kept ready between answers: the same bytes as when it is made anew, and nothing that others could change."""
+"""Cached header fields: the same bytes as newly created ones, and not shared between responses that change them."""
 
 from dataclasses import replace
 

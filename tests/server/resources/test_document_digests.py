@@ -1,4 +1,4 @@
-"""Digests through the store: what does not match is not stored, and what is wanted is told."""
+"""Digests through the store: content that does not match is not stored, and requested digests are sent."""
 
 import base64
 import hashlib

@@ -167,7 +167,7 @@ async def test_if_range_sends_the_part_of_the_same_document_and_the_whole_of_ano
 
 
 ABOUT_IT = 1024
-"""Bytes at most of what an engine reads to know a document."""
+"""Limit of the bytes that an engine reads to find a document."""
 
 
 @pytest.mark.parametrize("mount", ["file", "docs"])

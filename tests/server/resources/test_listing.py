@@ -76,7 +76,7 @@ def test_the_html_is_a_list_of_links_as_in_the_original(server: RunningServer, m
 
 
 def without_nonce(answer: Answer) -> bytes:
-    """The page, whose nonce is new in each answer."""
+    """The page without its nonce, which is new in each response."""
     [nonce] = re.findall(r"script-src 'nonce-([A-Za-z0-9_-]{24})';", answer["content-security-policy"])
     assert answer.content.count(f'nonce="{nonce}"'.encode()) == answer.content.count(b"nonce=") > 0
     return answer.content.replace(nonce.encode(), b"")
@@ -176,7 +176,7 @@ def test_head_of_a_listing_has_the_fields_of_get(server: RunningServer) -> None:
     for target in ("/", "/docs/", "/docs/?limit=2&format=json"):
         get, head = ask(server, "GET", target), ask(server, "HEAD", target)
         assert head.content == b""
-        # The nonce in the policy of a page is new in each answer.
+        # The nonce in the policy of a page is new in each response.
         differing = ("date", "content-security-policy")
         assert {k: v for k, v in head.headers.items() if k not in differing} == {
             k: v for k, v in get.headers.items() if k not in differing

@@ -1,4 +1,4 @@
-"""Every method on every kind of place: the status, Allow, and what a request's framing may be."""
+"""Every method on every kind of resource: the status, Allow, and the framing of a request."""
 
 import re
 
@@ -16,7 +16,7 @@ COLLECTION = "GET, HEAD, OPTIONS, POST, PUT"
 READABLE = "GET, HEAD, OPTIONS"
 
 PLACES = {
-    # path: Allow, and the status of each method that is answered
+    # path: Allow, and the status of each method that is allowed
     "/memory/there": (
         DOCUMENT,
         {"GET": 200, "HEAD": 200, "PUT": 200, "POST": 200, "PATCH": 200, "DELETE": 200, "OPTIONS": 204},
@@ -37,7 +37,7 @@ BAD_KEYS = ["/memory/a.b", "/memory/a/b", "/memory//", "/memory/there/", "/memor
 
 
 async def tried(store: InProcess, method: str, path: str) -> Reply:
-    """The answer to a request that is right in all but, perhaps, its method."""
+    """The response to a request that is valid except, perhaps, for its method."""
     await store.send("PUT", "/memory/there", b"{}", {"content-type": "application/json"})
     await store.send("DELETE", "/memory/missing")
     patch = {"content-type": "application/merge-patch+json"} if method == "PATCH" else {}
@@ -122,7 +122,7 @@ async def test_head_is_get_without_its_content(store: InProcess, name: str) -> N
 
 
 def settled(reply: Reply) -> list[tuple[str, str]]:
-    """The fields, without the nonce, which is new in each answer."""
+    """The fields, without the nonce, which is new in each response."""
     return [(name, re.sub(r"'nonce-[\w-]{24}'", "", value)) for name, value in reply.headers]
 
 

@@ -1,4 +1,4 @@
-"""PATCH through the store: each failure has its status and changes nothing, and no change of others is lost."""
+"""PATCH through the store: each failure has its status and changes nothing, and no change of another client is lost."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def patches(media_type: str) -> dict[str, str]:
 
 
 FAILURES: dict[str, tuple[str, bytes, int, str]] = {
-    # media type, patch: status, and the line's beginning
+    # media type, patch: status, and the start of the line
     "no JSON": (MERGE, b"{", 400, "invalid patch"),
     "nothing": (MERGE, b"", 400, "invalid patch"),
     "no UTF-8": (MERGE, b'{"a":"\xff"}', 400, "invalid patch"),

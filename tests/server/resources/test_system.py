@@ -1,4 +1,4 @@
-"""The service's own paths: whether the store is well, how it is used, why it refuses."""
+"""The system paths: health, documentation, problem types."""
 
 import asyncio
 import gzip
@@ -77,14 +77,14 @@ async def test_a_healthy_store_is_reported_as_healthy(store: InProcess) -> None:
 
 
 class Failing(Memory):
-    """An engine whose storage is out of reach."""
+    """An engine whose storage is unavailable."""
 
     async def head(self, key: str) -> Meta | None:
         raise StorageUnavailable("the disk is gone")
 
 
 class Silent(Memory):
-    """An engine that never answers."""
+    """An engine whose probe never ends."""
 
     async def head(self, key: str) -> Meta | None:
         await asyncio.Event().wait()

@@ -1,4 +1,4 @@
-"""What the headers suffice to refuse is refused before a byte of the body is asked for, and nothing is changed."""
+"""Errors in the headers of a write are reported before the body is requested, and nothing is changed."""
 
 import pytest
 
@@ -66,7 +66,7 @@ async def test_an_unknown_path_is_rejected_before_the_body(store: InProcess) -> 
 
 @on_a_store("memory")
 async def test_conditions_are_evaluated_after_errors_of_the_request_itself(store: InProcess) -> None:
-    """RFC 9110 §13.2.1: what would be no success without the condition is answered as if it were not there."""
+    """RFC 9110 §13.2.1: a condition is ignored if the request would fail without it."""
     conditions = {"if-match": '"x"'}
     for fields, status in [
         ({"expect": "miracles"}, 417),

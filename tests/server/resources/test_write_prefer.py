@@ -1,4 +1,4 @@
-"""Prefer (RFC 7240): what a write is answered with is what its sender would rather have."""
+"""Prefer (RFC 7240): a client chooses the content of the response to a write."""
 
 import pytest
 
@@ -9,7 +9,7 @@ each_mount = pytest.mark.parametrize("mount", MOUNTS)
 
 JSON = {"content-type": "application/json", "meta-a": "1"}
 WRITES = {
-    # method, key below the mount, content, fields: whether it makes a document
+    # method, key below the mount, content, fields: whether it creates a document
     "PUT over one": ("PUT", "there", b'{"n":1}', JSON, False),
     "PUT of a new one": ("PUT", "missing", b'{"n":1}', JSON, True),
     "POST over one": ("POST", "there", b'{"n":1}', JSON, False),

@@ -1,4 +1,4 @@
-"""Safe in a browser's world: who may speak to a store, and what a stored document may do there."""
+"""Protection against web sites and stored documents: which may send requests, and what a document may do."""
 
 import html.parser
 import re
@@ -71,7 +71,7 @@ def test_an_http_1_0_client_may_omit_the_host(server: RunningServer) -> None:
 
 
 SITES = {
-    # Sec-Fetch-Site, Origin: whether a write is let through, by a store that is http://localhost:8080
+    # Sec-Fetch-Site, Origin: whether a store at http://localhost:8080 accepts the write
     (None, None): True,
     ("same-origin", None): True,
     ("same-origin", "http://localhost:8080"): True,
@@ -126,7 +126,7 @@ async def test_a_read_only_store_rejects_writes(store: InProcess) -> None:
         for path in ("/memory/key", "/memory/", "/memory/missing"):
             reply = await store.send(method, path, NeverRead(1))
             assert (reply.status, reply.content) == (403, b"forbidden: this store is read-only\n")
-        # Whose page it is, is looked at first: that is wrong with credentials too.
+        # The origin is checked first: another one is wrong with credentials too.
         reply = await store.send(method, "/memory/key", NeverRead(1), {"sec-fetch-site": "cross-site"})
         assert (reply.status, b"cross-site page" in reply.content) == (403, True)
     for method in SAFE:
@@ -141,7 +141,7 @@ def test_options_says_what_this_client_may_do(tmp_path: Path, anonymous: str, wr
         reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
         allowed = ", ".join(sorted(["GET", "HEAD", "OPTIONS", *writes]))
         assert reply["allow"] == allowed
-        # A preflight brings no rights along: what it allows is for the request that follows to prove.
+        # A preflight has no credentials: the request that follows needs them.
         assert reply["access-control-allow-methods"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
     asked(tmp_path)
@@ -262,7 +262,7 @@ KNOWN_TAGS = {
 
 
 def harmless(reply: Reply) -> Page:
-    """The page, in which nothing stands that Docstore has not put there, and whose links stay on it."""
+    """The page, after a check that it has only tags of Docstore, and links to the same server."""
     page = Page(reply.content)
     for tag, attributes in page.tags:
         assert tag in KNOWN_TAGS, (tag, attributes)

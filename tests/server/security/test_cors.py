@@ -1,4 +1,4 @@
-"""CORS, exactly: off unless a mount opens it, then on answers of every status; a preflight needs no right."""
+"""CORS: off unless a mount enables it, then on responses of every status; a preflight needs no permission."""
 
 from pathlib import Path
 
