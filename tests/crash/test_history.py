@@ -107,7 +107,7 @@ def test_unanswered_operations_do_not_make_the_search_slow() -> None:
 
 
 def every_order_fails(history: Sequence[Operation]) -> bool:
-    """By definition: no order of the operations with a response, with or without the others, fits times and register."""
+    """By definition: no order of the operations with a response, with or without others, fits times and register."""
     answered = [each for each in history if each.answered]
     unanswered = [each for each in history if not each.answered]
     for kept in range(1 << len(unanswered)):
