@@ -128,7 +128,7 @@ async def open_and_close(path: Path) -> None:
         ("shelve:{}?dbm=ndbm", "can't use dbm.ndbm"),
         ("shelve:{}?dbm=", "can't use dbm."),
         ("shelve:{}?kind=dumb", "no option 'kind'"),
-        ("shelve:{}?dbm=gnu", "kept in dbm.dumb, not in dbm.gnu"),
+        ("shelve:{}?dbm=gnu", "stored in dbm.dumb, not in dbm.gnu"),
     ],
 )
 def test_a_bad_url_is_refused(tmp_path: Path, text: str, says: str) -> None:

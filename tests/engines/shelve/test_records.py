@@ -153,7 +153,7 @@ def test_an_incompletely_written_index_is_restored(tmp_path: Path, interrupt: An
 def test_a_lost_index_is_refused(tmp_path: Path) -> None:
     store(tmp_path / "store", key=OLD)
     (tmp_path / "store.dir").write_bytes(b"")
-    assert "has lost what it held" in open_error(tmp_path / "store")
+    assert "has lost its content" in open_error(tmp_path / "store")
     (tmp_path / "store.dir").unlink()
     assert "is missing" in open_error(tmp_path / "store")
     assert OLD in (tmp_path / "store.dat").read_bytes()

@@ -35,7 +35,7 @@ from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, Storag
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
-"""Bytes of content up to which it is in the row; a file would cost two more fsyncs."""
+"""Limit, in bytes, of content that is stored in the row; a file would cost two more fsyncs."""
 
 OPEN_ATTEMPTS: Final = 10
 """How often a document may be replaced between reading its row and opening its blob."""
@@ -72,7 +72,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
 
 
 def _open(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
-    from docstore.engines.sqlite.bounded import BoundedSqlite  # which is made of what follows here
+    from docstore.engines.sqlite.bounded import BoundedSqlite  # which imports Sqlite from here
 
     open_engine = partial(Sqlite, path, clock) if quota is None else partial(BoundedSqlite, path, clock, quota)
     try:
