@@ -1,6 +1,6 @@
-"""`Store.handle`: one request in, one response out. Every request takes this way:
+"""`Store.handle`: one request in, one response out. The steps for every request:
 
-    host check    does the store answer to this name, and does it know the method (501)?
+    host check    does the store accept this host name, and does it know the method (501)?
     route         which mount and which key?
     access        an unsafe method: not from another site's page, and not on a read-only store
     resource      the resource at the path; keys are checked for every method
@@ -48,7 +48,7 @@ class Store:
         anonymous: str = "write",
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
-        """`hosts` are the names that the store answers to, None for any; `anonymous` clients may `read` or `write`."""
+        """`hosts` are the Host names that are accepted, None for any; `anonymous` clients may `read` or `write`."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
@@ -62,7 +62,7 @@ class Store:
         self._sweeper.start()
 
     async def handle(self, request: Request) -> Response:
-        """Answer a request. Never raise."""
+        """Return the response to a request. Never raise."""
         method, mount = request.method, None
         try:
             check_host(request.headers, self._hosts)

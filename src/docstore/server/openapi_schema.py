@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that operations share: answers, schemas, parameters, request bodies, headers.
+"""The parts of the OpenAPI document that operations share: responses, schemas, parameters, request bodies, headers.
 
 A schema here accepts exactly what the server accepts, where JSON Schema can say it; tests compare the patterns with
 keys.py and http. Malformed conditions and ranges are ignored by the server, so those headers may be any text. Three
@@ -240,7 +240,7 @@ HEADERS: Final[dict[str, Node]] = {
     "Allow": {"description": "The methods of this resource.", "schema": _text()},
     "Cache-Control": {"description": "Always present; the stored one if there is one.", "schema": _text()},
     "Content-Digest": {"description": "If it was requested.", "schema": _text()},
-    "Content-Location": {"description": "The document in this answer.", "schema": _text()},
+    "Content-Location": {"description": "The document in this response.", "schema": _text()},
     "Content-Range": {"description": "The position of these bytes, or the size of the document.", "schema": _text()},
     "Digest": {"description": "If it was requested.", "schema": _text()},
     "ETag": {"description": "The version, in quotes.", "schema": _text(pattern='^"[A-Za-z0-9_-]{32}"$')},
@@ -251,13 +251,13 @@ HEADERS: Final[dict[str, Node]] = {
     "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
     "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
-    "Vary": {"description": "The request headers that this answer depends on.", "schema": _text()},
+    "Vary": {"description": "The request headers that this response depends on.", "schema": _text()},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer. `media_types` maps to names of schemas, "" for any content of that type.
+    """A successful response. `media_types` maps to names of schemas, "" for any content of that type.
 
     `headers` are always present, `optional` ones sometimes; both are names in HEADERS.
     """

@@ -137,7 +137,7 @@ def raise_descriptor_limit() -> None:
     """Allow as many open files, and so connections, as the system permits."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Some systems report no limit and then accept no number.
+        # Some systems report no limit but accept no number.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

@@ -107,7 +107,7 @@ def test_one_engine_that_does_not_answer_makes_the_store_unready(
             assert (response.status, dict(response.headers)[b"retry-after"]) == (503, b"1")
         problem = json.loads(response.content.data)
         assert problem["type"] == "/-/problems#unavailable"
-        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not answer"
+        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not respond"
         healthy = await store.handle(Request("GET", "/-/health", "", Headers(), BytesContent(b"")))
         assert healthy.status == 200
 

@@ -14,7 +14,7 @@ from docstore.server.security.cors import CorsPolicy
 KNOWN_METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
 )
-"""These are 405 where a resource has no such verb; all others are 501."""
+"""Methods that are 405 if a resource does not have them; all others are 501."""
 
 Verb = Callable[[Any, Request], Awaitable[Response]]
 
@@ -26,7 +26,7 @@ class Resource:
     verbs: ClassVar[dict[str, Verb]] = {}
     allow: ClassVar[bytes] = b""
     operations: ClassVar[Mapping[str, Operation]] = {"OPTIONS": Operation({204: ALLOW_ANSWER})}
-    """What the verbs that this class itself defines read and answer. HEAD may be left out: it is as GET."""
+    """Parameters and responses of the verbs that this class itself defines. HEAD may be left out: it is as GET."""
 
     @property
     def hint(self) -> str:

@@ -36,9 +36,9 @@ from docstore.server.responses import small_response
 log: Final = logging.getLogger("docstore")
 
 READY_TIMEOUT_S: Final = 2
-"""How long an engine may take to answer a probe."""
+"""How long a probe of an engine may take."""
 _CACHE: Final = b"max-age=60"
-"""The descriptions of the store change only when it restarts."""
+"""The descriptions of the store change only at a restart."""
 
 
 class ServiceResource(ReadableResource):
@@ -59,7 +59,7 @@ class Health(ServiceResource):
     }
 
     async def GET(self, request: Request) -> Response:
-        """Check whether the process answers. No engine is involved."""
+        """Check whether the process responds. No engine is involved."""
         return small_response("ok\n", "text/plain", cache=b"no-store")
 
 
@@ -72,11 +72,11 @@ class Ready(ServiceResource):
     }
 
     async def GET(self, request: Request) -> Response:
-        """Check whether every engine answers in time, and its storage is still where it was opened."""
+        """Check whether every engine responds in time, and its storage is still where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
         silent = [mount.prefix for mount, answered in zip(self._mounts, answers, strict=True) if not answered]
         if silent:
-            raise HTTPProblem("unavailable", f"the storage of {', '.join(silent)} does not answer")
+            raise HTTPProblem("unavailable", f"the storage of {', '.join(silent)} does not respond")
         return small_response("ready\n", "text/plain", cache=b"no-store")
 
 
@@ -102,7 +102,7 @@ class OpenAPI(ServiceResource):
     }
 
     async def GET(self, request: Request) -> Response:
-        """This description of the API, for programs."""
+        """Return this description of the API for programs."""
         body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
         return small_response(body, "application/json", cache=_CACHE)
 
@@ -114,7 +114,7 @@ class Docs(ServiceResource):
     operations: ClassVar[Mapping[str, Operation]] = {"GET": Operation({200: Answer("The page.", {"text/html": ""})})}
 
     async def GET(self, request: Request) -> Response:
-        """This description of the API, for people."""
+        """Return this description of the API for people."""
         return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
 
 

@@ -22,7 +22,7 @@ def check_same_site(headers: Headers, cors: CorsPolicy | None) -> None:
     site = headers.get("sec-fetch-site")
     if site is not None:
         if site not in ("same-origin", "none"):
-            raise HTTPProblem("cross-site", f"sent by a {site[:20]} page, says the browser")
+            raise HTTPProblem("cross-site", f"the browser reports a {site[:20]} request")
         return
     origin, host = headers.get("origin"), headers.get("host")
     if origin is not None and not (host and _authority(origin) == host.lower()):
