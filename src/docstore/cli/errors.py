@@ -1,4 +1,4 @@
-"""How a command ends: the table of exit statuses, and the lines on standard error that say what went wrong.
+"""How a command ends: the table of exit statuses, and the error lines on standard error.
 
 `exits` wraps the function of every command. An error becomes one line that says what happened to what, often a second
 one that says what to do, and the status that `_STATUS_OF` has for it. A traceback means a bug.
@@ -42,7 +42,7 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int], ...]] = (
     (InvalidKey, EXIT_USAGE),
 )
 _USAGE_PROBLEMS: Final = (400, 416, 431)
-"""Statuses with which a server rejects what the user typed."""
+"""Statuses with which a server rejects the user's input."""
 
 _UNREACHED: Final = re.compile(
     r"\b(connection refused|connection attempts failed|name or service|name resolution|no route to host|unreachable)\b",
@@ -70,7 +70,7 @@ def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
 
     @functools.wraps(command)
     def body(*args: _P.args, **kwargs: _P.kwargs) -> NoReturn:
-        # A standard stream that the caller closed is None. `sys.__stdout__` still tells.
+        # A standard stream that the caller closed is None. `sys.__stdout__` stays None after the replacement.
         if sys.stdout is None:
             sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - stays open until the process ends
         if sys.stdin is None:
@@ -99,14 +99,14 @@ def discard_stdout() -> None:
 
 
 def report_error(error: Exception) -> int:
-    """Print what went wrong; return the exit status."""
+    """Print the error; return the exit status."""
     for line in error_lines(error):
         print_error(line)
     return exit_status(error)
 
 
 def report_usage_error(error: click.UsageError | click.Abort) -> int:
-    """Print what click found wrong with the command line; return the exit status."""
+    """Print a usage error of click; return the exit status."""
     if isinstance(error, click.Abort):
         return EXIT_INTERRUPTED
     print_error(error.format_message())
@@ -129,9 +129,9 @@ def error_lines(error: Exception) -> list[str]:
         return [f"{name}{error.strerror or error}"]
     message = " ".join(str(error).split())
     if isinstance(error, NotFound) and (problem := error.problem) is not None:
-        # Answers to HEAD have no words; those of other methods add nothing to "not found".
+        # Responses to HEAD have no text; those of other methods add nothing to "not found".
         message = message.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
-    # A server's words may come from a stranger: control characters are escaped.
+    # The text of a server is untrusted, so control characters are escaped.
     return [escape_controls(line) for line in (message, _advice(error)) if line]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 TRIES: Final = 5
-"""How often a call is tried while no answer comes: about a second, because a person waits."""
+"""Attempts at a request without a response: about a second, because the user waits."""
 TOTAL_TIMEOUT_S: Final = 60.0
 """How long all tries of a call may take, unless --timeout is longer."""
 LONGEST_TIMEOUT_S: Final = 86_400
@@ -87,7 +87,7 @@ def unique_names(
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How a command opens stores, and what it shows meanwhile."""
+    """How a command opens stores, and whether it shows progress."""
 
     headers: dict[str, str]
     timeout_s: float
@@ -100,7 +100,7 @@ class Access:
         return not self.quiet and sys.stderr.isatty()
 
     def hint(self, line: str) -> None:
-        """Print a line that is of interest at a terminal only."""
+        """Print a line that is useful only at a terminal."""
         if self.shows_progress:
             print_error(line)
 
@@ -111,7 +111,7 @@ class Access:
     def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
         """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
         if address.on_server:
-            # Where the mount's name ends does not matter here: the request goes to the same path.
+            # The request goes to the same path wherever the mount's name ends.
             mount, _, key = address.path.partition("/")
             url = f"{address.store}/{encode(mount)}/"
         else:

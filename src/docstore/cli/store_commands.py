@@ -34,7 +34,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 class Summary:
-    """Counts what became of documents, and prints a line for each that failed."""
+    """Counts the outcomes for documents, and prints a line for each that failed."""
 
     def __init__(self, bar: Bar) -> None:
         self.documents = self.size = self.skipped = self.failed = 0
@@ -271,7 +271,7 @@ async def _opened(url: EngineURL) -> AsyncIterator[Engine]:
 
 
 async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable:
-    """Open one state of the whole store if the engine has snapshots; otherwise return the engine."""
+    """Open a snapshot of the store if the engine has snapshots; otherwise return the engine."""
     if not isinstance(engine, Snapshotting):
         return engine
     try:

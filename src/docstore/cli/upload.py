@@ -1,6 +1,6 @@
 """Upload options and sources that put, cp and edit share.
 
-All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
+All uploads send or verify a digest. It is sent before the content, so a file is read twice; a trailer would avoid
 that, but hardly any proxy forwards trailers.
 """
 

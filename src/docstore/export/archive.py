@@ -66,7 +66,7 @@ async def import_store(
 ) -> AsyncGenerator[Step, None]:
     """Store all documents of `file`, a tar or ndjson. Raise ArchiveError if it is not an export, or ends early."""
     source = _ArchiveFile(file, on_bytes)
-    # A tar of ours begins with a PAX header, whose name begins with a dot.
+    # An exported tar begins with a PAX header, whose name begins with a dot.
     documents = read_lines(source) if source.first == b"{" else read_tar(source)
 
     async def tasks() -> AsyncIterator[Task]:
@@ -105,7 +105,7 @@ def _finished(step: Step) -> Task:
 
 
 def _fault(meta: Meta) -> str | None:
-    """Why no write over HTTP could have stored this, or None."""
+    """Return why no write over HTTP could have stored this, or None."""
     try:
         check_path(meta.key)
     except InvalidKey as error:

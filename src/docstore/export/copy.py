@@ -3,7 +3,7 @@
 A document keeps its content, fields and expiry, and therefore its version and ETag, and its modification time.
 Documents that the target has in the same version are skipped, so an interrupted copy can be run again.
 
-Content is hashed on the way, and nothing is stored that does not match its metadata: a fault of the source does not
+A copy hashes the content, and stores nothing that does not match its metadata: a fault of the source does not
 become a valid document elsewhere. Several documents are copied at a time, because a durable write waits for the disk,
 which takes many at once nearly as fast as one.
 """
@@ -27,10 +27,10 @@ PAGE_SIZE: Final = 1000
 """Documents whose metadata is in memory at a time."""
 
 MAX_RUNNING: Final = 16
-"""Documents that are copied at a time."""
+"""Documents that are copied at the same time."""
 
 MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
-"""Their size in all, because some engines hold them in memory; a larger document is copied alone."""
+"""Their total size, because some engines hold them in memory; a larger document is copied alone."""
 
 MAX_TIME_NS: Final = 253_402_300_799 * 10**9
 """The last second of the year 9999: dates in HTTP have four digits for the year."""
@@ -44,7 +44,7 @@ def ignore_bytes(size: int) -> None:
 
 
 class StepOutcome(Enum):
-    """What became of a document."""
+    """The outcome for a document."""
 
     STORED = "stored"
     SAME = "the same already"
@@ -55,7 +55,7 @@ class StepOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of the document `key`; `why` explains why it was not stored."""
+    """The outcome for the document `key`; `why` explains why it was not stored."""
 
     key: str
     outcome: StepOutcome
@@ -155,7 +155,7 @@ async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation
 
 
 def clamp_times(meta: Meta) -> Meta:
-    """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
+    """Limit the times to those that HTTP can express: the clock that made them may have been wrong."""
     expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_TIME_NS)
     return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_TIME_NS), expires_ns=expires_ns)
 
@@ -209,7 +209,7 @@ async def run_tasks(tasks: AsyncIterator[Task]) -> AsyncGenerator[Step, None]:
             for step in await finish_oldest():
                 yield step
     finally:
-        # The caller stopped iterating: nothing may run on.
+        # The caller stopped iterating: no task may continue.
         for _, future in running:
             future.cancel()
         await asyncio.gather(*(future for _, future in running), return_exceptions=True)

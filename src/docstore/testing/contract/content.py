@@ -1,4 +1,4 @@
-"""Uploads and content: what was written is what is read, in any pieces, whole or not at all."""
+"""Uploads and content: a read returns the written bytes, in any pieces, completely or not at all."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Closing and opening: durable documents are there again, and nothing of the engine stays behind."""
+"""Closing and opening: durable documents survive, and the engine releases all resources."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""Conditional and concurrent writes: the whole table of expectations, and one winner of every race."""
+"""Conditional and concurrent writes: the complete table of expectations; of racing writes exactly one succeeds."""
 
 import asyncio
 import hashlib
