@@ -86,7 +86,7 @@ def completion(shell: str) -> None:
     zsh:   eval "$(docstore completion zsh)"             in ~/.zshrc
     fish:  docstore completion fish | source             in ~/.config/fish/config.fish
 
-    Keys are completed if the server answers within a second (or DOCSTORE_COMPLETION_S seconds).
+    Keys are completed if the server responds within a second (or DOCSTORE_COMPLETION_S seconds).
     """
     shell_class = get_completion_class(shell)
     root = click.get_current_context().find_root().command

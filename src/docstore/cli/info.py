@@ -127,7 +127,7 @@ def _get(store: str, path: str, access: Access) -> str:
     error = error_for(response, call)
     if error.problem is not None and error.problem.name:
         raise error
-    raise EngineError(f"{_not_a_docstore(store)}: {call} answered {response.status}")
+    raise EngineError(f"{_not_a_docstore(store)}: {call} returned {response.status}")
 
 
 def _not_a_docstore(store: str) -> EngineError:

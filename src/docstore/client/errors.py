@@ -1,6 +1,6 @@
 """The errors of docstore.errors for the responses of a server, each with the problem that the server described.
 
-The type of the problem decides; if there is none, because a proxy answered, the status does.
+The type of the problem decides; if there is none, because the response is from a proxy, the status does.
 """
 
 import json
@@ -48,9 +48,9 @@ def error_for(response: ClientResponse, call: str) -> DocstoreError:
 def _problem(response: ClientResponse) -> Problem:
     """The problem that the content describes (RFC 9457), or one made of the status."""
     members = _members(response)
-    title = str(members.get("title") or f"the server answered {response.status}")
+    title = str(members.get("title") or f"the server responded with {response.status}")
     if 300 <= response.status < 400:
-        title = f"the server answered {response.status}; this client does not follow redirects"
+        title = f"the server responded with {response.status}; this client does not follow redirects"
     name = str(members.get("type", "")).partition("#")[2]
     return Problem(response.status, name, title, str(members.get("detail", "")), str(members.get("advice", "")))
 

@@ -167,7 +167,7 @@ STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
             "Cache-Control",
             _list_parser("cache directives", _is_directive),
             _list_pattern(f"{_TOKEN}(?:=(?:{_TOKEN}|{_QUOTED}))?"),
-            "Cache-Control of answers.",
+            "Cache-Control of responses.",
         ),
     )
 }

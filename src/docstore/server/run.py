@@ -105,7 +105,7 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
 def open_store(settings: Settings) -> Store:
     """Open all engines or none. Raise SetupError.
 
-    On loopback the store answers only to loopback names; beyond it the operator has allowed all clients.
+    On loopback the store accepts only loopback names; beyond it the operator has allowed all clients.
     """
     hosts = LOOPBACK_NAMES | {settings.host} if is_loopback(settings.host) else None
     mounts: list[Mount] = []

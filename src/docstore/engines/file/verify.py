@@ -85,7 +85,7 @@ class _FileCheck:
                 yield from self._sidecars()
                 yield from self._markers()
                 for name in self._metadata.names("tmp"):
-                    yield from self._orphan("tmp", name, "nobody is writing this file", lambda: True)
+                    yield from self._orphan("tmp", name, "no process is writing this file", lambda: True)
             except EngineError as error:
                 yield Finding(str(self._folder), f"the check can't continue: {error}")
             except OSError as error:

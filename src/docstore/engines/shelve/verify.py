@@ -3,7 +3,7 @@
 No dbm can be read without being changed, or at all when it was left in the middle of a write: one recovers its log,
 another refuses an index whose last line has no end. So the files are copied to a temporary folder, and the copy is
 opened as the engine opens a store. A void slot and the older version beside the current one are no problem, nor, in a
-store that was not closed, the broken rest of a write beside a good version.
+store that was not closed, the remains of an unfinished write beside a good version.
 
 A shelve has no orphans: the next write replaces the remains of an earlier one.
 """
@@ -32,7 +32,7 @@ def check_shelve(url: EngineURL, repair: bool) -> Checked:
     except OSError as error:
         raise OpenError(f"can't check {path}: {error.strerror or error}") from error
     if not exists:
-        raise OpenError(f"{path}: there is no such shelve")
+        raise OpenError(f"{path}: no such shelve")
     return _check(path)
 
 

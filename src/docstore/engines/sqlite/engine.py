@@ -1,7 +1,7 @@
 """The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
 
 A point SELECT takes some 10 µs and a thread hop several times that, so `get` and `head` read on the event loop, with a
-connection of their own; documents read since the last commit come from memory (read_cache.py). A listing takes
+separate connection; documents read since the last commit come from memory (read_cache.py). A listing takes
 milliseconds, so it has a thread and another connection. Neither leaves a read transaction open, which would prevent
 checkpoints.
 """

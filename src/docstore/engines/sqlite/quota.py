@@ -39,7 +39,7 @@ ACCESSES_LIMIT: Final = 10_000
 
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
-# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its own clock.
+# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its clock.
 _USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _CREATE: Final = f"""

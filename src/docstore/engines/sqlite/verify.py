@@ -63,7 +63,7 @@ def check_sqlite(url: EngineURL, repair: bool) -> Checked:
     try:
         path = path.resolve()
         if not path.is_file():
-            raise OpenError(f"{path}: there is no such database")
+            raise OpenError(f"{path}: no such database")
         connection = _open(path)
     except apsw.NotADBError as error:
         raise OpenError(f"{path} is not an SQLite database") from error

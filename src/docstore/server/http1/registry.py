@@ -25,7 +25,7 @@ log: Final = logging.getLogger("docstore")
 GC_THRESHOLD: Final = 20_000
 """Objects made and not yet freed after which the garbage collector runs; Python's default is 700."""
 REJECTED_CONNECTIONS: Final = 100
-"""Connections past a limit that are answered 503; any further ones are closed at once."""
+"""Connections past a limit that get a 503; any further ones are closed at once."""
 
 
 class ManagedConnection(Protocol):

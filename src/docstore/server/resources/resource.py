@@ -56,7 +56,7 @@ class ReadableResource(Resource):
 def options(
     resource: Resource, request: Request, cors: CorsPolicy | None = None, more: HeaderPairs | None = None
 ) -> Response:
-    """204 with Allow and `more`; with `cors`, the answer to a preflight too."""
+    """204 with Allow and `more`; with `cors`, the response to a preflight too."""
     response = Response(204, [(b"allow", resource.allow), (b"cache-control", b"no-store"), *(more or [])])
     if cors is not None:
         cors.add_preflight_headers(request.headers, response)

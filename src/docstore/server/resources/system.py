@@ -55,7 +55,7 @@ class Health(ServiceResource):
 
     __slots__ = ()
     operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The process answers.", {"text/plain": ""})})
+        "GET": Operation({200: Answer("The process responds.", {"text/plain": ""})})
     }
 
     async def GET(self, request: Request) -> Response:
@@ -68,7 +68,7 @@ class Ready(ServiceResource):
 
     __slots__ = ()
     operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
+        "GET": Operation({200: Answer("Every engine responds.", {"text/plain": ""})}, ("unavailable",))
     }
 
     async def GET(self, request: Request) -> Response:
@@ -88,7 +88,7 @@ async def _answers(mount: Mount) -> bool:
                 await mount.engine.probe()
             await mount.engine.head("ready")
     except (EngineError, TimeoutError) as error:
-        log.error("%s is not ready: %s", mount.prefix, error or f"no answer within {READY_TIMEOUT_S} s")
+        log.error("%s is not ready: %s", mount.prefix, error or f"no response within {READY_TIMEOUT_S} s")
         return False
     return True
 

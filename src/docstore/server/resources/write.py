@@ -134,7 +134,7 @@ def check_preconditions(method: str, conditions: Conditions | None, current: Met
 def precondition_failed(current: Meta | None) -> HTTPProblem:
     """412, with the current ETag."""
     if current is None:
-        return HTTPProblem("precondition-failed", "there is no such document")
+        return HTTPProblem("precondition-failed", "the document does not exist")
     tag = etag(current)
     return HTTPProblem("precondition-failed", f"the document's ETag is {tag.decode('ascii')}", [(b"etag", tag)])
 

@@ -2,7 +2,7 @@
 
 A page of a named site may do everything that a page of the store may, credentials included. So the headers are exact:
 an origin is echoed instead of `*`, Authorization is listed by name, and responses of every status have them. Preflights
-are answered without credentials.
+get a response without credentials.
 """
 
 from dataclasses import dataclass
