@@ -23,14 +23,14 @@ DATA = bytes(n * n % 251 for n in range(3 * CHUNK_SIZE + 7))
         (0, len(DATA)),
     ],
 )
-def test_a_slice_has_the_bytes_that_it_says(start: int, stop: int) -> None:
+def test_a_slice_has_the_bytes_in_its_range(start: int, stop: int) -> None:
     part = BytesContent(DATA).slice(start, stop)
     assert part.size == stop - start
     assert asyncio.run(read_all(part)) == DATA[start:stop]
     assert asyncio.run(read_all(part.slice(0, part.size // 2))) == DATA[start : start + part.size // 2]
 
 
-def test_a_long_slice_holds_no_copy() -> None:
+def test_a_long_slice_makes_no_copy() -> None:
     part = BytesContent(DATA).slice(1, len(DATA))
     assert isinstance(part, Stream)
 
@@ -40,7 +40,7 @@ def test_a_long_slice_holds_no_copy() -> None:
     assert max(asyncio.run(pieces())) == CHUNK_SIZE
 
 
-def test_an_upload_of_the_limit_passes_and_one_byte_more_does_not() -> None:
+def test_an_upload_at_the_limit_is_accepted_and_one_byte_more_is_rejected() -> None:
     assert asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"de"), 5))) == b"abcde"
     with pytest.raises(ContentTooLarge, match="5 bytes"):
         asyncio.run(read_all(SizeLimitedUpload(Chunks(b"abc", b"def"), 5)))

@@ -1,4 +1,4 @@
-"""docs/engines.md does not lie: its code is that of the example, and the tests that it names are there."""
+"""docs/engines.md is correct: its code is that of the example, and the tests that it names exist."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ EXAMPLE = ROOT / "tests" / "example_engine"
 
 
 @pytest.mark.parametrize("language", ["toml", "python"])
-def test_the_guide_shows_the_example_as_it_is(language: str) -> None:
+def test_the_code_in_the_guide_is_that_of_the_example(language: str) -> None:
     files = [path for ending in ("toml", "py") for path in EXAMPLE.rglob(f"*.{ending}")]
     example = "\n".join(path.read_text() for path in files)
     shown = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
@@ -19,7 +19,7 @@ def test_the_guide_shows_the_example_as_it_is(language: str) -> None:
     assert [code for code in shown if code not in example] == []
 
 
-def test_every_test_that_the_guide_names_is_there() -> None:
+def test_every_test_named_in_the_guide_exists() -> None:
     sources = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "src" / "docstore" / "testing").rglob("*.py")]
     there = set(re.findall(r"def (test_\w+)\(", "".join(path.read_text() for path in sources)))
     named = re.findall(r"`(test_\w+)`", GUIDE)

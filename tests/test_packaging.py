@@ -33,7 +33,7 @@ def pins(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lock", STATED)
-def test_a_lock_holds_pins_with_hashes_and_nothing_else(lock: str) -> None:
+def test_a_lock_contains_only_pins_with_hashes(lock: str) -> None:
     assert LOCK.fullmatch((ROOT / lock).read_text())
 
 
@@ -48,7 +48,7 @@ def test_a_lock_pins_what_the_project_states(lock: str, stated: str) -> None:
     assert wanted.specifier.contains(pins(lock)[canonicalize_name(wanted.name)])
 
 
-def test_the_tests_run_on_the_runtime_that_is_served() -> None:
+def test_the_test_environment_has_the_versions_of_the_runtime() -> None:
     assert pins(SERVE).items() <= pins(DEV).items()
 
 
@@ -108,7 +108,7 @@ def test_a_changed_lock_installs_again(installed: Path, changed: str, target: st
     assert ("pip install" in make(installed, "-n", target).stdout) is installs
 
 
-def test_another_python_makes_the_environment_again(installed: Path) -> None:
+def test_another_python_recreates_the_environment(installed: Path) -> None:
     other = installed / "python3.99"
     other.symlink_to(sys.executable)
     assert f"{other} -m venv" in make(installed, "-n", "serve", python=str(other)).stdout
@@ -135,7 +135,7 @@ def fake_python(folder: Path, when: str) -> str:
         ("ensurepip", "has no venv module; on Debian it is in the package python3-venv"),
     ],
 )
-def test_a_python_that_will_not_do_is_refused_in_one_line(checkout: Path, when: str, said: str) -> None:
+def test_an_unsupported_python_is_refused_in_one_line(checkout: Path, when: str, said: str) -> None:
     run = make(checkout, "serve", python=fake_python(checkout, when))
     [line] = run.stderr.splitlines()
     assert said in line
@@ -147,7 +147,7 @@ def test_a_python_that_will_not_do_is_refused_in_one_line(checkout: Path, when: 
     ("when", "target", "what"),
     [("-r requirements/serve.txt", "install", SERVE), ("-e .", "install", "docstore"), (f"-r {DEV}", "test", DEV)],
 )
-def test_a_failed_installation_is_told_in_one_line_and_tried_again(
+def test_a_failed_installation_is_reported_in_one_line_and_repeated(
     checkout: Path, when: str, target: str, what: str
 ) -> None:
     python = fake_python(checkout, when)

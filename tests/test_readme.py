@@ -1,4 +1,4 @@
-"""README does not lie: its commands run, against a real server, and print what it says."""
+"""The README is correct: its commands run against a real server and print the output shown."""
 
 import re
 import subprocess
@@ -59,7 +59,7 @@ def test_the_mounts_of_the_readme_can_be_served(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-def test_the_config_of_the_readme_can_be_read(tmp_path: Path) -> None:
+def test_the_config_file_of_the_readme_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "docstore.toml"
     file.write_text(blocks("toml")[0])
     told = read_toml(file)

@@ -50,7 +50,7 @@ def _option(default: object, parse: Callable[[str], object], help: str) -> Any: 
 
 @dataclass(frozen=True, kw_only=True)
 class MountOptions:
-    """The options of a mount: default, parser of the text in an engine URL or a TOML file, and what the help shows."""
+    """The options of a mount: the default, the parser for engine URLs and TOML files, and the help."""
 
     keys: str = _option("name", str, "name|path")
     """The rule of `keys.KEY_RULES` that its keys follow."""

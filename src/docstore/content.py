@@ -1,6 +1,6 @@
 """Content to read (BytesContent, FileContent, Stream) and content to store (Upload).
 
-Each kind of content knows its size, slices without I/O and is read by `async for`. There is nothing to close: a
+Each kind of content has a size, can be sliced without I/O and is read by `async for`. Callers close nothing: a
 FileContent holds an open descriptor, closed with its last slice, so a reader keeps its version even after the file was
 replaced or unlinked. A path to open later was rejected: it may lead to another version by then.
 

@@ -1,11 +1,11 @@
 """The errors of Docstore. Nothing here knows HTTP.
 
-The tree, with the HTTP status to which `server/` maps each error and from which `client/` makes it again:
+The tree, with the HTTP status to which `server/` maps each error, and from which `client/` creates the error:
 
     DocstoreError
-    ├── InvalidKey               400   the key breaks the mount's rule
-    ├── NotFound                 404   there is no such document; also a KeyError (only on clients, as the next)
-    ├── RequestError             4xx   the store refuses the request, for a reason without a class here
+    ├── InvalidKey               400   the key breaks the rule of the mount
+    ├── NotFound                 404   the document does not exist; also a KeyError (only clients raise it, as the next)
+    ├── RequestError             4xx   the store rejects the request, for a reason without a class here
     ├── Conflict                 412   the document is not what the write expected; `current` is its state
     ├── PathConflict             409   something that is not a document occupies the key's path
     ├── UploadError                    the content did not arrive as announced; nothing is stored
@@ -16,14 +16,14 @@ The tree, with the HTTP status to which `server/` maps each error and from which
     ├── EngineError              500   the storage failed; logged with its cause
     │   ├── NoSpace              507   the disk, the quota or the mount is full
     │   ├── StorageUnavailable   503   busy, locked or unreachable: a retry may help
-    │   │   └── OutcomeUnknown    -    a write got no answer and may have been applied (raised by the client)
+    │   │   └── OutcomeUnknown    -    a write got no response and may have been applied (raised by the client)
     │   └── CorruptData          500   what is stored is not what was written; names the file
-    ├── ArchiveError              -    the input of an import is no export, or an incomplete one
+    ├── ArchiveError              -    the input of an import is not an export, or an incomplete one
     └── SetupError                -    a start that can't succeed; one line, exit status 2
         ├── OpenError             -    the storage behind an engine URL can't be opened
         └── ClientClosed          -    a client is used after it was closed
 
-An error from a server's answer has its `problem`.
+An error from a server's response has its `problem`.
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The problem in a server's answer (RFC 9457). Texts it did not send are ""."""
+    """The problem in a server's response (RFC 9457). Texts that it did not send are ""."""
 
     status: int
     name: str = ""
@@ -49,7 +49,7 @@ class DocstoreError(Exception):
     """The base class of all errors that Docstore raises on purpose."""
 
     problem: Problem | None = None
-    """The server's answer; None for an error on this side."""
+    """The problem in the server's response; None for an error on this side."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.args, vars(self))  # Exception would call the class with its message
@@ -70,7 +70,7 @@ class NotFound(DocstoreError, KeyError):
 
 
 class RequestError(DocstoreError):
-    """The store refuses the request; the message says why."""
+    """The store rejects the request; the message says why."""
 
 
 class InvalidKey(DocstoreError):
@@ -130,7 +130,7 @@ class StorageUnavailable(EngineError):
 
 
 class OutcomeUnknown(StorageUnavailable):
-    """A write got no answer, and may have been applied or not; a read shows the current state."""
+    """A write got no response, and may have been applied or not; a read shows the current state."""
 
 
 class CorruptData(EngineError):

@@ -33,14 +33,14 @@ def check_path(key: str) -> None:
     try:
         size = len(key.encode("utf-8"))
     except UnicodeEncodeError:
-        raise InvalidKey("a key is UTF-8") from None
+        raise InvalidKey("a key must be UTF-8") from None
     if size > PATH_LIMIT:
         raise InvalidKey(f"a key is at most {PATH_LIMIT} bytes, this one is {size}")
     if _CONTROL.search(key):
-        raise InvalidKey("a key has no control characters")
+        raise InvalidKey("a key must not contain control characters")
     for segment in key.split("/"):
         if segment in ("", ".", ".."):
-            raise InvalidKey("no segment of a key is empty, '.' or '..'")
+            raise InvalidKey("a segment of a key must not be empty, '.' or '..'")
         if len(segment.encode("utf-8")) > SEGMENT_LIMIT:
             raise InvalidKey(f"a segment of a key is at most {SEGMENT_LIMIT} bytes")
 
@@ -54,6 +54,6 @@ def check_mount(name: str, keys: str) -> None:
     if not all(is_name(segment) for segment in segments):
         raise SetupError(f"{name!r} is not a mount name: segments of A-Z a-z 0-9 _ -")
     if segments[0] == "-":
-        raise SetupError("a mount can't be called '-': that is the service itself")
+        raise SetupError("a mount can't be named '-', which is reserved for the server")
     if keys not in KEY_RULES:
         raise SetupError(f"keys={keys} of mount {name!r}: there are {', '.join(KEY_RULES)}")

@@ -26,14 +26,12 @@ class Limits:
     head_size: int = _row(64 * 1024, "A header section, and the trailers.", "431")
     field_count: int = _row(100, "Field lines of a request.", "431")
     head_s: float = _row(
-        15, "From the first byte of a request to the end of its head; also for a new connection without any byte.",
+        15, "Time from the first byte of a request to the end of its head; also for a new connection without any byte.",
         "408; a connection without any byte is closed",
     )  # fmt: skip
-    body_idle_s: float = _row(
-        30, "A pause while a body is sent. Time spent waiting for the store does not count.", "408"
-    )
+    body_idle_s: float = _row(30, "A pause within a body. Time spent waiting for the store does not count.", "408")
     lowest_rate: int = _row(500, "Bytes a second, over `body_idle_s` of a body or `answer_idle_s` of a response.",
-                            "a slower one ends as after a pause")  # fmt: skip
+                            "a slower transfer is treated as a pause")  # fmt: skip
     answer_idle_s: float = _row(30, "How long a client may stall while receiving.", "the connection is closed")
     keep_alive_s: float = _row(75, "Time between two requests on a connection.", "the connection is closed")
     request_count: int = _row(100_000, "Requests on one connection.", "the last response has `connection: close`")
@@ -41,13 +39,13 @@ class Limits:
     address_connection_count: int = _row(
         20_000, "Connections from one address.", "503; from 100 more on, closed at once"
     )
-    drain_size: int = _row(1024 * 1024, "What is read of a body after its response, to keep the connection.",
+    drain_size: int = _row(1024 * 1024, "Bytes of a body read after its response, to keep the connection.",
                            "the connection is closed")  # fmt: skip
     linger_size: int = _row(
-        64 * 1024 * 1024, "What is read and dropped after the last response, so that a client that still sends can "
+        64 * 1024 * 1024, "Bytes read and dropped after the last response, so that a client that is still sending can "
         "read it.", "the connection is closed",
     )  # fmt: skip
-    linger_s: float = _row(10, "How long reading after a response lasts.", "the connection is closed")
+    linger_s: float = _row(10, "Longest time for reading after a response.", "the connection is closed")
 
     @property
     def shortest_s(self) -> float:

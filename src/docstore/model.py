@@ -1,7 +1,7 @@
 """Documents as values: a document is content plus meta, of one version.
 
-This module knows nothing of HTTP, engines or time. It has frozen values, the function that computes a version, and the
-one serialized form of meta that engines store beside content.
+This module does not depend on HTTP, engines or time. It has frozen values, the function that computes a version, and
+the one serialized form of meta that engines store beside content.
 
 A version is computed, never counted: the same content with the same stored fields has the same version on every
 engine, after a restart and after a copy. Counters and modification times were rejected for that reason.
@@ -83,7 +83,7 @@ class Meta:
     expires_ns: int | None = None
 
     def expired(self, now_ns: int) -> bool:
-        """Return whether the document is absent: it is from the instant `expires_ns` on, inclusive."""
+        """Return whether the document has expired: from `expires_ns` on, inclusive, it is absent."""
         return self.expires_ns is not None and self.expires_ns <= now_ns
 
     def pack(self) -> str:
@@ -134,7 +134,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """The new state after a write, and whether there was no document before."""
+    """The new state after a write, and whether the document was absent before."""
 
     meta: Meta
     created: bool

@@ -1,6 +1,6 @@
 """`docstore get`: downloads that break off, documents that change, wrong digests, hostile keys.
 
-How a download resumes is tested with the library (tests/client/test_streams.py); here, that the command uses it.
+How a download resumes is tested with the library (tests/client/test_download.py); here, that the command uses it.
 """
 
 import hashlib

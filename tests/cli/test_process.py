@@ -72,7 +72,7 @@ def test_a_lost_connection_is_not_reported_as_a_server_that_is_down(
         ("docstore ls http://a..b/", "invalid host name"),
     ],
 )
-def test_a_command_that_can_not_start_prints_one_line(
+def test_a_command_that_cannot_start_prints_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

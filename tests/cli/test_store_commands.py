@@ -118,7 +118,7 @@ def test_a_truncated_document_is_left_out_of_an_export(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ARCHIVE_FORMATS)
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_an_export_comes_back_as_it_was(source: str, tmp_path: Path, scheme: str, format: str) -> None:
+def test_an_exported_store_is_imported_unchanged(source: str, tmp_path: Path, scheme: str, format: str) -> None:
     tar, target = tmp_path / "store.tar", f"{scheme}:{tmp_path / 'target'}"
     result = run("export", source, tar, "--format", format)
     assert (result.status, result.out) == (0, "")

@@ -18,7 +18,7 @@ BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-docs"], indirect=Tru
 
 
 LARGE = bytes(range(256)) * 4096
-"""A mebibyte, which is a sealed file on sqlite and several pieces on the wire."""
+"""A mebibyte, which is a blob on sqlite and several pieces on the connection."""
 
 
 class Unseekable(io.RawIOBase):
@@ -155,7 +155,7 @@ def test_the_digest_is_compared_by_the_store_or_after_the_write(
     assert "b" not in docs
 
 
-def test_other_content_than_was_sent_is_found_after_the_write(faulty: FaultyServer) -> None:
+def test_stored_content_that_differs_from_the_sent_content_is_detected(faulty: FaultyServer) -> None:
     other = structured_digest("sha-256", hashlib.sha256(b"other").digest())
     faulty.script = [answer(201, etag='"v"'), answer(200, size=5, etag='"v"', repr_digest=other)]
     with Client(faulty.url) as docs, pytest.raises(DigestMismatch):

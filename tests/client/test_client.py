@@ -1,4 +1,4 @@
-"""A collection is a mapping: what a dict does, it does, over HTTP and in process, plain and asynchronous.
+"""A collection behaves like a dict, over HTTP and in process, synchronous and asynchronous.
 
 The oracle is a dict. The standard library's own tests of mappings run too where they are installed (many systems leave
 them out), and the steps here follow them, so that nothing depends on that.
@@ -30,7 +30,7 @@ MISSING = "missing"
 
 
 class Pairs:
-    """What `update` takes without being a mapping."""
+    """An argument of `update` that is not a mapping."""
 
     def keys(self) -> list[str]:
         return ["1", "new"]
@@ -107,7 +107,7 @@ WRITES: list[Callable[[Any], object]] = [
 
 
 def outcome(step: Callable[[Any], object], mapping: MutableMapping[str, bytes]) -> object:
-    """What a step gives, or the kind of what it raises."""
+    """The result of a step, or the class of its exception."""
     kinds = (KeyError, TypeError, ValueError, ZeroDivisionError)
     try:
         return step(mapping)
@@ -116,7 +116,7 @@ def outcome(step: Callable[[Any], object], mapping: MutableMapping[str, bytes]) 
 
 
 def check(mapping: MutableMapping[str, bytes]) -> None:
-    """Raises AssertionError at the first step that does not do what it does to a dict."""
+    """Raise AssertionError at the first step whose result differs from that of a dict."""
     mapping.clear()
     assert [outcome(step, mapping) for step in (len, bool, list, lambda d: d.popitem())] == [0, False, [], KeyError]
     mapping.update(FULL)
@@ -222,7 +222,7 @@ def test_the_tests_of_the_standard_library_pass_where_they_are_installed(docs: C
             return docs
 
         def test_read(self) -> None:
-            """As there, but that two mappings are one collection here."""
+            """As there, except that two mappings are the same collection here."""
 
     for name in names:
         result = unittest.TestResult()

@@ -20,7 +20,7 @@ BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-docs"], indirect=Tru
 
 
 LARGE = bytes(range(256)) * 4096
-"""A mebibyte, which is a sealed file on sqlite and several pieces on the wire."""
+"""A mebibyte, which is a blob on sqlite and several pieces on the connection."""
 
 
 def pieces() -> Iterator[bytes]:

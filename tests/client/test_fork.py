@@ -1,4 +1,4 @@
-"""Clients after a fork, in another process and in another event loop: own connections, or one clear error."""
+"""Clients after a fork, in another process and in another event loop: new connections, or one clear error."""
 
 import asyncio
 import pickle
@@ -64,7 +64,7 @@ print(statuses)
 
 
 @pytest.mark.parametrize("kind", ["alone", "threads"])
-def test_children_use_connections_of_their_own(kind: str, server: RunningServer) -> None:
+def test_children_use_new_connections(kind: str, server: RunningServer) -> None:
     assert run_in_a_process(SHARED_BY_FORK, f"{server.url}/docs/", kind) == "[0, 0, 0]\n"
 
 
@@ -118,7 +118,7 @@ docs.close()
 
 
 @pytest.mark.parametrize("engine", MOUNTS)
-def test_an_engine_opened_before_a_fork_says_so_in_the_child(engine: str, tmp_path: Path) -> None:
+def test_an_engine_opened_before_a_fork_is_an_error_in_the_child(engine: str, tmp_path: Path) -> None:
     url = {"memory": "memory:", "docs": f"sqlite:{tmp_path}/docs.db"}.get(engine, f"{engine}:{tmp_path}/store")
     said = run_in_a_process(OPENED_BEFORE_FORK, url)
     assert "fork" in said
@@ -154,7 +154,7 @@ loop.run_until_complete(docs.close())
 """
 
 
-def test_an_asynchronous_client_uses_connections_of_its_own_in_the_child(server: RunningServer) -> None:
+def test_an_asynchronous_client_uses_new_connections_in_the_child(server: RunningServer) -> None:
     assert run_in_a_process(ASYNC_BEFORE_FORK, f"{server.url}/docs/") == "0\n"
 
 
@@ -174,9 +174,7 @@ def test_a_client_pickles_to_its_address_and_options(kind: type, server: Running
 
 
 @pytest.mark.parametrize("remote", [True, False])
-def test_an_asynchronous_client_says_that_it_belongs_to_another_loop(
-    remote: bool, server: RunningServer, tmp_path: Path
-) -> None:
+def test_an_asynchronous_client_raises_in_another_loop(remote: bool, server: RunningServer, tmp_path: Path) -> None:
     docs = docstore.AsyncClient(f"{server.url}/docs/" if remote else f"sqlite:{tmp_path}/docs.db")
 
     async def use() -> None:

@@ -48,7 +48,7 @@ def mortal(data: Path) -> Iterator[RunningServer]:
 def test_requests_and_streams_continue_after_a_server_restarts(
     mortal: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of a stream too, which goes on where it was."""
+    """Also in the middle of a stream, which is resumed."""
     content = bytes(range(256)) * 16384
     with Client(f"{mortal.url}/docs/") as docs:
         docs.put("a", content)

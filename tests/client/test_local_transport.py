@@ -34,7 +34,7 @@ def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
 def test_an_unreferenced_client_releases_its_engine(mount: str, tmp_path: Path) -> None:
-    """A shelve has one opener, so the second of these would fail."""
+    """Only one process can open a shelve, so a second open would fail."""
     url = ENGINES[mount].format(tmp_path)
     docstore.open(url)["a"] = b"1"
     gc.collect()
@@ -65,7 +65,7 @@ threading.Thread(target=later).start()
 
 
 def ended(code: str) -> str:
-    """What the interpreter says of its end."""
+    """The output of the interpreter at its exit."""
     begin = "import asyncio, docstore, threading\nLARGE = bytes(1_000_000)\n"
     return subprocess.run([sys.executable, "-c", begin + code], capture_output=True, text=True, check=True).stderr
 

@@ -1,7 +1,7 @@
-"""A client that writes, reads and deletes at random over HTTP, and records its requests and answers.
+"""A client that writes, reads and deletes at random over HTTP, and records its requests and responses.
 
 Every content is unique, tagged by its writer and of random size, so a read identifies the write. The history has
-versions, computed here from the content: an answer with another ETag is a failure at once, and so is an incomplete
+versions, computed here from the content: a response with another ETag is a failure at once, and so is an incomplete
 document.
 
 A client ends when it loses its connection. That is a failure unless the server was killed.

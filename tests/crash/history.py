@@ -1,9 +1,9 @@
-"""Operations on one key with their answers: a key must behave like a register.
+"""Operations on one key with their results: a key must behave like a register.
 
 A history is a set of operations on one key, each with the interval in which it took effect. The state of a key is the
 version of its document, None when there is none. Times are of one clock, in any unit.
 
-An unanswered operation has taken effect at some time up to its end, or never. Its end is the death of the server's
+An operation without a response has taken effect at some time up to its end, or never. Its end is the end of the server
 process if that was killed, else FOREVER.
 """
 
@@ -33,7 +33,7 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation on one key: called at `called`, over at `returned`."""
+    """One operation on one key: called at `called`, ended at `returned`."""
 
     act: Action
     called: int
@@ -57,7 +57,7 @@ def allowed(operation: Operation, state: State) -> bool:
         return not operation.answered or operation.version == state
     if operation.created not in (None, state is None):
         return False
-    # An operation without an answer that changed nothing is one that never took effect.
+    # An operation without a response that changed nothing never took effect.
     return _satisfied(operation, state) is (operation.answer is not Answer.REFUSED)
 
 

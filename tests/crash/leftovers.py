@@ -1,7 +1,7 @@
 """Check the folder of a store after a kill and a restart, engine by engine, while it is served.
 
 Each check takes the folder and the listed documents, and yields what is wrong with the disk. `check_exclusively` is
-`docstore check` between a kill and the next start: only then nobody else has the store open, so that orphans can be
+`docstore check` between a kill and the next start: only then no process has the store open, so that orphans can be
 distinguished from uploads in progress.
 """
 

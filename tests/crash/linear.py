@@ -1,13 +1,13 @@
 """Linearizability of one key: whether its operations fit one order.
 
 The search of Wing and Gong (Testing and verifying concurrent objects, 1993): take any operation that may come next,
-apply it, continue with the rest, and backtrack. As Lowe added (Testing for linearizability, 2017), a set of taken
-operations that led to a state is tried once, however often it is reached. The set is a number, a bit an operation.
+apply it, continue with the rest, and backtrack. As proposed by Lowe (Testing for linearizability, 2017), a set of taken
+operations that led to a state is tried once, however often it is reached. The set is a bit mask of the operations.
 
-An operation may come next unless another that is still to come had its answer before this one was called. One without
-an answer may be left out; once another was taken that was called after its end, it is too late for it, and it counts as
-taken: else each of them would double what is to be tried. Checking all keys as one history was rejected: keys know
-nothing of each other, and the search grows with the number of operations that overlap.
+An operation may come next unless a remaining one had its response before this one was called. An operation without a
+response may be left out. Once an operation was taken that was called after its end, it can't come any more and is
+skipped; otherwise each of them would double the search. Checking all keys as one history was rejected: keys are
+independent, and the search grows with the number of operations that overlap.
 """
 
 from collections.abc import Iterable
@@ -44,13 +44,13 @@ def contradiction(history: Iterable[Operation], state: State = None) -> list[Ope
 
 
 def _too_late(operations: list[Operation]) -> list[int]:
-    """For each operation, those without an answer that can't come after it."""
+    """For each operation, those without a response that can't come after it."""
     unanswered = [(1 << index, each.returned) for index, each in enumerate(operations) if not each.answered]
     return [sum(bit for bit, end in unanswered if end < operation.called) for operation in operations]
 
 
 def _following(operations: list[Operation], taken: int) -> list[int]:
-    """What may come next, the most likely last."""
+    """The operations that may come next, the most likely one last."""
     first_answer = FOREVER
     found: list[int] = []
     for index in range((~taken & (taken + 1)).bit_length() - 1, len(operations)):

@@ -1,4 +1,4 @@
-"""Run a server on the store that the run before left, let clients use it, and stop or kill it.
+"""Run a server on the store of the previous run, let clients use it, and stop or kill it.
 
 The environment variables DOCSTORE_CRASH_CYCLES and DOCSTORE_CRASH_SEED set the number of runs and the random numbers. A
 seed repeats the requests and the lengths of the runs, not the timing: a failure may take several runs of its seed.
@@ -70,7 +70,7 @@ def run_clients(server: RunningServer, clients: Sequence[Client], seconds: float
 
 
 def _ended(operation: Operation, ended: int | None) -> Operation:
-    """An unanswered operation can't take effect after the death of its server."""
+    """An operation without a response can't take effect after the end of its server."""
     return operation if operation.answered or ended is None else replace(operation, returned=ended)
 
 

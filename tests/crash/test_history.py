@@ -92,7 +92,7 @@ def test_the_operations_that_do_not_fit_are_returned() -> None:
     assert contradiction([write(0, 1, "a"), write(2, 3, "b"), stale, read(6, 7, "b")]) == [stale]
 
 
-def test_a_history_may_begin_with_a_document() -> None:
+def test_a_history_may_start_with_a_document() -> None:
     assert contradiction([read(0, 1, "a")], "a") == []
     assert contradiction([read(0, 1, None)], "a") != []
 
@@ -107,7 +107,7 @@ def test_unanswered_operations_do_not_make_the_search_slow() -> None:
 
 
 def every_order_fails(history: Sequence[Operation]) -> bool:
-    """The definition: no order of all that was answered, with or without the rest, fits the times and the register."""
+    """By definition: no order of the operations with a response, with or without others, fits times and register."""
     answered = [each for each in history if each.answered]
     unanswered = [each for each in history if not each.answered]
     for kept in range(1 << len(unanswered)):
@@ -149,7 +149,7 @@ def test_the_search_agrees_with_trying_every_order(history: list[Operation]) -> 
 
 @st.composite
 def real_history(draw: st.DrawFn) -> list[Operation]:
-    """What a register did one after another, seen by clients whose operations take longer than they need."""
+    """A history of sequential operations on a register, recorded by clients with longer intervals than necessary."""
     state: State = None
     history: list[Operation] = []
     for number in range(draw(st.integers(1, 40))):

@@ -1,7 +1,7 @@
-"""Kill a server at random instants under load, repeatedly, and start it on what is left.
+"""Kill a server at random times under load, repeatedly, and start it again on the same store.
 
-Each key has one client here, so what must stand is known without a search: what the last answer said, or what the one
-attempt after it would have made. `test_linear.py` has clients that share their keys.
+Each key has one client here, so its state is known without a search: that of the last acknowledged write, or that of
+the one write that was in progress. In `test_linear.py` clients share their keys.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ KEYS = [
 
 MIX = (2, 6, 2, 3, 3)
 STORE_CYCLES = 25
-"""After so many kills a new store is begun, because the making of one can be cut off too."""
+"""After this many kills a new store is created, because a kill can interrupt that too."""
 
 _EACH = ceil(CYCLES / len(CHECKS))
 STORES = [(engine, store) for engine in CHECKS for store in range(ceil(_EACH / STORE_CYCLES))]
 
 
 @pytest.mark.parametrize(("engine", "store"), STORES)
-def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
+def test_no_acknowledged_write_is_lost_by_a_kill(tmp_path: Path, engine: str, store: int) -> None:
     chance = seeded_random(f"{engine} {store}")
     states: dict[str, State] = {key: None for keys in KEYS for key in keys}
     answered = unanswered = 0
@@ -48,7 +48,7 @@ def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str
             answered, unanswered = answered + sum(done), unanswered + done.count(False)
             if chance.random() < 0.2:
                 kill_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
-            # Every other time: the next start must clear up by itself too.
+            # Only every other time, because the next start must also clean up without it.
             if cycle % 2:
                 assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"after kill {cycle}"
             server.start()
@@ -56,7 +56,7 @@ def test_nothing_that_was_answered_is_lost_by_a_kill(tmp_path: Path, engine: str
                 key: one_of(found, possible(history, key, states[key])) for key, found in read_documents(server).items()
             }
             assert list(CHECKS[engine](tmp_path, listing(server))) == [], f"after kill {cycle}"
-            if engine != "shelve":  # which nobody else can open
+            if engine != "shelve":  # which no other process can open
                 assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"beside the server after kill {cycle}"
     print(f"{engine} {store}: {cycles} kills, {answered} answered, {unanswered} unanswered")
     assert answered > 0
@@ -78,10 +78,10 @@ def clients_of(server: RunningServer, cycle: int, chance: Random) -> list[Client
 
 
 def possible(history: History, key: str, state: State) -> set[State]:
-    """The states that the key may be in, from `state` on. What its one client was told must fit one after another."""
+    """The states that the key may be in, starting from `state`. The responses to its one client must fit in order."""
     for operation in history.get(key, []):
         if not operation.answered:
-            # The connection was lost with it, so it is the last.
+            # The connection was lost with this operation, so it is the last.
             return {state, result(operation, state)} if allowed(operation, state) else {state}
         assert allowed(operation, state), f"{key} was {state} when it was told {operation}"
         state = result(operation, state)
@@ -102,7 +102,7 @@ def listing(server: RunningServer) -> Listed:
 
 
 def read_documents(server: RunningServer) -> dict[str, State]:
-    """The version of every key that clients use. Each document is whole, and what the listing says is what GET says."""
+    """The version of every key that clients use. Each document is complete, and the listing agrees with GET."""
     listed = listing(server)
     states: dict[str, State] = {}
     with Asking(server) as client:

@@ -21,7 +21,7 @@ MIX = (8, 4, 2, 4, 2)
 @pytest.mark.parametrize("engine", URLS)
 def test_concurrent_clients_see_a_linearizable_history(tmp_path: Path, engine: str) -> None:
     chance = seeded_random(engine)
-    # memory goes with its process, and says so.
+    # Documents in memory are lost with the process.
     lives = 1 if engine == "memory" else KILLS + 1
     history: History = defaultdict(list)
     with RunningServer(tmp_path, *options(engine, tmp_path)) as server:

@@ -1,4 +1,4 @@
-"""Several processes on one store, two servers or the workers of one, keep the promises of a single process."""
+"""Several processes on one store, two servers or the workers of one, have the guarantees of a single process."""
 
 import asyncio
 import hashlib
@@ -34,7 +34,7 @@ from tests.server_process import RunningServer
 from tests.stores import run, store
 
 SHARED = ("file", "sqlite")
-"""The engines of many processes."""
+"""The multi-process engines."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)
 LIFE_S = 0.5
@@ -44,7 +44,7 @@ LARGE = bytes(range(256)) * 20_000
 
 @pytest.fixture(scope="module", params=SHARED)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Pair"]:
-    """Two servers on one store, for tests that have keys of their own in it."""
+    """Two servers on one store, for tests that use different keys."""
     data = tmp_path_factory.mktemp("pair")
     with serving(request.param, data, "--sweep-interval", "1") as (one, other):
         yield Pair(request.param, data, one, other)
@@ -58,7 +58,7 @@ class Pair:
     other: RunningServer
 
     def wrong(self) -> list[str]:
-        """What is wrong with the disk, now that nobody writes."""
+        """What is wrong with the disk; no process may write meanwhile."""
         return list(CHECKS[self.engine](self.data, listing(self.one)))
 
 
@@ -76,7 +76,7 @@ def url_of(engine: str, data: Path) -> str:
     return URLS[engine].format(data).partition("?")[0]
 
 
-def test_what_two_servers_tell_can_be_told_in_one_order(pair: Pair) -> None:
+def test_two_servers_on_one_store_are_linearizable(pair: Pair) -> None:
     chance = seeded_random(f"two {pair.engine}")
     history: History = defaultdict(list)
     with ThreadPoolExecutor(2) as threads:
@@ -101,7 +101,7 @@ def in_one_order(history: History) -> None:
 
 
 @pytest.mark.parametrize("engine", SHARED)
-def test_a_server_goes_on_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
+def test_a_server_continues_when_the_other_is_killed(tmp_path: Path, engine: str) -> None:
     chance = seeded_random(f"killed {engine}")
     history: History = defaultdict(list)
     with serving(engine, tmp_path) as (one, other), ThreadPoolExecutor(2) as threads:
@@ -137,11 +137,11 @@ def test_the_workers_of_a_server_are_linearizable(tmp_path: Path, engine: str) -
 
 
 @pytest.mark.parametrize("end", ["replaced", "deleted"])
-def test_a_download_goes_on_when_another_server_removes_its_file(pair: Pair, end: str) -> None:
+def test_a_download_continues_when_another_server_removes_its_file(pair: Pair, end: str) -> None:
     path = f"/docs/large-{end}"
     with Asking(pair.other) as client, socket.create_connection((pair.one.host, pair.one.port)) as connection:
         assert client.ask("PUT", path, LARGE).status in (200, 201)
-        # What fits into its buffers would come whole however late it was asked for.
+        # A response that fits into the socket's buffers would be complete however late it is read.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         received = connection.recv(1000)
@@ -178,7 +178,7 @@ def _left(pair: Pair) -> int:
 
 
 def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Path) -> None:
-    """What several processes may do, two mounts of one server may: under a link too, each with rules of its own."""
+    """Two mounts of one server may share a store like processes, also through a link, with different key rules."""
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     mounts: list[str] = []
     for engine in (*SHARED, "memory"):
@@ -199,7 +199,7 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
                 assert client.ask("GET", f"/{engine}/1/key").status == (404 if stores == 1 else 200)
 
 
-def test_a_shelve_that_somebody_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_shelve_that_another_process_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
     url = EngineURL.parse(url_of("shelve", tmp_path))
     engine = open_engine(url)
     try:
@@ -214,8 +214,8 @@ def test_a_shelve_that_somebody_has_open_is_refused_in_one_line(tmp_path: Path) 
 SIZES = {"small": 20, "large": 100_000}
 
 
-def test_an_export_beside_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
-    """Of two documents that are always written in order, none is ever the later without the earlier; others go."""
+def test_an_export_during_writes_of_two_servers_is_one_state_of_the_store(tmp_path: Path) -> None:
+    """An export never contains the later of two documents without the earlier; others are deleted meanwhile."""
     stop = threading.Event()
 
     def write(server: RunningServer, name: str) -> None:

@@ -1,6 +1,6 @@
-"""Files that are no store, or a broken one, given to an engine, `docstore check` and `docstore serve`.
+"""Files that are not a store, and damaged stores, opened by an engine, `docstore check` and `docstore serve`.
 
-It is refused in one line that names the file, and nothing in it is changed.
+Each is refused in one line that names the file, and nothing in it is changed.
 """
 
 import os
@@ -50,7 +50,7 @@ def a_file(name: str) -> Damage:
 
 
 def a_loop(name: str) -> Damage:
-    """A link that leads to itself."""
+    """A link to itself."""
 
     def damage(folder: Path) -> None:
         if (folder / name).is_dir():
@@ -62,7 +62,7 @@ def a_loop(name: str) -> Damage:
 
 
 def only_the_log(folder: Path) -> None:
-    """What a person leaves who takes only the database away, while a kill had left changes in its log."""
+    """A store whose database was removed after a kill had left changes in its log."""
     connection = apsw.Connection(str(folder / "store"))
     connection.execute("DELETE FROM documents WHERE file IS NOT NULL")
     for name in ("store", "store-wal"):
@@ -118,7 +118,7 @@ def url(scheme: str, tmp_path: Path) -> str:
 
 
 @EACH_REFUSED
-def test_what_is_no_store_is_refused_in_one_line_and_kept_as_it_is(
+def test_files_that_are_not_a_store_are_refused_in_one_line_and_not_changed(
     tmp_path: Path, url: str, damage: Damage, said: str
 ) -> None:
     damage(tmp_path)
@@ -129,7 +129,7 @@ def test_what_is_no_store_is_refused_in_one_line_and_kept_as_it_is(
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
     ended = run("check", url)
-    # The documents are as they were when only a lock is spoiled.
+    # If only a lock file is damaged, the documents are unchanged.
     assert ended.status in ((0,) if "lock" in said else (1, 2))
     for line in [*ended.out.splitlines(), *ended.err.splitlines()][:1]:
         assert ended.status == 0 or str(tmp_path) in line
@@ -150,7 +150,7 @@ def test_a_server_does_not_start_on_a_bad_store(tmp_path: Path, url: str, damage
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """As a user who owns nothing; the superuser may do everything."""
+    """As a user without permissions; the superuser may do everything."""
     user = os.geteuid()
     if user == 0:
         os.seteuid(65534)

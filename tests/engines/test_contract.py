@@ -54,6 +54,6 @@ class TestSQLite(EngineContract):
 
 
 @pytest.mark.parametrize("name", [name for name in dir(EngineContract) if name.startswith("test_")])
-def test_an_engine_can_not_override_a_test_of_the_contract(name: str) -> None:
+def test_an_engine_cannot_override_a_test_of_the_contract(name: str) -> None:
     with pytest.raises(TypeError, match=f"overrides {name}"):
         type("Lenient", (EngineContract,), {name: lambda self: None})

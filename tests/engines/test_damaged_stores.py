@@ -1,7 +1,7 @@
-"""Stores with damaged bytes: every wrong or lost document is noticed.
+"""Stores with damaged bytes: every wrong or lost document is detected.
 
 Each document is as it was written, or there is an error that names a file, or `docstore check` has a finding. How many
-bytes are spoiled, and which, is told by DOCSTORE_DAMAGE_ROUNDS and DOCSTORE_DAMAGE_SEED.
+bytes are damaged, and which, depends on DOCSTORE_DAMAGE_ROUNDS and DOCSTORE_DAMAGE_SEED.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ SPOILS = (flipped, overwritten, shortened, lengthened, other)
 
 
 @pytest.mark.parametrize("scheme", ["file", "shelve", "sqlite"])
-def test_whatever_is_damaged_nothing_is_wrong_or_lost_unseen(tmp_path: Path, url: str, scheme: str) -> None:
+def test_no_damage_makes_a_document_wrong_or_lost_without_an_error(tmp_path: Path, url: str, scheme: str) -> None:
     seed = os.environ.get("DOCSTORE_DAMAGE_SEED") or os.urandom(4).hex()
     print(f"DOCSTORE_DAMAGE_SEED={seed}")
     chance = Random(f"{seed} {scheme}")
@@ -93,7 +93,7 @@ def test_whatever_is_damaged_nothing_is_wrong_or_lost_unseen(tmp_path: Path, url
         spoil(data, chance)
         path.write_bytes(data)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        # An index of dbm.dumb that ends early, but at the end of a line, looks like a whole one.
+        # An index of dbm.dumb that is truncated at the end of a line looks complete.
         unseen = path.suffix == ".dir" and before.startswith(data) and data.rstrip().endswith(b")")
         if not unseen:
             ended = run("check", url)
@@ -140,7 +140,7 @@ async def lists(engine: Engine, folder: Path) -> bool:
 
 
 def test_the_log_of_another_database_is_found_by_a_check(tmp_path: Path) -> None:
-    # SQLite can't tell it from the database's own: it goes by the log's own checksums.
+    # SQLite can't distinguish it from the database's own log: it verifies only checksums within the log.
     for name in ("ours", "other"):
         store(f"sqlite:{tmp_path / name}", {f"{name} {number}": bytes(3000) for number in range(20)})
     connection = apsw.Connection(str(tmp_path / "other"))
@@ -176,7 +176,7 @@ def test_a_column_of_another_type_is_an_error_that_names_the_database(tmp_path: 
 
     store(f"sqlite:{tmp_path / 'store'}")
     connection = apsw.Connection(str(tmp_path / "store"))
-    # A strict table would refuse it; a damaged page asks nobody.
+    # A strict table would reject the value; damage is not checked.
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
     connection.pragma("writable_schema", 1)
     connection.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'documents'")

@@ -1,4 +1,4 @@
-"""A full disk, in process: answered writes are there, refused ones have changed nothing, and removals free space."""
+"""A full disk, in process: acknowledged writes exist, failed ones changed nothing, and removals free space."""
 
 import asyncio
 import errno
@@ -43,7 +43,7 @@ async def contents(engine: Engine) -> dict[str, bytes]:
 
 
 async def fill(engine: Engine, key: str = "fill", size: int = 50_000) -> dict[str, bytes]:
-    """Documents of that size until there is no room for one more."""
+    """Write documents of this size until there is no space for another."""
     stored: dict[str, bytes] = {}
     while True:
         name, data = f"{key}-{len(stored):03}", random.randbytes(size)
@@ -61,7 +61,7 @@ def sound(folder: Path, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ENGINES)
 @pytest.mark.parametrize("seed", range(int(os.environ.get("DOCSTORE_DISKS", "1"))))
-def test_what_is_answered_on_a_small_disk_is_there_and_what_is_refused_changed_nothing(
+def test_on_a_small_disk_acknowledged_writes_exist_and_failed_ones_change_nothing(
     tmp_path: Path, scheme: str, seed: int
 ) -> None:
     chosen = random.Random(seed)
@@ -127,7 +127,7 @@ def test_space_of_deleted_documents_is_used_again(tmp_path: Path, scheme: str) -
                 for key in stored:
                     assert await engine.delete(key) is not None
                 (tmp_path / "filler").unlink()
-                # Some are refused until what is free in the database has been given back.
+                # Some are refused until free pages of the database are returned to the file system.
                 for _ in range(5):
                     await asyncio.gather(put(engine, "large", bytes(DISK * 3 // 4)), return_exceptions=True)
                     await engine.delete("large")
@@ -177,7 +177,7 @@ def test_a_document_can_be_replaced_by_a_smaller_one_on_a_full_disk(tmp_path: Pa
             await fill(engine)
             disk.steal()
             if scheme == "file":
-                await engine.delete("large")  # a new file has to stand beside the old one
+                await engine.delete("large")  # the new file is complete before it replaces the old one
             await put(engine, "key", b"small")
             assert (await contents(engine))["key"] == b"small"
         finally:
@@ -242,10 +242,10 @@ STEPS = [
 
 
 @pytest.mark.parametrize(("scheme", "what", "where"), STEPS)
-def test_no_room_at_a_step_of_a_change_leaves_it_whole_or_undone(
+def test_a_change_without_space_at_any_step_is_complete_or_undone(
     tmp_path: Path, scheme: str, what: str, where: str
 ) -> None:
-    """Temporary and sealed files, notes, markers, locks, folders, the log, its writing back, the reserve."""
+    """Temporary files, blobs, sidecars, markers, locks, folders, the log, its checkpoint, the reserve."""
     armed = False
 
     def step(done: str, path: str, size: int) -> None:
@@ -263,9 +263,9 @@ def test_no_room_at_a_step_of_a_change_leaves_it_whole_or_undone(
             answer = (await asyncio.gather(change(engine), return_exceptions=True))[0]
             armed = False
             after = await contents(engine)
-            # SQLite does not say why a file can't be synced, and the shim does not either.
+            # SQLite does not report why a file can't be synced, and neither does the shim.
             if isinstance(answer, NoSpace if what == "write" else EngineError):
-                # What could not be synced is perhaps there: an error promises nothing.
+                # Data that could not be synced may exist: after an error nothing is guaranteed.
                 assert after == before or (what == "sync" and after == changed(before))
             else:
                 assert not isinstance(answer, Exception), answer

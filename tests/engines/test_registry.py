@@ -51,7 +51,7 @@ def test_an_undeclared_option_is_refused(scheme: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in schemes() if kind_of(scheme).on_disk])
-def test_as_many_open_a_store_as_its_engine_says(scheme: str, tmp_path: Path) -> None:
+def test_a_store_is_opened_by_one_or_many_processes_as_its_engine_says(scheme: str, tmp_path: Path) -> None:
     path, link = tmp_path / "store", tmp_path / "link"
     link.symlink_to(path)
     first = open_engine(EngineURL(scheme, str(path)))

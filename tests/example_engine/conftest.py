@@ -1,4 +1,4 @@
-"""Installs the example beside Docstore, as pip would for anybody, for the tests of this folder alone."""
+"""Install the example beside Docstore, as pip would, for the tests of this folder only."""
 
 import importlib
 import subprocess

@@ -1,4 +1,4 @@
-"""The example of docs/engines.md: found by its entry points alone, and as good as any engine."""
+"""The example of docs/engines.md: found by its entry point alone, and tested like every engine."""
 
 import asyncio
 from collections.abc import Iterable
@@ -66,7 +66,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     assert "'a'" in ended.out
 
 
-def test_it_is_open_once(tmp_path: Path) -> None:
+def test_only_one_process_can_open_it(tmp_path: Path) -> None:
     url = EngineURL("log", str(tmp_path / "store.log"))
     first = open_engine(url)
     try:

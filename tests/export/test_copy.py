@@ -74,7 +74,7 @@ def test_a_failure_is_raised_after_all_running_tasks_have_finished(where: str) -
 
 
 @pytest.mark.parametrize("how", ["leaves", "is cancelled"])
-def test_a_copy_that_is_abandoned_leaves_nothing_running(how: str) -> None:
+def test_an_abandoned_copy_leaves_nothing_running(how: str) -> None:
     cancelled: list[int] = []
 
     async def one(number: int) -> Step:

@@ -1,10 +1,10 @@
-"""What a server must answer to conditional and range requests: a reference written from RFC 9110 §13.2.2 and §14 alone.
+"""The correct responses to conditional and range requests: a reference written from RFC 9110 §13.2.2 and §14 only.
 
 It imports nothing of Docstore and parses nothing. The matrix is made of a fixed vocabulary of field values, and each
-value stands in a table beside what the RFC says of it: a parser's mistake can't be repeated here.
+value is in a table beside its meaning in the RFC, so that no parser's mistake can be repeated here.
 
 `cases()` yields the matrix; `case.fields(state)` are the raw fields to send, `expected(case, state)` is the answer.
-Some values depend on the state of the document that stands when `case.exists`, so the caller says what it is.
+Some values depend on the document that exists if `case.exists`, so the caller passes its state.
 """
 
 from collections.abc import Iterator
@@ -154,7 +154,7 @@ def _ranged(case: Case, state: State) -> Answer:
 def cases() -> Iterator[Case]:
     """Some twenty thousand, each once: all of the conditions, and all of the ranges beside each condition.
 
-    Left out: conditions combined with every range, since a range is looked at when they are done with.
+    Conditions are not combined with every range, because a range is evaluated after them.
     """
     conditions = list(product(TAGS, TAGS, DATES, DATES))
     for exists, method, combined in product((True, False), METHODS, conditions):

@@ -1,4 +1,4 @@
-"""Conditional requests: RFC 9110 §13, and what is left of them for an engine to know."""
+"""Conditional requests: RFC 9110 §13, and the expectations that they become for an engine."""
 
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ MODIFIED_SINCE = "if-modified-since"
 UNMODIFIED_SINCE = "if-unmodified-since"
 
 STANDING = [
-    # what a document that stands answers to a read, and to a write
+    # the outcome for an existing document, of a read and of a write
     pytest.param([(MATCH, '"v1"')], PROCEED, PROCEED, id="13.1.1 the tag"),
     pytest.param([(MATCH, '"v2"')], FAILED, FAILED, id="13.1.1 another tag"),
     pytest.param([(MATCH, 'W/"v1"')], FAILED, FAILED, id="13.1.1 strong comparison"),
@@ -81,7 +81,9 @@ STANDING = [
 
 
 @pytest.mark.parametrize(("pairs", "read", "write"), STANDING)
-def test_a_document_that_stands(pairs: list[tuple[str, str]], read: ConditionOutcome, write: ConditionOutcome) -> None:
+def test_conditions_on_an_existing_document(
+    pairs: list[tuple[str, str]], read: ConditionOutcome, write: ConditionOutcome
+) -> None:
     judged = conditions(*pairs)
     assert {judged.evaluate(method, META, NOW) for method in ("GET", "HEAD")} == {read}
     assert {judged.evaluate(method, META, NOW) for method in ("PUT", "POST", "PATCH", "DELETE", "MOVE")} == {write}
@@ -100,7 +102,7 @@ def test_a_document_that_stands(pairs: list[tuple[str, str]], read: ConditionOut
         pytest.param([(MATCH, "*"), (NONE_MATCH, "*")], FAILED, id="13.2.2 both can't hold"),
     ],
 )
-def test_where_there_is_no_document(pairs: list[tuple[str, str]], outcome: ConditionOutcome) -> None:
+def test_conditions_on_an_absent_document(pairs: list[tuple[str, str]], outcome: ConditionOutcome) -> None:
     judged = conditions(*pairs)
     assert {judged.evaluate(method, None, NOW) for method in ("PUT", "POST", "MOVE")} == {outcome}
     answered_404 = ("GET", "HEAD", "DELETE", "PATCH")
@@ -108,7 +110,7 @@ def test_where_there_is_no_document(pairs: list[tuple[str, str]], outcome: Condi
 
 
 @pytest.mark.parametrize("name", [MATCH, NONE_MATCH, MODIFIED_SINCE, UNMODIFIED_SINCE])
-def test_each_precondition_is_seen_among_other_fields(name: str) -> None:
+def test_each_precondition_is_found_among_other_fields(name: str) -> None:
     assert Conditions.of(headers(("host", "a"), (name, "*"), ("accept", "*/*"))) is not None
 
 
@@ -130,7 +132,7 @@ def test_without_a_precondition_there_are_no_conditions(name: str) -> None:
         pytest.param([(MODIFIED_SINCE, AFTER)], META, ANY, id="13.1.3 binds no write"),
     ],
 )
-def test_a_write_expects_the_state_that_was_judged(
+def test_a_write_expects_the_state_that_was_evaluated(
     pairs: list[tuple[str, str]], current: Meta | None, expected: Expectation
 ) -> None:
     assert expectation(Conditions.of(headers(*pairs)), current) == expected
@@ -193,12 +195,12 @@ def test_any_bytes_in_a_precondition_get_an_outcome(name: str, value: bytes, cur
         pytest.param(EQUAL, MODIFIED - 5, False, id="8.8.2.2 a clock that went back"),
     ],
 )
-def test_if_range_takes_strong_validators_only(value: str, now: int, holds: bool) -> None:
+def test_if_range_accepts_only_strong_validators(value: str, now: int, holds: bool) -> None:
     assert if_range_holds(value, META, now) is holds
 
 
 @given(st.text(), st.integers(0, 10**10))
-def test_any_text_in_if_range_holds_or_not(value: str, now: int) -> None:
+def test_any_text_in_if_range_is_handled_without_an_error(value: str, now: int) -> None:
     assert if_range_holds(value, META, now) is False
 
 
@@ -210,7 +212,7 @@ def test_the_last_modified_that_was_sent_is_not_later_than_the_change(modified_n
     assert sent_back.evaluate("GET", meta, NOW) is NOT_MODIFIED
 
 
-def test_a_hundred_kilobytes_of_tags_come_to_an_end() -> None:
+def test_a_hundred_kilobytes_of_tags_are_parsed_in_time() -> None:
     many = ",".join(['"no"'] * 20_000 + ['"v1"'])
     assert conditions((MATCH, many)).evaluate("PUT", META, NOW) is PROCEED
     assert conditions((MATCH, '"' * 100_001)).evaluate("PUT", META, NOW) is FAILED

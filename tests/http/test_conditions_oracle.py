@@ -19,7 +19,7 @@ FRESH = State(VERSION, MODIFIED, 10, MODIFIED)
 
 
 def answer(case: Case, state: State) -> Answer:
-    """What a resource makes of the pure functions."""
+    """The status that a resource gets from the pure functions."""
     headers = Headers((name.encode(), value.encode()) for name, value in case.fields(state).items())
     meta = Meta("key", state.version, state.size, DIGEST, Fields(), state.modified * 10**9 + 999_999_999)
     current = meta if case.exists else None
@@ -44,13 +44,13 @@ def ranged(headers: Headers, current: Meta, now: int) -> Answer:
 
 
 @pytest.mark.parametrize("state", [SETTLED, FRESH], ids=["settled", "in the second of its last change"])
-def test_the_whole_matrix_is_answered_as_the_oracle_says(state: State) -> None:
+def test_every_case_of_the_matrix_agrees_with_the_oracle(state: State) -> None:
     answers = ((case, answer(case, state), expected(case, state)) for case in cases())
     wrong = [(case, got, wanted) for case, got, wanted in answers if got != wanted]
     assert wrong[:5] == []
 
 
-def test_the_matrix_is_large_has_no_case_twice_and_meets_every_status() -> None:
+def test_the_matrix_is_large_has_distinct_cases_and_covers_every_status() -> None:
     matrix = list(cases())
     assert len(matrix) == len(set(matrix)) >= 10_000
     statuses = {expected(case, SETTLED).status for case in matrix}

@@ -44,7 +44,7 @@ FIRST, LAST = at(1, 1, 1), at(9999, 12, 31, 23, 59, 59)
         pytest.param("Mon, 01 Jan 0001 00:00:00 GMT", FIRST, id="the first second"),
     ],
 )
-def test_the_three_forms_are_read(value: str, seconds: int) -> None:
+def test_the_three_date_formats_are_parsed(value: str, seconds: int) -> None:
     assert parse_http_date(value, NOW) == seconds
 
 
@@ -109,27 +109,27 @@ def test_a_year_of_two_digits_late_in_a_century_may_be_in_the_next() -> None:
     assert parse_http_date("Monday, 01-Jan-10 00:00:00 GMT", at(2090, 6, 1)) == at(2110, 1, 1)
 
 
-def test_a_date_is_written_as_imf_fixdate() -> None:
+def test_a_date_is_formatted_as_imf_fixdate() -> None:
     assert format_http_date(NOVEMBER_1994) == "Sun, 06 Nov 1994 08:49:37 GMT"
     assert format_http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 @given(st.integers(FIRST, LAST))
-def test_a_date_that_was_written_is_read(seconds: int) -> None:
+def test_a_formatted_date_can_be_parsed(seconds: int) -> None:
     written = format_http_date(seconds)
     assert written == datetime.fromtimestamp(seconds, UTC).strftime(f"%a, %d %b {written[12:16]} %H:%M:%S GMT")
     assert parse_http_date(written, NOW) == seconds
 
 
 @given(st.integers(at(1977, 1, 1), at(2076, 1, 1)))
-def test_the_older_forms_of_a_date_are_read(seconds: int) -> None:
+def test_the_obsolete_date_formats_are_parsed(seconds: int) -> None:
     moment = datetime.fromtimestamp(seconds, UTC)
     assert parse_http_date(moment.strftime("%A, %d-%b-%y %H:%M:%S GMT"), NOW) == seconds
     assert parse_http_date(f"{moment:%a %b} {moment.day:2} {moment:%H:%M:%S %Y}", NOW) == seconds
 
 
 @pytest.mark.parametrize("seconds", [FIRST - 1, LAST + 1, 10**30])
-def test_a_date_outside_of_the_years_1_to_9999_is_not_written(seconds: int) -> None:
+def test_a_date_outside_the_years_1_to_9999_is_not_formatted(seconds: int) -> None:
     with pytest.raises((ValueError, OverflowError)):
         format_http_date(seconds)
 
@@ -152,7 +152,7 @@ def test_any_text_is_a_date_or_none(value: str, now: int) -> None:
 
 
 @pytest.mark.parametrize("unit", ["Sun, ", "0", " ", "Sun, 06 Nov 1994 08:49:37 GMT,"])
-def test_a_hundred_kilobytes_of_anything_are_no_date(unit: str) -> None:
+def test_a_hundred_kilobytes_of_anything_are_not_a_date(unit: str) -> None:
     assert parse_http_date(unit * (100_000 // len(unit)), NOW) is None
 
 
@@ -167,11 +167,11 @@ def ttl(*lines: str) -> Headers:
     ("line", "seconds"),
     [("0", 0), ("1", 1), ("0060", 60), ("86400", 86400), (" 5 ", 5), (str(TTL_LIMIT_S), TTL_LIMIT_S)],
 )
-def test_a_life_is_a_number_of_seconds(line: str, seconds: int) -> None:
+def test_a_ttl_is_a_number_of_seconds(line: str, seconds: int) -> None:
     assert parse_ttl_s(ttl(line)) == seconds
 
 
-def test_a_write_without_the_field_asks_for_no_end() -> None:
+def test_a_write_without_a_ttl_does_not_expire() -> None:
     assert parse_ttl_s(Headers([(b"content-type", b"text/plain")])) is None
 
 

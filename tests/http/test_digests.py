@@ -99,7 +99,7 @@ def test_content_that_matches_its_digest_passes(field: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "algorithm"), WRONG)
-def test_a_digest_that_is_not_the_content_s_is_named(field: str, value: str, algorithm: str) -> None:
+def test_a_digest_that_does_not_match_the_content_is_named(field: str, value: str, algorithm: str) -> None:
     announced = announced_digests(headers((field, value)))
     assert announced
     with pytest.raises(DigestMismatch, match=f"{algorithm} .* {field} "):
@@ -158,7 +158,7 @@ class Pieces:
 RIGHT_DIGEST = (AnnouncedDigest("repr-digest", "sha-256", hashlib.sha256(WHOLE).digest()),)
 
 
-def test_a_verified_upload_gives_the_bytes_as_they_came() -> None:
+def test_a_verified_upload_yields_the_bytes_unchanged() -> None:
     async def chunks(upload: Upload) -> list[bytes]:
         return [chunk async for chunk in upload]
 
@@ -168,18 +168,18 @@ def test_a_verified_upload_gives_the_bytes_as_they_came() -> None:
     ]
 
 
-def test_a_verified_upload_says_the_size_that_was_announced() -> None:
+def test_a_verified_upload_has_the_announced_size() -> None:
     assert DigestVerifiedUpload(BytesContent(WHOLE), RIGHT_DIGEST).size == len(WHOLE)
     assert DigestVerifiedUpload(Pieces(WHOLE), RIGHT_DIGEST).size is None
 
 
 @pytest.mark.parametrize("content", [b"", WHOLE[:-1], WHOLE + b"\n", WHOLE[:3] + b"H" + WHOLE[4:]])
-def test_an_upload_with_other_bytes_never_ends_well(content: bytes) -> None:
+def test_an_upload_with_other_bytes_always_raises(content: bytes) -> None:
     with pytest.raises(DigestMismatch):
         asyncio.run(read_all(DigestVerifiedUpload(BytesContent(content), RIGHT_DIGEST)))
 
 
-def test_an_upload_that_fails_fails_as_it_did() -> None:
+def test_an_error_of_the_upload_is_passed_on() -> None:
     with pytest.raises(IncompleteUpload):
         asyncio.run(read_all(DigestVerifiedUpload(Pieces(WHOLE[:7], failure=IncompleteUpload("gone")), RIGHT_DIGEST)))
 
@@ -223,7 +223,7 @@ def test_the_stored_algorithm_is_wanted_or_not(lines: tuple[tuple[str, str], ...
     assert wanted_digests(headers(*lines)) == wanted
 
 
-def test_an_answer_has_the_digest_of_the_document_and_of_the_part() -> None:
+def test_a_response_has_the_digest_of_the_document_and_of_the_part() -> None:
     wanted = frozenset({REPR, CONTENT, OLDER})
     document, part = hashlib.sha256(WHOLE).digest(), hashlib.sha256(PART).digest()
     assert digest_headers(wanted, document, part) == [
@@ -243,7 +243,7 @@ def test_digests_are_formatted_as_structured_fields() -> None:
 
 
 @given(st.binary(max_size=64), st.sampled_from(["sha-256", "sha-512"]), st.integers(0, 63))
-def test_one_flipped_bit_is_found(content: bytes, algorithm: str, bit: int) -> None:
+def test_one_flipped_bit_is_detected(content: bytes, algorithm: str, bit: int) -> None:
     value = hashlib.new(algorithm.replace("-", ""), content).digest()
     announced = announced_digests(headers(("repr-digest", structured_digest(algorithm, value))))
     assert announced
@@ -259,7 +259,7 @@ def test_one_flipped_bit_is_found(content: bytes, algorithm: str, bit: int) -> N
     st.sampled_from(["content-digest", "repr-digest", "content-md5", "digest"]),
     st.text(st.characters(max_codepoint=255) | st.sampled_from("sha-256=:;,md5AA=="), max_size=40),
 )
-def test_no_announcement_is_any_other_error(field: str, value: str) -> None:
+def test_any_digest_field_is_handled_without_another_error(field: str, value: str) -> None:
     announced = announced_digests(headers((field, value)))
     if announced:
         with pytest.raises(DigestMismatch):

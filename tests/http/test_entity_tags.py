@@ -45,7 +45,7 @@ any_text = st.text() | st.text(st.characters(max_codepoint=0xFF)) | st.text('",\
         pytest.param("*, *", Tags(False), id="13.1.1 two stars are none"),
     ],
 )
-def test_entity_tags_are_read_and_malformed_ones_are_left_out(value: str, tags: Tags) -> None:
+def test_entity_tags_are_parsed_and_malformed_ones_are_skipped(value: str, tags: Tags) -> None:
     assert parse_entity_tags(value) == tags
 
 
@@ -69,7 +69,7 @@ entity_tags = st.builds(EntityTag, st.booleans(), st.text(ETAGC))
 
 
 @given(st.lists(entity_tags, max_size=5), st.sampled_from([",", ", ", "\t,, "]))
-def test_entity_tags_that_were_written_are_read(tags: list[EntityTag], comma: str) -> None:
+def test_formatted_entity_tags_can_be_parsed(tags: list[EntityTag], comma: str) -> None:
     written = [f'{"W/" if tag.weak else ""}"{tag.opaque}"' for tag in tags]
     assert parse_entity_tags(comma.join(written)) == Tags(False, tuple(tags))
     assert [parse_entity_tag(text) for text in written] == tags
@@ -77,14 +77,14 @@ def test_entity_tags_that_were_written_are_read(tags: list[EntityTag], comma: st
 
 @given(any_text)
 @example('"')
-def test_entity_tags_of_any_text_are_well_formed(value: str) -> None:
+def test_entity_tags_parsed_from_any_text_are_well_formed(value: str) -> None:
     tags = parse_entity_tags(value)
     assert tags.star is (value.strip(" \t") == "*")
     assert all(char in ETAGC for tag in tags.members for char in tag.opaque)
 
 
 @pytest.mark.parametrize("unit", ['"', "\\", '\\"', ",", '",', " ", "a", "W/", '"a" ', '"a",', "*,"])
-def test_a_hundred_kilobytes_of_anything_come_to_an_end(unit: str) -> None:
+def test_a_hundred_kilobytes_of_anything_are_parsed_in_time(unit: str) -> None:
     for hostile in (unit * (100_000 // len(unit)), '"' + unit * (100_000 // len(unit)) + "\x00"):
         assert len(parse_entity_tags(hostile).members) < len(hostile)
         assert parse_entity_tag(hostile + "\n") is None

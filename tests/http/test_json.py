@@ -87,20 +87,20 @@ def test_anything_but_strict_json_is_rejected(data: bytes) -> None:
         parse_json(data)
 
 
-def test_a_byte_order_mark_and_blanks_are_passed_over() -> None:
+def test_a_byte_order_mark_and_blanks_are_skipped() -> None:
     assert parse_json(b'\xef\xbb\xbf \t\r\n{ "a" : [ 1 , 2 ] }\n') == {"a": [1, 2]}
 
 
-def test_pairs_of_surrogates_are_one_character() -> None:
+def test_a_pair_of_surrogates_is_one_character() -> None:
     assert parse_json(b'"\\ud83d\\ude00 \\\\ud800"') == "\U0001f600 \\ud800"
 
 
-def test_brackets_in_strings_are_no_levels() -> None:
+def test_brackets_in_strings_are_not_counted_as_levels() -> None:
     text = json.dumps(["[{" * 1000, '"[', "\\", "]" * 1000] * 3, separators=(",", ":"))
     assert format_json(parse_json(text.encode())) == text.encode()
 
 
-def test_the_deepest_json_is_read_and_written_and_one_level_more_is_not() -> None:
+def test_json_at_the_depth_limit_is_parsed_and_written_and_one_level_more_is_rejected() -> None:
     deepest = b"[" * DEPTH_LIMIT + b"]" * DEPTH_LIMIT
     value = parse_json(deepest)
     assert format_json(value) == deepest
@@ -109,7 +109,7 @@ def test_the_deepest_json_is_read_and_written_and_one_level_more_is_not() -> Non
 
 
 @pytest.mark.parametrize("text", ['["\u00e4\u00e4"]', '{"a":1}', "true"])
-def test_a_text_may_have_as_many_bytes_as_the_limit_and_no_more(text: str) -> None:
+def test_text_at_the_size_limit_is_parsed_and_one_byte_more_is_rejected(text: str) -> None:
     value, size = parse_json(text.encode()), len(text.encode())
     assert len(format_json(value, size_limit=size)) == size
     with pytest.raises(JSONTooLarge, match=str(size - 1)):
@@ -159,7 +159,7 @@ def test_values_that_mean_the_same_are_equal(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
-def test_values_that_do_not_are_different(one: str, other: str) -> None:
+def test_values_that_mean_different_things_are_different(one: str, other: str) -> None:
     a, b = parse_json(one.encode()), parse_json(other.encode())
     assert not equal(a, b)
     assert not equal([b], [a])
@@ -181,7 +181,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
-def test_any_json_survives_the_way_there_and_back(value: object) -> None:
+def test_any_json_is_the_same_after_writing_and_parsing(value: object) -> None:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     parsed = parse_json(text)
     assert format_json(parsed) == text
@@ -189,7 +189,7 @@ def test_any_json_survives_the_way_there_and_back(value: object) -> None:
 
 
 @given(st.binary(max_size=20) | st.text(st.sampled_from('{}[]",:\\u0d8a1-.eE+ ntf'), max_size=30).map(str.encode))
-def test_no_bytes_are_any_other_error(data: bytes) -> None:
+def test_any_bytes_are_json_or_the_documented_error(data: bytes) -> None:
     try:
         value = parse_json(data)
     except InvalidJSON:

@@ -1,4 +1,4 @@
-"""JSON patches (RFC 6902) and pointers (RFC 6901): their examples, their edges, their laws and limits."""
+"""JSON patches (RFC 6902) and pointers (RFC 6901): examples, edge cases, properties and limits."""
 
 import copy
 import json
@@ -122,13 +122,13 @@ EDGES: dict[str, tuple[str, str, str | type[PatchError]]] = {
         PatchConflict,
     ),
     "names of a prototype": ("{}", '{"op":"add","path":"/__proto__","value":1}', '{"__proto__":1}'),
-    # 409 and 422: whether another document would do
+    # 409 if another document would accept the patch, else 422
     "a place that is missing before a move that makes no sense": (
         "{}",
         '{"op":"remove","path":"/a"},{"op":"move","from":"/b","path":"/b/c"}',
         PatchConflict,
     ),
-    # 400, whatever the document and whatever stands before it
+    # 400, whatever the document and the operations before it
     "not an object": ("{}", '"remove"', MalformedPatch),
     "no op": ("{}", '{"path":"/a"}', MalformedPatch),
     "an unknown op": ("{}", '{"op":"spam","path":"/a"}', MalformedPatch),
@@ -202,7 +202,7 @@ POINTERS = [
 
 
 @pytest.mark.parametrize(("pointer", "value"), POINTERS)
-def test_pointers_lead_where_section_5_of_the_rfc_says(pointer: str, value: JSON) -> None:
+def test_pointers_refer_to_the_values_in_section_5_of_the_rfc(pointer: str, value: JSON) -> None:
     assert find(POINTED, parse_pointer(pointer)) == value
 
 
@@ -215,19 +215,19 @@ def test_a_pointer_is_unescaped_in_one_order(pointer: str, tokens: tuple[str, ..
 
 
 @pytest.mark.parametrize("pointer", ["a", "a/b", " /a", "/~", "/a~", "/~2", "/~~0", "#/a"])
-def test_other_text_is_no_pointer(pointer: str) -> None:
+def test_other_text_is_not_a_pointer(pointer: str) -> None:
     with pytest.raises(InvalidPointer):
         parse_pointer(pointer)
 
 
-def test_a_patch_has_at_most_so_many_operations() -> None:
+def test_the_number_of_operations_of_a_patch_is_limited() -> None:
     operation: JSON = {"op": "test", "path": "", "value": {}}
     assert json_patch({}, [operation] * limits.OPERATIONS_LIMIT) == {}
     with pytest.raises(PatchTooLarge, match=str(limits.OPERATIONS_LIMIT)):
         json_patch({}, [operation] * (limits.OPERATIONS_LIMIT + 1))
 
 
-def test_a_bomb_of_copies_is_found_before_it_is_large() -> None:
+def test_a_patch_that_copies_exponentially_is_rejected_before_it_is_large() -> None:
     bomb: JSON = [{"op": "copy", "from": "", "path": "/-"}] * 100
     with pytest.raises(PatchTooLarge):
         json_patch(["x" * 1000], bomb)
@@ -242,7 +242,7 @@ def test_copies_that_are_removed_again_count_too(monkeypatch: pytest.MonkeyPatch
         json_patch(document, once * 4)
 
 
-def test_copied_entries_count_and_a_second_change_in_one_place_copies_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copied_entries_count_and_a_second_change_in_one_place_copies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "COPIED_ENTRIES_LIMIT", 100)
     document: JSON = [[]] * 60
     change: JSON = {"op": "replace", "path": "/0", "value": 1}
@@ -272,15 +272,13 @@ OPERATION = st.fixed_dictionaries(
 
 
 @given(VALUES, VALUES)
-def test_the_whole_can_be_tested_and_replaced(one: JSON, other: JSON) -> None:
+def test_the_whole_document_can_be_tested_and_replaced(one: JSON, other: JSON) -> None:
     patch: JSON = [{"op": "test", "path": "", "value": one}, {"op": "replace", "path": "", "value": other}]
     assert equal(json_patch(one, patch), other)
 
 
 @given(VALUES, st.lists(OPERATION, max_size=6))
-def test_operations_apply_as_one_by_one_or_not_at_all_and_change_no_argument(
-    target: JSON, operations: list[JSON]
-) -> None:
+def test_operations_apply_in_order_or_not_at_all_and_change_no_argument(target: JSON, operations: list[JSON]) -> None:
     before = copy.deepcopy((target, operations))
     expected: JSON | None = target
     error: type[PatchError] | None = None
@@ -316,7 +314,7 @@ def test_any_json_as_a_patch_raises_nothing_but_patch_errors(target: JSON, patch
     ],
     ids=["add", "move", "remove"],
 )
-def test_shifting_a_long_array_again_and_again_is_bounded(operation: JSON) -> None:
+def test_shifting_a_long_array_repeatedly_is_bounded(operation: JSON) -> None:
     document: JSON = [0] * 1_000_000
     assert isinstance(json_patch(document, [operation] * 40), list)
     with pytest.raises(PatchTooLarge):

@@ -54,7 +54,7 @@ def test_a_merge_patch_of_any_depth_needs_no_recursion() -> None:
     assert merged == {}
 
 
-def test_a_result_over_the_size_or_the_depth_is_refused() -> None:
+def test_a_result_over_the_size_or_the_depth_is_rejected() -> None:
     document, patch = b'["aa"]', b'[{"op":"add","path":"/-","value":"bb"}]'
     assert apply_patch(OPERATIONS, document, patch, size_limit=11) == b'["aa","bb"]'
     with pytest.raises(PatchTooLarge, match="10"):
@@ -66,7 +66,7 @@ def test_a_result_over_the_size_or_the_depth_is_refused() -> None:
         apply_patch(OPERATIONS, b"[[[0]]]", patch, size_limit=1000)
 
 
-def test_a_document_that_is_no_json_is_a_conflict_and_not_the_patch_s_fault() -> None:
+def test_a_document_that_is_not_json_is_a_conflict_and_not_an_invalid_patch() -> None:
     for media_type, patch in ((MERGE, b"{}"), (OPERATIONS, b"[]")):
         with pytest.raises(PatchConflict, match="document"):
             apply_patch(media_type, b"hello", patch, size_limit=100)

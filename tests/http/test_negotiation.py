@@ -10,7 +10,7 @@ HTML, JSON, LINES, TEXT = "text/html", "application/json", "application/x-ndjson
 OFFERS = [HTML, JSON, LINES, TEXT]
 
 CHOICES = [
-    # nothing is said
+    # no Accept
     (None, HTML),
     ("", HTML),
     (",, ,", HTML),
@@ -23,7 +23,7 @@ CHOICES = [
     ("image/png", None),
     ("image/*", None),
     ("application/problem+json", None),
-    # wildcards that are none
+    # invalid wildcards
     ("application/*+json", None),
     ("application/*+json, text/plain;q=0.1", TEXT),
     # weights, then the order of the offers
@@ -37,7 +37,7 @@ CHOICES = [
     ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", HTML),
     ("application/json, text/plain, */*", HTML),
     ("application/json, */*;q=0.5", JSON),
-    # the closest range speaks, not the best one
+    # the most specific range counts, not the one with the highest weight
     ("text/html;q=0, */*", JSON),
     ("text/*;q=0, */*", JSON),
     ("*/*, text/*;q=0.5, text/plain;q=0.9", JSON),
@@ -71,7 +71,7 @@ CHOICES = [
 
 
 @pytest.mark.parametrize(("accept", "choice"), CHOICES)
-def test_the_offer_that_a_client_likes_best_is_chosen(accept: str | None, choice: str | None) -> None:
+def test_the_offer_with_the_highest_weight_is_chosen(accept: str | None, choice: str | None) -> None:
     assert choose(accept, OFFERS) == choice
 
 
@@ -97,7 +97,7 @@ def test_members_beyond_the_limit_count_as_not_sent() -> None:
     assert choose(",".join([*others, "a/b", TEXT]), OFFERS) is None
 
 
-def test_an_offer_that_is_no_media_type_is_a_mistake_of_the_caller() -> None:
+def test_an_offer_that_is_not_a_media_type_raises_value_error() -> None:
     with pytest.raises(ValueError, match="not a media type"):
         choose("text/html", ["html"])
 
@@ -119,7 +119,7 @@ def written(name: tuple[str, str], parameters: dict[str, str]) -> str:
     st.lists(st.tuples(RANGES, WEIGHTS), min_size=1, max_size=6),
     st.lists(st.tuples(st.tuples(TYPES, SUBTYPES), PARAMETERS), min_size=1, max_size=4),
 )
-def test_any_accept_is_judged_as_the_section_reads(
+def test_any_accept_gives_the_result_of_the_oracle(
     ranges: list[tuple[tuple[tuple[str, str], dict[str, str]], int]],
     offers: list[tuple[tuple[str, str], dict[str, str]]],
 ) -> None:
@@ -143,7 +143,7 @@ def test_any_accept_is_judged_as_the_section_reads(
 
 
 @given(st.text(st.characters(max_codepoint=255), max_size=60))
-def test_no_accept_is_an_error(accept: str) -> None:
+def test_any_accept_is_handled_without_an_error(accept: str) -> None:
     assert choose(accept, OFFERS) in {*OFFERS, None}
 
 

@@ -1,4 +1,4 @@
-"""Which fields of a write are stored, and how they come back (RFC 9110 §8, §9.3.4)."""
+"""Which fields of a write are stored, and how they are sent back (RFC 9110 §8, §9.3.4)."""
 
 import pytest
 from hypothesis import given
@@ -110,7 +110,7 @@ def test_values_that_could_not_be_sent_back_are_rejected(name: str, value: str) 
 
 
 @pytest.mark.parametrize("name", ["content-type", "content-disposition"])
-def test_a_field_that_is_no_list_comes_once(name: str) -> None:
+def test_a_field_that_is_not_a_list_may_be_sent_once(name: str) -> None:
     value = "text/plain" if name == "content-type" else "inline"
     with pytest.raises(InvalidStoredField, match="2 times"):
         parse_stored_fields(headers((name, value), (name, value)))
@@ -128,7 +128,7 @@ def test_all_names_and_values_together_have_a_limit() -> None:
     assert caught.value.field == "meta-a"
 
 
-def test_the_default_media_type_takes_room_too() -> None:
+def test_the_default_media_type_counts_towards_the_limit() -> None:
     room = STORED_SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
     parse_stored_fields(headers(("meta-a", "x" * room)))
     with pytest.raises(StoredFieldsTooLarge):
@@ -143,7 +143,7 @@ def test_meta_fields_have_a_limit_in_number() -> None:
     assert caught.value.field == own[META_LIMIT][0]
 
 
-def test_an_answer_names_the_media_type_first_and_the_rest_by_name() -> None:
+def test_stored_fields_are_sent_with_the_media_type_first_and_the_rest_sorted() -> None:
     fields = parse_stored_fields(
         headers(("meta-b", "2"), ("content-language", "en"), ("meta-a", "1"), ("content-type", TEXT))
     )

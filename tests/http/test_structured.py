@@ -51,7 +51,7 @@ def test_a_field_with_one_bad_member_counts_as_not_sent(text: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "members"), WELL_FORMED.values(), ids=WELL_FORMED.keys())
-def test_byte_sequences_are_read(text: str, members: dict[str, bytes]) -> None:
+def test_byte_sequences_are_parsed(text: str, members: dict[str, bytes]) -> None:
     assert structured.byte_sequences(text) == members
 
 
@@ -94,7 +94,7 @@ MEMBERS = st.tuples(st.one_of(ITEMS, st.lists(st.tuples(ITEMS, st.just({})), max
 
 
 def oracle(text: str) -> dict[str, bytes | int | None] | None:
-    """What http-sf reads of a dictionary, in the terms of this module."""
+    """The result of http-sf for a dictionary, in the types of this module."""
     try:
         members = http_sf.parse(text.encode("latin-1"), tltype="dictionary")
     except (ValueError, OverflowError):
@@ -104,24 +104,24 @@ def oracle(text: str) -> dict[str, bytes | int | None] | None:
 
 
 def padded_wrongly(text: str) -> bool:
-    """http-sf takes any padding that is long enough; this parser does not."""
+    """http-sf accepts any padding that is long enough; this parser does not."""
     return any(len(found) % 4 for found in re.findall(r":([A-Za-z0-9+/]*=+):", text))
 
 
 @given(BYTES)
-def test_byte_sequences_survive_the_way_there_and_back(members: dict[str, bytes]) -> None:
+def test_formatted_byte_sequences_can_be_parsed(members: dict[str, bytes]) -> None:
     text = http_sf.ser(members)
     assert structured.byte_sequences(text) == oracle(text) == members
 
 
 @given(INTEGERS)
-def test_integers_survive_the_way_there_and_back(members: dict[str, int]) -> None:
+def test_formatted_integers_can_be_parsed(members: dict[str, int]) -> None:
     text = http_sf.ser(members)
     assert structured.parse_dictionary(text) == oracle(text) == members
 
 
 @given(st.dictionaries(KEYS, MEMBERS, min_size=1, max_size=3), st.data())
-def test_any_dictionary_is_read_as_the_oracle_reads_it(members: dict[str, object], data: st.DataObject) -> None:
+def test_any_dictionary_is_parsed_as_the_oracle_parses_it(members: dict[str, object], data: st.DataObject) -> None:
     text = http_sf.ser(members)
     at = data.draw(st.integers(0, len(text)))
     change = data.draw(st.sampled_from(["", *' \t,;=:()"?@%*aA1.-\\~\x7fä']))
@@ -131,11 +131,11 @@ def test_any_dictionary_is_read_as_the_oracle_reads_it(members: dict[str, object
 
 
 @given(st.text(st.sampled_from(' \t,;=:()"?@%*aZ19.-\\/+_'), max_size=12))
-def test_no_text_is_an_error(text: str) -> None:
+def test_any_text_is_handled_without_an_error(text: str) -> None:
     if not padded_wrongly(text) and "@" not in text:
         assert structured.parse_dictionary(text) == oracle(text)
 
 
-def test_a_hostile_field_is_read_in_linear_steps() -> None:
+def test_a_hostile_field_is_parsed_in_linear_time() -> None:
     for text in ("a=(" * 20_000, 'a="' + "\\" * 60_000, "a=:" + "A" * 60_000, "a;" * 30_000, "a=(" + " " * 60_000):
         assert structured.byte_sequences(text) is None

@@ -1,7 +1,7 @@
 """A VFS that does what SQLite's own does, and records it.
 
 SQLite fsyncs the folder of a journal or of a log by itself, when it first syncs the file. This is not taken on trust:
-the call by which it opens a folder, for that purpose and no other, is one of those that SQLite lets be replaced.
+SQLite opens a folder only for this purpose, by a system call that an application can replace.
 """
 
 import ctypes
@@ -75,14 +75,14 @@ class _Unsynced(apsw.VFS):
 
 class _UnsyncedFile(apsw.VFSFile):
     def xLock(self, level: int) -> None:
-        """SQLite goes on when a connection that only reads can't have the last lock; apsw would raise it from close."""
+        """SQLite continues if a read-only connection can't get the last lock; apsw would raise the error from close."""
         try:
             super().xLock(level)
         except apsw.IOError as error:
             raise apsw.BusyError(str(error)) from error
 
     def xSync(self, flags: int) -> None:
-        """Nobody cuts the power of this machine."""
+        """Do nothing: the power loss is simulated."""
 
 
 @contextmanager

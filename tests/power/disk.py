@@ -1,15 +1,15 @@
 """A model of a disk that loses power: the states it may be in, given the changes and what was made durable.
 
-The model takes away whatever POSIX lets a file system take away, and that is more than any one of them does:
+The model loses everything that POSIX allows a file system to lose, which is more than any of them does lose:
 
 - Bytes. fsync of a file makes its bytes, size and times durable, not its name. What was written since may be there or
   not, in any order, torn at any sector; the file may have grown while the new bytes are zeroes, or not have grown.
-- Names. A change of names (create, mkdir, rename, unlink, rmdir) is durable for sure once a folder that it touches was
+- Names. A change of names (create, mkdir, rename, unlink, rmdir) is durable once a folder that it changes was
   fsynced. What was not may be there or not, each change by itself: of one folder and of several any subset, as long
   as the changes of one name keep their order. A file's name may so be there without its bytes, and a folder be gone
   with all that was fsynced in it.
 - A rename is atomic: both of its names or none, also when it leads from one folder to another, and when it replaces.
-- What stood before the recording began is durable.
+- The state before the recording is durable.
 
 Why so strict, and no prefix of the changes in their order: ext4 and xfs keep changes of names in the order of one
 journal, so that a subset never shows there; but "All File Systems Are Not Created Equal" (Pillai and others, OSDI
@@ -17,8 +17,8 @@ journal, so that a subset never shows there; but "All File Systems Are Not Creat
 others, OSDI 2018) found names lost behind an fsync on btrfs and F2FS. Every prefix is one of the subsets, so what
 holds here holds on a journal too. That a rename is atomic is what POSIX asks for, and all of those keep it.
 
-Not played: bytes that change outside of what was written, which SQLite does not count on either (powersafe overwrite),
-and disks that say fsynced of what is not.
+Not simulated: changes of bytes outside of what was written, which SQLite does not expect either (powersafe overwrite),
+and disks that report data as flushed when it is not.
 """
 
 import itertools
@@ -29,13 +29,13 @@ from random import Random
 from typing import Final
 
 TOP: Final = 0
-"""The folder in which all others are; it is there whatever happens."""
+"""The root folder, which always exists."""
 
 SOME_TIME_NS: Final = 1_000_000_000
-"""The modification time of a file that nobody gave one."""
+"""The modification time of a file for which none was set."""
 
 SECTOR: Final = 512
-"""The most that a disk writes at once, wholly or not."""
+"""The number of bytes that a disk writes atomically."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class _File:
         return applied(self.durable, self.pending), self.mtime_ns
 
     def variants(self, chance: Random, more: int) -> list[tuple[bytes, int]]:
-        """What may be found of it: first all, then nothing new, then some of each kind, and `more` at random."""
+        """The possible states: first with all changes, then with none, then some of each kind, and `more` at random."""
         whole, _ = self.whole()
         contents = [whole, self.durable]
         if self.pending:
@@ -207,11 +207,11 @@ class Disk:
         return frozenset(closed)
 
     def whole(self) -> Image:
-        """What is found when nothing is lost."""
+        """The state when nothing is lost."""
         return self._image(frozenset(range(len(self._pending))), {})
 
     def left(self, chance: Random, limit: int) -> Iterator[Image]:
-        """What may be found after a cut now: all of it when that is at most `limit`, else the extremes and samples."""
+        """The states after a power cut now: all if there are at most `limit`, else the extremes and samples."""
         everything, exact = self._every_subset(limit)
         files = [number for number, file in self._files.items() if file.pending or file.mtime_ns != file.durable_ns]
         variants = {number: self._files[number].variants(chance, 4) for number in files}
@@ -240,7 +240,7 @@ class Disk:
         return sorted(found, key=len), True
 
     def _some_names(self, chance: Random) -> frozenset[int]:
-        """All but what follows upon a few lost changes, or nothing but a few and what they follow upon."""
+        """All changes except a few and those that depend on them, or only a few and those that they depend on."""
         count = len(self._pending)
         few = chance.sample(range(count), min(count, chance.randint(1, 3)))
         if chance.random() < 0.5:

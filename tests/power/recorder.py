@@ -1,4 +1,4 @@
-"""What an engine does to the disk, in one order: the functions of `os` that it uses, and SQLite's files.
+"""Record an engine's changes of the disk, in order: the functions of `os` that it uses, and SQLite's files.
 
 Each step is done and recorded under one lock, so the recorded order is the real one, also among threads. A function
 that could change a folder and is not known here is refused, and when a recording ends, replaying it must give the
@@ -43,7 +43,7 @@ class Recorder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.stood: list[Step] = []
-        """What makes the disk as it was before."""
+        """The steps that create the initial state of the disk."""
         self.steps: list[Step] = []
         self.lock = RLock()
         self._nodes: dict[tuple[int, int], int] = {}
@@ -77,8 +77,8 @@ class Recorder:
     def made(
         self, status: os.stat_result, folder: int | None, name: bytes, content: tuple[bytes, int] | None
     ) -> int | None:
-        """Something new that got a name."""
-        # The number of an inode that is gone is given away again: it is a new node all the same.
+        """Record a new name."""
+        # The system reuses the number of a removed inode; it is a new node nevertheless.
         if folder is None or folder in self._lock_folders or name == b"lock" or name.endswith(RESERVE):
             self._nodes.pop((status.st_dev, status.st_ino), None)
             return None
@@ -135,7 +135,7 @@ class Recorder:
             return count
 
     def _fsync(self, descriptor: int) -> None:
-        # The real one would only cost time: nobody cuts the power of this machine.
+        # A real fsync would only cost time, because the power loss is simulated.
         with self.lock:
             node = self.node_of(os.fstat(descriptor))
             if node is not None:
@@ -177,7 +177,7 @@ class Recorder:
             self.unnamed(path, dir_fd)
 
     def unnamed(self, path: Any, dir_fd: int | None = None) -> None:
-        """A name that is gone."""
+        """Record a removed name."""
         folder, name = self._above(path, dir_fd)
         if folder is not None:
             self.steps.append(Named(((folder, name, None),)))

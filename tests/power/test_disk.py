@@ -15,7 +15,7 @@ State = dict[str, str | None]
 
 
 def states(steps: list[Change], limit: int = 1000) -> list[State]:
-    """What may be found, times left out."""
+    """The states that may be found, without times."""
     disk = Disk()
     for step in steps:
         disk.apply(step)
@@ -84,7 +84,7 @@ def test_the_states_after_a_power_cut(steps: list[Change], found: list[State]) -
     assert sorted(states(steps), key=repr) == sorted(found, key=repr)
 
 
-def test_a_time_may_be_lost_without_the_bytes_and_the_bytes_without_the_time() -> None:
+def test_times_and_bytes_may_be_lost_independently() -> None:
     disk = Disk()
     for step in (*FILE, Synced(TOP), Put(1, 0, b"x"), Timed(1, 5)):
         disk.apply(step)

@@ -148,7 +148,7 @@ def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     scheme, plant, workload = FAULTS[name]
 
     async def planted(session: Session) -> None:
-        # The store has been made already: what is left out is left out of writes.
+        # The store exists already, so the fault affects writes only.
         with monkeypatch.context() as patch:
             plant(patch)
             await session.reopen()

@@ -1,4 +1,4 @@
-"""Answered writes survive a power cut at any step."""
+"""Acknowledged writes survive a power cut at any step."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ EACH = pytest.mark.parametrize("scheme", SCHEMES)
 
 @EACH
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_a_power_cut_at_any_step_loses_nothing_that_was_answered(
+def test_a_power_cut_at_any_step_loses_no_acknowledged_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, name: str
 ) -> None:
     recording = record(tmp_path / "disk", monkeypatch, scheme, WORKLOADS[name])
@@ -30,11 +30,11 @@ def test_a_power_cut_at_any_step_loses_nothing_that_was_answered(
 
 @EACH
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_power_cut_in_the_middle_of_anything_loses_nothing_that_was_answered(
+def test_a_power_cut_during_random_work_loses_no_acknowledged_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, number: int
 ) -> None:
     chance = seeded_random(f"{scheme} {number}")
-    # So that the log of a database is written back now and then, in the midst of it.
+    # So that the log of a database is sometimes written back during the workload.
     monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 20)
     recording = record(tmp_path / "disk", monkeypatch, scheme, at_random(Random(chance.random()), 12))
     assert find_first_fault(recording, scheme, chance) is None
@@ -42,7 +42,7 @@ def test_a_power_cut_in_the_middle_of_anything_loses_nothing_that_was_answered(
 
 @EACH
 @pytest.mark.parametrize("number", range(ROUNDS))
-def test_a_second_power_cut_while_the_store_recovers_loses_nothing(
+def test_a_second_power_cut_during_recovery_loses_no_acknowledged_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, number: int
 ) -> None:
     async def go_on(session: Session) -> None:
@@ -64,7 +64,7 @@ def test_a_second_power_cut_while_the_store_recovers_loses_nothing(
     assert find_first_fault(again, scheme, chance) is None
 
 
-def test_a_folder_that_another_writer_is_just_making_is_on_the_disk_too(
+def test_a_folder_that_another_writer_is_creating_is_durable_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, answered = Event(), Event()

@@ -9,7 +9,7 @@ from tests.power.disk import Named, Put, Synced
 from tests.power.recorder import Recorder
 
 
-def test_each_change_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_change_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(tmp_path)
     with recorder.running(monkeypatch):
         (tmp_path / "f").mkdir()
@@ -32,7 +32,7 @@ def test_each_change_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
-def test_a_function_that_is_not_known_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_function_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").touch()
     with Recorder(tmp_path).running(monkeypatch), pytest.raises(AssertionError, match=r"os\.link"):
         (tmp_path / "b").hardlink_to(tmp_path / "a")

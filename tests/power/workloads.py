@@ -16,12 +16,12 @@ from tests.power.recovery import url_in
 
 SMALL: Final = 20
 LARGE: Final = 66_000
-"""A size that has a file of its own in both engines."""
+"""A size whose content is a separate file in both engines."""
 SOON_S: Final = 10
 
 
 class Session:
-    """A store that is open while a recording runs, and notes of what it is asked and answers."""
+    """An open store during a recording, which also records the operations and their results."""
 
     def __init__(self, recorder: Recorder, scheme: str, clock: SetClock) -> None:
         self._recorder = recorder
@@ -41,7 +41,7 @@ class Session:
         text = f"{self._asked} {key} ".encode()
         data = (text * (size // len(text) + 1))[:size]
         expires_ns = None if expires_s is None else self._clock() + round(expires_s * 10**9)
-        # Every second write has fields of its own, so that content and meta of two versions can't be mixed unseen.
+        # Every second write has different fields, so that content with the metadata of another version is detected.
         state = State(data, Fields.make(f"text/x-{self._asked % 2}", {"meta-number": f"{self._asked}"}), expires_ns)
         writing = self.engine.put(PutRequest(key, BytesContent(data), state.fields, expires_ns=expires_ns))
         await self._note(key, state, writing)
@@ -56,7 +56,7 @@ class Session:
         self._recorder.note(WriteAnswered(number))
 
     async def expire(self) -> None:
-        """Lets the time come at which documents are due, then sweeps."""
+        """Advance the clock until documents are expired, then sweep."""
         self._clock.advance_s(SOON_S)
         self._recorder.note(ClockSet(self._clock()))
         await self.engine.sweep()

@@ -1,4 +1,4 @@
-"""The request log: a line for each request, whatever a client writes, and one record for each turn of the loop."""
+"""The request log: a line for each request, whatever it contains, and one record for each iteration of the loop."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ def asked(method: str, path: str, query: str = "") -> Request:
 
 
 def lines_of(*requests: Request) -> tuple[int, list[str]]:
-    """How many records tell of requests that are handled in one turn, and the lines that come out."""
+    """The number of records for requests handled in one iteration of the loop, and the lines that are printed."""
     records: list[logging.LogRecord] = []
 
     class Kept(logging.Handler):
@@ -46,7 +46,7 @@ def lines_of(*requests: Request) -> tuple[int, list[str]]:
     return len(records), [line for record in records for line in formatter.format(record).splitlines()]
 
 
-def test_each_request_is_a_line_with_its_own_beginning() -> None:
+def test_each_request_is_one_line_with_its_own_prefix() -> None:
     records, lines = lines_of(asked("GET", "/docs/a"), asked("HEAD", "/docs/b", "x=1"), asked("GET", "/none"))
     assert records == 1
     assert [line.rsplit(" ", 2)[0] for line in lines] == [
@@ -75,12 +75,12 @@ def test_printable_text_is_logged_up_to_a_limit() -> None:
     assert escape("/" + "a" * PRINTED_LIMIT) == "/" + "a" * (PRINTED_LIMIT - 1)
 
 
-def test_other_records_are_left_as_they_are() -> None:
+def test_other_records_are_not_changed() -> None:
     record = logging.LogRecord("docstore", logging.ERROR, "", 0, "one\ntwo", (), None)
     assert AccessLogFormatter("E %(message)s").format(record) == "E one\ntwo"
 
 
-def test_the_next_loop_tells_its_lines_when_one_ended_before_it_could() -> None:
+def test_the_next_loop_logs_lines_that_the_previous_one_left() -> None:
     logging_handle = with_access_log(handle)
     log = logging.getLogger("docstore.access")
     told: list[str] = []

@@ -1,8 +1,8 @@
-"""The same tests on other servers than our own wire: uvicorn's own protocol, and Granian, both through ASGI.
+"""The same tests on other servers than Docstore's own: uvicorn's protocol, and Granian, both through ASGI.
 
-What a document is and what a method does is `handle`'s affair and must not depend on who speaks HTTP. What only the
-wire keeps (limits, malformed requests, early answers on a kept connection) is in `tests/wire`; ARCHITECTURE.md has
-the table. Granian closes a connection after an answer that came before its body, so no write is refused here.
+Documents and methods are implemented in `handle` and must not depend on the server. Tests of what only `http1`
+supports (limits, malformed requests, early responses on a kept connection) are in `http1/`; ARCHITECTURE.md has
+the table. Granian closes a connection after a response that was sent before the body arrived, so no write fails here.
 """
 
 import os
@@ -18,11 +18,11 @@ import pytest
 
 from docstore.testing.server import STOPS_WITHIN_S
 from tests.server.resources.test_document import (  # noqa: F401 - these run here on the server below
-    test_a_body_cut_off_in_the_middle_changes_nothing,
-    test_chunked_content_is_stored_whole,
-    test_concurrent_writers_leave_one_whole_document,
+    test_a_truncated_body_changes_nothing,
+    test_chunked_content_is_stored_completely,
+    test_concurrent_writers_leave_one_complete_document,
     test_content_comes_back_byte_for_byte,
-    test_dot_segments_are_gone_before_routing,
+    test_dot_segments_are_removed_before_routing,
 )
 from tests.server.resources.test_document_conditions import (  # noqa: F401
     test_a_304_has_no_content_and_the_fields_that_a_200_would,

@@ -1,4 +1,4 @@
-"""The ASGI adapter by itself: what it makes of a scope, and when it stops."""
+"""The ASGI adapter alone: how it reads a scope, and when it stops."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def memory_store() -> Store:
 
 
 async def call(store: Store, handle: Handler | None = None, *, leaves: bool = False, **scope: Any) -> list[Any]:
-    """What the application sends for one request; with `leaves`, its client is gone at once."""
+    """The messages that the application sends for one request; with `leaves`, the client disconnects at once."""
     sent: list[MutableMapping[str, Any]] = []
     incoming = [{"type": "http.request", "body": b"", "more_body": False}]
 
@@ -56,7 +56,7 @@ def test_a_path_without_its_raw_form_is_not_decoded_twice(key: str) -> None:
 
 
 @pytest.mark.parametrize("length", [b"0" * 5000 + b"3", b"9" * 40])
-def test_a_length_of_many_digits_is_no_failure(length: bytes) -> None:
+def test_a_content_length_of_many_digits_causes_no_error(length: bytes) -> None:
     async def main() -> None:
         scope = {"path": "/m/a", "method": "PUT", "headers": [(b"content-length", length)]}
         sent = await call(memory_store(), **scope)
@@ -65,7 +65,7 @@ def test_a_length_of_many_digits_is_no_failure(length: bytes) -> None:
     asyncio.run(main())
 
 
-def test_a_server_that_leaves_its_parser_for_an_upgrade_stores_nothing() -> None:
+def test_a_server_that_stops_parsing_at_an_upgrade_stores_nothing() -> None:
     async def main() -> None:
         store = memory_store()
         [mount] = store.mounts
@@ -97,7 +97,7 @@ def test_content_is_not_generated_for_a_disconnected_client() -> None:
     assert sent[-1].get("more_body"), "an answer that broke off does not end as if it were whole"
 
 
-def test_a_file_that_cannot_be_read_is_an_error_and_no_short_answer(tmp_path: Any) -> None:
+def test_a_file_that_cannot_be_read_is_an_error_and_not_a_short_response(tmp_path: Any) -> None:
 
     descriptor = Descriptor(os.open(tmp_path, os.O_RDONLY))  # a folder can't be read
 

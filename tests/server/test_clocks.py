@@ -1,7 +1,7 @@
-"""Clocks that jump, back and forward: versions know no time, dates never claim what is not so, expiry is the clock's.
+"""Clocks that jump back and forward: versions contain no time, dates are never wrong, and the clock decides expiry.
 
-What a date can't tell is told here too: two writes within a second, and a write after a clock was set back. Who sends
-the ETag as well is never told that a changed document is the same: If-None-Match comes before any date (§13.2.2).
+Dates can't distinguish two writes within a second, or a write after the clock was set back. A client that also sends
+the ETag never gets 304 for a changed document: If-None-Match takes precedence over dates (§13.2.2).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ each_jump = pytest.mark.parametrize("jump_s", JUMPS_S.values(), ids=JUMPS_S)
 @each_mount
 @each_jump
 @on_a_store()
-async def test_versions_and_compare_and_swap_know_no_time(store: InProcess, mount: str, jump_s: int) -> None:
+async def test_versions_and_compare_and_swap_do_not_depend_on_time(store: InProcess, mount: str, jump_s: int) -> None:
     path = f"/{mount}/key"
     old = (await store.send("PUT", path, b"old"))["etag"]
     store.clock.advance_s(jump_s)
@@ -46,8 +46,8 @@ async def test_versions_and_compare_and_swap_know_no_time(store: InProcess, moun
 @each_mount
 @each_jump
 @on_a_store()
-async def test_no_last_modified_is_later_than_the_answer(store: InProcess, mount: str, jump_s: int) -> None:
-    """RFC 9110 §8.8.2.1: a document from the future is as of now."""
+async def test_last_modified_is_never_later_than_the_response(store: InProcess, mount: str, jump_s: int) -> None:
+    """RFC 9110 §8.8.2.1: the Last-Modified of a document from the future is now."""
     path = f"/{mount}/key"
     written_s = store.clock() // SECOND_NS
     await store.send("PUT", path, b"data")
@@ -60,8 +60,10 @@ async def test_no_last_modified_is_later_than_the_answer(store: InProcess, mount
 @each_mount
 @each_jump
 @on_a_store()
-async def test_a_date_never_hides_what_changed_a_second_later(store: InProcess, mount: str, jump_s: int) -> None:
-    """The date that a client has is of an answer before the change, under whichever clock the document was written."""
+async def test_a_condition_with_a_date_never_hides_a_change_in_a_later_second(
+    store: InProcess, mount: str, jump_s: int
+) -> None:
+    """The client has the date of a response before the change, whatever clock the document was written with."""
     path = f"/{mount}/key"
     await store.send("PUT", path, b"old")
     store.clock.advance_s(jump_s)
@@ -78,7 +80,7 @@ async def test_a_date_never_hides_what_changed_a_second_later(store: InProcess, 
 @each_mount
 @pytest.mark.parametrize("jump_s", [0, 0.5, -1, -YEAR_S], ids=["at once", "within the second", "back", "far back"])
 @on_a_store()
-async def test_where_a_date_can_not_tell_the_tag_does(store: InProcess, mount: str, jump_s: float) -> None:
+async def test_an_etag_distinguishes_versions_that_a_date_cannot(store: InProcess, mount: str, jump_s: float) -> None:
     path = f"/{mount}/key"
     await store.send("PUT", path, b"old")
     known = await store.send("GET", path)
@@ -96,7 +98,9 @@ async def test_where_a_date_can_not_tell_the_tag_does(store: InProcess, mount: s
 
 @each_mount
 @on_a_store()
-async def test_a_part_is_never_sent_for_a_date_within_its_second(store: InProcess, mount: str) -> None:
+async def test_if_range_with_a_date_within_the_same_second_sends_the_whole_document(
+    store: InProcess, mount: str
+) -> None:
     path = f"/{mount}/key"
     await store.send("PUT", path, b"old")
     part = {"range": "bytes=1-", "if-range": (await store.send("GET", path))["last-modified"]}
@@ -107,7 +111,9 @@ async def test_a_part_is_never_sent_for_a_date_within_its_second(store: InProces
 
 @each_mount
 @on_a_store()
-async def test_a_document_that_expired_is_back_with_the_clock_until_it_is_swept(store: InProcess, mount: str) -> None:
+async def test_an_expired_document_exists_again_if_the_clock_goes_back_before_a_sweep(
+    store: InProcess, mount: str
+) -> None:
     path, engine = f"/{mount}/key", store.engines[mount]
     await store.send("PUT", path, b"data", {"ttl": "60"})
     store.clock.advance_s(60)
@@ -122,7 +128,7 @@ async def test_a_document_that_expired_is_back_with_the_clock_until_it_is_swept(
 
 
 @pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
-def test_a_sweep_under_a_clock_a_year_ahead_takes_what_has_an_end_and_nothing_else(tmp_path: Path, scheme: str) -> None:
+def test_a_sweep_with_a_clock_a_year_ahead_deletes_only_documents_that_expire(tmp_path: Path, scheme: str) -> None:
     async def run() -> None:
         clock = SetClock()
         engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
@@ -142,8 +148,8 @@ def test_a_sweep_under_a_clock_a_year_ahead_takes_what_has_an_end_and_nothing_el
 
 
 @pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
-def test_writes_of_one_instant_and_of_the_past_are_told_apart(tmp_path: Path, scheme: str) -> None:
-    """Nothing of an engine's own takes a time for an identity: the same time, the same size, another document."""
+def test_writes_of_the_same_or_an_earlier_time_have_different_versions(tmp_path: Path, scheme: str) -> None:
+    """No engine identifies a version by its time: two versions of the same time and size differ."""
 
     async def run() -> None:
         clock = SetClock()

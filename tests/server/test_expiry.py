@@ -1,4 +1,4 @@
-"""TTL and Sunset: a document is there one nanosecond before its end and gone at it, for each method on each engine."""
+"""TTL and Sunset: a document exists one nanosecond before its expiry and not after it, for each method and engine."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ MERGE = {"content-type": "application/merge-patch+json"}
 LIFE_S = 60
 
 ASKED = {
-    # method, fields: the status before the end, and from the end on
+    # method, fields: the status before the expiry, and after it
     ("GET", ""): (200, 404),
     ("HEAD", ""): (200, 404),
     ("GET", "range: bytes=0-0"): (206, 404),
@@ -46,7 +46,7 @@ ASKED = {
 @each_mount
 @pytest.mark.parametrize("size", [2, 200_000], ids=["small", "large"])
 @on_a_store()
-async def test_a_document_is_there_until_its_instant_for_each_method(store: InProcess, mount: str, size: int) -> None:
+async def test_a_document_exists_until_its_expiry_for_each_method(store: InProcess, mount: str, size: int) -> None:
     for (method, field), statuses in ASKED.items():
         for late_ns, status in zip((-1, 0), statuses, strict=True):
             path, begun_ns = f"/{mount}/key", store.clock()
@@ -62,7 +62,7 @@ async def test_a_document_is_there_until_its_instant_for_each_method(store: InPr
 
 @each_mount
 @on_a_store(keys="path")
-async def test_listings_show_a_document_until_its_instant(store: InProcess, mount: str) -> None:
+async def test_listings_show_a_document_until_its_expiry(store: InProcess, mount: str) -> None:
     end_ns = store.clock() + LIFE_S * 10**9
     await store.send("PUT", f"/{mount}/f/ending", b"x", {"ttl": str(LIFE_S)})
     await store.send("PUT", f"/{mount}/lasting", b"x")
@@ -78,7 +78,7 @@ async def test_listings_show_a_document_until_its_instant(store: InProcess, moun
 
 @each_mount
 @on_a_store()
-async def test_sunset_is_the_last_whole_second_that_is_sure(store: InProcess, mount: str) -> None:
+async def test_sunset_is_the_last_whole_second_before_the_expiry(store: InProcess, mount: str) -> None:
     store.clock.set_ns(1_700_000_000_900_000_000)
     path, sunset = f"/{mount}/key", "Tue, 14 Nov 2023 22:14:20 GMT"
     await store.send("PUT", path, b"12345", {"ttl": str(LIFE_S)})
@@ -90,7 +90,7 @@ async def test_sunset_is_the_last_whole_second_that_is_sure(store: InProcess, mo
 
 @each_mount
 @on_a_store()
-async def test_a_life_of_nothing_ends_at_once(store: InProcess, mount: str) -> None:
+async def test_a_ttl_of_zero_expires_at_once(store: InProcess, mount: str) -> None:
     for before in ("missing", "there"):
         if before == "there":
             await store.send("PUT", f"/{mount}/key", b"old")
@@ -102,7 +102,7 @@ async def test_a_life_of_nothing_ends_at_once(store: InProcess, mount: str) -> N
 
 @each_mount
 @on_a_store()
-async def test_each_write_says_anew_how_long(store: InProcess, mount: str) -> None:
+async def test_each_write_sets_a_new_ttl(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
     await store.send("PUT", path, b"x", {"ttl": "10"})
     await store.send("PUT", path, b"x", {"ttl": "100"})
@@ -115,7 +115,7 @@ async def test_each_write_says_anew_how_long(store: InProcess, mount: str) -> No
 
 @each_mount
 @on_a_store()
-async def test_a_life_begins_when_the_content_has_come(store: InProcess, mount: str) -> None:
+async def test_a_ttl_counts_from_the_end_of_the_upload(store: InProcess, mount: str) -> None:
     class Slow:
         size = None
 
@@ -130,7 +130,7 @@ async def test_a_life_begins_when_the_content_has_come(store: InProcess, mount: 
 
 @each_mount
 @on_a_store()
-async def test_a_collection_takes_a_life_too(store: InProcess, mount: str) -> None:
+async def test_a_write_to_the_collection_accepts_a_ttl(store: InProcess, mount: str) -> None:
     location = (await store.send("POST", f"/{mount}/", b"x", {"ttl": "10"}))["location"]
     store.clock.advance_s(10)
     assert (await store.send("GET", location)).status == 404
@@ -145,18 +145,18 @@ async def test_an_invalid_ttl_is_rejected_and_nothing_is_stored(store: InProcess
 
 
 @on_a_store("memory")
-async def test_the_longest_life_is_taken(store: InProcess) -> None:
+async def test_the_longest_ttl_is_accepted(store: InProcess) -> None:
     assert (await store.send("PUT", "/memory/key", b"x", {"ttl": str(TTL_LIMIT_S)})).status == 201
     store.clock.advance_s(TTL_LIMIT_S - 1)
     assert (await store.send("GET", "/memory/key")).status == 200
 
 
 async def until_swept(store: InProcess, mount: str, left: int) -> None:
-    """Waits for the sweeper of `store` to have nothing more to do on an engine that sees the past."""
+    """Wait until the sweeper of `store` has nothing left to do."""
     now_ns = store.clock()
     while True:
         await asyncio.sleep(0.005)
-        store.clock.set_ns(now_ns - 10**12)  # what is still kept is there again, for as long as nobody waits
+        store.clock.set_ns(now_ns - 10**12)  # documents that were not swept exist again
         kept = len(await store.engines[mount].list(limit=10_000))
         store.clock.set_ns(now_ns)
         if kept <= left:
@@ -166,7 +166,7 @@ async def until_swept(store: InProcess, mount: str, left: int) -> None:
 
 @pytest.mark.parametrize("mount", ["memory", "docs"])
 @on_a_store(sweep_interval_s=0.01)
-async def test_the_sweeper_removes_the_expired_step_by_step_and_answers_go_on(store: InProcess, mount: str) -> None:
+async def test_the_sweeper_works_in_steps_while_requests_are_answered(store: InProcess, mount: str) -> None:
     store.store.start()
     ending = SWEEP_LIMIT + 50
     for number in range(ending):
@@ -213,7 +213,7 @@ async def test_a_failing_engine_is_logged_and_the_others_are_swept(
 
 
 class Endless:
-    """An engine whose sweep always finds as much as it may take."""
+    """An engine whose sweep always removes as many documents as it may."""
 
     def __init__(self) -> None:
         self.steps = 0
@@ -252,12 +252,12 @@ async def test_the_sweeper_ends_before_the_engines_are_closed(store: InProcess) 
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def test_a_sweeper_that_never_began_can_be_stopped() -> None:
+def test_a_sweeper_that_never_started_can_be_stopped() -> None:
     asyncio.run(Sweeper([], interval_s=1).stop())
 
 
 def sizes_in(folder: Path) -> list[int]:
-    """The sizes of all files in a folder, of which some may go meanwhile."""
+    """The total size of the files in a folder; some may be removed meanwhile."""
     sizes = []
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):
@@ -266,7 +266,7 @@ def sizes_in(folder: Path) -> list[int]:
 
 
 def disk_shows(data: Path) -> dict[str, int]:
-    """How many documents of SIZE bytes are on the disk: as rows, as sealed files, as files."""
+    """The number of documents of SIZE bytes on the disk: rows, blobs and files."""
     with contextlib.closing(sqlite3.connect(f"file:{data / 'docs.db'}?mode=ro", uri=True)) as database:
         [rows] = database.execute("SELECT count(*) FROM documents").fetchone()
     sealed, files = sizes_in(data / "docs.db.sealed"), sizes_in(data / "file")
@@ -276,7 +276,7 @@ def disk_shows(data: Path) -> dict[str, int]:
 SIZE = 100_001
 
 
-def test_a_server_gives_the_room_of_expired_documents_back(data: Path) -> None:
+def test_a_server_frees_the_space_of_expired_documents(data: Path) -> None:
     with RunningServer(data, "--sweep-interval", "1") as server, Client(server) as client:
         for mount in MOUNTS:
             for number in range(5):

@@ -1,4 +1,4 @@
-"""Bodies stream: a large document costs the server no memory, on its way in and on its way out."""
+"""Bodies are streamed: uploading and downloading a large document takes little memory."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from tests.server_process import RunningServer
 SIZE = 256 * 1024 * 1024
 PIECE = os.urandom(1024 * 1024)
 ALLOWED = 64 * 1024 * 1024
-"""Bytes by which the server's memory may have grown at its greatest: a quarter of the document."""
+"""Limit for the growth of the server's peak memory: a quarter of the document."""
 
 
 def peak_memory(server: RunningServer) -> int:
@@ -26,7 +26,7 @@ def peak_memory(server: RunningServer) -> int:
 
 @pytest.mark.parametrize("mount", ["file", "docs"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
-def test_a_large_document_is_never_in_memory_whole(tmp_path: Path, mount: str, chunked: bool) -> None:
+def test_a_large_document_is_never_completely_in_memory(tmp_path: Path, mount: str, chunked: bool) -> None:
     pieces = SIZE // len(PIECE)
     with RunningServer(tmp_path / "data") as server:
         ask(server, "PUT", f"/{mount}/small", PIECE)

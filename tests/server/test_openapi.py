@@ -1,7 +1,7 @@
-"""The OpenAPI document: it is valid, it is made from the resources, and it is honest.
+"""The OpenAPI document: it is valid, generated from the resources, and correct.
 
-Honest means that schemathesis, with all of its checks, finds nothing in a real server. What its checks can't know is
-told to it here, in SETTINGS and HOOKS, with the reason for each, and nowhere else.
+Correct means that schemathesis, with all its checks, finds no difference on a real server. SETTINGS and HOOKS contain
+everything that its checks can't know, with the reason for each.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def test_it_is_a_valid_openapi_document() -> None:
         jsonschema_rs.meta.validate({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema})
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_can_be_resolved() -> None:
     components = DOCUMENT["components"]
     there = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
     assert set(references(DOCUMENT)) <= there
@@ -81,7 +81,7 @@ def test_every_reference_leads_somewhere() -> None:
     assert unused == set()
 
 
-def test_operations_have_ids_of_their_own() -> None:
+def test_operations_have_unique_ids() -> None:
     ids = [operation["operationId"] for _, _, operation in operations()]
     assert len(ids) == len(set(ids)) > 50
 
@@ -117,7 +117,7 @@ class WithoutDocstring(Resource):
 
 class WithAnOddVerb(Resource):
     async def QUERY(self, request: Request) -> Response:
-        """A verb on its own."""
+        """Documentation of a verb."""
         raise AssertionError
 
 
@@ -151,8 +151,8 @@ def test_every_row_belongs_to_a_verb_of_its_class() -> None:
         assert vars(resource).get("operations", {}).keys() <= vars(resource).keys(), resource
 
 
-def test_every_problem_is_the_answer_of_some_operation() -> None:
-    """But two: they are the answers to what is no operation."""
+def test_every_problem_is_a_response_of_some_operation() -> None:
+    """Except two, which are for requests that are no operation."""
     told = set(re.findall(rf'{re.escape(TYPE_BASE)}([a-z-]+)"', json.dumps(DOCUMENT["components"]["responses"])))
     assert PROBLEM_TYPES.keys() - told == {"method-not-allowed", "not-implemented"}
     everywhere = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
@@ -305,7 +305,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data", "--log-level", "warning", *engines) as server:
         schemathesis = Path(sys.executable).with_name("schemathesis")
         options = ["--checks=all", f"--max-examples={EXAMPLES}", "--generation-deterministic", "--no-color"]
-        # With JSON, answers have schemas that they are held against; what is not JSON is welcome too.
+        # JSON responses are checked against their schemas; other types are accepted too.
         accept = ["-H", "Accept: application/json, */*;q=0.1"]
         run = subprocess.run(
             [schemathesis, "--config-file", settings, "run", f"{server.url}/-/openapi.json", *options, *accept],

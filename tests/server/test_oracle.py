@@ -1,4 +1,4 @@
-"""The whole matrix of the oracle through `handle`, on real engines, and conditions that cease to hold meanwhile."""
+"""The complete matrix of the oracle through `handle`, on real engines, and conditions that become false meanwhile."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ REFUSALS = {304, 404, 412, 416}
 
 @dataclass
 class Scene:
-    """One document that is put back to its first state before the next case, when a case has changed it."""
+    """One document, restored to its first state after each case that changed it."""
 
     store: InProcess
     mount: str
@@ -81,7 +81,7 @@ def selected(answer: Answer) -> bytes:
 
 
 def fault(case: Case, state: State, reply: Reply, before: Document | None, after: Document | None) -> str:
-    """What is wrong with a reply and with what it left behind; "" when nothing is."""
+    """What is wrong with a reply and with the state of the document after it; "" if nothing is."""
     wanted = expected(case, state)
     if told(reply) != wanted:
         return f"{told(reply)} instead of {wanted}"
@@ -109,7 +109,7 @@ def fault(case: Case, state: State, reply: Reply, before: Document | None, after
 
 
 async def faulty(scene: Scene, case: Case, state: State) -> str:
-    """As `fault`, for a case that is acted out; a document that it made or changed is gone after it."""
+    """Run a case and return its `fault`; then restore the document if the case changed it."""
     await scene.stand(case.exists, state)
     before = scene.standing
     assert (before is not None) == case.exists
@@ -124,7 +124,7 @@ async def faulty(scene: Scene, case: Case, state: State) -> str:
 @pytest.mark.parametrize("late_s", [3600, 0], ids=["settled", "in the second of its last change"])
 @pytest.mark.parametrize("mount", ["memory", "docs"])
 @on_a_store()
-async def test_the_whole_matrix_is_answered_as_the_oracle_says(store: InProcess, mount: str, late_s: int) -> None:
+async def test_every_case_of_the_matrix_agrees_with_the_oracle(store: InProcess, mount: str, late_s: int) -> None:
     state = State(VERSION, MODIFIED, len(CONTENT), MODIFIED + late_s)
     scene = Scene(store, mount, f"/{mount}/key")
     faults = [(case, wrong) for case in cases() if (wrong := await faulty(scene, case, state))]
@@ -145,10 +145,10 @@ MEANWHILE = {
 @pytest.mark.parametrize("field", MEANWHILE)
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store()
-async def test_conditions_are_judged_again_inside_the_commit(
+async def test_conditions_are_evaluated_again_inside_the_commit(
     store: InProcess, mount: str, field: str, size: int
 ) -> None:
-    """The document changes while the body of a write is on its way, after its headers were judged."""
+    """The document changes while the body of a write arrives, after its headers were checked."""
     path, (name, _, value) = f"/{mount}/key", field.partition(": ")
     tag = (await store.send("PUT", path, b"first"))["etag"]
     body = GatedUpload(b"x" * size)
@@ -166,7 +166,7 @@ async def test_conditions_are_judged_again_inside_the_commit(
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store()
-async def test_of_two_creators_the_first_to_commit_wins(store: InProcess, mount: str, size: int) -> None:
+async def test_of_two_creations_the_first_to_commit_succeeds(store: InProcess, mount: str, size: int) -> None:
     body = GatedUpload(b"x" * size)
     late = asyncio.create_task(store.send("PUT", f"/{mount}/key", body, {"if-none-match": "*"}))
     await body.halfway.wait()

@@ -116,7 +116,7 @@ def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -
 
 @each_mount
 @pytest.mark.parametrize("after", ["", "a", "a/b", "a b", "%", "é", "日本", "😀", "~", "\U0010ffff"])
-def test_prefix_and_after_are_of_the_decoded_key(deep: RunningServer, mount: str, after: str) -> None:
+def test_prefix_and_after_are_compared_with_the_decoded_key(deep: RunningServer, mount: str, after: str) -> None:
     prefix, keys = f"/deep/{mount}/x/", HOSTILE_KEYS[:100:3]
     with Client(deep) as client:
         for key in keys:
@@ -168,7 +168,7 @@ async def test_an_invalid_key_is_400_for_each_method(store: InProcess, mount: st
 
 
 @on_a_store("memory", keys="path")
-async def test_a_segment_of_dots_that_is_encoded_whole_is_a_dot_segment(store: InProcess) -> None:
+async def test_a_percent_encoded_dot_segment_is_a_dot_segment(store: InProcess) -> None:
     await store.send("PUT", "/memory/b", b"1")
     assert (await store.send("GET", "/memory/a/%2E%2e/b")).content == b"1"
     assert (await store.send("GET", "/elsewhere/../memory/b")).content == b"1"
@@ -206,7 +206,7 @@ def some_keys(seed: int) -> list[str]:
 @each_mount
 @pytest.mark.parametrize("seed", range(3))
 @on_a_store(keys="path")
-async def test_each_document_and_folder_is_listed_once_whatever_the_pages(
+async def test_each_document_and_folder_is_listed_once_for_any_page_size(
     store: InProcess, mount: str, seed: int
 ) -> None:
     keys = some_keys(seed)
@@ -226,7 +226,7 @@ async def test_each_document_and_folder_is_listed_once_whatever_the_pages(
 
 @each_mount
 @on_a_store(keys="path")
-async def test_a_folder_of_many_is_skipped_and_not_read(store: InProcess, mount: str) -> None:
+async def test_the_documents_of_a_large_folder_are_not_read(store: InProcess, mount: str) -> None:
     for n in range(250):
         await store.send("PUT", f"/{mount}/many/{n:03}", b"")
     for key in ("a", "many", "many-more", "z"):
@@ -260,7 +260,7 @@ async def test_folders_are_in_every_representation(store: InProcess) -> None:
     assert [text for _, text in Links(inside.content.decode()).found] == ["<b>"]
 
 
-def test_a_mount_within_the_path_of_another_takes_what_is_below_it(tmp_path: Path) -> None:
+def test_a_mount_below_the_path_of_another_serves_its_own_paths(tmp_path: Path) -> None:
     mounts = ["--mount", "cache=memory:?keys=path", "--mount", "cache/ac=memory:", "--mount", "x/y/z=memory:"]
     with RunningServer(tmp_path, *mounts) as server, Client(server) as client:
         for path in ("/cache/a", "/cache/ac/a", "/cache/b/a", "/x/y/z/a"):
@@ -281,7 +281,7 @@ def test_the_alphabet_of_plain_names_is_the_same_on_path_mounts(deep: RunningSer
 
 
 @on_a_store("memory", keys="path")
-async def test_a_folder_costs_one_look_up_and_a_run_of_documents_few(store: InProcess) -> None:
+async def test_a_listing_needs_one_lookup_for_each_folder_and_few_for_documents(store: InProcess) -> None:
     keys = [f"folder{number:03}/{name}" for number in range(100) for name in "abc"] + [
         f"last{n:03}" for n in range(400)
     ]

@@ -1,4 +1,4 @@
-"""What is stored with a document and given back, and what every answer says to caches."""
+"""Stored fields that are sent back with a document, and the cache fields of every response."""
 
 import gzip
 import json
@@ -30,9 +30,7 @@ def stored_fields(reply: Reply) -> dict[str, str]:
 
 @each_mount
 @on_a_store()
-async def test_every_stored_field_comes_back_on_all_answers_that_carry_the_document(
-    store: InProcess, mount: str
-) -> None:
+async def test_every_response_with_the_document_has_all_stored_fields(store: InProcess, mount: str) -> None:
     path, fields = f"/{mount}/key", {name.lower(): value for name, value in EVERY_FIELD.items()}
     await store.send("PUT", path, CONTENT, EVERY_FIELD)
     for method, asked, status in [
@@ -92,7 +90,9 @@ async def test_headers_of_the_message_are_not_stored(store: InProcess) -> None:
 
 @each_mount
 @on_a_store()
-async def test_8_kib_of_fields_are_stored_and_one_byte_more_is_431(store: InProcess, mount: str) -> None:
+async def test_stored_fields_at_the_size_limit_are_accepted_and_one_byte_more_is_431(
+    store: InProcess, mount: str
+) -> None:
     room = STORED_SIZE_LIMIT - len("content-type" + "text/x" + "meta-a")
     fields = {"content-type": "text/x", "meta-a": "x" * room}
     assert (await store.send("PUT", f"/{mount}/key", b"", fields)).status == 201
@@ -106,7 +106,7 @@ async def test_8_kib_of_fields_are_stored_and_one_byte_more_is_431(store: InProc
 
 
 @on_a_store("memory")
-async def test_so_many_fields_are_stored_and_one_more_is_431(store: InProcess) -> None:
+async def test_stored_fields_at_the_count_limit_are_accepted_and_one_more_is_431(store: InProcess) -> None:
     own = [(f"meta-{number}", "x") for number in range(META_LIMIT + 1)]
     assert (await store.send("PUT", "/memory/key", b"", own[:-1])).status == 201
     assert (await store.send("PUT", "/memory/key", b"", own)).status == 431
@@ -127,7 +127,7 @@ BAD_FIELDS = [
 
 @pytest.mark.parametrize(("name", "value"), BAD_FIELDS)
 @on_a_store("memory")
-async def test_a_field_that_could_not_be_given_back_is_400_and_named(store: InProcess, name: str, value: str) -> None:
+async def test_a_field_that_could_not_be_sent_back_is_400_and_named(store: InProcess, name: str, value: str) -> None:
     for path in ("/memory/key", "/memory/"):
         reply = await store.send("PUT", path, b"x", {name: value})
         assert (reply.status, reply.content.split(b": ")[:2]) == (400, [b"invalid header field", name.encode()])
@@ -139,14 +139,14 @@ async def test_a_field_that_could_not_be_given_back_is_400_and_named(store: InPr
 )
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n", "\x00", "\x0b", "\x85"])
 @on_a_store("memory")
-async def test_no_stored_field_can_begin_a_line_of_its_own(store: InProcess, name: str, end: str) -> None:
-    """A server in front may unfold lines; so `handle` trusts none."""
+async def test_a_stored_field_cannot_inject_another_header_line(store: InProcess, name: str, end: str) -> None:
+    """A proxy may unfold lines, so `handle` checks values too."""
     value = f"text/x{end}Set-Cookie: a=b" if name == "content-type" else f"x{end}Set-Cookie: a=b"
     assert (await store.send("PUT", "/memory/key", b"x", {name: value})).status == 400
 
 
 BOUNDED = {
-    # stored: as it is given back while 90 s are left
+    # stored value: the value sent while 90 s remain
     "max-age=60": "max-age=60",
     "max-age=3600": "max-age=90",
     "public, max-age=90, immutable": "public, max-age=90, immutable",
@@ -158,7 +158,7 @@ BOUNDED = {
     "stale-if-error=3600": "no-cache",
     "no-store": "no-store",
     "No-Cache, public": "No-Cache, public",
-    # What tells no lifetime lets a cache make one up (RFC 9111 §4.2.2).
+    # Without a lifetime a cache may use a heuristic one (RFC 9111 §4.2.2).
     "public": "public, max-age=90",
     "s-maxage=7200, immutable": "s-maxage=90, immutable, max-age=90",
     'private="set-cookie, max-age=3600"': 'private="set-cookie, max-age=3600", max-age=90',
@@ -219,9 +219,7 @@ CACHED = {
 
 @pytest.mark.parametrize("asked", CACHED, ids=" ".join)
 @on_a_store("memory")
-async def test_every_answer_says_what_caches_may_do_and_what_it_depends_on(
-    store: InProcess, asked: tuple[str, str, str]
-) -> None:
+async def test_every_response_has_cache_control_and_vary(store: InProcess, asked: tuple[str, str, str]) -> None:
     method, path, field = asked
     await store.send("PUT", "/memory/there", b"{}1", {"content-type": "text/x"})
     name, _, value = field.partition(": ")
@@ -244,7 +242,7 @@ async def test_every_answer_says_what_caches_may_do_and_what_it_depends_on(
     ],
 )
 @on_a_store("memory")
-async def test_a_refusal_is_in_the_form_that_its_reader_names(
+async def test_a_problem_has_the_media_type_that_the_client_accepts(
     store: InProcess, accept: str | None, media_type: str
 ) -> None:
     reply = await store.send("GET", "/memory/missing", headers={"accept": accept} if accept else {})

@@ -1,4 +1,4 @@
-"""`docstore serve` as a process: what it prints, how it stops, and the one line in which it says what is wrong."""
+"""`docstore serve` as a process: its output, its stop, and its one-line errors."""
 
 import signal
 import socket
@@ -74,7 +74,7 @@ def server_accepts(server: RunningServer) -> bool:
         return probe.connect_ex((server.host, server.port)) == 0
 
 
-def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_in_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         line = refused("--port", str(port), "--data", str(tmp_path))
@@ -124,7 +124,7 @@ def test_a_bad_start_is_one_line_and_leaves_nothing_behind(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("engine", ["file:{}", "shelve:{}", "sqlite:{}"])
-def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, engine: str) -> None:
+def test_a_read_only_folder_is_reported_in_one_line(tmp_path: Path, engine: str) -> None:
     in_the_way = tmp_path / "plain-file"
     in_the_way.write_text("a file where a folder should be")
     line = refused("--mount", f"a={engine.format(in_the_way / 'store')}")
@@ -132,7 +132,7 @@ def test_a_folder_that_cannot_be_written_is_said_in_one_line(tmp_path: Path, eng
     assert in_the_way.read_text() == "a file where a folder should be"
 
 
-def test_a_shelve_locked_by_another_process_is_said_in_one_line(data: Path) -> None:
+def test_a_shelve_locked_by_another_process_is_reported_in_one_line(data: Path) -> None:
     with RunningServer(data) as server:
         ask(server, "PUT", "/shelve/a", b"1")
         line = refused("--data", str(data))
@@ -140,7 +140,7 @@ def test_a_shelve_locked_by_another_process_is_said_in_one_line(data: Path) -> N
         assert ask(server, "GET", "/shelve/a").content == b"1"
 
 
-def test_a_config_file_says_what_the_command_line_can(tmp_path: Path) -> None:
+def test_a_config_file_has_the_settings_of_the_command_line(tmp_path: Path) -> None:
     config = tmp_path / "docstore.toml"
     config.write_text(
         f'log_level = "warning"\n[mounts.notes]\nengine = "sqlite:{tmp_path}/notes.db"\nkeys = "path"\n'
@@ -171,7 +171,7 @@ def test_a_config_file_says_what_the_command_line_can(tmp_path: Path) -> None:
         ("not toml", "TOML"),
     ],
 )
-def test_a_config_file_that_is_wrong_is_said_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_config_file_is_reported_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     config = tmp_path / "docstore.toml"
     config.write_text(text)
     assert said in refused("--config", str(config))
@@ -188,7 +188,7 @@ def test_several_workers_serve_one_store(data: Path) -> None:
 
 
 @pytest.mark.parametrize("mount", ["memory", "file", "docs"])
-def test_a_client_that_leaves_a_download_is_no_error_of_the_server(data: Path, mount: str) -> None:
+def test_a_client_that_abandons_a_download_causes_no_server_error(data: Path, mount: str) -> None:
     with RunningServer(data) as server:
         ask(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
         for _ in range(20):
@@ -200,7 +200,7 @@ def test_a_client_that_leaves_a_download_is_no_error_of_the_server(data: Path, m
     assert [line for line in server.errors if " E " in line] == []
 
 
-def test_workers_end_when_the_process_that_started_them_was_killed(data: Path) -> None:
+def test_workers_end_when_their_parent_process_is_killed(data: Path) -> None:
     mounts = ["--mount", f"docs=sqlite:{data}/docs.db"]
     with RunningServer(data, "--workers", "2", *mounts) as server:
         assert ask(server, "PUT", "/docs/a", b"1").status == 201
@@ -211,7 +211,7 @@ def test_workers_end_when_the_process_that_started_them_was_killed(data: Path) -
         server.wait()
 
 
-def test_writing_goes_on_until_the_stop_and_every_answered_write_is_there(data: Path) -> None:
+def test_clients_write_until_the_stop_and_every_acknowledged_write_is_stored(data: Path) -> None:
     stored: list[int] = []
 
     def write(server: RunningServer) -> None:

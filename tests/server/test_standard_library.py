@@ -22,7 +22,7 @@ CONNECTIONS = 8
 
 
 def standard_library() -> dict[str, Path]:
-    """Every file under a key made from its path and its number, but those that Python or pip made meanwhile."""
+    """Every file under a key made from its path and its number, except files that Python or pip generate."""
     root = Path(sysconfig.get_path("stdlib"))
     paths = sorted(p for p in root.rglob("*") if p.is_file() and not {"site-packages", "__pycache__"} & set(p.parts))
     return {
@@ -32,7 +32,7 @@ def standard_library() -> dict[str, Path]:
 
 
 class Connection:
-    """A kept-alive connection that sends a request and reads its answer, whose length is always told."""
+    """A persistent connection that sends a request and reads its response, which has a Content-Length."""
 
     def __init__(self, server: RunningServer) -> None:
         self._socket = socket.create_connection((server.host, server.port), timeout=60)
@@ -64,7 +64,7 @@ def listed(server: RunningServer, mount: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("mount", MOUNTS)
-def test_every_file_of_the_standard_library_is_kept(tmp_path: Path, mount: str) -> None:
+def test_every_file_of_the_standard_library_is_stored_unchanged(tmp_path: Path, mount: str) -> None:
     files = standard_library()
     assert len(files) > 500
 
@@ -77,7 +77,7 @@ def test_every_file_of_the_standard_library_is_kept(tmp_path: Path, mount: str) 
     def delete(connection: Connection, key: str) -> None:
         assert connection.ask("DELETE", f"/{mount}/{key}") == (200, b"")
 
-    # Some builds of Python come with a library of more than the 64 MiB that these two mounts take by default.
+    # Some builds of Python have a library larger than 64 MiB, the default limit of these two mounts.
     urls = {"memory": "memory:", "shelve": f"shelve:{tmp_path}/shelve", "file": f"file:{tmp_path}/file"}
     url = urls.get(mount, f"sqlite:{tmp_path}/docs.db")
     options = ["--log-level", "warning", "--mount", f"{mount}={url}?max_document=1GiB"]

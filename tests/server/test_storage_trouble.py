@@ -1,4 +1,4 @@
-"""Storage that is full or taken away, under a real server: on a small disk of its own where one can be mounted."""
+"""Full or removed storage of a real server, on a small separate disk where one can be mounted."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.server_process import RunningServer
 from tests.stores import run
 
 WAITS_S = 20
-"""How long is waited for a line of the log, which another thread reads."""
+"""Timeout for a line of the log, which another thread reads."""
 
 DISK = 4 * 1024 * 1024
 MOUNTS = ("file", "docs", "shelve")
@@ -56,7 +56,7 @@ def served(server: RunningServer, mount: str) -> dict[str, bytes]:
     return found
 
 
-def test_a_store_on_a_full_disk_is_read_and_emptied_and_filled_again(tmp_path: Path) -> None:
+def test_a_store_on_a_full_disk_can_be_read_emptied_and_filled_again(tmp_path: Path) -> None:
     data = tmp_path / "disk"
     with small_disk(data, DISK) as (disk, program):
         with RunningServer(data, program=program) as server:
@@ -94,7 +94,7 @@ def test_a_store_on_a_full_disk_is_read_and_emptied_and_filled_again(tmp_path: P
                 for key in list(model[mount])[1:]:
                     assert ask(server, "DELETE", f"/{mount}/{key}")[0] == 200
                 assert served(server, mount) == {"a": b"a"}
-            # What an upload found no room for was given back after it, out of the database.
+            # Free pages of the database were returned after the upload that found no space.
             ask(server, "PUT", "/docs/new", bytes(500_000))
             (data / FILLER).unlink()
             for mount in MOUNTS:
@@ -130,9 +130,9 @@ def _replace(path: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", [_remove, _move_away, _replace])
-def test_storage_that_is_taken_away_is_503_and_named_by_ready(tmp_path: Path, trouble: Callable[[Path], None]) -> None:
+def test_removed_storage_is_503_and_named_by_ready(tmp_path: Path, trouble: Callable[[Path], None]) -> None:
     data = tmp_path / "data"
-    # dbm.dumb is on every Python, and the name of its file is known.
+    # Every Python has dbm.dumb, and the name of its file is known.
     mounts = [f"--mount={mount}={url.format(data)}" for mount, url in {**STORES, "shelve": DUMB}.items()]
     with RunningServer(data, *mounts) as server:
         gone: list[str] = []
@@ -162,8 +162,8 @@ def test_storage_that_is_taken_away_is_503_and_named_by_ready(tmp_path: Path, tr
         server.errors.clear()
 
 
-def test_a_write_is_not_answered_into_a_database_that_was_removed(tmp_path: Path) -> None:
-    """Nobody has asked whether the store is ready: the write itself finds out, and reads after it."""
+def test_a_write_to_a_removed_database_is_not_acknowledged(tmp_path: Path) -> None:
+    """Without a request to /-/ready the write itself detects it, and then reads fail too."""
     with RunningServer(tmp_path, f"--mount=docs=sqlite:{tmp_path}/docs.db") as server:
         assert ask(server, "PUT", "/docs/key", b"before")[0] == 201
         (tmp_path / "docs.db-wal").unlink()
@@ -185,7 +185,7 @@ def test_the_log_of_another_database_is_left_when_a_replaced_one_is_closed(tmp_p
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
-    """A server whose storage the tests damage, each its own document."""
+    """A server whose storage the tests damage; each test uses another document."""
     data = tmp_path_factory.mktemp("data")
     mounts = [f"--mount=file=file:{data}/file?keys=path", f"--mount=docs=sqlite:{data}/docs.db"]
     with RunningServer(data, *mounts) as server:
@@ -195,7 +195,7 @@ def damaged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningS
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_a_note_that_can_not_be_read_is_mended_by_a_write_without_conditions(
+def test_a_write_without_conditions_replaces_a_corrupt_sidecar(
     damaged: tuple[RunningServer, Path], method: str
 ) -> None:
     server, data = damaged
@@ -209,7 +209,7 @@ def test_a_note_that_can_not_be_read_is_mended_by_a_write_without_conditions(
     ask(server, "DELETE", "/file/key")
 
 
-def test_a_document_whose_sealed_file_is_gone_is_500_for_get_and_head_until_it_is_written_again(
+def test_a_document_without_its_blob_is_500_for_get_and_head_until_it_is_written_again(
     damaged: tuple[RunningServer, Path],
 ) -> None:
     server, data = damaged
@@ -232,7 +232,7 @@ def test_a_link_in_the_place_of_a_folder_is_409(damaged: tuple[RunningServer, Pa
     assert (status, b"'linked' is neither a folder nor a document" in text) == (409, True)
 
 
-def test_sealed_files_that_are_taken_away_are_noticed_and_nothing_is_stored_without_them(tmp_path: Path) -> None:
+def test_a_removed_blob_folder_is_detected_and_nothing_is_stored_without_it(tmp_path: Path) -> None:
     data, large = tmp_path / "data", bytes(90_000)
     with RunningServer(data) as server:
         sealed, away = data / "docs.db.sealed", data / "away"

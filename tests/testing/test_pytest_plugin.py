@@ -1,4 +1,4 @@
-"""The pytest plugin: other people's tests get a real server, empty for each test, and no process remains."""
+"""The pytest plugin: tests of other packages get a real server, empty for each test, and no process remains."""
 
 import os
 import signal

@@ -76,7 +76,7 @@ def shared_tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[
 
 @pytest.fixture
 def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
-    """A new tab on the `store`. Its complaints fail the test."""
+    """A new tab on the `store`. Errors that the browser reports fail the test."""
     if getattr(request.module, "SHARED_TAB", False):
         shared: Tab = request.getfixturevalue("shared_tab")
         browser_thread.run(shared.begin)

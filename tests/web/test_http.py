@@ -12,7 +12,7 @@ FAILURES = [
     (428, "text/html", "<h1>428</h1>", "the server requires a condition on every write. Reload the page"),
     (413, "text/html", "<h1>413</h1>", "too large for this store. Send less"),
     (502, "text/html", "", "the server behind the proxy does not respond. Try again"),
-    (418, "text/plain", "", "the server answered 418. See the log of the server."),
+    (418, "text/plain", "", "the server responded with 418. See the log of the server."),
     (507, PROBLEM, NO_ROOM, "no space left: 7 bytes. Delete documents."),
     (503, PROBLEM, '{"title": "no', "the storage is unavailable. Try again"),
 ]

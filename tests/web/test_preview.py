@@ -76,7 +76,7 @@ def test_only_the_start_of_a_large_document_is_read_and_the_preview_says_so(tab:
     assert read.response().status == 206
 
 
-def test_compressed_content_is_shown_decoded_and_can_not_be_edited_or_renamed(tab: Tab) -> None:
+def test_compressed_content_is_shown_decoded_and_cannot_be_edited_or_renamed(tab: Tab) -> None:
     bomb = gzip.compress(b"a" * 10**7)
     tab.store_document("/docs/packed", bomb, content_type="text/plain", content_encoding="gzip")
     detail = tab.open_document("/docs/", "packed")

@@ -53,7 +53,7 @@ def test_hostile_keys_and_contents_are_shown_and_nothing_runs(tab: Tab, keys: li
     assert tab.page.evaluate("document.querySelectorAll('main img, main svg, main script, main base').length") == 0
 
 
-def test_injected_markup_can_not_load_a_stored_script(tab: Tab) -> None:
+def test_injected_markup_cannot_load_a_stored_script(tab: Tab) -> None:
     """Simulate a template that fails to escape. `/docs/evil` has the same origin; only the nonce blocks it."""
     tab.store_document("/docs/evil", "document.title = 'run'", content_type="text/javascript")
     injected = '<script src="/docs/evil"></script><script>document.title = "run"</script><b onclick="document.title=1">'

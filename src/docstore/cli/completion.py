@@ -1,9 +1,9 @@
 """`docstore completion`: the script for a shell, and the addresses that complete what is typed.
 
 The scripts are click's, except for bash: bash splits words at colons, so click's would complete `http://host/docs/k` as
-`//host/docs/k`. Ours passes the whole line, and gets back what replaces bash's last word.
+`//host/docs/k`. Docstore's passes the whole line, and gets the text that replaces bash's last word.
 
-While a person waits for a Tab nothing may hang or print an error: keys come within a second or not at all.
+Completion must not hang or print an error: it lists keys within a second or not at all.
 """
 
 import os
@@ -30,7 +30,7 @@ from docstore.http.url import encode
 TIMEOUT_S: Final = 1.0
 """How long a Tab may take; DOCSTORE_COMPLETION_S overrides it."""
 _LIMIT: Final = 200
-"""More candidates would help nobody to choose."""
+"""Limit of the candidates; more would not help to choose."""
 
 _BASH: Final = r"""%(complete_func)s() {
     local IFS=$'\n' reply word
@@ -87,7 +87,7 @@ def completion(shell: str) -> None:
     zsh:   eval "$(docstore completion zsh)"             in ~/.zshrc
     fish:  docstore completion fish | source             in ~/.config/fish/config.fish
 
-    Keys are completed if the server answers within a second (or DOCSTORE_COMPLETION_S seconds).
+    Keys are completed if the server responds within a second (or DOCSTORE_COMPLETION_S seconds).
     """
     shell_class = get_completion_class(shell)
     root = click.get_current_context().find_root().command

@@ -46,7 +46,7 @@ Example:
 def edit(address: Address, media_type: str | None, access: Access) -> int:
     """Edit a document in $VISUAL or $EDITOR.
 
-    The document is written back unless somebody changed it meanwhile. In that case both changes are shown, yours stays
+    The document is written back unless it changed meanwhile. In that case both changes are shown, yours stays
     in a file and nothing is overwritten. A document that does not exist is created. Without a change nothing is
     written.
     """

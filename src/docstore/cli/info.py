@@ -1,6 +1,6 @@
 """`docstore info`: the metadata of a document, or the mounts and the state of a server.
 
-The library knows one collection at a time. `_get` sends the requests about a server through the library's transport,
+A Client is for one collection. `_get` sends the requests about a server through the library's transport,
 so that retries and error messages are the same.
 """
 
@@ -85,7 +85,7 @@ def list_mounts(store: str, access: Access) -> list[tuple[str, str]]:
 
 
 def _state(store: str, name: str, access: Access) -> tuple[bool, str]:
-    """Return whether a probe succeeds, and the server's words; there are no retries."""
+    """Return whether a probe succeeds, and the server's text; without retries."""
     try:
         return True, _get(store, f"/-/{name}", replace(access, tries=1)).strip()
     except StorageUnavailable as error:
@@ -121,7 +121,7 @@ def _get(store: str, path: str, access: Access) -> str:
     error = error_for(response, call)
     if error.problem is not None and error.problem.name:
         raise error
-    raise EngineError(f"{_not_a_docstore(store)}: {call} answered {response.status}")
+    raise EngineError(f"{_not_a_docstore(store)}: {call} returned {response.status}")
 
 
 def _not_a_docstore(store: str) -> EngineError:

@@ -1,8 +1,8 @@
 """The command `docstore`: a module for each command.
 
 A command's module is loaded when the command runs, so `docstore get` does not wait for what only `serve` needs, and
-`docstore --help` loads no command at all. Therefore the one-line summaries stand here; a test compares them with the
-commands' own.
+`docstore --help` loads no command at all. Therefore this module contains the one-line summaries; a test compares them
+with the commands' own.
 """
 
 import importlib

@@ -5,8 +5,8 @@
         bar.advance(documents=1)
 
 The bar is drawn on standard error if that is a terminal, and only after the work has taken more than a second; pipes
-and scripts see nothing. `advance` draws it and no thread does: the bar of work that hangs stands still. The library
-that draws is loaded when there is something to draw, which most commands never have.
+and scripts see nothing. `advance` draws it, not a thread, so the bar does not move if the work hangs. The library
+that draws is loaded only when a bar is drawn, because most commands draw none.
 """
 
 import sys
@@ -46,7 +46,7 @@ class Bar:
         self._lock = threading.Lock()
 
     def advance(self, n_bytes: int = 0, documents: int = 0) -> None:
-        """Add to what is done."""
+        """Count work that is done."""
         with self._lock:
             self._size += n_bytes
             self._documents += documents

@@ -1,8 +1,8 @@
 """Operations that read, decide and write if nothing changed meanwhile: compare-and-swap by ETags, with retries.
 
-A lost response is never guessed. Versions are made from content: if two clients add one to the same counter, both write
-the same version, and finding that version stored does not show who stored it. Where that matters (`update`, `pop`) the
-result is OutcomeUnknown. For `setdefault` it does not matter: the stored content is the result.
+The outcome of a lost response is never guessed. Versions are made from content: if two clients add one to a counter,
+both write the same version, and finding that version stored does not show who stored it. Where that matters (`update`,
+`pop`) the result is OutcomeUnknown. For `setdefault` it does not matter: the stored content is the result.
 """
 
 import sys
@@ -30,7 +30,7 @@ NO_DEFAULT: Final[Any] = object()
 
 
 def _retry_state(operations: Operations) -> RetryState:
-    """For writes that other clients forestall, whose number is limited only by time."""
+    """For writes that fail because other clients write meanwhile; only time limits their number."""
     policy = replace(operations.policy, tries=sys.maxsize)
     return RetryState(policy, first_pause_s=0.004, longest_pause_s=0.25)
 

@@ -84,7 +84,7 @@ class Client(MutableMapping[str, bytes]):
 
     A mapping whose values are bytes; `put` and `[key] =` also accept text, files and paths. Threads may share a client.
     `close` closes it; it is also a context manager. Options: `headers` of every request; `timeout_s` for connecting and
-    for each pause of the other side (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
+    for each pause of the server (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
     number at most (8). Raise SetupError.
     """
 
@@ -285,4 +285,4 @@ class AsyncClient:
 
 
 open = Client
-"""`docstore.open(url)`, for readers who think of it as opening something."""
+"""Open a collection by its URL: `docstore.open(url)` is `Client(url)`."""

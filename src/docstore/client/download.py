@@ -2,7 +2,7 @@
 digest of the whole content is verified at the end.
 
 A download to a file collects the content in a partial file beside the target and renames it when it is complete, so
-the target is never half written. The partial file is `.NAME.docstore-HASH.part`, and the ETag of its version is in
+the target is never incomplete. The partial file is `.NAME.docstore-HASH.part`, and the ETag of its version is in
 `.NAME.docstore-HASH.etag`; HASH is one of the collection's URL, the key and NAME. So an interrupted download is resumed
 only with the same version of the same document, and a file of the user's is never taken for one. The version in the
 name instead of a second file was rejected: to remove the partial files of older versions, every download would have to
@@ -257,7 +257,7 @@ class _Partial:
             return None
 
     def _open(self, path: Path, flags: int) -> IO[bytes]:
-        """Without following links: they might lead to a file of somebody else."""
+        """Without following links, which might lead to another user's file."""
         flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
         descriptor = os.open(path, flags, 0o666, dir_fd=self.dir_fd)
         return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")

@@ -5,7 +5,7 @@ arrives as it was stored. Proxies of the environment are used, but not for this 
 less time than the server keeps them, so that a request seldom meets one that is being closed.
 
 A forked child shares the sockets of its parent, and a response would reach whichever of the two reads first. So every
-transport gets connections of its own in the child, and those of the parent are left alone.
+transport creates new connections in the child, and does not touch those of the parent.
 """
 
 import os

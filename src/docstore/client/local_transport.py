@@ -1,7 +1,7 @@
 """Requests to an engine in this process: they go to `Store.handle`, so that there is one contract.
 
 Only here does the client import the server. AsyncClient's store runs on the caller's event loop; Client's on a loop in
-a thread of its own, which ends with `close`. Pieces of content are produced in the calling thread, because a generator
+a separate thread, which ends with `close`. Pieces of content are produced in the calling thread, because a generator
 of the user's may depend on its thread.
 
 Clients that are not closed are closed when the interpreter exits. `atexit` and finalizers run too late: the executors
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _EMPTY: Final = BytesContent(b"")
 _THREAD_PREFIX: Final = "docstore-"
-"""Starts the names of all threads of engines and clients."""
+"""Prefix of the names of all threads of engines and clients."""
 
 
 class _Upload:

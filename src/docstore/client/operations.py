@@ -121,7 +121,7 @@ class Operations:
         return response.status == 200
 
     async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
-        """The error that a response to HEAD is. It has no content; that of a GET of one byte says the reason."""
+        """The error for a response to HEAD. It has no content, so a GET of one byte asks for the reason."""
         if response.status != 404:
             spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
             response = spoken if spoken.status == response.status else response
@@ -132,14 +132,14 @@ class Operations:
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
         are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`
-        other header fields to store, such as Content-Language, and `meta` the user's own. With `digest=True` the
-        content's SHA-256 is sent ahead, for which a file is read twice; of content that can be read only once, the
+        other header fields to store, such as Content-Language, and `meta` your own fields. With `digest=True` the
+        SHA-256 is sent before the content, for which a file is read twice. If content can be read only once, the
         digest is compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is
         called with the number of bytes after each block.
 
         Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
-        RequestError, and OutcomeUnknown when no response came. A write whose response was lost is sent again if its
-        content can be read again; if the retry finds exactly this document stored, the write counts as done.
+        RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
+        content can be read again; if the retry finds exactly this document stored, the write counts as successful.
         """
         check_options(options, PutOptions)
         body = body_of(content)
@@ -217,10 +217,10 @@ class Operations:
         return _put_result(key, response, "PATCH")
 
     async def delete(self, key: str, /, *, if_match: Condition | None = None) -> None:
-        """Remove a document. Raise NotFound, Conflict, and OutcomeUnknown when no response came.
+        """Remove a document. Raise NotFound, Conflict, and OutcomeUnknown if no response arrived.
 
-        A retry that finds no document counts as done. With `if_match` it is OutcomeUnknown, because another client may
-        have removed the document.
+        A retry that finds no document counts as successful. With `if_match` it is OutcomeUnknown, because another
+        client may have removed the document.
         """
         response = await self.send("DELETE", key, condition_headers(if_match))
         if response.status == 200 or (response.status == 404 and response.maybe_applied and if_match is None):

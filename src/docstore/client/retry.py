@@ -1,4 +1,4 @@
-"""Sending one request until it is answered: which failures are retried, how long, and what may be sent twice.
+"""Sending one request until it gets a response: which failures are retried, how long, and what may be sent twice.
 
     failure                           GET, HEAD, OPTIONS   PUT, DELETE, conditional PATCH   POST, other PATCH
     no connection                     retry                retry                            retry
@@ -8,10 +8,10 @@
     any other status                  final                final                            final
 
 A PUT or DELETE without a condition is retried too, because it is idempotent (RFC 9110 §9.2.2). A body is sent again
-only if all of it can be read again. What the response to a retried write means when an earlier attempt may have been
-applied is decided by the operation.
+only if all of it can be read again. The operation decides what the response to a retried write means when an earlier
+attempt may have been applied.
 
-The pause between attempts is random, below a bound that doubles (full jitter), or as long as Retry-After says. The
+The pause between attempts is random, below a bound that doubles (full jitter), or as long as Retry-After requires. The
 number of attempts and their total time are limited.
 """
 
@@ -72,7 +72,7 @@ class RetryState:
         return self._end - time.monotonic()
 
     def next_pause_s(self, retry_after_s: float | None = None) -> float | None:
-        """Count an attempt, and return the pause before the next one; None if there must be none."""
+        """Count an attempt, and return the pause before the next one; None if no attempt is left."""
         self._attempts += 1
         longest = min(self._longest_pause_s, self._first_pause_s * 2 ** min(self._attempts - 1, 16))
         pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
@@ -80,7 +80,7 @@ class RetryState:
 
 
 async def pause_or_raise(transport: Transport, state: RetryState, error: Exception) -> None:
-    """Wait before the next attempt, or raise `error` if there must be none."""
+    """Wait before the next attempt, or raise `error` if no attempt is left."""
     pause = state.next_pause_s()
     if pause is None:
         raise error
@@ -90,7 +90,7 @@ async def pause_or_raise(transport: Transport, state: RetryState, error: Excepti
 async def exchange(transport: Transport, request: ClientRequest, policy: RetryPolicy, call: str) -> ClientResponse:
     """The response to a request, with its content; content that breaks off counts as a lost response.
 
-    `call` describes the request in messages. Raise StorageUnavailable or OutcomeUnknown when no response came.
+    `call` describes the request in messages. Raise StorageUnavailable or OutcomeUnknown if no response arrived.
     """
 
     async def receive(response: ResponseStream) -> bytes:

@@ -1,8 +1,8 @@
-"""What the operations need from outside: to send a request, to wait, and to run work that may block.
+"""The interface that the operations need: to send a request, to wait, and to run work that may block.
 
 The operations are coroutines over the `Transport` protocol and are written once. An asynchronous transport awaits an
-event loop; a synchronous one blocks and never suspends, so that `run_sync` completes a coroutine in one step. Two trees
-of code, one for each client, were rejected, and so was generating one from the other.
+event loop; a synchronous one blocks and never suspends, so that `run_sync` completes a coroutine in one step. Two sets
+of operations, one for each client, were rejected, and so was generating one from the other.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class ClientRequest:
 
 
 class TransportError(Exception):
-    """No response came, or not all of it. `sent` is False if the request cannot have reached the server."""
+    """No response arrived, or only part of it. `sent` is False if the request cannot have reached the server."""
 
     def __init__(self, reason: str, *, sent: bool = True) -> None:
         super().__init__(reason)

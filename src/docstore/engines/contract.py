@@ -48,7 +48,7 @@ class Engine(Protocol):
     async def head(self, key: str) -> Meta | None: ...
 
     async def put(self, request: PutRequest) -> WriteResult:
-        """Store all of the upload or nothing, durably as far as the engine promises.
+        """Store all of the upload or nothing, as durably as the engine guarantees.
 
         Raise Conflict when the state at the commit is not the expected one, and whatever iterating the upload raises;
         nothing is changed then.
@@ -105,12 +105,12 @@ class Snapshotting(Protocol):
     """An engine that can show one state of the whole store while others write."""
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
-        """Open a snapshot with every write answered before and no later one. Writers do not wait for it."""
+        """Open a snapshot of all writes acknowledged before, and no later ones. Writers do not wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a mount with a quota holds, and how useful it is as a cache."""
+    """The size of a mount with a quota, and its hits, misses and evictions."""
 
     documents: int
     """Including expired ones that are not swept yet."""
@@ -123,7 +123,7 @@ class Usage:
     """Reads that found their document."""
     misses: int
     evictions: int
-    """Documents removed for others, expired ones not counted."""
+    """Documents evicted to make space; removed expired documents are not counted."""
 
 
 @runtime_checkable

@@ -1,6 +1,6 @@
-"""memory: documents in a dict, as in the original, with its keys in order. Nothing survives the process.
+"""memory: documents in a dict, as in the original, with its keys in order. They are lost when the process ends.
 
-This engine is the specification: all others must behave like these lines. Nothing awaits between a check and the write
+This engine is the specification: all others must behave like it. There is no `await` between a check and the write
 that it guards, so on one event loop every method is atomic without a lock.
 
 With `max_bytes` the engine has a quota (`shared/quota.py`), and with `evict=lru` it is an exact LRU cache: the check,
@@ -57,7 +57,7 @@ class Memory:
         data = await read_all(request.upload)
         hashed = sha256(data) if len(data) <= INLINE_HASH_LIMIT else await asyncio.to_thread(sha256, data)
         digest = hashed.digest()
-        # Nothing awaits from here on: the check and the write are one step.
+        # No `await` from here on: the check and the write are one step.
         current = self._current(key)
         if not satisfies(request.expect, current):
             raise Conflict(current)
@@ -173,7 +173,7 @@ class BoundedMemory(Memory):
         self._used += cost - replaced
 
     def _evict(self, key: str) -> bool:
-        """Remove the document that goes first, if any may: an expired one, or the least recently used. Keep `key`."""
+        """Remove one document other than `key`, if possible: an expired one, or the least recently used."""
         expired = [other for other in self._documents.expired(self._clock(), 2) if other != key]
         oldest = () if expired or not self._quota.evict else (other for other in self._costs if other != key)
         victim = expired[0] if expired else next(iter(oldest), None)
@@ -192,7 +192,7 @@ MEMORY: Final = EngineKind(
     open=open_memory,
     summary="documents in memory, for tests and caches",
     example="memory:",
-    survives="nothing: it goes with the process",
+    survives="nothing: documents are lost when the process ends",
     processes=Processes.ONE,
     streams=False,
     on_disk=False,

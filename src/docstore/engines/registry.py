@@ -1,4 +1,4 @@
-"""The registry of engines: which there are, what each promises, and how to open one from a URL.
+"""The registry of engines: which exist, what each guarantees, and how to open one from a URL.
 
 An engine is registered by one `EngineKind`: how to open it, and what users and servers must know before that. A new
 built-in engine is a folder and one line of `_BUILT_IN`. Engines of other packages are found through the entry point
@@ -39,7 +39,7 @@ class EngineURL:
         pairs = parse_qsl(query, keep_blank_values=True)
         options = dict(pairs)
         if len(options) != len(pairs):
-            raise SetupError(f"{text!r} gives an option twice")
+            raise SetupError(f"{text!r} has an option twice")
         return cls(scheme, location, options)
 
     def __str__(self) -> str:
@@ -68,24 +68,24 @@ class Processes(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EngineKind:
-    """The registration of an engine: all that is known before it is opened."""
+    """The registration of an engine: the only information about it before it is opened."""
 
     open: OpenEngine
     summary: str
-    """What documents are kept in: one line for a user, without the scheme."""
+    """The kind of storage: one line for a user, without the scheme."""
     example: str
     """A typical URL."""
     survives: str
-    """What a successful write survives, in a few words."""
+    """The events that a successful write survives, in a few words."""
     processes: Processes
     streams: bool
-    """Whether content of any size passes in constant memory; else whole documents are in memory."""
+    """Whether content is streamed in constant memory; otherwise complete documents are in memory."""
     on_disk: bool
     """Whether a URL's location is the path of its store."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of its URLs, with their meaning; `open` gets no others."""
     check: "CheckStore | None" = None
-    """Checks a store; None for an engine that keeps nothing to check."""
+    """Checks a store; None for an engine without storage to check."""
 
 
 _GROUP: Final = "docstore.engines"
@@ -108,7 +108,7 @@ def kind_of(scheme: str) -> EngineKind:
         return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
     for point in entry_points(group=_GROUP, name=scheme):
         return _load(point)
-    raise SetupError(f"no engine is called {scheme!r}; there are {', '.join(schemes())}")
+    raise SetupError(f"unknown engine {scheme!r}; the engines are {', '.join(schemes())}")
 
 
 def _load(point: EntryPoint) -> EngineKind:

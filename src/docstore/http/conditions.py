@@ -61,7 +61,7 @@ class Conditions:
         """Evaluate all but If-Range in the order of §13.2.2; `now` is POSIX seconds.
 
         Without a document (`current` is None) GET, HEAD, DELETE and PATCH always PROCEED to the caller's 404:
-        conditions are ignored where the answer without them is not a success (§13.2.1). For other methods If-Match is
+        conditions are ignored if the response without them is not a success (§13.2.1). For other methods If-Match is
         then false, If-None-Match is true, and dates are ignored.
         """
         if method in _UNCONDITIONAL or (current is None and method in _NEEDS_DOCUMENT):

@@ -1,4 +1,4 @@
-"""Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on answers (RFC 8594).
+"""Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on responses (RFC 8594).
 
 Dates are parsed in three forms and written in one. Names of days and months are English whatever the locale, so
 `strptime` and `strftime` were rejected; `email.utils` accepts far more than the RFC's grammar. A day's name must be one
@@ -75,7 +75,7 @@ def _seconds(year: int, match: re.Match[str]) -> int | None:
 @lru_cache(maxsize=1024)
 def format_http_date(seconds: int) -> str:
     """Return the IMF-fixdate of POSIX `seconds`. Raise ValueError or OverflowError outside the years 1 to 9999."""
-    # PERF: every answer carries the Date of this second and a Last-Modified that was often formatted before.
+    # PERF: every response has the Date of this second and a Last-Modified that was often formatted before.
     days, rest = divmod(seconds, _DAY_SECONDS)
     day = date.fromordinal(_EPOCH_DAY + days)
     hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60

@@ -5,7 +5,8 @@ patch (RFC 9530 Appendix B). Unsupported algorithms are ignored. A supported alg
 digest is a mismatch, not ignored: the sender asked for a check that fails. A Content-Digest or Repr-Digest that is not
 a dictionary of byte sequences counts as not sent (RFC 9651 §4.2).
 
-Answers carry SHA-256 only, which the store keeps with each document; other algorithms would mean reading the content.
+Responses have SHA-256 only, which the store keeps with each document; other algorithms would require reading the
+content.
 """
 
 import base64
@@ -103,7 +104,7 @@ class DigestVerifiedUpload:
 
 
 def wanted_digests(headers: Headers) -> frozenset[str]:
-    """Return the names of the digest headers in which a request wants SHA-256 in the answer."""
+    """Return the names of the digest headers in which a request wants SHA-256 in the response."""
     wanted = {name for name in _STRUCTURED_FIELDS if _wants(headers, f"want-{name}")}
     if _wants_legacy(headers):
         wanted.add("digest")
@@ -131,9 +132,9 @@ def _wants_legacy(headers: Headers) -> bool:
 
 
 def digest_headers(wanted: frozenset[str], document: bytes, content: bytes | None) -> HeaderPairs:
-    """Return the wanted headers from SHA-256 digests: of the whole `document`, and of the `content` of this answer.
+    """Return the wanted headers from SHA-256 digests: of the whole `document`, and of the `content` of this response.
 
-    Content-Digest is left out when `content` is None: a server may ignore each wish (RFC 9530 §4).
+    Content-Digest is left out when `content` is None: a server may ignore each preference (RFC 9530 §4).
     """
     pairs: HeaderPairs = []
     if "repr-digest" in wanted:

@@ -48,7 +48,7 @@ def parse_parameters(text: str) -> dict[str, str] | None:
     """Parse `; name=value; name="quoted value"` (RFC 9110 §5.6.6); names become lower case.
 
     `text` is empty or starts at the first semicolon. Empty parameters are valid, as in the grammar. Return None for
-    anything else and for a duplicate name (RFC 6838 §4.3 calls it an error; to choose one would be a guess).
+    anything else and for a duplicate name (an error by RFC 6838 §4.3).
     """
     parameters: dict[str, str] = {}
     position = 0

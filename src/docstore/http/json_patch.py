@@ -34,7 +34,7 @@ COPIED_ENTRIES_LIMIT: Final = 10_000_000
 """Members and elements of all containers copied for one patch: some tenths of a second of work."""
 
 SHIFTED_LIMIT: Final = 50_000_000
-"""Array elements that the insertions and removals of one patch may move: as much work again."""
+"""Array elements that the insertions and removals of one patch may move: some tenths of a second of work."""
 
 Pointer = tuple[str, ...]
 """The unescaped tokens; () is the whole document."""

@@ -1,4 +1,4 @@
-"""Request and Response: what every protocol adapter makes and sends, and all that `handle` sees.
+"""Request and Response: the interface between protocol adapters and `handle`.
 
 Header names are lower-case bytes, as in HTTP/2 and ASGI. Values stay bytes until they are looked up: most headers of
 most requests are never decoded.

@@ -1,4 +1,4 @@
-"""Prefer (RFC 7240): what a client would like without insisting. Of its preferences only `return` is honoured.
+"""Prefer (RFC 7240): optional preferences of a client. Docstore applies only `return`.
 
 There is no error in this header: unknown, malformed or meaningless preferences are ignored. The first of several with
 one name counts, even when its value is unknown (§2). Parameters of a preference are ignored.
@@ -15,7 +15,7 @@ _RETURNS: Final[dict[str, PreferredReturn]] = {"minimal": "minimal", "representa
 
 
 def preferred_return(headers: Headers) -> PreferredReturn | None:
-    """Which content the answer to a write should carry (§4.2); None for the usual one."""
+    """Which content the response to a write should have (§4.2); None for the usual one."""
     for member in split_list(headers.get("prefer") or ""):
         name, _, word = (part.strip(" \t") for part in member.partition(";")[0].partition("="))
         name = name.lower()

@@ -1,9 +1,9 @@
-"""Byte ranges (RFC 9110 §14): what a Range header selects, and the content of a multipart answer.
+"""Byte ranges (RFC 9110 §14): the bytes that a Range header selects, and the content of a multipart response.
 
 A server may ignore Range, so anything unusual selects the whole document: a unit other than bytes, a malformed header,
 more than RANGES_LIMIT ranges, ranges that add up to more than the document (only overlapping ones can), and any range
 of an empty document, since players and downloaders probe with `bytes=0-` and no Content-Range could describe the
-answer. If at least one range is satisfiable, the others are left out.
+response. If at least one range is satisfiable, the others are left out.
 
 Ranges keep the order of the request and are not coalesced: their sum is bounded already. Positions are compared as
 digits and capped before they become numbers, so long numbers cost nothing.

@@ -1,11 +1,11 @@
 """Which header fields are stored with a document. STORED_HEADERS is the one table of them.
 
-Parsing, answers, CORS, the OpenAPI document, the client and the command read the table, so a new stored header is one
+Parsing, responses, CORS, the OpenAPI document, the client and the command read the table, so a new stored header is one
 row, its test and its line of documentation. Besides the rows, Content-Type and the writer's own `Meta-*` are stored.
 Headers of the message (framing, conditions, credentials, digests) and unknown ones never are (RFC 9110 §9.3.4).
 
-Values are validated, because other clients receive them for years and a proxy may drop an answer with a broken one. A
-single value is stored as it was sent; list lines are joined. Nothing is corrected, with one exception: the coding
+Values are validated, because other clients receive them for years and a proxy may drop a response with an invalid one.
+A single value is stored as it was sent; list lines are joined. Nothing is corrected, with one exception: the coding
 `identity` means "no coding" (RFC 9110 §8.4) and is left out.
 """
 
@@ -23,7 +23,7 @@ STORED_SIZE_LIMIT: Final = 8 * 1024
 """Bytes of all stored names and values of one document."""
 
 META_LIMIT: Final = 64
-"""`Meta-*` fields of one document: some clients reject answers with more than a hundred lines."""
+"""`Meta-*` fields of one document: some clients reject responses with more than a hundred lines."""
 
 _TOKEN: Final = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105  a grammar's token, not a secret
 _QUOTED: Final = '"(?:[\\t !#-\\[\\]-~]|\\\\[\\t -~])*"'
@@ -41,7 +41,7 @@ class InvalidStoredField(ValueError):
 
 
 class StoredFieldsTooLarge(InvalidStoredField):
-    """The fields are too long or too many: 431; the answer names the field (RFC 6585 §5)."""
+    """The fields are too long or too many: 431; the response names the field (RFC 6585 §5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def parse_stored_fields(headers: Headers) -> Fields:
 
 
 def stored_header_pairs(fields: Fields) -> HeaderPairs:
-    """Return the stored fields for an answer that carries the document: Content-Type, then the others by name."""
+    """Return the stored fields for a response with the document: Content-Type, then the others by name."""
     pairs = [(b"content-type", fields.media_type.encode("ascii"))]
     pairs.extend((name.encode("ascii"), value.encode("ascii")) for name, value in fields.others)
     return pairs
@@ -167,7 +167,7 @@ STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
             "Cache-Control",
             _list_parser("cache directives", _is_directive),
             _list_pattern(f"{_TOKEN}(?:=(?:{_TOKEN}|{_QUOTED}))?"),
-            "Cache-Control of answers.",
+            "Cache-Control of responses.",
         ),
     )
 }

@@ -1,7 +1,7 @@
 """The access log: one readable line per request.
 
-PERF: a log record per line took 11 us of a request to make, format and flush. The lines of one turn of the event loop
-become one record, which AccessLogFormatter prefixes line by line: 2 us with 32 connections.
+PERF: a log record per line took 11 us of a request to create, format and flush. The lines of one loop iteration
+are one record, which AccessLogFormatter prefixes line by line: 2 us with 32 connections.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callabl
 
 
 class _Batch:
-    """The lines of one turn of the event loop, logged at its end."""
+    """The lines of one iteration of the event loop, logged at its end."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []

@@ -1,6 +1,6 @@
 """The OpenAPI document (3.1.1), made from the resources: the verbs of a class are the operations of its paths.
 
-What a verb does is its docstring; what it reads and answers is its row in the class's `operations`. A verb without
+The docstring of a verb describes it; its row in the class's `operations` lists parameters and responses. A verb without
 either raises UndocumentedVerb. This module knows no resource; resources/system.py lists the paths.
 """
 
@@ -15,10 +15,10 @@ from docstore.server.openapi_schema import BODIES, GROUPS, HEADERS, PARAMETERS, 
 from docstore.server.resources.resource import Resource
 
 _DESCRIPTION: Final = """\
-Stores whatever bytes you send it, under the key you choose, and gives them back.
+Stores bytes under a key that you choose, and returns the same bytes.
 
 Errors are problems (RFC 9457) for clients that accept JSON, a page for clients that accept HTML, and a line of text \
-otherwise. A method without an operation here is 405 with Allow, an unknown one is 501. Answers carry \
+otherwise. A method without an operation here is 405 with Allow, an unknown one is 501. Responses have \
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
 Content-Security-Policy."""
 
@@ -67,7 +67,7 @@ def document(all_paths: Sequence[Path]) -> dict[str, object]:
 
 
 _OPTIONAL: Final = ".optional"
-"""The suffix of header components that an answer may lack."""
+"""The suffix of header components that a response may lack."""
 
 
 def _path_item(path: Path, responses: dict[str, Node]) -> Node:
@@ -121,7 +121,7 @@ def text_of(resource: type[Resource], verb: str) -> str:
 
 
 def _answers(answers: Mapping[int, Answer], name: str, responses: dict[str, Node]) -> Node:
-    """Return references by status; each answer is a component, which mounts share."""
+    """Return references by status; each response is a component, which mounts share."""
     for status, answer in answers.items():
         responses[f"{name}.{status}"] = _answer(answer)
     return {str(status): {"$ref": f"#/components/responses/{name}.{status}"} for status in answers}

@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that operations share: answers, schemas, parameters, request bodies, headers.
+"""The parts of the OpenAPI document that operations share: responses, schemas, parameters, request bodies, headers.
 
 A schema here accepts exactly what the server accepts, where JSON Schema can say it; tests compare the patterns with
 keys.py and http. Malformed conditions and ranges are ignored by the server, so those headers may be any text. Three
@@ -177,7 +177,7 @@ _RANGES: Final = [
 ]
 _WANTED_DIGESTS: Final = [
     _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
-    _header("Want-Content-Digest", "Request the digest of the content of this answer (RFC 9530)."),
+    _header("Want-Content-Digest", "Request the digest of the content of this response (RFC 9530)."),
     _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
 ]
 _DIGESTS: Final = [
@@ -189,7 +189,7 @@ _DIGESTS: Final = [
 _EXPIRY: Final = [
     _header(
         "TTL",
-        "Seconds until the document expires; without it the document never does.",
+        "Seconds until the document expires; without TTL it never expires.",
         {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
     ),
 ]
@@ -219,7 +219,7 @@ BODIES: Final[dict[str, Node]] = {
     "content": {
         "description": (
             "Any bytes of any media type. Content-Type is stored (application/octet-stream by default), and so are "
-            f"headers that start with Meta-: at most {META_LIMIT}. All are at most {STORED_SIZE_LIMIT} bytes."
+            f"headers that start with Meta-: at most {META_LIMIT}. All together are at most {STORED_SIZE_LIMIT} bytes."
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
     },
@@ -238,9 +238,9 @@ HEADERS: Final[dict[str, Node]] = {
     "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
     "Accept-Ranges": {"description": "Byte ranges are supported.", "schema": _text(const="bytes")},
     "Allow": {"description": "The methods of this resource.", "schema": _text()},
-    "Cache-Control": {"description": "Always present; the stored one if there is one.", "schema": _text()},
+    "Cache-Control": {"description": "Always present; the stored one, if any.", "schema": _text()},
     "Content-Digest": {"description": "If it was requested.", "schema": _text()},
-    "Content-Location": {"description": "The document in this answer.", "schema": _text()},
+    "Content-Location": {"description": "The document in this response.", "schema": _text()},
     "Content-Range": {"description": "The position of these bytes, or the size of the document.", "schema": _text()},
     "Digest": {"description": "If it was requested.", "schema": _text()},
     "ETag": {"description": "The version, in quotes.", "schema": _text(pattern='^"[A-Za-z0-9_-]{32}"$')},
@@ -251,13 +251,13 @@ HEADERS: Final[dict[str, Node]] = {
     "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
     "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
-    "Vary": {"description": "The request headers that this answer depends on.", "schema": _text()},
+    "Vary": {"description": "The request headers that this response depends on.", "schema": _text()},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A successful answer. `media_types` maps to names of schemas, "" for any content of that type.
+    """A successful response. `media_types` maps to names of schemas, "" for any content of that type.
 
     `headers` are always present, `optional` ones sometimes; both are names in HEADERS.
     """
@@ -270,7 +270,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a verb answers and reads: answers by status, names of problem types, of parameter groups and of a body."""
+    """Responses of a verb by status, and the names of its problem types, parameter groups and body."""
 
     answers: Mapping[int, Answer]
     problems: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
 def open_store(settings: Settings) -> Store:
     """Open all engines or none. Raise SetupError.
 
-    On loopback the store answers only to loopback names; beyond it the operator has allowed all clients.
+    On loopback the store accepts only loopback names; beyond it the operator has allowed all clients.
     """
     hosts = None
     if is_loopback(settings.host):
@@ -144,7 +144,7 @@ def raise_descriptor_limit() -> None:
     """Allow as many open files, and so connections, as the system permits."""
     if resource is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # Some systems report no limit and then accept no number.
+        # Some systems report no limit but accept no number.
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

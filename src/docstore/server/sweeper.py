@@ -34,7 +34,7 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Sweep now and then at each interval, until stopped."""
+        """Sweep at once and then at each interval, until stopped."""
         self._task = asyncio.create_task(self._run(), name="docstore-sweeper")
 
     async def stop(self) -> None:

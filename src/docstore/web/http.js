@@ -38,7 +38,7 @@ function problemFrom(status, type, text, etag) {
       // A proxy may truncate the body; then only the status is known.
     }
   }
-  const [title, advice] = FALLBACKS[status] ?? [`the server answered ${status}`, "See the log of the server."];
+  const [title, advice] = FALLBACKS[status] ?? [`the server responded with ${status}`, "See the log of the server."];
   return new Problem(status, title, "", advice, etag);
 }
 

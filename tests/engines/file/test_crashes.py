@@ -115,7 +115,7 @@ def deletes(key: str) -> Callable[..., Any]:
         pytest.param(writes("%" * 255), deletes("%" * 255), id="delete a long name"),
     ],
 )
-def test_after_a_kill_a_document_is_completely_old_or_completely_new(
+def test_after_a_kill_a_document_is_the_old_or_the_new_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: Callable[..., Any], change: Callable[..., Any]
 ) -> None:
     async def run(folder: Path, *, kill_before: int) -> tuple[State, State]:

@@ -112,7 +112,7 @@ def test_no_key_reaches_the_metadata_folder(tmp_path: Path, key: str, folded: bo
     ],
     ids=lambda keys: keys[0][:1] + keys[1][-1:] + keys[2][-2:],
 )
-def test_a_document_and_documents_below_it_can_be_made_and_deleted_in_any_order(
+def test_a_document_and_documents_below_it_can_be_created_and_deleted_in_any_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...], folded: bool
 ) -> None:
     async def come_and_go() -> None:

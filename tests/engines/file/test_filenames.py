@@ -143,19 +143,19 @@ def test_folded_names_are_unique_on_a_file_system_that_folds_everything(key: str
         ((b"x" * 200 + MORE, b"x" * 55), PLAIN),
     ],
 )
-def test_a_name_that_spells_no_key_belongs_to_no_document(names: NamePath, scheme: Scheme) -> None:
+def test_a_name_that_encodes_no_key_belongs_to_no_document(names: NamePath, scheme: Scheme) -> None:
     assert folder_segment(names, scheme) is None
     if names != (b"50%",):  # as a file, that is the document `50`, aside
         assert file_segment(names, scheme) is None
 
 
-def test_a_folder_is_never_aside() -> None:
+def test_a_folder_is_never_stored_aside() -> None:
     assert file_segment((b"a%",), PLAIN) == "a"
     assert folder_segment((b"a%",), PLAIN) is None
 
 
 @given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=3), schemes)
-def test_any_name_belongs_to_one_document_or_to_none(names: list[bytes], scheme: Scheme) -> None:
+def test_any_name_belongs_to_at_most_one_document(names: list[bytes], scheme: Scheme) -> None:
     place = tuple(names)
     segment = file_segment(place, scheme)
     assert segment is None or place in (place_of(segment, scheme), aside_of(segment, scheme))

@@ -148,5 +148,5 @@ def test_plain_names_moved_to_a_file_system_that_folds_them_are_refused(
 ) -> None:
     asyncio.run(open_at(tmp_path).close())
     monkeypatch.setattr(Path, "exists", lambda path: True)
-    with pytest.raises(OpenError, match="keeps all names apart"):
+    with pytest.raises(OpenError, match="distinguishes all names"):
         open_at(tmp_path)

@@ -63,7 +63,7 @@ asyncio.run(race(Path(sys.argv[1])))
 """
 
 
-def test_exactly_one_of_two_racing_processes_wins(tmp_path: Path) -> None:
+def test_exactly_one_of_two_racing_processes_succeeds(tmp_path: Path) -> None:
     async def set_up() -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "counter", b"0")
@@ -90,7 +90,7 @@ def test_exactly_one_of_two_racing_processes_wins(tmp_path: Path) -> None:
     asyncio.run(look())
 
 
-def test_exactly_one_of_many_creators_wins(tmp_path: Path) -> None:
+def test_exactly_one_of_many_creations_succeeds(tmp_path: Path) -> None:
     async def race() -> None:
         async def create(number: int, key: str) -> int:
             try:
@@ -147,7 +147,7 @@ def test_a_reader_never_sees_parts_of_two_versions(tmp_path: Path, monkeypatch: 
     asyncio.run(race())
 
 
-def test_concurrent_writers_make_and_remove_the_same_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_writers_create_and_remove_the_same_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def churn(engine: File, key: str) -> None:
         for number in range(40):
             data = f"{key} {number}".encode()

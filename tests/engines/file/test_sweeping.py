@@ -85,7 +85,7 @@ def test_a_document_is_swept_after_a_temporary_failure(tmp_path: Path, monkeypat
     asyncio.run(sweep())
 
 
-def test_a_marker_survives_a_clock_that_is_set_back(tmp_path: Path) -> None:
+def test_a_marker_survives_when_the_clock_is_set_back(tmp_path: Path) -> None:
     def clock() -> int:
         return ahead_ns.pop() if ahead_ns else now_ns[-1]
 

@@ -190,7 +190,7 @@ def test_only_regular_files_are_documents(tmp_path: Path) -> None:
     assert files(outside) == {"secret": b"secret"}
 
 
-def test_files_both_in_the_place_and_aside_are_one_document(tmp_path: Path) -> None:
+def test_a_file_in_its_place_and_one_aside_are_one_document(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             (tmp_path / "a").write_bytes(b"in the place")
@@ -248,7 +248,7 @@ def test_a_read_never_mixes_in_an_edit(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(look())
 
 
-def test_a_path_longer_than_a_key_is_no_document(tmp_path: Path) -> None:
+def test_a_path_longer_than_a_key_is_not_a_document(tmp_path: Path) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
             assert [len(meta.key) for meta in await engine.list()] == [1024]

@@ -81,7 +81,7 @@ def test_file_refuses_a_quota_and_names_the_engines_that_have_one(option: str, t
     assert not (tmp_path / "folder").exists()
 
 
-def test_an_engine_without_a_quota_meters_nothing(tmp_path: Path) -> None:
+def test_an_engine_without_a_quota_reports_no_usage(tmp_path: Path) -> None:
     async def run() -> None:
         for url in ("memory:", f"sqlite:{tmp_path / 'a.db'}"):
             engine = open_engine(EngineURL.parse(url))

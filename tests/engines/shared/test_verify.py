@@ -67,7 +67,7 @@ def test_engines_without_a_check_are_refused_in_one_line(url: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ON_DISK)
-def test_files_that_are_no_store_are_refused_in_one_line(url: str, tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_refused_in_one_line(url: str, tmp_path: Path) -> None:
     other = tmp_path / "data" / "store"
     if url.startswith("file:"):
         other.mkdir()
@@ -103,7 +103,7 @@ def update(key: str, setting: str) -> Damage:
 
 
 def without_an_entry(folder: Path) -> None:
-    """Takes an entry out of an index, as a database that was damaged may lack one."""
+    """Remove an entry from an index, as in a damaged database."""
     connection = apsw.Connection(str(folder / "store"))
     connection.pragma("writable_schema", 1)
     partial = "CREATE INDEX documents_expiring ON documents (expires_ns) WHERE expires_ns IS NOT NULL"
@@ -127,7 +127,7 @@ def own(folder: Path) -> Path:
 
 
 def forge(key: str, of: str) -> Damage:
-    """Puts the sidecar of another document in the place of one's own."""
+    """Replace the sidecar by that of another document."""
     return lambda folder: shutil.copyfile(own(folder) / "meta" / mark(of), own(folder) / "meta" / mark(key)) and None
 
 
@@ -164,7 +164,7 @@ DAMAGES: list[tuple[str, str, Damage, tuple[str, ...]]] = [
     ("file", "an unreadable sidecar", edit_sidecar("a", b" {", b" ["), ("store/a", "unreadable")),
     ("file", "an empty sidecar", lambda f: os.truncate(own(f) / "meta" / mark("a"), 0), (mark("a"), "empty")),
     ("file", "a missing marker", unmark, ("store/small", "never be swept")),
-    ("file", "a marker of nothing", lambda f: (own(f) / "expiring" / "soon").touch(), ("expiring/soon", "no marker")),
+    ("file", "a bad marker", lambda f: (own(f) / "expiring" / "soon").touch(), ("expiring/soon", "not an expiry")),
     ("file", "a name of no key", lambda f: (f / "store" / "%41").touch(), ("store/%41", "not a document")),
     ("file", "a folder of no key", lambda f: (f / "store" / "a" / "%41").mkdir(), ("a/%41", "not a document")),
     ("file", "a hidden file", lambda f: (f / "store" / "small%").touch(), ("store/small%", "hidden")),
@@ -236,13 +236,13 @@ def test_orphans_are_named_and_removed_on_request(
 
 
 @pytest.mark.parametrize("scheme", ["file", "sqlite"])
-def test_an_upload_in_progress_is_no_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_upload_in_progress_is_not_an_orphan(url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def check_in_the_middle() -> None:
         async with opened(url) as engine:
             upload = GatedUpload(LARGE * 20)
             writing = asyncio.create_task(engine.put(PutRequest("new", upload, FIELDS)))
             await upload.halfway.wait()
-            # A thread makes the file, and tells nobody.
+            # A thread creates the file, without a signal to wait for.
             while not any(re.search("/tmp/|/store.sealed/[0-9a-f]", name) for name in on_the_disk(tmp_path)):  # noqa: ASYNC110
                 await asyncio.sleep(0)
             ended = await asyncio.to_thread(run, "check", url, "--repair")
@@ -282,7 +282,7 @@ def test_a_check_runs_beside_a_server_but_not_on_shelve(data: Path) -> None:
         assert "open in another process" in ended.err
 
 
-def test_documents_that_come_and_go_during_a_check_are_no_findings(tmp_path: Path) -> None:
+def test_documents_created_and_deleted_during_a_check_are_not_findings(tmp_path: Path) -> None:
     async def rewrite(url: str) -> None:
         async with opened(url) as engine:
             checks = [partial(run, "check", url)] * 3
@@ -319,7 +319,7 @@ def test_files_added_by_hand_and_expired_documents_are_sound(tmp_path: Path) -> 
     assert "2 sound documents" in ended.err
 
 
-def test_the_rest_of_an_interrupted_write_is_no_finding_in_a_shelve(tmp_path: Path) -> None:
+def test_the_remains_of_an_interrupted_write_are_not_a_finding_in_a_shelve(tmp_path: Path) -> None:
     url = f"shelve:{tmp_path / 'store'}?dbm=dumb"
     for data in (b"the old one", b"the new one"):
         store(url, {"key": data})

@@ -46,7 +46,7 @@ for _name in INSTALLED[1:]:
 
 
 @EACH_DBM
-def test_a_store_is_opened_by_what_it_was_made_with(tmp_path: Path, name: str) -> None:
+def test_a_store_is_opened_with_the_dbm_that_created_it(tmp_path: Path, name: str) -> None:
     path = tmp_path / "a store, 100%?"
     store(path, name, key=OLD)
 
@@ -59,7 +59,7 @@ def test_a_store_is_opened_by_what_it_was_made_with(tmp_path: Path, name: str) -
     assert dbm.whichdb(str(path)) == f"dbm.{name}"
 
 
-def test_parent_folders_are_made(tmp_path: Path) -> None:
+def test_parent_folders_are_created(tmp_path: Path) -> None:
     store(tmp_path / "some" / "folder" / "store", key=OLD)
     assert stored(tmp_path / "some" / "folder" / "store") == {"key": OLD}
 
@@ -84,7 +84,7 @@ def test_a_store_is_open_in_one_process(tmp_path: Path, name: str) -> None:
 
 
 @EACH_DBM
-def test_a_closed_engine_says_so(tmp_path: Path, name: str) -> None:
+def test_using_a_closed_engine_is_an_error(tmp_path: Path, name: str) -> None:
     async def run() -> None:
         async with opened(tmp_path / "store", name) as engine:
             await engine.close()
@@ -96,7 +96,7 @@ def test_a_closed_engine_says_so(tmp_path: Path, name: str) -> None:
     asyncio.run(run())
 
 
-def test_closing_finishes_the_writes_that_wait(tmp_path: Path) -> None:
+def test_closing_finishes_the_waiting_writes(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(tmp_path / "store") as engine:
             resume = threading.Event()
@@ -110,7 +110,9 @@ def test_closing_finishes_the_writes_that_wait(tmp_path: Path) -> None:
     assert stored(tmp_path / "store") == {"key": NEW + b"2"}
 
 
-def test_a_write_keeps_the_answered_version_until_it_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_keeps_the_acknowledged_version_until_it_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sync = Records.sync
     at_sync: list[bool] = []
 

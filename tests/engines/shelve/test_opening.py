@@ -81,7 +81,7 @@ def test_the_index_backup_of_another_program_stays(tmp_path: Path) -> None:
     ],
     ids=["folder", "letter", "ndbm", "index", "version"],
 )
-def test_files_that_are_no_store_are_refused_in_one_line(tmp_path: Path, files: dict[str, bytes], says: str) -> None:
+def test_files_of_other_kinds_are_refused_in_one_line(tmp_path: Path, files: dict[str, bytes], says: str) -> None:
     for name, data in files.items():
         if name.endswith("/"):
             (tmp_path / name).mkdir()
@@ -128,7 +128,7 @@ async def open_and_close(path: Path) -> None:
         ("shelve:{}?dbm=ndbm", "can't use dbm.ndbm"),
         ("shelve:{}?dbm=", "can't use dbm."),
         ("shelve:{}?kind=dumb", "no option 'kind'"),
-        ("shelve:{}?dbm=gnu", "kept in dbm.dumb, not in dbm.gnu"),
+        ("shelve:{}?dbm=gnu", "stored in dbm.dumb, not in dbm.gnu"),
     ],
 )
 def test_a_bad_url_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -139,7 +139,7 @@ def test_a_bad_url_is_refused(tmp_path: Path, text: str, says: str) -> None:
 
 
 @EACH_DBM
-def test_a_pickle_in_our_store_is_a_broken_record(tmp_path: Path, name: str) -> None:
+def test_a_pickle_in_a_store_is_a_broken_record(tmp_path: Path, name: str) -> None:
     store(tmp_path / "store", name, key=OLD)
     with importlib.import_module(f"dbm.{name}").open(str(tmp_path / "store"), "w") as raw:
         raw[b"key\x000"] = pickle.dumps(Bomb(tmp_path / "exploded"))

@@ -36,7 +36,7 @@ from tests.engines.shelve.stores import (
 
 @pytest.mark.parametrize("answers", [1, 150, 400])
 @EACH_DBM
-def test_what_was_answered_survives_a_kill(tmp_path: Path, name: str, answers: int) -> None:
+def test_acknowledged_writes_survive_a_kill(tmp_path: Path, name: str, answers: int) -> None:
     with writing_process(tmp_path / "store", name) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(answers)]
@@ -79,7 +79,7 @@ def test_a_broken_current_version_does_not_fall_back_to_an_older_one(tmp_path: P
 
 
 @EACH_DBM
-def test_a_write_that_a_kill_cut_off_leaves_the_version_before(tmp_path: Path, name: str) -> None:
+def test_a_write_interrupted_by_a_kill_leaves_the_previous_version(tmp_path: Path, name: str) -> None:
     store(tmp_path / "store", name, key=OLD, other=OLD)
     store(tmp_path / "store", name, key=NEW)
     damage(tmp_path, NEW)
@@ -90,7 +90,7 @@ def test_a_write_that_a_kill_cut_off_leaves_the_version_before(tmp_path: Path, n
     assert stored(tmp_path / "store", name) == {"key": NEW, "other": OLD}
 
 
-def test_a_record_that_breaks_while_the_store_is_open_is_corrupt(tmp_path: Path) -> None:
+def test_a_record_damaged_while_the_store_is_open_is_corrupt(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(tmp_path / "store") as engine:
             await put(engine, "key", OLD)
@@ -103,7 +103,7 @@ def test_a_record_that_breaks_while_the_store_is_open_is_corrupt(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_a_record_of_another_version_than_was_written_is_corrupt(tmp_path: Path) -> None:
+def test_a_record_with_a_version_that_was_not_written_is_corrupt(tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(tmp_path / "store") as engine:
             await put(engine, "key", OLD)
@@ -138,7 +138,7 @@ def _half_a_line(path: Path) -> None:
 
 
 @pytest.mark.parametrize("interrupt", [_no_index, _half_an_index, _an_empty_index, _half_a_line])
-def test_an_index_whose_writing_was_interrupted_is_restored(tmp_path: Path, interrupt: Any) -> None:
+def test_an_incompletely_written_index_is_restored(tmp_path: Path, interrupt: Any) -> None:
     path = tmp_path / "store"
     documents = {f"key-{number}": OLD + b"%d" % number for number in range(9)}
     store(path, **documents)
@@ -153,7 +153,7 @@ def test_an_index_whose_writing_was_interrupted_is_restored(tmp_path: Path, inte
 def test_a_lost_index_is_refused(tmp_path: Path) -> None:
     store(tmp_path / "store", key=OLD)
     (tmp_path / "store.dir").write_bytes(b"")
-    assert "has lost what it held" in open_error(tmp_path / "store")
+    assert "has lost its content" in open_error(tmp_path / "store")
     (tmp_path / "store.dir").unlink()
     assert "is missing" in open_error(tmp_path / "store")
     assert OLD in (tmp_path / "store.dat").read_bytes()
@@ -201,7 +201,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, name: str) -> None:
 
 
 class NoRoomForAnIndex:
-    """Replaces the `io` of dbm.dumb: an index is written completely `room` times, then only begun."""
+    """Replaces the `io` of dbm.dumb: an index is written completely `room` times, then only in part."""
 
     def __init__(self) -> None:
         self.room = 0
@@ -255,7 +255,7 @@ def test_a_write_whose_sync_fails_is_undone(tmp_path: Path, monkeypatch: pytest.
     assert stored(tmp_path / "store") == {}
 
 
-def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
+def test_a_record_with_unreadable_metadata_is_named(tmp_path: Path) -> None:
     records = Records(tmp_path / "store", "dbm.dumb", clean=True)
     meta = Meta("key", "not the version of that", 0, bytes(32), Fields(), 0)
     records.write(0, Record(1, meta, b""))
@@ -264,7 +264,7 @@ def test_a_record_whose_meta_can_not_be_read_is_named(tmp_path: Path) -> None:
     records.close()
 
 
-def test_a_store_that_can_not_be_read_again_after_a_failure_stops(
+def test_a_store_that_cannot_be_read_again_after_a_failure_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(records: Records, *_: object) -> None:
@@ -281,7 +281,7 @@ def test_a_store_that_can_not_be_read_again_after_a_failure_stops(
         calls = [engine.head("key"), engine.get("key"), put(engine, "key", NEW), engine.delete("key")]
         answers = await asyncio.gather(*calls, return_exceptions=True)
         assert all(isinstance(answer, EngineError) and "must be opened again" in str(answer) for answer in answers)
-        # A raised exception collects the tracebacks of everyone who raises it.
+        # An exception that is raised again collects a traceback each time.
         assert len({id(answer) for answer in answers}) == len(calls)
         await engine.close()
 

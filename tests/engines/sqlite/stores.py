@@ -73,7 +73,7 @@ def seen_connections() -> Iterator[list[apsw.Connection]]:
 
 
 async def queued() -> None:
-    """Lets tasks that were just made come as far as the writer's queue: a small upload waits for nothing before it."""
+    """Let new tasks run until they are in the writer's queue; a small upload waits for nothing before that."""
     for _ in range(3):
         await asyncio.sleep(0)
 

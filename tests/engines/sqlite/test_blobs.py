@@ -250,7 +250,7 @@ asyncio.run(run())
 """
 
 
-def test_every_answered_write_outlives_kill_9(path: Path) -> None:
+def test_every_acknowledged_write_survives_kill_9(path: Path) -> None:
     answered: dict[str, int] = {}
     for _ in range(2):
         process = subprocess.Popen([*PYTHON, WRITER, str(path)], stdout=subprocess.PIPE, text=True)
@@ -258,7 +258,7 @@ def test_every_answered_write_outlives_kill_9(path: Path) -> None:
             assert process.stdout
             answered = {}
             for count, line in enumerate(process.stdout):
-                # The line that it died in says nothing.
+                # The last line may be incomplete.
                 if line.endswith("\n"):
                     name, n = line.split()
                     answered[name] = int(n)

@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("data", [b"small", LARGE], ids=["inline", "sealed"])
-def test_one_of_many_writers_on_two_engines_wins(path: Path, data: bytes) -> None:
+def test_exactly_one_of_many_writers_on_two_engines_succeeds(path: Path, data: bytes) -> None:
     async def run() -> None:
         async with opened(path) as one, opened(path) as other:
             for expect in (ABSENT, (await put(one, "key", b"old")).meta.version):
@@ -84,7 +84,7 @@ asyncio.run(run())
 def test_one_of_many_processes_creates_a_document(path: Path) -> None:
     command = [*PYTHON, RACER, str(path)]
     start = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    # All open at once what none of them has made yet.
+    # All open at the same time a store that does not exist yet.
     racers = {name: start([*command, name]) for name in ("a", "b", "c")}
     for racer in racers.values():
         assert racer.stdout
@@ -200,7 +200,7 @@ def test_the_log_is_checkpointed_by_size_and_removed_by_close(path: Path, monkey
     assert not log.exists()
 
 
-def test_a_sweep_gives_space_back(path: Path) -> None:
+def test_a_sweep_frees_space(path: Path) -> None:
     clock = SetClock()
 
     async def run() -> None:

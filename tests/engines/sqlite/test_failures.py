@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "docs.db"
 
 
-def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
+def test_a_full_database_refuses_a_write_without_space(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -45,7 +45,7 @@ def test_a_full_database_refuses_the_write_that_has_no_room(path: Path) -> None:
                     tasks += [asyncio.create_task(put(engine, f"key{n}", data)) for n, data in enumerate(contents)]
                     await queued()
                 answers = await settled(*tasks)
-                # One has room, and so have its small neighbours.
+                # A small write has space, and so have the small ones beside it.
                 assert [type(answer) for answer in answers[3:]] == [NoSpace] * 2
                 assert str(path) in str(answers[3])
                 assert await engine.head("key") == old.meta
@@ -85,7 +85,7 @@ asyncio.run(run())
 
 
 @pytest.mark.parametrize("size", [30_000, 200_000], ids=["the log", "a sealed file"])
-def test_a_file_that_can_not_grow_is_no_space_and_harms_nothing(path: Path, size: int) -> None:
+def test_a_file_that_cannot_grow_is_no_space_and_harms_nothing(path: Path, size: int) -> None:
     process = subprocess.run([*PYTHON, FULL, str(path), str(size)], capture_output=True, text=True, check=False)
     assert process.stderr == ""
     refused = int(process.stdout)
@@ -120,7 +120,7 @@ def test_a_database_locked_by_another_program_is_unavailable(path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_damaged_database_is_corrupt_to_every_method(path: Path) -> None:
+def test_every_method_reports_a_damaged_database_as_corrupt(path: Path) -> None:
     async def fill() -> None:
         async with opened(path) as engine:
             await asyncio.gather(*(put(engine, f"key{n:03}", bytes(500)) for n in range(300)))

@@ -13,7 +13,7 @@ WAITS_S = 30
 
 
 class Worker:
-    """A thread that takes batches, and answers each when it is told to."""
+    """A thread that takes batches, and completes each when the test allows it."""
 
     def __init__(self, limit: int = 100) -> None:
         self.batches: BatchQueue[int] = BatchQueue(limit)
@@ -52,7 +52,7 @@ def worker(limit: int = 100) -> Iterator[Worker]:
     assert not worker.thread.is_alive()
 
 
-def test_a_turn_of_the_loop_is_one_batch_and_later_writes_wait_for_its_answer() -> None:
+def test_the_writes_of_one_loop_iteration_are_one_batch_and_later_ones_wait() -> None:
     async def run(worker: Worker) -> None:
         worker.put(1, 2)
         worker.put(3)
@@ -80,7 +80,7 @@ def test_writes_over_the_limit_of_a_batch_are_the_next_batch() -> None:
         asyncio.run(run(one))
 
 
-def test_writes_that_wait_at_the_end_are_taken() -> None:
+def test_writes_that_wait_at_the_close_are_executed() -> None:
     async def run(worker: Worker) -> None:
         worker.put(1)
         assert await worker.takes() == [1]
@@ -93,7 +93,7 @@ def test_writes_that_wait_at_the_end_are_taken() -> None:
         asyncio.run(run(one))
 
 
-def test_a_loop_closed_before_its_answer_does_not_block_another() -> None:
+def test_a_loop_closed_before_its_batch_ends_does_not_block_another() -> None:
     async def begin(worker: Worker) -> None:
         worker.put(1)
         await worker.takes()
@@ -111,7 +111,7 @@ def test_a_loop_closed_before_its_answer_does_not_block_another() -> None:
         asyncio.run(go_on(one))
 
 
-def test_writes_of_one_turn_share_one_commit(tmp_path: Path) -> None:
+def test_writes_of_one_loop_iteration_share_one_commit(tmp_path: Path) -> None:
     async def run() -> int:
         commits = 0
 

@@ -69,9 +69,7 @@ def a_pipe(path: Path) -> None:
         (a_newer_versions, "has schema version 2"),
     ],
 )
-def test_files_that_are_no_store_are_refused_and_unchanged(
-    path: Path, made: Callable[[Path], None], message: str
-) -> None:
+def test_files_of_other_kinds_are_refused_and_unchanged(path: Path, made: Callable[[Path], None], message: str) -> None:
     made(path)
     before = path.read_bytes() if path.is_file() else None
     files = set(path.parent.iterdir())
@@ -132,7 +130,7 @@ def test_a_read_only_database_is_refused() -> None:
             os.seteuid(user)
 
 
-def test_an_empty_file_becomes_a_store_and_folders_are_made(tmp_path: Path) -> None:
+def test_an_empty_file_becomes_a_store_and_folders_are_created(tmp_path: Path) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
 

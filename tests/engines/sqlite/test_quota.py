@@ -104,12 +104,12 @@ def test_an_old_database_can_be_opened_with_a_quota_and_again_without(tmp_path: 
     [
         ("UPDATE room SET bytes = bytes + 1", "it counts 1 documents of 36 bytes, and there are 1 of 35"),
         ("UPDATE room SET documents = 7", "it counts 7 documents"),
-        ("DELETE FROM room", "there is no count"),
+        ("DELETE FROM room", "the totals are missing"),
         ("DELETE FROM uses", "not every document has one record of its last use"),
         ("INSERT INTO uses VALUES (77, 1)", "not every document has one record of its last use"),
     ],
 )
-def test_a_check_counts_again(damage: str, expected: str, tmp_path: Path) -> None:
+def test_a_check_compares_the_total_with_the_documents(damage: str, expected: str, tmp_path: Path) -> None:
     async def run() -> None:
         async with opened(url_of("sqlite", tmp_path)) as engine:
             await put(engine, "key", 18)
@@ -191,7 +191,7 @@ def test_access_times_and_counts_survive_a_rollback(written: str, tmp_path: Path
 
     def admit(disk_space: DiskSpace, *, low_space: bool) -> None:
         if refusals:
-            disk_space.grew = True  # what makes a database grow is not tried for long
+            disk_space.grew = True  # a write that makes the database grow is not retried for long
             raise refusals.pop()
         admitted(disk_space, low_space=low_space)
 

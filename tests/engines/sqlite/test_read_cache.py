@@ -256,7 +256,7 @@ def test_nothing_is_cached_without_shared_memory() -> None:
         connection.close()
 
 
-def test_the_header_is_where_the_format_says(path: Path) -> None:
+def test_the_header_is_at_the_offset_of_the_format(path: Path) -> None:
     """The first 96 bytes of the `-shm` file hold two equal copies, and differ after every commit."""
 
     async def run(engine: Sqlite) -> bytes:

@@ -39,7 +39,7 @@ def test_a_snapshot_does_not_prevent_checkpoints(path: Path) -> None:
 
 
 def test_a_snapshot_is_consistent_while_another_process_commits(path: Path) -> None:
-    """Both engines have a writer of their own: what orders them is the transaction alone."""
+    """Each engine has its own writer, so only the transaction orders the writes."""
 
     async def run() -> None:
         async with opened(path) as engine, opened(path) as other:
@@ -55,7 +55,7 @@ def test_a_snapshot_is_consistent_while_another_process_commits(path: Path) -> N
 
 
 def test_a_document_replaced_during_the_linking_is_the_newer_one(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first link of all finds its file gone, and the snapshot has what took its place."""
+    """The file of the first link is already removed, and the snapshot has the version that replaced it."""
 
     async def run() -> None:
         async with opened(path) as engine:
@@ -198,7 +198,7 @@ def test_cancelling_the_listing_of_a_snapshot_leaves_nothing(path: Path) -> None
                 async with engine.snapshot() as held:
                     listing = asyncio.create_task(held.list(limit=3000))
                     await asyncio.sleep(pause_s)
-                with suppress(EngineError):  # it was let go before it was listed
+                with suppress(EngineError):  # it was discarded before it was listed
                     await listing
             assert list(folder_of(path).glob("snapshot-*")) == []
 

@@ -48,11 +48,11 @@ def test_concurrent_writes_share_transactions(path: Path) -> None:
                 connections[0].set_commit_hook(None)
         return commits
 
-    # The first may have left with what had come when the thread woke up; all others share the second.
+    # The first transaction has the writes that were there when the thread woke up; all others share the second.
     assert asyncio.run(run()) <= 2
 
 
-def test_a_write_is_not_answered_before_its_commit(path: Path) -> None:
+def test_a_write_is_not_acknowledged_before_its_commit(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
             with write_lock(path):
@@ -90,7 +90,7 @@ def test_an_operation_that_breaks_the_transaction_fails_alone(path: Path) -> Non
     async def run() -> None:
         async with opened(path) as engine:
             with write_lock(path):
-                # A lone surrogate is no key: the driver can't even bind it.
+                # A lone surrogate is not a valid key; the driver can't bind it.
                 keys = ["first", "a", "\ud800", "b"]
                 tasks = [asyncio.create_task(put(engine, key, LARGE)) for key in keys]
                 await asyncio.wait(tasks, timeout=0.2)
@@ -127,7 +127,7 @@ def test_a_failed_commit_fails_the_whole_batch_and_changes_nothing(path: Path) -
     asyncio.run(run())
 
 
-def test_a_refusal_caused_by_an_uncommitted_write_is_not_answered(path: Path) -> None:
+def test_a_conflict_with_an_uncommitted_write_is_not_reported(path: Path) -> None:
     async def run() -> None:
         with seen_connections() as connections:
             async with opened(path) as engine:
@@ -203,7 +203,7 @@ def test_a_close_finishes_the_waiting_writes(path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_of_files_are_durable_before_the_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
     sync = BlobFolder.sync
 
@@ -227,7 +227,7 @@ def test_the_names_of_files_are_on_the_disk_before_the_commit(path: Path, monkey
     assert happened == ["commit", "sync", "commit"]
 
 
-def test_a_folder_that_can_not_be_synced_fails_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_synced_fails_the_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unsynced(folder: BlobFolder) -> None:
         raise NoSpace("the folder is full")
 

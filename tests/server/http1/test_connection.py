@@ -41,7 +41,7 @@ def test_splitting_a_faulty_body_anywhere_changes_nothing(body: bytes) -> None:
         assert drive(data[:position], data[position:]).facts() == whole.facts(), position
 
 
-def test_requests_are_taken_one_at_a_time() -> None:
+def test_requests_are_returned_one_at_a_time() -> None:
     connection = connection_with_head(GET + GET)
     assert connection.phase is Phase.COMPLETE
     assert connection.unread_size == len(GET)

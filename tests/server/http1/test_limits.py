@@ -181,7 +181,9 @@ def test_a_response_that_the_client_does_not_read_is_aborted(hurried: HTTP1Serve
     if path == b"/file/large":
         body = request(b"PUT " + path, b"Content-Length: %d" % size, body=b"x" * size)
         assert ask(hurried.port, body).status in (200, 201)
-    before = min(sockets_of(hurried) for _ in range(10) if not time.sleep(0.03))  # who asked before is leaving still
+    before = min(
+        sockets_of(hurried) for _ in range(10) if not time.sleep(0.03)
+    )  # the previous client may still be disconnecting
     with RawClient(hurried.port, receive_size=4096) as raw:
         raw.send(request(b"GET " + path))
         raw.socket.recv(100)

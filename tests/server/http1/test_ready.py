@@ -1,4 +1,4 @@
-"""What is kept ready between answers: the same bytes as when it is made anew, and nothing that others could change."""
+"""Cached header fields: the same bytes as newly created ones, and not shared between responses that change them."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
     ],
     ids=["plain", "other version", "written before", "written now", "from the future", "expires", "large"],
 )
-def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
+def test_cached_fields_equal_newly_created_ones(meta: Meta) -> None:
     assert lines_of(META) == made_anew(META)
     for _ in range(2):
         assert lines_of(meta) == made_anew(meta)
@@ -45,7 +45,7 @@ def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
         ]
 
 
-def test_what_depends_on_the_time_is_not_kept() -> None:
+def test_fields_that_depend_on_the_time_are_not_cached() -> None:
     expiring = replace(
         META, expires_ns=NOW_NS + 60 * SECOND_NS, fields=Fields.make("a/b", {"cache-control": "max-age=99"})
     )
@@ -57,20 +57,20 @@ def test_what_depends_on_the_time_is_not_kept() -> None:
     assert lines_of(future) != lines_of(future, NOW_NS + 5 * SECOND_NS) == made_anew(future, NOW_NS + 5 * SECOND_NS)
 
 
-def test_only_so_many_versions_are_kept() -> None:
+def test_the_number_of_cached_versions_is_limited() -> None:
     for number in range(CACHED_BLOCK_COUNT + 10):
         full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
     assert len(responses._blocks) == CACHED_BLOCK_COUNT
     assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
 
 
-def test_large_fields_are_not_kept() -> None:
+def test_large_fields_are_not_cached() -> None:
     large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
     assert lines_of(large) == made_anew(large)
     assert (large.version, large.modified_ns) not in responses._blocks
 
 
-def test_what_is_added_to_one_response_is_on_no_other() -> None:
+def test_a_field_added_to_one_response_is_on_no_other() -> None:
     block = HeaderBlock([(b"a", b"b")])
     first, second = Response(200, [], block=block), Response(200, [], block=block)
     first.headers.append((b"c", b"d"))
@@ -103,7 +103,7 @@ def test_a_block_knows_the_size_of_its_content() -> None:
                 response.lines(size)
 
 
-def test_what_is_learnt_of_fields_is_asked_once_unless_it_is_refused() -> None:
+def test_the_result_for_equal_fields_is_cached_unless_they_are_rejected() -> None:
     asked: list[str] = []
 
     def first(headers: Headers) -> str:
@@ -122,12 +122,12 @@ def test_what_is_learnt_of_fields_is_asked_once_unless_it_is_refused() -> None:
     assert asked == ["b", "c", "", ""]
 
 
-def test_a_block_holds_whole_lines_only() -> None:
+def test_a_block_contains_only_complete_lines() -> None:
     with pytest.raises(InvalidResponse):
         HeaderBlock([(b"a", b"b\r\nc: d")])
 
 
-def test_fields_of_a_request_are_found_again_and_again() -> None:
+def test_fields_of_a_request_can_be_looked_up_repeatedly() -> None:
     headers = Headers([(b"a", b" 1"), (b"b", b""), (b"a", b"2\xff ")])
     for _ in range(2):
         assert [headers.get(name) for name in ("a", "b", "c")] == ["1, 2\xff", "", None]

@@ -37,7 +37,7 @@ def test_content_comes_back_byte_for_byte(server: RunningServer, mount: str, nam
 
 
 @each_mount
-def test_chunked_content_is_stored_whole(server: RunningServer, mount: str) -> None:
+def test_chunked_content_is_stored_completely(server: RunningServer, mount: str) -> None:
     chunks = [os.urandom(n) for n in (1, 10_000, 70_000, 200_000, 1)]
     assert ask(server, "PUT", f"/{mount}/chunked", iter(chunks)).status == 201
     assert ask(server, "GET", f"/{mount}/chunked").content == b"".join(chunks)
@@ -45,7 +45,7 @@ def test_chunked_content_is_stored_whole(server: RunningServer, mount: str) -> N
 
 
 @each_mount
-def test_a_key_of_each_length_up_to_the_limit_is_stored_and_none_past_it(server: RunningServer, mount: str) -> None:
+def test_keys_up_to_the_length_limit_are_stored_and_longer_ones_are_rejected(server: RunningServer, mount: str) -> None:
     with Client(server) as client:
         for length in range(1, 256):
             key = ("kK0_-" * 51)[:length]
@@ -87,12 +87,12 @@ def test_traversal_in_any_spelling_reaches_nothing(server: RunningServer, mount:
                 status = int(answer.split(b" ", 2)[1])
                 outside = b"root:" in answer or b"plain" in answer.partition(b"\r\n\r\n")[2]
                 assert not outside, (target, answer)
-                # A path that leaves the mount by plain dot segments is another path: the root's, or nobody's.
+                # A path that leaves the mount by plain dot segments is that of the root, or an unknown one.
                 assert status in (400, 404, 405) or (status == 200 and method == "GET"), (method, target, answer)
 
 
 @each_mount
-def test_dot_segments_are_gone_before_routing(server: RunningServer, mount: str) -> None:
+def test_dot_segments_are_removed_before_routing(server: RunningServer, mount: str) -> None:
     assert ask(server, "PUT", f"/{mount}/x/../dotted", b"1").status == 201
     assert ask(server, "GET", f"/{mount}/%2e/dotted").content == b"1"
     assert ask(server, "GET", f"/elsewhere/%2E%2e/{mount}/dotted").content == b"1"
@@ -100,7 +100,7 @@ def test_dot_segments_are_gone_before_routing(server: RunningServer, mount: str)
 
 
 @each_mount
-def test_concurrent_writers_leave_one_whole_document(server: RunningServer, mount: str) -> None:
+def test_concurrent_writers_leave_one_complete_document(server: RunningServer, mount: str) -> None:
     contents = [bytes([n]) * (1000 + 20_000 * n) for n in range(12)]
 
     def write_and_read(content: bytes) -> None:
@@ -117,7 +117,7 @@ def test_concurrent_writers_leave_one_whole_document(server: RunningServer, moun
 
 
 @each_mount
-def test_exactly_one_of_many_creators_wins(server: RunningServer, mount: str) -> None:
+def test_exactly_one_of_many_creations_succeeds(server: RunningServer, mount: str) -> None:
     def create(n: int) -> int:
         return ask(server, "PUT", f"/{mount}/once", b"%d" % n, {"If-None-Match": "*"}).status
 
@@ -129,7 +129,7 @@ def test_exactly_one_of_many_creators_wins(server: RunningServer, mount: str) ->
 
 @each_mount
 @pytest.mark.parametrize("framing", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
-def test_a_body_cut_off_in_the_middle_changes_nothing(server: RunningServer, mount: str, framing: str) -> None:
+def test_a_truncated_body_changes_nothing(server: RunningServer, mount: str, framing: str) -> None:
     path = f"/{mount}/cut-off"
     assert ask(server, "PUT", path, b"as it was").status in (200, 201)
     part = b"x" * 500 if "Length" in framing else b"1f4\r\n" + b"x" * 500 + b"\r\n"
@@ -140,7 +140,7 @@ def test_a_body_cut_off_in_the_middle_changes_nothing(server: RunningServer, mou
     assert ask(server, "DELETE", path).status == 200
 
 
-def test_after_a_restart_memory_has_forgotten_and_the_others_have_not(data: Path) -> None:
+def test_documents_survive_a_restart_except_in_memory(data: Path) -> None:
     with RunningServer(data) as server:
         for mount in MOUNTS:
             assert ask(server, "PUT", f"/{mount}/kept", b"kept", {"content-type": "text/x-kept"}).status == 201

@@ -87,7 +87,7 @@ CONDITIONS = [
 
 @each_mount
 @pytest.mark.parametrize(("method", "field", "value", "existing", "missing"), CONDITIONS)
-def test_conditions_are_kept(
+def test_conditions_are_evaluated_as_in_the_table(
     server: RunningServer, mount: str, method: str, field: str, value: str, existing: int, missing: int
 ) -> None:
     path = f"/{mount}/conditional"

@@ -1,4 +1,4 @@
-"""Digests through the store: what does not match is not stored, and what is wanted is told."""
+"""Digests through the store: content that does not match is not stored, and requested digests are sent."""
 
 import base64
 import hashlib
@@ -121,7 +121,7 @@ async def test_wanted_digests_are_sent(store: InProcess, mount: str, size: int) 
 
 @pytest.mark.parametrize("wish", ["sha-256=0", "sha-512=10", "sha-256=11", "sha-256=x", "", "sha-256"])
 @on_a_store("memory")
-async def test_a_wish_that_can_not_be_met_is_ignored(store: InProcess, wish: str) -> None:
+async def test_a_request_for_an_unsupported_digest_is_ignored(store: InProcess, wish: str) -> None:
     await store.send("PUT", "/memory/key", b"x")
     reply = await store.send("GET", "/memory/key", headers={"want-repr-digest": wish, "want-content-digest": wish})
     assert reply.status == 200

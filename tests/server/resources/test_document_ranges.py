@@ -52,7 +52,7 @@ SINGLE = {
 @each_mount
 @each_size
 @on_a_store()
-async def test_one_range_is_those_bytes(store: InProcess, mount: str, size: int) -> None:
+async def test_one_range_returns_its_bytes(store: InProcess, mount: str, size: int) -> None:
     content = content_of(size)
     await store.send("PUT", f"/{mount}/key", content, {"content-type": "text/x"})
     for asked, (first, last) in SINGLE.items():
@@ -124,9 +124,7 @@ async def test_invalid_and_excessive_ranges_get_the_whole_document(store: InProc
 @each_mount
 @each_size
 @on_a_store()
-async def test_a_range_that_is_nowhere_is_416_and_says_how_much_there_is(
-    store: InProcess, mount: str, size: int
-) -> None:
+async def test_an_unsatisfiable_range_is_416_with_the_size(store: InProcess, mount: str, size: int) -> None:
     await store.send("PUT", f"/{mount}/key", content_of(size))
     for asked in (
         f"bytes={size}-",
@@ -142,7 +140,7 @@ async def test_a_range_that_is_nowhere_is_416_and_says_how_much_there_is(
 @each_mount
 @pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=5-"])
 @on_a_store()
-async def test_an_empty_document_is_whole_whatever_is_asked(store: InProcess, mount: str, asked: str) -> None:
+async def test_any_range_of_an_empty_document_returns_the_whole(store: InProcess, mount: str, asked: str) -> None:
     await store.send("PUT", f"/{mount}/key", b"")
     reply = await store.send("GET", f"/{mount}/key", headers={"range": asked})
     assert (reply.status, reply.content, reply["content-length"]) == (200, b"", "0")
@@ -169,7 +167,7 @@ async def test_if_range_sends_the_part_of_the_same_document_and_the_whole_of_ano
 
 
 ABOUT_IT = 1024
-"""Bytes at most of what an engine reads to know a document."""
+"""Limit of the bytes that an engine reads to find a document."""
 
 
 @pytest.mark.parametrize("mount", ["file", "docs"])

@@ -49,7 +49,7 @@ def test_keys_come_in_bytewise_order(server: RunningServer, mount: str) -> None:
 
 @each_mount
 @pytest.mark.parametrize("limit", [1, 7, len(KEYS) - 1, len(KEYS), len(KEYS) + 1])
-def test_pages_follow_each_other_without_gap_or_overlap(server: RunningServer, mount: str, limit: int) -> None:
+def test_pages_have_no_gap_and_no_overlap(server: RunningServer, mount: str, limit: int) -> None:
     found = pages(server, f"/{mount}/?limit={limit}")
     assert [key for page in found for key in page] == KEYS
     assert all(len(page) == limit for page in found[:-1])
@@ -58,7 +58,7 @@ def test_pages_follow_each_other_without_gap_or_overlap(server: RunningServer, m
 @each_mount
 @pytest.mark.parametrize("prefix", ["a", "page-", "page-03", "nothing", "z", ""])
 @pytest.mark.parametrize("after", ["", "a", "aa", "page-020", "page-0205", "zz"])
-def test_prefix_and_after_choose_keys(server: RunningServer, mount: str, prefix: str, after: str) -> None:
+def test_prefix_and_after_select_keys(server: RunningServer, mount: str, prefix: str, after: str) -> None:
     query = urllib.parse.urlencode({"prefix": prefix, "after": after, "limit": 10})
     expected = [key for key in KEYS if key.startswith(prefix) and key > after]
     assert [key for page in pages(server, f"/{mount}/?{query}") for key in page] == expected
@@ -76,13 +76,13 @@ def test_the_html_is_a_list_of_links_as_in_the_original(server: RunningServer, m
 
 
 def without_nonce(answer: Answer) -> bytes:
-    """The page, whose nonce is new in each answer."""
+    """The page without its nonce, which is new in each response."""
     [nonce] = re.findall(r"script-src 'nonce-([A-Za-z0-9_-]{24})';", answer["content-security-policy"])
     assert answer.content.count(f'nonce="{nonce}"'.encode()) == answer.content.count(b"nonce=") > 0
     return answer.content.replace(nonce.encode(), b"")
 
 
-def test_a_page_for_people_is_shorter_and_says_where_it_goes_on(server: RunningServer) -> None:
+def test_an_html_page_is_shorter_and_links_to_the_next(server: RunningServer) -> None:
     with Client(server) as client:
         for number in range(101):
             client.ask("PUT", f"/memory/html-{number:03}", b"x")
@@ -161,14 +161,14 @@ def test_an_unavailable_type_is_406_and_varies(server: RunningServer) -> None:
         *("format=xml", "prefix=%FF", "delimiter=a"),
     ],
 )
-def test_a_query_that_is_wrong_is_400_and_says_why(server: RunningServer, query: str) -> None:
+def test_an_invalid_query_is_400_and_gives_the_reason(server: RunningServer, query: str) -> None:
     answer = ask(server, "GET", f"/docs/?{query}")
     assert answer.status == 400
     assert answer.content.startswith(b"invalid query: ")
 
 
 @pytest.mark.parametrize("limit", ["1", "10000"])
-def test_the_limit_is_taken_at_its_bounds(server: RunningServer, limit: str) -> None:
+def test_the_smallest_and_the_largest_limit_are_accepted(server: RunningServer, limit: str) -> None:
     assert ask(server, "GET", f"/docs/?limit={limit}").status == 200
 
 
@@ -176,14 +176,14 @@ def test_head_of_a_listing_has_the_fields_of_get(server: RunningServer) -> None:
     for target in ("/", "/docs/", "/docs/?limit=2&format=json"):
         get, head = ask(server, "GET", target), ask(server, "HEAD", target)
         assert head.content == b""
-        # The nonce in the policy of a page is new in each answer.
+        # The nonce in the policy of a page is new in each response.
         differing = ("date", "content-security-policy")
         assert {k: v for k, v in head.headers.items() if k not in differing} == {
             k: v for k, v in get.headers.items() if k not in differing
         }
 
 
-def test_a_collection_is_there_for_its_conditions_and_has_no_etag(server: RunningServer) -> None:
+def test_for_conditions_a_collection_exists_and_has_no_etag(server: RunningServer) -> None:
     for method, field, value, status in [
         ("GET", "If-None-Match", "*", 304),
         ("HEAD", "If-None-Match", "*", 304),
@@ -198,11 +198,11 @@ def test_a_collection_is_there_for_its_conditions_and_has_no_etag(server: Runnin
         assert answer["vary"] == "Accept"
 
 
-def test_raw_utf8_in_a_query_stands_for_its_bytes() -> None:
+def test_raw_utf8_in_a_query_is_accepted() -> None:
     assert Query.parse("prefix=été".encode().decode("latin-1")).prefix == "été"
 
 
-def test_a_query_has_a_bound(server: RunningServer) -> None:
+def test_the_number_of_query_parameters_is_limited(server: RunningServer) -> None:
     assert ask(server, "GET", "/docs/?" + "&".join("a=1" for _ in range(100))).status == 200
     answer = ask(server, "GET", "/docs/?" + "&".join("a=1" for _ in range(101)))
     assert (answer.status, b"100 parameters" in answer.content) == (400, True)
@@ -216,7 +216,7 @@ def test_the_root_lists_the_mounts(server: RunningServer) -> None:
     assert listing(server, "/", "text/plain").content.decode() == "".join(f"/{mount}/\n" for mount in MOUNTS)
 
 
-def test_a_collection_without_its_slash_is_shown_the_way(server: RunningServer) -> None:
+def test_a_collection_without_its_slash_is_redirected_or_405_with_a_hint(server: RunningServer) -> None:
     for method in ("GET", "HEAD"):
         answer = ask(server, method, "/docs?limit=2")
         assert (answer.status, answer["location"]) == (308, "/docs/?limit=2")
@@ -226,7 +226,7 @@ def test_a_collection_without_its_slash_is_shown_the_way(server: RunningServer) 
     assert ask(server, "GET", '/docs?a="<^%20')["location"] == "/docs/?a=%22%3C%5E%20"
 
 
-def test_a_file_that_a_person_gave_a_name_without_address_is_not_listed(tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_a_key_is_not_listed(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data") as server:
         folder = tmp_path / "data" / "file"
         for name in ("a", "notes.txt", "b c", "z"):

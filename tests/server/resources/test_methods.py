@@ -1,4 +1,4 @@
-"""Every method on every kind of place: the status, Allow, and what a request's framing may be."""
+"""Every method on every kind of resource: the status, Allow, and the framing of a request."""
 
 import re
 
@@ -16,7 +16,7 @@ COLLECTION = "GET, HEAD, OPTIONS, POST, PUT"
 READABLE = "GET, HEAD, OPTIONS"
 
 PLACES = {
-    # path: Allow, and the status of each method that is answered
+    # path: Allow, and the status of each method that is allowed
     "/memory/there": (
         DOCUMENT,
         {"GET": 200, "HEAD": 200, "PUT": 200, "POST": 200, "PATCH": 200, "DELETE": 200, "OPTIONS": 204},
@@ -37,7 +37,7 @@ BAD_KEYS = ["/memory/a.b", "/memory/a/b", "/memory//", "/memory/there/", "/memor
 
 
 async def tried(store: InProcess, method: str, path: str) -> Reply:
-    """The answer to a request that is right in all but, perhaps, its method."""
+    """The response to a request that is valid except, perhaps, for its method."""
     await store.send("PUT", "/memory/there", b"{}", {"content-type": "application/json"})
     await store.send("DELETE", "/memory/missing")
     patch = {"content-type": "application/merge-patch+json"} if method == "PATCH" else {}
@@ -60,7 +60,7 @@ async def test_each_method_has_its_status_and_others_are_405_with_allow(
 
 @pytest.mark.parametrize("method", sorted(KNOWN_METHODS))
 @on_a_store("memory")
-async def test_nowhere_is_404_and_a_key_that_is_none_400_for_each_method(store: InProcess, method: str) -> None:
+async def test_an_unknown_path_is_404_and_an_invalid_key_400_for_each_method(store: InProcess, method: str) -> None:
     assert {path: (await tried(store, method, path)).status for path in NOWHERE} == dict.fromkeys(NOWHERE, 404)
     assert {path: (await tried(store, method, path)).status for path in BAD_KEYS} == dict.fromkeys(BAD_KEYS, 400)
 
@@ -80,7 +80,7 @@ async def test_a_mount_may_refuse_put_to_its_collection(store: InProcess) -> Non
 
 
 @on_a_store("memory")
-async def test_options_offers_what_a_place_can_do_and_ignores_conditions(store: InProcess) -> None:
+async def test_options_lists_the_methods_of_a_resource_and_ignores_conditions(store: InProcess) -> None:
     for path in ("/memory/there", "/memory/missing"):
         reply = await store.send("OPTIONS", path, headers={"if-match": '"x"', "if-none-match": "*"})
         assert (reply.status, reply.content) == (204, b"")
@@ -122,7 +122,7 @@ async def test_head_is_get_without_its_content(store: InProcess, name: str) -> N
 
 
 def settled(reply: Reply) -> list[tuple[str, str]]:
-    """The fields, without the nonce, which is new in each answer."""
+    """The fields, without the nonce, which is new in each response."""
     return [(name, re.sub(r"'nonce-[\w-]{24}'", "", value)) for name, value in reply.headers]
 
 
@@ -138,7 +138,9 @@ async def test_head_ignores_range(store: InProcess) -> None:
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize("key", ["key", ""])
 @on_a_store(max_document=1000)
-async def test_content_is_taken_at_the_limit_and_not_one_byte_past(store: InProcess, method: str, key: str) -> None:
+async def test_content_at_the_limit_is_accepted_and_one_byte_more_is_rejected(
+    store: InProcess, method: str, key: str
+) -> None:
     for mount in MOUNTS:
         path = f"/{mount}/{key}"
         for content in (b"x" * 1000, Chunked([b"x" * 999, b"x"])):
@@ -156,7 +158,7 @@ async def test_content_is_taken_at_the_limit_and_not_one_byte_past(store: InProc
 @each_mount
 @pytest.mark.parametrize("sizes", [[], [0], [1], [3, 0, 5], [70_000, 1], [300_000, 300_000]])
 @on_a_store()
-async def test_content_of_unknown_size_is_stored_whole(store: InProcess, mount: str, sizes: list[int]) -> None:
+async def test_content_of_unknown_size_is_stored_completely(store: InProcess, mount: str, sizes: list[int]) -> None:
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
     assert (await store.send("PUT", f"/{mount}/chunked", Chunked(chunks))).status == 201
     assert (await store.send("GET", f"/{mount}/chunked")).content == b"".join(chunks)
@@ -165,7 +167,7 @@ async def test_content_of_unknown_size_is_stored_whole(store: InProcess, mount: 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize("path", ["/memory/there", "/memory/missing", "/memory/"])
 @on_a_store("memory")
-async def test_part_of_a_document_is_no_document(store: InProcess, method: str, path: str) -> None:
+async def test_a_put_with_content_range_is_rejected(store: InProcess, method: str, path: str) -> None:
     await store.send("PUT", "/memory/there", b"whole")
     reply = await store.send(method, path, b"par", {"content-range": "bytes 0-2/5"})
     assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content rejected")
@@ -204,7 +206,7 @@ DOTTED = [
 
 @pytest.mark.parametrize("path", DOTTED)
 @on_a_store("memory")
-async def test_dot_segments_are_gone_before_routing(store: InProcess, path: str) -> None:
+async def test_dot_segments_are_removed_before_routing(store: InProcess, path: str) -> None:
     reply = await store.send("PUT", path, b"1")
     assert (reply.status, reply["location"]) == (201, "/memory/key")
     assert (await store.send("GET", "/memory/key")).content == b"1"
@@ -221,7 +223,7 @@ async def test_a_dot_segment_at_the_end_names_the_collection(store: InProcess, p
 @each_mount
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
-def test_a_body_where_none_belongs_does_no_harm(server: RunningServer, mount: str, method: str, chunked: bool) -> None:
+def test_an_unexpected_body_does_no_harm(server: RunningServer, mount: str, method: str, chunked: bool) -> None:
     body = b"PUT /docs/smuggled HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx" * 100
     path = f"/{mount}/with-a-body"
     with Client(server) as client:

@@ -1,4 +1,4 @@
-"""PATCH through the store: each failure has its status and changes nothing, and no change of others is lost."""
+"""PATCH through the store: each failure has its status and changes nothing, and no change of another client is lost."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +28,7 @@ def patches(media_type: str) -> dict[str, str]:
 
 
 FAILURES: dict[str, tuple[str, bytes, int, str]] = {
-    # media type, patch: status, and the line's beginning
+    # media type, patch: status, and the start of the line
     "no JSON": (MERGE, b"{", 400, "invalid patch"),
     "nothing": (MERGE, b"", 400, "invalid patch"),
     "no UTF-8": (MERGE, b'{"a":"\xff"}', 400, "invalid patch"),
@@ -106,7 +106,7 @@ async def test_the_type_of_a_patch_may_be_written_in_any_way(store: InProcess, m
 
 @pytest.mark.parametrize("document", [b"", b"hello", b"{", b"\xff", b'{"a":1,"a":2}'])
 @on_a_store("memory")
-async def test_a_document_that_is_no_json_is_a_conflict(store: InProcess, document: bytes) -> None:
+async def test_a_document_that_is_not_json_is_a_conflict(store: InProcess, document: bytes) -> None:
     await store.send("PUT", "/memory/key", document)
     for media_type, patch in ((MERGE, b"{}"), (OPERATIONS, b"[]")):
         reply = await store.send("PATCH", "/memory/key", patch, patches(media_type))
@@ -114,7 +114,7 @@ async def test_a_document_that_is_no_json_is_a_conflict(store: InProcess, docume
 
 
 @on_a_store("memory")
-async def test_a_patch_is_taken_at_its_limit_and_not_one_byte_past(store: InProcess) -> None:
+async def test_a_patch_at_the_limit_is_accepted_and_one_byte_more_is_rejected(store: InProcess) -> None:
     await store.send("PUT", "/memory/key", b"{}")
     patch = b"{}" + b" " * (PATCH_LIMIT - 2)
     for body in (patch, Chunked([patch[:-1], patch[-1:]])):
@@ -137,7 +137,9 @@ async def test_a_document_is_patched_up_to_its_limit(store: InProcess) -> None:
 
 @each_mount
 @on_a_store()
-async def test_a_patched_document_keeps_its_fields_its_order_and_its_numbers(store: InProcess, mount: str) -> None:
+async def test_a_patched_document_keeps_its_fields_and_the_order_and_spelling_of_its_content(
+    store: InProcess, mount: str
+) -> None:
     path = f"/{mount}/key"
     before = await store.send("PUT", path, DOCUMENT, FIELDS)
     sent = {**patches(MERGE), "content-language": "en", "meta-a": "2", "meta-b": "3", "cache-control": "no-store"}
@@ -152,7 +154,7 @@ async def test_a_patched_document_keeps_its_fields_its_order_and_its_numbers(sto
 
 @each_mount
 @on_a_store()
-async def test_a_patch_keeps_the_end_of_a_document_or_sets_its_own(store: InProcess, mount: str) -> None:
+async def test_a_patch_keeps_the_expiry_or_sets_a_new_one(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
     await store.send("PUT", path, b"{}", {"ttl": "100"})
     store.clock.advance_s(50)
@@ -168,7 +170,7 @@ async def test_a_patch_keeps_the_end_of_a_document_or_sets_its_own(store: InProc
 
 @each_mount
 @on_a_store()
-async def test_a_patch_may_be_for_one_version_alone(store: InProcess, mount: str) -> None:
+async def test_a_patch_may_be_conditional_on_one_version(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
     first = (await store.send("PUT", path, b'{"a":1}'))["etag"]
     second = await store.send("PATCH", path, b'{"a":2}', patches(MERGE) | {"if-match": first})

@@ -1,4 +1,4 @@
-"""The service's own paths: whether the store is well, how it is used, why it refuses."""
+"""The system paths: health, documentation, problem types."""
 
 import asyncio
 import gzip
@@ -70,21 +70,21 @@ async def test_assets_are_revalidated_and_sent_once(store: InProcess, name: str)
 
 
 @on_a_store("memory")
-async def test_a_store_that_is_well_says_so(store: InProcess) -> None:
+async def test_a_healthy_store_is_reported_as_healthy(store: InProcess) -> None:
     for path, content in (("/-/health", b"ok\n"), ("/-/ready", b"ready\n")):
         answer = await store.send("GET", path)
         assert (answer.status, answer.content, answer["cache-control"]) == (200, content, "no-store")
 
 
 class Failing(Memory):
-    """An engine whose storage is out of reach."""
+    """An engine whose storage is unavailable."""
 
     async def head(self, key: str) -> Meta | None:
         raise StorageUnavailable("the disk is gone")
 
 
 class Silent(Memory):
-    """An engine that never answers."""
+    """An engine whose probe never ends."""
 
     async def head(self, key: str) -> Meta | None:
         await asyncio.Event().wait()
@@ -107,7 +107,7 @@ def test_one_engine_that_does_not_answer_makes_the_store_unready(
             assert (response.status, dict(response.headers)[b"retry-after"]) == (503, b"1")
         problem = json.loads(response.content.data)
         assert problem["type"] == "/-/problems#unavailable"
-        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not answer"
+        assert problem["detail"] == "the storage of /ill/, /also/ill/ does not respond"
         healthy = await store.handle(Request("GET", "/-/health", "", Headers(), BytesContent(b"")))
         assert healthy.status == 200
 
@@ -135,7 +135,7 @@ async def test_the_problems_are_text_for_a_shell(store: InProcess) -> None:
 
 
 @on_a_store("memory")
-async def test_the_type_of_a_refusal_is_an_address_of_that_page(store: InProcess) -> None:
+async def test_the_type_of_a_problem_is_a_url_of_that_page(store: InProcess) -> None:
     refused = json.loads((await store.send("GET", "/memory/nothing", headers=JSON)).content)
     path, _, name = refused["type"].partition("#")
     assert f"{path}#" == TYPE_BASE
@@ -148,13 +148,13 @@ def rows_of(markdown: str) -> Iterator[list[str]]:
     return ([cell.strip() for cell in line.strip("|").split("|")] for line in table if line.startswith("|"))
 
 
-def test_the_documentation_has_the_problems_that_there_are() -> None:
+def test_the_documentation_lists_all_problems() -> None:
     expected = [[one.name, str(one.status), one.title, one.advice] for one in PROBLEM_TYPES.values()]
     assert list(rows_of(DOCUMENTATION.read_text(encoding="utf-8"))) == expected
 
 
 @on_a_store("memory")
-async def test_the_catalog_leads_to_descriptions_that_are_there(store: InProcess) -> None:
+async def test_the_catalog_links_to_existing_descriptions(store: InProcess) -> None:
     catalog = await store.send("GET", "/.well-known/api-catalog")
     assert catalog["content-type"] == 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
     [links] = json.loads(catalog.content)["linkset"]

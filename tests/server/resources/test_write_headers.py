@@ -1,4 +1,4 @@
-"""What the headers suffice to refuse is refused before a byte of the body is asked for, and nothing is changed."""
+"""Errors in the headers of a write are reported before the body is requested, and nothing is changed."""
 
 import pytest
 
@@ -53,20 +53,20 @@ async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InP
 
 
 @on_a_store("memory", hosts=frozenset({"localhost"}), anonymous="read")
-async def test_a_foreign_name_and_missing_rights_are_found_before_the_body(store: InProcess) -> None:
+async def test_a_foreign_host_and_missing_rights_are_rejected_before_the_body(store: InProcess) -> None:
     for host, status in (("elsewhere", 421), ("localhost", 403)):
         assert (await store.send("PUT", "/memory/key", NeverRead(5), {"host": host})).status == status
 
 
 @on_a_store("memory")
-async def test_nowhere_is_found_before_the_body(store: InProcess) -> None:
+async def test_an_unknown_path_is_rejected_before_the_body(store: InProcess) -> None:
     for path in ("/nowhere", "/nowhere/key", "/-/nothing"):
         assert (await store.send("PUT", path, NeverRead(5))).status == 404
 
 
 @on_a_store("memory")
 async def test_conditions_are_evaluated_after_errors_of_the_request_itself(store: InProcess) -> None:
-    """RFC 9110 §13.2.1: what would be no success without the condition is answered as if it were not there."""
+    """RFC 9110 §13.2.1: a condition is ignored if the request would fail without it."""
     conditions = {"if-match": '"x"'}
     for fields, status in [
         ({"expect": "miracles"}, 417),

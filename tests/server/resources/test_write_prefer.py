@@ -1,4 +1,4 @@
-"""Prefer (RFC 7240): what a write is answered with is what its sender would rather have."""
+"""Prefer (RFC 7240): a client chooses the content of the response to a write."""
 
 import pytest
 
@@ -9,7 +9,7 @@ each_mount = pytest.mark.parametrize("mount", MOUNTS)
 
 JSON = {"content-type": "application/json", "meta-a": "1"}
 WRITES = {
-    # method, key below the mount, content, fields: whether it makes a document
+    # method, key below the mount, content, fields: whether it creates a document
     "PUT over one": ("PUT", "there", b'{"n":1}', JSON, False),
     "PUT of a new one": ("PUT", "missing", b'{"n":1}', JSON, True),
     "POST over one": ("POST", "there", b'{"n":1}', JSON, False),
@@ -24,7 +24,7 @@ each_write = pytest.mark.parametrize("name", WRITES)
 @each_mount
 @each_write
 @on_a_store()
-async def test_minimal_is_answered_without_content(store: InProcess, mount: str, name: str) -> None:
+async def test_the_response_to_minimal_has_no_content(store: InProcess, mount: str, name: str) -> None:
     method, key, content, fields, creates = WRITES[name]
     await store.send("PUT", f"/{mount}/there", b"{}", JSON)
     reply = await store.send(method, f"/{mount}/{key}", content, fields | {"prefer": "return=minimal"})
@@ -38,7 +38,7 @@ async def test_minimal_is_answered_without_content(store: InProcess, mount: str,
 @each_mount
 @each_write
 @on_a_store()
-async def test_representation_is_answered_with_the_document(store: InProcess, mount: str, name: str) -> None:
+async def test_the_response_to_representation_is_the_document(store: InProcess, mount: str, name: str) -> None:
     method, key, content, fields, creates = WRITES[name]
     await store.send("PUT", f"/{mount}/there", b"{}", JSON)
     reply = await store.send(method, f"/{mount}/{key}", content, fields | {"prefer": "return=representation"})
@@ -94,7 +94,7 @@ async def test_the_first_of_a_name_counts(store: InProcess, lines: list[str], st
 
 
 @on_a_store("memory")
-async def test_refusals_reads_and_deletions_apply_no_preference(store: InProcess) -> None:
+async def test_errors_reads_and_deletions_apply_no_preference(store: InProcess) -> None:
     await store.send("PUT", "/memory/key", b"x")
     for prefer in ("return=minimal", "return=representation"):
         for method, fields, status in [
@@ -111,7 +111,7 @@ async def test_refusals_reads_and_deletions_apply_no_preference(store: InProcess
 
 
 @on_a_store("memory")
-async def test_a_document_that_is_gone_at_once_can_not_be_sent_back(store: InProcess) -> None:
+async def test_a_document_that_expires_at_once_cannot_be_sent_back(store: InProcess) -> None:
     reply = await store.send("PUT", "/memory/key", b"x", {"ttl": "0", "prefer": "return=representation"})
     assert (reply.status, reply.content) == (201, b"key\n")
     assert "preference-applied" not in reply

@@ -1,4 +1,4 @@
-"""Safe in a browser's world: who may speak to a store, and what a stored document may do there."""
+"""Protection against web sites and stored documents: which may send requests, and what a document may do."""
 
 import html.parser
 import re
@@ -45,14 +45,14 @@ FOREIGN_HOSTS = [
 
 @pytest.mark.parametrize("host", OWN_HOSTS)
 @on_a_store("memory", hosts=LOOPBACK_NAMES)
-async def test_a_store_on_loopback_answers_to_the_names_of_loopback(store: InProcess, host: str) -> None:
+async def test_a_store_on_loopback_accepts_the_names_of_loopback(store: InProcess, host: str) -> None:
     assert (await store.send("PUT", "/memory/key", b"x", {"host": host})).status == 201
     assert (await store.send("GET", "/memory/key", headers={"host": host})).status == 200
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
 @on_a_store("memory", hosts=LOOPBACK_NAMES)
-async def test_a_foreign_name_is_421_for_each_method_and_place(store: InProcess, host: str) -> None:
+async def test_a_foreign_host_is_421_for_each_method_and_path(store: InProcess, host: str) -> None:
     for method in (*sorted(KNOWN_METHODS), "BREW"):
         for path in PLACES:
             reply = await store.send(method, path, NeverRead(1), {"host": host})
@@ -61,17 +61,17 @@ async def test_a_foreign_name_is_421_for_each_method_and_place(store: InProcess,
     assert (await store.send("GET", "/memory/?format=text", headers={"host": "localhost"})).content == b""
 
 
-def test_a_server_on_loopback_refuses_foreign_names(server: RunningServer) -> None:
+def test_a_server_on_loopback_rejects_foreign_hosts(server: RunningServer) -> None:
     for host, status in (("evil.example", 421), (f"localhost:{server.port}", 200), (f"[::1]:{server.port}", 200)):
         assert ask(server, "GET", "/docs/", headers={"Host": host}).status == status
 
 
-def test_a_client_of_http_1_0_need_not_name_the_host(server: RunningServer) -> None:
+def test_an_http_1_0_client_may_omit_the_host(server: RunningServer) -> None:
     assert send_raw(server, b"GET /-/health HTTP/1.0\r\n\r\n").split(b" ")[1] == b"200"
 
 
 SITES = {
-    # Sec-Fetch-Site, Origin: whether a write is let through, by a store that is http://localhost:8080
+    # Sec-Fetch-Site, Origin: whether a store at http://localhost:8080 accepts the write
     (None, None): True,
     ("same-origin", None): True,
     ("same-origin", "http://localhost:8080"): True,
@@ -102,7 +102,7 @@ SITES = {
 
 @pytest.mark.parametrize(("site", "origin"), SITES)
 @on_a_store("memory", hosts=LOOPBACK_NAMES)
-async def test_a_page_of_another_site_writes_nothing(store: InProcess, site: str | None, origin: str | None) -> None:
+async def test_a_page_of_another_site_cannot_write(store: InProcess, site: str | None, origin: str | None) -> None:
     given = {"host": "localhost:8080", "sec-fetch-site": site, "origin": origin}
     fields = {name: value for name, value in given.items() if value is not None}
     allowed = SITES[site, origin]
@@ -115,7 +115,7 @@ async def test_a_page_of_another_site_writes_nothing(store: InProcess, site: str
 
 
 @on_a_store("memory")
-async def test_an_origin_of_nothing_is_not_the_same_as_a_host_of_nothing(store: InProcess) -> None:
+async def test_an_empty_origin_does_not_match_an_empty_host(store: InProcess) -> None:
     for origin in ("null", "", "http://*"):
         assert (await store.send("PUT", "/memory/key", b"x", {"origin": origin})).status == 403
 
@@ -126,9 +126,9 @@ async def test_a_read_only_store_rejects_writes(store: InProcess) -> None:
         for path in ("/memory/key", "/memory/", "/memory/missing"):
             reply = await store.send(method, path, NeverRead(1))
             assert (reply.status, reply.content) == (403, b"forbidden: this store is read-only\n")
-        # Whose page it is, is looked at first: that is wrong with credentials too.
+        # The origin is checked first: another one is wrong with credentials too.
         reply = await store.send(method, "/memory/key", NeverRead(1), {"sec-fetch-site": "cross-site"})
-        assert (reply.status, b"cross-site page" in reply.content) == (403, True)
+        assert (reply.status, b"cross-site request" in reply.content) == (403, True)
     for method in SAFE:
         assert (await store.send(method, "/memory/")).status in (200, 204)
 
@@ -141,13 +141,13 @@ def test_options_says_what_this_client_may_do(tmp_path: Path, anonymous: str, wr
         reply = await store.send("OPTIONS", "/memory/key", headers=preflight)
         allowed = ", ".join(sorted(["GET", "HEAD", "OPTIONS", *writes]))
         assert reply["allow"] == allowed
-        # A preflight brings no rights along: what it allows is for the request that follows to prove.
+        # A preflight has no credentials: the request that follows needs them.
         assert reply["access-control-allow-methods"] == "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 
     asked(tmp_path)
 
 
-def test_a_server_may_be_open_for_reading_alone(tmp_path: Path) -> None:
+def test_a_server_may_be_read_only(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data", "--anonymous", "read") as server, Client(server) as client:
         for mount in MOUNTS:
             assert [client.ask(m, f"/{mount}/key", b"x").status for m in UNSAFE] == [403] * 4
@@ -164,7 +164,7 @@ SAFETY = {
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "text/javascript", "application/octet-stream"])
 @on_a_store("memory")
-async def test_a_document_runs_nothing_against_the_store(store: InProcess, media_type: str) -> None:
+async def test_a_document_cannot_run_scripts_against_the_store(store: InProcess, media_type: str) -> None:
     given = {"content-type": media_type, "prefer": "return=representation", "content-security-policy": "default-src *"}
     replies = [await store.send("PUT", "/memory/key", b"<script>alert(1)</script>", given)]
     for method, fields in [
@@ -192,7 +192,7 @@ async def test_responses_of_the_store_itself_have_safety_headers(store: InProces
 
 
 @on_a_store("memory")
-async def test_a_nonce_is_good_for_one_answer(store: InProcess) -> None:
+async def test_a_nonce_is_valid_for_one_response(store: InProcess) -> None:
     policies = {(await store.send("GET", "/memory/"))["content-security-policy"] for _ in range(3)}
     assert len(policies) == 3
 
@@ -262,7 +262,7 @@ KNOWN_TAGS = {
 
 
 def harmless(reply: Reply) -> Page:
-    """The page, in which nothing stands that Docstore has not put there, and whose links stay on it."""
+    """The page, after a check that it has only tags of Docstore, and links to the same server."""
     page = Page(reply.content)
     for tag, attributes in page.tags:
         assert tag in KNOWN_TAGS, (tag, attributes)
@@ -276,7 +276,7 @@ def harmless(reply: Reply) -> Page:
 
 
 @on_a_store(keys="path")
-async def test_names_and_types_can_not_get_into_the_page(store: InProcess) -> None:
+async def test_names_and_types_cannot_inject_markup_into_the_page(store: InProcess) -> None:
     for mount in MOUNTS:
         for key in HOSTILE_KEYS:
             path = f"/{mount}/{urllib.parse.quote(key)}"

@@ -1,4 +1,4 @@
-"""CORS, exactly: off unless a mount opens it, then on answers of every status; a preflight needs no right."""
+"""CORS: off unless a mount enables it, then on responses of every status; a preflight needs no permission."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ async def answered(store: InProcess, asked: tuple[str, str, str], origin: str | 
 
 @each_answer
 @on_a_store("memory")
-async def test_cors_is_off_unless_a_mount_opens_it(store: InProcess, asked: tuple[str, str, str]) -> None:
+async def test_cors_is_off_unless_a_mount_enables_it(store: InProcess, asked: tuple[str, str, str]) -> None:
     for origin in (None, APP):
         reply = await answered(store, asked, origin)
         assert cors_fields(reply) == {}
@@ -63,7 +63,7 @@ async def test_cors_is_off_unless_a_mount_opens_it(store: InProcess, asked: tupl
 
 @each_answer
 @on_a_store("memory", cors=NAMED)
-async def test_a_site_that_is_named_reads_every_answer_with_credentials(
+async def test_an_allowed_origin_can_read_every_response_with_credentials(
     store: InProcess, asked: tuple[str, str, str]
 ) -> None:
     reply = await answered(store, asked, APP)
@@ -78,7 +78,7 @@ async def test_a_site_that_is_named_reads_every_answer_with_credentials(
 
 @each_answer
 @on_a_store("memory", cors=NAMED)
-async def test_a_site_that_is_not_named_reads_and_writes_nothing(store: InProcess, asked: tuple[str, str, str]) -> None:
+async def test_another_origin_can_read_and_write_nothing(store: InProcess, asked: tuple[str, str, str]) -> None:
     for origin in (OTHER, "null", "https://app.example.evil", "https://app.example:8443", "http://app.example", "*"):
         reply = await answered(store, asked, origin)
         assert reply.status == (403 if asked[0] in UNSAFE else ANSWERS[asked])
@@ -91,7 +91,7 @@ async def test_a_site_that_is_not_named_reads_and_writes_nothing(store: InProces
 
 @each_answer
 @on_a_store("memory", cors=STARRED)
-async def test_a_mount_that_is_open_to_all_takes_no_credentials(store: InProcess, asked: tuple[str, str, str]) -> None:
+async def test_a_mount_for_all_origins_allows_no_credentials(store: InProcess, asked: tuple[str, str, str]) -> None:
     reply = await answered(store, asked, OTHER)
     fields = cors_fields(reply)
     del fields["expose-headers"]
@@ -135,12 +135,12 @@ async def test_a_preflight_of_another_site_gets_no_cors_headers(store: InProcess
 
 
 @on_a_store("memory", cors=NAMED)
-async def test_other_places_are_not_opened_with_a_mount(store: InProcess) -> None:
+async def test_cors_of_a_mount_does_not_apply_to_other_paths(store: InProcess) -> None:
     for path in ("/", "/-/health", "/nowhere", "/memory"):
         assert cors_fields(await store.send("GET", path, headers={"origin": APP})) == {}
 
 
-def test_cors_of_a_mount_is_an_option_of_it(tmp_path: Path) -> None:
+def test_cors_is_an_option_of_a_mount(tmp_path: Path) -> None:
     mount = f"open=memory:?cors={APP},http://localhost:3000"
     with RunningServer(tmp_path / "data", "--mount", mount, "--mount", "closed=memory:") as server:
         fields = {"Origin": "http://localhost:3000", "Sec-Fetch-Site": "cross-site"}

@@ -26,7 +26,7 @@ _READERS: Final = 8
 _WRITERS: Final = 32
 """More than the processors: writers wait for the disk, which handles several at once better than one by one."""
 _HASHERS: Final = 2
-"""Each keeps a processor busy."""
+"""Each uses a processor completely."""
 
 _Result = TypeVar("_Result")
 
@@ -112,7 +112,7 @@ class File:
     def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
         result = self._run(key, step)
         if not result or isinstance(result, list):
-            # A folder that was removed reads like an empty one.
+            # A removed folder would be listed as an empty one.
             self._check_folders()
         return result
 

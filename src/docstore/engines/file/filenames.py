@@ -11,8 +11,8 @@ of a document (`a` and `a/b`), the document is aside, in `a%`. Escapes end in tw
 unambiguous.
 
 A name belongs to a document only when it is exactly the spelling of its key. Names that merely decode, like `%41` or,
-when folded, `README`, belong to none: accepting them would give one document two files. Hashes as names were rejected,
-because people should find a document with `ls`.
+when folded, `README`, are not documents: accepting them would give one document two files. Hashes as names were
+rejected, because people should find a document with `ls`.
 """
 
 import re

@@ -34,7 +34,7 @@ class _KeyRange:
 
 @dataclass(slots=True)
 class SkippedEntries:
-    """How many unreadable files and folders a listing skipped, and what is wrong with the first."""
+    """The number of unreadable files and folders that a listing skipped, and the error of the first."""
 
     count: int = 0
     first: str = ""
@@ -45,7 +45,7 @@ class SkippedEntries:
 
 
 def iter_keys(tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries) -> Iterator[str]:
-    """Yield keys that have a file, or had one a moment ago. Folders without read permission are added to `skipped`."""
+    """Yield keys that have a file, or had one a moment before. Folders without read permission go to `skipped`."""
     wanted, cursor = _KeyRange(prefix, after), FolderCursor(tree)
     levels: list[tuple[str, NamePath, list[_Segment]]] = [("", (), _segments(cursor, tree.scheme, (), "", wanted))]
     while levels:

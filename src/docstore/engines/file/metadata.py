@@ -1,6 +1,6 @@
 """FOLDER/.docstore: temporary files, locks, and the small files that hold the metadata of documents.
 
-Files are opened relative to descriptors that stay open, so a name can't come to mean another folder. A lock is a
+Files are opened relative to descriptors that stay open, so a replaced folder has no effect. A lock is a
 flock(2) on one of 256 files, chosen by the key and opened for each use, so it holds between processes and between
 threads alike. One lock file for each key was rejected: removing one needs a lock.
 
@@ -39,7 +39,7 @@ def fingerprint(key: str) -> str:
 
 
 def expiry_marker(meta: Meta) -> str:
-    """The name of the empty file that says when a document expires."""
+    """The name of the empty file that records when a document expires."""
     return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
 
 
@@ -82,7 +82,7 @@ class MetadataFolder:
     def locked(self, mark: str) -> Iterator[None]:
         """Exclude other threads and processes for the fingerprint `mark`.
 
-        Never nest two: different fingerprints may share a lock. Only the operating system is called inside, never the
+        Never nest two: different fingerprints may share a lock. Inside, call only the operating system, never the
         event loop, so waiting takes as long as a disk access at most.
         """
         lock = self._lock(mark[:2])
@@ -100,7 +100,7 @@ class MetadataFolder:
             folder = os.open(".", os.O_RDONLY, dir_fd=self._folders["locks"])
         try:
             # Lock files are made by the holder of the folder's lock. While a lock file is missing nobody holds it, so
-            # the folder stands in for it: those that wait look again, and find the lock file, or get the folder.
+            # the folder is locked instead: waiting processes look again, and find the lock file, or get the folder.
             fcntl.flock(folder, fcntl.LOCK_EX)
             lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
         except BaseException as error:
@@ -160,7 +160,7 @@ class MetadataFolder:
         os.fsync(self._folders["expiring"])
 
     def remove(self, kind: str, name: str) -> None:
-        """Remove a file, not durably: one that a power cut brings back does no harm."""
+        """Remove a file, not durably: it does no harm if a power cut restores it."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._folders[kind])
 

@@ -1,4 +1,4 @@
-"""Opening a folder: making it, choosing the scheme of its names, and removing what a crash left.
+"""Opening a folder: create it, choose the scheme of its names, and remove the leftovers of a crash.
 
 All of it happens under one lock, so that two processes that open a new folder at once agree. The scheme is probed and
 not derived from the operating system: every system mounts file systems that fold names and others that do not.
@@ -34,7 +34,7 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 
 def open_file(url: EngineURL, clock: Clock) -> File:
-    """Open the folder of `file:PATH`, and make it when it is absent. Raise OpenError."""
+    """Open the folder of `file:PATH`, and create it if it is absent. Raise OpenError."""
     url.refuse_options()
     if not url.location:
         raise OpenError("file: needs the path of a folder, as in file:documents")
@@ -59,7 +59,7 @@ def open_file(url: EngineURL, clock: Clock) -> File:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make the folder, those above it and its own folders, durably."""
+    """Create the folder, its parents and the folders in .docstore, durably."""
     for path in _folders(folder):
         make_folder(path)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
@@ -109,7 +109,7 @@ def _read_scheme(own: Path, metadata: MetadataFolder) -> Scheme:
     if scheme_name not in [scheme.value for scheme in Scheme]:
         raise OpenError(f"{path}: not written by Docstore")
     if Scheme(scheme_name) is Scheme.PLAIN and not plain:
-        raise OpenError(f"{path}: made on a file system that keeps all names apart, which this one does not")
+        raise OpenError(f"{path}: created on a file system that distinguishes all names, which this one does not")
     return Scheme(scheme_name)
 
 

@@ -1,6 +1,6 @@
-"""Files and folders of a mount whose names no key has: they look like documents and are none.
+"""Files and folders of a mount whose names belong to no key: they look like documents, but are not.
 
-Names that start with `.`, links, sockets, pipes and devices are left out: they belong to the owner of the folder.
+Names that start with `.`, links, sockets, pipes and devices are not reported: they belong to the owner of the folder.
 """
 
 import os
@@ -29,7 +29,7 @@ _Folder = tuple[NamePath, str, NamePath]
 
 
 def orphaned_names(tree: FolderTree) -> Iterator[tuple[NamePath, str]]:
-    """Yield the place of each, and why it is no document."""
+    """Yield the place of each, and why it is not a document."""
     cursor = FolderCursor(tree)
     waiting: list[_Folder] = [((), "", ())]
     while waiting:

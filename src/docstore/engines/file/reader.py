@@ -1,9 +1,9 @@
 """Reading documents, blocking: which file holds a key, and which sidecar entry belongs to it.
 
 Readers take no lock. Between opening a content and reading its sidecar another version may be committed, so a reader
-checks the name again afterwards. The file that it has open can't have left the name and come back, so if the name still
-shows it, it showed it all the time, and the sidecar had its entry. Comparing times and sizes alone was rejected: under
-a clock that stands still, a later version may look like this one.
+checks the name again afterwards. A file that lost its name never gets it back, so if the name still
+refers to it, it did so all the time, and the sidecar had its entry. Comparing times and sizes alone was rejected: under
+a clock that does not advance, a later version may look like this one.
 """
 
 import hashlib

@@ -3,9 +3,9 @@
 Paths joined from names were rejected: links among the folders would be followed, and a key of 1,024 bytes can be longer
 on disk than the system's limit for paths.
 
-A folder may have been made a moment ago, by another thread or by a process that was killed, and its name may not be on
+A folder may have just been created, by another thread or by a process that was killed, and its name may not be on
 the disk yet. So a writer fsyncs the names of the folders above its file, once, and remembers their inodes. It does not
-notice when another process removes and makes a folder again; there the file system's journal keeps the order.
+detect that another process removes and recreates a folder; there the file system's journal keeps the order.
 """
 
 import errno
@@ -102,7 +102,7 @@ class FolderTree:
         return folder
 
     def durable_folder(self, place: NamePath) -> Descriptor | None:
-        """Open a folder to write into: its name and those above it survive a power cut, whoever made them."""
+        """Open a folder to write into; make its name and those above it durable, also if others created them."""
         folder = Descriptor(os.dup(self._root))
         for name in place:
             below = open_folder_in(folder, name)
@@ -134,7 +134,7 @@ class FolderTree:
         return aside_of(key, self.scheme) if status and stat.S_ISDIR(status.st_mode) else place
 
     def make(self, key: str, place: NamePath) -> None:
-        """Make the folders above `place`, the place of `key`. Others may remove them while they are empty.
+        """Create the folders above `place`, the place of `key`. Other writers may remove them while they are empty.
 
         Raise FileNotFoundError when one was removed meanwhile.
         """
@@ -167,7 +167,7 @@ class FolderTree:
 
     def _move_aside(self, folder: Descriptor, name: bytes, aside: NamePath) -> None:
         to = folder
-        for above in aside[:-1]:  # a name of 255 bytes can't get one more, so it goes into a folder
+        for above in aside[:-1]:  # a name of 255 bytes can't get a suffix, so the suffix is a name in a folder
             _make_folder(to, above)
             os.fsync(to.number)
             below = open_folder_in(to, above)
@@ -178,7 +178,7 @@ class FolderTree:
         os.fsync(to.number)
 
     def prune(self, place: NamePath) -> None:
-        """Remove the folder at `place` and those above it, as far as they are empty."""
+        """Remove the folder at `place` and those above it while they are empty."""
         for depth in range(len(place), 0, -1):
             folder = self.folder(place[: depth - 1])
             try:

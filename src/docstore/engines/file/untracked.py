@@ -1,6 +1,6 @@
-"""Untracked documents: files without a sidecar entry, which people or other programs put into the folder or edited.
+"""Untracked documents: files without a sidecar entry, which people or other programs created or edited.
 
-Their digest is computed when it is asked for, and cached in memory as long as the file's status stays the same. Writing
+Their digest is computed on demand, and cached in memory as long as the file's status stays the same. Writing
 it to the disk was rejected: a reader would become a writer.
 """
 
@@ -32,7 +32,7 @@ class SlowHash(Exception):
 
 
 def file_state(status: os.stat_result) -> FileState:
-    """All that changes when a file is edited or replaced."""
+    """The parts of a file's status that change when it is edited or replaced."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 

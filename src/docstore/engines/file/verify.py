@@ -2,11 +2,11 @@
 
 It checks, in this order: every document against its sidecar entry and its expiry marker; every name in the folder,
 which must be the exact spelling of its key; every sidecar, marker and temporary file, which must belong to a document.
-A file that has a sidecar without a matching entry was changed after it was written: by hand, which is allowed, or by
-damage. The two can't be told apart, so it is a finding until the document is written again.
+A file that has a sidecar without a matching entry was changed after it was written, by hand, which is allowed, or by
+damage. The check can't distinguish the two, so it reports a finding until the document is written again.
 
 A kill may leave a sidecar or a marker without its document: those are orphans, like a temporary file. The spelling of
-markers and of the format is repeated here on purpose: a mistake in the writer must not hide itself.
+markers and of the format is repeated here on purpose, so that the check detects a mistake in the writer.
 """
 
 import logging
@@ -85,7 +85,7 @@ class _FileCheck:
                 yield from self._sidecars()
                 yield from self._markers()
                 for name in self._metadata.names("tmp"):
-                    yield from self._orphan("tmp", name, "nobody is writing this file", lambda: True)
+                    yield from self._orphan("tmp", name, "no process is writing this file", lambda: True)
             except EngineError as error:
                 yield Finding(str(self._folder), f"the check can't continue: {error}")
             except OSError as error:
@@ -99,7 +99,7 @@ class _FileCheck:
         try:
             stored = self._reader.find(key)
             if stored is not None and stored.entry is None and self._sidecar(key) is not None:
-                # A write may have made its sidecar since then: only a second look tells.
+                # A write may have created its sidecar since then, so look again.
                 stored = self._reader.find(key)
             if stored is not None:
                 fault = self._fault_of(stored)
@@ -119,7 +119,7 @@ class _FileCheck:
         key = stored.meta.key
         if stored.entry is None:
             if self._sidecar(key) is None:
-                return None  # untracked: nothing says what it should be
+                return None  # untracked: there is no metadata to compare with
             return "it was changed after it was written, by hand or by damage: its size or time differs"
         digest, size = hash_file(stored.file)
         fault = fault_of(stored.meta, digest, size)
@@ -142,7 +142,7 @@ class _FileCheck:
             try:
                 keys = _keys_of(sidecar)
             except (CorruptData, ValueError) as error:
-                yield Finding(path, f"it is no sidecar of a document: {error}")
+                yield Finding(path, f"not the sidecar of a document: {error}")
                 continue
             if not _FINGERPRINT.fullmatch(name) or any(fingerprint(key) != name for key in keys):
                 yield Finding(path, f"it is the sidecar of another document: {', '.join(map(repr, keys))}")
@@ -156,7 +156,7 @@ class _FileCheck:
         for name in self._metadata.names("expiring"):
             match = _MARKER.fullmatch(name)
             if match is None:
-                yield Finding(str(self._own / "expiring" / name), "it is no marker of an expiry")
+                yield Finding(str(self._own / "expiring" / name), "not an expiry marker")
             elif match[2] not in self._reported:
                 is_orphan = self._is_useless(int(match[1]), match[2])
                 yield from self._orphan("expiring", name, "no document expires then", is_orphan)
@@ -167,13 +167,13 @@ class _FileCheck:
             try:
                 stored = None if sidecar is None else self._reader.find(_keys_of(sidecar)[0])
             except (CorruptData, ValueError, IndexError):
-                return False  # the sidecar has a finding of its own
+                return False  # the sidecar has its own finding
             return stored is None or max(stored.meta.expires_ns or 0, 0) != expires_ns
 
         return is_useless
 
     def _orphan(self, kind: str, name: str, problem: str, is_orphan: Callable[[], bool]) -> Iterator[Finding]:
-        """Decide while nobody else has the store open, because uploads in progress look like orphans."""
+        """Decide while no other process has the store open, because uploads in progress look like orphans."""
         if not is_orphan():
             return
         path = self._own / kind / name

@@ -79,7 +79,7 @@ class FileWriter:
         try:
             staged = self._stage(path, request, received)
             for _ in range(_ATTEMPTS):
-                # FileNotFoundError: somebody removed a folder above that was empty.
+                # FileNotFoundError: another writer or program removed an empty folder above.
                 with suppress(FileNotFoundError):
                     with self._metadata.locked(fingerprint(key)):
                         stored = self._find(key, request.expect)
@@ -127,8 +127,8 @@ class FileWriter:
         return meta
 
     def _remove_leftovers(self, meta: Meta, stored: StoredFile | None) -> None:
-        """Remove what a failed write left. Its entry beside that of the old content stays: it matches no content."""
-        with suppress(OSError):  # leftovers are harmless, and the error that is being raised says more
+        """Remove the files of a failed write. Its sidecar entry stays: it matches no content."""
+        with suppress(OSError):  # leftovers are harmless, and the error that is being raised is more useful
             if stored is None:
                 self._metadata.remove("meta", fingerprint(meta.key))
             if meta.expires_ns is not None and (stored is None or stored.meta.expires_ns != meta.expires_ns):
@@ -158,7 +158,8 @@ class FileWriter:
 
     def _unlink(self, stored: StoredFile) -> None:
         key = stored.meta.key
-        # Somebody may have put a file both in the place and aside: the one that stayed would become the document.
+        # Another program may have created files both in the place and aside: the remaining one would become the
+        # document.
         for place in (aside_of(key, self._tree.scheme), place_of(key, self._tree.scheme)):
             folder = self._tree.folder(place[:-1])
             status = folder and status_in(folder, place[-1])
@@ -202,14 +203,14 @@ class FileWriter:
                 key = self._metadata.key_of(mark)
                 stored = self._reader.find_locked(key) if key is not None else None
             except CorruptData:
-                # Reported once: nothing will ever be found by this marker.
+                # Reported once: this marker leads to no document.
                 self._metadata.remove("expiring", marker)
                 raise
             expired = stored is not None and self._reader.current(stored) is None
             if stored and expired:
                 self._unlink(stored)
             if stored is None or stored.meta.expires_ns is None or expiry_marker(stored.meta) != marker:
-                # A marker that matches stays: under a clock that was set back the document is not due yet.
+                # A matching marker stays: if the clock was set back, the document has not expired yet.
                 self._metadata.remove("expiring", marker)
         if stored and expired:
             self._tree.prune(stored.place[:-1])

@@ -1,8 +1,8 @@
 """An in-memory index of documents by key, in order of key and of expiry.
 
 The index keeps expired entries until they are removed, because an engine has to find them to delete them from a disk.
-It reads no clock: callers pass the time. Looking through all entries for expired ones was rejected: a sweep would
-cost as much as the store is large, however few entries are due.
+It reads no clock: callers pass the time. A search of all entries for expired ones was rejected: a sweep would
+cost as much as the store is large, however few entries have expired.
 """
 
 from collections.abc import Iterator

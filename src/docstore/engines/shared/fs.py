@@ -1,9 +1,9 @@
 """File system steps that the engines on disk share: durable writes, errors, locks, and the identity of a path.
 
 Locks are flock(2): the system releases them when the process ends, however it ends. A file that is open can be removed,
-replaced or hidden under a mount without its process noticing, and what it writes then is lost. One stat of the path
-tells (`PathIdentity`). Watching the folder was rejected: the interface differs on every system, does not exist on
-network file systems, and reports later than a stat.
+replaced or hidden under a mount while a process has it open, and its later writes are lost. One stat of the path
+detects this (`PathIdentity`). Watching the folder was rejected: the interface differs on every system, does not exist
+on network file systems, and reports later than a stat.
 
 `write_all`, `sync_folder`, `make_folder` and the locks raise OSError: only the caller knows which file to name and what
 the failure means.
@@ -42,7 +42,7 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 
 def copy_error(error: EngineError) -> EngineError:
-    """Copy an error for one more caller: a raised exception collects the tracebacks of everyone who raises it."""
+    """Copy an error for another caller: an exception that is raised again collects a traceback each time."""
     copy = type(error)(*error.args)
     copy.__cause__ = error.__cause__
     return copy
@@ -56,7 +56,7 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make new names in a folder survive a power cut. Does nothing on Windows, which can't and need not."""
+    """Make new names in a folder survive a power cut. Does nothing on Windows, which has no such call."""
     if sys.platform == "win32":
         return
     descriptor = os.open(path, os.O_RDONLY)
@@ -67,7 +67,7 @@ def sync_folder(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder and its parents where they are absent, durably."""
+    """Create the folder and its parents if they are absent, durably."""
     for folder in (*reversed(path.parents), path):
         if not folder.is_dir():
             if folder.exists():
@@ -77,7 +77,7 @@ def make_folder(path: Path) -> None:
 
 
 def try_exclusive_lock(descriptor: int) -> bool:
-    """Lock an open file exclusively, without waiting. False if anyone else holds it, and always on Windows."""
+    """Lock an open file exclusively, without waiting. False if it is locked already, and always on Windows."""
     if sys.platform == "win32":
         return False
     try:
@@ -94,15 +94,15 @@ def lock_shared(descriptor: int) -> None:
 
 
 class PathIdentity:
-    """The file that `path` led to when this was made."""
+    """The file that `path` referred to when this was created."""
 
     def __init__(self, path: Path) -> None:
-        """Raise OSError when `path` leads to nothing."""
+        """Raise OSError if `path` does not exist."""
         self.path = path
         self._opened = path.stat()
 
     def check(self) -> os.stat_result:
-        """Return the file's status. Raise StorageUnavailable when `path` leads elsewhere now, or to nothing."""
+        """Return the file's status. Raise StorageUnavailable if `path` refers to another file now, or to none."""
         with translate_os_errors(self.path):
             try:
                 status = self.path.stat()

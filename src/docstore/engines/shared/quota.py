@@ -1,4 +1,4 @@
-"""The quota of a mount: the engine options `max_bytes` and `evict`, and the early refusal of uploads.
+"""The quota of a mount: the engine options `max_bytes` and `evict`, and the early rejection of uploads.
 
 A document costs its content, its key, its packed fields and a fixed overhead of its engine, so that empty documents are
 bounded too. Uploads in progress cost nothing.
@@ -7,7 +7,7 @@ With `evict=lru` the engine evicts the least recently used documents. Without it
 its quota raises NoSpace; a write that costs no more than the document that it replaces is always accepted, also after
 the quota was lowered. A document larger than the whole quota raises ContentTooLarge, because no deletion would help.
 
-`admit_upload` only saves clients from sending in vain. Each engine enforces the quota in its own commit. A wrapper
+`admit_upload` only saves clients a useless upload. Each engine enforces the quota in its own commit. A wrapper
 around any engine was rejected: another process could write between the wrapper's check and the commit.
 """
 
@@ -23,7 +23,7 @@ from docstore.model import Fields, Meta
 from docstore.units import parse_size
 
 MIN_QUOTA: Final = 64 * 1024
-"""Bytes of the smallest quota: less holds a few empty documents, and is usually a forgotten unit."""
+"""Bytes of the smallest quota: a smaller one has space for a few empty documents, and is usually a forgotten unit."""
 
 QUOTA_OPTIONS: Final = {
     "max_bytes": "the quota of all documents, as in 1GiB; unlimited by default",

@@ -1,8 +1,8 @@
-"""Receive an upload, hashing it: a small one into memory, a larger one into a file of its own.
+"""Receive an upload and hash it: a small one into memory, a larger one into a separate file.
 
 The file is complete and fsynced when `spool` returns, and removed when it raises: nothing that refers to it can be
 committed before its bytes are on the disk. A thread hashes and writes one large piece while the next is gathered, so an
-upload costs one thread hop per megabyte and two pieces of memory.
+upload needs one switch of threads per megabyte and memory for two pieces.
 
 A thread can't be cancelled. So a cancelled upload waits for its thread before it closes the file: otherwise the thread
 would write to a descriptor that may belong to another file by then. Executor futures are used and not tasks, because a

@@ -1,13 +1,13 @@
-"""Checking a store: what a check yields, how it starts, and what every engine checks of a document.
+"""Checking a store: the results of a check, its start, and the checks of a document that all engines share.
 
 A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent, recovers
 what a crash left and collects orphans, while a check changes nothing. So it also works beside a server that has the
 store open, as far as the engine allows several processes.
 
 It yields the Meta of every sound document and a Finding for everything else. An orphan is a file that no document
-refers to: it takes space and harms nothing. Uploads in progress look the same on the disk, so an orphan is reported,
-and removed on request, only while nobody else has the store open. Every engine that shares a store holds a shared lock
-on a file of it; a check that gets the exclusive lock is alone.
+refers to: it takes space and does no other harm. Uploads in progress look the same on the disk, so an orphan is
+reported, and removed on request, only while no other process has the store open. Every multi-process engine holds a
+shared lock on a file of the store; a check that gets the exclusive lock is alone.
 """
 
 import os
@@ -48,7 +48,7 @@ def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     if kind.check is None:
-        raise SetupError(f"{url.scheme}: keeps nothing that can be checked")
+        raise SetupError(f"{url.scheme}: has no storage to check")
     return kind.check(url, repair)
 
 
@@ -69,7 +69,7 @@ def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:
 
 @contextmanager
 def exclusive_access(lock: Path) -> Iterator[bool]:
-    """Yield whether nobody else has the store open, and keep others from opening it meanwhile. Creates no file.
+    """Yield whether no other process has the store open, and keep others from opening it meanwhile. Creates no file.
 
     A store that was never opened has no lock file. Always False on Windows.
     """

@@ -1,8 +1,8 @@
 """shelve: documents in a dbm file, as the original kept them, but without pickles.
 
-It is kept for the sake of the original: small, and honest about what its dbm can't do. Use sqlite: for anything else.
+It exists for compatibility with the original, and has the limitations of its dbm. Use sqlite: for anything else.
 
-    records   framed records in whichever dbm there is, and the lock of a store
+    records   framed records in a dbm, and the lock of a store
     engine    the engine: one thread that owns the dbm, and all meta in memory
     verify    `docstore check`
 """

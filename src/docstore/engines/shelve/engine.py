@@ -1,10 +1,10 @@
-"""The engine of `shelve:` URLs: all meta in memory, content read from the dbm and checked when it is asked for.
+"""The engine of `shelve:` URLs: all metadata is in memory; content is read from the dbm and verified on demand.
 
 One thread owns the dbm, because dbm.sqlite3 works only in the thread that opened it, and no dbm can be shared. It
 applies and syncs one write after the other. A dbm has no order, so an index in memory holds all keys.
 
-After a write that failed, the store is reopened and the write made void in it; a delete may be done although it was
-refused. If the store can't be reopened the engine stops, and a refused write may be found done later.
+After a failed write, the store is reopened and the write is made void in it. A delete may take effect although it
+failed. If the store can't be reopened, the engine stops, and a failed write may take effect later.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, N
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
 
 SWEEP_STEP: Final = 32
-"""Expired documents removed before other requests have their turn: dbm.dumb takes long to remove one."""
+"""Expired documents removed before other requests are handled: dbm.dumb takes long to remove one."""
 
 _T = TypeVar("_T")
 
@@ -40,7 +40,7 @@ def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
     if module not in (None, *DBM_MODULES):
         raise OpenError(f"shelve: can't use {module}; choose one of {', '.join(DBM_MODULES)}")
     try:
-        # The lock is beside the store, so a symbolic link must not make a second one.
+        # The lock is beside the store, so the path is resolved: a symbolic link must not lead to a second lock.
         path = Path(url.location).resolve()
     except (OSError, ValueError, RuntimeError) as error:
         raise OpenError(f"{url.location!r} is not a path: {error}") from error
@@ -139,7 +139,7 @@ class Shelve:
         return await asyncio.wrap_future(self._thread.submit(checked))
 
     def _write(self, step: Callable[[], _T]) -> _T:
-        """Run a write and sync it. When that fails, make sure that the write is not found done later."""
+        """Run a write and sync it. If that fails, make sure that the write does not take effect later."""
         self._last_slot = None
         try:
             result = step()
@@ -168,7 +168,8 @@ class Shelve:
     def _close(self) -> None:
         clean = False
         try:
-            # Every answered write is synced. On a full disk dbm.dumb can't write its index again, and keeps the old.
+            # Every acknowledged write is synced. On a full disk dbm.dumb can't write its index again, and keeps the old
+            # one.
             with suppress(NoSpace):
                 self._records.close()
                 clean = self._stopped is None
@@ -178,7 +179,7 @@ class Shelve:
     def _load(self, *, clean: bool) -> None:
         """Read all meta into the index. Raise CorruptData for a broken record.
 
-        In a store that was not closed cleanly, a broken record beside a good one is the rest of an unfinished write,
+        In a store that was not closed cleanly, a broken record beside a good one comes from an unfinished write,
         and is made void.
         """
         self._index = ExpiringIndex()

@@ -1,10 +1,10 @@
-"""Records of a shelve: framed by us, in whichever dbm there is. No record is a pickle. Byte for byte, one is:
+"""Records of a shelve: framed by Docstore, in any dbm. No record is a pickle. The bytes of a record are:
 
     "DSR1" | size of meta: 4 | size of content: 8 | sequence: 8 | meta, packed | content | CRC-32 of all before it: 4
 
 Each key has two slots, named KEY NUL 0 and KEY NUL 1. A write takes the slot without the current version, with a higher
-sequence, so no dbm has to overwrite what must not be lost. One more record marks the store as ours; a store
-without it belongs to another program and is not touched.
+sequence number, so no dbm has to overwrite data that must not be lost. One more record marks the store as Docstore's; a
+store without it belongs to another program and is not touched.
 
 A kill -9 leaves dbm.sqlite3 intact. dbm.gnu may refuse the store afterwards, until gdbmtool has recovered it. dbm.dumb
 writes its index again on every replacement and delete: it renames PATH.dir to PATH.bak first, and takes a missing
@@ -35,7 +35,7 @@ DBM_MODULES: Final = ("dbm.sqlite3", "dbm.gnu", "dbm.dumb")
 """In order of preference: a kill can't break a dbm.sqlite3, and seldom a dbm.gnu."""
 
 _VOID: Final = b"VOID"
-"""How a slot begins that holds nothing: it held an unfinished or refused write."""
+"""The start of a void slot, which held an unfinished or failed write."""
 
 _HEAD: Final = struct.Struct(">4sIQQ")
 _MAGIC: Final = b"DSR1"
@@ -45,7 +45,7 @@ _MARK: Final = b"docstore shelve 1\n"
 
 
 class ShelveLock:
-    """The lock of a store, in PATH.lock. The file holds something from open to close.
+    """The lock of a store, in PATH.lock. The file has content from open to close.
 
     So `clean` tells whether the store was closed the last time, or left in the middle of a write.
     """
@@ -108,7 +108,7 @@ def _name(key: str, slot: int) -> bytes:
 
 
 class _Dbm(Protocol):
-    """What all modules of the dbm package open; names and values are bytes."""
+    """The interface of all modules of the dbm package; names and values are bytes."""
 
     def __contains__(self, name: bytes, /) -> bool: ...
     def __getitem__(self, name: bytes, /) -> bytes: ...
@@ -128,7 +128,7 @@ def _importable(module: str) -> bool:
 
 @contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    """Raise an EngineError for whatever a dbm raises inside: the classes depend on the dbm."""
+    """Raise an EngineError for any error of a dbm inside: the classes depend on the dbm."""
     try:
         yield
     except DocstoreError:
@@ -138,7 +138,7 @@ def _translate_errors(path: Path) -> Iterator[None]:
         full = error.errno is None and "full" in str(error)
         raise (NoSpace if full else error_class(error.errno))(f"{path}: {error.strerror or error}") from error
     except KeyError as error:
-        raise CorruptData(f"{path}: the record {error} is gone") from error
+        raise CorruptData(f"{path}: the record {error} is missing") from error
     except Exception as error:
         raise EngineError(f"{path}: {type(error).__name__}: {error}") from error
 
@@ -153,7 +153,7 @@ class Records:
         self._changed = self._replaced = False
         found = self._find_module()
         if found is not None and module not in (None, found):
-            raise OpenError(f"{path} is kept in {found}, not in {module}")
+            raise OpenError(f"{path} is stored in {found}, not in {module}")
         self.module = found or module or next(name for name in DBM_MODULES if _importable(name))
         if not _importable(self.module):
             raise OpenError(f"{path} needs the module {self.module}, which this Python does not have")
@@ -197,7 +197,7 @@ class Records:
             self._set(_name(record.meta.key, slot), record.encode())
 
     def void(self, key: str, slot: int) -> None:
-        """Overwrite what the slot holds, if anything: that works on a full disk too, where a removal may fail."""
+        """Overwrite the slot's record, if any: that works on a full disk too, where a removal may fail."""
         with _translate_errors(self.path):
             if _name(key, slot) in self._dbm:
                 self._set(_name(key, slot), _VOID)
@@ -208,7 +208,7 @@ class Records:
         self._dbm[name] = value
 
     def remove(self, key: str, slot: int) -> None:
-        """Remove what the slot holds, if anything."""
+        """Remove the slot's record, if any."""
         with _translate_errors(self.path), self._index_kept():
             if _name(key, slot) in self._dbm:
                 self._changed = True
@@ -223,10 +223,10 @@ class Records:
         self._replaced = self._changed = False
 
     def reopen(self) -> None:
-        """After an error: continue with what is on the disk, whatever the dbm has in memory."""
-        with suppress(EngineError):  # what could not be written is not wanted any more
+        """After an error: reopen the store from the disk, ignoring what the dbm has in memory."""
+        with suppress(EngineError):  # data that could not be written is discarded
             self.close()
-        self.check()  # else a new store would be made where there is none
+        self.check()  # otherwise a new store would be created in place of a missing one
         self._dbm = self._open(new=False, clean=False)
 
     def close(self) -> None:
@@ -255,7 +255,7 @@ class Records:
         if found == "":
             raise OpenError(f"{path} is not a shelve")
         if found not in (None, *DBM_MODULES):
-            raise OpenError(f"{path} is kept in {found}, which loses large documents")
+            raise OpenError(f"{path} is stored in {found}, which loses large documents")
         return found
 
     def _open(self, *, new: bool, clean: bool) -> _Dbm:
@@ -278,14 +278,14 @@ class Records:
             return opened
 
     def _is_marked(self) -> bool:
-        """Return whether the data of a dbm.dumb begins with our mark."""
+        """Return whether the data of a dbm.dumb begins with the mark of Docstore."""
         if not self._data.exists():
             return False
         with self._data.open("rb") as file:
             return file.read(len(_MARK)) == _MARK
 
     def _has_mark(self, opened: _Dbm) -> bool:
-        """Return whether the store has our mark; False when it is empty. Raise OpenError when it is not ours."""
+        """Return whether the store has Docstore's mark; False if it is empty. Raise OpenError if it has another one."""
         if _MARK_NAME in opened:
             if opened[_MARK_NAME] != _MARK:
                 raise OpenError(f"{self.path} was written by another version of Docstore")
@@ -293,7 +293,7 @@ class Records:
         if opened.keys():
             raise OpenError(f"{self.path} is a shelve of another program")
         if self._is_dumb and self._data.stat().st_size > len(_MARK):
-            raise OpenError(f"can't open {self.path}: {self._index} has lost what it held")
+            raise OpenError(f"can't open {self.path}: {self._index} has lost its content")
         return False
 
     @contextmanager
@@ -309,7 +309,7 @@ class Records:
             self._backup.unlink(missing_ok=True)
 
     def _restore_index(self) -> None:
-        """Undo an unfinished write of dbm.dumb's index; a line without an end belongs to an unanswered write."""
+        """Undo an unfinished write of dbm.dumb's index; a line without an end belongs to an unacknowledged write."""
         if self._backup.exists():
             self._backup.replace(self._index)
         if self._index.exists():

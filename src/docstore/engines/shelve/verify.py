@@ -1,11 +1,11 @@
-"""Check a shelve: on a copy of it, while nobody has it open.
+"""Check a shelve: on a copy of it, while no process has it open.
 
 No dbm can be read without being changed, or at all when it was left in the middle of a write: one recovers its log,
 another refuses an index whose last line has no end. So the files are copied to a temporary folder, and the copy is
 opened as the engine opens a store. A void slot and the older version beside the current one are no problem, nor, in a
-store that was not closed, the broken rest of a write beside a good version.
+store that was not closed, the remains of an unfinished write beside a good version.
 
-A shelve has no orphans: the next write takes the place of what an earlier one left.
+A shelve has no orphans: the next write replaces the remains of an earlier one.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _SUFFIXES: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")
 
 
 def check_shelve(url: EngineURL, repair: bool) -> Checked:
-    """Raise OpenError when there is no store, or somebody has it open."""
+    """Raise OpenError if there is no store, or a process has it open."""
     url.refuse_options("dbm")
     path = Path(url.location)
     try:
@@ -32,7 +32,7 @@ def check_shelve(url: EngineURL, repair: bool) -> Checked:
     except OSError as error:
         raise OpenError(f"can't check {path}: {error.strerror or error}") from error
     if not exists:
-        raise OpenError(f"{path}: there is no such shelve")
+        raise OpenError(f"{path}: no such shelve")
     return _check(path)
 
 
@@ -82,7 +82,7 @@ def _check_records(records: Records, path: Path, *, clean: bool) -> Checked:
         current: Record | None = None
         for slot in sorted(used):
             if slot not in (0, 1):
-                yield Finding(f"{path}: {key!r}", f"it has a slot {slot}; there are 0 and 1")
+                yield Finding(f"{path}: {key!r}", f"invalid slot {slot}; the slots are 0 and 1")
                 continue
             try:
                 record = records.read(key, slot)

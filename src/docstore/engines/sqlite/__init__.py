@@ -1,20 +1,20 @@
 """sqlite: the durable default, one database file for any number of documents and processes.
 
     schema         the tables, and the connections to them
-    queries        documents as rows: every statement there is
-    engine         the engine: reads, and the way of writes to the writer
+    queries        documents as rows: all statements on them
+    engine         the engine: reads, and the passing of writes to the writer
     group_commit   the queue of writes from the event loop to the writer
     writer         the one thread that writes, many operations in one transaction
     read_cache     documents read since the last commit
     blobs          content too large for a row, in files beside the database
     disk_space     the reserve that lets documents be removed on a full disk
     driver_errors  apsw's errors as engine errors
-    snapshot       one state of the whole store, for an export
+    snapshot       one state of the complete store, for an export
     quota          the quota of a database, and what is evicted
     bounded        the engine of a database with a quota
     verify         `docstore check`
 
-A write is answered after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
+A write is acknowledged after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
 """
 
 from typing import Final

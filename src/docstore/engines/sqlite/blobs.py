@@ -1,9 +1,9 @@
 """Blobs: content too large for a row, in files beside the database, `<database>.sealed/<random name>`.
 
 A blob is complete and on the disk before a row refers to it, is never renamed or changed, and is unlinked after the
-COMMIT that drops the reference; readers then still hold a descriptor. So the database alone says which blobs are
-documents, and a process that dies leaves at worst an orphan. A snapshot has a folder of its own here (snapshot.py),
-which a process that dies leaves too.
+COMMIT that drops the reference; readers then still hold a descriptor. So only the database determines which blobs are
+documents, and a process that dies leaves at most orphans. A snapshot has a folder here (snapshot.py),
+which is another kind of orphan.
 
 Orphans are removed when the store is opened and no other process has it open: an upload in progress is a file without a
 reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal. Only
@@ -47,7 +47,7 @@ def _is_blob_name(name: object) -> bool:
 
 
 def refuse_without_database(path: Path) -> None:
-    """Raise OpenError when a log or blobs stand beside `path`, but no database does.
+    """Raise OpenError if a log or blobs exist beside `path`, but no database does.
 
     SQLite would drop the log, and the blobs would be removed as orphans: a database that was lost or is still to be
     restored would lose the rest as well. SQLite would take a file of a few bytes for an empty database.
@@ -115,7 +115,7 @@ class BlobFolder:
     def check_name(self, name: str) -> None:
         """Raise CorruptData for a name in a row that is not of our making."""
         if not _is_blob_name(name):
-            raise CorruptData(f"{self.path}: a row refers to {name!r}, which is no blob")
+            raise CorruptData(f"{self.path}: a row refers to {name!r}, which is not the name of a blob")
 
     def exists(self, name: str) -> bool:
         with translate_os_errors(self.path / name):
@@ -131,9 +131,9 @@ class BlobFolder:
             sync_folder(self.path)
 
     def remove(self, names: Iterable[str]) -> None:
-        """Unlink blobs without a reference, skipping bad names from damaged rows.
+        """Unlink blobs without a reference; skip invalid names from damaged rows.
 
-        What can't be unlinked is removed when the store is opened again.
+        Files that can't be unlinked are removed when the store is opened again.
         """
         for name in filter(_is_blob_name, names):
             try:

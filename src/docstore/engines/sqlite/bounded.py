@@ -47,7 +47,7 @@ class BoundedSqlite(Sqlite):
         self._quota_writer = QuotaWriter(quota, self._accesses)
         self._writing_accesses: asyncio.Task[None] | None = None
         super().__init__(path, clock)
-        # The writer answers to an event loop, and the caller may have one that must not run meanwhile.
+        # The writer needs an event loop, and that of the caller, if any, must not run meanwhile.
         with ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-quota") as thread:
             thread.submit(asyncio.run, self._apply_quota()).result()
 

@@ -1,14 +1,14 @@
-"""Space on a full disk, so that documents can always be removed.
+"""Reserve disk space, so that documents can always be removed from a full disk.
 
 A removal needs space before it frees any: its pages go to the log first. So PATH-reserve, an allocated file without
-content, stands beside the database and is released when a commit finds no space. Two rules keep it large enough:
+content, is kept beside the database and released when a commit finds no space. Two rules keep it large enough:
 
     a commit that makes the database grow needs a complete reserve: a megabyte (a removal writes some ten pages), and
         as much as the database will still grow by a checkpoint; else it is refused, even if the disk has space for it
     a commit that makes nothing grow (a removal, a sweep, a smaller document) may use up the reserve
 
 So after the reserve is released there is space for the removal and for a complete checkpoint, which frees the log's own
-file, larger than what was needed. Then the pages that the removal freed inside the database are given back to the file
+file, larger than what was needed. Then the pages that the removal freed inside the database are returned to the file
 system, and the reserve is allocated again. Where that fails, growing commits wait until there is space. Where a file
 system allocates nothing (some compress zeros away) there is no reserve.
 
@@ -44,7 +44,7 @@ LOW_SPACE_TIMEOUT_MS: Final = 250
 """How long a checkpoint waits for readers on a full disk: all writers wait for it."""
 
 VACUUMS: Final = 8
-"""Steps in which free pages are given back after one commit that found no space."""
+"""Steps in which free pages are returned to the file system after one commit that found no space."""
 
 VACUUM_PAGES: Final = 512
 
@@ -164,7 +164,7 @@ class DiskSpace:
             self._checkpoint()
 
     def restore(self) -> None:
-        """Give free pages back to the file system and allocate the reserve again, after a commit on a full disk."""
+        """Return free pages to the file system and allocate the reserve again, after a commit on a full disk."""
         with self._logging_errors():
             self.release_reserve()
             for _ in range(VACUUMS):
@@ -180,7 +180,7 @@ class DiskSpace:
             self.check()
         except EngineError as error:
             _log.error("%s", error)
-            # SQLite would remove the log by its name, which may be the log of another database by now.
+            # SQLite would remove the log by its name, which may be that of another database's log now.
             keep = ctypes.c_int(1)
             self._connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, ctypes.addressof(keep))
             return
@@ -205,7 +205,7 @@ class DiskSpace:
             self._connection.set_busy_timeout(WRITE_TIMEOUT_MS)
 
     def _vacuum_pages(self) -> int:
-        """Return how many pages can be given back in one step: each takes up to three in the log."""
+        """Return how many pages can be returned in one step: each takes up to three in the log."""
         if not hasattr(os, "statvfs"):
             return VACUUM_PAGES
         disk = os.statvfs(self._path.parent)

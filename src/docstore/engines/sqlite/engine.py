@@ -1,7 +1,7 @@
 """The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
 
 A point SELECT takes some 10 µs and a thread hop several times that, so `get` and `head` read on the event loop, with a
-connection of their own; documents read since the last commit come from memory (read_cache.py). A listing takes
+separate connection; documents read since the last commit come from memory (read_cache.py). A listing takes
 milliseconds, so it has a thread and another connection. Neither leaves a read transaction open, which would prevent
 checkpoints.
 """
@@ -36,7 +36,7 @@ from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, Storag
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
-"""Bytes of content up to which it is in the row; a file would cost two more fsyncs."""
+"""Limit, in bytes, of content that is stored in the row; a file would cost two more fsyncs."""
 
 OPEN_ATTEMPTS: Final = 10
 """How often a document may be replaced between reading its row and opening its blob."""
@@ -73,7 +73,7 @@ def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
 
 
 def _open(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
-    from docstore.engines.sqlite.bounded import BoundedSqlite  # which is made of what follows here
+    from docstore.engines.sqlite.bounded import BoundedSqlite  # which imports Sqlite from here
 
     open_engine = partial(Sqlite, path, clock) if quota is None else partial(BoundedSqlite, path, clock, quota)
     try:

@@ -1,7 +1,7 @@
 """The queue of writes between the event loop and the thread that commits them: in batches, one at a time.
 
-At the end of each turn the loop hands over the writes of that turn, and nothing more until that batch is answered. The
-writes that come meanwhile are the next batch.
+At the end of each iteration the loop passes on the writes of that iteration, and no more until that batch is committed.
+The writes that arrive meanwhile are the next batch.
 
 PERF: a thread woken by the first write of a turn commits it alone, and competes for the interpreter's lock with the
 loop that reads the others; a thread that continues by itself takes the few writes that have come so far. At 32
@@ -43,7 +43,7 @@ class BatchQueue(Generic[_T]):
             loop.call_soon(self._hand_over, loop)
 
     def end(self) -> None:
-        """Let the thread take what waits and then end. No `put` may follow."""
+        """Let the thread take the waiting items and then end. No `put` may follow."""
         self._ended = True
         self._wake()
 
@@ -56,7 +56,7 @@ class BatchQueue(Generic[_T]):
         return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._limit))]
 
     def done(self) -> None:
-        """Say that the batch taken last is answered."""
+        """Report that the last batch is completed."""
         loop = self._busy
         # A closed loop has nothing to hand over.
         with suppress(RuntimeError):

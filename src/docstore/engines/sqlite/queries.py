@@ -4,8 +4,8 @@ The functions that write run inside the writer's transaction, which excludes all
 they change. So they check `satisfies`, like every engine, and no condition is repeated in SQL; a statement that checks
 and writes at once would still need a second one to tell which blob it replaced.
 
-A write that is refused changes nothing: its transaction continues. Times are read inside the transaction, one for each
-operation. An expired row is absent, and the next write replaces it.
+A write that is refused changes nothing, and its transaction continues. Times are read inside the transaction, one for
+each operation. An expired row is absent, and the next write replaces it.
 """
 
 from collections.abc import Callable
@@ -25,10 +25,10 @@ MAX_TIME_NS: Final = 2**63 - 1
 """The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
-"""Free pages kept in the file for the next writes, 4 MiB; more are given back."""
+"""Free pages kept in the file for the next writes, 4 MiB; more are returned to the file system."""
 
 GIVEN_BACK_PAGES: Final = 512
-"""The most pages that one sweep gives back; it blocks writers for some ten milliseconds."""
+"""Limit of the pages that one sweep returns; it blocks writers for some ten milliseconds."""
 
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
 HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
@@ -161,7 +161,7 @@ def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta 
 
 
 def sweep_rows(transaction: Transaction, limit: int) -> int:
-    """Delete at most `limit` expired rows, and give some free pages back to the file system."""
+    """Delete at most `limit` expired rows, and return some free pages to the file system."""
     connection = transaction.connection
     rows = cast(list[tuple[str | None]], connection.execute(DELETE_EXPIRED, (transaction.clock(), limit)).fetchall())
     transaction.orphaned_files += [file for (file,) in rows if file is not None]

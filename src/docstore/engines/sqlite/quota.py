@@ -1,19 +1,19 @@
-"""The quota of a database: what its documents cost, when each was last used, and which are evicted.
+"""The quota of a database: the cost of its documents, the time of their last use, and evictions.
 
-Two tables are made when a database is first opened with `max_bytes`; without it nothing is paid.
+Two tables are created when a database is first opened with `max_bytes`; without it a quota costs nothing.
 
     room   one row: number of documents, their bytes (content, key, fields), and counters
     uses   one row per document: the time of its last use, indexed
 
-Triggers keep both, so every transaction that changes a document updates the sum, whoever makes it: several processes,
-one without `max_bytes`, an older Docstore, a person with SQLite's own shell. After a kill the sum is as right as the
-rows are, and `docstore check` counts again. A column of `documents` was rejected for the times: to set it, SQLite
+Triggers update both in every transaction that changes a document, also in those of other processes, of
+one without `max_bytes`, of an older Docstore and of SQLite's shell. After a kill the sum agrees with the
+rows, and `docstore check` compares them. A column of `documents` was rejected for the times: to set it, SQLite
 rewrites the whole row, content included.
 
 A write evicts inside its own transaction, after its row was written, so no COMMIT ever exceeds the quota. Reads are
-noted in memory (`AccessTimes`) and written together later. Before a document is evicted, its noted time is looked up;
-if there is one, it is written and the next oldest is tried. So the order is exact within a process; the notes of other
-processes are not seen until they are written.
+recorded in memory (`AccessTimes`) and written together later. Before a document is evicted, its recorded time is looked
+up; if there is one, it is written and the next oldest is tried. So the order is exact within a process; the reads of
+other processes count only after they are written.
 """
 
 import threading
@@ -35,11 +35,11 @@ SQLITE_OVERHEAD: Final = 1024
 space in pages. Measured by benchmarks/cache.py."""
 
 ACCESSES_LIMIT: Final = 10_000
-"""Noted keys at which the notes are to be written: some megabytes, and some 50 ms of the writer."""
+"""Recorded keys at which they have to be written: some megabytes, and some 50 ms of the writer."""
 
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
-# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its own clock.
+# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its clock.
 _USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _CREATE: Final = f"""
@@ -111,8 +111,8 @@ def over_quota(connection: apsw.Connection, quota: Quota) -> bool:
 class AccessTimes:
     """When documents were last read, and counts of reads, until they are written to the database together.
 
-    The event loop notes and the writer's thread takes. Times never stand still or go back, whatever the clock does:
-    their order is that of the uses. A kill loses what was noted since the last sweep.
+    The event loop records them and the writer's thread takes them. Times always increase, whatever the clock does:
+    their order is that of the uses. A kill loses those since the last sweep.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -127,7 +127,7 @@ class AccessTimes:
         return len(self._times)
 
     def note(self, key: str) -> None:
-        # While nobody takes them, as when the disk is full, there are at most twice as many.
+        # If they can't be written, as when the disk is full, there are at most twice as many.
         if len(self._times) < 2 * ACCESSES_LIMIT or key in self._times:
             self._times[key] = self.next_ns()
 
@@ -139,25 +139,25 @@ class AccessTimes:
             return self._last_ns
 
     def take(self, key: str) -> int | None:
-        """Remove and return the noted time of `key`."""
+        """Remove and return the recorded time of `key`."""
         return self._times.pop(key, None)
 
     def take_all(self) -> dict[str, int]:
         times: dict[str, int] = {}
         while self._times:
-            # One step of the dict each, because the event loop may note meanwhile.
+            # One operation of the dict each, because the event loop may add entries meanwhile.
             key, used_ns = self._times.popitem()
             times[key] = used_ns
         return times
 
     def restore(self, times: dict[str, int]) -> None:
-        """Note again what was taken and not committed, unless the document was used since."""
+        """Restore times that were taken and not committed, unless the document was used since."""
         for key, used_ns in times.items():
             self._times.setdefault(key, used_ns)
 
 
 class QuotaWriter:
-    """The operations of the writer's thread that enforce the quota and write access times down."""
+    """The operations of the writer's thread that enforce the quota and write access times."""
 
     def __init__(self, quota: Quota, accesses: AccessTimes) -> None:
         self._quota = quota
@@ -217,14 +217,14 @@ class QuotaWriter:
             transaction.connection.execute(_USE, (used_ns, victim[0], used_ns))
 
     def _on_rollback_restore(self, transaction: Transaction, times: dict[str, int]) -> None:
-        # The latest notes are restored first, because the earlier of one key are older.
+        # The latest times are restored first, because a key's earlier ones are older.
         transaction.rollback_hooks.insert(0, partial(self._accesses.restore, times))
 
     def has_unwritten(self) -> bool:
         return len(self._accesses) > 0 or self._written != (self._accesses.hits, self._accesses.misses)
 
     def write_accesses(self, transaction: Transaction) -> None:
-        """Write the times and counts noted since the last call."""
+        """Write the times and counts recorded since the last call."""
         connection, times = transaction.connection, self._accesses.take_all()
         self._on_rollback_restore(transaction, times)
         connection.executemany(_USE_OF, [(used_ns, key, used_ns) for key, used_ns in times.items()])

@@ -10,7 +10,7 @@ committed anything, and a read returns what it returned before. This cache compa
 
 When a commit becomes visible both copies are written, and no header comes twice: the checksum covers all of the log,
 each log has new salts, and a recovery that finds the same log finds the same documents. So a comparison after a request
-has arrived can't miss a commit that was answered before it. Torn copies equal no known header.
+has arrived can't miss a commit that was acknowledged before it. Torn copies equal no known header.
 
 The header is read where SQLite has mapped it: its `xShmMap` returns the address (sqlite.org/c3ref/io_methods.html),
 which is valid while the connection is open. Rejected: mapping the `-shm` file a second time, because closing any

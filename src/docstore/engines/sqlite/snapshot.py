@@ -1,4 +1,4 @@
-"""One state of the whole store, kept while somebody reads it: a copy of the database, and links to its blobs.
+"""One state of the complete store, kept while it is read: a copy of the database, and links to its blobs.
 
 A read transaction for as long as a client reads was rejected: it prevents checkpoints, and the log grows with every
 write. So a snapshot is taken in three steps, none of which waits for a reader:
@@ -9,7 +9,7 @@ write. So a snapshot is taken in three steps, none of which waits for a reader:
     3. Copy the pages of the database, as fast as the disk allows, and end the read transaction.
 
 The copy is in a folder beside the blobs, because a link can't leave its file system, and needs as much space as the
-database; documents deleted meanwhile free their space when the snapshot is discarded. A folder that a kill left is
+database; documents deleted meanwhile free their space when the snapshot is discarded. A folder left by a kill is
 removed with the other orphans. On a file system without links, blobs are copied.
 """
 
@@ -60,7 +60,7 @@ async def take_snapshot(path: Path, folder: BlobFolder, writer: SqliteWriter) ->
 
 
 class SqliteSnapshot:
-    """The documents of a copy that nobody changes."""
+    """The documents of a copy that does not change."""
 
     def __init__(
         self, copy: apsw.Connection, folder: BlobFolder, path: Path, now_ns: int, lock: threading.Lock
@@ -150,7 +150,7 @@ class _SnapshotFiles:
                     self._check_usable()
                     backup.step(PAGES_AT_ONCE)
             reading.close()
-            # Nobody writes the copy: without `immutable` SQLite would create a log and its index beside it.
+            # The copy does not change: without `immutable` SQLite would create a log and its index beside it.
             name = f"file:{quote(str(self.path / 'rows'))}?immutable=1"
             self._copy = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
             return self._copy

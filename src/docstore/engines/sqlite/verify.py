@@ -36,7 +36,7 @@ ROWS_AT_ONCE: Final = 64
 
 _BLOB_NAME: Final = re.compile(r"[0-9a-f]{32}")
 _SNAPSHOT_NAME: Final = re.compile(r"snapshot-[0-9a-f]{16}")
-"""Repeated here on purpose, like the name of the lock: a mistake of the engine must not hide itself."""
+"""Repeated here on purpose, like the name of the lock, so that the check detects a mistake of the engine."""
 _LOCK: Final = "lock"
 
 _ROWS: Final = """
@@ -49,7 +49,7 @@ _COUNT: Final = """
 SELECT documents, bytes, counted, summed, strangers FROM room, (
     SELECT count(*) AS counted, ifnull(sum(size + octet_length(key) + octet_length(fields)), 0) AS summed FROM documents
 ), (SELECT count(*) AS strangers FROM documents FULL JOIN uses ON id = document WHERE id IS NULL OR document IS NULL)"""
-"""What a database with a bound says that it holds, and what it does hold, in one statement: at one instant."""
+"""The recorded and the actual totals of a database with a quota, in one statement: at one instant."""
 
 _Row = tuple[int, str, str, int, bytes, str, int, int | None, str | None, bytes | None]
 
@@ -57,13 +57,13 @@ _log: Final = logging.getLogger(__name__)
 
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
-    """Raise OpenError when there is no database of Docstore."""
+    """Raise OpenError if there is no database of Docstore."""
     url.refuse_options(*QUOTA_OPTIONS)
     path = Path(url.location)
     try:
         path = path.resolve()
         if not path.is_file():
-            raise OpenError(f"{path}: there is no such database")
+            raise OpenError(f"{path}: no such database")
         connection = _open(path)
     except apsw.NotADBError as error:
         raise OpenError(f"{path} is not an SQLite database") from error
@@ -104,7 +104,7 @@ def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
         return
     row: tuple[int, int, int, int, int] | None = connection.execute(_COUNT).get
     if row is None:
-        yield Finding(f"{path}: room", "there is no count of what it holds")
+        yield Finding(f"{path}: room", "the totals are missing")
         return
     documents, size, counted, summed, strangers = row
     if (documents, size) != (counted, summed):
@@ -130,7 +130,7 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
                 if type(data) is bytes:
                     fault = fault_of(meta, hashlib.sha256(data).digest(), len(data))
             elif type(file) is not str or not _BLOB_NAME.fullmatch(file):
-                fault = f"it names {file!r}, which is no blob"
+                fault = f"it refers to {file!r}, which is not the name of a blob"
             else:
                 where = f"{folder / file}: {key!r}"
                 fault = _fault_of_blob(meta, folder / file)

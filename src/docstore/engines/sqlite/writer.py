@@ -1,18 +1,19 @@
-"""The one thread that writes: all waiting operations become one transaction, and are answered after its COMMIT.
+"""The one thread that writes: all waiting operations become one transaction, and complete after its COMMIT.
 
-A durable COMMIT costs one fsync whatever is in it, so under load the cost of a write falls with the size of the batch.
+A durable COMMIT costs one fsync whatever its size, so under load the cost of a write falls with the size of the batch.
 Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything) does not
-affect the others. One that fails midway rolls the transaction back, and each operation is run again in a transaction of
-its own. When BEGIN or COMMIT fails, every operation of the batch gets that error, refused ones too: the document that
-refused them may have been written by another operation of the batch. On a full disk each operation is tried again,
-alone, after all possible space has been freed (disk_space.py), so that removals work.
+affect the others. One that fails midway rolls the transaction back, and each operation is run again in a separate
+transaction. When BEGIN or COMMIT fails, every operation of the batch gets that error, refused ones too: the document
+that caused the refusal may have been written by another operation of the batch. On a full disk each operation is tried
+again, alone, after all possible space has been freed (disk_space.py), so that removals work.
 
-A cancelled caller gets no answer, but its operation is in the batch already. So the writer and not the caller removes
+A cancelled caller gets no result, but its operation is in the batch already. So the writer and not the caller removes
 blobs: a new one when its operation fails, and a replaced one after COMMIT. Unlinking a gigabyte takes the kernel some
-0.2 s, so a second thread does that and answers those operations. A COMMIT that fails with an I/O error may still be in
-the log after a crash: its new blobs stay, and are removed as orphans later.
+0.2 s, so a second thread does that and completes those operations. A COMMIT that fails with an I/O error may still be
+in the log after a crash: its new blobs stay, and are removed as orphans later.
 
-Checkpoints run after the answers, by the size of the log. SQLite's own would run inside COMMIT, while callers wait.
+Checkpoints run after the callers have their results, by the size of the log. SQLite's own would run inside COMMIT,
+while callers wait.
 """
 
 import asyncio
@@ -66,7 +67,7 @@ class _Operation(Generic[_T]):
     result: Any = None
     error: Exception | None = None
     orphaned_files: list[str] = field(default_factory=list)
-    """Blobs to remove before the answer: no row refers to them."""
+    """Blobs to remove before the operation completes: no row refers to them."""
 
     def new_blobs(self) -> list[str]:
         return [] if self.new_blob is None else [self.new_blob]
@@ -106,7 +107,7 @@ class SqliteWriter:
         self._turn = WriteTurn(path, folder.path / "lock")
         self._reclaiming = False
         self.unavailable: EngineError | None = None
-        """Why nothing can be read or written, as of the last commit or `check`."""
+        """Why the storage is unavailable, as of the last commit or `check`; None if it is not."""
         self._queue: BatchQueue[_Operation[Any]] = BatchQueue(BATCH_LIMIT)
         self._closing = False
         self._log_pages = 0
@@ -122,7 +123,7 @@ class SqliteWriter:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
-        # Nothing waits between this check and the queue, so nothing is queued after the end.
+        # No `await` between this check and the queue, so nothing is queued after the end.
         if self._closing or len(self._queue) >= QUEUE_LIMIT:
             if new_blob is not None:
                 await asyncio.to_thread(self._folder.remove, [new_blob])
@@ -133,7 +134,7 @@ class SqliteWriter:
         return await future
 
     async def reclaim_space(self) -> None:
-        """Give free pages of the database back to the file system, after an upload that found no space."""
+        """Return free pages of the database to the file system, after an upload that found no space."""
         self._reclaiming = True
         with suppress(EngineError):  # the caller has an error to raise already
             await self.run(lambda transaction: None)
@@ -197,7 +198,7 @@ class SqliteWriter:
     def _commit_with_reserve(self, operation: _Operation[Any]) -> None:
         """Commit after freeing all possible space.
 
-        An operation that makes nothing grow is tried several times, because other programs may take that space.
+        An operation that does not grow the database is tried several times, because other programs may take that space.
         """
         self._reclaiming = True
         for pause_s in LOW_SPACE_PAUSES_S:

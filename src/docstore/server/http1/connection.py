@@ -61,9 +61,9 @@ class Connection:
         self._limits = limits
         self._data = b""
         self._scanned = 0
-        """Where in the data the search for a head's end resumes; below 0 when that part was cut off."""
+        """Where in the data the search for a head's end resumes; below 0 if that part was removed."""
         self.unread_size = 0
-        """Bytes received and not taken: the last ones of the data."""
+        """Number of bytes received and not taken; they are at the end of the data."""
         self._empty_lines = 0
         self._dropped_size = 0
         self.phase = HEAD_PHASE
@@ -167,7 +167,7 @@ class Connection:
         return piece
 
     def abort_body(self) -> None:
-        """Give up on the rest of the body: what follows can't be a request either."""
+        """Ignore the rest of the body; the bytes after it can't be a request either."""
         if self.phase is DRAIN_PHASE:
             self.reject()
         else:

@@ -1,7 +1,7 @@
-"""Runs coroutines without a Task until they wait, and in a Task from there on.
+"""Runs coroutines without a Task until they wait, and in a Task after that.
 
-Most requests never wait: the document is in memory or one look-up away. A Task for each would cost an object, a turn of
-the loop and a callback. So the first step of a coroutine runs by hand, and a Task takes over only when it waits.
+Most requests never wait: the document is in memory or needs one look-up. A Task for each would cost an object, a turn
+of the loop and a callback. So the first step of a coroutine runs by hand, and a Task takes over only when it waits.
 
 Code in that first step may ask for its Task: asyncio.timeout, TaskGroup and wait_for keep it to cancel it later. So the
 step runs *as* a Task that already exists: a spare one, which waits on a future. It is the current task meanwhile
@@ -61,7 +61,7 @@ class EagerRunner:
         Call it from a callback of the loop, not from a Task: there is one current task at a time. An exception in the
         first step is raised here.
         """
-        # A coroutine may have cancelled the Task that it took for its own, or the loop is ending.
+        # A coroutine may have cancelled its current Task, which is this one, or the loop is ending.
         if self._spare.waiter.done():
             self._make_spare()
         context = copy_context()

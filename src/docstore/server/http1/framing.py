@@ -1,7 +1,8 @@
 """Where a request's body ends: after a count of bytes (RFC 9112 §6.2), or after the last chunk and the trailers (§7.1).
 
-`take` reads from the received data and returns how far it got. Chunk extensions and trailers are checked, bounded and
-dropped: nothing uses them, and merging trailers into the headers would let a body change what was already decided.
+`take` reads from the received data and returns the position after it. Chunk extensions and trailers are checked,
+bounded and dropped: nothing uses them, and merging trailers into the headers would let a body change what was already
+decided.
 """
 
 import re

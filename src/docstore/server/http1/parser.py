@@ -54,8 +54,8 @@ _MESSAGE_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"co
 class ProtocolError(Exception):
     """The client broke HTTP/1.1 or a limit. The server answers with one line of text and closes the connection.
 
-    The response is the one that `server/errors.py` makes for a client that names no type: what the client says about
-    itself can't be trusted here.
+    The response is the one that `server/errors.py` makes for a client without Accept: the headers of this client
+    are not used.
     """
 
     def __init__(self, status: int, detail: str = "") -> None:
@@ -82,7 +82,7 @@ class ProtocolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HeaderSection:
-    """A header section and what it says about its message."""
+    """A header section and its information about the message."""
 
     headers: Headers
     minor: int

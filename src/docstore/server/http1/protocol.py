@@ -132,7 +132,7 @@ class Protocol(asyncio.Protocol):
                 self._transport.abort()
 
     def advance(self) -> None:
-        """Do everything that the received bytes allow."""
+        """Handle all complete requests and bodies in the received bytes."""
         connection = self._connection
         for _ in _TURN:
             if connection.phase is not HEAD_PHASE:
@@ -196,11 +196,11 @@ class Protocol(asyncio.Protocol):
         content = self._send_head(response, request)
         if content is not None:
             if not isinstance(content, StreamedContent):
-                self._discard_body()  # the handler is done with it, and the client may read only after sending it all
+                self._discard_body()  # the handler has ended, and the client may read only after sending everything
             try:
                 await self._writer.send(content, chunked=self._connection.section.minor >= 1)
             except Exception as error:
-                # A client that disconnects is no error of the server.
+                # A client that disconnects is not an error of the server.
                 if not self._writer.disconnected and not isinstance(error, ConnectionError):
                     log.error("%s %s: sending the response failed: %s", request.method, request.path, error)
                 self._transport.abort()

@@ -1,4 +1,4 @@
-"""What all connections of one process share: the handler, the limits, their number, and the sweep for timeouts.
+"""State that all connections of one process share: the handler, the limits, their number, and the sweep for timeouts.
 
 uvicorn makes a protocol for each connection and passes it only the application, so the application carries the handler
 and the ConnectionRegistry. The registry is made in the process that serves and never sent to another.
@@ -25,7 +25,7 @@ log: Final = logging.getLogger("docstore")
 GC_THRESHOLD: Final = 20_000
 """Objects made and not yet freed after which the garbage collector runs; Python's default is 700."""
 REJECTED_CONNECTIONS: Final = 100
-"""Connections past a limit that are answered 503; any further ones are closed at once."""
+"""Connections past a limit that get a 503; any further ones are closed at once."""
 
 
 class ManagedConnection(Protocol):
@@ -117,7 +117,7 @@ class ConnectionRegistry:
 
 @dataclass(slots=True)
 class UvicornApplication:
-    """What uvicorn is given: an ASGI application for its lifespan, and the handler that Protocol calls instead.
+    """The application for uvicorn: an ASGI application for its lifespan, and the handler that Protocol calls instead.
 
     It needs `proxy_headers=False` and `interface="asgi3"`; otherwise uvicorn wraps it, which hides `handle`.
     """
@@ -138,7 +138,7 @@ class UvicornApplication:
 
 
 def _raise_gc_threshold() -> None:
-    """Keep the garbage collector from scanning the objects of waiting requests over and over; they leave no garbage.
+    """Keep the garbage collector from repeatedly scanning the objects of waiting requests; they leave no garbage.
 
     PERF: 64 requests hold more than 700 objects. Durable PUTs at 64 connections took 15% less of this process with
     50,000. Freezing the objects of the start-up (`gc.freeze`) brought nothing more.

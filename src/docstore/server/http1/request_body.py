@@ -1,4 +1,4 @@
-"""A request's body on its way to the handler: an Upload over what the connection receives.
+"""The body of a request for its handler: an Upload of the received bytes.
 
 It holds at most PAUSE_SIZE bytes and one segment; then the socket is not read until the handler has taken half of that.
 The body is not requested before the handler iterates: only then does a client that waits for 100 (Continue) get one,

@@ -1,8 +1,8 @@
-"""The content of a response on its way out. Nothing is made or read for a client that doesn't take what it was sent.
+"""Send the content of a response. Nothing is generated or read while the client does not receive.
 
-A FileContent leaves through sendfile(2) where the transport is a plain socket. uvloop has no sendfile, and no loop
+A FileContent is sent with sendfile(2) if the transport is a plain socket. uvloop has no sendfile, and no loop
 lets others watch its transport's descriptor, so this writes to a duplicate of it once the transport's buffer is empty.
-Through TLS and elsewhere a file leaves in chunks, like a Stream.
+Through TLS and elsewhere a file is sent in chunks, like a Stream.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class ResponseWriter:
         self._waiter: asyncio.Future[None] | None = None
         self._written = 0
         self._file_blocked = False
-        """Whether the socket takes no more of a file."""
+        """Whether the socket accepts no more bytes of a file."""
         encrypted = transport.get_extra_info("sslcontext") is not None
         self._can_send_files = not encrypted and hasattr(os, "sendfile")
         self.can_write_eof = not encrypted and transport.can_write_eof()
@@ -113,7 +113,7 @@ class ResponseWriter:
             self._transport.writelines(parts)
 
     async def _send_file(self, content: FileContent) -> None:
-        # Nothing of the transport's buffer may be left: the file bypasses it.
+        # The transport's buffer must be empty, because the file bypasses it.
         self._transport.set_write_buffer_limits(high=0)
         try:
             await self._drain()
@@ -139,7 +139,7 @@ class ResponseWriter:
             os.close(number)
 
     async def _drain(self) -> None:
-        """Wait until the transport wants more. Raises ConnectionError when the client has disconnected."""
+        """Wait until the transport accepts more. Raises ConnectionError when the client has disconnected."""
         while self.paused and not self.disconnected:
             await self._wait()
         self._check_connected()

@@ -1,6 +1,6 @@
 """How long each state of a connection may last.
 
-The registry's sweep asks every connection what it waits for and how many bytes have moved, and the IdleTimer compares
+The registry's sweep gets from every connection its current wait and the bytes transferred, and the IdleTimer compares
 that with the sweep before. A wait that began between two sweeps counts from the second, so each limit is exact to the
 time between sweeps.
 
@@ -51,7 +51,7 @@ class IdleTimer:
 
 
 def current_wait(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
-    """Return what a connection without unsent output waits for, and the bytes of bodies it received.
+    """Return the current wait of a connection without unsent output, and the bytes of bodies it received.
 
     While the transport isn't `reading`, a body waits for the store, not for the client.
     """

@@ -124,7 +124,7 @@ class DocumentResource(Resource):
         return await patch(self._mount, self._key, request, self._clock)
 
     async def DELETE(self, request: Request) -> Response:
-        """Delete the document. The answer is 200 without content, because several clients take 204 for a failure."""
+        """Delete the document. The response is 200 without content, because several clients treat 204 as a failure."""
         conditions, engine = Conditions.of(request.headers), self._mount.engine
         for _ in range(MAX_ATTEMPTS):
             expect: Expectation = ANY

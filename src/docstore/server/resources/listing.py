@@ -1,4 +1,4 @@
-"""Listings of a collection: the query, the page that answers it, and its formats.
+"""Listings of a collection: the query, the page of its results, and the formats.
 
 Pages continue after a key, not at an offset: a page costs the same at the end as at the beginning, and documents that
 are stored or deleted meanwhile neither repeat nor hide others. A new format is a row of LISTING_FORMATS and a renderer.
@@ -95,7 +95,7 @@ async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Listin
 
 
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
-    """List documents whose keys the mount allows: people may put files of any name into a folder of the file engine."""
+    """List documents whose keys the mount allows: a folder of the file engine may contain files of any name."""
     found: list[Meta] = []
     asked = limit
     while True:
@@ -107,7 +107,7 @@ async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]
 
 
 async def _read_folders(mount: Mount, query: Query, limit: int) -> ListingPage:
-    """As `read_page`, skipping the contents of folders: each costs one look-up, whatever it holds."""
+    """As `read_page`, skipping the contents of folders: each costs one look-up, whatever its size."""
     documents: list[Meta] = []
     folders: list[str] = []
     # Skip a folder only if it belongs to this listing: any other name that ends with a slash lies in a folder.

@@ -68,7 +68,7 @@ class _Patch:
 
 
 class _Threads:
-    """Two threads for patches only: the default ones also receive uploads and read files."""
+    """Two threads for patches only, because the default threads also receive uploads and read files."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="docstore-patch")

@@ -1,4 +1,4 @@
-"""The root: the list of mounts. Also the server as such (`*`), and a collection's path without its slash."""
+"""The root: the list of mounts. Also the server as a whole (`*`), and a collection's path without its slash."""
 
 import json
 import logging
@@ -44,7 +44,7 @@ class RootResource(ReadableResource):
         self._mounts = mounts
 
     async def GET(self, request: Request) -> Response:
-        """List the mounts, and the usage of those with a size limit."""
+        """List the mounts, and the usage of those with a quota."""
         offers = ("text/html", "application/json", "text/plain")
         media_type = choose(request.headers.get("accept"), offers)
         if media_type is None:
@@ -62,7 +62,7 @@ class RootResource(ReadableResource):
 
 
 async def _usage(mount: Mount) -> Usage | None:
-    """None for a mount without a size limit, and when its storage fails: the list of mounts must not fail with it."""
+    """None for a mount without a quota, and when its storage fails: the list of mounts must not fail with it."""
     if not isinstance(mount.engine, Metered):
         return None
     try:
@@ -88,7 +88,7 @@ def _usage_line(usage: Usage) -> str:
 
 
 class ServerResource(Resource):
-    """`*`: the server as such, which answers only OPTIONS (RFC 9110 §9.3.7)."""
+    """`*`: the server as a whole, which allows only OPTIONS (RFC 9110 §9.3.7)."""
 
     __slots__ = ()
 

@@ -36,9 +36,9 @@ from docstore.server.responses import small_response
 log: Final = logging.getLogger("docstore")
 
 READY_TIMEOUT_S: Final = 2
-"""How long an engine may take to answer a probe."""
+"""How long a probe of an engine may take."""
 _CACHE: Final = b"max-age=60"
-"""The descriptions of the store change only when it restarts."""
+"""The descriptions of the store change only at a restart."""
 
 
 class ServiceResource(ReadableResource):
@@ -55,11 +55,11 @@ class Health(ServiceResource):
 
     __slots__ = ()
     operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The process answers.", {"text/plain": ""})})
+        "GET": Operation({200: Answer("The process responds.", {"text/plain": ""})})
     }
 
     async def GET(self, request: Request) -> Response:
-        """Check whether the process answers. No engine is involved."""
+        """Check whether the process responds. No engine is involved."""
         return small_response("ok\n", "text/plain", cache=b"no-store")
 
 
@@ -68,15 +68,15 @@ class Ready(ServiceResource):
 
     __slots__ = ()
     operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
+        "GET": Operation({200: Answer("Every engine responds.", {"text/plain": ""})}, ("unavailable",))
     }
 
     async def GET(self, request: Request) -> Response:
-        """Check whether every engine answers in time, and its storage is still where it was opened."""
+        """Check whether every engine responds in time, and its storage is still where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
         silent = [mount.prefix for mount, answered in zip(self._mounts, answers, strict=True) if not answered]
         if silent:
-            raise HTTPProblem("unavailable", f"the storage of {', '.join(silent)} does not answer")
+            raise HTTPProblem("unavailable", f"the storage of {', '.join(silent)} does not respond")
         return small_response("ready\n", "text/plain", cache=b"no-store")
 
 
@@ -88,7 +88,7 @@ async def _answers(mount: Mount) -> bool:
                 await mount.engine.probe()
             await mount.engine.head("ready")
     except (EngineError, TimeoutError) as error:
-        log.error("%s is not ready: %s", mount.prefix, error or f"no answer within {READY_TIMEOUT_S} s")
+        log.error("%s is not ready: %s", mount.prefix, error or f"no response within {READY_TIMEOUT_S} s")
         return False
     return True
 
@@ -102,7 +102,7 @@ class OpenAPI(ServiceResource):
     }
 
     async def GET(self, request: Request) -> Response:
-        """This description of the API, for programs."""
+        """Return this description of the API for programs."""
         body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
         return small_response(body, "application/json", cache=_CACHE)
 
@@ -114,7 +114,7 @@ class Docs(ServiceResource):
     operations: ClassVar[Mapping[str, Operation]] = {"GET": Operation({200: Answer("The page.", {"text/html": ""})})}
 
     async def GET(self, request: Request) -> Response:
-        """This description of the API, for people."""
+        """Return this description of the API for people."""
         return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
 
 

@@ -1,4 +1,4 @@
-"""PUT, and what all writes share: headers, conditions, the upload and the answer.
+"""PUT, and the parts that all writes share: headers, conditions, the upload and the response.
 
 Everything in the headers is checked before a byte of the body is requested.
 """
@@ -23,7 +23,7 @@ from docstore.server.mounts import Mount
 from docstore.server.responses import document_headers, etag, small_response
 
 MAX_ATTEMPTS = 100
-"""How often a write is retried when other writes were faster and its conditions still hold."""
+"""How often a write is retried if the document changed meanwhile and its conditions still hold."""
 
 REPLAY_LIMIT: Final = 64 * 1024
 """Bytes up to which a body is buffered before the write, so that the write can be retried."""
@@ -71,7 +71,7 @@ def _parse_write_headers(headers: Headers) -> WriteHeaders:
     if rare:
         check_expect(headers)
         if "content-range" in headers:
-            raise HTTPProblem("partial-put", "a write with Content-Range")
+            raise HTTPProblem("partial-put", "a write must not have Content-Range")
     try:
         fields = parse_stored_fields(headers)
         ttl_s = parse_ttl_s(headers) if rare else None
@@ -134,7 +134,7 @@ def check_preconditions(method: str, conditions: Conditions | None, current: Met
 def precondition_failed(current: Meta | None) -> HTTPProblem:
     """412, with the current ETag."""
     if current is None:
-        return HTTPProblem("precondition-failed", "there is no such document")
+        return HTTPProblem("precondition-failed", "the document does not exist")
     tag = etag(current)
     return HTTPProblem("precondition-failed", f"the document's ETag is {tag.decode('ascii')}", [(b"etag", tag)])
 

@@ -1,8 +1,8 @@
 """CORS (the Fetch standard): which other sites' pages may use a mount. Off unless the mount names them.
 
 A page of a named site may do everything that a page of the store may, credentials included. So the headers are exact:
-an origin is echoed instead of `*`, Authorization is listed by name, and answers of every status carry them. Preflights
-are answered without credentials.
+an origin is echoed instead of `*`, Authorization is listed by name, and responses of every status have them. Preflights
+get a response without credentials.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ EXPOSED: Final = ", ".join(
         ]
     )
 )
-"""Headers that scripts may read, besides the safelisted ones and the `Meta-*` of the answer."""
+"""Headers that scripts may read, besides the safelisted ones and the `Meta-*` of the response."""
 
 ALLOWED: Final = ", ".join(
     sorted(

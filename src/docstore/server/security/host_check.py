@@ -1,6 +1,6 @@
 """The Host check, against DNS rebinding: a page can make its name resolve to this machine, but then sends that name.
 
-So a store on loopback answers only to loopback names. Programs send a Host too, so the check applies to them as well.
+So a store on loopback accepts only loopback names. Programs send a Host too, so the check applies to them as well.
 """
 
 from typing import Final
@@ -17,7 +17,7 @@ def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
     Requests without Host pass: only HTTP/1.0 has them, and no browser sends it.
     """
     if hosts is not None and (name := headers.cached(_host_name)) is not None and name not in hosts:
-        raise HTTPProblem("wrong-host", f"this store does not answer to {(headers.get('host') or '')[:100]!r}")
+        raise HTTPProblem("wrong-host", f"this store does not accept the host {(headers.get('host') or '')[:100]!r}")
 
 
 def _host_name(headers: Headers) -> str | None:

@@ -1,4 +1,4 @@
-"""What copies and backups rely on: snapshots of one instant, and restored modification times."""
+"""Requirements of copies and backups: snapshots of one instant, and restored modification times."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Uploads and content: what was written is what is read, in any pieces, whole or not at all."""
+"""Uploads and content: a read returns the written bytes, in any pieces, completely or not at all."""
 
 import asyncio
 import gc
@@ -125,7 +125,7 @@ class ContentTests(EngineTests):
         assert await asyncio.gather(*(read_all(document.content) for _ in range(4))) == [make_data(size)] * 4
 
     @_LASTING
-    @pytest.mark.parametrize("end", ["replaced", "deleted", "deleted and made anew", "replaced many times"])
+    @pytest.mark.parametrize("end", ["replaced", "deleted", "deleted and created again", "replaced many times"])
     @with_engine
     async def test_a_reader_keeps_its_version(self, engine: Engine, size: int, end: str) -> None:
         await put_data(engine, "key", make_data(size))

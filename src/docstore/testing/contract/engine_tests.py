@@ -1,4 +1,4 @@
-"""What an engine's author implements, and how a test of the contract runs on it.
+"""The methods that an engine's author implements, and how a test of the contract runs on them.
 
 A test is a coroutine that takes an open engine, and its clock if it needs one. `with_engine` turns it into what pytest
 collects: a function that opens the engine in its own event loop and closes it there, because an engine lives in one
@@ -19,7 +19,7 @@ from docstore.model import Clock
 from docstore.testing.clock import SetClock
 
 _TIMEOUT_S: Final = 120
-"""A test that takes longer fails: an engine waits for something that never comes."""
+"""Timeout of a test, for an engine that waits forever."""
 _T = TypeVar("_T")
 
 

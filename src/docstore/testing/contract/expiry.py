@@ -117,14 +117,14 @@ class ExpiryTests(EngineTests):
 
     @with_engine
     async def test_sweeping_keeps_documents_that_replaced_expired_ones(self, engine: Engine, clock: SetClock) -> None:
-        for key in ("replaced", "made anew"):
+        for key in ("replaced", "created again"):
             await put_data(engine, key, b"old", expires_ns=clock() + 5)
         clock.advance_s(1)
-        await engine.delete("made anew")
-        for key in ("replaced", "made anew"):
+        await engine.delete("created again")
+        for key in ("replaced", "created again"):
             await put_data(engine, key, b"new")
         await _sweep_all(engine)
-        assert [await read_data(engine, key) for key in ("replaced", "made anew")] == [b"new", b"new"]
+        assert [await read_data(engine, key) for key in ("replaced", "created again")] == [b"new", b"new"]
 
 
 async def _sweep_all(engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Closing and opening: durable documents are there again, and nothing of the engine stays behind."""
+"""Closing and opening: durable documents survive, and the engine releases all resources."""
 
 import asyncio
 import gc
@@ -38,7 +38,7 @@ def _held_resources() -> tuple[int, set[threading.Thread]]:
 class LifetimeTests(EngineTests):
     """Closing and reopening."""
 
-    def test_documents_outlive_a_close_if_the_engine_is_durable(self, tmp_path: Path) -> None:
+    def test_documents_survive_a_close_if_the_engine_is_durable(self, tmp_path: Path) -> None:
         clock, stored = SetClock(), {"small": b"small", "empty": b"", "large": make_data(3 * MIB), "replaced": b"new"}
 
         async def write(engine: Engine) -> list[Meta]:
@@ -118,7 +118,7 @@ class LifetimeTests(EngineTests):
         asyncio.run(run())
         asyncio.run(run())
 
-    def test_no_descriptor_and_no_thread_outlives_an_engine(self, tmp_path: Path) -> None:
+    def test_closing_an_engine_leaves_no_descriptor_and_no_thread(self, tmp_path: Path) -> None:
         held = []
         for turn in ("warm", "first", "second"):
             (tmp_path / turn).mkdir()

@@ -1,4 +1,4 @@
-"""Conditional and concurrent writes: the whole table of expectations, and one winner of every race."""
+"""Conditional and concurrent writes: the complete table of expectations; of racing writes exactly one succeeds."""
 
 import asyncio
 import hashlib
@@ -138,7 +138,7 @@ class RaceTests(EngineTests):
     @pytest.mark.parametrize("size", [10, 300 * KIB])
     @pytest.mark.parametrize("state", ["absent", "expired", "present"])
     @with_engine
-    async def test_exactly_one_of_many_writers_wins(
+    async def test_exactly_one_of_many_conditional_writes_succeeds(
         self, engine: Engine, clock: SetClock, size: int, state: str
     ) -> None:
         if state != "absent":
@@ -146,7 +146,7 @@ class RaceTests(EngineTests):
         await _race(engine, _RIGHT if state == "present" else ABSENT, size)
 
     @with_engine
-    async def test_exactly_one_of_many_deleters_wins(self, engine: Engine) -> None:
+    async def test_exactly_one_of_many_deletions_succeeds(self, engine: Engine) -> None:
         old = (await put_data(engine, "key", _OLD)).meta
         deleted = await asyncio.gather(*(engine.delete("key") for _ in range(_WRITERS)))
         assert [meta for meta in deleted if meta is not None] == [old]

@@ -1,11 +1,11 @@
-"""log: an engine of another package, whole and small. Documents are in memory, and every write is in one log file.
+"""log: a complete small engine of another package. Documents are in memory, and every write is in one log file.
 
 A record is a line of meta, as `Meta.pack` writes it, and the content; or `-` and the key that was deleted, as JSON. A
-write appends its record and waits for the disk, so it survives kill -9 and power loss; what a crash leaves of a record
-at the end was answered to nobody and is cut off. One process at a time: the file is locked.
+write appends its record and waits for the disk, so it survives kill -9 and power loss; an incomplete record at the end,
+which a crash leaves, was not acknowledged and is removed. One process at a time: the file is locked.
 
-It is written to be read. It waits for the disk on the event loop, where a real engine has a thread, and never gives
-room back. What it promises it keeps: it passes the contract suite.
+It is an example. It waits for the disk on the event loop, where a real engine uses a thread, and never frees
+space. It passes the contract suite.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ def open_log(url: EngineURL, clock: Clock) -> "Log":
 
 
 def check_log(url: EngineURL, repair: bool) -> Checked:
-    """Every document of the log against its digest; there are no orphans to remove."""
+    """Compare every document of the log with its digest; a log has no orphans."""
     url.refuse_options()
     path = Path(url.location)
     try:
@@ -59,7 +59,7 @@ def check_log(url: EngineURL, repair: bool) -> Checked:
 
 
 def _replay(file: BinaryIO) -> tuple[dict[str, Document], int]:
-    """The documents of all whole records, and where the last of those ends. Raises CorruptData."""
+    """Return the documents of all complete records, and the end of the last one. Raises CorruptData."""
     documents: dict[str, Document] = {}
     end = 0
     while (line := file.readline()).endswith(b"\n"):
@@ -137,7 +137,7 @@ class Log:
         self._file.close()
 
     def _append(self, record: bytes) -> None:
-        """All of it, on the disk; or nothing, when the disk is full."""
+        """Append all of it durably, or nothing if the disk is full."""
         with translate_os_errors(self._path):
             try:
                 written = 0
@@ -151,7 +151,7 @@ class Log:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes the name of a new file outlive a power cut."""
+    """Make the name of a new file survive power loss."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
