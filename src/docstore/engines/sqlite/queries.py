@@ -21,7 +21,7 @@ from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import Conflict, CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
-MAX_TIME_NS: Final = 2**63 - 1
+MAX_SQLITE_TIME_NS: Final = 2**63 - 1
 """The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
@@ -134,9 +134,9 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
     if not satisfies(request.expect, current):
         raise Conflict(current)
     if expires_ns is not None:
-        expires_ns = min(expires_ns, MAX_TIME_NS)
+        expires_ns = min(expires_ns, MAX_SQLITE_TIME_NS)
     version = version_of(spooled.digest, fields)
-    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, MAX_TIME_NS)
+    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, MAX_SQLITE_TIME_NS)
     meta = Meta(key, version, spooled.size, spooled.digest, fields, modified_ns, expires_ns)
     new_file = spooled.path.name if spooled.path is not None else None
     state = (version, spooled.size, spooled.digest, fields.pack(), modified_ns, expires_ns, new_file, spooled.data)
