@@ -32,7 +32,6 @@ MEMORY_OVERHEAD: Final = 1024
 
 def open_memory(url: EngineURL, clock: Clock) -> "Memory":
     """Open `memory:`, which takes no path."""
-    url.refuse_options(*QUOTA_OPTIONS)
     if url.location:
         raise OpenError(f"memory: takes no path, and would never write to {url.location!r}")
     quota = Quota.of(url, MEMORY_OVERHEAD)

@@ -95,6 +95,10 @@ class FolderTree:
             folder = open_folder_in(folder, name)
         return folder
 
+    def status(self, place: NamePath) -> os.stat_result | None:
+        folder = self.folder(place[:-1])
+        return None if folder is None else status_in(folder, place[-1])
+
     def durable_folder(self, place: NamePath) -> Descriptor | None:
         """Open a folder to write into: its name and those above it survive a power cut, whoever made them."""
         folder = Descriptor(os.dup(self._root))
@@ -123,8 +127,7 @@ class FolderTree:
     def place_for(self, key: str) -> NamePath:
         """Return the place for a new document: aside when a folder has its name."""
         place = place_of(key, self.scheme)
-        folder = self.folder(place[:-1])
-        status = folder and status_in(folder, place[-1])
+        status = self.status(place)
         return aside_of(key, self.scheme) if status and stat.S_ISDIR(status.st_mode) else place
 
     def make(self, key: str, place: NamePath) -> None:

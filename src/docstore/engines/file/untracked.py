@@ -4,7 +4,6 @@ Their digest is computed when it is asked for, and cached in memory as long as t
 it to the disk was rejected: a reader would become a writer.
 """
 
-import hashlib
 import mimetypes
 import os
 import threading
@@ -12,7 +11,8 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from docstore.content import CHUNK_SIZE, Descriptor
+from docstore.content import Descriptor
+from docstore.engines.shared.verify import hash_file
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields, Meta, version_of
 
 _CACHE_SIZE: Final = 10_000
@@ -82,12 +82,3 @@ class DigestCache:
             self._digests[state] = digest
             if len(self._digests) > _CACHE_SIZE:
                 self._digests.popitem(last=False)
-
-
-def hash_file(file: Descriptor) -> tuple[bytes, int]:
-    """Return the SHA-256 of an open file and its size."""
-    state, size = hashlib.sha256(), 0
-    while chunk := os.pread(file.number, CHUNK_SIZE, size):
-        state.update(chunk)
-        size += len(chunk)
-    return state.digest(), size

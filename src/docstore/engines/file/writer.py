@@ -21,7 +21,6 @@ from docstore.engines.contract import PutRequest
 from docstore.engines.file.filenames import aside_of, place_of
 from docstore.engines.file.metadata import (
     MetadataFolder,
-    SidecarEntry,
     content_identity,
     expiry_marker,
     fingerprint,
@@ -110,8 +109,8 @@ class FileWriter:
 
     def _commit(self, staged: _StagedWrite, stored: StoredFile | None, folder: Descriptor, name: bytes) -> Meta:
         meta, metadata = staged.meta(self._clock()), self._metadata
-        entry = SidecarEntry(_distinct_mtime_ns(staged, stored), meta)
-        old_entries = [stored.entry] if stored and stored.entry else []
+        entry = _distinct_mtime_ns(staged, stored), meta
+        old_entries = [(stored.status.st_mtime_ns, stored.meta)] if stored and stored.tracked else []
         try:
             if meta.expires_ns is not None:
                 metadata.create_marker(expiry_marker(meta))
@@ -199,8 +198,8 @@ class FileWriter:
         mark = marker.partition("-")[2]
         with self._metadata.locked(mark):
             try:
-                key = self._metadata.key_of(mark)
-                stored = self._reader.find_locked(key) if key is not None else None
+                keys = self._metadata.keys_of(mark)
+                stored = self._reader.find_locked(keys[0]) if keys else None
             except CorruptData:
                 # Reported once: nothing will ever be found by this marker.
                 self._metadata.remove("expiring", marker)

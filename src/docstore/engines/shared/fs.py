@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from docstore.errors import EngineError, NoSpace, StorageUnavailable
+from docstore.errors import EngineError, NoSpace, OpenError, StorageUnavailable
 
 if sys.platform != "win32":
     import fcntl
@@ -39,6 +39,17 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise error_class(error.errno)(f"{path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def translate_open_errors(path: Path) -> Iterator[None]:
+    """Raise OpenError for an OSError raised inside, and for a `path` that can't be one."""
+    try:
+        yield
+    except OSError as error:
+        raise OpenError(f"cannot open {error.filename or path}: {error.strerror or error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise OpenError(f"{str(path)!r} is not a path: {error}") from error
 
 
 def copy_error(error: EngineError) -> EngineError:

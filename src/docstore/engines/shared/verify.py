@@ -10,18 +10,25 @@ and removed on request, only while nobody else has the store open. Every engine 
 on a file of it; a check that gets the exclusive lock is alone.
 """
 
+import hashlib
+import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from docstore.content import CHUNK_SIZE, Descriptor
 from docstore.engines.registry import EngineURL, kind_of
 from docstore.engines.shared.fs import try_exclusive_lock
-from docstore.errors import InvalidKey, SetupError
+from docstore.errors import EngineError, InvalidKey, SetupError
 from docstore.keys import check_path
 from docstore.model import Meta, version_of
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,25 @@ def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
     url.refuse_options(*kind.options)
     if kind.check is None:
         raise SetupError(f"{url.scheme}: keeps nothing that can be checked")
-    return kind.check(url, repair)
+    return _report_errors(kind.check(url, repair), url.location)
+
+
+def _report_errors(checked: Checked, location: str) -> Checked:
+    try:
+        yield from checked
+    except OSError as error:
+        yield Finding(str(error.filename or location), f"the check can't continue: {error.strerror or error}")
+    except EngineError as error:
+        yield Finding(location, f"the check can't continue: {error}")
+
+
+def hash_file(file: Descriptor) -> tuple[bytes, int]:
+    """Return the SHA-256 of an open file and its size."""
+    state, size = hashlib.sha256(), 0
+    while chunk := os.pread(file.number, CHUNK_SIZE, size):
+        state.update(chunk)
+        size += len(chunk)
+    return state.digest(), size
 
 
 def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:
@@ -81,3 +106,30 @@ def exclusive_access(lock: Path) -> Iterator[bool]:
         yield try_exclusive_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+class OrphanCheck:
+    """Reports orphans, and removes them on request, while nobody else holds the store's `lock`."""
+
+    def __init__(self, lock: Path, repair: bool) -> None:
+        self._lock = lock
+        self._repair = repair
+        self._undecided = 0
+
+    def report(self, path: Path, problem: str, is_orphan: Callable[[], bool]) -> Iterator[Finding]:
+        """`is_orphan` is asked again under the lock: an upload in progress looks like an orphan."""
+        if not is_orphan():
+            return
+        with exclusive_access(self._lock) as exclusive:
+            if not exclusive:
+                self._undecided += 1
+            elif path.exists() and is_orphan():
+                if self._repair:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                yield Finding(str(path), problem, orphan=True, removed=self._repair)
+
+    def warn(self) -> None:
+        """Log how many files could not be decided."""
+        if self._undecided:
+            folder = self._lock.parent
+            _log.warning("%s is in use: %d files are orphans or uploads in progress", folder, self._undecided)

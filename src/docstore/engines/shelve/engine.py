@@ -21,6 +21,7 @@ from docstore.content import BytesContent, read_all
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.expiring_index import ExpiringIndex
+from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shelve.records import DBM_MODULES, Record, Records, ShelveLock
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
@@ -33,17 +34,14 @@ _T = TypeVar("_T")
 
 def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
     """Open `shelve:PATH`; `?dbm=gnu`, `sqlite3` or `dumb` chooses the dbm of a new store."""
-    url.refuse_options("dbm")
     module = f"dbm.{url.options['dbm']}" if "dbm" in url.options else None
     if not url.location:
         raise OpenError("shelve: needs the path of a store, as in shelve:documents")
     if module not in (None, *DBM_MODULES):
         raise OpenError(f"shelve: can't use {module}; choose one of {', '.join(DBM_MODULES)}")
-    try:
+    with translate_open_errors(Path(url.location)):
         # The lock is beside the store, so a symbolic link must not make a second one.
         path = Path(url.location).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise OpenError(f"{url.location!r} is not a path: {error}") from error
     lock = ShelveLock(path)
     thread = ThreadPoolExecutor(1, "docstore-shelve")
     try:
@@ -52,7 +50,7 @@ def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
         thread.shutdown()
         lock.release(clean=lock.clean)
         if isinstance(error, EngineError):
-            raise OpenError(f"can't open {error}") from error
+            raise OpenError(f"cannot open {error}") from error
         raise
 
 

@@ -22,12 +22,12 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from docstore.engines.shared.fs import PathIdentity, error_class, make_folder, try_exclusive_lock
+from docstore.engines.shared.fs import PathIdentity, error_class, make_folder, translate_open_errors, try_exclusive_lock
 from docstore.errors import CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import Meta
 
@@ -53,24 +53,17 @@ class ShelveLock:
     def __init__(self, path: Path) -> None:
         """Take the lock. Raise OpenError when the store at `path` is open, in this process or another."""
         if sys.platform == "win32":
-            raise OpenError(f"can't open {path}: this system has no flock(2); sqlite: works on every system")
-        try:
+            raise OpenError(f"cannot open {path}: this system has no flock(2); sqlite: works on every system")
+        with ExitStack() as opened, translate_open_errors(path):
             make_folder(path.parent)
             lock_path = path.with_name(path.name + ".lock")
             self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except (OSError, ValueError) as error:
-            raise OpenError(f"can't open {path}: {error}") from error
-        try:
-            locked = try_exclusive_lock(self._descriptor)
+            opened.callback(os.close, self._descriptor)
+            if not try_exclusive_lock(self._descriptor):
+                raise OpenError(f"cannot open {path}: it is open already, here or in another process")
             self.clean = os.fstat(self._descriptor).st_size == 0
-            if locked:
-                os.pwrite(self._descriptor, b"open\n", 0)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise OpenError(f"can't open {path}: {error}") from error
-        if not locked:
-            os.close(self._descriptor)
-            raise OpenError(f"can't open {path}: it is open already, here or in another process")
+            os.pwrite(self._descriptor, b"open\n", 0)
+            opened.pop_all()
 
     def release(self, *, clean: bool) -> None:
         if clean:
@@ -162,7 +155,7 @@ class Records:
             with _translate_errors(self.path):
                 self._identity = PathIdentity(self._data if self._is_dumb else path)
         except EngineError as error:
-            raise OpenError(f"can't open {error}") from error
+            raise OpenError(f"cannot open {error}") from error
 
     @property
     def _is_dumb(self) -> bool:
@@ -240,10 +233,10 @@ class Records:
             raise OpenError(f"{path} is a folder, not a shelve")
         if self._data.exists():
             if folder := next((part for part in (self._data, self._index) if part.is_dir()), None):
-                raise OpenError(f"can't open {path}: {folder} is a folder")
+                raise OpenError(f"cannot open {path}: {folder} is a folder")
             if self._data.stat().st_size == 0 or self._index.exists() or self._backup.exists():
                 return "dbm.dumb"
-            raise OpenError(f"can't open {path}: {self._index} is missing")
+            raise OpenError(f"cannot open {path}: {self._index} is missing")
         if path.exists():
             with path.open("rb") as file:
                 head = file.read(16)
@@ -293,7 +286,7 @@ class Records:
         if opened.keys():
             raise OpenError(f"{self.path} is a shelve of another program")
         if self._is_dumb and self._data.stat().st_size > len(_MARK):
-            raise OpenError(f"can't open {self.path}: {self._index} has lost what it held")
+            raise OpenError(f"cannot open {self.path}: {self._index} has lost what it held")
         return False
 
     @contextmanager

@@ -11,10 +11,12 @@ A shelve has no orphans: the next write takes the place of what an earlier one l
 import hashlib
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from docstore.engines.registry import EngineURL
+from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
 from docstore.engines.shelve.records import Record, Records
 from docstore.errors import CorruptData, EngineError, OpenError
@@ -25,34 +27,24 @@ _SUFFIXES: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")
 
 def check_shelve(url: EngineURL, repair: bool) -> Checked:
     """Raise OpenError when there is no store, or somebody has it open."""
-    url.refuse_options("dbm")
     path = Path(url.location)
-    try:
-        exists = bool(url.location) and any(path.with_name(path.name + end).exists() for end in ("", ".dat"))
-    except OSError as error:
-        raise OpenError(f"can't check {path}: {error.strerror or error}") from error
-    if not exists:
-        raise OpenError(f"{path}: there is no such shelve")
+    with translate_open_errors(path):
+        if not url.location or not any(path.with_name(path.name + end).exists() for end in ("", ".dat")):
+            raise OpenError(f"{path}: there is no such shelve")
     return _check(path)
 
 
 def _check(path: Path) -> Checked:
     with tempfile.TemporaryDirectory(prefix="docstore-check-") as folder:
         copy = Path(folder) / path.name
-        try:
+        with translate_open_errors(path):
             clean = _copy_files(path, copy)
-        except OSError as error:
-            raise OpenError(f"can't check {path}: {error.strerror or error}") from error
         try:
-            records = Records(copy, None, clean=clean)
-        except OpenError as error:
-            raise OpenError(str(error).replace(folder, str(path.parent))) from error
-        try:
-            yield from _check_records(records, path, clean=clean)
-        except EngineError as error:
-            yield Finding(str(path), str(error).replace(folder, str(path.parent)))
-        finally:
-            records.close()
+            with closing(Records(copy, None, clean=clean)) as records:
+                yield from _check_records(records, path, clean=clean)
+        except (EngineError, OpenError) as error:
+            # The user knows nothing of the copy.
+            raise type(error)(str(error).replace(folder, str(path.parent))) from error
 
 
 def _copy_files(path: Path, copy: Path) -> bool:

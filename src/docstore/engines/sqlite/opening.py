@@ -6,8 +6,8 @@ from pathlib import Path
 import apsw
 
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.fs import error_class, make_folder
-from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota
+from docstore.engines.shared.fs import error_class, make_folder, translate_open_errors
+from docstore.engines.shared.quota import Quota
 from docstore.engines.sqlite.blobs import refuse_without_database
 from docstore.engines.sqlite.bounded import BoundedSqlite
 from docstore.engines.sqlite.disk_space import Ballast
@@ -19,23 +19,19 @@ from docstore.model import Clock
 
 def open_sqlite(url: EngineURL, clock: Clock) -> Sqlite:
     """Open `sqlite:PATH`; create the database and its folder when they are absent."""
-    url.refuse_options(*QUOTA_OPTIONS)
     quota = Quota.of(url, SQLITE_OVERHEAD)
     if not url.location:
         raise OpenError("sqlite: needs the path of a database, as in sqlite:docs.db")
     path = Path(url.location)
     try:
-        # SQLite puts its log beside the file that a symbolic link leads to, and the blobs belong there too.
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            raise OpenError(f"{path} is not a file")
-        refuse_without_database(path)
-        make_folder(path.parent)
-        return _open(path, clock, quota)
-    except OSError as error:
-        raise OpenError(f"cannot open {error.filename or path}: {error.strerror or error}") from error
-    except (ValueError, RuntimeError) as error:
-        raise OpenError(f"{url.location!r} is not a path: {error}") from error
+        with translate_open_errors(path):
+            # SQLite puts its log beside the file that a symbolic link leads to, and the blobs belong there too.
+            path = path.resolve()
+            if path.exists() and not path.is_file():
+                raise OpenError(f"{path} is not a file")
+            refuse_without_database(path)
+            make_folder(path.parent)
+            return _open(path, clock, quota)
     except apsw.NotADBError as error:
         raise OpenError(f"{path} is not an SQLite database") from error
     except (apsw.Error, EngineError) as error:
