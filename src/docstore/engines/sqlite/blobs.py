@@ -117,14 +117,6 @@ class BlobFolder:
         if not _is_blob_name(name):
             raise CorruptData(f"{self.path}: a row refers to {name!r}, which is no blob")
 
-    def exists(self, name: str) -> bool:
-        with translate_os_errors(self.path / name):
-            try:
-                (self.path / name).stat()
-            except FileNotFoundError:
-                return False
-            return True
-
     def sync(self) -> None:
         """Make new names survive a power cut. To be called before the COMMIT that refers to them."""
         with translate_os_errors(self.path):

@@ -91,16 +91,27 @@ class BoundedSqlite(Sqlite):
     def _note(self, key: str) -> None:
         if self._quota.evict:
             self._accesses.note(key)
-            if len(self._accesses) >= ACCESSES_LIMIT and self._writing_accesses is None:
-                self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
+            if len(self._accesses) >= ACCESSES_LIMIT:
+                self._start_writing_accesses()
+
+    def _start_writing_accesses(self) -> asyncio.Task[None]:
+        """Write in a task of its own, one at a time, so that whoever waits for it can be cancelled."""
+        if self._writing_accesses is None:
+            self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
+        return self._writing_accesses
 
     async def _write_accesses(self) -> None:
         try:
-            await self._writer.run(self._quota_writer.write_accesses)
+            self._accesses.forget(*await self._writer.run(self._quota_writer.write_accesses))
         except EngineError as error:
             _log.warning("%s: cannot write the access times of documents: %s", self._path, error)
         finally:
             self._writing_accesses = None
+
+    async def sweep(self, *, limit: int = 1000) -> int:
+        if self._accesses:
+            await asyncio.shield(self._start_writing_accesses())
+        return await super().sweep(limit=limit)
 
     async def put(self, request: PutRequest) -> WriteResult:
         admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, super().sweep)
@@ -108,10 +119,6 @@ class BoundedSqlite(Sqlite):
 
     def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)
-
-    def _sweep(self, transaction: Transaction, limit: int) -> int:
-        self._quota_writer.write_accesses(transaction)
-        return super()._sweep(transaction, limit)
 
     async def usage(self) -> Usage:
         with driver_errors(self._reading, self._path):
@@ -124,6 +131,6 @@ class BoundedSqlite(Sqlite):
     async def close(self) -> None:
         if self._writing_accesses is not None:
             await self._writing_accesses
-        if self._quota_writer.has_unwritten():
+        if self._accesses:
             await self._write_accesses()
         await super().close()

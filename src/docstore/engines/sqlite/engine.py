@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from docstore.content import BytesContent, FileContent
+from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.shared.fs import copy_error
 from docstore.engines.shared.spool import SpooledUpload, spool
@@ -39,6 +39,9 @@ LIST_CACHE_KIB: Final = 2 * 1024
 
 LOW_SPACE_SWEEP: Final = 32
 """Documents that a transaction removes at most on a full disk; each frees space for the next."""
+
+
+_UNREAD: Final = BytesContent(b"")
 
 
 class Sqlite:
@@ -72,10 +75,24 @@ class Sqlite:
         cached = self._read_cache.get(key)
         if cached is not None:
             return None if cached.meta.expires_ns is not None and cached.meta.expired(self._clock()) else cached
+        document = self._read(key, queries.SELECT_DOCUMENT)
+        if document is not None:
+            self._read_cache.add(document)
+        return document
+
+    async def head(self, key: str) -> Meta | None:
+        self._raise_if_unavailable()
+        cached = self._read_cache.get(key)
+        if cached is not None:
+            return None if cached.meta.expired(self._clock()) else cached.meta
+        document = self._read(key, queries.SELECT_WITHOUT_DATA)
+        return None if document is None else document.meta
+
+    def _read(self, key: str, statement: str) -> Document | None:
         missing: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: queries.DocumentRow | None = self._reading.execute(queries.SELECT_DOCUMENT, (key,)).get
+                row: queries.DocumentRow | None = self._reading.execute(statement, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
@@ -84,51 +101,23 @@ class Sqlite:
             meta = queries.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
             if meta.expired(self._clock()):
                 return None
-            if file is not None and file == missing:
+            if file is None:
+                if statement is queries.SELECT_WITHOUT_DATA:
+                    return Document(meta, _UNREAD)
+                return Document(meta, queries.inline_content(self._reading, key, size, data))
+            if file == missing:
                 raise CorruptData(f"{self._folder.path / file} is missing")
-            content = self._content(key, size, file, data)
+            content = self._folder.open(file, size)
             if content is not None:
-                document = Document(meta, content)
-                self._read_cache.add(document)
-                return document
+                return Document(meta, content)
             # Another version was committed since the row was read, or the blob is missing: then the row is unchanged.
             missing = file
         raise StorageUnavailable(f"{self._path}: {key!r} is being replaced faster than it can be read")
-
-    def _content(self, key: str, size: int, file: str | None, data: bytes | None) -> BytesContent | FileContent | None:
-        """Return the content of a row, None when its blob is gone."""
-        if file is not None:
-            return self._folder.open(file, size)
-        return queries.inline_content(self._reading, key, size, data)
 
     def _raise_if_unavailable(self) -> None:
         # PERF: a stat takes a tenth of a read, so reads rely on what the last commit, sweep or probe found.
         if self._writer.unavailable is not None:
             raise copy_error(self._writer.unavailable)
-
-    async def head(self, key: str) -> Meta | None:
-        self._raise_if_unavailable()
-        cached = self._read_cache.get(key)
-        if cached is not None:
-            return None if cached.meta.expired(self._clock()) else cached.meta
-        missing: str | None = None
-        for _ in range(OPEN_ATTEMPTS):
-            try:
-                row: queries.HeadRow | None = self._reading.execute(queries.SELECT_META, (key,)).get
-            except DRIVER_ERRORS as error:
-                raise engine_error(error, self._reading, self._path) from error
-            if row is None:
-                return None
-            meta = queries.meta_of(self._reading, row[:-1])
-            if meta.expired(self._clock()):
-                return None
-            file = row[-1]
-            if file is None or self._folder.exists(file):
-                return meta
-            if file == missing:
-                raise CorruptData(f"{self._folder.path / file} is missing")
-            missing = file
-        raise StorageUnavailable(f"{self._path}: {key!r} is being replaced faster than it can be read")
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
@@ -161,7 +150,7 @@ class Sqlite:
         while swept < limit:
             step = min(step, limit - swept)
             try:
-                removed = await self._writer.run(partial(self._sweep, limit=step))
+                removed = await self._writer.run(partial(queries.sweep_rows, limit=step))
             except NoSpace:
                 if step == 1:
                     raise
@@ -171,9 +160,6 @@ class Sqlite:
             if removed < step:
                 break
         return swept
-
-    def _sweep(self, transaction: queries.Transaction, limit: int) -> int:
-        return queries.sweep_rows(transaction, limit)
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

@@ -31,16 +31,14 @@ GIVEN_BACK_PAGES: Final = 512
 """The most pages that one sweep gives back; it blocks writers for some ten milliseconds."""
 
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
-HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
 DocumentRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
 MetaPage = list[Meta]
 _CurrentRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
 
-SELECT_META: Final = (
-    "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
-)
 SELECT_DOCUMENT: Final = """
 SELECT version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents WHERE key = ?"""
+SELECT_WITHOUT_DATA: Final = """
+SELECT version, size, digest, fields, modified_ns, expires_ns, file, NULL FROM documents WHERE key = ?"""
 _SELECT_CURRENT: Final = """
 SELECT id, file, key, version, size, digest, fields, modified_ns, expires_ns FROM documents WHERE key = ?"""
 SELECT_PAGE: Final = """
@@ -70,8 +68,6 @@ class Transaction:
     clock: Clock
     orphaned_files: list[str] = field(default_factory=list)
     """Blobs to unlink once this operation is committed."""
-    rollback_hooks: list[Callable[[], None]] = field(default_factory=list)
-    """Called after a rollback, for changes outside the database."""
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
@@ -98,7 +94,7 @@ def inline_content(connection: apsw.Connection, key: str, size: int, data: bytes
     return BytesContent(data)
 
 
-def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> MetaPage:
+def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> list[Meta]:
     """Return what `Engine.list` returns. All rows are read then: no read transaction stays open."""
     first, end = max(prefix, after), end_of(prefix)
     rows = cast(list[MetaRow], connection.execute(SELECT_PAGE, (first, end, after, now_ns, limit)).fetchall())
@@ -118,21 +114,25 @@ def end_of(prefix: str) -> str | bytes:
     return stem[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
-def _current(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, str | None, Meta | None]:
-    """Return id, blob name and meta of the row of `key`; the meta is None when there is no row or it is expired."""
+def find_row(transaction: Transaction, key: str) -> tuple[int | None, str | None, Meta | None]:
+    """Return id, blob name and meta of the row of `key`, expired or not; None of each when there is no row."""
     row: _CurrentRow | None = transaction.connection.execute(_SELECT_CURRENT, (key,)).get
-    if row is None:
-        return None, None, None
-    meta = meta_of(transaction.connection, row[2:])
-    return row[0], row[1], None if meta.expired(now_ns) else meta
+    return (None, None, None) if row is None else (row[0], row[1], meta_of(transaction.connection, row[2:]))
+
+
+def check_expectation(stored: Meta | None, expect: Expectation, now_ns: int) -> Meta | None:
+    """Return the meta that is current at `now_ns`, if any. Raise Conflict when `expect` is something else."""
+    current = None if stored is None or stored.expired(now_ns) else stored
+    if not satisfies(expect, current):
+        raise Conflict(current)
+    return current
 
 
 def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
     key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
-    row_id, file, current = _current(transaction, key, now_ns)
-    if not satisfies(request.expect, current):
-        raise Conflict(current)
+    row_id, file, stored = find_row(transaction, key)
+    current = check_expectation(stored, request.expect, now_ns)
     if expires_ns is not None:
         expires_ns = min(expires_ns, MAX_SQLITE_TIME_NS)
     version = version_of(spooled.digest, fields)
@@ -150,9 +150,8 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
 
 
 def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
-    row_id, file, current = _current(transaction, key, transaction.clock())
-    if not satisfies(expect, current):
-        raise Conflict(current)
+    row_id, file, stored = find_row(transaction, key)
+    current = check_expectation(stored, expect, transaction.clock())
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))
     if file is not None:

@@ -207,14 +207,9 @@ class SqliteWriter:
     def _transact(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
-        try:
-            self._run_all(batch, transaction)
-            self._admit(low_space=low_space)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            for hook in transaction.rollback_hooks:
-                hook()
-            raise
+        self._run_all(batch, transaction)
+        self._admit(low_space=low_space)
+        self._connection.execute("COMMIT")
 
     def _run_all(self, batch: _Batch, transaction: Transaction) -> None:
         """Run each operation, then sync the names of new blobs."""
