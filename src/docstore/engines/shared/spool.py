@@ -58,7 +58,7 @@ async def spool(upload: Upload, *, inline_limit: int, new_path: Callable[[], Pat
         if file is None:
             data = b"".join(pieces)
             return SpooledUpload(hashlib.sha256(data).digest(), len(data), data, None)
-        await file.finish(pieces)
+        await file.write(pieces, last=True)
         return SpooledUpload(file.hash.digest(), file.size, None, file.path)
     except BaseException:
         if file is not None:
@@ -89,16 +89,12 @@ class _SpoolFile:
         self._descriptor = -1
         self._work: asyncio.Future[None] | None = None
 
-    async def write(self, pieces: list[bytes]) -> None:
-        """Start writing `pieces`; the next call raises what goes wrong with them."""
+    async def write(self, pieces: list[bytes], *, last: bool = False) -> None:
+        """Start writing `pieces`; the next call raises what goes wrong with them. The last call fsyncs and closes."""
         await self._finish_work()
-        self._work = asyncio.get_running_loop().run_in_executor(None, self._append, pieces)
-
-    async def finish(self, pieces: list[bytes]) -> None:
-        """Write the last pieces, fsync and close."""
-        await self._finish_work()
-        self._work = asyncio.get_running_loop().run_in_executor(None, self._append_and_sync, pieces)
-        await self._finish_work()
+        self._work = asyncio.get_running_loop().run_in_executor(None, self._append, pieces, last)
+        if last:
+            await self._finish_work()
 
     async def remove(self) -> None:
         """Close and unlink. A cancellation that comes meanwhile is dropped: the caller is raising an error already."""
@@ -114,7 +110,7 @@ class _SpoolFile:
                 raise asyncio.CancelledError
             self._work.result()
 
-    def _append(self, pieces: list[bytes]) -> None:
+    def _append(self, pieces: list[bytes], last: bool) -> None:
         with translate_os_errors(self.path):
             if not self._created:
                 self._descriptor = os.open(self.path, _NEW, 0o666)
@@ -123,12 +119,9 @@ class _SpoolFile:
                 self.hash.update(piece)
                 self.size += len(piece)
                 write_all(self._descriptor, piece)
-
-    def _append_and_sync(self, pieces: list[bytes]) -> None:
-        self._append(pieces)
-        with translate_os_errors(self.path):
-            os.fsync(self._descriptor)
-            self._close()
+            if last:
+                os.fsync(self._descriptor)
+                self._close()
 
     def _close_and_unlink(self) -> None:
         with translate_os_errors(self.path):

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shelve.records import DBM_MODULES, Record, Records, ShelveLock
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 SWEEP_STEP: Final = 32
 """Expired documents removed before other requests have their turn: dbm.dumb takes long to remove one."""
@@ -211,13 +211,9 @@ class Shelve:
         return Document(record.meta, BytesContent(record.content))
 
     def _put(self, request: PutRequest, data: bytes) -> WriteResult:
-        key, fields = request.key, request.fields
-        current = self._current(key)
-        if not satisfies(request.expect, current):
-            raise Conflict(current)
-        digest = sha256(data).digest()
-        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
+        key, current = request.key, self._current(request.key)
+        check_expectation(request.expect, current)
+        meta = request.meta(sha256(data).digest(), len(data), self._clock())
         replaced = self._index.get(key)
         slot = 1 - replaced.slot if replaced else 0
         self._sequence += 1
@@ -228,8 +224,7 @@ class Shelve:
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:
         current = self._current(key)
-        if not satisfies(expect, current):
-            raise Conflict(current)
+        check_expectation(expect, current)
         self._remove(key)
         return current
 

@@ -1,25 +1,25 @@
 """Documents as rows: every statement on the table, as functions of a connection or of a transaction.
 
 The functions that write run inside the writer's transaction, which excludes all others: the row they read is the row
-they change. So they check `satisfies`, like every engine, and no condition is repeated in SQL; a statement that checks
-and writes at once would still need a second one to tell which blob it replaced.
+they change. So they check the expectation, like every engine, and no condition is repeated in SQL; a statement that
+checks and writes at once would still need a second one to tell which blob it replaced.
 
 A write that is refused changes nothing: its transaction continues. Times are read inside the transaction, one for each
 operation. An expired row is absent, and the next write replaces it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, cast
 
 import apsw
 
 from docstore.content import BytesContent
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.shared.spool import SpooledUpload
-from docstore.errors import Conflict, CorruptData
-from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
+from docstore.errors import CorruptData
+from docstore.model import Clock, Expectation, Fields, Meta, WriteResult
 
 MAX_SQLITE_TIME_NS: Final = 2**63 - 1
 """The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
@@ -120,30 +120,25 @@ def find_row(transaction: Transaction, key: str) -> tuple[int | None, str | None
     return (None, None, None) if row is None else (row[0], row[1], meta_of(transaction.connection, row[2:]))
 
 
-def check_expectation(stored: Meta | None, expect: Expectation, now_ns: int) -> Meta | None:
-    """Return the meta that is current at `now_ns`, if any. Raise Conflict when `expect` is something else."""
-    current = None if stored is None or stored.expired(now_ns) else stored
-    if not satisfies(expect, current):
-        raise Conflict(current)
-    return current
+def current_at(now_ns: int, stored: Meta | None) -> Meta | None:
+    return None if stored is None or stored.expired(now_ns) else stored
 
 
 def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
-    key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
-    row_id, file, stored = find_row(transaction, key)
-    current = check_expectation(stored, request.expect, now_ns)
-    if expires_ns is not None:
-        expires_ns = min(expires_ns, MAX_SQLITE_TIME_NS)
-    version = version_of(spooled.digest, fields)
-    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, MAX_SQLITE_TIME_NS)
-    meta = Meta(key, version, spooled.size, spooled.digest, fields, modified_ns, expires_ns)
+    row_id, file, stored = find_row(transaction, request.key)
+    current = current_at(now_ns, stored)
+    check_expectation(request.expect, current)
+    meta = request.meta(spooled.digest, spooled.size, now_ns)
+    if max(meta.modified_ns, meta.expires_ns or 0) > MAX_SQLITE_TIME_NS:
+        expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_SQLITE_TIME_NS)
+        meta = replace(meta, modified_ns=min(meta.modified_ns, MAX_SQLITE_TIME_NS), expires_ns=expires_ns)
     new_file = spooled.path.name if spooled.path is not None else None
-    state = (version, spooled.size, spooled.digest, fields.pack(), modified_ns, expires_ns, new_file, spooled.data)
+    state = (meta.version, meta.size, meta.digest, meta.fields.pack(), meta.modified_ns, meta.expires_ns, new_file)
     if row_id is None:
-        transaction.connection.execute(_INSERT, (key, *state))
+        transaction.connection.execute(_INSERT, (meta.key, *state, spooled.data))
     else:
-        transaction.connection.execute(_UPDATE, (*state, row_id))
+        transaction.connection.execute(_UPDATE, (*state, spooled.data, row_id))
     if file is not None:
         transaction.orphaned_files.append(file)
     return WriteResult(meta, created=current is None)
@@ -151,7 +146,8 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
 
 def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
     row_id, file, stored = find_row(transaction, key)
-    current = check_expectation(stored, expect, transaction.clock())
+    current = current_at(transaction.clock(), stored)
+    check_expectation(expect, current)
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))
     if file is not None:

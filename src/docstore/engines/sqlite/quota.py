@@ -21,7 +21,7 @@ from typing import Final, cast
 
 import apsw
 
-from docstore.engines.contract import PutRequest, Usage
+from docstore.engines.contract import PutRequest, Usage, check_expectation
 from docstore.engines.shared.quota import Quota
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
@@ -182,7 +182,7 @@ class QuotaWriter:
         if cost <= free:
             return
         _, _, replaced = queries.find_row(transaction, key)
-        queries.check_expectation(replaced, expect, transaction.clock())
+        check_expectation(expect, queries.current_at(transaction.clock(), replaced))
         if cost > max(free, 0) + (0 if replaced is None else self._quota.cost_of(replaced)):
             raise self._quota.exceeded()
 

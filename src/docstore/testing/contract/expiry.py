@@ -32,21 +32,6 @@ class ExpiryTests(EngineTests):
         assert (await put_data(engine, "key", b"new", expect=ABSENT)).created
         assert await list_keys(engine) == ["key", "lasting"]
 
-    @with_engine
-    async def test_a_delete_one_nanosecond_before_expiry_finds_the_document(
-        self, engine: Engine, clock: SetClock
-    ) -> None:
-        written = await put_data(engine, "key", b"data", expires_ns=clock() + 1)
-        assert await engine.delete("key") == written.meta
-
-    @with_engine
-    async def test_putting_over_an_expired_document_creates_one(self, engine: Engine, clock: SetClock) -> None:
-        await put_data(engine, "key", b"old", expires_ns=clock() + 1)
-        clock.advance_s(1)
-        written = await put_data(engine, "key", b"new")
-        assert written.created
-        await assert_state(engine, "key", written.meta, b"new")
-
     @pytest.mark.parametrize("before_ns", [0, 1, 1_000_000_000])
     @with_engine
     async def test_a_document_can_be_written_already_expired(

@@ -64,19 +64,6 @@ class LifetimeTests(EngineTests):
         metas = [meta for meta in metas if meta.expires_ns is None]
         self.run(tmp_path, clock, check)
 
-    def test_a_reopened_store_works_as_before(self, tmp_path: Path) -> None:
-        clock = SetClock()
-        for number in range(4):
-
-            async def replace(engine: Engine, number: int = number) -> None:
-                exists = self.durable and number > 0
-                assert (await put_data(engine, "key", b"%d" % number)).created != exists
-                if exists:
-                    assert await read_data(engine, f"large {number - 1}") == make_data(MIB, str(number - 1))
-                await put_data(engine, f"large {number}", make_data(MIB, str(number)), expires_ns=clock() + 1)
-
-            self.run(tmp_path, clock, replace)
-
     def test_hostile_keys_survive_a_close(self, tmp_path: Path) -> None:
         async def write(engine: Engine) -> None:
             for key in HOSTILE_KEYS:
