@@ -145,7 +145,7 @@ class BoundedMemory(Memory):
     async def usage(self) -> Usage:
         quota = self._quota
         counts = self._hits, self._misses, self._evictions
-        return Usage(len(self._costs), self._used, quota.max_bytes, quota.policy, *counts)
+        return Usage(len(self._costs), self._used, quota.max_bytes, quota.evict, *counts)
 
     async def close(self) -> None:
         await super().close()

@@ -33,10 +33,10 @@ QUOTA_OPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """`overhead` is in bytes for each document."""
+    """`evict` is the value of that option, None to refuse writes; `overhead` is in bytes for each document."""
 
     max_bytes: int
-    evict: bool
+    evict: str | None
     overhead: int
 
     @classmethod
@@ -52,12 +52,7 @@ class Quota:
         max_bytes = parse_size(size)
         if max_bytes < MIN_QUOTA:
             raise SetupError(f"{url.scheme}: max_bytes={size} is too small; it must be at least {MIN_QUOTA // 1024}KiB")
-        return cls(max_bytes, evict is not None, overhead)
-
-    @property
-    def policy(self) -> str | None:
-        """The value of the option `evict`."""
-        return "lru" if self.evict else None
+        return cls(max_bytes, evict, overhead)
 
     def cost(self, key: str, size: int, fields: Fields) -> int:
         """Bytes of the quota that a document uses."""

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -22,7 +21,7 @@ from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shared.fs import translate_open_errors
-from docstore.engines.shelve.records import DBM_MODULES, Record, Records, ShelveLock
+from docstore.engines.shelve.records import DBM_MODULES, Record, RecordEntry, Records, ShelveLock
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
@@ -54,15 +53,6 @@ def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A document's meta, and the slot that holds its current version."""
-
-    slot: int
-    sequence: int
-    meta: Meta
-
-
 class Shelve:
     """The engine. Its asynchronous methods hand the private ones to its thread."""
 
@@ -71,7 +61,7 @@ class Shelve:
     ) -> None:
         """To be called in `thread`. Raise OpenError or another EngineError."""
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
-        self._index: ExpiringIndex[_Entry] = ExpiringIndex()
+        self._index: ExpiringIndex[RecordEntry] = ExpiringIndex()
         self._sequence = 0
         self._closed = False
         self._stopped: str | None = None
@@ -179,23 +169,15 @@ class Shelve:
         In a store that was not closed cleanly, a broken record beside a good one is the rest of an unfinished write,
         and is made void.
         """
-        self._index = ExpiringIndex()
-        broken: list[tuple[str, int, CorruptData]] = []
-        for key, slot in self._records.slots():
-            try:
-                record = self._records.read(key, slot)
-            except CorruptData as error:
-                broken.append((key, slot, error))
-                continue
-            if record is not None:
-                self._sequence = max(self._sequence, record.sequence)
-                entry = self._index.get(key)
-                if entry is None or entry.sequence < record.sequence:
-                    self._index.add(_Entry(slot, record.sequence, record.meta))
+        entries, broken = self._records.scan()
         for key, slot, reason in broken:
-            if clean or self._index.get(key) is None:
+            if clean or key not in entries:
                 raise reason
             self._records.void(key, slot)
+        self._index = ExpiringIndex()
+        for entry in entries.values():
+            self._index.add(entry)
+            self._sequence = max(self._sequence, entry.sequence)
 
     def _current(self, key: str) -> Meta | None:
         entry = self._index.current(key, self._clock())
@@ -219,7 +201,7 @@ class Shelve:
         self._sequence += 1
         self._last_slot = key, slot
         self._records.write(slot, Record(self._sequence, meta, data))
-        self._index.add(_Entry(slot, self._sequence, meta))
+        self._index.add(RecordEntry(slot, self._sequence, meta))
         return WriteResult(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:

@@ -96,6 +96,15 @@ class Record:
         return cls(sequence, Meta.unpack(raw[_HEAD.size : start]), raw[start:end])
 
 
+@dataclass(frozen=True, slots=True)
+class RecordEntry:
+    """A document's meta, and the slot that holds its current version."""
+
+    slot: int
+    sequence: int
+    meta: Meta
+
+
 def _name(key: str, slot: int) -> bytes:
     return b"%b\0%d" % (key.encode(), slot)
 
@@ -165,11 +174,22 @@ class Records:
         """Raise StorageUnavailable when the store is not where it was opened."""
         self._identity.check()
 
-    def slots(self) -> list[tuple[str, int]]:
-        """Return key and slot of every record, void ones included."""
+    def scan(self) -> tuple[dict[str, RecordEntry], list[tuple[str, int, CorruptData]]]:
+        """Read all records. Return the current entry of each key, and key and slot of each broken record."""
+        entries: dict[str, RecordEntry] = {}
+        broken: list[tuple[str, int, CorruptData]] = []
         with _translate_errors(self.path):
             names = [name.rpartition(b"\0") for name in self._dbm.keys() if name != _MARK_NAME]  # noqa: SIM118 - gnu
-            return [(key.decode(), int(slot)) for key, _, slot in names]
+            slots = [(key.decode(), int(slot)) for key, _, slot in names]
+        for key, slot in slots:
+            try:
+                record = self.read(key, slot)
+            except CorruptData as error:
+                broken.append((key, slot, error))
+                continue
+            if record is not None and (key not in entries or entries[key].sequence < record.sequence):
+                entries[key] = RecordEntry(slot, record.sequence, record.meta)
+        return entries, broken
 
     def read(self, key: str, slot: int) -> Record | None:
         """Return what the slot holds, None when it is void. Raise CorruptData for anything but a record of the key."""

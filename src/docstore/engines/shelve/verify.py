@@ -18,8 +18,8 @@ from typing import Final
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
-from docstore.engines.shelve.records import Record, Records
-from docstore.errors import CorruptData, EngineError, OpenError
+from docstore.engines.shelve.records import Records
+from docstore.errors import EngineError, OpenError
 
 _SUFFIXES: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")
 """The suffixes of a store's files, for all dbm modules."""
@@ -64,32 +64,12 @@ def _copy_files(path: Path, copy: Path) -> bool:
 
 
 def _check_records(records: Records, path: Path, *, clean: bool) -> Checked:
-    """Yield every document once; its current version is the one with the higher sequence."""
-    broken: list[str] = []
-    good: set[str] = set()
-    slots: dict[str, list[int]] = {}
-    for key, slot in records.slots():
-        slots.setdefault(key, []).append(slot)
-    for key, used in slots.items():
-        current: Record | None = None
-        for slot in sorted(used):
-            if slot not in (0, 1):
-                yield Finding(f"{path}: {key!r}", f"it has a slot {slot}; there are 0 and 1")
-                continue
-            try:
-                record = records.read(key, slot)
-            except CorruptData:
-                broken.append(key)
-                continue
-            if record is not None:
-                if current is not None and record.sequence == current.sequence:
-                    yield Finding(f"{path}: {key!r}", "its two versions have the same number")
-                if current is None or record.sequence > current.sequence:
-                    current = record
-        if current is not None:
-            good.add(key)
-            fault = fault_of(current.meta, hashlib.sha256(current.content).digest(), len(current.content))
-            yield Finding(f"{path}: {key!r}", fault) if fault else current.meta
-    for key in broken:
-        if clean or key not in good:
+    entries, broken = records.scan()
+    for key, entry in entries.items():
+        record = records.read(key, entry.slot)
+        content = b"" if record is None else record.content
+        fault = fault_of(entry.meta, hashlib.sha256(content).digest(), len(content))
+        yield Finding(f"{path}: {key!r}", fault) if fault else entry.meta
+    for key, _, _ in broken:
+        if clean or key not in entries:
             yield Finding(f"{path}: {key!r}", "its record is broken")

@@ -7,9 +7,8 @@ checkpoints.
 """
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -51,22 +50,15 @@ class Sqlite:
         """Raise OpenError, OSError or apsw.Error."""
         self._path = path
         self._clock = clock
-        opened: list[Callable[[], None]] = []
-        try:
-            writing = open_writing(path)
-            opened.append(writing.close)
-            self._folder = BlobFolder(Path(f"{path}.sealed"), partial(queries.references_blob, writing))
-            opened.append(self._folder.close)
-            self._reading = open_reading(path, cache_kib=CACHE_KIB)
-            opened.append(self._reading.close)
+        with ExitStack() as opening:
+            writing = opening.enter_context(closing(open_writing(path)))
+            is_referenced = partial(queries.references_blob, writing)
+            self._folder = opening.enter_context(closing(BlobFolder(Path(f"{path}.sealed"), is_referenced)))
+            self._reading = opening.enter_context(closing(open_reading(path, cache_kib=CACHE_KIB)))
             self._read_cache = ReadCache(self._reading)
-            self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
-            opened.append(self._listing.close)
+            self._listing = opening.enter_context(closing(open_reading(path, cache_kib=LIST_CACHE_KIB)))
             disk_space = DiskSpace(writing, path)
-        except BaseException:
-            for close in reversed(opened):
-                close()
-            raise
+            opening.pop_all()
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
         self._writer = SqliteWriter(writing, path, self._folder, disk_space, clock)
 

@@ -228,7 +228,7 @@ class QuotaWriter:
             documents=row[0],
             used_bytes=row[1] + row[0] * quota.overhead,
             max_bytes=quota.max_bytes,
-            evict=quota.policy,
+            evict=quota.evict,
             hits=row[2] + self._accesses.hits,
             misses=row[3] + self._accesses.misses,
             evictions=row[4],
