@@ -36,20 +36,8 @@ class _KeyRange:
         return within and (folder > self.after or self.after.startswith(folder)) and len(folder.encode()) < PATH_LIMIT
 
 
-@dataclass(slots=True)
-class SkippedEntries:
-    """How many unreadable files and folders a listing skipped, and what is wrong with the first."""
-
-    count: int = 0
-    first: str = ""
-
-    def add(self, problem: str) -> None:
-        self.first = self.first or problem
-        self.count += 1
-
-
 def iter_keys(
-    tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries, report_orphan: ReportOrphan | None = None
+    tree: FolderTree, prefix: str, after: str, skipped: list[str], report_orphan: ReportOrphan | None = None
 ) -> Iterator[str]:
     """Yield keys that have a file, or had one a moment ago. Folders without read permission are added to `skipped`.
 
@@ -74,7 +62,7 @@ def iter_keys(
             try:
                 levels.append((above + text, below, segments_in(below, above + text)))
             except PermissionError as error:
-                skipped.add(f"{tree.path_of(below)}: {error.strerror}")
+                skipped.append(f"{tree.path_of(below)}: {error.strerror}")
 
 
 def _segments(

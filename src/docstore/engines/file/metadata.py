@@ -4,10 +4,9 @@ Files are opened relative to descriptors that stay open, so a name can't come to
 flock(2) on one of 256 files, chosen by the key and opened for each use, so it holds between processes and between
 threads alike. One lock file for each key was rejected: removing one needs a lock.
 
-A sidecar holds the meta of the contents that one key may have. It is text, a line for each entry: the content's
-modification time in nanoseconds, a space, and `Meta.pack()`, which includes the size. From before the commit of a write
-until the next write it has two entries, for the old content and the new; a reader takes the one that matches the
-content that it has open.
+A sidecar is text, a line for each content that its key may have: the content's modification time in nanoseconds, a
+space, and `Meta.pack()`, which includes the size. From before the commit of a write until the next write it has two
+lines, for the old content and the new; a reader takes the one that matches the content that it has open.
 """
 
 import hashlib

@@ -17,7 +17,7 @@ from typing import Final
 
 from docstore.content import BytesContent, Descriptor, FileContent
 from docstore.engines.file.filenames import NamePath, aside_of, place_of
-from docstore.engines.file.listing import SkippedEntries, iter_keys
+from docstore.engines.file.listing import iter_keys
 from docstore.engines.file.metadata import MetadataFolder, content_identity, fingerprint, read_whole
 from docstore.engines.file.tree import FolderTree, open_file_in, status_in
 from docstore.engines.file.untracked import untracked_meta
@@ -92,7 +92,7 @@ class FileReader:
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
         page: list[Meta] = []
-        skipped = SkippedEntries()
+        skipped: list[str] = []
         keys = iter_keys(self._tree, prefix, after, skipped)
         while len(page) < limit and (key := next(keys, None)) is not None:
             try:
@@ -101,12 +101,12 @@ class FileReader:
                 # Any other error fails the listing: clients would take the rest for all documents.
                 if not isinstance(error, CorruptData) and not isinstance(error.__cause__, PermissionError):
                     raise
-                skipped.add(str(error))
+                skipped.append(str(error))
                 continue
             if meta is not None:
                 page.append(meta)
-        if skipped.count:
-            _log.warning("a listing skipped %d files or folders, the first: %s", skipped.count, skipped.first)
+        if skipped:
+            _log.warning("a listing skipped %d files or folders, the first: %s", len(skipped), skipped[0])
         return page
 
     def find(self, key: str) -> StoredFile | None:

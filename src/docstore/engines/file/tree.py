@@ -3,9 +3,9 @@
 Paths joined from names were rejected: links among the folders would be followed, and a key of 1,024 bytes can be longer
 on disk than the system's limit for paths.
 
-A folder may have been made a moment ago, by another thread or by a process that was killed, and its name may not be on
-the disk yet. So a writer fsyncs the names of the folders above its file, once, and remembers their inodes. It does not
-notice when another process removes and makes a folder again; there the file system's journal keeps the order.
+The name of a folder that was made a moment ago may not be on the disk yet. So a writer fsyncs the names of the folders
+above its file, once, and remembers their inodes. It does not notice when another process removes and makes a folder
+again; there the file system's journal keeps the order.
 """
 
 import errno

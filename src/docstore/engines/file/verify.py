@@ -1,12 +1,11 @@
 """The check of a folder of documents, without an engine and while others may use it.
 
-It checks, in this order: every document against its sidecar entry and its expiry marker; every name in the folder,
-which must be the exact spelling of its key; every sidecar, marker and temporary file, which must belong to a document.
-A file that has a sidecar without a matching entry was changed after it was written: by hand, which is allowed, or by
-damage. The two can't be told apart, so it is a finding until the document is written again.
+Every document is compared with its sidecar and its expiry marker; every name must be the exact spelling of its key;
+every sidecar, marker and temporary file must belong to a document, else it is an orphan of a kill. A file that has a
+sidecar without a matching entry was changed after it was written: by hand, which is allowed, or by damage. The two
+can't be told apart, so it is a finding until the document is written again.
 
-A kill may leave a sidecar or a marker without its document: those are orphans, like a temporary file. The spelling of
-markers and of the format is repeated here on purpose: a mistake in the writer must not hide itself.
+The spelling of markers and of the format is repeated here on purpose: a mistake in the writer must not hide itself.
 """
 
 import os
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.file.filenames import NamePath, Scheme, aside_of
-from docstore.engines.file.listing import SkippedEntries, iter_keys
+from docstore.engines.file.listing import iter_keys
 from docstore.engines.file.metadata import NAME, MetadataFolder, fingerprint
 from docstore.engines.file.reader import FileReader, StoredFile
 from docstore.engines.file.tree import FolderTree
@@ -66,13 +65,13 @@ class _FileCheck:
 
     def run(self, opened: ExitStack) -> Checked:
         with opened:
-            skipped, nameless = SkippedEntries(), list[NamePath]()
+            skipped, nameless = list[str](), list[NamePath]()
             for key in iter_keys(self._tree, "", "", skipped, nameless.append):
                 yield from self._document(key)
             for place in nameless:
                 yield self._finding(place, "it is not a document: no key has this name")
-            if skipped.count:
-                yield Finding(str(self._folder), f"{skipped.count} folders can't be read, first {skipped.first}")
+            for problem in skipped:
+                yield Finding(str(self._folder), problem)
             yield from self._sidecars()
             yield from self._markers()
             for name in self._metadata.names("tmp"):

@@ -1,12 +1,9 @@
 """File system steps that the engines on disk share: durable writes, errors, locks, and the identity of a path.
 
 Locks are flock(2): the system releases them when the process ends, however it ends. A file that is open can be removed,
-replaced or hidden under a mount without its process noticing, and what it writes then is lost. One stat of the path
-tells (`PathIdentity`). Watching the folder was rejected: the interface differs on every system, does not exist on
-network file systems, and reports later than a stat.
-
-`write_all`, `sync_folder`, `make_folder` and the locks raise OSError: only the caller knows which file to name and what
-the failure means.
+replaced or hidden under a mount without its process noticing, and what it writes then is lost: one stat of the path
+tells (`PathIdentity`). Watching the folder was rejected: it differs on every system and does not exist on network file
+systems. Functions that do not name an EngineError raise OSError: only the caller knows what the failure means.
 """
 
 import errno

@@ -1,11 +1,9 @@
 """The quota of a mount: the engine options `max_bytes` and `evict`, and the early refusal of uploads.
 
-A document costs its content, its key, its packed fields and a fixed overhead of its engine, so that empty documents are
-bounded too. Uploads in progress cost nothing.
-
-With `evict=lru` the engine evicts the least recently used documents. Without it, a write that makes the mount exceed
-its quota raises NoSpace; a write that costs no more than the document that it replaces is always accepted, also after
-the quota was lowered. A document larger than the whole quota raises ContentTooLarge, because no deletion would help.
+A document costs its content, its key, its packed fields and a fixed overhead of its engine. With `evict=lru` the engine
+evicts the least recently used documents. Without it, a write that makes the mount exceed its quota raises NoSpace; a
+write that costs no more than the document that it replaces is always accepted. A document larger than the whole quota
+raises ContentTooLarge, because no deletion would help.
 
 `admit_upload` only saves clients from sending in vain. Each engine enforces the quota in its own commit. A wrapper
 around any engine was rejected: another process could write between the wrapper's check and the commit.

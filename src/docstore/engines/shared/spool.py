@@ -1,8 +1,7 @@
 """Receive an upload, hashing it: a small one into memory, a larger one into a file of its own.
 
-The file is complete and fsynced when `spool` returns, and removed when it raises: nothing that refers to it can be
-committed before its bytes are on the disk. A thread hashes and writes one large piece while the next is gathered, so an
-upload costs one thread hop per megabyte and two pieces of memory.
+The file is complete and fsynced when `spool` returns, and removed when it raises. A thread hashes and writes one large
+piece while the next is gathered: one thread hop per megabyte and two pieces of memory.
 
 A thread can't be cancelled. So a cancelled upload waits for its thread before it closes the file: otherwise the thread
 would write to a descriptor that may belong to another file by then. Executor futures are used and not tasks, because a

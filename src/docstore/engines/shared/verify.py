@@ -1,13 +1,10 @@
 """Checking a store: what a check yields, how it starts, and what every engine checks of a document.
 
-A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent, recovers
-what a crash left and collects orphans, while a check changes nothing. So it also works beside a server that has the
-store open, as far as the engine allows several processes.
-
-It yields the Meta of every sound document and a Finding for everything else. An orphan is a file that no document
-refers to: it takes space and harms nothing. Uploads in progress look the same on the disk, so an orphan is reported,
-and removed on request, only while nobody else has the store open. Every engine that shares a store holds a shared lock
-on a file of it; a check that gets the exclusive lock is alone.
+A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent and recovers
+what a crash left, while a check changes nothing. It yields the Meta of every sound document and a Finding for
+everything else. An orphan is a file that no document refers to: it takes space and harms nothing. Uploads in progress
+look the same on the disk, so an orphan is reported, and removed on request, only while nobody else has the store open:
+every engine that shares a store holds a shared lock on a file of it, and a check that gets the exclusive lock is alone.
 """
 
 import hashlib

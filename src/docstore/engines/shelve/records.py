@@ -3,16 +3,12 @@
     "DSR1" | size of meta: 4 | size of content: 8 | sequence: 8 | meta, packed | content | CRC-32 of all before it: 4
 
 Each key has two slots, named KEY NUL 0 and KEY NUL 1. A write takes the slot without the current version, with a higher
-sequence, so no dbm has to overwrite what must not be lost. One more record marks the store as ours; a store
-without it belongs to another program and is not touched.
+sequence, so no dbm has to overwrite what must not be lost. A store without our mark is not touched.
 
 A kill -9 leaves dbm.sqlite3 intact. dbm.gnu may refuse the store afterwards, until gdbmtool has recovered it. dbm.dumb
 writes its index again on every replacement and delete: it renames PATH.dir to PATH.bak first, and takes a missing
-PATH.dir for an empty one. So PATH.bak is removed after the new index is complete, and restored when it is not. dbm.dumb
-does not fsync and never frees space: it is for small stores. dbm.ndbm was rejected: it refuses values over some 1,000
-bytes and has no sync.
-
-One thread at a time may use a store.
+PATH.dir for an empty one. So PATH.bak is removed after the new index is complete, and restored when it is not. dbm.ndbm
+was rejected: it refuses values over some 1,000 bytes and has no sync. One thread at a time may use a store.
 """
 
 import dbm
@@ -152,7 +148,7 @@ class Records:
         """Open the store at `path`, which was closed cleanly or not, or make one in this dbm. Raise OpenError."""
         self.path = path
         self._data, self._index, self._backup = (path.with_name(path.name + end) for end in (".dat", ".dir", ".bak"))
-        self._changed = self._replaced = False
+        self._replaced = False
         found = self._find_module()
         if found is not None and module not in (None, found):
             raise OpenError(f"{path} is kept in {found}, not in {module}")
@@ -216,7 +212,6 @@ class Records:
                 self._set(_name(key, slot), _VOID)
 
     def _set(self, name: bytes, value: bytes) -> None:
-        self._changed = True
         self._replaced = self._replaced or name in self._dbm
         self._dbm[name] = value
 
@@ -224,16 +219,15 @@ class Records:
         """Remove what the slot holds, if anything."""
         with _translate_errors(self.path), self._index_kept():
             if _name(key, slot) in self._dbm:
-                self._changed = True
                 del self._dbm[_name(key, slot)]
 
     def sync(self) -> None:
         """Write everything to the disk, as far as the dbm can."""
         # PERF: dbm.dumb has appended the lines of new records to its index; only replaced ones need a new index.
-        if self._replaced if self._is_dumb else self._changed:
+        if self._replaced or not self._is_dumb:
             with _translate_errors(self.path), self._index_kept():
                 getattr(self._dbm, "sync", lambda: None)()
-        self._replaced = self._changed = False
+        self._replaced = False
 
     def reopen(self) -> None:
         """After an error: continue with what is on the disk, whatever the dbm has in memory."""

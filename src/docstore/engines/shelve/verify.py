@@ -1,11 +1,8 @@
 """Check a shelve: on a copy of it, while nobody has it open.
 
-No dbm can be read without being changed, or at all when it was left in the middle of a write: one recovers its log,
-another refuses an index whose last line has no end. So the files are copied to a temporary folder, and the copy is
-opened as the engine opens a store. A void slot and the older version beside the current one are no problem, nor, in a
-store that was not closed, the broken rest of a write beside a good version.
-
-A shelve has no orphans: the next write takes the place of what an earlier one left.
+No dbm can be read without being changed, or at all when it was left in the middle of a write. So the files are copied
+to a temporary folder, and the copy is opened as the engine opens a store. The broken rest of an unfinished write beside
+a good version is no problem. A shelve has no orphans: the next write takes the place of what an earlier one left.
 """
 
 import hashlib

@@ -2,12 +2,11 @@
 
 A blob is complete and on the disk before a row refers to it, is never renamed or changed, and is unlinked after the
 COMMIT that drops the reference; readers then still hold a descriptor. So the database alone says which blobs are
-documents, and a process that dies leaves at worst an orphan. A snapshot has a folder of its own here (snapshot.py),
-which a process that dies leaves too.
+documents, and a process that dies leaves at worst an orphan, or the folder of a snapshot (snapshot.py).
 
 Orphans are removed when the store is opened and no other process has it open: an upload in progress is a file without a
-reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal. Only
-files with names of our making are removed. Windows has no flock(2), and nothing is removed there.
+reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal.
+Windows has no flock(2), and nothing is removed there.
 """
 
 import logging

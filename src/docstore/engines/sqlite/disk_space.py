@@ -1,16 +1,11 @@
 """Space on a full disk, so that documents can always be removed.
 
 A removal needs space before it frees any: its pages go to the log first. So PATH-reserve, an allocated file without
-content, stands beside the database and is released when a commit finds no space. Two rules keep it large enough:
-
-    a commit that makes the database grow needs a complete reserve: a megabyte (a removal writes some ten pages), and
-        as much as the database will still grow by a checkpoint; else it is refused, even if the disk has space for it
-    a commit that makes nothing grow (a removal, a sweep, a smaller document) may use up the reserve
-
-So after the reserve is released there is space for the removal and for a complete checkpoint, which frees the log's own
-file, larger than what was needed. Then the pages that the removal freed inside the database are given back to the file
-system, and the reserve is allocated again. Where that fails, growing commits wait until there is space. Where a file
-system allocates nothing (some compress zeros away) there is no reserve.
+content, stands beside the database and is released when a commit finds no space. A commit that makes the database grow
+needs a complete reserve: a megabyte (a removal writes some ten pages), and as much as the database will still grow by a
+checkpoint. One that makes nothing grow may use up the reserve. So there is space for it and for a complete checkpoint,
+which frees the log's own file. Then the freed pages are given back to the file system and the reserve is allocated
+again. Where a file system allocates nothing (some compress zeros away) there is no reserve.
 
 Rejected: a log that stays allocated (a checkpoint, which may need space itself, must precede its reuse), a look at the
 free space before each write (useless against other programs), and space allocated at the end of the database (another

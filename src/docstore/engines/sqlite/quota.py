@@ -1,14 +1,9 @@
 """The quota of a database: what its documents cost, when each was last used, and which are evicted.
 
-Two tables are made when a database is first opened with `max_bytes`; without it nothing is paid.
-
-    room   one row: number of documents, their bytes (content, key, fields), and counters
-    uses   one row per document: the time of its last use, indexed
-
-Triggers keep both, so every transaction that changes a document updates the sum, whoever makes it: several processes,
-one without `max_bytes`, an older Docstore, a person with SQLite's own shell. After a kill the sum is as right as the
-rows are, and `docstore check` counts again. A column of `documents` was rejected for the times: to set it, SQLite
-rewrites the whole row, content included.
+Two tables are made when a database is first opened with `max_bytes`: `room`, one row with the number of documents,
+their bytes (content, key, fields) and counters, and `uses`, the time of the last use of each document. Triggers keep
+both, so every transaction that changes a document updates the sum, whoever makes it. A column of `documents` was
+rejected for the times: to set it, SQLite rewrites the whole row, content included.
 
 A write evicts inside its own transaction, after its row was written, so no COMMIT ever exceeds the quota. Reads are
 noted in memory (`AccessTimes`) and written together later. Before a document is evicted, its noted time is looked up;

@@ -1,15 +1,13 @@
 """One state of the whole store, kept while somebody reads it: a copy of the database, and links to its blobs.
 
-A read transaction for as long as a client reads was rejected: it prevents checkpoints, and the log grows with every
-write. So a snapshot is taken in three steps, none of which waits for a reader:
+A read transaction for as long as a client reads was rejected: it prevents checkpoints. No step here waits for a reader:
 
     1. Link all blobs. One that a writer removes meanwhile is skipped.
     2. In a transaction of the writer, so that no process commits: begin a read transaction, and link the blobs that
        came since step 1. A blob is unlinked after the COMMIT that drops it, so all blobs that rows refer to exist.
     3. Copy the pages of the database, as fast as the disk allows, and end the read transaction.
 
-The copy is in a folder beside the blobs, because a link can't leave its file system, and needs as much space as the
-database; documents deleted meanwhile free their space when the snapshot is discarded. A folder that a kill left is
+The copy is in a folder beside the blobs, because a link can't leave its file system. A folder that a kill left is
 removed with the other orphans. On a file system without links, blobs are copied.
 """
 

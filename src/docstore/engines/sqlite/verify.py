@@ -1,12 +1,10 @@
 """Check a database and its blobs, without an engine and while others may use them.
 
 SQLite's own integrity check runs first: it compares every index entry with its row, and every row with the schema. Then
-every row is read, some at a time in one transaction: one transaction for all of them would prevent the checkpoints of a
-running server. So a row may be replaced between reading it and its blob; a missing blob is a finding only if the row
-still refers to it.
+every row is read, some at a time: one transaction for all of them would prevent the checkpoints of a running server. So
+a row may be replaced between reading it and its blob; a missing blob is a finding only if the row still refers to it.
 
-The connection can't write. It leaves the log as it is, for the next process that opens the database; it may create an
-empty one.
+The connection can't write. It leaves the log as it is; it may create an empty one.
 """
 
 import hashlib

@@ -1,18 +1,15 @@
 """The one thread that writes: all waiting operations become one transaction, and are answered after its COMMIT.
 
-A durable COMMIT costs one fsync whatever is in it, so under load the cost of a write falls with the size of the batch.
-Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything) does not
-affect the others. One that fails midway rolls the transaction back, and each operation is run again in a transaction of
-its own. When BEGIN or COMMIT fails, every operation of the batch gets that error, refused ones too: the document that
-refused them may have been written by another operation of the batch. On a full disk each operation is tried again,
-alone, after all possible space has been freed (disk_space.py), so that removals work.
+A durable COMMIT costs one fsync whatever is in it. An operation that is refused (a DocstoreError, raised before it
+changed anything) does not affect the others; one that fails midway rolls the transaction back, and each is run again
+alone. When BEGIN or COMMIT fails, every operation gets that error, refused ones too: the document that refused them may
+have been written by another of the batch. On a full disk each operation is tried again, alone, after all possible space
+has been freed (disk_space.py), so that removals work.
 
 A cancelled caller gets no answer, but its operation is in the batch already. So the writer and not the caller removes
-blobs: a new one when its operation fails, and a replaced one after COMMIT. Unlinking a gigabyte takes the kernel some
-0.2 s, so a second thread does that and answers those operations. A COMMIT that fails with an I/O error may still be in
-the log after a crash: its new blobs stay, and are removed as orphans later.
-
-Checkpoints run after the answers, by the size of the log. SQLite's own would run inside COMMIT, while callers wait.
+blobs: a new one when its operation fails, and a replaced one after COMMIT, in a second thread, because unlinking a
+gigabyte takes some 0.2 s. A COMMIT that fails with an I/O error may still be in the log after a crash: its new blobs
+stay, and are removed as orphans later. Checkpoints run after the answers: SQLite's own would run inside COMMIT.
 """
 
 import asyncio

@@ -42,23 +42,19 @@ class ExpiryTests(EngineTests):
         assert not written.created
         await assert_state(engine, "key", None)
 
+    @pytest.mark.parametrize("life_ns", [None, 30])
     @with_engine
-    async def test_a_write_without_an_expiry_clears_the_old_one(self, engine: Engine, clock: SetClock) -> None:
-        await put_data(engine, "key", b"old", expires_ns=clock() + 10)
-        written = await put_data(engine, "key", b"old")
-        clock.advance_s(1)
-        await _sweep_all(engine)
-        await assert_state(engine, "key", written.meta, b"old")
-
-    @with_engine
-    async def test_a_later_expiry_replaces_an_earlier_one(self, engine: Engine, clock: SetClock) -> None:
+    async def test_a_write_replaces_the_expiry_with_its_own(
+        self, engine: Engine, clock: SetClock, life_ns: int | None
+    ) -> None:
+        expires_ns = None if life_ns is None else clock() + life_ns
         await put_data(engine, "key", b"data", expires_ns=clock() + 10)
-        written = await put_data(engine, "key", b"data", expires_ns=clock() + 30)
+        written = await put_data(engine, "key", b"data", expires_ns=expires_ns)
         clock.set_ns(clock() + 29)
         await _sweep_all(engine)
         await assert_state(engine, "key", written.meta, b"data")
         clock.set_ns(clock() + 1)
-        await assert_state(engine, "key", None)
+        await assert_state(engine, "key", None if life_ns else written.meta, b"data")
 
     @with_engine
     async def test_pages_skip_expired_documents_and_are_full(self, engine: Engine, clock: SetClock) -> None:
@@ -99,17 +95,6 @@ class ExpiryTests(EngineTests):
             assert await engine.list() == before
         for number in range(0, 30, 3):
             assert await read_data(engine, f"{number:02}") == make_data(100_000 if number % 2 else 10, str(number))
-
-    @with_engine
-    async def test_sweeping_keeps_documents_that_replaced_expired_ones(self, engine: Engine, clock: SetClock) -> None:
-        for key in ("replaced", "made anew"):
-            await put_data(engine, key, b"old", expires_ns=clock() + 5)
-        clock.advance_s(1)
-        await engine.delete("made anew")
-        for key in ("replaced", "made anew"):
-            await put_data(engine, key, b"new")
-        await _sweep_all(engine)
-        assert [await read_data(engine, key) for key in ("replaced", "made anew")] == [b"new", b"new"]
 
 
 async def _sweep_all(engine: Engine) -> None:

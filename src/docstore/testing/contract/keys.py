@@ -1,5 +1,6 @@
 """Keys and listings: hostile names stay apart, and pages come in bytewise order without a gap."""
 
+import itertools
 import unicodedata
 from typing import Final
 
@@ -103,35 +104,10 @@ class KeyTests(EngineTests):
 
 _STORED: Final = ["B", "a", "a!", "a/a", "a/b", "a/b/c", "a/c", "a0", "aa", "b", "c/é", "\ue000", "\U00010000"]
 
-_PAGES: Final = [
-    ("", "", 1000, _STORED),
-    ("", "", 1, ["B"]),
-    ("", "", len(_STORED), _STORED),
-    ("", "", len(_STORED) - 1, _STORED[:-1]),
-    ("", "a", 1, ["a!"]),
-    ("", "a", 3, ["a!", "a/a", "a/b"]),
-    ("", "a/aa", 2, ["a/b", "a/b/c"]),
-    ("", "A", 1, ["B"]),
-    ("", "\uffff", 1000, ["\U00010000"]),
-    ("", "\U00010000", 1000, []),
-    ("", "\U0010ffff", 1000, []),
-    ("a", "", 1000, ["a", "a!", "a/a", "a/b", "a/b/c", "a/c", "a0", "aa"]),
-    ("a/", "", 1000, ["a/a", "a/b", "a/b/c", "a/c"]),
-    ("a/", "", 2, ["a/a", "a/b"]),
-    ("a/", "a/", 1, ["a/a"]),
-    ("a/", "a/b", 1000, ["a/b/c", "a/c"]),
-    ("a/", "a/bb", 1000, ["a/c"]),
-    ("a/", "a", 1, ["a/a"]),
-    ("a/", "B", 1000, ["a/a", "a/b", "a/b/c", "a/c"]),
-    ("a/", "a0", 1000, []),
-    ("a/", "zzz", 1000, []),
-    ("a/b", "a/b", 1000, ["a/b/c"]),
-    ("b", "", 1000, ["b"]),
-    ("b", "b", 1000, []),
-    ("c/é", "", 1000, ["c/é"]),
-    ("c/e", "", 1000, []),
-    ("\ue000", "a", 1000, ["\ue000"]),
-    ("zzz", "", 1000, []),
+_LISTED_PREFIXES: Final = ["", "a", "a/", "a/b", "b", "c/é", "c/e", "\ue000", "zzz"]
+_AFTERS: Final = [
+    *("", "A", "B", "a", "a/", "a/aa", "a/b", "a/bb", "a0", "b", "c/é"),
+    *("zzz", "\ue000", "\uffff", "\U00010000", "\U0010ffff"),
 ]
 
 
@@ -142,8 +118,11 @@ class ListingTests(EngineTests):
     async def test_a_page_obeys_prefix_after_and_limit(self, engine: Engine) -> None:
         for key in reversed(_STORED):
             await put_data(engine, key, b"")
-        for prefix, after, limit, expected in _PAGES:
-            assert await list_keys(engine, prefix=prefix, after=after, limit=limit) == expected, (prefix, after, limit)
+        for prefix, after in itertools.product(_LISTED_PREFIXES, _AFTERS):
+            expected = [key for key in _STORED if key.startswith(prefix) and key > after]
+            for limit in (1, 2, max(len(expected), 1), 1000):
+                found = await list_keys(engine, prefix=prefix, after=after, limit=limit)
+                assert found == expected[:limit], (prefix, after, limit)
 
     @with_engine
     async def test_paging_survives_deletion_of_listed_documents(self, engine: Engine) -> None:
