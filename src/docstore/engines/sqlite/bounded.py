@@ -8,7 +8,6 @@ sweeps. A quota lower than before holds from the start: opening evicts down to i
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Quota, admit_upload
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite.driver_errors import driver_errors
-from docstore.engines.sqlite.engine import LOW_SPACE_SWEEP, Sqlite
+from docstore.engines.sqlite.engine import Sqlite
 from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.quota import (
     ACCESSES_LIMIT,
@@ -56,15 +55,8 @@ class BoundedSqlite(Sqlite):
         try:
             if not quota_tables_exist(self._reading):
                 await self._writer.run(lambda transaction: create_quota_tables(transaction.connection))
-            limit = EVICTED_AT_ONCE
             while self._quota.evict and over_quota(self._reading, self._quota):
-                try:
-                    await self._writer.run(partial(self._quota_writer.evict, limit=limit))
-                except NoSpace:
-                    # On a full disk a transaction has space for a few evictions, and each frees space for the next.
-                    if limit == 1:
-                        raise
-                    limit = max(1, min(limit // 2, LOW_SPACE_SWEEP))
+                await self._remove(self._quota_writer.evict, EVICTED_AT_ONCE)
             self._accesses.next_ns(last_access_ns(self._reading))
         except BaseException as error:
             await super().close()

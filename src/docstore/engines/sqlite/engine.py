@@ -7,6 +7,7 @@ checkpoints.
 """
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from functools import partial
@@ -37,7 +38,7 @@ OPEN_ATTEMPTS: Final = 10
 LIST_CACHE_KIB: Final = 2 * 1024
 
 LOW_SPACE_SWEEP: Final = 32
-"""Documents that a transaction removes at most on a full disk; each frees space for the next."""
+"""Documents that a transaction removes at most on a full disk."""
 
 
 _UNREAD: Final = BytesContent(b"")
@@ -138,20 +139,24 @@ class Sqlite:
             return queries.list_rows(self._listing, self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
-        swept, step = 0, limit
-        while swept < limit:
-            step = min(step, limit - swept)
+        return await self._remove(queries.sweep_rows, limit)
+
+    async def _remove(self, remove: Callable[..., int], limit: int) -> int:
+        """Run `remove(transaction, limit=...)`, on a full disk in small steps: each frees space for the next."""
+        removed, step = 0, limit
+        while removed < limit:
+            step = min(step, limit - removed)
             try:
-                removed = await self._writer.run(partial(queries.sweep_rows, limit=step))
+                some = await self._writer.run(partial(remove, limit=step))
             except NoSpace:
                 if step == 1:
                     raise
                 step = max(1, min(step // 2, LOW_SPACE_SWEEP))
                 continue
-            swept += removed
-            if removed < step:
+            removed += some
+            if some < step:
                 break
-        return swept
+        return removed
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

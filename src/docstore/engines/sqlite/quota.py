@@ -169,7 +169,7 @@ class QuotaWriter:
         if quota.evict:
             used_ns = self._accesses.next_ns(last_access_ns(transaction.connection))
             transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))
-            self.evict(transaction, key)
+            self.evict(transaction, kept_key=key)
         return result
 
     def _check(self, transaction: Transaction, key: str, cost: int, expect: Expectation) -> None:
@@ -181,10 +181,13 @@ class QuotaWriter:
         if cost > max(free, 0) + (0 if replaced is None else self._quota.cost_of(replaced)):
             raise self._quota.exceeded()
 
-    def evict(self, transaction: Transaction, kept_key: str = "", limit: int = -1) -> None:
-        """Delete expired, then least recently used documents, at most `limit`, until the rest is within the quota."""
-        connection, evicted = transaction.connection, 0
-        while limit != 0 and over_quota(connection, self._quota):
+    def evict(self, transaction: Transaction, limit: int = -1, kept_key: str = "") -> int:
+        """Delete expired, then least recently used documents, at most `limit`, until the rest is within the quota.
+
+        Return the number of deleted documents.
+        """
+        connection, deleted, evicted = transaction.connection, 0, 0
+        while deleted != limit and over_quota(connection, self._quota):
             victim: _VictimRow | None = connection.execute(_EXPIRED, (transaction.clock(), kept_key)).get
             if victim is None:
                 victim = self._least_recently_used(transaction, kept_key)
@@ -194,9 +197,10 @@ class QuotaWriter:
             connection.execute("DELETE FROM documents WHERE id = ?", (victim[0],))
             if victim[1] is not None:
                 transaction.orphaned_files.append(victim[1])
-            limit -= 1
+            deleted += 1
         if evicted:
             connection.execute(_COUNT, (0, 0, evicted))
+        return deleted
 
     def _least_recently_used(self, transaction: Transaction, kept_key: str) -> _VictimRow | None:
         while True:
