@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -56,16 +57,13 @@ class _Operation(Generic[_T]):
     """An operation, its caller and its outcome."""
 
     run: Callable[[Transaction], _T]
-    new_blob: str | None
+    new_blobs: list[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[_T]
     result: Any = None
     error: Exception | None = None
     orphaned_files: list[str] = field(default_factory=list)
     """Blobs to remove before the answer: no row refers to them."""
-
-    def new_blobs(self) -> list[str]:
-        return [] if self.new_blob is None else [self.new_blob]
 
     def answer(self) -> None:
         """To be called on the caller's loop."""
@@ -117,14 +115,15 @@ class SqliteWriter:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
+        new_blobs = [] if new_blob is None else [new_blob]
         # Nothing waits between this check and the queue, so nothing is queued after the end.
         if self._closing or len(self._queue) >= QUEUE_LIMIT:
-            if new_blob is not None:
-                await asyncio.to_thread(self._folder.remove, [new_blob])
+            if new_blobs:
+                await asyncio.to_thread(self._folder.remove, new_blobs)
             raise StorageUnavailable(
                 f"{self._path} is closed" if self._closing else f"{self._path}: too many waiting writes"
             )
-        self._queue.put(_Operation(operation, new_blob, loop, future), loop)
+        self._queue.put(_Operation(operation, new_blobs, loop, future), loop)
         return await future
 
     async def reclaim_space(self) -> None:
@@ -135,8 +134,13 @@ class SqliteWriter:
 
     def check(self) -> None:
         """Raise StorageUnavailable when the database is not where it was opened. May be called in any thread."""
+        self._note_unavailable(self._disk_space.check)
+
+    def _note_unavailable(self, check: Callable[[], object]) -> None:
         try:
-            self._disk_space.check()
+            check()
+        except NoSpace:
+            raise
         except EngineError as error:
             self.unavailable = error
             raise
@@ -205,7 +209,7 @@ class SqliteWriter:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
         self._run_all(batch, transaction)
-        self._admit(low_space=low_space)
+        self._note_unavailable(partial(self._disk_space.admit, low_space=low_space))
         self._connection.execute("COMMIT")
 
     def _run_all(self, batch: _Batch, transaction: Transaction) -> None:
@@ -217,24 +221,14 @@ class SqliteWriter:
                 operation.result, operation.error = operation.run(transaction), None
             except DocstoreError as refusal:
                 operation.error = refusal
-                operation.orphaned_files = operation.new_blobs()
+                operation.orphaned_files = operation.new_blobs
             except Exception as error:
                 raise _OperationFailed(self._failure(error)) from error
             else:
                 operation.orphaned_files = transaction.orphaned_files
-                new_blobs = new_blobs or operation.new_blob is not None
+                new_blobs = new_blobs or bool(operation.new_blobs)
         if new_blobs:
             self._folder.sync()
-
-    def _admit(self, *, low_space: bool) -> None:
-        try:
-            self._disk_space.admit(low_space=low_space)
-        except NoSpace:
-            raise
-        except EngineError as error:
-            self.unavailable = error
-            raise
-        self.unavailable = None
 
     def _roll_back(self) -> None:
         """Roll back, unless SQLite has done so by itself, as after some errors."""
@@ -290,7 +284,7 @@ def _fail(batch: _Batch, failure: EngineError) -> None:
     uncertain = isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
     for operation in batch:
         operation.error = copy_error(failure)
-        operation.orphaned_files = [] if uncertain else operation.new_blobs()
+        operation.orphaned_files = [] if uncertain else operation.new_blobs
 
 
 def _wake(batch: _Batch) -> None:
