@@ -115,7 +115,7 @@ class MetadataFolder:
         return self.own_path("tmp", uuid.uuid4().hex)
 
     def create(self, temporary: Path, data: bytes) -> Descriptor:
-        """Create a temporary file, not yet fsynced. The caller discards it, also when this raises."""
+        """Create a temporary file, not yet fsynced. The caller removes it, also when this raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         file = Descriptor(os.open(temporary.name, flags, 0o666, dir_fd=self._folders["tmp"]))
         write_all(file.number, data)
@@ -128,9 +128,6 @@ class MetadataFolder:
         """Rename a temporary file to `name` in `folder`, durably."""
         os.rename(temporary.name, name, src_dir_fd=self._folders["tmp"], dst_dir_fd=folder)
         os.fsync(folder)
-
-    def discard(self, temporary: Path) -> None:
-        self.remove("tmp", temporary.name)
 
     def read(self, kind: str, name: str) -> bytes | None:
         """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
@@ -151,7 +148,7 @@ class MetadataFolder:
             os.fsync(file.number)
             self.move(temporary, self._folders[kind], name)
         except BaseException:
-            self.discard(temporary)
+            self.remove("tmp", temporary.name)
             raise
 
     def create_marker(self, name: str) -> None:

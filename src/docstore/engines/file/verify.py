@@ -113,13 +113,11 @@ class _FileCheck:
         fault = fault_of(stored.meta, *hash_file(stored.file))
         if fault is None and stored.meta.expires_ns is not None:
             marker = f"{max(stored.meta.expires_ns, 0):020d}-{fingerprint(stored.meta.key)}"
-            if not (self._own / "expiring" / marker).exists() and self._is_current(stored):
-                return "it expires, but has no marker and would never be swept"
+            if not (self._own / "expiring" / marker).exists():
+                now = self._reader.find(stored.meta.key)
+                if now is not None and now.meta == stored.meta:
+                    return "it expires, but has no marker and would never be swept"
         return fault
-
-    def _is_current(self, stored: StoredFile) -> bool:
-        now = self._reader.find(stored.meta.key)
-        return now is not None and now.meta == stored.meta
 
     def _sidecars(self) -> Iterator[Finding]:
         for name in self._metadata.names("meta"):

@@ -88,7 +88,7 @@ class FileWriter:
                     self._tree.make(key, place)
             raise StorageUnavailable(f"{self._metadata.path_of(place)}: another program keeps removing its folder")
         except BaseException:
-            self._metadata.discard(path)
+            self._metadata.remove("tmp", path.name)
             self._tree.prune(place[:-1])
             raise
 

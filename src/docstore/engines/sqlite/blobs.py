@@ -79,14 +79,14 @@ def open_blob(path: Path, size: int) -> FileContent | None:
 class BlobFolder:
     """The open blob folder of one database. It holds its lock until it is closed."""
 
-    def __init__(self, path: Path, is_referenced: Callable[[str], bool]) -> None:
-        """`is_referenced` tells whether a row refers to a blob. Raise OSError, and what `is_referenced` raises."""
+    def __init__(self, path: Path, is_orphan: Callable[[str], bool]) -> None:
+        """`is_orphan` tells whether no row refers to a blob. Raise OSError, and what `is_orphan` raises."""
         make_folder(path)
         self.path = path
         self._lock: int | None = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if try_exclusive_lock(self._lock):
-                self._remove_orphans(is_referenced)
+                self._remove_orphans(is_orphan)
             else:
                 _log.debug("%s is in use: orphans stay", self.path)
             # Waits for a process that removes orphans: it could take an upload that begins meanwhile for one.
@@ -95,10 +95,10 @@ class BlobFolder:
             self.close()
             raise
 
-    def _remove_orphans(self, is_referenced: Callable[[str], bool]) -> None:
+    def _remove_orphans(self, is_orphan: Callable[[str], bool]) -> None:
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name) and not is_referenced(entry.name):
+                if _NAME.fullmatch(entry.name) and is_orphan(entry.name):
                     self.remove([entry.name])
                 elif entry.name.startswith(SNAPSHOT_PREFIX):
                     shutil.rmtree(entry.path, ignore_errors=True)

@@ -92,12 +92,6 @@ class Ballast:
             with translate_os_errors(self._path):
                 os.truncate(self._path, size)
 
-    def release(self) -> bool:
-        """Free all of it. Return whether there was any. Raise EngineError."""
-        had_space = self.size() > 0
-        self.shrink(0)
-        return had_space
-
     def _allocate(self, size: int) -> None:
         """Allocate `size` bytes, or leave the file as it was and raise OSError."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
@@ -149,13 +143,13 @@ class DiskSpace:
         if self.grew:
             self._reserve.grow(self._reserve.full_size + growth, ahead=0 if low_space else RESERVE_AHEAD)
         elif low_space:
-            self._reserve.release()
+            self._reserve.shrink(0)
 
     def release_reserve(self) -> None:
         """Free all space that can be freed for one commit."""
         self.grew = False
         with self._logging_errors():
-            self._reserve.release()
+            self._reserve.shrink(0)
             self._checkpoint()
 
     def restore(self) -> None:

@@ -53,8 +53,8 @@ class Sqlite:
         self._clock = clock
         with ExitStack() as opening:
             writing = opening.enter_context(closing(open_writing(path)))
-            is_referenced = partial(queries.references_blob, writing)
-            self._folder = opening.enter_context(closing(BlobFolder(Path(f"{path}.sealed"), is_referenced)))
+            is_orphan = partial(queries.is_orphan, writing)
+            self._folder = opening.enter_context(closing(BlobFolder(Path(f"{path}.sealed"), is_orphan)))
             self._reading = opening.enter_context(closing(open_reading(path, cache_kib=CACHE_KIB)))
             self._read_cache = ReadCache(self._reading)
             self._listing = opening.enter_context(closing(open_reading(path, cache_kib=LIST_CACHE_KIB)))

@@ -46,6 +46,8 @@ def _open(path: Path, clock: Clock, quota: Quota | None) -> Sqlite:
         if isinstance(error, OSError) and error_class(error.errno) is not NoSpace:
             raise
         # A full disk may have no space for the log's index, which is created at each start.
-        if not Ballast(path).release():
+        reserve = Ballast(path)
+        if not reserve.size():
             raise
+        reserve.shrink(0)
         return open_engine()

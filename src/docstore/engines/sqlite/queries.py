@@ -166,6 +166,6 @@ def sweep_rows(transaction: Transaction, limit: int) -> int:
     return len(rows)
 
 
-def references_blob(connection: apsw.Connection, name: str) -> bool:
-    """Return whether a row refers to this blob."""
-    return connection.execute(BLOB_ROW, (name,)).get is not None
+def is_orphan(connection: apsw.Connection, name: str) -> bool:
+    """Return whether no row refers to this blob."""
+    return connection.execute(BLOB_ROW, (name,)).get is None

@@ -142,10 +142,6 @@ def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterato
         if _SNAPSHOT_NAME.fullmatch(path.name):
             yield from orphans.report(path, "left by an export that was killed", lambda: True)
         elif _BLOB_NAME.fullmatch(path.name):
-            is_orphan = partial(_is_unreferenced, connection, path.name)
+            is_orphan = partial(queries.is_orphan, connection, path.name)
             yield from orphans.report(path, "no document has this content", is_orphan)
     orphans.warn()
-
-
-def _is_unreferenced(connection: apsw.Connection, name: str) -> bool:
-    return not queries.references_blob(connection, name)

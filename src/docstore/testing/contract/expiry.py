@@ -32,16 +32,6 @@ class ExpiryTests(EngineTests):
         assert (await put_data(engine, "key", b"new", expect=ABSENT)).created
         assert await list_keys(engine) == ["key", "lasting"]
 
-    @pytest.mark.parametrize("before_ns", [0, 1, 1_000_000_000])
-    @with_engine
-    async def test_a_document_can_be_written_already_expired(
-        self, engine: Engine, clock: SetClock, before_ns: int
-    ) -> None:
-        await put_data(engine, "key", b"old")
-        written = await put_data(engine, "key", b"new", expires_ns=clock() - before_ns)
-        assert not written.created
-        await assert_state(engine, "key", None)
-
     @pytest.mark.parametrize("life_ns", [None, 30])
     @with_engine
     async def test_a_write_replaces_the_expiry_with_its_own(

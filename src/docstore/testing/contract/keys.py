@@ -12,7 +12,6 @@ from docstore.testing.contract.documents import (
     list_keys,
     list_pages,
     put_data,
-    read_data,
 )
 from docstore.testing.contract.engine_tests import EngineTests, with_engine
 
@@ -47,36 +46,19 @@ def bytewise(some: list[str]) -> list[str]:
 class KeyTests(EngineTests):
     """Hostile keys."""
 
+    @pytest.mark.parametrize("filling", [b"", bytes(70_000)], ids=["small", "large"])
     @with_engine
-    async def test_each_key_is_kept_apart_from_all_others(self, engine: Engine) -> None:
-        metas = {key: (await put_data(engine, key, key.encode())).meta for key in HOSTILE_KEYS}
+    async def test_each_key_is_kept_apart_from_all_others(self, engine: Engine, filling: bytes) -> None:
+        metas = {key: (await put_data(engine, key, filling + key.encode())).meta for key in HOSTILE_KEYS}
         assert [meta.key for meta in metas.values()] == HOSTILE_KEYS
         for key in HOSTILE_KEYS:
-            await assert_state(engine, key, metas[key], key.encode())
+            await assert_state(engine, key, metas[key], filling + key.encode())
         for number, key in enumerate(HOSTILE_KEYS, 1):
             assert await engine.delete(key) == metas[key]
+            await assert_state(engine, key, None)
             if number % 20 == 0:
                 assert await list_keys(engine) == bytewise(HOSTILE_KEYS[number:])
         assert await engine.list() == []
-
-    @with_engine
-    async def test_each_large_document_is_kept_apart_from_all_others(self, engine: Engine) -> None:
-        filling = bytes(70_000)
-        for key in HOSTILE_KEYS:
-            await put_data(engine, key, filling + key.encode())
-        for key in HOSTILE_KEYS:
-            assert await read_data(engine, key) == filling + key.encode()
-
-    @with_engine
-    async def test_a_key_next_to_stored_ones_is_absent(self, engine: Engine) -> None:
-        stored, missing = HOSTILE_KEYS[::2], HOSTILE_KEYS[1::2]
-        for key in stored:
-            await put_data(engine, key, key.encode())
-        for key in missing:
-            assert await engine.get(key) is None
-            assert await engine.head(key) is None
-            assert await engine.delete(key) is None
-        assert await list_keys(engine) == bytewise(stored)
 
     @with_engine
     async def test_a_prefix_matches_the_exact_start_of_a_key(self, engine: Engine) -> None:

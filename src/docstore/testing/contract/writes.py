@@ -94,12 +94,6 @@ class ExpectationTests(EngineTests):
             await assert_state(engine, "key", before, _OLD)
         assert await read_data(engine, "neighbour") == _OLD
 
-    @with_engine
-    async def test_a_version_that_was_written_again_satisfies_the_expectation(self, engine: Engine) -> None:
-        for data in (_OLD, b"new", _OLD):
-            await put_data(engine, "key", data)
-        assert not (await put_data(engine, "key", b"newer", expect=_RIGHT)).created
-
 
 _WRITERS: Final = 12
 
