@@ -47,15 +47,6 @@ class ExpiryTests(EngineTests):
         await assert_state(engine, "key", None if life_ns else written.meta, b"data")
 
     @with_engine
-    async def test_pages_skip_expired_documents_and_are_full(self, engine: Engine, clock: SetClock) -> None:
-        for number in range(60):
-            await put_data(engine, f"{number:02}", b"", expires_ns=clock() + 5 if number % 3 else None)
-        clock.advance_s(1)
-        assert await list_keys(engine, limit=4) == ["00", "03", "06", "09"]
-        assert await list_keys(engine, after="07", limit=2) == ["09", "12"]
-        assert await list_keys(engine, prefix="1") == ["12", "15", "18"]
-
-    @with_engine
     async def test_a_clock_that_jumps_back_breaks_nothing(self, engine: Engine, clock: SetClock) -> None:
         await put_data(engine, "key", b"data", expires_ns=clock() + 5)
         clock.advance_s(1)
