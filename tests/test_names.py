@@ -8,9 +8,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src"
 
-SHARED = {
-    "OVERHEAD": "the bytes a document costs beside its key and content, in each engine with a quota",
-}
+SHARED: dict[str, str] = {}
 """Names that several modules define on purpose, and why. Re-exports are imports, not definitions."""
 
 

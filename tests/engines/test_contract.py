@@ -8,8 +8,10 @@ import pytest
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
+from docstore.keys import check_path
 from docstore.model import Clock
 from docstore.testing.contract import EngineContract
+from docstore.testing.contract.keys import HOSTILE_KEYS
 
 
 def findings(scheme: str, store: Path) -> Iterable[Finding]:
@@ -57,3 +59,10 @@ class TestSQLite(EngineContract):
 def test_an_engine_cannot_override_a_test_of_the_contract(name: str) -> None:
     with pytest.raises(TypeError, match=f"overrides {name}"):
         type("Lenient", (EngineContract,), {name: lambda self: None})
+
+
+def test_the_hostile_keys_are_valid() -> None:
+    for key in HOSTILE_KEYS:
+        check_path(key)
+    assert len(set(HOSTILE_KEYS)) == len(HOSTILE_KEYS)
+    assert max(len(key.encode()) for key in HOSTILE_KEYS) == 1024

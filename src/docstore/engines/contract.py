@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from docstore.content import Upload
-from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
+from docstore.errors import Conflict
+from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult, satisfies, version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,17 @@ class PutRequest:
     def copy_of(cls, meta: Meta, upload: Upload, expect: Expectation = ANY) -> "PutRequest":
         """Make the request that copies a document with its times; size, digest and version follow from `upload`."""
         return cls(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
+
+    def meta(self, digest: bytes, size: int, now_ns: int) -> Meta:
+        """Return the meta of the document when it is committed at `now_ns` with this content."""
+        modified_ns = now_ns if self.modified_ns is None else self.modified_ns
+        return Meta(self.key, version_of(digest, self.fields), size, digest, self.fields, modified_ns, self.expires_ns)
+
+
+def check_expectation(expect: Expectation, current: Meta | None) -> None:
+    """Raise Conflict when the current state of a document is not the expected one."""
+    if not satisfies(expect, current):
+        raise Conflict(current)
 
 
 class Engine(Protocol):

@@ -16,12 +16,12 @@ from hashlib import sha256
 from typing import Final
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import PutRequest, Usage
+from docstore.engines.contract import PutRequest, Usage, check_expectation
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota, admit_upload
-from docstore.errors import Conflict, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
+from docstore.errors import OpenError
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_HASH_LIMIT: Final = 1024 * 1024
 """Bytes hashed on the event loop, in some 1 ms; a thread hashes larger content, so that the loop is not blocked."""
@@ -32,7 +32,6 @@ MEMORY_OVERHEAD: Final = 1024
 
 def open_memory(url: EngineURL, clock: Clock) -> "Memory":
     """Open `memory:`, which takes no path."""
-    url.refuse_options(*QUOTA_OPTIONS)
     if url.location:
         raise OpenError(f"memory: takes no path, and would never write to {url.location!r}")
     quota = Quota.of(url, MEMORY_OVERHEAD)
@@ -53,23 +52,18 @@ class Memory:
         return self._current(key)
 
     async def put(self, request: PutRequest) -> WriteResult:
-        key, fields = request.key, request.fields
         data = await read_all(request.upload)
         hashed = sha256(data) if len(data) <= INLINE_HASH_LIMIT else await asyncio.to_thread(sha256, data)
-        digest = hashed.digest()
-        # No `await` from here on: the check and the write are one step.
-        current = self._current(key)
-        if not satisfies(request.expect, current):
-            raise Conflict(current)
-        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
+        # Nothing awaits from here on: the check and the write are one step.
+        current = self._current(request.key)
+        check_expectation(request.expect, current)
+        meta = request.meta(hashed.digest(), len(data), self._clock())
         self._store(Document(meta, BytesContent(data)))
         return WriteResult(meta, created=current is None)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         current = self._current(key)
-        if not satisfies(expect, current):
-            raise Conflict(current)
+        check_expectation(expect, current)
         self._remove(key)
         return current
 
@@ -151,7 +145,7 @@ class BoundedMemory(Memory):
     async def usage(self) -> Usage:
         quota = self._quota
         counts = self._hits, self._misses, self._evictions
-        return Usage(len(self._costs), self._used, quota.max_bytes, quota.policy, *counts)
+        return Usage(len(self._costs), self._used, quota.max_bytes, quota.evict, *counts)
 
     async def close(self) -> None:
         await super().close()

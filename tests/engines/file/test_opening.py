@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docstore.engines.file import File, open_file, opening
-from docstore.engines.registry import EngineURL
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import OpenError, SetupError
 from tests.engines.file.stores import everything, files, fold, opened, own_files, put
 
@@ -113,7 +113,7 @@ def test_leftovers_of_a_crash_are_removed_when_the_folder_is_opened_alone(tmp_pa
 
 def test_an_option_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no option 'x'"):
-        open_file(EngineURL("file", str(tmp_path), {"x": "y"}), time.time_ns)
+        open_engine(EngineURL("file", str(tmp_path), {"x": "y"}))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from docstore.engines.registry import EngineURL
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.sqlite import open_sqlite, schema
 from docstore.errors import OpenError, SetupError
 from docstore.testing.clock import SetClock
@@ -89,7 +89,7 @@ def test_an_invalid_path_is_refused() -> None:
 
 def test_unknown_options_are_refused(path: Path) -> None:
     with pytest.raises(SetupError, match="speed"):
-        open_sqlite(EngineURL("sqlite", str(path), {"speed": "high"}), SetClock())
+        open_engine(EngineURL("sqlite", str(path), {"speed": "high"}))
 
 
 def test_a_database_below_a_file_is_refused(path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_snapshot_on_a_full_disk_is_refused_and_leaves_nothing(
             if step == "link":
                 monkeypatch.setattr(os, "link", refuse)
             else:
-                monkeypatch.setattr(snapshot._SnapshotFiles, "copy", _full(snapshot._SnapshotFiles.copy))
+                monkeypatch.setattr(snapshot.SqliteSnapshot, "copy", _full(snapshot.SqliteSnapshot.copy))
             with pytest.raises(NoSpace):
                 async with engine.snapshot():
                     raise AssertionError
@@ -123,7 +123,7 @@ def _full(copy: Any) -> Any:
     """`copy` onto a disk on which nothing can grow."""
 
     def step(taking: Any) -> Any:
-        target = taking.path / "rows"
+        target = taking._path / "rows"
         target.symlink_to("/dev/full")
         try:
             return copy(taking)
@@ -208,9 +208,9 @@ def test_cancelling_the_listing_of_a_snapshot_leaves_nothing(path: Path) -> None
 def test_a_step_after_the_snapshot_was_discarded_creates_nothing(path: Path) -> None:
     async def run() -> None:
         async with opened(path) as engine:
-            taking = snapshot._SnapshotFiles(path, engine._folder)
+            taking = snapshot.SqliteSnapshot(path, engine._folder)
             taking.discard()
             taking.link()
-            assert not taking.path.exists()
+            assert not taking._path.exists()
 
     asyncio.run(run())

@@ -7,33 +7,22 @@
                     /tmp/             uploads in progress; opening the folder alone removes leftovers
                     /locks/, lock     flock(2): one writer per key; the processes that have the folder open
 
-No key is spelled with a leading `.`, so nothing in .docstore is a document. A sidecar entry belongs to the content with
-its size and modification time, which a copy or a restore keeps, unlike an inode. The engine does not detect an edit
-that keeps both.
-
-A write goes to the disk in this order, each step fsynced before the next:
+A sidecar entry belongs to the content with its size and modification time, which survive a copy or a restore, where an
+inode does not; an edit that keeps both is not noticed. A write goes to the disk in this order, each step fsynced before
+the next:
 
     1. the complete content, to tmp/: an incomplete file never has the document's name
     2. its expiry marker: a sweep removes a marker without a document, but never finds a document without a marker
     3. the sidecar, with entries for the old and the new content: after a crash it matches either of them
     4. the rename of the content to its place: the commit
-A delete unlinks the content, fsyncs its folder, then unlinks the sidecar, which is ignored without content. The names
-of the folders above are fsynced before the first write into them, also if another process created them (tree.py).
+A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a sidecar alone means nothing.
 
 Files that people put there are documents: the type is guessed from the name, the digest computed. A reader never
-writes. Replace a file with `mv` instead of editing it in place, which changes content that is being sent. Names that
-spell no key, files whose name begins with `.`, links, sockets, pipes and devices are not documents.
+writes. Names that spell no key, files whose name begins with `.`, links, sockets, pipes and devices are not documents.
 
-A listing skips files and folders that the server may not read, and documents whose sidecar is corrupt, with one
-warning in the log; reading one of them is an error that names it. Any other failure fails the listing.
-
-There is no index of names, because other programs change the folder while it is served. So every page of a listing
-scans all of each folder that it reaches, whatever its limit: half a second for 100,000 names in one folder, then a few
-opens for each document on the page. Untracked files are hashed when they are first listed. For large collections use
-folders of some thousands each, or sqlite:. For the same reason there is no quota: the size of a folder is not known.
-
-Windows was rejected: it has no openat(2) and can't replace a file that is open. There the module loads, and opening is
-refused in one line.
+There is no index of names and no quota, because people change the folder while it is served: every page of a listing
+scans the whole of each folder that it reaches, half a second for 100,000 names. Windows was rejected: it has no
+openat(2) and can't replace a file that is open.
 """
 
 from typing import Final

@@ -5,7 +5,7 @@ page needs; sorting all names of a folder was rejected.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop
 
@@ -17,37 +17,38 @@ from docstore.keys import PATH_LIMIT
 _Segment = tuple[str, NamePath]
 """A segment, with `/` appended for a folder, and its names in the folder."""
 
+ReportOrphan = Callable[[NamePath], None]
+"""Called with the place of each file and folder that can't be or hold a document, because no key has its name."""
+
 
 @dataclass(frozen=True, slots=True)
 class _KeyRange:
     prefix: str
     after: str
 
-    def contains(self, key: str) -> bool:
-        return key > self.after and key.startswith(self.prefix) and len(key.encode()) <= PATH_LIMIT
-
-    def overlaps(self, folder: str) -> bool:
-        """Whether a key that starts with `folder` may be in the range."""
+    def includes(self, above: str, segment: str, *, is_folder: bool) -> bool:
+        """Whether this document, or one in this folder, may be in the range."""
+        if not is_folder:
+            key = above + segment
+            return key > self.after and key.startswith(self.prefix) and len(key.encode()) <= PATH_LIMIT
+        folder = f"{above}{segment}/"
         within = folder.startswith(self.prefix) or self.prefix.startswith(folder)
         return within and (folder > self.after or self.after.startswith(folder)) and len(folder.encode()) < PATH_LIMIT
 
 
-@dataclass(slots=True)
-class SkippedEntries:
-    """The number of unreadable files and folders that a listing skipped, and the error of the first."""
+def iter_keys(
+    tree: FolderTree, prefix: str, after: str, skipped: list[str], report_orphan: ReportOrphan | None = None
+) -> Iterator[str]:
+    """Yield keys that have a file, or had one a moment ago. Folders without read permission are added to `skipped`.
 
-    count: int = 0
-    first: str = ""
-
-    def add(self, problem: str) -> None:
-        self.first = self.first or problem
-        self.count += 1
-
-
-def iter_keys(tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries) -> Iterator[str]:
-    """Yield keys that have a file, or had one a moment before. Folders without read permission go to `skipped`."""
+    With `report_orphan`, prefix and after must be empty.
+    """
     wanted, cursor = _KeyRange(prefix, after), FolderCursor(tree)
-    levels: list[tuple[str, NamePath, list[_Segment]]] = [("", (), _segments(cursor, tree.scheme, (), "", wanted))]
+
+    def segments_in(place: NamePath, above: str) -> list[_Segment]:
+        return _segments(cursor, tree.scheme, place, above, wanted, report_orphan)
+
+    levels: list[tuple[str, NamePath, list[_Segment]]] = [("", (), segments_in((), ""))]
     while levels:
         above, place, segments = levels[-1]
         if not segments:
@@ -59,12 +60,19 @@ def iter_keys(tree: FolderTree, prefix: str, after: str, skipped: SkippedEntries
         else:
             below = (*place, *names)
             try:
-                levels.append((above + text, below, _segments(cursor, tree.scheme, below, above + text, wanted)))
+                levels.append((above + text, below, segments_in(below, above + text)))
             except PermissionError as error:
-                skipped.add(f"{tree.path_of(below)}: {error.strerror}")
+                skipped.append(f"{tree.path_of(below)}: {error.strerror}")
 
 
-def _segments(cursor: FolderCursor, scheme: Scheme, place: NamePath, above: str, wanted: _KeyRange) -> list[_Segment]:
+def _segments(
+    cursor: FolderCursor,
+    scheme: Scheme,
+    place: NamePath,
+    above: str,
+    wanted: _KeyRange,
+    report_orphan: ReportOrphan | None,
+) -> list[_Segment]:
     """The entries of a folder that are in the range, as a heap."""
     folder = cursor.move(place)
     if folder is None:
@@ -73,16 +81,20 @@ def _segments(cursor: FolderCursor, scheme: Scheme, place: NamePath, above: str,
     folders: dict[str, NamePath] = {}
     for names, is_folder in _scan(folder, ()):
         segment = folder_segment(names, scheme) if is_folder else file_segment(names, scheme)
-        if segment is not None and is_folder:
+        if segment is None or not wanted.includes(above, segment, is_folder=is_folder):
+            # Names that start with `.` belong to the owner of the folder.
+            if report_orphan is not None and not names[0].startswith(b"."):
+                report_orphan((*place, *names))
+        elif is_folder:
             folders[segment] = names
-        elif segment is not None and wanted.contains(above + segment):
+        else:
             files[segment] = names
     for segment in folders.keys() - files.keys():
         # Its document may have moved aside during this scan, to a position that the scan had passed.
         *rest, aside = aside_of(segment, scheme)
-        if not rest and wanted.contains(above + segment) and status_in(folder, aside) is not None:
+        if not rest and wanted.includes(above, segment, is_folder=False) and status_in(folder, aside) is not None:
             files[segment] = (aside,)
-    segments = [(f"{name}/", names) for name, names in folders.items() if wanted.overlaps(f"{above}{name}/")]
+    segments = [(f"{name}/", names) for name, names in folders.items()]
     segments += files.items()
     heapify(segments)
     return segments
@@ -94,8 +106,8 @@ def _scan(folder: Descriptor, above: NamePath) -> Iterator[tuple[NamePath, bool]
         for entry in entries:
             name = os.fsencode(entry.name)
             is_folder = entry.is_dir(follow_symlinks=False)
-            if is_folder and name.endswith(MORE):
-                rest = open_folder_in(folder, name) if len(above) < PIECES_LIMIT else None
+            if is_folder and name.endswith(MORE) and len(above) < PIECES_LIMIT:
+                rest = open_folder_in(folder, name)
                 if rest is not None:
                     yield from _scan(rest, (*above, name))
             elif is_folder or entry.is_file(follow_symlinks=False):

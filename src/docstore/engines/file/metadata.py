@@ -4,10 +4,9 @@ Files are opened relative to descriptors that stay open, so a replaced folder ha
 flock(2) on one of 256 files, chosen by the key and opened for each use, so it holds between processes and between
 threads alike. One lock file for each key was rejected: removing one needs a lock.
 
-A sidecar holds the meta of the contents that one key may have. It is text, a line for each entry: the content's
-modification time in nanoseconds, a space, and `Meta.pack()`, which includes the size. From before the commit of a write
-until the next write it has two entries, for the old content and the new; a reader takes the one that matches the
-content that it has open.
+A sidecar is text, a line for each content that its key may have: the content's modification time in nanoseconds, a
+space, and `Meta.pack()`, which includes the size. From before the commit of a write until the next write it has two
+lines, for the old content and the new; a reader takes the one that matches the content that it has open.
 """
 
 import hashlib
@@ -16,7 +15,6 @@ import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -43,21 +41,23 @@ def expiry_marker(meta: Meta) -> str:
     return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
 
 
-@dataclass(frozen=True, slots=True)
-class SidecarEntry:
-    """The meta of a content, and the modification time that identifies the content."""
-
-    mtime_ns: int
-    meta: Meta
-
-
 def content_identity(status: os.stat_result) -> tuple[int, int]:
     """What ties a content to its sidecar entry."""
     return status.st_mtime_ns, status.st_size
 
 
-def pack_sidecar(*entries: SidecarEntry) -> bytes:
-    return "".join(f"{entry.mtime_ns} {entry.meta.pack()}\n" for entry in entries).encode("ascii")
+def pack_sidecar(*entries: tuple[int, Meta]) -> bytes:
+    return "".join(f"{mtime_ns} {meta.pack()}\n" for mtime_ns, meta in entries).encode("ascii")
+
+
+def _split_sidecar(sidecar: bytes) -> list[tuple[int, bytes]]:
+    """Return the modification time and the packed meta of each entry. Raise CorruptData."""
+    if not sidecar:
+        raise CorruptData("it is empty")
+    try:
+        return [(int(mtime_ns), packed) for mtime_ns, packed in (line.split(b" ", 1) for line in sidecar.splitlines())]
+    except ValueError as error:
+        raise CorruptData(f"unreadable: {error}") from error
 
 
 class MetadataFolder:
@@ -115,7 +115,7 @@ class MetadataFolder:
         return self.own_path("tmp", uuid.uuid4().hex)
 
     def create(self, temporary: Path, data: bytes) -> Descriptor:
-        """Create a temporary file, not yet fsynced. The caller discards it, also when this raises."""
+        """Create a temporary file, not yet fsynced. The caller removes it, also when this raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         file = Descriptor(os.open(temporary.name, flags, 0o666, dir_fd=self._folders["tmp"]))
         write_all(file.number, data)
@@ -128,9 +128,6 @@ class MetadataFolder:
         """Rename a temporary file to `name` in `folder`, durably."""
         os.rename(temporary.name, name, src_dir_fd=self._folders["tmp"], dst_dir_fd=folder)
         os.fsync(folder)
-
-    def discard(self, temporary: Path) -> None:
-        self.remove("tmp", temporary.name)
 
     def read(self, kind: str, name: str) -> bytes | None:
         """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
@@ -151,7 +148,7 @@ class MetadataFolder:
             os.fsync(file.number)
             self.move(temporary, self._folders[kind], name)
         except BaseException:
-            self.discard(temporary)
+            self.remove("tmp", temporary.name)
             raise
 
     def create_marker(self, name: str) -> None:
@@ -171,37 +168,36 @@ class MetadataFolder:
             for entry in entries:
                 yield entry.name
 
-    def entry_of(self, key: str, status: os.stat_result) -> SidecarEntry | None:
-        """Return the sidecar entry of the content with this status, if any. Raise CorruptData that names the file."""
-        sidecar = self.read("meta", fingerprint(key))
+    def meta_of(self, key: str, status: os.stat_result) -> Meta | None:
+        """Return the meta in the sidecar for the content with this status, if any. Raise CorruptData."""
+        mark = fingerprint(key)
+        sidecar = self.read("meta", mark)
         if sidecar is None:
             return None
-        try:
-            return _matching_entry(sidecar, key, status)
-        except (ValueError, CorruptData) as error:
-            path = self.own_path("meta", fingerprint(key))
-            raise CorruptData(f"{path}: not the sidecar of {key!r}: {error}") from error
+        with self._naming(mark, repr(key)):
+            for meta in [
+                Meta.unpack(packed) for mtime, packed in _split_sidecar(sidecar) if mtime == status.st_mtime_ns
+            ]:
+                if meta.key != key:
+                    raise CorruptData(f"it belongs to {meta.key!r}")
+                if meta.size == status.st_size:
+                    return meta
+        return None
 
-    def key_of(self, mark: str) -> str | None:
-        """Return the key of the sidecar that has this name; None when it does not exist. Raise CorruptData."""
+    def keys_of(self, mark: str) -> list[str]:
+        """Return the keys in the sidecar of this name, usually one; none when it does not exist. Raise CorruptData."""
         sidecar = self.read("meta", mark)
+        if sidecar is None:
+            return []
+        with self._naming(mark, "a document"):
+            return list(dict.fromkeys(Meta.unpack(packed).key for _, packed in _split_sidecar(sidecar)))
+
+    @contextmanager
+    def _naming(self, mark: str, owner: str) -> Iterator[None]:
         try:
-            return Meta.unpack(sidecar.partition(b"\n")[0].partition(b" ")[2]).key if sidecar else None
+            yield
         except CorruptData as error:
-            raise CorruptData(f"{self.own_path('meta', mark)}: {error}") from error
-
-
-def _matching_entry(sidecar: bytes, key: str, status: os.stat_result) -> SidecarEntry | None:
-    """Raise CorruptData or ValueError."""
-    if not sidecar:
-        raise CorruptData("it is empty")
-    lines = [line.split(b" ", 1) for line in sidecar.splitlines()]
-    for meta in [Meta.unpack(packed) for mtime, packed in lines if int(mtime) == status.st_mtime_ns]:
-        if meta.key != key:
-            raise CorruptData(f"it belongs to {meta.key!r}")
-        if meta.size == status.st_size:
-            return SidecarEntry(status.st_mtime_ns, meta)
-    return None
+            raise CorruptData(f"{self.own_path('meta', mark)}: not the sidecar of {owner}: {error}") from error
 
 
 def read_whole(file: Descriptor, size: int) -> bytes:

@@ -21,7 +21,7 @@ from docstore.engines.file.tree import FolderTree
 from docstore.engines.file.untracked import DigestCache
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.fs import PathIdentity, lock_shared, make_folder, try_exclusive_lock
+from docstore.engines.shared.fs import PathIdentity, lock_shared, make_folder, translate_open_errors, try_exclusive_lock
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -34,23 +34,19 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 
 def open_file(url: EngineURL, clock: Clock) -> File:
-    """Open the folder of `file:PATH`, and create it if it is absent. Raise OpenError."""
-    url.refuse_options()
+    """Open the folder of `file:PATH`, and make it when it is absent. Raise OpenError."""
     if not url.location:
         raise OpenError("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
         raise OpenError(f"{url}: this system can't open files relative to a folder; sqlite: works on every system")
     folder = Path(url.location).absolute()
-    with ExitStack() as opening:
-        try:
-            _make_folders(folder)
-            metadata = MetadataFolder(folder, opening)
-            scheme = _lock_and_clean(folder / NAME, metadata, opening)
-            root = os.open(folder, os.O_RDONLY)
-            opening.callback(os.close, root)
-            folders = [PathIdentity(path) for path in _folders(folder)]
-        except OSError as error:
-            raise OpenError(f"{error.filename or folder}: {error.strerror}") from error
+    with ExitStack() as opening, translate_open_errors(folder):
+        _make_folders(folder)
+        metadata = MetadataFolder(folder, opening)
+        scheme = _lock_and_clean(folder / NAME, metadata, opening)
+        root = os.open(folder, os.O_RDONLY)
+        opening.callback(os.close, root)
+        folders = [PathIdentity(path) for path in _folders(folder)]
         opened = opening.pop_all()
     tree, digests = FolderTree(root, scheme, metadata), DigestCache()
     quick_reader = FileReader(tree, metadata, clock, digests.quick_digest)

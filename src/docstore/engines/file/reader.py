@@ -17,8 +17,8 @@ from typing import Final
 
 from docstore.content import BytesContent, Descriptor, FileContent
 from docstore.engines.file.filenames import NamePath, aside_of, place_of
-from docstore.engines.file.listing import SkippedEntries, iter_keys
-from docstore.engines.file.metadata import MetadataFolder, SidecarEntry, content_identity, fingerprint, read_whole
+from docstore.engines.file.listing import iter_keys
+from docstore.engines.file.metadata import MetadataFolder, content_identity, fingerprint, read_whole
 from docstore.engines.file.tree import FolderTree, open_file_in, status_in
 from docstore.engines.file.untracked import untracked_meta
 from docstore.engines.shared.fs import translate_os_errors
@@ -39,13 +39,14 @@ _log: Final = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """The file of a document, expired or not, open. Without an entry it is untracked."""
+    """The file of a document, expired or not, open."""
 
     place: NamePath
     file: Descriptor
     status: os.stat_result
-    entry: SidecarEntry | None
     meta: Meta
+    tracked: bool
+    """Whether the meta is from its sidecar."""
 
 
 class _Changed(Exception):
@@ -84,31 +85,31 @@ class FileReader:
             data = read_whole(stored.file, meta.size)
             unchanged = content_identity(os.fstat(stored.file.number)) == content_identity(stored.status)
             if len(data) == meta.size and unchanged:
-                if stored.entry is None:
+                if not stored.tracked:
                     meta = untracked_meta(key, hashlib.sha256(data).digest(), stored.status)
                 return Document(meta, BytesContent(data))
         raise self._unavailable(key)
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
         page: list[Meta] = []
-        skipped = SkippedEntries()
+        skipped: list[str] = []
         keys = iter_keys(self._tree, prefix, after, skipped)
         while len(page) < limit and (key := next(keys, None)) is not None:
             try:
                 meta = self.head(key)
             except PathConflict as error:
-                skipped.add(str(error))
+                skipped.append(str(error))
                 continue
             except EngineError as error:
                 # Any other error fails the listing: clients would take the rest for all documents.
                 if not isinstance(error, CorruptData) and not isinstance(error.__cause__, PermissionError):
                     raise
-                skipped.add(str(error))
+                skipped.append(str(error))
                 continue
             if meta is not None:
                 page.append(meta)
-        if skipped.count:
-            _log.warning("a listing skipped %d files or folders, the first: %s", skipped.count, skipped.first)
+        if skipped:
+            _log.warning("a listing skipped %d files or folders, the first: %s", len(skipped), skipped[0])
         return page
 
     def find(self, key: str) -> StoredFile | None:
@@ -146,16 +147,16 @@ class FileReader:
         if folder is None or opened is None:
             return None
         file, status = opened
-        entry = self._metadata.entry_of(key, status) if use_sidecar else None
+        meta = self._metadata.meta_of(key, status) if use_sidecar else None
         now = status_in(folder, place[-1])
         if now is None or not os.path.samestat(now, status) or content_identity(now) != content_identity(status):
             raise _Changed
-        if entry is not None:
-            return StoredFile(place, file, status, entry, entry.meta)
+        if meta is not None:
+            return StoredFile(place, file, status, meta, tracked=True)
         digest = self._digest(file, status)
         if digest is None:
             raise _Changed
-        return StoredFile(place, file, status, None, untracked_meta(key, digest, status))
+        return StoredFile(place, file, status, untracked_meta(key, digest, status), tracked=False)
 
     def _unavailable(self, key: str) -> StorageUnavailable:
         return StorageUnavailable(f"{self.path_of(key)}: another program keeps changing it")

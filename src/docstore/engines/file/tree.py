@@ -3,9 +3,9 @@
 Paths joined from names were rejected: links among the folders would be followed, and a key of 1,024 bytes can be longer
 on disk than the system's limit for paths.
 
-A folder may have just been created, by another thread or by a process that was killed, and its name may not be on
-the disk yet. So a writer fsyncs the names of the folders above its file, once, and remembers their inodes. It does not
-detect that another process removes and recreates a folder; there the file system's journal keeps the order.
+The name of a folder that was made a moment ago may not be on the disk yet. So a writer fsyncs the names of the folders
+above its file, once, and remembers their inodes. It does not notice when another process removes and makes a folder
+again; there the file system's journal keeps the order.
 """
 
 import errno
@@ -101,6 +101,10 @@ class FolderTree:
             folder = open_folder_in(folder, name)
         return folder
 
+    def status(self, place: NamePath) -> os.stat_result | None:
+        folder = self.folder(place[:-1])
+        return None if folder is None else status_in(folder, place[-1])
+
     def durable_folder(self, place: NamePath) -> Descriptor | None:
         """Open a folder to write into; make its name and those above it durable, also if others created them."""
         folder = Descriptor(os.dup(self._root))
@@ -129,8 +133,7 @@ class FolderTree:
     def place_for(self, key: str) -> NamePath:
         """Return the place for a new document: aside when a folder has its name."""
         place = place_of(key, self.scheme)
-        folder = self.folder(place[:-1])
-        status = folder and status_in(folder, place[-1])
+        status = self.status(place)
         return aside_of(key, self.scheme) if status and stat.S_ISDIR(status.st_mode) else place
 
     def make(self, key: str, place: NamePath) -> None:

@@ -4,19 +4,17 @@ Their digest is computed on demand, and cached in memory as long as the file's s
 it to the disk was rejected: a reader would become a writer.
 """
 
-import hashlib
 import mimetypes
 import os
-import threading
 import time
-from collections import OrderedDict
 from typing import Final
 
-from docstore.content import CHUNK_SIZE, Descriptor
+from docstore.content import Descriptor
+from docstore.engines.shared.verify import hash_file
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields, Meta, version_of
 
 _CACHE_SIZE: Final = 10_000
-"""Digests in memory."""
+"""Digests in memory; when there are more, all are forgotten."""
 _COARSE_CLOCK_NS: Final = 2_000_000_000
 """The coarsest step of a file system's clock: younger times may stay the same after another edit."""
 _QUICK_SIZE: Final = 64 * 1024
@@ -48,13 +46,12 @@ class DigestCache:
     """The SHA-256 of files by their state; safe among threads."""
 
     def __init__(self) -> None:
-        self._digests: OrderedDict[FileState, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._digests: dict[FileState, bytes] = {}
 
     def digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
         """Return None when the file changed while it was read."""
         state = file_state(status)
-        cached = self._cached(state)
+        cached = self._digests.get(state)
         if cached is not None:
             return cached
         digest, _ = hash_file(file)
@@ -62,32 +59,13 @@ class DigestCache:
             return None
         # The file system's clock and not the engine's: the question is whether its times still tell edits apart.
         if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _COARSE_CLOCK_NS:
-            self._keep(state, digest)
+            if len(self._digests) >= _CACHE_SIZE:
+                self._digests.clear()
+            self._digests[state] = digest
         return digest
 
     def quick_digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
         """Like `digest` for small and for cached files. Raise SlowHash for others."""
-        if status.st_size > _QUICK_SIZE and self._cached(file_state(status)) is None:
+        if status.st_size > _QUICK_SIZE and file_state(status) not in self._digests:
             raise SlowHash
         return self.digest(file, status)
-
-    def _cached(self, state: FileState) -> bytes | None:
-        with self._lock:
-            if state in self._digests:
-                self._digests.move_to_end(state)
-            return self._digests.get(state)
-
-    def _keep(self, state: FileState, digest: bytes) -> None:
-        with self._lock:
-            self._digests[state] = digest
-            if len(self._digests) > _CACHE_SIZE:
-                self._digests.popitem(last=False)
-
-
-def hash_file(file: Descriptor) -> tuple[bytes, int]:
-    """Return the SHA-256 of an open file and its size."""
-    state, size = hashlib.sha256(), 0
-    while chunk := os.pread(file.number, CHUNK_SIZE, size):
-        state.update(chunk)
-        size += len(chunk)
-    return state.digest(), size

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from docstore.content import Descriptor
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.file.filenames import aside_of, place_of
 from docstore.engines.file.metadata import (
     MetadataFolder,
-    SidecarEntry,
     content_identity,
     expiry_marker,
     fingerprint,
@@ -30,8 +29,8 @@ from docstore.engines.file.metadata import (
 from docstore.engines.file.reader import FileReader, StoredFile
 from docstore.engines.file.tree import FolderTree, status_in
 from docstore.engines.shared.spool import SpooledUpload
-from docstore.errors import Conflict, CorruptData, EngineError, StorageUnavailable
-from docstore.model import ANY, Clock, Expectation, Meta, WriteResult, satisfies, version_of
+from docstore.errors import CorruptData, EngineError, StorageUnavailable
+from docstore.model import ANY, Clock, Expectation, Meta, WriteResult
 
 _ATTEMPTS: Final = 100
 
@@ -52,13 +51,8 @@ class _StagedWrite:
     path: Path
     file: Descriptor
 
-    def modified_ns(self, now_ns: int) -> int:
-        return now_ns if self.request.modified_ns is None else self.request.modified_ns
-
     def meta(self, now_ns: int) -> Meta:
-        request, digest = self.request, self.received.digest
-        version, modified_ns = version_of(digest, request.fields), self.modified_ns(now_ns)
-        return Meta(request.key, version, self.received.size, digest, request.fields, modified_ns, request.expires_ns)
+        return self.request.meta(self.received.digest, self.received.size, now_ns)
 
 
 class FileWriter:
@@ -84,8 +78,7 @@ class FileWriter:
                     with self._metadata.locked(fingerprint(key)):
                         stored = self._find(key, request.expect)
                         current = self._reader.current(stored)
-                        if not satisfies(request.expect, current):
-                            raise Conflict(current)
+                        check_expectation(request.expect, current)
                         # From here to the rename no other writer changes this key.
                         place = stored.place if stored else self._tree.place_for(key)
                         folder = self._tree.durable_folder(place[:-1])
@@ -95,7 +88,7 @@ class FileWriter:
                     self._tree.make(key, place)
             raise StorageUnavailable(f"{self._metadata.path_of(place)}: another program keeps removing its folder")
         except BaseException:
-            self._metadata.discard(path)
+            self._metadata.remove("tmp", path.name)
             self._tree.prune(place[:-1])
             raise
 
@@ -103,15 +96,15 @@ class FileWriter:
         data = received.data
         file = self._metadata.reopen(path) if data is None else self._metadata.create(path, data)
         staged = _StagedWrite(request, received, path, file)
-        modified_ns = staged.modified_ns(self._clock())
+        modified_ns = staged.meta(self._clock()).modified_ns
         os.utime(file.number, ns=(modified_ns, modified_ns))
         os.fsync(file.number)
         return staged
 
     def _commit(self, staged: _StagedWrite, stored: StoredFile | None, folder: Descriptor, name: bytes) -> Meta:
         meta, metadata = staged.meta(self._clock()), self._metadata
-        entry = SidecarEntry(_distinct_mtime_ns(staged, stored), meta)
-        old_entries = [stored.entry] if stored and stored.entry else []
+        entry = _distinct_mtime_ns(staged, stored), meta
+        old_entries = [(stored.status.st_mtime_ns, stored.meta)] if stored and stored.tracked else []
         try:
             if meta.expires_ns is not None:
                 metadata.create_marker(expiry_marker(meta))
@@ -148,8 +141,7 @@ class FileWriter:
         with self._metadata.locked(fingerprint(key)):
             stored = self._find(key, expect)
             current = self._reader.current(stored)
-            if not satisfies(expect, current):
-                raise Conflict(current)
+            check_expectation(expect, current)
             if stored:
                 self._unlink(stored)
         if stored:
@@ -200,8 +192,8 @@ class FileWriter:
         mark = marker.partition("-")[2]
         with self._metadata.locked(mark):
             try:
-                key = self._metadata.key_of(mark)
-                stored = self._reader.find_locked(key) if key is not None else None
+                keys = self._metadata.keys_of(mark)
+                stored = self._reader.find_locked(keys[0]) if keys else None
             except CorruptData:
                 # Reported once: this marker leads to no document.
                 self._metadata.remove("expiring", marker)

@@ -1,12 +1,9 @@
 """File system steps that the engines on disk share: durable writes, errors, locks, and the identity of a path.
 
 Locks are flock(2): the system releases them when the process ends, however it ends. A file that is open can be removed,
-replaced or hidden under a mount while a process has it open, and its later writes are lost. One stat of the path
-detects this (`PathIdentity`). Watching the folder was rejected: the interface differs on every system, does not exist
-on network file systems, and reports later than a stat.
-
-`write_all`, `sync_folder`, `make_folder` and the locks raise OSError: only the caller knows which file to name and what
-the failure means.
+replaced or hidden under a mount without its process noticing, and what it writes then is lost: one stat of the path
+tells (`PathIdentity`). Watching the folder was rejected: it differs on every system and does not exist on network file
+systems. Functions that do not name an EngineError raise OSError: only the caller knows what the failure means.
 """
 
 import errno
@@ -17,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from docstore.errors import EngineError, NoSpace, StorageUnavailable
+from docstore.errors import EngineError, NoSpace, OpenError, StorageUnavailable
 
 if sys.platform != "win32":
     import fcntl
@@ -39,6 +36,17 @@ def translate_os_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise error_class(error.errno)(f"{path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def translate_open_errors(path: Path) -> Iterator[None]:
+    """Raise OpenError for an OSError raised inside, and for a `path` that can't be one."""
+    try:
+        yield
+    except OSError as error:
+        raise OpenError(f"cannot open {error.filename or path}: {error.strerror or error}") from error
+    except (ValueError, RuntimeError) as error:
+        raise OpenError(f"{str(path)!r} is not a path: {error}") from error
 
 
 def copy_error(error: EngineError) -> EngineError:

@@ -1,11 +1,9 @@
 """The quota of a mount: the engine options `max_bytes` and `evict`, and the early rejection of uploads.
 
-A document costs its content, its key, its packed fields and a fixed overhead of its engine, so that empty documents are
-bounded too. Uploads in progress cost nothing.
-
-With `evict=lru` the engine evicts the least recently used documents. Without it, a write that makes the mount exceed
-its quota raises NoSpace; a write that costs no more than the document that it replaces is always accepted, also after
-the quota was lowered. A document larger than the whole quota raises ContentTooLarge, because no deletion would help.
+A document costs its content, its key, its packed fields and a fixed overhead of its engine. With `evict=lru` the engine
+evicts the least recently used documents. Without it, a write that makes the mount exceed its quota raises NoSpace; a
+write that costs no more than the document that it replaces is always accepted. A document larger than the whole quota
+raises ContentTooLarge, because no deletion would help.
 
 `admit_upload` only saves clients a useless upload. Each engine enforces the quota in its own commit. A wrapper
 around any engine was rejected: another process could write between the wrapper's check and the commit.
@@ -33,10 +31,10 @@ QUOTA_OPTIONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """`overhead` is in bytes for each document."""
+    """`evict` is the value of that option, None to refuse writes; `overhead` is in bytes for each document."""
 
     max_bytes: int
-    evict: bool
+    evict: str | None
     overhead: int
 
     @classmethod
@@ -52,12 +50,7 @@ class Quota:
         max_bytes = parse_size(size)
         if max_bytes < MIN_QUOTA:
             raise SetupError(f"{url.scheme}: max_bytes={size} is too small; it must be at least {MIN_QUOTA // 1024}KiB")
-        return cls(max_bytes, evict is not None, overhead)
-
-    @property
-    def policy(self) -> str | None:
-        """The value of the option `evict`."""
-        return "lru" if self.evict else None
+        return cls(max_bytes, evict, overhead)
 
     def cost(self, key: str, size: int, fields: Fields) -> int:
         """Bytes of the quota that a document uses."""

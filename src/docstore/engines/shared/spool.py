@@ -1,8 +1,7 @@
 """Receive an upload and hash it: a small one into memory, a larger one into a separate file.
 
-The file is complete and fsynced when `spool` returns, and removed when it raises: nothing that refers to it can be
-committed before its bytes are on the disk. A thread hashes and writes one large piece while the next is gathered, so an
-upload needs one switch of threads per megabyte and memory for two pieces.
+The file is complete and fsynced when `spool` returns, and removed when it raises. A thread hashes and writes one large
+piece while the next is gathered: one thread hop per megabyte and two pieces of memory.
 
 A thread can't be cancelled. So a cancelled upload waits for its thread before it closes the file: otherwise the thread
 would write to a descriptor that may belong to another file by then. Executor futures are used and not tasks, because a
@@ -58,7 +57,7 @@ async def spool(upload: Upload, *, inline_limit: int, new_path: Callable[[], Pat
         if file is None:
             data = b"".join(pieces)
             return SpooledUpload(hashlib.sha256(data).digest(), len(data), data, None)
-        await file.finish(pieces)
+        await file.write(pieces, last=True)
         return SpooledUpload(file.hash.digest(), file.size, None, file.path)
     except BaseException:
         if file is not None:
@@ -89,16 +88,12 @@ class _SpoolFile:
         self._descriptor = -1
         self._work: asyncio.Future[None] | None = None
 
-    async def write(self, pieces: list[bytes]) -> None:
-        """Start writing `pieces`; the next call raises what goes wrong with them."""
+    async def write(self, pieces: list[bytes], *, last: bool = False) -> None:
+        """Start writing `pieces`; the next call raises what goes wrong with them. The last call fsyncs and closes."""
         await self._finish_work()
-        self._work = asyncio.get_running_loop().run_in_executor(None, self._append, pieces)
-
-    async def finish(self, pieces: list[bytes]) -> None:
-        """Write the last pieces, fsync and close."""
-        await self._finish_work()
-        self._work = asyncio.get_running_loop().run_in_executor(None, self._append_and_sync, pieces)
-        await self._finish_work()
+        self._work = asyncio.get_running_loop().run_in_executor(None, self._append, pieces, last)
+        if last:
+            await self._finish_work()
 
     async def remove(self) -> None:
         """Close and unlink. A cancellation that comes meanwhile is dropped: the caller is raising an error already."""
@@ -114,7 +109,7 @@ class _SpoolFile:
                 raise asyncio.CancelledError
             self._work.result()
 
-    def _append(self, pieces: list[bytes]) -> None:
+    def _append(self, pieces: list[bytes], last: bool) -> None:
         with translate_os_errors(self.path):
             if not self._created:
                 self._descriptor = os.open(self.path, _NEW, 0o666)
@@ -123,12 +118,9 @@ class _SpoolFile:
                 self.hash.update(piece)
                 self.size += len(piece)
                 write_all(self._descriptor, piece)
-
-    def _append_and_sync(self, pieces: list[bytes]) -> None:
-        self._append(pieces)
-        with translate_os_errors(self.path):
-            os.fsync(self._descriptor)
-            self._close()
+            if last:
+                os.fsync(self._descriptor)
+                self._close()
 
     def _close_and_unlink(self) -> None:
         with translate_os_errors(self.path):

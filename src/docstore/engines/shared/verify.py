@@ -1,27 +1,31 @@
 """Checking a store: the results of a check, its start, and the checks of a document that all engines share.
 
-A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent, recovers
-what a crash left and collects orphans, while a check changes nothing. So it also works beside a server that has the
-store open, as far as the engine allows several processes.
-
-It yields the Meta of every sound document and a Finding for everything else. An orphan is a file that no document
-refers to: it takes space and does no other harm. Uploads in progress look the same on the disk, so an orphan is
-reported, and removed on request, only while no other process has the store open. Every multi-process engine holds a
-shared lock on a file of the store; a check that gets the exclusive lock is alone.
+A check is a function of a URL and not a method of an open engine: opening an engine creates what is absent and recovers
+what a crash left, while a check changes nothing. It yields the Meta of every sound document and a Finding for
+everything else. An orphan is a file that no document refers to: it takes space and harms nothing. Uploads in progress
+look the same on the disk, so an orphan is reported, and removed on request, only while nobody else has the store open:
+every engine that shares a store holds a shared lock on a file of it, and a check that gets the exclusive lock is alone.
 """
 
+import hashlib
+import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from docstore.content import CHUNK_SIZE, Descriptor
 from docstore.engines.registry import EngineURL, kind_of
 from docstore.engines.shared.fs import try_exclusive_lock
-from docstore.errors import InvalidKey, SetupError
+from docstore.errors import EngineError, InvalidKey, SetupError
 from docstore.keys import check_path
 from docstore.model import Meta, version_of
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,26 @@ def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     if kind.check is None:
-        raise SetupError(f"{url.scheme}: has no storage to check")
-    return kind.check(url, repair)
+        raise SetupError(f"{url.scheme}: keeps nothing that can be checked")
+    return _report_errors(kind.check(url, repair), url.location)
+
+
+def _report_errors(checked: Checked, location: str) -> Checked:
+    try:
+        yield from checked
+    except OSError as error:
+        yield Finding(str(error.filename or location), f"the check can't continue: {error.strerror or error}")
+    except EngineError as error:
+        yield Finding(location, f"the check can't continue: {error}")
+
+
+def hash_file(file: Descriptor) -> tuple[bytes, int]:
+    """Return the SHA-256 of an open file and its size."""
+    state, size = hashlib.sha256(), 0
+    while chunk := os.pread(file.number, CHUNK_SIZE, size):
+        state.update(chunk)
+        size += len(chunk)
+    return state.digest(), size
 
 
 def fault_of(meta: Meta, digest: bytes, size: int) -> str | None:
@@ -81,3 +103,30 @@ def exclusive_access(lock: Path) -> Iterator[bool]:
         yield try_exclusive_lock(descriptor)
     finally:
         os.close(descriptor)
+
+
+class OrphanCheck:
+    """Reports orphans, and removes them on request, while nobody else holds the store's `lock`."""
+
+    def __init__(self, lock: Path, repair: bool) -> None:
+        self._lock = lock
+        self._repair = repair
+        self._undecided = 0
+
+    def report(self, path: Path, problem: str, is_orphan: Callable[[], bool]) -> Iterator[Finding]:
+        """`is_orphan` is asked again under the lock: an upload in progress looks like an orphan."""
+        if not is_orphan():
+            return
+        with exclusive_access(self._lock) as exclusive:
+            if not exclusive:
+                self._undecided += 1
+            elif path.exists() and is_orphan():
+                if self._repair:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                yield Finding(str(path), problem, orphan=True, removed=self._repair)
+
+    def warn(self) -> None:
+        """Log how many files could not be decided."""
+        if self._undecided:
+            folder = self._lock.parent
+            _log.warning("%s is in use: %d files are orphans or uploads in progress", folder, self._undecided)

@@ -11,19 +11,19 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.expiring_index import ExpiringIndex
-from docstore.engines.shelve.records import DBM_MODULES, Record, Records, ShelveLock
+from docstore.engines.shared.fs import translate_open_errors
+from docstore.engines.shelve.records import DBM_MODULES, Record, RecordEntry, Records, ShelveLock
 from docstore.errors import Conflict, CorruptData, DocstoreError, EngineError, NoSpace, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 SWEEP_STEP: Final = 32
 """Expired documents removed before other requests are handled: dbm.dumb takes long to remove one."""
@@ -33,17 +33,14 @@ _T = TypeVar("_T")
 
 def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
     """Open `shelve:PATH`; `?dbm=gnu`, `sqlite3` or `dumb` chooses the dbm of a new store."""
-    url.refuse_options("dbm")
     module = f"dbm.{url.options['dbm']}" if "dbm" in url.options else None
     if not url.location:
         raise OpenError("shelve: needs the path of a store, as in shelve:documents")
     if module not in (None, *DBM_MODULES):
         raise OpenError(f"shelve: can't use {module}; choose one of {', '.join(DBM_MODULES)}")
-    try:
-        # The lock is beside the store, so the path is resolved: a symbolic link must not lead to a second lock.
+    with translate_open_errors(Path(url.location)):
+        # The lock is beside the store, so a symbolic link must not make a second one.
         path = Path(url.location).resolve()
-    except (OSError, ValueError, RuntimeError) as error:
-        raise OpenError(f"{url.location!r} is not a path: {error}") from error
     lock = ShelveLock(path)
     thread = ThreadPoolExecutor(1, "docstore-shelve")
     try:
@@ -52,17 +49,8 @@ def open_shelve(url: EngineURL, clock: Clock) -> "Shelve":
         thread.shutdown()
         lock.release(clean=lock.clean)
         if isinstance(error, EngineError):
-            raise OpenError(f"can't open {error}") from error
+            raise OpenError(f"cannot open {error}") from error
         raise
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A document's meta, and the slot that holds its current version."""
-
-    slot: int
-    sequence: int
-    meta: Meta
 
 
 class Shelve:
@@ -73,7 +61,7 @@ class Shelve:
     ) -> None:
         """To be called in `thread`. Raise OpenError or another EngineError."""
         self._path, self._lock, self._thread, self._clock = path, lock, thread, clock
-        self._index: ExpiringIndex[_Entry] = ExpiringIndex()
+        self._index: ExpiringIndex[RecordEntry] = ExpiringIndex()
         self._sequence = 0
         self._closed = False
         self._stopped: str | None = None
@@ -182,23 +170,15 @@ class Shelve:
         In a store that was not closed cleanly, a broken record beside a good one comes from an unfinished write,
         and is made void.
         """
-        self._index = ExpiringIndex()
-        broken: list[tuple[str, int, CorruptData]] = []
-        for key, slot in self._records.slots():
-            try:
-                record = self._records.read(key, slot)
-            except CorruptData as error:
-                broken.append((key, slot, error))
-                continue
-            if record is not None:
-                self._sequence = max(self._sequence, record.sequence)
-                entry = self._index.get(key)
-                if entry is None or entry.sequence < record.sequence:
-                    self._index.add(_Entry(slot, record.sequence, record.meta))
+        entries, broken = self._records.scan()
         for key, slot, reason in broken:
-            if clean or self._index.get(key) is None:
+            if clean or key not in entries:
                 raise reason
             self._records.void(key, slot)
+        self._index = ExpiringIndex()
+        for entry in entries.values():
+            self._index.add(entry)
+            self._sequence = max(self._sequence, entry.sequence)
 
     def _current(self, key: str) -> Meta | None:
         entry = self._index.current(key, self._clock())
@@ -214,25 +194,20 @@ class Shelve:
         return Document(record.meta, BytesContent(record.content))
 
     def _put(self, request: PutRequest, data: bytes) -> WriteResult:
-        key, fields = request.key, request.fields
-        current = self._current(key)
-        if not satisfies(request.expect, current):
-            raise Conflict(current)
-        digest = sha256(data).digest()
-        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
+        key, current = request.key, self._current(request.key)
+        check_expectation(request.expect, current)
+        meta = request.meta(sha256(data).digest(), len(data), self._clock())
         replaced = self._index.get(key)
         slot = 1 - replaced.slot if replaced else 0
         self._sequence += 1
         self._last_slot = key, slot
         self._records.write(slot, Record(self._sequence, meta, data))
-        self._index.add(_Entry(slot, self._sequence, meta))
+        self._index.add(RecordEntry(slot, self._sequence, meta))
         return WriteResult(meta, created=current is None)
 
     def _delete(self, key: str, expect: Expectation) -> Meta | None:
         current = self._current(key)
-        if not satisfies(expect, current):
-            raise Conflict(current)
+        check_expectation(expect, current)
         self._remove(key)
         return current
 

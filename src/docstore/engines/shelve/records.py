@@ -3,16 +3,12 @@
     "DSR1" | size of meta: 4 | size of content: 8 | sequence: 8 | meta, packed | content | CRC-32 of all before it: 4
 
 Each key has two slots, named KEY NUL 0 and KEY NUL 1. A write takes the slot without the current version, with a higher
-sequence number, so no dbm has to overwrite data that must not be lost. One more record marks the store as Docstore's; a
-store without it belongs to another program and is not touched.
+sequence, so no dbm has to overwrite what must not be lost. A store without our mark is not touched.
 
 A kill -9 leaves dbm.sqlite3 intact. dbm.gnu may refuse the store afterwards, until gdbmtool has recovered it. dbm.dumb
 writes its index again on every replacement and delete: it renames PATH.dir to PATH.bak first, and takes a missing
-PATH.dir for an empty one. So PATH.bak is removed after the new index is complete, and restored when it is not. dbm.dumb
-does not fsync and never frees space: it is for small stores. dbm.ndbm was rejected: it refuses values over some 1,000
-bytes and has no sync.
-
-One thread at a time may use a store.
+PATH.dir for an empty one. So PATH.bak is removed after the new index is complete, and restored when it is not. dbm.ndbm
+was rejected: it refuses values over some 1,000 bytes and has no sync. One thread at a time may use a store.
 """
 
 import dbm
@@ -22,12 +18,12 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from docstore.engines.shared.fs import PathIdentity, error_class, make_folder, try_exclusive_lock
+from docstore.engines.shared.fs import PathIdentity, error_class, make_folder, translate_open_errors, try_exclusive_lock
 from docstore.errors import CorruptData, DocstoreError, EngineError, NoSpace, OpenError
 from docstore.model import Meta
 
@@ -53,24 +49,17 @@ class ShelveLock:
     def __init__(self, path: Path) -> None:
         """Take the lock. Raise OpenError when the store at `path` is open, in this process or another."""
         if sys.platform == "win32":
-            raise OpenError(f"can't open {path}: this system has no flock(2); sqlite: works on every system")
-        try:
+            raise OpenError(f"cannot open {path}: this system has no flock(2); sqlite: works on every system")
+        with ExitStack() as opened, translate_open_errors(path):
             make_folder(path.parent)
             lock_path = path.with_name(path.name + ".lock")
             self._descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except (OSError, ValueError) as error:
-            raise OpenError(f"can't open {path}: {error}") from error
-        try:
-            locked = try_exclusive_lock(self._descriptor)
+            opened.callback(os.close, self._descriptor)
+            if not try_exclusive_lock(self._descriptor):
+                raise OpenError(f"cannot open {path}: it is open already, here or in another process")
             self.clean = os.fstat(self._descriptor).st_size == 0
-            if locked:
-                os.pwrite(self._descriptor, b"open\n", 0)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise OpenError(f"can't open {path}: {error}") from error
-        if not locked:
-            os.close(self._descriptor)
-            raise OpenError(f"can't open {path}: it is open already, here or in another process")
+            os.pwrite(self._descriptor, b"open\n", 0)
+            opened.pop_all()
 
     def release(self, *, clean: bool) -> None:
         if clean:
@@ -101,6 +90,15 @@ class Record:
         if magic != _MAGIC or len(raw) != end + _CRC.size or _CRC.unpack_from(raw, end)[0] != zlib.crc32(raw[:end]):
             return None
         return cls(sequence, Meta.unpack(raw[_HEAD.size : start]), raw[start:end])
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEntry:
+    """A document's meta, and the slot that holds its current version."""
+
+    slot: int
+    sequence: int
+    meta: Meta
 
 
 def _name(key: str, slot: int) -> bytes:
@@ -150,7 +148,7 @@ class Records:
         """Open the store at `path`, which was closed cleanly or not, or make one in this dbm. Raise OpenError."""
         self.path = path
         self._data, self._index, self._backup = (path.with_name(path.name + end) for end in (".dat", ".dir", ".bak"))
-        self._changed = self._replaced = False
+        self._replaced = False
         found = self._find_module()
         if found is not None and module not in (None, found):
             raise OpenError(f"{path} is stored in {found}, not in {module}")
@@ -162,7 +160,7 @@ class Records:
             with _translate_errors(self.path):
                 self._identity = PathIdentity(self._data if self._is_dumb else path)
         except EngineError as error:
-            raise OpenError(f"can't open {error}") from error
+            raise OpenError(f"cannot open {error}") from error
 
     @property
     def _is_dumb(self) -> bool:
@@ -172,11 +170,22 @@ class Records:
         """Raise StorageUnavailable when the store is not where it was opened."""
         self._identity.check()
 
-    def slots(self) -> list[tuple[str, int]]:
-        """Return key and slot of every record, void ones included."""
+    def scan(self) -> tuple[dict[str, RecordEntry], list[tuple[str, int, CorruptData]]]:
+        """Read all records. Return the current entry of each key, and key and slot of each broken record."""
+        entries: dict[str, RecordEntry] = {}
+        broken: list[tuple[str, int, CorruptData]] = []
         with _translate_errors(self.path):
             names = [name.rpartition(b"\0") for name in self._dbm.keys() if name != _MARK_NAME]  # noqa: SIM118 - gnu
-            return [(key.decode(), int(slot)) for key, _, slot in names]
+            slots = [(key.decode(), int(slot)) for key, _, slot in names]
+        for key, slot in slots:
+            try:
+                record = self.read(key, slot)
+            except CorruptData as error:
+                broken.append((key, slot, error))
+                continue
+            if record is not None and (key not in entries or entries[key].sequence < record.sequence):
+                entries[key] = RecordEntry(slot, record.sequence, record.meta)
+        return entries, broken
 
     def read(self, key: str, slot: int) -> Record | None:
         """Return what the slot holds, None when it is void. Raise CorruptData for anything but a record of the key."""
@@ -203,7 +212,6 @@ class Records:
                 self._set(_name(key, slot), _VOID)
 
     def _set(self, name: bytes, value: bytes) -> None:
-        self._changed = True
         self._replaced = self._replaced or name in self._dbm
         self._dbm[name] = value
 
@@ -211,16 +219,15 @@ class Records:
         """Remove the slot's record, if any."""
         with _translate_errors(self.path), self._index_kept():
             if _name(key, slot) in self._dbm:
-                self._changed = True
                 del self._dbm[_name(key, slot)]
 
     def sync(self) -> None:
         """Write everything to the disk, as far as the dbm can."""
         # PERF: dbm.dumb has appended the lines of new records to its index; only replaced ones need a new index.
-        if self._replaced if self._is_dumb else self._changed:
+        if self._replaced or not self._is_dumb:
             with _translate_errors(self.path), self._index_kept():
                 getattr(self._dbm, "sync", lambda: None)()
-        self._replaced = self._changed = False
+        self._replaced = False
 
     def reopen(self) -> None:
         """After an error: reopen the store from the disk, ignoring what the dbm has in memory."""
@@ -240,10 +247,10 @@ class Records:
             raise OpenError(f"{path} is a folder, not a shelve")
         if self._data.exists():
             if folder := next((part for part in (self._data, self._index) if part.is_dir()), None):
-                raise OpenError(f"can't open {path}: {folder} is a folder")
+                raise OpenError(f"cannot open {path}: {folder} is a folder")
             if self._data.stat().st_size == 0 or self._index.exists() or self._backup.exists():
                 return "dbm.dumb"
-            raise OpenError(f"can't open {path}: {self._index} is missing")
+            raise OpenError(f"cannot open {path}: {self._index} is missing")
         if path.exists():
             with path.open("rb") as file:
                 head = file.read(16)
@@ -293,7 +300,7 @@ class Records:
         if opened.keys():
             raise OpenError(f"{self.path} is a shelve of another program")
         if self._is_dumb and self._data.stat().st_size > len(_MARK):
-            raise OpenError(f"can't open {self.path}: {self._index} has lost its content")
+            raise OpenError(f"cannot open {self.path}: {self._index} has lost what it held")
         return False
 
     @contextmanager

@@ -1,58 +1,47 @@
 """Check a shelve: on a copy of it, while no process has it open.
 
-No dbm can be read without being changed, or at all when it was left in the middle of a write: one recovers its log,
-another refuses an index whose last line has no end. So the files are copied to a temporary folder, and the copy is
-opened as the engine opens a store. A void slot and the older version beside the current one are no problem, nor, in a
-store that was not closed, the remains of an unfinished write beside a good version.
-
-A shelve has no orphans: the next write replaces the remains of an earlier one.
+No dbm can be read without being changed, or at all when it was left in the middle of a write. So the files are copied
+to a temporary folder, and the copy is opened as the engine opens a store. The broken rest of an unfinished write beside
+a good version is no problem. A shelve has no orphans: the next write takes the place of what an earlier one left.
 """
 
 import hashlib
 import shutil
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from docstore.engines.registry import EngineURL
+from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
-from docstore.engines.shelve.records import Record, Records
-from docstore.errors import CorruptData, EngineError, OpenError
+from docstore.engines.shelve.records import Records
+from docstore.errors import EngineError, OpenError
 
 _SUFFIXES: Final = ("", ".dat", ".dir", ".bak", "-wal", "-journal")
 """The suffixes of a store's files, for all dbm modules."""
 
 
 def check_shelve(url: EngineURL, repair: bool) -> Checked:
-    """Raise OpenError if there is no store, or a process has it open."""
-    url.refuse_options("dbm")
+    """Raise OpenError when there is no store, or somebody has it open."""
     path = Path(url.location)
-    try:
-        exists = bool(url.location) and any(path.with_name(path.name + end).exists() for end in ("", ".dat"))
-    except OSError as error:
-        raise OpenError(f"can't check {path}: {error.strerror or error}") from error
-    if not exists:
-        raise OpenError(f"{path}: no such shelve")
+    with translate_open_errors(path):
+        if not url.location or not any(path.with_name(path.name + end).exists() for end in ("", ".dat")):
+            raise OpenError(f"{path}: there is no such shelve")
     return _check(path)
 
 
 def _check(path: Path) -> Checked:
     with tempfile.TemporaryDirectory(prefix="docstore-check-") as folder:
         copy = Path(folder) / path.name
-        try:
+        with translate_open_errors(path):
             clean = _copy_files(path, copy)
-        except OSError as error:
-            raise OpenError(f"can't check {path}: {error.strerror or error}") from error
         try:
-            records = Records(copy, None, clean=clean)
-        except OpenError as error:
-            raise OpenError(str(error).replace(folder, str(path.parent))) from error
-        try:
-            yield from _check_records(records, path, clean=clean)
-        except EngineError as error:
-            yield Finding(str(path), str(error).replace(folder, str(path.parent)))
-        finally:
-            records.close()
+            with closing(Records(copy, None, clean=clean)) as records:
+                yield from _check_records(records, path, clean=clean)
+        except (EngineError, OpenError) as error:
+            # The user knows nothing of the copy.
+            raise type(error)(str(error).replace(folder, str(path.parent))) from error
 
 
 def _copy_files(path: Path, copy: Path) -> bool:
@@ -72,32 +61,12 @@ def _copy_files(path: Path, copy: Path) -> bool:
 
 
 def _check_records(records: Records, path: Path, *, clean: bool) -> Checked:
-    """Yield every document once; its current version is the one with the higher sequence."""
-    broken: list[str] = []
-    good: set[str] = set()
-    slots: dict[str, list[int]] = {}
-    for key, slot in records.slots():
-        slots.setdefault(key, []).append(slot)
-    for key, used in slots.items():
-        current: Record | None = None
-        for slot in sorted(used):
-            if slot not in (0, 1):
-                yield Finding(f"{path}: {key!r}", f"invalid slot {slot}; the slots are 0 and 1")
-                continue
-            try:
-                record = records.read(key, slot)
-            except CorruptData:
-                broken.append(key)
-                continue
-            if record is not None:
-                if current is not None and record.sequence == current.sequence:
-                    yield Finding(f"{path}: {key!r}", "its two versions have the same number")
-                if current is None or record.sequence > current.sequence:
-                    current = record
-        if current is not None:
-            good.add(key)
-            fault = fault_of(current.meta, hashlib.sha256(current.content).digest(), len(current.content))
-            yield Finding(f"{path}: {key!r}", fault) if fault else current.meta
-    for key in broken:
-        if clean or key not in good:
+    entries, broken = records.scan()
+    for key, entry in entries.items():
+        record = records.read(key, entry.slot)
+        content = b"" if record is None else record.content
+        fault = fault_of(entry.meta, hashlib.sha256(content).digest(), len(content))
+        yield Finding(f"{path}: {key!r}", fault) if fault else entry.meta
+    for key, _, _ in broken:
+        if clean or key not in entries:
             yield Finding(f"{path}: {key!r}", "its record is broken")

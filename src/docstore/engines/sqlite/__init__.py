@@ -12,6 +12,7 @@
     snapshot       one state of the complete store, for an export
     quota          the quota of a database, and what is evicted
     bounded        the engine of a database with a quota
+    opening        `open_sqlite`
     verify         `docstore check`
 
 A write is acknowledged after COMMIT with synchronous=FULL, so it survives kill -9 and power loss.
@@ -21,7 +22,8 @@ from typing import Final
 
 from docstore.engines.registry import EngineKind, Processes
 from docstore.engines.shared.quota import QUOTA_OPTIONS
-from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite, open_sqlite
+from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite
+from docstore.engines.sqlite.opening import open_sqlite
 from docstore.engines.sqlite.verify import check_sqlite
 
 __all__ = ["INLINE_LIMIT", "SQLITE", "Sqlite", "open_sqlite"]

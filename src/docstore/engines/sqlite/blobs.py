@@ -1,13 +1,12 @@
 """Blobs: content too large for a row, in files beside the database, `<database>.sealed/<random name>`.
 
 A blob is complete and on the disk before a row refers to it, is never renamed or changed, and is unlinked after the
-COMMIT that drops the reference; readers then still hold a descriptor. So only the database determines which blobs are
-documents, and a process that dies leaves at most orphans. A snapshot has a folder here (snapshot.py),
-which is another kind of orphan.
+COMMIT that drops the reference; readers then still hold a descriptor. So the database alone says which blobs are
+documents, and a process that dies leaves at worst an orphan, or the folder of a snapshot (snapshot.py).
 
 Orphans are removed when the store is opened and no other process has it open: an upload in progress is a file without a
-reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal. Only
-files with names of our making are removed. Windows has no flock(2), and nothing is removed there.
+reference, too. Every engine holds a shared lock on the file `lock`, and only an exclusive lock allows the removal.
+Windows has no flock(2), and nothing is removed there.
 """
 
 import logging
@@ -80,14 +79,14 @@ def open_blob(path: Path, size: int) -> FileContent | None:
 class BlobFolder:
     """The open blob folder of one database. It holds its lock until it is closed."""
 
-    def __init__(self, path: Path, is_referenced: Callable[[str], bool]) -> None:
-        """`is_referenced` tells whether a row refers to a blob. Raise OSError, and what `is_referenced` raises."""
+    def __init__(self, path: Path, is_orphan: Callable[[str], bool]) -> None:
+        """`is_orphan` tells whether no row refers to a blob. Raise OSError, and what `is_orphan` raises."""
         make_folder(path)
         self.path = path
         self._lock: int | None = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if try_exclusive_lock(self._lock):
-                self._remove_orphans(is_referenced)
+                self._remove_orphans(is_orphan)
             else:
                 _log.debug("%s is in use: orphans stay", self.path)
             # Waits for a process that removes orphans: it could take an upload that begins meanwhile for one.
@@ -96,10 +95,10 @@ class BlobFolder:
             self.close()
             raise
 
-    def _remove_orphans(self, is_referenced: Callable[[str], bool]) -> None:
+    def _remove_orphans(self, is_orphan: Callable[[str], bool]) -> None:
         with os.scandir(self.path) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name) and not is_referenced(entry.name):
+                if _NAME.fullmatch(entry.name) and is_orphan(entry.name):
                     self.remove([entry.name])
                 elif entry.name.startswith(SNAPSHOT_PREFIX):
                     shutil.rmtree(entry.path, ignore_errors=True)
@@ -116,14 +115,6 @@ class BlobFolder:
         """Raise CorruptData for a name in a row that is not of our making."""
         if not _is_blob_name(name):
             raise CorruptData(f"{self.path}: a row refers to {name!r}, which is not the name of a blob")
-
-    def exists(self, name: str) -> bool:
-        with translate_os_errors(self.path / name):
-            try:
-                (self.path / name).stat()
-            except FileNotFoundError:
-                return False
-            return True
 
     def sync(self) -> None:
         """Make new names survive a power cut. To be called before the COMMIT that refers to them."""

@@ -8,7 +8,6 @@ sweeps. A quota lower than before holds from the start: opening evicts down to i
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +15,7 @@ from docstore.engines.contract import PutRequest, Usage
 from docstore.engines.shared.quota import Quota, admit_upload
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite.driver_errors import driver_errors
-from docstore.engines.sqlite.engine import LOW_SPACE_SWEEP, Sqlite
+from docstore.engines.sqlite.engine import Sqlite
 from docstore.engines.sqlite.queries import Transaction
 from docstore.engines.sqlite.quota import (
     ACCESSES_LIMIT,
@@ -56,15 +55,8 @@ class BoundedSqlite(Sqlite):
         try:
             if not quota_tables_exist(self._reading):
                 await self._writer.run(lambda transaction: create_quota_tables(transaction.connection))
-            limit = EVICTED_AT_ONCE
             while self._quota.evict and over_quota(self._reading, self._quota):
-                try:
-                    await self._writer.run(partial(self._quota_writer.evict, limit=limit))
-                except NoSpace:
-                    # On a full disk a transaction has space for a few evictions, and each frees space for the next.
-                    if limit == 1:
-                        raise
-                    limit = max(1, min(limit // 2, LOW_SPACE_SWEEP))
+                await self._remove(self._quota_writer.evict, EVICTED_AT_ONCE)
             self._accesses.next_ns(last_access_ns(self._reading))
         except BaseException as error:
             await super().close()
@@ -91,16 +83,27 @@ class BoundedSqlite(Sqlite):
     def _note(self, key: str) -> None:
         if self._quota.evict:
             self._accesses.note(key)
-            if len(self._accesses) >= ACCESSES_LIMIT and self._writing_accesses is None:
-                self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
+            if len(self._accesses) >= ACCESSES_LIMIT:
+                self._start_writing_accesses()
+
+    def _start_writing_accesses(self) -> asyncio.Task[None]:
+        """Write in a task of its own, one at a time, so that whoever waits for it can be cancelled."""
+        if self._writing_accesses is None:
+            self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
+        return self._writing_accesses
 
     async def _write_accesses(self) -> None:
         try:
-            await self._writer.run(self._quota_writer.write_accesses)
+            self._accesses.forget(*await self._writer.run(self._quota_writer.write_accesses))
         except EngineError as error:
             _log.warning("%s: cannot write the access times of documents: %s", self._path, error)
         finally:
             self._writing_accesses = None
+
+    async def sweep(self, *, limit: int = 1000) -> int:
+        if self._accesses:
+            await asyncio.shield(self._start_writing_accesses())
+        return await super().sweep(limit=limit)
 
     async def put(self, request: PutRequest) -> WriteResult:
         admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, super().sweep)
@@ -108,10 +111,6 @@ class BoundedSqlite(Sqlite):
 
     def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)
-
-    def _sweep(self, transaction: Transaction, limit: int) -> int:
-        self._quota_writer.write_accesses(transaction)
-        return super()._sweep(transaction, limit)
 
     async def usage(self) -> Usage:
         with driver_errors(self._reading, self._path):
@@ -124,6 +123,6 @@ class BoundedSqlite(Sqlite):
     async def close(self) -> None:
         if self._writing_accesses is not None:
             await self._writing_accesses
-        if self._quota_writer.has_unwritten():
+        if self._accesses:
             await self._write_accesses()
         await super().close()

@@ -1,16 +1,11 @@
 """Reserve disk space, so that documents can always be removed from a full disk.
 
 A removal needs space before it frees any: its pages go to the log first. So PATH-reserve, an allocated file without
-content, is kept beside the database and released when a commit finds no space. Two rules keep it large enough:
-
-    a commit that makes the database grow needs a complete reserve: a megabyte (a removal writes some ten pages), and
-        as much as the database will still grow by a checkpoint; else it is refused, even if the disk has space for it
-    a commit that makes nothing grow (a removal, a sweep, a smaller document) may use up the reserve
-
-So after the reserve is released there is space for the removal and for a complete checkpoint, which frees the log's own
-file, larger than what was needed. Then the pages that the removal freed inside the database are returned to the file
-system, and the reserve is allocated again. Where that fails, growing commits wait until there is space. Where a file
-system allocates nothing (some compress zeros away) there is no reserve.
+content, stands beside the database and is released when a commit finds no space. A commit that makes the database grow
+needs a complete reserve: a megabyte (a removal writes some ten pages), and as much as the database will still grow by a
+checkpoint. One that makes nothing grow may use up the reserve. So there is space for it and for a complete checkpoint,
+which frees the log's own file. Then the freed pages are given back to the file system and the reserve is allocated
+again. Where a file system allocates nothing (some compress zeros away) there is no reserve.
 
 Rejected: a log that stays allocated (a checkpoint, which may need space itself, must precede its reuse), a look at the
 free space before each write (useless against other programs), and space allocated at the end of the database (another
@@ -97,12 +92,6 @@ class Ballast:
             with translate_os_errors(self._path):
                 os.truncate(self._path, size)
 
-    def release(self) -> bool:
-        """Free all of it. Return whether there was any. Raise EngineError."""
-        had_space = self.size() > 0
-        self.shrink(0)
-        return had_space
-
     def _allocate(self, size: int) -> None:
         """Allocate `size` bytes, or leave the file as it was and raise OSError."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
@@ -154,13 +143,13 @@ class DiskSpace:
         if self.grew:
             self._reserve.grow(self._reserve.full_size + growth, ahead=0 if low_space else RESERVE_AHEAD)
         elif low_space:
-            self._reserve.release()
+            self._reserve.shrink(0)
 
     def release_reserve(self) -> None:
         """Free all space that can be freed for one commit."""
         self.grew = False
         with self._logging_errors():
-            self._reserve.release()
+            self._reserve.shrink(0)
             self._checkpoint()
 
     def restore(self) -> None:

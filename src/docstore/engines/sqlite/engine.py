@@ -9,30 +9,24 @@ checkpoints.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import apsw
-
-from docstore.content import BytesContent, FileContent
+from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
-from docstore.engines.registry import EngineURL
-from docstore.engines.shared.fs import copy_error, error_class, make_folder
-from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota
+from docstore.engines.shared.fs import copy_error
 from docstore.engines.shared.spool import SpooledUpload, spool
-from docstore.engines.shared.store_files import StoreFiles
 from docstore.engines.sqlite import queries
-from docstore.engines.sqlite.blobs import BlobFolder, refuse_without_database
-from docstore.engines.sqlite.disk_space import Ballast, DiskSpace
+from docstore.engines.sqlite.blobs import BlobFolder
+from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
-from docstore.engines.sqlite.quota import SQLITE_OVERHEAD
 from docstore.engines.sqlite.read_cache import ReadCache
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, take_snapshot
 from docstore.engines.sqlite.writer import SqliteWriter
-from docstore.errors import CorruptData, EngineError, NoSpace, OpenError, StorageUnavailable
+from docstore.errors import CorruptData, NoSpace, StorageUnavailable
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
@@ -44,47 +38,10 @@ OPEN_ATTEMPTS: Final = 10
 LIST_CACHE_KIB: Final = 2 * 1024
 
 LOW_SPACE_SWEEP: Final = 32
-"""Documents that a transaction removes at most on a full disk; each frees space for the next."""
+"""Documents that a transaction removes at most on a full disk."""
 
 
-def open_sqlite(url: EngineURL, clock: Clock) -> "Sqlite":
-    """Open `sqlite:PATH`; create the database and its folder when they are absent."""
-    url.refuse_options(*QUOTA_OPTIONS)
-    quota = Quota.of(url, SQLITE_OVERHEAD)
-    if not url.location:
-        raise OpenError("sqlite: needs the path of a database, as in sqlite:docs.db")
-    path = Path(url.location)
-    try:
-        # SQLite puts its log beside the file that a symbolic link leads to, and the blobs belong there too.
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            raise OpenError(f"{path} is not a file")
-        refuse_without_database(path)
-        make_folder(path.parent)
-        return _open(path, clock, quota)
-    except OSError as error:
-        raise OpenError(f"cannot open {error.filename or path}: {error.strerror or error}") from error
-    except (ValueError, RuntimeError) as error:
-        raise OpenError(f"{url.location!r} is not a path: {error}") from error
-    except apsw.NotADBError as error:
-        raise OpenError(f"{path} is not an SQLite database") from error
-    except (apsw.Error, EngineError) as error:
-        raise OpenError(f"cannot open {path}: {error}") from error
-
-
-def _open(path: Path, clock: Clock, quota: Quota | None) -> "Sqlite":
-    from docstore.engines.sqlite.bounded import BoundedSqlite  # which imports Sqlite from here
-
-    open_engine = partial(Sqlite, path, clock) if quota is None else partial(BoundedSqlite, path, clock, quota)
-    try:
-        return open_engine()
-    except (apsw.FullError, apsw.IOError, apsw.CantOpenError, OSError) as error:
-        if isinstance(error, OSError) and error_class(error.errno) is not NoSpace:
-            raise
-        # A full disk may have no space for the log's index, which is created at each start.
-        if not Ballast(path).release():
-            raise
-        return open_engine()
+_UNREAD: Final = BytesContent(b"")
 
 
 class Sqlite:
@@ -94,23 +51,16 @@ class Sqlite:
         """Raise OpenError, OSError or apsw.Error."""
         self._path = path
         self._clock = clock
-        opened: list[Callable[[], None]] = []
-        try:
-            writing = open_writing(path)
-            opened.append(writing.close)
-            self._folder = BlobFolder(Path(f"{path}.sealed"), partial(queries.references_blob, writing))
-            opened.append(self._folder.close)
-            self._reading = open_reading(path, cache_kib=CACHE_KIB)
-            opened.append(self._reading.close)
+        with ExitStack() as opening:
+            writing = opening.enter_context(closing(open_writing(path)))
+            is_orphan = partial(queries.is_orphan, writing)
+            self._folder = opening.enter_context(closing(BlobFolder(Path(f"{path}.sealed"), is_orphan)))
+            self._reading = opening.enter_context(closing(open_reading(path, cache_kib=CACHE_KIB)))
             self._read_cache = ReadCache(self._reading)
-            self._listing = open_reading(path, cache_kib=LIST_CACHE_KIB)
-            opened.append(self._listing.close)
+            self._listing = opening.enter_context(closing(open_reading(path, cache_kib=LIST_CACHE_KIB)))
             disk_space = DiskSpace(writing, path)
             self._store_files = StoreFiles([path, Path(f"{path}-wal"), Path(f"{path}-shm")])
-        except BaseException:
-            for close in reversed(opened):
-                close()
-            raise
+            opening.pop_all()
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
         self._writer = SqliteWriter(writing, path, self._folder, disk_space, clock)
 
@@ -119,10 +69,24 @@ class Sqlite:
         cached = self._read_cache.get(key)
         if cached is not None:
             return None if cached.meta.expires_ns is not None and cached.meta.expired(self._clock()) else cached
+        document = self._read(key, queries.SELECT_DOCUMENT)
+        if document is not None:
+            self._read_cache.add(document)
+        return document
+
+    async def head(self, key: str) -> Meta | None:
+        self._raise_if_unavailable()
+        cached = self._read_cache.get(key)
+        if cached is not None:
+            return None if cached.meta.expired(self._clock()) else cached.meta
+        document = self._read(key, queries.SELECT_WITHOUT_DATA)
+        return None if document is None else document.meta
+
+    def _read(self, key: str, statement: str) -> Document | None:
         missing: str | None = None
         for _ in range(OPEN_ATTEMPTS):
             try:
-                row: queries.DocumentRow | None = self._reading.execute(queries.SELECT_DOCUMENT, (key,)).get
+                row: queries.DocumentRow | None = self._reading.execute(statement, (key,)).get
             except DRIVER_ERRORS as error:
                 raise engine_error(error, self._reading, self._path) from error
             if row is None:
@@ -131,51 +95,23 @@ class Sqlite:
             meta = queries.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
             if meta.expired(self._clock()):
                 return None
-            if file is not None and file == missing:
+            if file is None:
+                if statement is queries.SELECT_WITHOUT_DATA:
+                    return Document(meta, _UNREAD)
+                return Document(meta, queries.inline_content(self._reading, key, size, data))
+            if file == missing:
                 raise CorruptData(f"{self._folder.path / file} is missing")
-            content = self._content(key, size, file, data)
+            content = self._folder.open(file, size)
             if content is not None:
-                document = Document(meta, content)
-                self._read_cache.add(document)
-                return document
+                return Document(meta, content)
             # Another version was committed since the row was read, or the blob is missing: then the row is unchanged.
             missing = file
         raise StorageUnavailable(f"{self._path}: {key!r} is being replaced faster than it can be read")
-
-    def _content(self, key: str, size: int, file: str | None, data: bytes | None) -> BytesContent | FileContent | None:
-        """Return the content of a row, None when its blob is gone."""
-        if file is not None:
-            return self._folder.open(file, size)
-        return queries.inline_content(self._reading, key, size, data)
 
     def _raise_if_unavailable(self) -> None:
         # PERF: a stat takes a tenth of a read, so reads rely on what the last commit, sweep or probe found.
         if self._writer.unavailable is not None:
             raise copy_error(self._writer.unavailable)
-
-    async def head(self, key: str) -> Meta | None:
-        self._raise_if_unavailable()
-        cached = self._read_cache.get(key)
-        if cached is not None:
-            return None if cached.meta.expired(self._clock()) else cached.meta
-        missing: str | None = None
-        for _ in range(OPEN_ATTEMPTS):
-            try:
-                row: queries.HeadRow | None = self._reading.execute(queries.SELECT_META, (key,)).get
-            except DRIVER_ERRORS as error:
-                raise engine_error(error, self._reading, self._path) from error
-            if row is None:
-                return None
-            meta = queries.meta_of(self._reading, row[:-1])
-            if meta.expired(self._clock()):
-                return None
-            file = row[-1]
-            if file is None or self._folder.exists(file):
-                return meta
-            if file == missing:
-                raise CorruptData(f"{self._folder.path / file} is missing")
-            missing = file
-        raise StorageUnavailable(f"{self._path}: {key!r} is being replaced faster than it can be read")
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
@@ -204,23 +140,24 @@ class Sqlite:
             return queries.list_rows(self._listing, self._clock(), prefix, after, limit)
 
     async def sweep(self, *, limit: int = 1000) -> int:
-        swept, step = 0, limit
-        while swept < limit:
-            step = min(step, limit - swept)
+        return await self._remove(queries.sweep_rows, limit)
+
+    async def _remove(self, remove: Callable[..., int], limit: int) -> int:
+        """Run `remove(transaction, limit=...)`, on a full disk in small steps: each frees space for the next."""
+        removed, step = 0, limit
+        while removed < limit:
+            step = min(step, limit - removed)
             try:
-                removed = await self._writer.run(partial(self._sweep, limit=step))
+                some = await self._writer.run(partial(remove, limit=step))
             except NoSpace:
                 if step == 1:
                     raise
                 step = max(1, min(step // 2, LOW_SPACE_SWEEP))
                 continue
-            swept += removed
-            if removed < step:
+            removed += some
+            if some < step:
                 break
-        return swept
-
-    def _sweep(self, transaction: queries.Transaction, limit: int) -> int:
-        return queries.sweep_rows(transaction, limit)
+        return removed
 
     async def probe(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._list_thread, self._writer.check)

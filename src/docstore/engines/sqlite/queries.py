@@ -1,27 +1,27 @@
 """Documents as rows: every statement on the table, as functions of a connection or of a transaction.
 
 The functions that write run inside the writer's transaction, which excludes all others: the row they read is the row
-they change. So they check `satisfies`, like every engine, and no condition is repeated in SQL; a statement that checks
-and writes at once would still need a second one to tell which blob it replaced.
+they change. So they check the expectation, like every engine, and no condition is repeated in SQL; a statement that
+checks and writes at once would still need a second one to tell which blob it replaced.
 
 A write that is refused changes nothing, and its transaction continues. Times are read inside the transaction, one for
 each operation. An expired row is absent, and the next write replaces it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, cast
 
 import apsw
 
 from docstore.content import BytesContent
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.shared.spool import SpooledUpload
-from docstore.errors import Conflict, CorruptData
-from docstore.model import Clock, Expectation, Fields, Meta, WriteResult, satisfies, version_of
+from docstore.errors import CorruptData
+from docstore.model import Clock, Expectation, Fields, Meta, WriteResult
 
-MAX_TIME_NS: Final = 2**63 - 1
+MAX_SQLITE_TIME_NS: Final = 2**63 - 1
 """The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
@@ -31,16 +31,14 @@ GIVEN_BACK_PAGES: Final = 512
 """Limit of the pages that one sweep returns; it blocks writers for some ten milliseconds."""
 
 MetaRow = tuple[str, str, int, bytes, str, int, int | None]
-HeadRow = tuple[str, str, int, bytes, str, int, int | None, str | None]
 DocumentRow = tuple[str, int, bytes, str, int, int | None, str | None, bytes | None]
 MetaPage = list[Meta]
 _CurrentRow = tuple[int, str | None, str, str, int, bytes, str, int, int | None]
 
-SELECT_META: Final = (
-    "SELECT key, version, size, digest, fields, modified_ns, expires_ns, file FROM documents WHERE key = ?"
-)
 SELECT_DOCUMENT: Final = """
 SELECT version, size, digest, fields, modified_ns, expires_ns, file, data FROM documents WHERE key = ?"""
+SELECT_WITHOUT_DATA: Final = """
+SELECT version, size, digest, fields, modified_ns, expires_ns, file, NULL FROM documents WHERE key = ?"""
 _SELECT_CURRENT: Final = """
 SELECT id, file, key, version, size, digest, fields, modified_ns, expires_ns FROM documents WHERE key = ?"""
 SELECT_PAGE: Final = """
@@ -70,8 +68,6 @@ class Transaction:
     clock: Clock
     orphaned_files: list[str] = field(default_factory=list)
     """Blobs to unlink once this operation is committed."""
-    rollback_hooks: list[Callable[[], None]] = field(default_factory=list)
-    """Called after a rollback, for changes outside the database."""
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
@@ -98,7 +94,7 @@ def inline_content(connection: apsw.Connection, key: str, size: int, data: bytes
     return BytesContent(data)
 
 
-def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> MetaPage:
+def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> list[Meta]:
     """Return what `Engine.list` returns. All rows are read then: no read transaction stays open."""
     first, end = max(prefix, after), end_of(prefix)
     rows = cast(list[MetaRow], connection.execute(SELECT_PAGE, (first, end, after, now_ns, limit)).fetchall())
@@ -118,41 +114,40 @@ def end_of(prefix: str) -> str | bytes:
     return stem[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
-def _current(transaction: Transaction, key: str, now_ns: int) -> tuple[int | None, str | None, Meta | None]:
-    """Return id, blob name and meta of the row of `key`; the meta is None when there is no row or it is expired."""
+def find_row(transaction: Transaction, key: str) -> tuple[int | None, str | None, Meta | None]:
+    """Return id, blob name and meta of the row of `key`, expired or not; None of each when there is no row."""
     row: _CurrentRow | None = transaction.connection.execute(_SELECT_CURRENT, (key,)).get
-    if row is None:
-        return None, None, None
-    meta = meta_of(transaction.connection, row[2:])
-    return row[0], row[1], None if meta.expired(now_ns) else meta
+    return (None, None, None) if row is None else (row[0], row[1], meta_of(transaction.connection, row[2:]))
+
+
+def current_at(now_ns: int, stored: Meta | None) -> Meta | None:
+    return None if stored is None or stored.expired(now_ns) else stored
 
 
 def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
-    key, fields, expires_ns = request.key, request.fields, request.expires_ns
     now_ns = transaction.clock()
-    row_id, file, current = _current(transaction, key, now_ns)
-    if not satisfies(request.expect, current):
-        raise Conflict(current)
-    if expires_ns is not None:
-        expires_ns = min(expires_ns, MAX_TIME_NS)
-    version = version_of(spooled.digest, fields)
-    modified_ns = now_ns if request.modified_ns is None else min(request.modified_ns, MAX_TIME_NS)
-    meta = Meta(key, version, spooled.size, spooled.digest, fields, modified_ns, expires_ns)
+    row_id, file, stored = find_row(transaction, request.key)
+    current = current_at(now_ns, stored)
+    check_expectation(request.expect, current)
+    meta = request.meta(spooled.digest, spooled.size, now_ns)
+    if max(meta.modified_ns, meta.expires_ns or 0) > MAX_SQLITE_TIME_NS:
+        expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_SQLITE_TIME_NS)
+        meta = replace(meta, modified_ns=min(meta.modified_ns, MAX_SQLITE_TIME_NS), expires_ns=expires_ns)
     new_file = spooled.path.name if spooled.path is not None else None
-    state = (version, spooled.size, spooled.digest, fields.pack(), modified_ns, expires_ns, new_file, spooled.data)
+    state = (meta.version, meta.size, meta.digest, meta.fields.pack(), meta.modified_ns, meta.expires_ns, new_file)
     if row_id is None:
-        transaction.connection.execute(_INSERT, (key, *state))
+        transaction.connection.execute(_INSERT, (meta.key, *state, spooled.data))
     else:
-        transaction.connection.execute(_UPDATE, (*state, row_id))
+        transaction.connection.execute(_UPDATE, (*state, spooled.data, row_id))
     if file is not None:
         transaction.orphaned_files.append(file)
     return WriteResult(meta, created=current is None)
 
 
 def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:
-    row_id, file, current = _current(transaction, key, transaction.clock())
-    if not satisfies(expect, current):
-        raise Conflict(current)
+    row_id, file, stored = find_row(transaction, key)
+    current = current_at(transaction.clock(), stored)
+    check_expectation(expect, current)
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))
     if file is not None:
@@ -171,6 +166,6 @@ def sweep_rows(transaction: Transaction, limit: int) -> int:
     return len(rows)
 
 
-def references_blob(connection: apsw.Connection, name: str) -> bool:
-    """Return whether a row refers to this blob."""
-    return connection.execute(BLOB_ROW, (name,)).get is not None
+def is_orphan(connection: apsw.Connection, name: str) -> bool:
+    """Return whether no row refers to this blob."""
+    return connection.execute(BLOB_ROW, (name,)).get is None

@@ -1,34 +1,27 @@
 """The quota of a database: the cost of its documents, the time of their last use, and evictions.
 
-Two tables are created when a database is first opened with `max_bytes`; without it a quota costs nothing.
-
-    room   one row: number of documents, their bytes (content, key, fields), and counters
-    uses   one row per document: the time of its last use, indexed
-
-Triggers update both in every transaction that changes a document, also in those of other processes, of
-one without `max_bytes`, of an older Docstore and of SQLite's shell. After a kill the sum agrees with the
-rows, and `docstore check` compares them. A column of `documents` was rejected for the times: to set it, SQLite
-rewrites the whole row, content included.
+Two tables are made when a database is first opened with `max_bytes`: `room`, one row with the number of documents,
+their bytes (content, key, fields) and counters, and `uses`, the time of the last use of each document. Triggers keep
+both, so every transaction that changes a document updates the sum, whoever makes it. A column of `documents` was
+rejected for the times: to set it, SQLite rewrites the whole row, content included.
 
 A write evicts inside its own transaction, after its row was written, so no COMMIT ever exceeds the quota. Reads are
-recorded in memory (`AccessTimes`) and written together later. Before a document is evicted, its recorded time is looked
-up; if there is one, it is written and the next oldest is tried. So the order is exact within a process; the reads of
-other processes count only after they are written.
+noted in memory (`AccessTimes`) and written together later. Before a document is evicted, its noted time is looked up;
+if it is later, it is written and the next oldest is tried. So the order is exact within a process; the notes of other
+processes are not seen until they are written.
 """
 
 import threading
-from functools import partial
 from typing import Final, cast
 
 import apsw
 
-from docstore.engines.contract import PutRequest, Usage
+from docstore.engines.contract import PutRequest, Usage, check_expectation
 from docstore.engines.shared.quota import Quota
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.queries import Transaction
-from docstore.errors import Conflict
-from docstore.model import Clock, Expectation, WriteResult, satisfies
+from docstore.model import Clock, Expectation, WriteResult
 
 SQLITE_OVERHEAD: Final = 1024
 """Bytes of a database that a document takes beside content, key and fields: its row, its entries in four indexes, free
@@ -39,8 +32,8 @@ ACCESSES_LIMIT: Final = 10_000
 
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
-# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its clock.
-_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
+# Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its own clock.
+_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_SQLITE_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _CREATE: Final = f"""
 CREATE TABLE room (
@@ -72,14 +65,15 @@ _EXISTS: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'room'"
 _LAST_USE: Final = "SELECT ifnull(max(used_ns), 0) FROM uses"
 _TOTALS: Final = "SELECT documents, bytes, hits, misses, evictions FROM room"
 _COUNT: Final = "UPDATE room SET hits = hits + ?, misses = misses + ?, evictions = evictions + ?"
-_USE: Final = "UPDATE uses SET used_ns = ? WHERE document = ? AND used_ns < ?"
+_USE: Final = "UPDATE uses SET used_ns = ? WHERE document = ?"
 _USE_OF: Final = "UPDATE uses SET used_ns = ? WHERE document = (SELECT id FROM documents WHERE key = ?) AND used_ns < ?"
 _EXPIRED: Final = """
-SELECT id, file, key FROM documents WHERE expires_ns <= ? AND key <> ? ORDER BY expires_ns LIMIT 1"""
+SELECT id, file, key, 0 FROM documents WHERE expires_ns <= ? AND key <> ? ORDER BY expires_ns LIMIT 1"""
 _OLDEST: Final = """
-SELECT document, file, key FROM uses CROSS JOIN documents ON id = document WHERE key <> ? ORDER BY used_ns LIMIT 1"""
+SELECT document, file, key, used_ns FROM uses CROSS JOIN documents ON id = document
+WHERE key <> ? ORDER BY used_ns LIMIT 1"""
 
-_VictimRow = tuple[int, str | None, str]
+_VictimRow = tuple[int, str | None, str, int]
 _TotalsRow = tuple[int, int, int, int, int]
 
 
@@ -111,8 +105,9 @@ def over_quota(connection: apsw.Connection, quota: Quota) -> bool:
 class AccessTimes:
     """When documents were last read, and counts of reads, until they are written to the database together.
 
-    The event loop records them and the writer's thread takes them. Times always increase, whatever the clock does:
-    their order is that of the uses. A kill loses those since the last sweep.
+    The event loop notes and forgets; the writer's thread reads. So a transaction that is rolled back has lost nothing.
+    Times never stand still or go back, whatever the clock does: their order is that of the uses. A kill loses what was
+    noted since the last sweep.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -126,8 +121,11 @@ class AccessTimes:
     def __len__(self) -> int:
         return len(self._times)
 
+    def __bool__(self) -> bool:
+        return bool(self._times or self.hits or self.misses)
+
     def note(self, key: str) -> None:
-        # If they can't be written, as when the disk is full, there are at most twice as many.
+        # While they can't be written, as when the disk is full, there are at most twice as many.
         if len(self._times) < 2 * ACCESSES_LIMIT or key in self._times:
             self._times[key] = self.next_ns()
 
@@ -135,25 +133,23 @@ class AccessTimes:
         """A time later than all before, and than `last_ns`, which another process may have written."""
         with self._lock:
             # Later than a write at the same instant: a clock may be coarse.
-            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, queries.MAX_TIME_NS)
+            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, queries.MAX_SQLITE_TIME_NS)
             return self._last_ns
 
-    def take(self, key: str) -> int | None:
-        """Remove and return the recorded time of `key`."""
-        return self._times.pop(key, None)
+    def get(self, key: str) -> int | None:
+        return self._times.get(key)
 
-    def take_all(self) -> dict[str, int]:
-        times: dict[str, int] = {}
-        while self._times:
-            # One operation of the dict each, because the event loop may add entries meanwhile.
-            key, used_ns = self._times.popitem()
-            times[key] = used_ns
-        return times
+    def noted(self) -> tuple[dict[str, int], int, int]:
+        """Return the times by key, the hits and the misses. They stay noted until `forget` is called with them."""
+        return self._times.copy(), self.hits, self.misses
 
-    def restore(self, times: dict[str, int]) -> None:
-        """Restore times that were taken and not committed, unless the document was used since."""
+    def forget(self, times: dict[str, int], hits: int, misses: int) -> None:
+        """Drop what was committed, except for the times of documents that were used since."""
         for key, used_ns in times.items():
-            self._times.setdefault(key, used_ns)
+            if self._times.get(key) == used_ns:
+                del self._times[key]
+        self.hits -= hits
+        self.misses -= misses
 
 
 class QuotaWriter:
@@ -162,8 +158,6 @@ class QuotaWriter:
     def __init__(self, quota: Quota, accesses: AccessTimes) -> None:
         self._quota = quota
         self._accesses = accesses
-        self._written = (0, 0)
-        """The hits and misses of `accesses` that are in the database."""
 
     def put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         """Write like queries.put_row. Raise NoSpace, having changed nothing, when the document does not fit."""
@@ -175,25 +169,25 @@ class QuotaWriter:
         if quota.evict:
             used_ns = self._accesses.next_ns(last_access_ns(transaction.connection))
             transaction.connection.execute(_USE_OF, (used_ns, key, used_ns))
-            self.evict(transaction, key)
+            self.evict(transaction, kept_key=key)
         return result
 
     def _check(self, transaction: Transaction, key: str, cost: int, expect: Expectation) -> None:
         free = self._quota.max_bytes - used_bytes(transaction.connection, self._quota)
         if cost <= free:
             return
-        row: queries.HeadRow | None = transaction.connection.execute(queries.SELECT_META, (key,)).get
-        replaced = None if row is None else queries.meta_of(transaction.connection, row[:-1])
-        current = None if replaced is None or replaced.expired(transaction.clock()) else replaced
-        if not satisfies(expect, current):
-            raise Conflict(current)
+        _, _, replaced = queries.find_row(transaction, key)
+        check_expectation(expect, queries.current_at(transaction.clock(), replaced))
         if cost > max(free, 0) + (0 if replaced is None else self._quota.cost_of(replaced)):
             raise self._quota.exceeded()
 
-    def evict(self, transaction: Transaction, kept_key: str = "", limit: int = -1) -> None:
-        """Delete expired, then least recently used documents, at most `limit`, until the rest is within the quota."""
-        connection, evicted = transaction.connection, 0
-        while limit != 0 and over_quota(connection, self._quota):
+    def evict(self, transaction: Transaction, limit: int = -1, kept_key: str = "") -> int:
+        """Delete expired, then least recently used documents, at most `limit`, until the rest is within the quota.
+
+        Return the number of deleted documents.
+        """
+        connection, deleted, evicted = transaction.connection, 0, 0
+        while deleted != limit and over_quota(connection, self._quota):
             victim: _VictimRow | None = connection.execute(_EXPIRED, (transaction.clock(), kept_key)).get
             if victim is None:
                 victim = self._least_recently_used(transaction, kept_key)
@@ -203,54 +197,38 @@ class QuotaWriter:
             connection.execute("DELETE FROM documents WHERE id = ?", (victim[0],))
             if victim[1] is not None:
                 transaction.orphaned_files.append(victim[1])
-            limit -= 1
+            deleted += 1
         if evicted:
             connection.execute(_COUNT, (0, 0, evicted))
+        return deleted
 
     def _least_recently_used(self, transaction: Transaction, kept_key: str) -> _VictimRow | None:
         while True:
             victim: _VictimRow | None = transaction.connection.execute(_OLDEST, (kept_key,)).get
-            used_ns = None if victim is None else self._accesses.take(victim[2])
-            if victim is None or used_ns is None:
+            noted_ns = None if victim is None else self._accesses.get(victim[2])
+            if victim is None or noted_ns is None or noted_ns <= victim[3]:
                 return victim
-            self._on_rollback_restore(transaction, {victim[2]: used_ns})
-            transaction.connection.execute(_USE, (used_ns, victim[0], used_ns))
+            transaction.connection.execute(_USE, (noted_ns, victim[0]))
 
-    def _on_rollback_restore(self, transaction: Transaction, times: dict[str, int]) -> None:
-        # The latest times are restored first, because a key's earlier ones are older.
-        transaction.rollback_hooks.insert(0, partial(self._accesses.restore, times))
-
-    def has_unwritten(self) -> bool:
-        return len(self._accesses) > 0 or self._written != (self._accesses.hits, self._accesses.misses)
-
-    def write_accesses(self, transaction: Transaction) -> None:
-        """Write the times and counts recorded since the last call."""
-        connection, times = transaction.connection, self._accesses.take_all()
-        self._on_rollback_restore(transaction, times)
+    def write_accesses(self, transaction: Transaction) -> tuple[dict[str, int], int, int]:
+        """Write what is noted, and return it: to be forgotten when the transaction is committed."""
+        connection = transaction.connection
+        times, hits, misses = self._accesses.noted()
         connection.executemany(_USE_OF, [(used_ns, key, used_ns) for key, used_ns in times.items()])
         self._accesses.next_ns(last_access_ns(connection))
-        hits, misses = self._unwritten()
-        if hits or misses:
-            connection.execute(_COUNT, (hits, misses, 0))
-            self._add_written(hits, misses)
-            transaction.rollback_hooks.append(partial(self._add_written, -hits, -misses))
-
-    def _unwritten(self) -> tuple[int, int]:
-        return self._accesses.hits - self._written[0], self._accesses.misses - self._written[1]
-
-    def _add_written(self, hits: int, misses: int) -> None:
-        self._written = self._written[0] + hits, self._written[1] + misses
+        connection.execute(_COUNT, (hits, misses, 0))
+        return times, hits, misses
 
     def usage(self, connection: apsw.Connection) -> Usage:
         """The usage by all processes, without what others have not yet written. Raise apsw.Error."""
-        quota, (hits, misses) = self._quota, self._unwritten()
+        quota = self._quota
         row: _TotalsRow = connection.execute(_TOTALS).get
         return Usage(
             documents=row[0],
             used_bytes=row[1] + row[0] * quota.overhead,
             max_bytes=quota.max_bytes,
-            evict=quota.policy,
-            hits=row[2] + hits,
-            misses=row[3] + misses,
+            evict=quota.evict,
+            hits=row[2] + self._accesses.hits,
+            misses=row[3] + self._accesses.misses,
             evictions=row[4],
         )

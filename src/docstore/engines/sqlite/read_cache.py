@@ -1,21 +1,14 @@
 """Documents read since the last commit, in memory.
 
-Of a SELECT of 6 µs, 5 go to the begin and the end of its read transaction: locks, and a check whether the cached pages
-are still valid. SQLite decides that by one comparison: if the header of the log's index is unchanged, no process has
-committed anything, and a read returns what it returned before. This cache compares the same bytes, for whole documents
-(sqlite.org/walformat.html §2.1):
+Of a SELECT of 6 µs, 5 go to the begin and the end of its read transaction: locks, and a comparison of the header of the
+log's index with the one before, which shows whether any process has committed since. This cache compares the same bytes
+for whole documents (sqlite.org/walformat.html §2.1): 48 of the header, and a second copy; both are written before
+COMMIT returns. No header comes twice, because a checksum covers all of the log and each log has new salts; torn copies
+equal no known header. So a comparison after a request has arrived can't miss a commit that was answered before it.
 
-    bytes 0 to 47    the header: a count of commits, the log's length, salt and checksum, a checksum of all this
-    bytes 48 to 95   a second copy; a commit writes this one first, and both before COMMIT returns
-
-When a commit becomes visible both copies are written, and no header comes twice: the checksum covers all of the log,
-each log has new salts, and a recovery that finds the same log finds the same documents. So a comparison after a request
-has arrived can't miss a commit that was acknowledged before it. Torn copies equal no known header.
-
-The header is read where SQLite has mapped it: its `xShmMap` returns the address (sqlite.org/c3ref/io_methods.html),
-which is valid while the connection is open. Rejected: mapping the `-shm` file a second time, because closing any
-descriptor of a file drops all locks of its process on it (fcntl), those of SQLite too; and `PRAGMA data_version`, which
-takes the very locks.
+The header is read where SQLite has mapped it: `xShmMap` returns the address (sqlite.org/c3ref/io_methods.html), which
+is valid while the connection is open. Rejected: mapping the `-shm` file a second time, because closing any descriptor
+of a file drops all locks of its process on it (fcntl); and `PRAGMA data_version`, which takes the very locks.
 
 PERF: `get` of a small document takes 0.7 µs from here, 6.7 by SELECT. A miss and adding the document cost 0.6.
 """

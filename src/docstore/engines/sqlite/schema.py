@@ -1,12 +1,9 @@
 """The tables of a database, and the connections to it.
 
-One table with a rowid, and an index on the key. It was measured against a table WITHOUT ROWID, whose tree holds whole
-rows and so grows deep, and against a second table for content: this one reads and writes documents fastest, and lists a
-page within four times the time of the other two. `data` is the last column, so that a listing reads no overflow pages,
-which hold the ends of rows.
-
-Pages have 4 KiB, because a small write costs whole pages in the log. Databases are not mapped into memory: reads would
-be a third faster, but an I/O error would kill the process instead of raising an error.
+One table with a rowid, and an index on the key: this reads and writes documents faster than a table WITHOUT ROWID,
+whose tree holds whole rows and so grows deep, and than a second table for content. `data` is the last column, so that a
+listing reads no overflow pages, which hold the ends of rows. Pages have 4 KiB, because a small write costs whole pages
+in the log. Databases are not mapped into memory: an I/O error would kill the process instead of raising an error.
 
 `auto_vacuum` can only be chosen before the first page is written. A database of another program is not changed.
 """

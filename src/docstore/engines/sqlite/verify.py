@@ -1,34 +1,30 @@
 """Check a database and its blobs, without an engine and while others may use them.
 
 SQLite's own integrity check runs first: it compares every index entry with its row, and every row with the schema. Then
-every row is read, some at a time in one transaction: one transaction for all of them would prevent the checkpoints of a
-running server. So a row may be replaced between reading it and its blob; a missing blob is a finding only if the row
-still refers to it.
+every row is read, some at a time: one transaction for all of them would prevent the checkpoints of a running server. So
+a row may be replaced between reading it and its blob; a missing blob is a finding only if the row still refers to it.
 
-The connection can't write. It leaves the log as it is, for the next process that opens the database; it may create an
-empty one.
+The connection can't write. It leaves the log as it is; it may create an empty one.
 """
 
 import hashlib
-import logging
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final, cast
 
 import apsw
 
-from docstore.content import CHUNK_SIZE
 from docstore.engines.registry import EngineURL
-from docstore.engines.shared.quota import QUOTA_OPTIONS
-from docstore.engines.shared.verify import Checked, Finding, exclusive_access, fault_of
+from docstore.engines.shared.fs import translate_open_errors
+from docstore.engines.shared.verify import Checked, Finding, OrphanCheck, fault_of, hash_file
 from docstore.engines.sqlite import queries
-from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS
+from docstore.engines.sqlite.blobs import open_blob
+from docstore.engines.sqlite.driver_errors import driver_errors
 from docstore.engines.sqlite.schema import READ_TIMEOUT_MS, is_empty
-from docstore.errors import CorruptData, OpenError
+from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
 
 ROWS_AT_ONCE: Final = 64
@@ -53,21 +49,19 @@ SELECT documents, bytes, counted, summed, strangers FROM room, (
 
 _Row = tuple[int, str, str, int, bytes, str, int, int | None, str | None, bytes | None]
 
-_log: Final = logging.getLogger(__name__)
-
 
 def check_sqlite(url: EngineURL, repair: bool) -> Checked:
-    """Raise OpenError if there is no database of Docstore."""
-    url.refuse_options(*QUOTA_OPTIONS)
+    """Raise OpenError when there is no database of Docstore."""
     path = Path(url.location)
     try:
-        path = path.resolve()
-        if not path.is_file():
-            raise OpenError(f"{path}: no such database")
-        connection = _open(path)
+        with translate_open_errors(path):
+            path = path.resolve()
+            if not path.is_file():
+                raise OpenError(f"{path}: there is no such database")
+            connection = _open(path)
     except apsw.NotADBError as error:
         raise OpenError(f"{path} is not an SQLite database") from error
-    except (OSError, ValueError, RuntimeError, apsw.Error) as error:
+    except apsw.Error as error:
         raise OpenError(f"cannot open {path}: {error}") from error
     return _check(connection, path, Path(f"{path}.sealed"), repair)
 
@@ -85,18 +79,13 @@ def _open(path: Path) -> apsw.Connection:
 
 
 def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) -> Checked:
-    with closing(connection):
-        try:
-            for (line,) in connection.execute("PRAGMA integrity_check").fetchall():
-                if line != "ok":
-                    yield Finding(str(path), str(line))
-            yield from _room(connection, path)
-            yield from _documents(connection, path, folder)
-            yield from _orphans(connection, folder, repair)
-        except DRIVER_ERRORS as error:
-            yield Finding(str(path), f"cannot be read further: {error}")
-        except OSError as error:
-            yield Finding(str(error.filename or folder), f"cannot be read further: {error.strerror or error}")
+    with closing(connection), driver_errors(connection, path):
+        for (line,) in connection.execute("PRAGMA integrity_check").fetchall():
+            if line != "ok":
+                yield Finding(str(path), str(line))
+        yield from _room(connection, path)
+        yield from _documents(connection, path, folder)
+        yield from _orphans(connection, folder, repair)
 
 
 def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
@@ -140,43 +129,19 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
 
 
 def _fault_of_blob(meta: Meta, path: Path) -> str | None:
-    state, size = hashlib.sha256(), 0
     try:
-        with path.open("rb") as file:
-            # A file of another size need not be read.
-            if os.fstat(file.fileno()).st_size != meta.size:
-                return fault_of(meta, b"", os.fstat(file.fileno()).st_size)
-            while chunk := file.read(CHUNK_SIZE):
-                state.update(chunk)
-                size += len(chunk)
-    except FileNotFoundError:
-        return "its content is missing"
-    except OSError as error:
-        return f"cannot read its content: {error.strerror or error}"
-    return fault_of(meta, state.digest(), size)
+        content = open_blob(path, meta.size)
+        return "its content is missing" if content is None else fault_of(meta, *hash_file(content.descriptor))
+    except (OSError, EngineError) as error:
+        return f"cannot read its content: {error}"
 
 
 def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterator[Finding]:
-    in_use = 0
-    for path in _unreferenced(connection, folder):
-        with exclusive_access(folder / _LOCK) as exclusive:
-            if not exclusive:
-                in_use += 1
-            elif path.exists() and not queries.references_blob(connection, path.name):
-                is_snapshot = path.is_dir()
-                if repair:
-                    shutil.rmtree(path) if is_snapshot else path.unlink()
-                what = "left by an export that was killed" if is_snapshot else "no document has this content"
-                yield Finding(str(path), what, orphan=True, removed=repair)
-    if in_use:
-        _log.warning("%s is in use: %d of its files may be orphans, or uploads in progress", folder, in_use)
-
-
-def _unreferenced(connection: apsw.Connection, folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            is_orphan = _BLOB_NAME.fullmatch(entry.name) and not queries.references_blob(connection, entry.name)
-            if is_orphan or _SNAPSHOT_NAME.fullmatch(entry.name):
-                yield Path(entry.path)
+    orphans = OrphanCheck(folder / _LOCK, repair)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _SNAPSHOT_NAME.fullmatch(path.name):
+            yield from orphans.report(path, "left by an export that was killed", lambda: True)
+        elif _BLOB_NAME.fullmatch(path.name):
+            is_orphan = partial(queries.is_orphan, connection, path.name)
+            yield from orphans.report(path, "no document has this content", is_orphan)
+    orphans.warn()

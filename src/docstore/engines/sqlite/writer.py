@@ -1,19 +1,15 @@
 """The one thread that writes: all waiting operations become one transaction, and complete after its COMMIT.
 
-A durable COMMIT costs one fsync whatever its size, so under load the cost of a write falls with the size of the batch.
-Operations run in the order they came. One that is refused (a DocstoreError, raised before it changed anything) does not
-affect the others. One that fails midway rolls the transaction back, and each operation is run again in a separate
-transaction. When BEGIN or COMMIT fails, every operation of the batch gets that error, refused ones too: the document
-that caused the refusal may have been written by another operation of the batch. On a full disk each operation is tried
-again, alone, after all possible space has been freed (disk_space.py), so that removals work.
+A durable COMMIT costs one fsync whatever is in it. An operation that is refused (a DocstoreError, raised before it
+changed anything) does not affect the others; one that fails midway rolls the transaction back, and each is run again
+alone. When BEGIN or COMMIT fails, every operation gets that error, refused ones too: the document that refused them may
+have been written by another of the batch. On a full disk each operation is tried again, alone, after all possible space
+has been freed (disk_space.py), so that removals work.
 
-A cancelled caller gets no result, but its operation is in the batch already. So the writer and not the caller removes
-blobs: a new one when its operation fails, and a replaced one after COMMIT. Unlinking a gigabyte takes the kernel some
-0.2 s, so a second thread does that and completes those operations. A COMMIT that fails with an I/O error may still be
-in the log after a crash: its new blobs stay, and are removed as orphans later.
-
-Checkpoints run after the callers have their results, by the size of the log. SQLite's own would run inside COMMIT,
-while callers wait.
+A cancelled caller gets no answer, but its operation is in the batch already. So the writer and not the caller removes
+blobs: a new one when its operation fails, and a replaced one after COMMIT, in a second thread, because unlinking a
+gigabyte takes some 0.2 s. A COMMIT that fails with an I/O error may still be in the log after a crash: its new blobs
+stay, and are removed as orphans later. Checkpoints run after the answers: SQLite's own would run inside COMMIT.
 """
 
 import asyncio
@@ -25,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -61,16 +58,13 @@ class _Operation(Generic[_T]):
     """An operation, its caller and its outcome."""
 
     run: Callable[[Transaction], _T]
-    new_blob: str | None
+    new_blobs: list[str]
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[_T]
     result: Any = None
     error: Exception | None = None
     orphaned_files: list[str] = field(default_factory=list)
     """Blobs to remove before the operation completes: no row refers to them."""
-
-    def new_blobs(self) -> list[str]:
-        return [] if self.new_blob is None else [self.new_blob]
 
     def answer(self) -> None:
         """To be called on the caller's loop."""
@@ -123,14 +117,15 @@ class SqliteWriter:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
-        # No `await` between this check and the queue, so nothing is queued after the end.
+        new_blobs = [] if new_blob is None else [new_blob]
+        # Nothing waits between this check and the queue, so nothing is queued after the end.
         if self._closing or len(self._queue) >= QUEUE_LIMIT:
-            if new_blob is not None:
-                await asyncio.to_thread(self._folder.remove, [new_blob])
+            if new_blobs:
+                await asyncio.to_thread(self._folder.remove, new_blobs)
             raise StorageUnavailable(
                 f"{self._path} is closed" if self._closing else f"{self._path}: too many waiting writes"
             )
-        self._queue.put(_Operation(operation, new_blob, loop, future), loop)
+        self._queue.put(_Operation(operation, new_blobs, loop, future), loop)
         return await future
 
     async def reclaim_space(self) -> None:
@@ -141,8 +136,13 @@ class SqliteWriter:
 
     def check(self) -> None:
         """Raise StorageUnavailable when the database is not where it was opened. May be called in any thread."""
+        self._note_unavailable(self._disk_space.check)
+
+    def _note_unavailable(self, check: Callable[[], object]) -> None:
         try:
-            self._disk_space.check()
+            check()
+        except NoSpace:
+            raise
         except EngineError as error:
             self.unavailable = error
             raise
@@ -215,14 +215,9 @@ class SqliteWriter:
     def _transact_in_turn(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(self._connection, self._clock)
-        try:
-            self._run_all(batch, transaction)
-            self._admit(low_space=low_space)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            for hook in transaction.rollback_hooks:
-                hook()
-            raise
+        self._run_all(batch, transaction)
+        self._note_unavailable(partial(self._disk_space.admit, low_space=low_space))
+        self._connection.execute("COMMIT")
 
     def _run_all(self, batch: _Batch, transaction: Transaction) -> None:
         """Run each operation, then sync the names of new blobs."""
@@ -233,24 +228,14 @@ class SqliteWriter:
                 operation.result, operation.error = operation.run(transaction), None
             except DocstoreError as refusal:
                 operation.error = refusal
-                operation.orphaned_files = operation.new_blobs()
+                operation.orphaned_files = operation.new_blobs
             except Exception as error:
                 raise _OperationFailed(self._failure(error)) from error
             else:
                 operation.orphaned_files = transaction.orphaned_files
-                new_blobs = new_blobs or operation.new_blob is not None
+                new_blobs = new_blobs or bool(operation.new_blobs)
         if new_blobs:
             self._folder.sync()
-
-    def _admit(self, *, low_space: bool) -> None:
-        try:
-            self._disk_space.admit(low_space=low_space)
-        except NoSpace:
-            raise
-        except EngineError as error:
-            self.unavailable = error
-            raise
-        self.unavailable = None
 
     def _roll_back(self) -> None:
         """Roll back, unless SQLite has done so by itself, as after some errors."""
@@ -306,7 +291,7 @@ def _fail(batch: _Batch, failure: EngineError) -> None:
     uncertain = isinstance(cause, apsw.IOError) and getattr(cause, "extendedresult", 0) != apsw.SQLITE_IOERR_WRITE
     for operation in batch:
         operation.error = copy_error(failure)
-        operation.orphaned_files = [] if uncertain else operation.new_blobs()
+        operation.orphaned_files = [] if uncertain else operation.new_blobs
 
 
 def _wake(batch: _Batch) -> None:

@@ -9,9 +9,7 @@ The author of an engine writes a test module with one class, and pytest does the
             return open_engine(EngineURL.parse(f"mine:{folder / 'store'}"), clock)
 
 `open` runs in an event loop, and again on the same folder when a test reopens a store. An engine on disk also
-implements `check(folder)`, which returns the faults of a closed store; after every test there must be none. How
-an engine uses its disk, driver and errors is for its own tests.
-
+implements `check(folder)`, which returns what is wrong with a closed store: after every test that must be nothing.
 Only `docstore.testing` needs pytest and Hypothesis; no other part of Docstore imports it.
 """
 

@@ -1,7 +1,6 @@
 """Requirements of copies and backups: snapshots of one instant, and restored modification times."""
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
@@ -73,21 +72,6 @@ class RestoreTests(EngineTests):
         with pytest.raises(IncompleteUpload):
             await engine.put(_restore(clock, b"data", ChunkedUpload([b"da"], IncompleteUpload("gone"))))
         await assert_state(engine, "key", before.meta, b"stays")
-
-    def test_a_restored_time_survives_a_close(self, tmp_path: Path) -> None:
-        clock = SetClock()
-
-        async def write(engine: Engine) -> None:
-            await engine.put(_restore(clock, b"data"))
-
-        async def check(engine: Engine) -> None:
-            if self.durable:
-                [meta] = await engine.list()
-                assert meta.modified_ns == clock() - _DAY_NS
-                await assert_state(engine, "key", meta, b"data")
-
-        self.run(tmp_path, clock, write)
-        self.run(tmp_path, clock, check)
 
 
 _SIZES = {"empty": 0, "small": 10, "inline": 60_000, "large": 300_000, "folder/large": 100_000}

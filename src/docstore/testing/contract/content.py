@@ -70,28 +70,12 @@ class ContentTests(EngineTests):
         written = await put_data(engine, "key", b"hello", Fields.make("text/plain", {"content-language": "en"}))
         assert written.meta.version == "9bxRzECnxuAcDSE06Ck2-ls45ZGVDZSX"
 
-    @with_engine
-    async def test_metadata_is_of_the_last_write(self, engine: Engine, clock: SetClock) -> None:
-        first = await put_data(engine, "key", b"same", EVERY_FIELD, expires_ns=clock() + 9)
-        clock.advance_s(1e-9)
-        second = await put_data(engine, "key", b"same", EVERY_FIELD)
-        assert (first.created, second.created) == (True, False)
-        assert second.meta.version == first.meta.version
-        assert (second.meta.modified_ns, second.meta.expires_ns) == (clock(), None)
-        await assert_state(engine, "key", second.meta, b"same")
-
     @pytest.mark.parametrize("size", _SIZES)
     @with_engine
     async def test_content_comes_back_byte_for_byte(self, engine: Engine, size: int) -> None:
         await put_data(engine, "key", b"what stood there before")
         written = await put_data(engine, "key", make_data(size))
         await assert_state(engine, "key", written.meta, make_data(size))
-
-    @with_engine
-    async def test_a_document_can_grow_and_shrink(self, engine: Engine) -> None:
-        for turn, size in enumerate([10, 2 * MIB, 0, 100 * KIB, 3, 2 * MIB, MIB, 513]):
-            written = await put_data(engine, "key", make_data(size, str(turn)))
-            await assert_state(engine, "key", written.meta, make_data(size, str(turn)))
 
     @with_engine
     async def test_a_copy_is_the_same_document(self, engine: Engine) -> None:

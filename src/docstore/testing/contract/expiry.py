@@ -32,57 +32,19 @@ class ExpiryTests(EngineTests):
         assert (await put_data(engine, "key", b"new", expect=ABSENT)).created
         assert await list_keys(engine) == ["key", "lasting"]
 
+    @pytest.mark.parametrize("life_ns", [None, 30])
     @with_engine
-    async def test_a_delete_one_nanosecond_before_expiry_finds_the_document(
-        self, engine: Engine, clock: SetClock
+    async def test_a_write_replaces_the_expiry_with_its_own(
+        self, engine: Engine, clock: SetClock, life_ns: int | None
     ) -> None:
-        written = await put_data(engine, "key", b"data", expires_ns=clock() + 1)
-        assert await engine.delete("key") == written.meta
-
-    @with_engine
-    async def test_putting_over_an_expired_document_creates_one(self, engine: Engine, clock: SetClock) -> None:
-        await put_data(engine, "key", b"old", expires_ns=clock() + 1)
-        clock.advance_s(1)
-        written = await put_data(engine, "key", b"new")
-        assert written.created
-        await assert_state(engine, "key", written.meta, b"new")
-
-    @pytest.mark.parametrize("before_ns", [0, 1, 1_000_000_000])
-    @with_engine
-    async def test_a_document_can_be_written_already_expired(
-        self, engine: Engine, clock: SetClock, before_ns: int
-    ) -> None:
-        await put_data(engine, "key", b"old")
-        written = await put_data(engine, "key", b"new", expires_ns=clock() - before_ns)
-        assert not written.created
-        await assert_state(engine, "key", None)
-
-    @with_engine
-    async def test_a_write_without_an_expiry_clears_the_old_one(self, engine: Engine, clock: SetClock) -> None:
-        await put_data(engine, "key", b"old", expires_ns=clock() + 10)
-        written = await put_data(engine, "key", b"old")
-        clock.advance_s(1)
-        await _sweep_all(engine)
-        await assert_state(engine, "key", written.meta, b"old")
-
-    @with_engine
-    async def test_a_later_expiry_replaces_an_earlier_one(self, engine: Engine, clock: SetClock) -> None:
+        expires_ns = None if life_ns is None else clock() + life_ns
         await put_data(engine, "key", b"data", expires_ns=clock() + 10)
-        written = await put_data(engine, "key", b"data", expires_ns=clock() + 30)
+        written = await put_data(engine, "key", b"data", expires_ns=expires_ns)
         clock.set_ns(clock() + 29)
         await _sweep_all(engine)
         await assert_state(engine, "key", written.meta, b"data")
         clock.set_ns(clock() + 1)
-        await assert_state(engine, "key", None)
-
-    @with_engine
-    async def test_pages_skip_expired_documents_and_are_full(self, engine: Engine, clock: SetClock) -> None:
-        for number in range(60):
-            await put_data(engine, f"{number:02}", b"", expires_ns=clock() + 5 if number % 3 else None)
-        clock.advance_s(1)
-        assert await list_keys(engine, limit=4) == ["00", "03", "06", "09"]
-        assert await list_keys(engine, after="07", limit=2) == ["09", "12"]
-        assert await list_keys(engine, prefix="1") == ["12", "15", "18"]
+        await assert_state(engine, "key", None if life_ns else written.meta, b"data")
 
     @with_engine
     async def test_a_clock_that_jumps_back_breaks_nothing(self, engine: Engine, clock: SetClock) -> None:
@@ -114,17 +76,6 @@ class ExpiryTests(EngineTests):
             assert await engine.list() == before
         for number in range(0, 30, 3):
             assert await read_data(engine, f"{number:02}") == make_data(100_000 if number % 2 else 10, str(number))
-
-    @with_engine
-    async def test_sweeping_keeps_documents_that_replaced_expired_ones(self, engine: Engine, clock: SetClock) -> None:
-        for key in ("replaced", "created again"):
-            await put_data(engine, key, b"old", expires_ns=clock() + 5)
-        clock.advance_s(1)
-        await engine.delete("created again")
-        for key in ("replaced", "created again"):
-            await put_data(engine, key, b"new")
-        await _sweep_all(engine)
-        assert [await read_data(engine, key) for key in ("replaced", "created again")] == [b"new", b"new"]
 
 
 async def _sweep_all(engine: Engine) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from docstore.content import BytesContent
 from docstore.engines.contract import Engine, PutRequest, Snapshotting, Sweeping
 from docstore.errors import Conflict, IncompleteUpload
 from docstore.model import ABSENT, Meta
@@ -40,12 +41,14 @@ class LifetimeTests(EngineTests):
 
     def test_documents_survive_a_close_if_the_engine_is_durable(self, tmp_path: Path) -> None:
         clock, stored = SetClock(), {"small": b"small", "empty": b"", "large": make_data(3 * MIB), "replaced": b"new"}
+        stored |= {"restored": b"restored"} | {key: key.encode() for key in HOSTILE_KEYS}
 
         async def write(engine: Engine) -> list[Meta]:
             for key in ("replaced", "deleted"):
                 await put_data(engine, key, make_data(MIB, "old"))
             for number, (key, data) in enumerate(stored.items()):
                 await put_data(engine, key, data, EVERY_FIELD, expires_ns=clock() + 10 if number % 2 else None)
+            await engine.put(PutRequest("restored", BytesContent(b"restored"), PLAIN, modified_ns=clock() - 10**15))
             await engine.delete("deleted")
             return await engine.list()
 
@@ -63,31 +66,6 @@ class LifetimeTests(EngineTests):
         clock.set_ns(clock() + 10)
         metas = [meta for meta in metas if meta.expires_ns is None]
         self.run(tmp_path, clock, check)
-
-    def test_a_reopened_store_works_as_before(self, tmp_path: Path) -> None:
-        clock = SetClock()
-        for number in range(4):
-
-            async def replace(engine: Engine, number: int = number) -> None:
-                exists = self.durable and number > 0
-                assert (await put_data(engine, "key", b"%d" % number)).created != exists
-                if exists:
-                    assert await read_data(engine, f"large {number - 1}") == make_data(MIB, str(number - 1))
-                await put_data(engine, f"large {number}", make_data(MIB, str(number)), expires_ns=clock() + 1)
-
-            self.run(tmp_path, clock, replace)
-
-    def test_hostile_keys_survive_a_close(self, tmp_path: Path) -> None:
-        async def write(engine: Engine) -> None:
-            for key in HOSTILE_KEYS:
-                await put_data(engine, key, key.encode())
-
-        async def check(engine: Engine) -> None:
-            for key in HOSTILE_KEYS:
-                assert await read_data(engine, key) == (key.encode() if self.durable else None)
-
-        self.run(tmp_path, SetClock(), write)
-        self.run(tmp_path, SetClock(), check)
 
     def test_documents_that_expired_while_closed_are_swept(self, tmp_path: Path) -> None:
         clock = SetClock()
@@ -111,14 +89,7 @@ class LifetimeTests(EngineTests):
         await engine.close()
         await engine.close()
 
-    def test_an_unused_engine_can_be_closed(self, tmp_path: Path) -> None:
-        async def run() -> None:
-            await self.open(tmp_path, SetClock()).close()
-
-        asyncio.run(run())
-        asyncio.run(run())
-
-    def test_closing_an_engine_leaves_no_descriptor_and_no_thread(self, tmp_path: Path) -> None:
+    def test_no_descriptor_and_no_thread_outlives_an_engine(self, tmp_path: Path) -> None:
         held = []
         for turn in ("warm", "first", "second"):
             (tmp_path / turn).mkdir()

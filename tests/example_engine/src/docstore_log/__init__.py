@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from docstore.content import BytesContent, read_all
-from docstore.engines.contract import PutRequest
+from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.fs import translate_os_errors
 from docstore.engines.shared.verify import Checked, Finding, fault_of
-from docstore.errors import Conflict, CorruptData, OpenError
-from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies, version_of
+from docstore.errors import CorruptData, OpenError
+from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 
 def open_log(url: EngineURL, clock: Clock) -> "Log":
     """`log:PATH`, the file made when it is absent. Raises OpenError."""
-    url.refuse_options()
     path = Path(url.location)
     try:
         file = path.open("r+b" if path.exists() else "x+b", buffering=0)
@@ -42,8 +41,7 @@ def open_log(url: EngineURL, clock: Clock) -> "Log":
 
 
 def check_log(url: EngineURL, repair: bool) -> Checked:
-    """Compare every document of the log with its digest; a log has no orphans."""
-    url.refuse_options()
+    """Every document of the log against its digest; there are no orphans to remove."""
     path = Path(url.location)
     try:
         with path.open("rb") as file:
@@ -104,23 +102,19 @@ class Log:
         return document.meta if document else None
 
     async def put(self, request: PutRequest) -> WriteResult:
-        key, fields = request.key, request.fields
         data = await read_all(request.upload)
         digest = hashlib.sha256(data).digest()
         # From here to the end nothing waits for another task: `head` only looks at a dict.
-        current = await self.head(key)
-        if not satisfies(request.expect, current):
-            raise Conflict(current)
-        modified_ns = self._clock() if request.modified_ns is None else request.modified_ns
-        meta = Meta(key, version_of(digest, fields), len(data), digest, fields, modified_ns, request.expires_ns)
+        current = await self.head(request.key)
+        check_expectation(request.expect, current)
+        meta = request.meta(digest, len(data), self._clock())
         self._append(meta.pack().encode() + b"\n" + data)
-        self._documents[key] = Document(meta, BytesContent(data))
+        self._documents[request.key] = Document(meta, BytesContent(data))
         return WriteResult(meta, created=current is None)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         current = await self.head(key)
-        if not satisfies(expect, current):
-            raise Conflict(current)
+        check_expectation(expect, current)
         if key in self._documents:
             self._append(b"-" + json.dumps(key).encode() + b"\n")
             del self._documents[key]
