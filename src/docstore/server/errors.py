@@ -108,7 +108,7 @@ def problem_response(problem: HTTPProblem, accept: str | None) -> Response:
     if media_type == "text/plain":
         body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.problem_page(kind.status, kind.title, problem.detail, kind.advice)
+        body = pages.render("problem.html", kind=kind, detail=problem.detail)
     else:
         body = _problem_json(problem)
         media_type = "application/problem+json"

@@ -8,7 +8,7 @@ stored headers together have a limit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.http.merge_patch import PATCH_TYPES
@@ -17,6 +17,7 @@ from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING_FORMATS, MAX_LIMIT
 
 Node = dict[str, object]
+V = TypeVar("V")
 
 OPENAPI_PATH: Final = "/-/openapi.json"
 DOCS_PATH: Final = "/-/docs"
@@ -270,13 +271,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a verb answers and reads: answers by status, names of problem types, of parameter groups and of a body."""
+    """What a verb answers and reads: answers by status, names of problem types, of parameter groups and of a body.
+
+    It is the decorator of the verb's function, whose docstring says what the verb does.
+    """
 
     answers: Mapping[int, Answer]
     problems: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     body: str = ""
 
+    def __call__(self, verb: V) -> V:
+        OPERATIONS[verb] = self
+        return verb
+
+
+OPERATIONS: Final[dict[object, Operation]] = {}
+"""By the verb's function."""
 
 ENGINE_PROBLEMS: Final = ("engine-failed", "unavailable")
 KEY_PROBLEMS: Final = ("invalid-target", "invalid-key")

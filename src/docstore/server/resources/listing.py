@@ -159,8 +159,17 @@ def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, n
     for name in query.prefix[:skipped].split("/")[:-1]:
         folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
         crumbs.append((_folder_link(folder), f"{name}/"))
-    place = pages.PagePosition(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
-    return pages.collection_page(place, documents, folders, next_link(mount, page), now_ns=now_ns, nonce=nonce)
+    return pages.render(
+        "collection.html",
+        mount=mount,
+        query=query,
+        crumbs=crumbs,
+        documents=documents,
+        folders=folders,
+        next_link=next_link(mount, page),
+        now_ns=now_ns,
+        nonce=nonce,
+    )
 
 
 def _folder_link(folder: str) -> str:

@@ -2,21 +2,18 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import quote
 
 from docstore.engines.contract import Metered, Usage
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
-from docstore.http.negotiation import choose
 from docstore.http.url import encode
 from docstore.server import pages
-from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import SERVICE_LINKS, Answer, Operation
-from docstore.server.resources.resource import ReadableResource, Resource
+from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.responses import small_response
 from docstore.units import format_count
 
@@ -27,33 +24,27 @@ class RootResource(ReadableResource):
     """`/`: the list of mounts."""
 
     __slots__ = ("_mounts",)
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {
-                200: Answer(
-                    "The mounts.",
-                    {"text/html": "", "application/json": "Mounts", "text/plain": ""},
-                    ("Cache-Control", "Link", "Vary"),
-                )
-            },
-            ("not-acceptable",),
-        )
-    }
 
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
+    @Operation(
+        {
+            200: Answer(
+                "The mounts.",
+                {"text/html": "", "application/json": "Mounts", "text/plain": ""},
+                ("Cache-Control", "Link", "Vary"),
+            )
+        },
+        ("not-acceptable",),
+    )
     async def GET(self, request: Request) -> Response:
         """List the mounts, and the usage of those with a size limit."""
         offers = ("text/html", "application/json", "text/plain")
-        media_type = choose(request.headers.get("accept"), offers)
-        if media_type is None:
-            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        media_type = negotiate(request, offers)
         rows = [(mount, await _usage(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts_page(
-                [pages.MountRow(m.prefix, m.scheme, m.keys, _usage_line(usage) if usage else "") for m, usage in rows]
-            )
+            body = pages.render("mounts.html", mounts=[(mount, usage and _usage_line(usage)) for mount, usage in rows])
         elif media_type == "text/plain":
             body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
         else:

@@ -7,13 +7,12 @@ the assets of the pages. All of them are read-only.
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from typing import ClassVar, Final
+from collections.abc import Iterable
+from typing import Final
 
 from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
-from docstore.http.negotiation import choose
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
@@ -29,7 +28,7 @@ from docstore.server.openapi_schema import (
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import CollectionResource, PuttableCollection
 from docstore.server.resources.document import DocumentResource
-from docstore.server.resources.resource import ReadableResource, Resource
+from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import RootResource
 from docstore.server.responses import small_response
 
@@ -54,10 +53,8 @@ class Health(ServiceResource):
     """`/-/health`."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The process answers.", {"text/plain": ""})})
-    }
 
+    @Operation({200: Answer("The process answers.", {"text/plain": ""})})
     async def GET(self, request: Request) -> Response:
         """Check whether the process answers. No engine is involved."""
         return small_response("ok\n", "text/plain", cache=b"no-store")
@@ -67,10 +64,8 @@ class Ready(ServiceResource):
     """`/-/ready`."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
-    }
 
+    @Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
     async def GET(self, request: Request) -> Response:
         """Check whether every engine answers in time, and its storage is still where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
@@ -97,10 +92,8 @@ class OpenAPI(ServiceResource):
     """`/-/openapi.json`."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
-    }
 
+    @Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
     async def GET(self, request: Request) -> Response:
         """This description of the API, for programs."""
         body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -111,8 +104,8 @@ class Docs(ServiceResource):
     """`/-/docs`."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {"GET": Operation({200: Answer("The page.", {"text/html": ""})})}
 
+    @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """This description of the API, for people."""
         return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
@@ -122,22 +115,18 @@ class Problems(ServiceResource):
     """`/-/problems`, to which the `type` of a problem points."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
-            ("not-acceptable",),
-        )
-    }
 
+    @Operation(
+        {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
+        ("not-acceptable",),
+    )
     async def GET(self, request: Request) -> Response:
         """List the problem types, with advice."""
         offers = ("text/html", "text/plain")
-        media_type = choose(request.headers.get("accept"), offers)
-        if media_type is None:
-            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        media_type = negotiate(request, offers)
         kinds = PROBLEM_TYPES.values()
         if media_type == "text/html":
-            body = pages.problems_page([(kind.name, kind.status, kind.title, kind.advice) for kind in kinds])
+            body = pages.render("problems.html", kinds=kinds)
         else:
             body = "".join(f"{kind.status} {kind.name}: {kind.title}. {kind.advice}\n" for kind in kinds)
         return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
@@ -147,12 +136,8 @@ class Catalog(ServiceResource):
     """`/.well-known/api-catalog` (RFC 9727)."""
 
     __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))}
-        )
-    }
 
+    @Operation({200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))})
     async def GET(self, request: Request) -> Response:
         """Link to the descriptions of this API, and to its status."""
         targets = {rel: [{"href": href, "type": media_type}] for rel, href, media_type in _CATALOG}
