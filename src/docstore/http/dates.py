@@ -1,7 +1,7 @@
 """Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on answers (RFC 8594).
 
 Dates are parsed in three forms and written in one. Names of days and months are English whatever the locale, so
-`strptime` and `strftime` were rejected; `email.utils` accepts far more than the RFC's grammar. A day's name must be one
+`strptime` was rejected; the parser of `email.utils` accepts far more than the RFC's grammar. A day's name must be one
 of the seven but need not match the date: the RFC asks for robustness, and to reject such a date would drop an
 If-Unmodified-Since and let its write happen.
 
@@ -10,6 +10,7 @@ Expiry is rounded down to whole seconds, so that no client is promised time that
 
 import re
 from datetime import UTC, date, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
@@ -76,11 +77,7 @@ def _seconds(year: int, match: re.Match[str]) -> int | None:
 def format_http_date(seconds: int) -> str:
     """Return the IMF-fixdate of POSIX `seconds`. Raise ValueError or OverflowError outside the years 1 to 9999."""
     # PERF: every answer carries the Date of this second and a Last-Modified that was often formatted before.
-    days, rest = divmod(seconds, _DAY_SECONDS)
-    day = date.fromordinal(_EPOCH_DAY + days)
-    hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
-    date_text = f"{_DAYS[day.weekday()]}, {day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
-    return f"{date_text} {hour:02}:{minute:02}:{second:02} GMT"
+    return formatdate(seconds, usegmt=True)
 
 
 class InvalidTTL(ValueError):

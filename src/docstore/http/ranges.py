@@ -11,7 +11,6 @@ digits and capped before they become numbers, so long numbers cost nothing.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -95,30 +94,19 @@ def unsatisfied_range(size: int) -> str:
     return f"bytes */{size}"
 
 
-@dataclass(frozen=True, slots=True)
-class Multipart:
-    """The content of a 206 with several parts: bytes to send and spans of the document, in order."""
+def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> list[bytes | Span]:
+    """Return the multipart/byteranges (§14.6) of a document of `size` bytes: bytes to send and spans of the document.
 
-    length: int
-    pieces: tuple[bytes | Span, ...]
-
-
-def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> Multipart:
-    """Return the multipart/byteranges (§14.6) of a document of `size` bytes, each part with its `media_type`.
-
-    The caller must choose a random `boundary`, which the content can't contain, and name it in Content-Type.
+    Each part has the `media_type`. The caller must choose a random `boundary`, which the content can't contain, and
+    name it in Content-Type.
     """
     pieces: list[bytes | Span] = []
-    length = 0
     delimiter = f"--{boundary}"
     for start, stop in parts:
         fields = f"Content-Type: {media_type}\r\nContent-Range: {content_range(start, stop, size)}"
-        head = f"{delimiter}\r\n{fields}\r\n\r\n".encode("latin-1")
-        pieces += [head, (start, stop)]
-        length += len(head) + stop - start
+        pieces += [f"{delimiter}\r\n{fields}\r\n\r\n".encode("latin-1"), (start, stop)]
         delimiter = f"\r\n--{boundary}"
-    end = f"{delimiter}--\r\n".encode("latin-1")
-    return Multipart(length + len(end), (*pieces, end))
+    return [*pieces, f"{delimiter}--\r\n".encode("latin-1")]
 
 
 def byteranges(boundary: str) -> str:

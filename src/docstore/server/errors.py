@@ -29,7 +29,8 @@ class ProblemType:
     """One line that says what happened."""
     advice: str
     """What the client can do next."""
-    retry_after_s: int | None = None
+    retry_after_s: int = 0
+    """The Retry-After of the response; 0 for none."""
 
 
 PROBLEM_TYPES: Final = {
@@ -113,7 +114,7 @@ def problem_response(problem: HTTPProblem, accept: str | None) -> Response:
         body = _problem_json(problem)
         media_type = "application/problem+json"
     more = [(b"vary", b"Accept"), *problem.headers]
-    if kind.retry_after_s is not None:
+    if kind.retry_after_s:
         more.append((b"retry-after", b"%d" % kind.retry_after_s))
     return small_response(body, media_type, status=kind.status, cache=b"no-store", more=more)
 

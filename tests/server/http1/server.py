@@ -23,8 +23,7 @@ from docstore.http.message import Request, Response, StreamedContent
 from docstore.limits import Limits
 from docstore.server import http1
 from docstore.server.app import Store
-from docstore.server.asgi import asgi
-from docstore.server.http1.registry import Handle
+from docstore.server.asgi import Handler, asgi
 from docstore.server.mounts import Mount
 
 WAITS_S = 20
@@ -112,7 +111,7 @@ class HTTP1Server:
 class Bad:
     """Handlers that misbehave, named by the last part of the path."""
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handler) -> None:
         self._handle = handle
 
     async def handle(self, request: Request) -> Response:

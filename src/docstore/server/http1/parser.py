@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.http.message import HeaderPairs, Headers, Request
+from docstore.server.errors import PROBLEM_TYPES
 
 CHUNKED: Final = -1
 """The length of a body in chunks."""
@@ -74,7 +75,7 @@ class ProtocolError(Exception):
             (b"cache-control", b"no-store"),
         ]
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.append((b"retry-after", b"1"))
+            headers.append((b"retry-after", b"%d" % PROBLEM_TYPES["unavailable"].retry_after_s))
         return headers
 
 

@@ -6,11 +6,11 @@ content's would make the next response part of this one.
 """
 
 import time
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
+from docstore.http.dates import format_http_date
 from docstore.http.message import Request, Response, ResponseContent, header_lines
 from docstore.server.http1.connection import Connection
 from docstore.server.http1.parser import ProtocolError
@@ -45,8 +45,7 @@ class StatusLineCache:
         line = self._by_status.get(status)
         if line is None:
             phrase = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
-            date = formatdate(self._begin_s, usegmt=True)
-            line = f"HTTP/1.1 {status} {phrase}\r\ndate: {date}\r\n".encode("ascii")
+            line = f"HTTP/1.1 {status} {phrase}\r\ndate: {format_http_date(self._begin_s)}\r\n".encode("ascii")
             self._by_status[status] = line
         return line
 

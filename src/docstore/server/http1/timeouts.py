@@ -8,6 +8,7 @@ PERF: a loop timer for each connection, set and cancelled with every request, co
 """
 
 from enum import Enum
+from typing import Final
 
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection, Phase
@@ -68,17 +69,16 @@ def current_wait(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
             return Wait.LINGER, 0
 
 
+_LIMIT_NAMES: Final = {
+    Wait.FIRST_BYTE: "head_s",
+    Wait.HEAD: "head_s",
+    Wait.NEXT_REQUEST: "keep_alive_s",
+    Wait.BODY: "body_idle_s",
+    Wait.READER: "answer_idle_s",
+    Wait.LINGER: "linger_s",
+}
+
+
 def max_wait_s(wait: Wait, limits: Limits) -> float:
-    match wait:
-        case Wait.FIRST_BYTE | Wait.HEAD:
-            return limits.head_s
-        case Wait.NEXT_REQUEST:
-            return limits.keep_alive_s
-        case Wait.BODY:
-            return limits.body_idle_s
-        case Wait.READER:
-            return limits.answer_idle_s
-        case Wait.LINGER:
-            return limits.linger_s
-        case Wait.STORE:
-            return float("inf")
+    limit_s: float = getattr(limits, _LIMIT_NAMES[wait]) if wait in _LIMIT_NAMES else float("inf")
+    return limit_s

@@ -201,9 +201,9 @@ def _partial_response(headers: HeaderPairs, meta: Meta, content: Content, spans:
         headers.append((b"content-length", b"%d" % (stop - start)))
         return Response(206, headers, content.slice(start, stop))
     boundary = token_hex(16)
-    parts = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
-    body = ContentSequence(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
+    pieces = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
+    body = ContentSequence(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in pieces))
     headers = [(name, value) for name, value in headers if name != b"content-type"]
     headers.append((b"content-type", ranges.byteranges(boundary).encode("ascii")))
-    headers.append((b"content-length", b"%d" % parts.length))
+    headers.append((b"content-length", b"%d" % body.size))
     return Response(206, headers, body)

@@ -7,7 +7,7 @@ are stored or deleted meanwhile neither repeat nor hide others. A new format is 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -33,9 +33,9 @@ class Query:
     """The query parameters of a listing; `limit` is None by default."""
 
     prefix: str = ""
+    delimiter: str = ""
     after: str = ""
     limit: int | None = None
-    delimiter: str = ""
     format: str | None = None
 
     @classmethod
@@ -59,20 +59,12 @@ class Query:
             raise HTTPProblem("invalid-query", "delimiter must be / or empty")
         if given.get("format", "html") not in LISTING_FORMATS:
             raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
-        return cls(
-            given.get("prefix", ""), given.get("after", ""), limit, given.get("delimiter", ""), given.get("format")
-        )
+        prefix, delimiter, after = (given.get(name, "") for name in ("prefix", "delimiter", "after"))
+        return cls(prefix, delimiter, after, limit, given.get("format"))
 
     def encoded(self) -> str:
         """Return the query string that parses to this."""
-        given = {
-            "prefix": self.prefix,
-            "delimiter": self.delimiter,
-            "after": self.after,
-            "limit": self.limit or "",
-            "format": self.format or "",
-        }
-        return urlencode({name: value for name, value in given.items() if value != ""})
+        return urlencode({name: value for name, value in asdict(self).items() if value})
 
 
 @dataclass(frozen=True, slots=True)

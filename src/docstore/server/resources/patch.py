@@ -22,7 +22,7 @@ from docstore.http.headers import parse_media_type
 from docstore.http.json_patch import MalformedPatch, PatchConflict, PatchError, PatchNotApplicable, PatchTooLarge
 from docstore.http.merge_patch import ACCEPT_PATCH, PATCH_TYPES, apply_patch
 from docstore.http.message import Request, Response
-from docstore.http.preferences import preferred_return
+from docstore.http.negotiation import preferred_return
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount

@@ -14,7 +14,7 @@ from docstore.http.conditions import ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
 from docstore.http.digests import AnnouncedDigest, DigestVerifiedUpload, announced_digests
 from docstore.http.message import HeaderPairs, Headers, Request, Response
-from docstore.http.preferences import PreferredReturn, preferred_return
+from docstore.http.negotiation import PreferredReturn, preferred_return
 from docstore.http.stored_headers import StoredFieldsTooLarge, parse_stored_fields
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
