@@ -155,60 +155,51 @@ def _header(name: str, description: str, schema: Node | None = None) -> Node:
     return {"name": name, "in": "header", "description": description, "schema": schema or _text()}
 
 
-_LISTING: Final = [
-    _query("prefix", _text(), "Only keys with this prefix."),
-    _query("after", _text(), "Only keys after this one."),
-    _query(
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-        f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
-    ),
-    _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
-    _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
-]
-_CONDITIONS: Final = [
-    _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
-    _header("If-None-Match", "Only if the ETag is none of these; * if the document does not exist."),
-    _header("If-Modified-Since", "Only if the document is newer. Invalid dates are ignored."),
-    _header("If-Unmodified-Since", "Only if the document is not newer. Invalid dates are ignored."),
-]
-_RANGES: Final = [
-    _header("Range", "The bytes to send: bytes=0-99, or bytes=-100 for the last hundred. Other units are ignored."),
-    _header("If-Range", "Apply Range only if this is the ETag or exactly the Last-Modified."),
-]
-_WANTED_DIGESTS: Final = [
-    _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
-    _header("Want-Content-Digest", "Request the digest of the content of this answer (RFC 9530)."),
-    _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
-]
-_DIGESTS: Final = [
-    _header("Content-Digest", "Verified before anything is stored (RFC 9530)."),
-    _header("Repr-Digest", "Verified before anything is stored (RFC 9530)."),
-    _header("Content-MD5", "Verified before anything is stored (RFC 1864)."),
-    _header("Digest", "Verified before anything is stored (RFC 3230)."),
-]
-_EXPIRY: Final = [
-    _header(
-        "TTL",
-        "Seconds until the document expires; without it the document never does.",
-        {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
-    ),
-]
-_PREFER: Final = [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")]
-_STORED: Final = [
-    _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
-    for header in STORED_HEADERS.values()
-]
-
 GROUPS: Final[dict[str, list[Node]]] = {
-    "listing": _LISTING,
-    "conditions": _CONDITIONS,
-    "ranges": _RANGES,
-    "wanted digests": _WANTED_DIGESTS,
-    "digests": _DIGESTS,
-    "expiry": _EXPIRY,
-    "prefer": _PREFER,
-    "stored": _STORED,
+    "listing": [
+        _query("prefix", _text(), "Only keys with this prefix."),
+        _query("after", _text(), "Only keys after this one."),
+        _query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
+        ),
+        _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
+        _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
+    ],
+    "conditions": [
+        _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
+        _header("If-None-Match", "Only if the ETag is none of these; * if the document does not exist."),
+        _header("If-Modified-Since", "Only if the document is newer. Invalid dates are ignored."),
+        _header("If-Unmodified-Since", "Only if the document is not newer. Invalid dates are ignored."),
+    ],
+    "ranges": [
+        _header("Range", "The bytes to send: bytes=0-99, or bytes=-100 for the last hundred. Other units are ignored."),
+        _header("If-Range", "Apply Range only if this is the ETag or exactly the Last-Modified."),
+    ],
+    "wanted digests": [
+        _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
+        _header("Want-Content-Digest", "Request the digest of the content of this answer (RFC 9530)."),
+        _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
+    ],
+    "digests": [
+        _header("Content-Digest", "Verified before anything is stored (RFC 9530)."),
+        _header("Repr-Digest", "Verified before anything is stored (RFC 9530)."),
+        _header("Content-MD5", "Verified before anything is stored (RFC 1864)."),
+        _header("Digest", "Verified before anything is stored (RFC 3230)."),
+    ],
+    "expiry": [
+        _header(
+            "TTL",
+            "Seconds until the document expires; without it the document never does.",
+            {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
+        ),
+    ],
+    "prefer": [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")],
+    "stored": [
+        _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
+        for header in STORED_HEADERS.values()
+    ],
 }
 """Parameters that are used together, by the name that operations use."""
 

@@ -149,9 +149,7 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     upload = await headers.upload(request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
-            result = await mount.engine.put(
-                PutRequest(key, upload, headers.fields, expires_ns=headers.expires_ns(clock), expect=expect)
-            )
+            result = await mount.engine.put(PutRequest(key, upload, headers.fields, headers.expires_ns(clock), expect))
         except Conflict as conflict:
             expect = check_preconditions(request.method, conditions, conflict.current, clock)
             if not isinstance(upload, BytesContent):
