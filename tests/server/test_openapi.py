@@ -30,7 +30,7 @@ from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi import Path as ApiPath
 from docstore.server.openapi import UndocumentedVerb, document
-from docstore.server.openapi_schema import KEY_SCHEMAS, OPERATIONS, SCHEMAS, Answer, Operation
+from docstore.server.openapi_schema import KEY_PARAMETERS, OPERATIONS, SCHEMAS, Answer, Operation
 from docstore.server.resources.resource import Resource
 from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
@@ -157,7 +157,7 @@ KEYS = st.text(st.sampled_from("aZ0_-./ ~%é😀\x00\n\x7f\x9f"), max_size=12)
 @pytest.mark.parametrize("rule", KEY_RULES)
 @given(key=KEYS)
 def test_the_schema_of_a_key_is_the_rule_of_its_mount(rule: str, key: str) -> None:
-    assert jsonschema_rs.is_valid(KEY_SCHEMAS[rule], key) == is_key(rule, key)
+    assert jsonschema_rs.is_valid(KEY_PARAMETERS[rule]["schema"], key) == is_key(rule, key)
 
 
 FULL = "a" * 255
@@ -172,7 +172,7 @@ FULL = "a" * 255
 )
 def test_the_schema_of_a_key_has_its_bounds(key: str) -> None:
     for rule in KEY_RULES:
-        assert jsonschema_rs.is_valid(KEY_SCHEMAS[rule], key) == is_key(rule, key)
+        assert jsonschema_rs.is_valid(KEY_PARAMETERS[rule]["schema"], key) == is_key(rule, key)
 
 
 def is_key(rule: str, key: str) -> bool:

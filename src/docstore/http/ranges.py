@@ -11,7 +11,6 @@ digits and capped before they become numbers, so long numbers cost nothing.
 
 import re
 from collections.abc import Sequence
-from enum import Enum
 from typing import Final
 
 from docstore.http.headers import parse_natural, split_list
@@ -24,27 +23,17 @@ Span = tuple[int, int]
 """Half-open: from the first position up to, not including, the second."""
 
 
-class _Selected(Enum):
-    WHOLE = "200"
-    UNSATISFIABLE = "416"
-
-
-WHOLE: Final = _Selected.WHOLE
-UNSATISFIABLE: Final = _Selected.UNSATISFIABLE
-
-Selection = _Selected | tuple[Span, ...]
-"""WHOLE, UNSATISFIABLE, or at least one non-empty span. A single span is not a multipart (§15.3.7.1)."""
+Selection = tuple[Span, ...] | None
+"""None for the whole document, () if no range is satisfiable. A single span is not a multipart (§15.3.7.1)."""
 
 
 def select(value: str | None, size: int) -> Selection:
     """Return what the Range header `value` (None: not sent) selects of a document of `size` bytes."""
     specs = None if value is None or size == 0 else _parse(value)
     if specs is None:
-        return WHOLE
+        return None
     spans = tuple(span for span in (_resolve(first, last, size) for first, last in specs) if span is not None)
-    if not spans:
-        return UNSATISFIABLE
-    return spans if sum(stop - start for start, stop in spans) <= size else WHOLE
+    return spans if sum(stop - start for start, stop in spans) <= size else None
 
 
 def _parse(value: str) -> list[tuple[str, str]] | None:

@@ -132,8 +132,8 @@ def _answer(answer: Answer) -> Node:
     node: Node = {
         "description": answer.description,
         "headers": {
-            **{name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers},
-            **{name: {"$ref": f"#/components/headers/{name}{_OPTIONAL}"} for name in answer.optional},
+            name.rstrip("?"): {"$ref": f"#/components/headers/{name.replace('?', _OPTIONAL)}"}
+            for name in answer.headers
         },
     }
     if answer.media_types:
@@ -158,8 +158,7 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {415: ("Accept-Patch",), 416: ("Content-Range",)}
-_OPTIONAL_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {412: ("ETag",), 503: ("Retry-After",)}
+_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch",), 416: ("Content-Range",), 503: ("Retry-After?",)}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
@@ -167,7 +166,6 @@ def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
         Answer(
             "; ".join(PROBLEM_TYPES[name].title for name in names).capitalize() + ".",
             headers=("Cache-Control", "Vary", *_MORE_HEADERS.get(status, ())),
-            optional=_OPTIONAL_HEADERS.get(status, ()),
         )
     )
     if with_content:

@@ -30,19 +30,20 @@ SERVICE_LINKS: Final = (
 _CHARACTER: Final = "[^/\\u0000-\\u001f\\u007f-\\u009f]"
 _NOT_DOT: Final = "[^./\\u0000-\\u001f\\u007f-\\u009f]"
 _SEGMENT: Final = f"(?:{_NOT_DOT}{_CHARACTER}{{0,254}}|\\.{_NOT_DOT}{_CHARACTER}{{0,253}}|\\.\\.{_CHARACTER}{{1,253}})"
-KEY_SCHEMAS: Final[dict[str, Node]] = {
-    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
-    "path": {"type": "string", "pattern": f"^{_SEGMENT}(?:/{_SEGMENT})*$", "maxLength": 1024},
+KEY_PARAMETERS: Final[dict[str, Node]] = {
+    "name": {
+        "description": "The document's name.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
+    },
+    "path": {
+        "description": (
+            "The document's name: segments of 1 to 255 bytes, at most 1,024 bytes in all, none of them '.' or '..'. "
+            "Slashes need no encoding in the URL."
+        ),
+        "schema": {"type": "string", "pattern": f"^{_SEGMENT}(?:/{_SEGMENT})*$", "maxLength": 1024},
+    },
 }
 """By the rule in keys.KEY_RULES."""
-
-KEY_DESCRIPTIONS: Final = {
-    "name": "The document's name.",
-    "path": (
-        "The document's name: segments of 1 to 255 bytes, at most 1,024 bytes in all, none of them '.' or '..'. "
-        "Slashes need no encoding in the URL."
-    ),
-}
 
 
 def _text(**more: object) -> Node:
@@ -251,13 +252,12 @@ HEADERS: Final[dict[str, Node]] = {
 class Answer:
     """A successful answer. `media_types` maps to names of schemas, "" for any content of that type.
 
-    `headers` are always present, `optional` ones sometimes; both are names in HEADERS.
+    `headers` are names in HEADERS; one with a question mark is not always present.
     """
 
     description: str
     media_types: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[str, ...] = ("Cache-Control",)
-    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,12 +295,11 @@ UPLOAD_PROBLEMS: Final = (
 _WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
 
 _VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
-DOCUMENT_HEADERS: Final = (*_VALIDATORS, "Accept-Ranges")
-OPTIONAL_DOCUMENT_HEADERS: Final = (
-    *(header.name for header in STORED_HEADERS.values() if header.name not in _VALIDATORS),
-    *("Sunset", "Content-Digest", "Digest", "Repr-Digest"),
+DOCUMENT_HEADERS: Final = (
+    *(*_VALIDATORS, "Accept-Ranges", "Sunset?", "Content-Digest?", "Digest?", "Repr-Digest?"),
+    *(f"{header.name}?" for header in STORED_HEADERS.values() if header.name not in _VALIDATORS),
 )
-DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, _VALIDATORS, ("Sunset",))
+DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, (*_VALIDATORS, "Sunset?"))
 
 _WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
 """The key and a newline, or with `return=representation` the document."""
@@ -308,14 +307,12 @@ _WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
 CREATED: Final = Answer(
     "A new document: its key and a newline, or what Prefer requests.",
     _WRITE_CONTENT,
-    ("Cache-Control", "ETag", "Location"),
-    ("Preference-Applied", "Content-Location"),
+    ("Cache-Control", "ETag", "Location", "Preference-Applied?", "Content-Location?"),
 )
 REPLACED: Final = Answer(
     "The document was replaced: its key and a newline, or what Prefer requests.",
     _WRITE_CONTENT,
-    ("Cache-Control", "ETag"),
-    ("Preference-Applied", "Content-Location"),
+    ("Cache-Control", "ETag", "Preference-Applied?", "Content-Location?"),
 )
 NO_CONTENT_ANSWER: Final = Answer(
     "Stored; Prefer requested no content.", headers=("Cache-Control", "ETag", "Preference-Applied")
@@ -327,8 +324,7 @@ LISTING: Final = Operation(
         200: Answer(
             "The listing.",
             {format.media_type: format.schema for format in LISTING_FORMATS.values()},
-            ("Cache-Control", "Vary"),
-            ("Link",),
+            ("Cache-Control", "Vary", "Link?"),
         ),
         304: Answer("The collection exists.", {}, ("Cache-Control", "Vary")),
     },

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -147,10 +148,8 @@ def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, n
     skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
     documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
     folders = [(_folder_link(folder), folder[skipped:]) for folder in page.folders]
-    crumbs: list[tuple[str, str]] = []
-    for name in query.prefix[:skipped].split("/")[:-1]:
-        folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
-        crumbs.append((_folder_link(folder), f"{name}/"))
+    ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
+    crumbs = [(_folder_link(query.prefix[:end]), query.prefix[start:end]) for start, end in pairwise([0, *ends])]
     return pages.render(
         "collection.html",
         mount=mount,

@@ -27,11 +27,8 @@ class Resource:
     __slots__ = ()
     verbs: ClassVar[dict[str, Verb]] = {}
     allow: ClassVar[bytes] = b""
-
-    @property
-    def hint(self) -> str:
-        """The detail of a 405."""
-        return ""
+    hint = ""
+    """The detail of a 405."""
 
     def __init_subclass__(cls) -> None:
         cls.verbs = {name: getattr(cls, name) for name in dir(cls) if name in KNOWN_METHODS}

@@ -91,14 +91,11 @@ _QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
 class MissingSlash(ReadableResource):
     """`/docs`: redirects reads to `/docs/`. Writes are not redirected, because clients do not follow with a body."""
 
-    __slots__ = ("_path",)
+    __slots__ = ("_path", "hint")
 
     def __init__(self, path: str) -> None:
         self._path = path
-
-    @property
-    def hint(self) -> str:
-        return f"a collection's path ends with a slash: {self._path}"
+        self.hint = f"a collection's path ends with a slash: {path}"
 
     async def GET(self, request: Request) -> Response:
         location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")

@@ -18,8 +18,7 @@ from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import (
     DOCS_PATH,
-    KEY_DESCRIPTIONS,
-    KEY_SCHEMAS,
+    KEY_PARAMETERS,
     OPENAPI_PATH,
     Answer,
     Node,
@@ -207,5 +206,4 @@ _FILE: Final[Node] = {
 
 def _key(mount: Mount) -> Node:
     """Return the path parameter for a key of the mount."""
-    rule: Node = {"description": KEY_DESCRIPTIONS[mount.keys], "schema": KEY_SCHEMAS[mount.keys]}
-    return {"name": "key", "in": "path", "required": True, **rule}
+    return {"name": "key", "in": "path", "required": True, **KEY_PARAMETERS[mount.keys]}
