@@ -9,7 +9,7 @@ Expiry is rounded down to whole seconds, so that no client is promised time that
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
@@ -22,8 +22,6 @@ TTL_LIMIT_S: Final = 10 * 365 * 86_400
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-_DAY_SECONDS: Final = 86400
 _SECOND_NS: Final = 1_000_000_000
 _LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999, the last that an HTTP-date can name."""
@@ -64,13 +62,13 @@ def _full_year(match: re.Match[str], now: int) -> int:
 
 def _seconds(year: int, match: re.Match[str]) -> int | None:
     hour, minute, second = map(int, match.group("hour", "minute", "second"))
-    if hour > 23 or minute > 59 or second > 60:
+    if second > 60:
         return None
     try:
-        day = date(year, _MONTHS.index(match["month"]) + 1, int(match["day"])).toordinal() - _EPOCH_DAY
+        moment = datetime(year, _MONTHS.index(match["month"]) + 1, int(match["day"]), hour, minute, tzinfo=UTC)
     except ValueError:
         return None
-    return day * _DAY_SECONDS + hour * 3600 + minute * 60 + second
+    return int(moment.timestamp()) + second
 
 
 @lru_cache(maxsize=1024)

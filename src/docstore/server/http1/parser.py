@@ -10,7 +10,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from docstore.http.message import HeaderPairs, Headers, Request
+from docstore.content import BytesContent
+from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.server.errors import PROBLEM_TYPES
 
 CHUNKED: Final = -1
@@ -68,7 +69,7 @@ class ProtocolError(Exception):
         return (f"{title}: {self.detail}\n" if self.detail else f"{title}\n").encode("latin-1")
 
     @property
-    def headers(self) -> HeaderPairs:
+    def response(self) -> Response:
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(self.line)),
@@ -76,7 +77,7 @@ class ProtocolError(Exception):
         ]
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             headers.append((b"retry-after", b"%d" % PROBLEM_TYPES["unavailable"].retry_after_s))
-        return headers
+        return Response(self.status, headers, BytesContent(self.line))
 
 
 @dataclass(frozen=True, slots=True)

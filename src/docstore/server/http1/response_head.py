@@ -11,7 +11,7 @@ from typing import Final
 
 from docstore.content import BytesContent
 from docstore.http.dates import format_http_date
-from docstore.http.message import Request, Response, ResponseContent, header_lines
+from docstore.http.message import Request, Response, ResponseContent
 from docstore.server.http1.connection import Connection
 from docstore.server.http1.parser import ProtocolError
 
@@ -81,10 +81,4 @@ def start_response(
 
 def error_response(status_lines: StatusLineCache, error: ProtocolError) -> bytes:
     """Return the whole response to an invalid request, the last one of its connection."""
-    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), header_lines(error.headers), _CLOSE, error.line)
-
-
-def internal_error() -> Response:
-    """Return the response when the handler raised an exception or made an invalid response."""
-    error = ProtocolError(500)
-    return Response(error.status, error.headers, BytesContent(error.line))
+    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), error.response.lines(), _CLOSE, error.line)
