@@ -32,7 +32,7 @@ MAX_RUNNING: Final = 16
 MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
 """Their size in all, because some engines hold them in memory; a larger document is copied alone."""
 
-MAX_TIME_NS: Final = 253_402_300_799 * 10**9
+LAST_DATE_NS: Final = 253_402_300_799 * 10**9
 """The last second of the year 9999: dates in HTTP have four digits for the year."""
 
 OnBytes = Callable[[int], object]
@@ -156,8 +156,8 @@ async def _store(target: Engine, meta: Meta, upload: Upload, expect: Expectation
 
 def clamp_times(meta: Meta) -> Meta:
     """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
-    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_TIME_NS)
-    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_TIME_NS), expires_ns=expires_ns)
+    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, LAST_DATE_NS)
+    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), LAST_DATE_NS), expires_ns=expires_ns)
 
 
 def _is_same(present: Meta | None, meta: Meta) -> bool:
