@@ -45,8 +45,6 @@ ASSETS: Final = {
 class Asset(ReadableResource):
     """`/-/web/{file}`."""
 
-    __slots__ = ("_name",)
-
     def __init__(self, name: str) -> None:
         """Raise HTTPProblem."""
         if name not in ASSETS:

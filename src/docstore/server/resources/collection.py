@@ -21,8 +21,6 @@ from docstore.server.responses import content_headers
 class CollectionResource(ReadableResource):
     """`/{mount}/`."""
 
-    __slots__ = ("_clock", "_mount")
-
     def __init__(self, mount: Mount, clock: Clock) -> None:
         self._mount = mount
         self._clock = clock
@@ -82,8 +80,6 @@ class CollectionResource(ReadableResource):
 
 class PuttableCollection(CollectionResource):
     """As in the original, PUT stores under a new UUID: a deliberate departure from RFC 9110 §9.3.4."""
-
-    __slots__ = ()
 
     @schema.COLLECTION_WRITE
     async def PUT(self, request: Request) -> Response:

@@ -43,8 +43,6 @@ class Resource:
 class ReadableResource(Resource):
     """A resource whose HEAD is its GET without the content."""
 
-    __slots__ = ()
-
     async def HEAD(self, request: Request) -> Response:
         """The headers of GET, without the content."""
         response = await self.verbs["GET"](self, request)

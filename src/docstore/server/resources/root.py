@@ -23,8 +23,6 @@ log: Final = logging.getLogger("docstore")
 class RootResource(ReadableResource):
     """`/`: the list of mounts."""
 
-    __slots__ = ("_mounts",)
-
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
@@ -81,8 +79,6 @@ def _usage_line(usage: Usage) -> str:
 class ServerResource(Resource):
     """`*`: the server as such, which answers only OPTIONS (RFC 9110 §9.3.7)."""
 
-    __slots__ = ()
-
 
 _QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
 """Characters that a query may contain unencoded (RFC 3986 §3.4), and `%` of existing escapes."""
@@ -90,8 +86,6 @@ _QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
 
 class MissingSlash(ReadableResource):
     """`/docs`: redirects reads to `/docs/`. Writes are not redirected, because clients do not follow with a body."""
-
-    __slots__ = ("_path", "hint")
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -42,16 +42,12 @@ _CACHE: Final = b"max-age=60"
 class ServiceResource(ReadableResource):
     """The base of the service's resources."""
 
-    __slots__ = ("_mounts",)
-
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
 
 class Health(ServiceResource):
     """`/-/health`."""
-
-    __slots__ = ()
 
     @Operation({200: Answer("The process answers.", {"text/plain": ""})})
     async def GET(self, request: Request) -> Response:
@@ -61,8 +57,6 @@ class Health(ServiceResource):
 
 class Ready(ServiceResource):
     """`/-/ready`."""
-
-    __slots__ = ()
 
     @Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
     async def GET(self, request: Request) -> Response:
@@ -90,8 +84,6 @@ async def _answers(mount: Mount) -> bool:
 class OpenAPI(ServiceResource):
     """`/-/openapi.json`."""
 
-    __slots__ = ()
-
     @Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
     async def GET(self, request: Request) -> Response:
         """This description of the API, for programs."""
@@ -102,8 +94,6 @@ class OpenAPI(ServiceResource):
 class Docs(ServiceResource):
     """`/-/docs`."""
 
-    __slots__ = ()
-
     @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """This description of the API, for people."""
@@ -112,8 +102,6 @@ class Docs(ServiceResource):
 
 class Problems(ServiceResource):
     """`/-/problems`, to which the `type` of a problem points."""
-
-    __slots__ = ()
 
     @Operation(
         {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
@@ -133,8 +121,6 @@ class Problems(ServiceResource):
 
 class Catalog(ServiceResource):
     """`/.well-known/api-catalog` (RFC 9727)."""
-
-    __slots__ = ()
 
     @Operation({200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))})
     async def GET(self, request: Request) -> Response:
