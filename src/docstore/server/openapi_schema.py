@@ -19,14 +19,6 @@ from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING
 Node = dict[str, object]
 V = TypeVar("V")
 
-OPENAPI_PATH: Final = "/-/openapi.json"
-DOCS_PATH: Final = "/-/docs"
-SERVICE_LINKS: Final = (
-    f'<{OPENAPI_PATH}>; rel="service-desc"; type="application/json", <{DOCS_PATH}>; rel="service-doc"; type="text/html"'
-).encode("ascii")
-"""The Link header of the root (RFC 8631)."""
-
-
 _CHARACTER: Final = "[^/\\u0000-\\u001f\\u007f-\\u009f]"
 _NOT_DOT: Final = "[^./\\u0000-\\u001f\\u007f-\\u009f]"
 _SEGMENT: Final = f"(?:{_NOT_DOT}{_CHARACTER}{{0,254}}|\\.{_NOT_DOT}{_CHARACTER}{{0,253}}|\\.\\.{_CHARACTER}{{1,253}})"

@@ -12,12 +12,18 @@ from docstore.http.message import Request, Response
 from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import SERVICE_LINKS, Answer, Operation
+from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.responses import small_response
 from docstore.units import format_count
 
 log: Final = logging.getLogger("docstore")
+
+SERVICE_LINKS: Final = (
+    ("service-desc", "/-/openapi.json", "application/json"),
+    ("service-doc", "/-/docs", "text/html"),
+)
+"""The descriptions of the API (RFC 8631): relation, path and media type."""
 
 
 class RootResource(ReadableResource):
@@ -47,7 +53,8 @@ class RootResource(ReadableResource):
             body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
         else:
             body = json.dumps({"mounts": [_mount_json(mount, usage) for mount, usage in rows]}) + "\n"
-        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
+        links = ", ".join(f'<{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
+        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", links.encode("ascii"))])
 
 
 async def _usage(mount: Mount) -> Usage | None:

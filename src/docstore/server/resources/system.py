@@ -16,19 +16,12 @@ from docstore.http.message import Request, Response
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import (
-    DOCS_PATH,
-    KEY_PARAMETERS,
-    OPENAPI_PATH,
-    Answer,
-    Node,
-    Operation,
-)
+from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import CollectionResource, PuttableCollection
 from docstore.server.resources.document import DocumentResource
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
-from docstore.server.resources.root import RootResource
+from docstore.server.resources.root import SERVICE_LINKS, RootResource
 from docstore.server.responses import small_response
 
 log: Final = logging.getLogger("docstore")
@@ -133,11 +126,7 @@ class Catalog(ServiceResource):
 
 
 _LINKSET: Final = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
-_CATALOG: Final = (
-    ("service-desc", OPENAPI_PATH, "application/json"),
-    ("service-doc", DOCS_PATH, "text/html"),
-    ("status", "/-/ready", "text/plain"),
-)
+_CATALOG: Final = (*SERVICE_LINKS, ("status", "/-/ready", "text/plain"))
 
 
 _CATALOG_PATH: Final = (".well-known", "api-catalog")
