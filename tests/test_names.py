@@ -8,9 +8,6 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src"
 
-SHARED: dict[str, str] = {}
-"""Names that several modules define on purpose, and why. Re-exports are imports, not definitions."""
-
 
 def is_command(node: ast.stmt) -> bool:
     """Whether this is the function of a command, which has the name that a person types."""
@@ -48,9 +45,4 @@ def modules_by_name() -> dict[str, set[str]]:
 
 def test_no_two_modules_define_the_same_public_name() -> None:
     doubles = {name: sorted(modules) for name, modules in modules_by_name().items() if len(modules) > 1}
-    assert {name: modules for name, modules in doubles.items() if name not in SHARED} == {}
-
-
-def test_every_shared_name_is_shared() -> None:
-    modules = modules_by_name()
-    assert [name for name in SHARED if len(modules[name]) < 2] == []
+    assert doubles == {}

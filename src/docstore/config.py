@@ -154,9 +154,7 @@ class Settings:
         for name, words in CHOICES.items():
             if getattr(self, name) not in (*words, None):
                 raise SetupError(f"{name} must be one of {', '.join(words)}")
-        if self.workers > 1:
-            self._check_workers(mounts)
-        _check_stores(mounts)
+        _check_processes(mounts, self.workers)
         _check_nesting(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
             raise SetupError(
@@ -171,28 +169,25 @@ class Settings:
                 raise SetupError(f"public URL {url}: {error}") from None
         return replace(self, mounts=mounts, public_urls=tuple(public_urls))
 
-    def _check_workers(self, mounts: Iterable[MountSettings]) -> None:
-        for mount in mounts:
-            kind = kind_of(mount.engine.scheme)
-            if kind.processes is Processes.ONE:
-                raise SetupError(
-                    f"--workers {self.workers} needs multi-process engines; "
-                    f"mount {mount.name!r} ({mount.engine.scheme}) is single-process"
-                )
 
-
-def _check_stores(mounts: Iterable[MountSettings]) -> None:
-    """Raise SetupError if two mounts open one single-process store."""
+def _check_processes(mounts: Iterable[MountSettings], workers: int) -> None:
+    """Raise SetupError if two workers or two mounts would open one single-process store."""
     opened: dict[tuple[str, str], str] = {}
     for mount in mounts:
-        kind = kind_of(mount.engine.scheme)
-        if kind.processes is Processes.ONE and kind.on_disk:
-            store = mount.engine.scheme, os.path.realpath(mount.engine.location.replace("\0", ""))
-            if (other := opened.setdefault(store, mount.name)) != mount.name:
-                raise SetupError(
-                    f"mounts {other!r} and {mount.name!r} both open {mount.engine}, "
-                    f"but a {mount.engine.scheme} store can be opened only once"
-                )
+        engine, kind = mount.engine, kind_of(mount.engine.scheme)
+        if kind.processes is not Processes.ONE:
+            continue
+        if workers > 1:
+            raise SetupError(
+                f"--workers {workers} needs multi-process engines; "
+                f"mount {mount.name!r} ({engine.scheme}) is single-process"
+            )
+        store = engine.scheme, os.path.realpath(engine.location.replace("\0", ""))
+        if kind.on_disk and (other := opened.setdefault(store, mount.name)) != mount.name:
+            raise SetupError(
+                f"mounts {other!r} and {mount.name!r} both open {engine}, "
+                f"but a {engine.scheme} store can be opened only once"
+            )
 
 
 def _check_nesting(mounts: Iterable[MountSettings]) -> None:

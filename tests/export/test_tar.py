@@ -144,7 +144,7 @@ def test_a_truncated_tar_gives_only_complete_documents(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("modified_ns", "kept_ns"), [(-1, 0), (10**40, copy.MAX_DATE_NS), (copy.MAX_DATE_NS, copy.MAX_DATE_NS)]
+    ("modified_ns", "kept_ns"), [(-1, 0), (10**40, copy.LAST_DATE_NS), (copy.LAST_DATE_NS, copy.LAST_DATE_NS)]
 )
 @pytest.mark.parametrize("scheme", ["file", "shelve"])
 def test_times_beyond_the_year_9999_are_clamped(tmp_path: Path, scheme: str, modified_ns: int, kept_ns: int) -> None:
@@ -152,7 +152,7 @@ def test_times_beyond_the_year_9999_are_clamped(tmp_path: Path, scheme: str, mod
     tar = members(("m", replace(GOOD, modified_ns=modified_ns, expires_ns=10**40), b"data"), count=1)
     assert run("import", target, data=tar).status == 0
     [(meta, _)] = stored(target).values()
-    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, copy.MAX_DATE_NS)
+    assert (meta.modified_ns, meta.expires_ns) == (kept_ns, copy.LAST_DATE_NS)
     assert "1 the same already" in run("import", target, data=tar).err
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
 from docstore.http.message import Headers
-from docstore.http.ranges import UNSATISFIABLE, WHOLE, content_range, select, unsatisfied_range
+from docstore.http.ranges import content_range, select, unsatisfied_range
 from docstore.model import Fields, Meta, version_of
 from tests.http.oracle import Answer, Case, State, cases, expected
 
@@ -36,9 +36,9 @@ def ranged(headers: Headers, current: Meta, now: int) -> Answer:
     if_range = headers.get("if-range")
     counts = if_range is None or if_range_holds(if_range, current, now)
     selection = select(headers.get("range") if counts else None, current.size)
-    if selection is WHOLE:
+    if selection is None:
         return Answer(200)
-    if selection is UNSATISFIABLE:
+    if selection == ():
         return Answer(416, (unsatisfied_range(current.size),))
     return Answer(206, tuple(content_range(start, stop, current.size) for start, stop in selection))
 

@@ -62,7 +62,7 @@ def test_entity_tags_are_parsed_and_malformed_ones_are_skipped(value: str, tags:
 )
 def test_tags_are_compared_strongly_and_weakly(member: str, strong: bool, weak: bool) -> None:
     tags = parse_entity_tags(member)
-    assert (tags.match_strongly("1"), tags.match_weakly("1")) == (strong, weak)
+    assert (tags.match("1", weakly=False), tags.match("1", weakly=True)) == (strong, weak)
 
 
 entity_tags = st.builds(EntityTag, st.booleans(), st.text(ETAGC))

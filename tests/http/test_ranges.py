@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from docstore.http.ranges import (
     RANGES_LIMIT,
-    UNSATISFIABLE,
-    WHOLE,
     Selection,
     Span,
     byteranges,
@@ -69,8 +67,8 @@ def test_ranges_select_spans(value: str, size: int, selection: Selection) -> Non
         pytest.param(f"bytes={HUGE[1:]}8-{HUGE}", id="14.1.1 huge positions in order"),
     ],
 )
-def test_valid_ranges_outside_the_document_are_unsatisfiable(value: str) -> None:
-    assert select(value, 10) is UNSATISFIABLE
+def test_valid_ranges_that_cannot_be_met_are_unsatisfiable(value: str) -> None:
+    assert select(value, 10) == ()
 
 
 @pytest.mark.parametrize(
@@ -108,19 +106,19 @@ def test_valid_ranges_outside_the_document_are_unsatisfiable(value: str) -> None
     ],
 )
 def test_ignored_ranges_select_the_whole_document(value: str | None) -> None:
-    assert select(value, 10) is WHOLE
+    assert select(value, 10) is None
 
 
 @pytest.mark.parametrize("value", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=5-", "bytes=x", None])
 def test_every_range_of_an_empty_document_selects_the_whole(value: str | None) -> None:
-    assert select(value, 0) is WHOLE
+    assert select(value, 0) is None
 
 
 def test_there_are_at_most_sixteen_ranges() -> None:
     at_the_limit = ",".join(f"{n}-{n}" for n in range(RANGES_LIMIT))
     assert select(f"bytes={at_the_limit}", 100) == tuple((n, n + 1) for n in range(RANGES_LIMIT))
-    assert select(f"bytes={at_the_limit},50-50", 100) is WHOLE
-    assert select(f"bytes={at_the_limit},200-", 100) is WHOLE
+    assert select(f"bytes={at_the_limit},50-50", 100) is None
+    assert select(f"bytes={at_the_limit},200-", 100) is None
 
 
 specs = st.builds("{}-{}".format, st.integers(0, 30), st.integers(0, 30) | st.just(""))
@@ -133,7 +131,7 @@ sets = st.lists(specs | st.integers(0, 30).map("-{}".format), max_size=20).map(
 @example("bytes=0-0,1-1", 2)
 def test_any_text_selects_something_that_can_be_sent(value: str, size: int) -> None:
     selection = select(value, size)
-    if selection is WHOLE or selection is UNSATISFIABLE:
+    if not selection:
         return
     assert 1 <= len(selection) <= RANGES_LIMIT
     assert all(0 <= start < stop <= size for start, stop in selection)
@@ -156,8 +154,8 @@ def test_a_span_is_selected_however_the_range_is_written(chosen: tuple[int, int,
 
 
 @pytest.mark.parametrize("unit", ["0-,", "0-0,", "9999-,", "-", ",", "0", '"', "\\", " ", "-1,", "0-1 "])
-def test_a_hundred_kilobytes_of_anything_are_parsed_in_time(unit: str) -> None:
-    assert select("bytes=" + unit * (100_000 // len(unit)), 10) is WHOLE
+def test_a_hundred_kilobytes_of_anything_come_to_an_end(unit: str) -> None:
+    assert select("bytes=" + unit * (100_000 // len(unit)), 10) is None
 
 
 def test_content_range_has_inclusive_positions() -> None:
@@ -169,7 +167,7 @@ def test_content_range_has_inclusive_positions() -> None:
 def test_several_parts_look_as_in_the_rfc() -> None:
     document = b"0123456789"
     answer = multipart([(0, 2), (7, 10)], "application/pdf", 10, "THIS_STRING_SEPARATES")
-    assert sent(document, answer.pieces) == (
+    assert sent(document, answer) == (
         b"--THIS_STRING_SEPARATES\r\n"
         b"Content-Type: application/pdf\r\n"
         b"Content-Range: bytes 0-1/10\r\n"
@@ -185,13 +183,7 @@ def test_several_parts_look_as_in_the_rfc() -> None:
     assert byteranges("THIS_STRING_SEPARATES") == "multipart/byteranges; boundary=THIS_STRING_SEPARATES"
 
 
-def test_the_part_headers_do_not_need_the_content() -> None:
-    size = 10**15
-    answer = multipart([(0, size // 2), (size // 2, size)], "a/b", size, "x")
-    assert answer.length == size + sum(len(piece) for piece in answer.pieces if isinstance(piece, bytes))
-
-
-def sent(document: bytes, pieces: tuple[bytes | Span, ...]) -> bytes:
+def sent(document: bytes, pieces: list[bytes | Span]) -> bytes:
     return b"".join(piece if isinstance(piece, bytes) else document[piece[0] : piece[1]] for piece in pieces)
 
 
@@ -212,8 +204,7 @@ def sent(document: bytes, pieces: tuple[bytes | Span, ...]) -> bytes:
 def test_multipart_content_can_be_parsed_into_its_parts(made: tuple[bytes, list[Span]]) -> None:
     document, parts = made
     answer = multipart(parts, "text/x; a=b", len(document), "boundary-of-its-own")
-    content = sent(document, answer.pieces)
-    assert answer.length == len(content)
+    content = sent(document, answer)
     preamble, *sections, end = (b"\r\n" + content).split(b"\r\n--boundary-of-its-own")
     assert (preamble, end) == (b"", b"--\r\n")
     assert len(sections) == len(parts)

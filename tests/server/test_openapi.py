@@ -30,7 +30,7 @@ from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi import Path as ApiPath
 from docstore.server.openapi import UndocumentedVerb, document
-from docstore.server.openapi_schema import KEY_SCHEMAS, SCHEMAS, Answer, Operation
+from docstore.server.openapi_schema import KEY_PARAMETERS, OPERATIONS, SCHEMAS, Answer, Operation
 from docstore.server.resources.resource import Resource
 from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened
@@ -127,32 +127,24 @@ def test_a_verb_without_a_description_raises(resource: type[Resource]) -> None:
         document([ApiPath("/new", "new", resource, "new")])
 
 
-ROW = {"GET": Operation({200: Answer("An answer.")})}
+ROW = Operation({200: Answer("An answer.")})
 
 
 def test_a_verb_that_is_added_to_a_class_is_an_operation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Known, "operations", ROW)
+    monkeypatch.setitem(OPERATIONS, Known.GET, ROW)
     item = document([ApiPath("/new", "new", Known, "new")])["paths"]["/new"]
     assert item.keys() == {"get", "options"}
     assert item["get"]["summary"] == "Something that is described nowhere else."
 
 
 def test_a_row_without_a_docstring_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WithoutDocstring, "operations", ROW)
+    monkeypatch.setitem(OPERATIONS, WithoutDocstring.GET, ROW)
     with pytest.raises(UndocumentedVerb, match=r"WithoutDocstring\.GET has no docstring"):
         document([ApiPath("/new", "new", WithoutDocstring, "new")])
 
 
-def test_every_row_belongs_to_a_verb_of_its_class() -> None:
-    waiting: list[type[Resource]] = [Resource]
-    while waiting:
-        resource = waiting.pop()
-        waiting += resource.__subclasses__()
-        assert vars(resource).get("operations", {}).keys() <= vars(resource).keys(), resource
-
-
-def test_every_problem_is_a_response_of_some_operation() -> None:
-    """Except two, which are for requests that are no operation."""
+def test_every_problem_is_the_answer_of_some_operation() -> None:
+    """But two: they are the answers to what is no operation."""
     told = set(re.findall(rf'{re.escape(TYPE_BASE)}([a-z-]+)"', json.dumps(DOCUMENT["components"]["responses"])))
     assert PROBLEM_TYPES.keys() - told == {"method-not-allowed", "not-implemented"}
     everywhere = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
@@ -165,7 +157,7 @@ KEYS = st.text(st.sampled_from("aZ0_-./ ~%é😀\x00\n\x7f\x9f"), max_size=12)
 @pytest.mark.parametrize("rule", KEY_RULES)
 @given(key=KEYS)
 def test_the_schema_of_a_key_is_the_rule_of_its_mount(rule: str, key: str) -> None:
-    assert jsonschema_rs.is_valid(KEY_SCHEMAS[rule], key) == is_key(rule, key)
+    assert jsonschema_rs.is_valid(KEY_PARAMETERS[rule]["schema"], key) == is_key(rule, key)
 
 
 FULL = "a" * 255
@@ -180,7 +172,7 @@ FULL = "a" * 255
 )
 def test_the_schema_of_a_key_has_its_bounds(key: str) -> None:
     for rule in KEY_RULES:
-        assert jsonschema_rs.is_valid(KEY_SCHEMAS[rule], key) == is_key(rule, key)
+        assert jsonschema_rs.is_valid(KEY_PARAMETERS[rule]["schema"], key) == is_key(rule, key)
 
 
 def is_key(rule: str, key: str) -> bool:

@@ -2,10 +2,15 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
+from docstore.http.message import NO_CONTENT, header_lines
 from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
+from docstore.model import Fields, Meta
+from docstore.server import responses
+from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
 
@@ -252,3 +257,64 @@ async def test_a_problem_has_the_media_type_that_the_client_accepts(
         assert (problem["status"], problem["title"], problem["type"]) == (404, "not found", "/-/problems#not-found")
         assert problem["detail"]
         assert problem["advice"]
+
+
+SECOND_NS = 10**9
+NOW_NS = 1_000 * SECOND_NS
+META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": "b"}), NOW_NS - SECOND_NS)
+
+
+def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
+    return full_response(meta, NO_CONTENT, now_ns).lines()
+
+
+def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
+    return header_lines([*document_headers(meta, now_ns), (b"content-length", b"%d" % meta.size)])
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        META,
+        replace(META, version="w" * 32, size=6, fields=Fields.make("a/b", {"cache-control": "max-age=9"})),
+        replace(META, modified_ns=NOW_NS - 2 * SECOND_NS),
+        replace(META, modified_ns=NOW_NS),
+        replace(META, modified_ns=NOW_NS + SECOND_NS),
+        replace(META, expires_ns=NOW_NS + 60 * SECOND_NS),
+        replace(META, version="x" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000})),
+    ],
+    ids=["plain", "other version", "written before", "written now", "from the future", "expires", "large"],
+)
+def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
+    assert lines_of(META) == made_anew(META)
+    for _ in range(2):
+        assert lines_of(meta) == made_anew(meta)
+        assert full_response(meta, NO_CONTENT, NOW_NS).headers == [
+            *document_headers(meta, NOW_NS),
+            (b"content-length", b"%d" % meta.size),
+        ]
+
+
+def test_what_depends_on_the_time_is_not_kept() -> None:
+    expiring = replace(
+        META, expires_ns=NOW_NS + 60 * SECOND_NS, fields=Fields.make("a/b", {"cache-control": "max-age=99"})
+    )
+    assert [b"max-age=%d" % left in lines_of(expiring, NOW_NS + (60 - left) * SECOND_NS) for left in (60, 9)] == [
+        True,
+        True,
+    ]
+    future = replace(META, version="f" * 32, modified_ns=NOW_NS + 5 * SECOND_NS)
+    assert lines_of(future) != lines_of(future, NOW_NS + 5 * SECOND_NS) == made_anew(future, NOW_NS + 5 * SECOND_NS)
+
+
+def test_only_so_many_versions_are_kept() -> None:
+    for number in range(CACHED_BLOCK_COUNT + 10):
+        full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
+    assert len(responses._blocks) == CACHED_BLOCK_COUNT
+    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
+
+
+def test_large_fields_are_not_kept() -> None:
+    large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
+    assert lines_of(large) == made_anew(large)
+    assert (large.version, large.modified_ns) not in responses._blocks

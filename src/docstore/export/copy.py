@@ -34,7 +34,7 @@ MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
 ATTEMPTS: Final = 5
 """How often a document that changes while it is read is copied again."""
 
-MAX_DATE_NS: Final = 253_402_300_799 * 10**9
+LAST_DATE_NS: Final = 253_402_300_799 * 10**9
 """The last second of the year 9999: dates in HTTP have four digits for the year."""
 
 OnBytes = Callable[[int], object]
@@ -173,8 +173,8 @@ async def _store(target: CopyTarget, meta: Meta, upload: Upload, expect: Expecta
 
 def clamp_times(meta: Meta) -> Meta:
     """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
-    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_DATE_NS)
-    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), MAX_DATE_NS), expires_ns=expires_ns)
+    expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, LAST_DATE_NS)
+    return replace(meta, modified_ns=min(max(meta.modified_ns, 0), LAST_DATE_NS), expires_ns=expires_ns)
 
 
 def _is_same(present: Meta | None, meta: Meta) -> bool:

@@ -118,4 +118,4 @@ def if_range_holds(value: str, current: Meta, now: int) -> bool:
 def _matches(tags: Tags, current: Meta | None, *, weakly: bool = False) -> bool:
     if current is None:
         return False
-    return tags.star or (tags.match_weakly if weakly else tags.match_strongly)(current.version)
+    return tags.star or tags.match(current.version, weakly=weakly)

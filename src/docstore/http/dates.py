@@ -1,7 +1,7 @@
 """Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on responses (RFC 8594).
 
 Dates are parsed in three forms and written in one. Names of days and months are English whatever the locale, so
-`strptime` and `strftime` were rejected; `email.utils` accepts far more than the RFC's grammar. A day's name must be one
+`strptime` was rejected; the parser of `email.utils` accepts far more than the RFC's grammar. A day's name must be one
 of the seven but need not match the date: the RFC asks for robustness, and to reject such a date would drop an
 If-Unmodified-Since and let its write happen.
 
@@ -9,7 +9,8 @@ Expiry is rounded down to whole seconds, so that no client is promised time that
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
@@ -21,8 +22,6 @@ TTL_LIMIT_S: Final = 10 * 365 * 86_400
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-_DAY_SECONDS: Final = 86400
 _SECOND_NS: Final = 1_000_000_000
 _LAST_SECOND: Final = 253_402_300_799
 """The end of the year 9999, the last that an HTTP-date can name."""
@@ -63,24 +62,20 @@ def _full_year(match: re.Match[str], now: int) -> int:
 
 def _seconds(year: int, match: re.Match[str]) -> int | None:
     hour, minute, second = map(int, match.group("hour", "minute", "second"))
-    if hour > 23 or minute > 59 or second > 60:
+    if second > 60:
         return None
     try:
-        day = date(year, _MONTHS.index(match["month"]) + 1, int(match["day"])).toordinal() - _EPOCH_DAY
+        moment = datetime(year, _MONTHS.index(match["month"]) + 1, int(match["day"]), hour, minute, tzinfo=UTC)
     except ValueError:
         return None
-    return day * _DAY_SECONDS + hour * 3600 + minute * 60 + second
+    return int(moment.timestamp()) + second
 
 
 @lru_cache(maxsize=1024)
 def format_http_date(seconds: int) -> str:
     """Return the IMF-fixdate of POSIX `seconds`. Raise ValueError or OverflowError outside the years 1 to 9999."""
-    # PERF: every response has the Date of this second and a Last-Modified that was often formatted before.
-    days, rest = divmod(seconds, _DAY_SECONDS)
-    day = date.fromordinal(_EPOCH_DAY + days)
-    hour, minute, second = rest // 3600, rest // 60 % 60, rest % 60
-    date_text = f"{_DAYS[day.weekday()]}, {day.day:02} {_MONTHS[day.month - 1]} {day.year:04}"
-    return f"{date_text} {hour:02}:{minute:02}:{second:02} GMT"
+    # PERF: every answer carries the Date of this second and a Last-Modified that was often formatted before.
+    return formatdate(seconds, usegmt=True)
 
 
 class InvalidTTL(ValueError):

@@ -12,7 +12,7 @@ content.
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -49,29 +49,16 @@ class AnnouncedDigest:
 
 def announced_digests(headers: Headers) -> tuple[AnnouncedDigest, ...]:
     """Return the digests of supported algorithms that a request announces."""
-    return (*_structured_digests(headers), *_content_md5(headers), *_legacy_digests(headers))
-
-
-def _structured_digests(headers: Headers) -> Iterator[AnnouncedDigest]:
+    digests = []
     for field in _STRUCTURED_FIELDS:
         members = byte_sequences(headers.get(field) or "") or {}
-        for algorithm in _STRUCTURED_ALGORITHMS:
-            if algorithm in members:
-                yield AnnouncedDigest(field, algorithm, members[algorithm])
-
-
-def _content_md5(headers: Headers) -> Iterator[AnnouncedDigest]:
-    for line in headers.lines("content-md5"):
-        yield AnnouncedDigest("content-md5", "md5", _decode(line))
-
-
-def _legacy_digests(headers: Headers) -> Iterator[AnnouncedDigest]:
-    """RFC 3230 §4.3.2; its algorithms are case-insensitive."""
+        digests += [AnnouncedDigest(field, name, members[name]) for name in _STRUCTURED_ALGORITHMS if name in members]
+    digests += [AnnouncedDigest("content-md5", "md5", _decode(line)) for line in headers.lines("content-md5")]
     for member in split_list(headers.get("digest") or ""):
         algorithm, _, value = member.partition("=")
-        algorithm = algorithm.lower()
-        if algorithm in _NEW_HASH:
-            yield AnnouncedDigest("digest", algorithm, _decode(value))
+        if algorithm.lower() in _NEW_HASH:  # RFC 3230 §4.1.1: case-insensitive
+            digests.append(AnnouncedDigest("digest", algorithm.lower(), _decode(value)))
+    return tuple(digests)
 
 
 def _decode(text: str) -> bytes | None:

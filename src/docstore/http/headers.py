@@ -138,13 +138,9 @@ class Tags:
     star: bool
     members: tuple[EntityTag, ...] = ()
 
-    def match_strongly(self, opaque: str) -> bool:
-        """Whether a strong member has this opaque part (§8.8.3.2); the other tag is strong."""
-        return any(tag.opaque == opaque and not tag.weak for tag in self.members)
-
-    def match_weakly(self, opaque: str) -> bool:
-        """Whether a member has this opaque part, weak or not (§8.8.3.2)."""
-        return any(tag.opaque == opaque for tag in self.members)
+    def match(self, opaque: str, *, weakly: bool) -> bool:
+        """Whether a member has this opaque part: with `weakly` any member, else a strong one (§8.8.3.2)."""
+        return any(tag.opaque == opaque and (weakly or not tag.weak) for tag in self.members)
 
 
 def parse_entity_tag(text: str) -> EntityTag | None:

@@ -5,13 +5,12 @@ A patched document keeps every number that the patch does not touch, digit by di
 short integer stays text (`Number`), which also avoids the digit limit of `int()`.
 
 Rejected, although Python's parser accepts them: NaN and Infinity, duplicate names in an object, half of a surrogate
-pair, and nesting deeper than DEPTH_LIMIT. Accepted, as §8.1 allows: a byte order mark. All walks are loops, so no depth
-is a RecursionError. The writer keeps the order of members, writes no blanks, and escapes only what it must.
+pair, and nesting deeper than DEPTH_LIMIT, which also bounds the recursion here. Accepted, as §8.1 allows: a byte order
+mark. The writer keeps the order of members, writes no blanks, and escapes only what it must.
 """
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias, cast
 
@@ -20,7 +19,6 @@ DEPTH_LIMIT: Final = 200
 
 _SHORT_INTEGER: Final = 18
 _NUMBER: Final = re.compile(r"(-?)(0|[1-9][0-9]*+)(?:\.([0-9]++))?(?:[eE]([+-]?[0-9]{1,18}))?")
-_STRUCTURE: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -48,37 +46,17 @@ def parse_json(data: bytes) -> JSON:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise InvalidJSON(f"not UTF-8 at byte {error.start}") from None
-    _check_depth(text)
     try:
         value = cast(JSON, _DECODER.decode(text))
+        if text.count("[") + text.count("{") > DEPTH_LIMIT or _SURROGATE.search(text):
+            format_json(value)
     except json.JSONDecodeError as error:
         raise InvalidJSON(str(error)) from None
-    if _SURROGATE.search(text):
-        _check_surrogates(value)
-    return value
-
-
-def _check_depth(text: str) -> None:
-    """Run before the recursive parser, which finds unbalanced brackets itself."""
-    if text.count("[") + text.count("{") <= DEPTH_LIMIT:
-        return
-    depth = 0
-    for found in _STRUCTURE.finditer(text):
-        sign = found[0]
-        if sign in ("[", "{"):
-            depth += 1
-            if depth > DEPTH_LIMIT:
-                raise InvalidJSON(f"nested deeper than {DEPTH_LIMIT} levels")
-        elif sign in ("]", "}"):
-            depth -= 1
-
-
-def _check_surrogates(value: JSON) -> None:
-    """Pairs are characters by now; a lone surrogate can't be encoded in UTF-8."""
-    try:
-        format_json(value)
-    except UnicodeEncodeError:
+    except (JSONTooLarge, RecursionError):
+        raise InvalidJSON(f"nested deeper than {DEPTH_LIMIT} levels") from None
+    except UnicodeEncodeError:  # pairs of surrogates are one character by now
         raise InvalidJSON("a string contains half of a surrogate pair") from None
+    return value
 
 
 def _object(members: list[tuple[str, JSON]]) -> dict[str, JSON]:
@@ -102,93 +80,42 @@ def _reject_constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_number, parse_int=_number, parse_constant=_reject_constant
 )
+_CONSTANTS: Final = {None: "null", True: "true", False: "false"}
 _encode_string: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def format_json(value: JSON, *, size_limit: int | None = None) -> bytes:
-    """Return the text of `value`. Raise JSONTooLarge as soon as it exceeds `size_limit` bytes or DEPTH_LIMIT levels."""
-    pieces: list[str] = []
-    size = 0
-    for piece in _pieces(value):
-        pieces.append(piece)
-        size += len(piece)
-        if size_limit is not None and size > size_limit:
-            raise _size_error(size_limit)
-    data = "".join(pieces).encode("utf-8")
+    """Return the text of `value`. Raise JSONTooLarge when it is over `size_limit` bytes or DEPTH_LIMIT levels."""
+    data = _format(value, DEPTH_LIMIT).encode("utf-8")
     if size_limit is not None and len(data) > size_limit:
-        raise _size_error(size_limit)
+        raise JSONTooLarge(f"the JSON is over {size_limit} bytes")
     return data
 
 
-def _size_error(size_limit: int) -> JSONTooLarge:
-    return JSONTooLarge(f"the JSON is over {size_limit} bytes")
-
-
-def _pieces(value: JSON) -> Iterator[str]:
-    """Yield the text piece by piece; the stack holds the rest of each open container and its closing bracket."""
-    stack: list[tuple[Iterator[tuple[str, JSON]], str]] = [(iter([("", value)]), "")]
-    while stack:
-        rest, end = stack[-1]
-        step = next(rest, None)
-        if step is None:
-            stack.pop()
-            yield end
-            continue
-        before, value = step
-        if not isinstance(value, dict | list):
-            yield before + _scalar(value)
-            continue
-        if len(stack) > DEPTH_LIMIT:
-            raise JSONTooLarge(f"the JSON is over {DEPTH_LIMIT} levels deep")
-        yield before + ("{" if isinstance(value, dict) else "[")
-        stack.append((_members(value), "}") if isinstance(value, dict) else (_elements(value), "]"))
-
-
-def _members(members: dict[str, JSON]) -> Iterator[tuple[str, JSON]]:
-    comma = ""
-    for name, value in members.items():
-        yield f"{comma}{_encode_string(name)}:", value
-        comma = ","
-
-
-def _elements(elements: list[JSON]) -> Iterator[tuple[str, JSON]]:
-    comma = ""
-    for value in elements:
-        yield comma, value
-        comma = ","
-
-
-def _scalar(value: bool | int | Number | str | None) -> str:
+def _format(value: JSON, levels: int) -> str:
     if isinstance(value, str):
         return _encode_string(value)
     if isinstance(value, Number):
         return value.text
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    if not isinstance(value, dict | list):
+        return _CONSTANTS[value] if value is None or isinstance(value, bool) else str(value)
+    if not levels:
+        raise JSONTooLarge(f"the JSON is over {DEPTH_LIMIT} levels deep")
+    if isinstance(value, dict):
+        members = [f"{_encode_string(name)}:{_format(member, levels - 1)}" for name, member in value.items()]
+        return f"{{{','.join(members)}}}"
+    return f"[{','.join([_format(element, levels - 1) for element in value])}]"
 
 
 def equal(one: JSON, other: JSON) -> bool:
     """Whether two values are the same JSON (RFC 6902 §4.6): numbers by value, objects whatever their order."""
-    pairs = [(one, other)]
-    while pairs:
-        a, b = pairs.pop()
-        if isinstance(a, dict) and isinstance(b, dict):
-            if a.keys() != b.keys():
-                return False
-            pairs.extend((value, b[name]) for name, value in a.items())
-        elif isinstance(a, list) and isinstance(b, list):
-            if len(a) != len(b):
-                return False
-            pairs.extend(zip(a, b, strict=True))
-        elif _is_number(a) and _is_number(b):
-            if _decimal(a) != _decimal(b):
-                return False
-        elif type(a) is not type(b) or a != b:
-            return False
-    return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(equal(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if _is_number(one) and _is_number(other):
+        return _decimal(one) == _decimal(other)
+    return type(one) is type(other) and one == other
 
 
 def _is_number(value: JSON) -> bool:

@@ -1,9 +1,8 @@
 """JSON Patch (RFC 6902), a list of operations of which all apply or none, and JSON Pointer (RFC 6901).
 
-Neither document nor patch is changed: an operation copies the containers on the path to its target, unless an earlier
-operation copied them, and shares the rest. So a patch that fails changes nothing, and a long one need not copy the
-whole document first. Whatever a hostile patch could make expensive has a limit: operations, copied entries, moved
-elements, and the size of what `copy` adds.
+The operations change the document in place, because the caller has just parsed it and drops it after a failure. Parts
+shared with an unchanged original were rejected: they need an account of all copies. Whatever a hostile patch could make
+expensive has a limit: operations, moved elements, and the size of what `copy` adds.
 
 The errors, with the status of each (RFC 5789 §2.2): 409 where the patch could apply to another state of the document,
 422 where it can't apply to any:
@@ -16,11 +15,11 @@ The errors, with the status of each (RFC 5789 §2.2): 409 where the patch could 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from docstore.http.json import DEPTH_LIMIT, JSON, JSONTooLarge, equal, format_json
+from docstore.http.json import DEPTH_LIMIT, JSON, JSONTooLarge, equal, format_json, parse_json
 
 OPERATIONS_LIMIT: Final = 1_000
 """Operations in one patch."""
@@ -30,9 +29,6 @@ COPIED_SIZE_LIMIT: Final = 1024 * 1024
 few bytes that doubles the document with each operation reaches the limit at once, so it is close to what a patch of the
 largest size may carry itself."""
 
-COPIED_ENTRIES_LIMIT: Final = 10_000_000
-"""Members and elements of all containers copied for one patch: some tenths of a second of work."""
-
 SHIFTED_LIMIT: Final = 50_000_000
 """Array elements that the insertions and removals of one patch may move: some tenths of a second of work."""
 
@@ -41,8 +37,6 @@ Pointer = tuple[str, ...]
 
 _BROKEN_ESCAPE: Final = re.compile(r"~(?![01])")
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,17}")
-
-_Container: TypeAlias = "list[JSON] | dict[str, JSON]"
 
 
 class PatchError(ValueError):
@@ -65,57 +59,53 @@ class PatchTooLarge(PatchError):
     """The patch or its result is over a limit."""
 
 
-class InvalidPointer(ValueError):
-    """The text is not a JSON Pointer."""
-
-
-class PathNotFound(LookupError):
-    """The document has no value at the pointer; the message names the token."""
-
-
 def parse_pointer(text: str) -> Pointer:
-    """Raise InvalidPointer for text outside the grammar of RFC 6901 §3."""
+    """Raise MalformedPatch for text outside the grammar of RFC 6901 §3."""
     if text == "":
         return ()
     if not text.startswith("/"):
-        raise InvalidPointer("a pointer must be empty or start with '/'")
+        raise MalformedPatch("a pointer must be empty or start with '/'")
     if _BROKEN_ESCAPE.search(text):
-        raise InvalidPointer("a '~' in a pointer must be followed by 0 or 1")
+        raise MalformedPatch("a '~' in a pointer must be followed by 0 or 1")
     # The order matters: ~01 is "~1", not "/".
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in text[1:].split("/"))
 
 
-def find(document: JSON, pointer: Pointer) -> JSON:
-    """Return the value at `pointer`. Raise PathNotFound."""
+def find(document: JSON, pointer: Sequence[str]) -> JSON:
+    """Return the value at `pointer`. Raise PatchConflict."""
     for token in pointer:
         document = step(document, token)
     return document
 
 
 def step(container: JSON, token: str) -> JSON:
-    """Return the member or element that `token` names. Raise PathNotFound."""
+    """Return the member or element that `token` names. Raise PatchConflict."""
     if isinstance(container, dict):
         if token not in container:
-            raise PathNotFound(f"no member {_quoted(token)}")
+            raise PatchConflict(f"no member {_quoted(token)}")
         return container[token]
     if isinstance(container, list):
         return container[index_of(token, len(container))]
-    raise PathNotFound(f"{_quoted(token)} is looked up in a value that is neither an object nor an array")
+    raise PatchConflict(f"{_quoted(token)} is looked up in a value that is neither an object nor an array")
 
 
 def index_of(token: str, size: int) -> int:
-    """Return `token` as an index below `size` (§4: no leading zeros). Raise PathNotFound otherwise, for `-` too."""
+    """Return `token` as an index below `size` (§4: no leading zeros). Raise PatchConflict otherwise, for `-` too."""
     if _INDEX.fullmatch(token) is None:
-        raise PathNotFound(f"{_quoted(token)} is not an array index")
+        raise PatchConflict(f"{_quoted(token)} is not an array index")
     index = int(token)
     if index >= size:
-        raise PathNotFound(f"index {index} is past the end")
+        raise PatchConflict(f"index {index} is past the end")
     return index
 
 
 def _quoted(token: str) -> str:
     """Return the token, shortened to fit into an error message."""
     return repr(token if len(token) <= 40 else f"{token[:40]}...")
+
+
+_OPERATIONS: Final = {"add": "value", "remove": "", "replace": "value", "move": "from", "copy": "from", "test": "value"}
+"""The operations, and the member that each needs besides `path`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +119,15 @@ class _Operation:
 
 
 def json_patch(target: JSON, patch: JSON) -> JSON:
-    """Return `target` after all operations of `patch`; it may share parts with both. Raise a PatchError."""
+    """Return `target` after all operations of `patch`; both may be changed, and share parts. Raise a PatchError."""
     operations = _parse(patch)
     draft = _Draft(target)
     for index, operation in enumerate(operations):
         try:
-            _APPLY[operation.name](draft, operation)
-        except PathNotFound as error:
-            raise PatchConflict(f"operation {index} ({operation.name}): {error}") from None
+            _apply(draft, operation)
         except PatchError as error:
             raise type(error)(f"operation {index} ({operation.name}): {error}") from None
-    return draft.document
+    return draft.find(())
 
 
 def _parse(patch: JSON) -> list[_Operation]:
@@ -152,7 +140,7 @@ def _parse(patch: JSON) -> list[_Operation]:
     for index, members in enumerate(patch):
         try:
             operations.append(_parse_operation(members))
-        except (MalformedPatch, InvalidPointer) as error:
+        except MalformedPatch as error:
             raise MalformedPatch(f"operation {index}: {error}") from None
     return operations
 
@@ -162,11 +150,12 @@ def _parse_operation(members: JSON) -> _Operation:
     if not isinstance(members, dict):
         raise MalformedPatch("an operation must be an object")
     name = members.get("op")
-    if not isinstance(name, str) or name not in _APPLY:
-        raise MalformedPatch(f"op must be one of {', '.join(_APPLY)}")
-    if name in _WITH_VALUE and "value" not in members:
+    if not isinstance(name, str) or name not in _OPERATIONS:
+        raise MalformedPatch(f"op must be one of {', '.join(_OPERATIONS)}")
+    needed = _OPERATIONS[name]
+    if needed == "value" and needed not in members:
         raise MalformedPatch(f"{name} needs a value")
-    source = _pointer(members, "from") if name in _WITH_SOURCE else ()
+    source = _pointer(members, needed) if needed == "from" else ()
     return _Operation(name, _pointer(members, "path"), source, members.get("value"))
 
 
@@ -178,134 +167,88 @@ def _pointer(members: dict[str, JSON], name: str) -> Pointer:
 
 
 class _Draft:
-    """The document so far. Containers in `_own` were copied for it and may be changed."""
+    """The document so far. It is the member "" of `_root`, so that the whole document is a target like any other."""
 
     def __init__(self, document: JSON) -> None:
-        self.document = document
-        self._own: dict[int, _Container] = {}
-        self._entries_left = COPIED_ENTRIES_LIMIT
+        self._root: JSON = {"": document}
         self._size_left = COPIED_SIZE_LIMIT
         self._shifts_left = SHIFTED_LIMIT
 
-    def container(self, path: Pointer) -> _Container:
-        """Return the parent of the target of `path` (not empty), ready to be changed."""
-        parent = self.document = self._owned(self.document)
-        for token in path[:-1]:
-            child = self._owned(step(parent, token))
-            _set(parent, token, child)
-            parent = child
-        return parent
+    def find(self, path: Pointer) -> JSON:
+        return find(self._root, ("", *path))
 
-    def _owned(self, value: JSON) -> _Container:
-        if not isinstance(value, dict | list):
-            raise PathNotFound("a value on the path is neither an object nor an array")
-        if id(value) in self._own:
-            return value
-        self._entries_left -= len(value)
-        if self._entries_left < 0:
-            raise PatchTooLarge(f"a patch may copy at most {COPIED_ENTRIES_LIMIT} members and elements")
-        copied = value.copy()
-        # The entry keeps the container alive, so that no other object gets its id.
-        self._own[id(copied)] = copied
-        return copied
+    def add(self, path: Pointer, value: JSON) -> None:
+        """§4.1: set a member, or insert an element before the index; `-` is the end."""
+        container, last = self._parent(path)
+        if isinstance(container, dict):
+            container[last] = value
+        else:
+            index = len(container) if last == "-" else index_of(last, len(container) + 1)
+            self._shift(container, index)
+            container.insert(index, value)
 
-    def shift(self, array: list[JSON], index: int) -> None:
+    def replace(self, path: Pointer, value: JSON) -> None:
+        container, last = self._parent(path)
+        if isinstance(container, dict):
+            step(container, last)
+            container[last] = value
+        else:
+            container[index_of(last, len(container))] = value
+
+    def remove(self, path: Pointer) -> JSON:
+        """Remove and return a value."""
+        if not path:
+            raise PatchNotApplicable("the whole document can't be removed by a patch; use DELETE")
+        container, last = self._parent(path)
+        if isinstance(container, dict):
+            step(container, last)
+            return container.pop(last)
+        index = index_of(last, len(container))
+        self._shift(container, index)
+        return container.pop(index)
+
+    def copy(self, source: Pointer) -> JSON:
+        """Return a copy of the value at `source`, through its text: that also measures it."""
+        try:
+            text = format_json(self.find(source), size_limit=self._size_left)
+        except JSONTooLarge:
+            raise PatchTooLarge(
+                f"copies may add at most {COPIED_SIZE_LIMIT} bytes, {DEPTH_LIMIT} levels deep"
+            ) from None
+        self._size_left -= len(text)
+        return parse_json(text)
+
+    def _parent(self, path: Pointer) -> tuple[list[JSON] | dict[str, JSON], str]:
+        """Return the container of the target, and the target's name in it."""
+        *parents, last = "", *path
+        container = find(self._root, parents)
+        if not isinstance(container, dict | list):
+            raise PatchConflict("a value on the path is neither an object nor an array")
+        return container, last
+
+    def _shift(self, array: list[JSON], index: int) -> None:
         """Count the elements that move when one is inserted or removed at `index`."""
         self._shifts_left -= len(array) - index
         if self._shifts_left < 0:
             raise PatchTooLarge(f"a patch may move at most {SHIFTED_LIMIT} array elements")
 
-    def shared(self, value: JSON) -> JSON:
-        """Return `value` for insertion at a second place: nothing in it may be changed any more."""
-        try:
-            self._size_left -= len(format_json(value, size_limit=self._size_left))
-        except JSONTooLarge:
-            raise PatchTooLarge(
-                f"copies may add at most {COPIED_SIZE_LIMIT} bytes, {DEPTH_LIMIT} levels deep"
-            ) from None
-        self._own.clear()
-        return value
 
-
-def _add(draft: _Draft, operation: _Operation) -> None:
-    _put(draft, operation.path, operation.value)
-
-
-def _put(draft: _Draft, path: Pointer, value: JSON) -> None:
-    """§4.1: set a member, or insert an element before the index; `-` is the end."""
-    if not path:
-        draft.document = value
-        return
-    container, last = draft.container(path), path[-1]
-    if isinstance(container, dict):
-        container[last] = value
-    elif last == "-":
-        container.append(value)
-    else:
-        index = index_of(last, len(container) + 1)
-        draft.shift(container, index)
-        container.insert(index, value)
-
-
-def _set(container: _Container, token: str, value: JSON) -> None:
-    """Replace an existing member or element. Raise PathNotFound."""
-    if isinstance(container, list):
-        container[index_of(token, len(container))] = value
-    else:
-        step(container, token)
-        container[token] = value
-
-
-def _remove(draft: _Draft, operation: _Operation) -> None:
-    _take(draft, operation.path)
-
-
-def _take(draft: _Draft, path: Pointer) -> JSON:
-    """Remove and return a value. Raise PathNotFound."""
-    if not path:
-        raise PatchNotApplicable("the whole document can't be removed by a patch; use DELETE")
-    container, last = draft.container(path), path[-1]
-    if isinstance(container, list):
-        index = index_of(last, len(container))
-        draft.shift(container, index)
-        return container.pop(index)
-    step(container, last)
-    return container.pop(last)
-
-
-def _replace(draft: _Draft, operation: _Operation) -> None:
-    if operation.path:
-        _set(draft.container(operation.path), operation.path[-1], operation.value)
-    else:
-        draft.document = operation.value
-
-
-def _move(draft: _Draft, operation: _Operation) -> None:
-    source, path = operation.source, operation.path
-    if source == path:
-        find(draft.document, source)
-    elif path[: len(source)] == source:
-        raise PatchNotApplicable("a value can't be moved into itself")
-    else:
-        _put(draft, path, _take(draft, source))
-
-
-def _copy(draft: _Draft, operation: _Operation) -> None:
-    _put(draft, operation.path, draft.shared(find(draft.document, operation.source)))
-
-
-def _test(draft: _Draft, operation: _Operation) -> None:
-    if not equal(find(draft.document, operation.path), operation.value):
-        raise PatchConflict("the value is different")
-
-
-_APPLY: Final[dict[str, Callable[[_Draft, _Operation], None]]] = {
-    "add": _add,
-    "remove": _remove,
-    "replace": _replace,
-    "move": _move,
-    "copy": _copy,
-    "test": _test,
-}
-_WITH_VALUE: Final = ("add", "replace", "test")
-_WITH_SOURCE: Final = ("move", "copy")
+def _apply(draft: _Draft, operation: _Operation) -> None:
+    path, source = operation.path, operation.source
+    match operation.name:
+        case "add":
+            draft.add(path, operation.value)
+        case "remove":
+            draft.remove(path)
+        case "replace":
+            draft.replace(path, operation.value)
+        case "move" if source == path:
+            draft.find(source)
+        case "move" if path[: len(source)] == source:
+            raise PatchNotApplicable("a value can't be moved into itself")
+        case "move":
+            draft.add(path, draft.remove(source))
+        case "copy":
+            draft.add(path, draft.copy(source))
+        case "test" if not equal(draft.find(path), operation.value):
+            raise PatchConflict("the value is different")

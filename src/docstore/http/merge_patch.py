@@ -1,7 +1,7 @@
 """JSON Merge Patch (RFC 7396), and PATCH (RFC 5789): the patch types and a patch applied to bytes.
 
-A merge patch has the shape of the document; null removes a member. The RFC's recursion is a stack here, and no argument
-is changed: the result shares what the patch does not touch. It never fails: any JSON value is a patch of any other.
+A merge patch has the shape of the document; null removes a member. It never fails: any JSON value is a patch of any
+other.
 
 Applying a patch rewrites the document: values are kept exactly and members in their order, whitespace is not.
 """
@@ -14,28 +14,16 @@ from docstore.http.json_patch import MalformedPatch, PatchConflict, PatchTooLarg
 
 
 def merge_patch(target: JSON, patch: JSON) -> JSON:
-    """Return `target` changed by `patch`; arrays and scalars are replaced as a whole."""
+    """Return `target` changed by `patch`, as in §2; the arguments are not changed."""
     if not isinstance(patch, dict):
         return patch
-    result = _copy(target)
-    unmerged = [(result, patch)]
-    while unmerged:
-        merged, changes = unmerged.pop()
-        for name, value in changes.items():
-            if value is None:
-                merged.pop(name, None)
-            elif isinstance(value, dict):
-                child = _copy(merged.get(name))
-                merged[name] = child
-                unmerged.append((child, value))
-            else:
-                merged[name] = value
-    return result
-
-
-def _copy(target: JSON) -> dict[str, JSON]:
-    """Copy what an object of a patch is merged into; anything but an object counts as an empty one."""
-    return dict(target) if isinstance(target, dict) else {}
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
 
 
 PATCH_TYPES: Final[Mapping[str, Callable[[JSON, JSON], JSON]]] = {

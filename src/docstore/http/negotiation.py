@@ -1,23 +1,20 @@
-"""Content negotiation (RFC 9110 §12.5): which of the offered media types a client prefers, and which coding it accepts.
+"""Negotiation (RFC 9110 §12.5): the media type that a client prefers, and the codings that it accepts; and Prefer.
 
-Weights come first, then the order of the offers. The most specific range decides about an offer, so
+For media types weights come first, then the order of the offers. The most specific range decides about an offer, so
 `text/html;q=0, */*` is "anything but HTML". `application/*+json` matches nothing: the RFC has two wildcards only.
 
 An offer without a charset counts as UTF-8, which all of Docstore's own representations are; so
 `application/json; charset=utf-8` matches `application/json`.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, Literal
 
-from docstore.http.headers import parse_media_type, parse_quality, split_list
+from docstore.http.headers import MediaType, parse_media_type, parse_parameters, parse_quality, split_list
+from docstore.http.message import Headers
 
 ACCEPT_MEMBERS_LIMIT: Final = 100
 """Members of an Accept header that are parsed; browsers send ten. Later ones are ignored."""
-
-_Parameters = frozenset[tuple[str, str]]
-_CHARSET: Final = ("charset", "utf-8")
 
 
 def choose(accept: str | None, offers: Sequence[str]) -> str | None:
@@ -25,15 +22,11 @@ def choose(accept: str | None, offers: Sequence[str]) -> str | None:
 
     Without Accept, or with nothing well-formed in it, return the first offer.
     """
-    ranges = [] if accept is None else _parse_accept(accept)
+    ranges = _parse_accept(accept or "")
     if not ranges:
         return offers[0]
-    best, best_quality = None, 0
-    for offer in offers:
-        quality = _quality(offer, ranges)
-        if quality > best_quality:
-            best, best_quality = offer, quality
-    return best
+    best = max(offers, key=lambda offer: _quality(offer, ranges))  # the first of several
+    return best if _quality(best, ranges) else None
 
 
 def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
@@ -50,51 +43,48 @@ def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
     return weights.get(coding, weights.get("*", 0)) > 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """A media range with its weight in thousandths."""
-
-    type: str
-    subtype: str
-    parameters: _Parameters
-    quality: int
-
-    def precedence(self, type: str, subtype: str, parameters: _Parameters) -> tuple[int, int] | None:
-        """Return how specifically this range matches that media type, greater being closer; None if it does not."""
-        if self.type not in ("*", type) or self.subtype not in ("*", subtype) or not self.parameters <= parameters:
-            return None
-        return (self.type != "*") + (self.subtype != "*"), len(self.parameters)
+def _parse_accept(accept: str) -> list[tuple[MediaType, int]]:
+    """Return the media ranges and their weights. A parameter named q is the weight, wherever it stands."""
+    ranges = []
+    for member in split_list(accept.lower())[:ACCEPT_MEMBERS_LIMIT]:
+        found = parse_media_type(member)
+        if found is None or (found.type == "*" and found.subtype != "*"):
+            continue
+        quality = parse_quality(found.parameters.get("q", "1"))
+        if quality is not None:
+            ranges.append((found, quality))
+    return ranges
 
 
-def _parse_accept(accept: str) -> list[_Range]:
-    ranges = (_parse_range(member) for member in split_list(accept)[:ACCEPT_MEMBERS_LIMIT])
-    return [found for found in ranges if found is not None]
-
-
-def _parse_range(member: str) -> _Range | None:
-    """A parameter named q is the weight, wherever it stands."""
-    parsed = parse_media_type(member)
-    if parsed is None or (parsed.type == "*" and parsed.subtype != "*"):
-        return None
-    quality = parse_quality(parsed.parameters.get("q", "1"))
-    if quality is None:
-        return None
-    parameters = _folded((name, value) for name, value in parsed.parameters.items() if name != "q")
-    return _Range(parsed.type, parsed.subtype, parameters, quality)
-
-
-def _folded(parameters: Iterable[tuple[str, str]]) -> _Parameters:
-    """Return the parameters with values in lower case, as those in use are compared."""
-    return frozenset((name, value.lower()) for name, value in parameters)
-
-
-def _quality(offer: str, ranges: list[_Range]) -> int:
+def _quality(offer: str, ranges: list[tuple[MediaType, int]]) -> int:
     """Return the weight of the range that matches `offer` most closely, the greater of two; 0 when none matches."""
-    parsed = parse_media_type(offer)
-    if parsed is None:
+    offered = parse_media_type(offer.lower())
+    if offered is None:
         raise ValueError(f"{offer!r} is not a media type")
-    parameters = _folded(parsed.parameters.items())
-    if "charset" not in parsed.parameters:
-        parameters |= {_CHARSET}
-    claims = ((found.precedence(parsed.type, parsed.subtype, parameters), found.quality) for found in ranges)
-    return max(((closeness, quality) for closeness, quality in claims if closeness is not None), default=(None, 0))[1]
+    parameters = {"charset": "utf-8", **offered.parameters}.items()
+    closest = (0, 0, 0)
+    for found, quality in ranges:
+        own = {pair for pair in found.parameters.items() if pair[0] != "q"}
+        if found.type in ("*", offered.type) and found.subtype in ("*", offered.subtype) and own <= parameters:
+            closest = max(closest, ((found.type != "*") + (found.subtype != "*"), len(own), quality))
+    return closest[2]
+
+
+PreferredReturn = Literal["minimal", "representation"]
+
+_RETURNS: Final[dict[str, PreferredReturn]] = {"minimal": "minimal", "representation": "representation"}
+
+
+def preferred_return(headers: Headers) -> PreferredReturn | None:
+    """Return which content the answer to a write should carry, by Prefer (RFC 7240 §4.2); None for the usual one.
+
+    No value is an error: unknown and malformed preferences are ignored, and so are parameters. The first of several
+    with one name counts, even when its value is unknown (§2).
+    """
+    for member in split_list(headers.get("prefer") or ""):
+        name, _, word = (part.strip(" \t") for part in member.partition(";")[0].partition("="))
+        name = name.lower()
+        if name == "return":
+            parameters = parse_parameters(f";{name}={word}") if word else None
+            return _RETURNS.get((parameters or {}).get(name, "").lower())
+    return None

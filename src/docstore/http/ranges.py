@@ -11,8 +11,6 @@ digits and capped before they become numbers, so long numbers cost nothing.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from docstore.http.headers import parse_natural, split_list
@@ -25,27 +23,17 @@ Span = tuple[int, int]
 """Half-open: from the first position up to, not including, the second."""
 
 
-class _Selected(Enum):
-    WHOLE = "200"
-    UNSATISFIABLE = "416"
-
-
-WHOLE: Final = _Selected.WHOLE
-UNSATISFIABLE: Final = _Selected.UNSATISFIABLE
-
-Selection = _Selected | tuple[Span, ...]
-"""WHOLE, UNSATISFIABLE, or at least one non-empty span. A single span is not a multipart (§15.3.7.1)."""
+Selection = tuple[Span, ...] | None
+"""None for the whole document, () if no range is satisfiable. A single span is not a multipart (§15.3.7.1)."""
 
 
 def select(value: str | None, size: int) -> Selection:
     """Return what the Range header `value` (None: not sent) selects of a document of `size` bytes."""
     specs = None if value is None or size == 0 else _parse(value)
     if specs is None:
-        return WHOLE
+        return None
     spans = tuple(span for span in (_resolve(first, last, size) for first, last in specs) if span is not None)
-    if not spans:
-        return UNSATISFIABLE
-    return spans if sum(stop - start for start, stop in spans) <= size else WHOLE
+    return spans if sum(stop - start for start, stop in spans) <= size else None
 
 
 def _parse(value: str) -> list[tuple[str, str]] | None:
@@ -95,30 +83,19 @@ def unsatisfied_range(size: int) -> str:
     return f"bytes */{size}"
 
 
-@dataclass(frozen=True, slots=True)
-class Multipart:
-    """The content of a 206 with several parts: bytes to send and spans of the document, in order."""
+def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> list[bytes | Span]:
+    """Return the multipart/byteranges (§14.6) of a document of `size` bytes: bytes to send and spans of the document.
 
-    length: int
-    pieces: tuple[bytes | Span, ...]
-
-
-def multipart(parts: Sequence[Span], media_type: str, size: int, boundary: str) -> Multipart:
-    """Return the multipart/byteranges (§14.6) of a document of `size` bytes, each part with its `media_type`.
-
-    The caller must choose a random `boundary`, which the content can't contain, and name it in Content-Type.
+    Each part has the `media_type`. The caller must choose a random `boundary`, which the content can't contain, and
+    name it in Content-Type.
     """
     pieces: list[bytes | Span] = []
-    length = 0
     delimiter = f"--{boundary}"
     for start, stop in parts:
         fields = f"Content-Type: {media_type}\r\nContent-Range: {content_range(start, stop, size)}"
-        head = f"{delimiter}\r\n{fields}\r\n\r\n".encode("latin-1")
-        pieces += [head, (start, stop)]
-        length += len(head) + stop - start
+        pieces += [f"{delimiter}\r\n{fields}\r\n\r\n".encode("latin-1"), (start, stop)]
         delimiter = f"\r\n--{boundary}"
-    end = f"{delimiter}--\r\n".encode("latin-1")
-    return Multipart(length + len(end), (*pieces, end))
+    return [*pieces, f"{delimiter}--\r\n".encode("latin-1")]
 
 
 def byteranges(boundary: str) -> str:

@@ -29,8 +29,7 @@ from docstore.server.resources.document import DocumentResource
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
-from docstore.server.security.csrf import SAFE_METHODS, check_same_site
-from docstore.server.security.host_check import check_host
+from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import check_operation
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 

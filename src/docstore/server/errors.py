@@ -28,7 +28,8 @@ class ProblemType:
     """One line that says what happened."""
     advice: str
     """What the client can do next."""
-    retry_after_s: int | None = None
+    retry_after_s: int = 0
+    """The Retry-After of the response; 0 for none."""
 
 
 RETRY_AFTER_S: Final = 1
@@ -110,12 +111,12 @@ def problem_response(problem: HTTPProblem, accept: str | None) -> Response:
     if media_type == "text/plain":
         body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.problem_page(kind.status, kind.title, problem.detail, kind.advice)
+        body = pages.render("problem.html", kind=kind, detail=problem.detail)
     else:
         body = _problem_json(problem)
         media_type = "application/problem+json"
     more = [(b"vary", b"Accept"), *problem.headers]
-    if kind.retry_after_s is not None:
+    if kind.retry_after_s:
         more.append((b"retry-after", b"%d" % kind.retry_after_s))
     return small_response(body, media_type, status=kind.status, cache=b"no-store", more=more)
 

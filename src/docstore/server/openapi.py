@@ -1,17 +1,27 @@
 """The OpenAPI document (3.1.1), made from the resources: the verbs of a class are the operations of its paths.
 
-The docstring of a verb describes it; its row in the class's `operations` lists parameters and responses. A verb without
-either raises UndocumentedVerb. This module knows no resource; resources/system.py lists the paths.
+What a verb does is its docstring; what it reads and answers is its decorator, an Operation. A verb
+without either raises UndocumentedVerb. This module knows no resource; resources/system.py lists the paths.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from inspect import cleandoc
+from inspect import getdoc
 from typing import Final
 
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
-from docstore.server.openapi_schema import BODIES, GROUPS, HEADERS, PARAMETERS, SCHEMAS, Answer, Node, Operation
+from docstore.server.openapi_schema import (
+    BODIES,
+    GROUPS,
+    HEADERS,
+    OPERATIONS,
+    PARAMETERS,
+    SCHEMAS,
+    Answer,
+    Node,
+    Operation,
+)
 from docstore.server.resources.resource import Resource
 
 _DESCRIPTION: Final = """\
@@ -27,7 +37,7 @@ _EVERYWHERE: Final = ("wrong-host", "internal")
 
 
 class UndocumentedVerb(LookupError):
-    """A resource has a verb without a docstring or a row in `operations`; the message names it."""
+    """A resource has a verb without a docstring or an Operation; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,13 @@ def _path_item(path: Path, responses: dict[str, Node]) -> Node:
 
 
 def _operation(path: Path, verb: str, responses: dict[str, Node]) -> Node:
-    operation = operation_of(path.resource, verb)
-    summary, _, description = text_of(path.resource, verb).partition("\n\n")
-    operation_node: Node = {"operationId": f"{path.name}.{verb.lower()}", "tags": [path.tag], "summary": summary}
+    operation, text = _described(path.resource, verb)
+    summary, _, description = text.partition("\n\n")
+    operation_node: Node = {
+        "operationId": f"{path.name}.{verb.lower()}",
+        "tags": [path.tag],
+        "summary": " ".join(summary.split()),
+    }
     if description:
         operation_node["description"] = description
     names = [str(parameter["name"]) for group in operation.parameters for parameter in GROUPS[group]]
@@ -95,29 +109,16 @@ def _operation(path: Path, verb: str, responses: dict[str, Node]) -> Node:
     return operation_node
 
 
-def operation_of(resource: type[Resource], verb: str) -> Operation:
-    """Return the row of a verb. Raise UndocumentedVerb."""
-    for owner in resource.__mro__:
-        if verb in owner.__dict__ and issubclass(owner, Resource):
-            if verb in owner.__dict__.get("operations", {}):
-                return owner.operations[verb]
-            break
-    if verb != "HEAD" or "GET" not in resource.verbs:
-        raise UndocumentedVerb(f"{resource.__qualname__}.{verb} has no row in `operations`")
-    get = operation_of(resource, "GET")
-    return replace(get, answers={status: replace(answer, media_types={}) for status, answer in get.answers.items()})
-
-
-def text_of(resource: type[Resource], verb: str) -> str:
-    """Return the docstring of a verb, or of the method that it overrides. Raise UndocumentedVerb."""
-    for owner in resource.__mro__:
-        text = owner.__dict__[verb].__doc__ if verb in owner.__dict__ else None
-        if text:
-            first, blank, rest = cleandoc(text).partition("\n\n")
-            return " ".join(first.split()) + blank + rest
-    if verb == "HEAD" and "GET" in resource.verbs:
-        return "The headers of GET, without the content."
-    raise UndocumentedVerb(f"{resource.__qualname__}.{verb} has no docstring")
+def _described(resource: type[Resource], verb: str) -> tuple[Operation, str]:
+    """Return the operation of a verb and its docstring, which may be inherited. Raise UndocumentedVerb."""
+    function = resource.verbs[verb]
+    operation, text = OPERATIONS.get(function), getdoc(function)
+    if operation is None and verb == "HEAD":
+        get, _ = _described(resource, "GET")
+        operation = replace(get, answers={s: replace(answer, media_types={}) for s, answer in get.answers.items()})
+    if operation is None or not text:
+        raise UndocumentedVerb(f"{function.__qualname__} has no {'docstring' if operation else 'Operation'}")
+    return operation, text
 
 
 def _answers(answers: Mapping[int, Answer], name: str, responses: dict[str, Node]) -> Node:
@@ -131,8 +132,8 @@ def _answer(answer: Answer) -> Node:
     node: Node = {
         "description": answer.description,
         "headers": {
-            **{name: {"$ref": f"#/components/headers/{name}"} for name in answer.headers},
-            **{name: {"$ref": f"#/components/headers/{name}{_OPTIONAL}"} for name in answer.optional},
+            name.rstrip("?"): {"$ref": f"#/components/headers/{name.replace('?', _OPTIONAL)}"}
+            for name in answer.headers
         },
     }
     if answer.media_types:
@@ -157,8 +158,7 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {415: ("Accept-Patch",), 416: ("Content-Range",)}
-_OPTIONAL_HEADERS: Final[Mapping[int, tuple[str, ...]]] = {412: ("ETag",), 503: ("Retry-After",)}
+_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch",), 416: ("Content-Range",), 503: ("Retry-After?",)}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
@@ -166,7 +166,6 @@ def _problem(status: int, names: list[str], *, with_content: bool) -> Node:
         Answer(
             "; ".join(PROBLEM_TYPES[name].title for name in names).capitalize() + ".",
             headers=("Cache-Control", "Vary", *_MORE_HEADERS.get(status, ())),
-            optional=_OPTIONAL_HEADERS.get(status, ()),
         )
     )
     if with_content:

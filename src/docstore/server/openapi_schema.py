@@ -8,7 +8,7 @@ stored headers together have a limit.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.http.merge_patch import PATCH_TYPES
@@ -17,31 +17,25 @@ from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING_FORMATS, MAX_LIMIT
 
 Node = dict[str, object]
-
-OPENAPI_PATH: Final = "/-/openapi.json"
-DOCS_PATH: Final = "/-/docs"
-SERVICE_LINKS: Final = (
-    f'<{OPENAPI_PATH}>; rel="service-desc"; type="application/json", <{DOCS_PATH}>; rel="service-doc"; type="text/html"'
-).encode("ascii")
-"""The Link header of the root (RFC 8631)."""
-
+V = TypeVar("V")
 
 _CHARACTER: Final = "[^/\\u0000-\\u001f\\u007f-\\u009f]"
 _NOT_DOT: Final = "[^./\\u0000-\\u001f\\u007f-\\u009f]"
 _SEGMENT: Final = f"(?:{_NOT_DOT}{_CHARACTER}{{0,254}}|\\.{_NOT_DOT}{_CHARACTER}{{0,253}}|\\.\\.{_CHARACTER}{{1,253}})"
-KEY_SCHEMAS: Final[dict[str, Node]] = {
-    "name": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
-    "path": {"type": "string", "pattern": f"^{_SEGMENT}(?:/{_SEGMENT})*$", "maxLength": 1024},
+KEY_PARAMETERS: Final[dict[str, Node]] = {
+    "name": {
+        "description": "The document's name.",
+        "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
+    },
+    "path": {
+        "description": (
+            "The document's name: segments of 1 to 255 bytes, at most 1,024 bytes in all, none of them '.' or '..'. "
+            "Slashes need no encoding in the URL."
+        ),
+        "schema": {"type": "string", "pattern": f"^{_SEGMENT}(?:/{_SEGMENT})*$", "maxLength": 1024},
+    },
 }
 """By the rule in keys.KEY_RULES."""
-
-KEY_DESCRIPTIONS: Final = {
-    "name": "The document's name.",
-    "path": (
-        "The document's name: segments of 1 to 255 bytes, at most 1,024 bytes in all, none of them '.' or '..'. "
-        "Slashes need no encoding in the URL."
-    ),
-}
 
 
 def _text(**more: object) -> Node:
@@ -154,60 +148,51 @@ def _header(name: str, description: str, schema: Node | None = None) -> Node:
     return {"name": name, "in": "header", "description": description, "schema": schema or _text()}
 
 
-_LISTING: Final = [
-    _query("prefix", _text(), "Only keys with this prefix."),
-    _query("after", _text(), "Only keys after this one."),
-    _query(
-        "limit",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-        f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
-    ),
-    _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
-    _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
-]
-_CONDITIONS: Final = [
-    _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
-    _header("If-None-Match", "Only if the ETag is none of these; * if the document does not exist."),
-    _header("If-Modified-Since", "Only if the document is newer. Invalid dates are ignored."),
-    _header("If-Unmodified-Since", "Only if the document is not newer. Invalid dates are ignored."),
-]
-_RANGES: Final = [
-    _header("Range", "The bytes to send: bytes=0-99, or bytes=-100 for the last hundred. Other units are ignored."),
-    _header("If-Range", "Apply Range only if this is the ETag or exactly the Last-Modified."),
-]
-_WANTED_DIGESTS: Final = [
-    _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
-    _header("Want-Content-Digest", "Request the digest of the content of this response (RFC 9530)."),
-    _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
-]
-_DIGESTS: Final = [
-    _header("Content-Digest", "Verified before anything is stored (RFC 9530)."),
-    _header("Repr-Digest", "Verified before anything is stored (RFC 9530)."),
-    _header("Content-MD5", "Verified before anything is stored (RFC 1864)."),
-    _header("Digest", "Verified before anything is stored (RFC 3230)."),
-]
-_EXPIRY: Final = [
-    _header(
-        "TTL",
-        "Seconds until the document expires; without TTL it never expires.",
-        {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
-    ),
-]
-_PREFER: Final = [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")]
-_STORED: Final = [
-    _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
-    for header in STORED_HEADERS.values()
-]
-
 GROUPS: Final[dict[str, list[Node]]] = {
-    "listing": _LISTING,
-    "conditions": _CONDITIONS,
-    "ranges": _RANGES,
-    "wanted digests": _WANTED_DIGESTS,
-    "digests": _DIGESTS,
-    "expiry": _EXPIRY,
-    "prefer": _PREFER,
-    "stored": _STORED,
+    "listing": [
+        _query("prefix", _text(), "Only keys with this prefix."),
+        _query("after", _text(), "Only keys after this one."),
+        _query(
+            "limit",
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
+            f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
+        ),
+        _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
+        _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
+    ],
+    "conditions": [
+        _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
+        _header("If-None-Match", "Only if the ETag is none of these; * if the document does not exist."),
+        _header("If-Modified-Since", "Only if the document is newer. Invalid dates are ignored."),
+        _header("If-Unmodified-Since", "Only if the document is not newer. Invalid dates are ignored."),
+    ],
+    "ranges": [
+        _header("Range", "The bytes to send: bytes=0-99, or bytes=-100 for the last hundred. Other units are ignored."),
+        _header("If-Range", "Apply Range only if this is the ETag or exactly the Last-Modified."),
+    ],
+    "wanted digests": [
+        _header("Want-Repr-Digest", "Request the digest of the whole document: sha-256=1 (RFC 9530)."),
+        _header("Want-Content-Digest", "Request the digest of the content of this answer (RFC 9530)."),
+        _header("Want-Digest", "The older way to request a digest (RFC 3230)."),
+    ],
+    "digests": [
+        _header("Content-Digest", "Verified before anything is stored (RFC 9530)."),
+        _header("Repr-Digest", "Verified before anything is stored (RFC 9530)."),
+        _header("Content-MD5", "Verified before anything is stored (RFC 1864)."),
+        _header("Digest", "Verified before anything is stored (RFC 3230)."),
+    ],
+    "expiry": [
+        _header(
+            "TTL",
+            "Seconds until the document expires; without it the document never does.",
+            {"type": "integer", "minimum": 0, "maximum": TTL_LIMIT_S},
+        ),
+    ],
+    "prefer": [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")],
+    "stored": [
+        _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
+        for header in STORED_HEADERS.values()
+    ],
 }
 """Parameters that are used together, by the name that operations use."""
 
@@ -259,24 +244,33 @@ HEADERS: Final[dict[str, Node]] = {
 class Answer:
     """A successful response. `media_types` maps to names of schemas, "" for any content of that type.
 
-    `headers` are always present, `optional` ones sometimes; both are names in HEADERS.
+    `headers` are names in HEADERS; one with a question mark is not always present.
     """
 
     description: str
     media_types: Mapping[str, str] = field(default_factory=dict)
     headers: tuple[str, ...] = ("Cache-Control",)
-    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Responses of a verb by status, and the names of its problem types, parameter groups and body."""
+    """What a verb answers and reads: answers by status, names of problem types, of parameter groups and of a body.
+
+    It is the decorator of the verb's function, whose docstring says what the verb does.
+    """
 
     answers: Mapping[int, Answer]
     problems: tuple[str, ...] = ()
     parameters: tuple[str, ...] = ()
     body: str = ""
 
+    def __call__(self, verb: V) -> V:
+        OPERATIONS[verb] = self
+        return verb
+
+
+OPERATIONS: Final[dict[object, Operation]] = {}
+"""By the verb's function."""
 
 ENGINE_PROBLEMS: Final = ("engine-failed", "unavailable")
 KEY_PROBLEMS: Final = ("invalid-target", "invalid-key")
@@ -293,12 +287,11 @@ UPLOAD_PROBLEMS: Final = (
 _WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
 
 _VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
-DOCUMENT_HEADERS: Final = (*_VALIDATORS, "Accept-Ranges")
-OPTIONAL_DOCUMENT_HEADERS: Final = (
-    *(header.name for header in STORED_HEADERS.values() if header.name not in _VALIDATORS),
-    *("Sunset", "Content-Digest", "Digest", "Repr-Digest"),
+DOCUMENT_HEADERS: Final = (
+    *(*_VALIDATORS, "Accept-Ranges", "Sunset?", "Content-Digest?", "Digest?", "Repr-Digest?"),
+    *(f"{header.name}?" for header in STORED_HEADERS.values() if header.name not in _VALIDATORS),
 )
-DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, _VALIDATORS, ("Sunset",))
+DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, (*_VALIDATORS, "Sunset?"))
 
 _WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
 """The key and a newline, or with `return=representation` the document."""
@@ -306,14 +299,12 @@ _WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
 CREATED: Final = Answer(
     "A new document: its key and a newline, or what Prefer requests.",
     _WRITE_CONTENT,
-    ("Cache-Control", "ETag", "Location"),
-    ("Preference-Applied", "Content-Location"),
+    ("Cache-Control", "ETag", "Location", "Preference-Applied?", "Content-Location?"),
 )
 REPLACED: Final = Answer(
     "The document was replaced: its key and a newline, or what Prefer requests.",
     _WRITE_CONTENT,
-    ("Cache-Control", "ETag"),
-    ("Preference-Applied", "Content-Location"),
+    ("Cache-Control", "ETag", "Preference-Applied?", "Content-Location?"),
 )
 NO_CONTENT_ANSWER: Final = Answer(
     "Stored; Prefer requested no content.", headers=("Cache-Control", "ETag", "Preference-Applied")
@@ -325,8 +316,7 @@ LISTING: Final = Operation(
         200: Answer(
             "The listing.",
             {format.media_type: format.schema for format in LISTING_FORMATS.values()},
-            ("Cache-Control", "Vary"),
-            ("Link",),
+            ("Cache-Control", "Vary", "Link?"),
         ),
         304: Answer("The collection exists.", {}, ("Cache-Control", "Vary")),
     },

@@ -5,8 +5,7 @@ own modules, by a nonce that is new for each response. `'self'` was rejected: st
 one mistake in a template would run a stored script.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from secrets import token_urlsafe
 from typing import Any, Final
@@ -14,36 +13,12 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from docstore.http.stored_headers import STORED_HEADERS
-from docstore.model import Meta
 from docstore.units import format_duration, format_rfc3339, format_size
 
 POLICY: Final = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of most pages: their own style sheet and icon only."""
-
-
-@dataclass(frozen=True, slots=True)
-class MountRow:
-    """A row of the root page."""
-
-    prefix: str
-    engine: str
-    keys: str
-    usage: str
-    """A line for a mount with a size limit, else ""."""
-
-
-@dataclass(frozen=True, slots=True)
-class PagePosition:
-    """The position of a page in its collection. `crumbs` are pairs of (href, folder), outermost first."""
-
-    mount: str
-    keys: str
-    prefix: str
-    after: str
-    delimiter: str
-    crumbs: Sequence[tuple[str, str]]
 
 
 def new_nonce() -> str:
@@ -83,34 +58,9 @@ def format_age(seconds: int) -> str:
     return format_duration(seconds) if seconds >= 60 else "now"
 
 
-def mounts_page(rows: Sequence[MountRow]) -> str:
-    """Render the root page."""
-    return _templates().get_template("mounts.html").render(mounts=rows)
-
-
-def collection_page(
-    place: PagePosition,
-    documents: Sequence[tuple[str, str, Meta]],
-    folders: Sequence[tuple[str, str]],
-    next_link: str,
-    *,
-    now_ns: int,
-    nonce: str,
-) -> str:
-    """Render a collection's page from (href, name, meta) and (href, name); `next_link` may be ""."""
-    return _templates().get_template("collection.html").render(
-        place=place,
-        documents=documents,
-        folders=folders,
-        next_link=next_link,
-        now_ns=now_ns,
-        nonce=nonce,
-    )  # fmt: skip
-
-
-def problem_page(status: int, title: str, detail: str, advice: str) -> str:
-    """Render an error page."""
-    return _templates().get_template("problem.html").render(status=status, title=title, detail=detail, advice=advice)
+def render(template: str, **values: object) -> str:
+    """Render a template of `web/`."""
+    return _templates().get_template(template).render(values)
 
 
 def docs_page(document: Mapping[str, object]) -> str:
@@ -123,9 +73,4 @@ def docs_page(document: Mapping[str, object]) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return _templates().get_template("docs.html").render(document=document, follow=follow)
-
-
-def problems_page(rows: Sequence[tuple[str, int, str, str]]) -> str:
-    """Render the page of all problem types: name, status, title, advice."""
-    return _templates().get_template("problems.html").render(rows=rows)
+    return render("docs.html", document=document, follow=follow)

@@ -43,20 +43,18 @@ def small_response(
     *,
     status: int = 200,
     cache: bytes = b"no-cache",
-    policy: bytes = POLICY,
     more: HeaderPairs | None = None,
 ) -> Response:
-    """A response that the server makes itself; `more` are further headers, `policy` is for HTML."""
+    """A response that the server makes itself; `more` are further headers."""
     data = body.encode("utf-8") if isinstance(body, str) else body
     headers = [*(more or []), (b"content-length", b"%d" % len(data))]
-    block = _small_block(media_type, cache) if policy is POLICY else _small_block.__wrapped__(media_type, cache, policy)
-    return Response(status, headers, BytesContent(data), block)
+    return Response(status, headers, BytesContent(data), _small_block(media_type, cache))
 
 
 @lru_cache(64)
-def _small_block(media_type: str, cache: bytes, policy: bytes = POLICY) -> HeaderBlock:
+def _small_block(media_type: str, cache: bytes) -> HeaderBlock:
     # PERF: most headers of these responses are the same; built each time they took 1.5 us of a PUT's 15 in process.
-    return HeaderBlock([*content_headers(media_type, policy), (b"cache-control", cache)])
+    return HeaderBlock([*content_headers(media_type), (b"cache-control", cache)])
 
 
 def content_headers(media_type: str, policy: bytes = POLICY) -> HeaderPairs:

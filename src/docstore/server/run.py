@@ -29,7 +29,7 @@ from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
-from docstore.server.security.host_check import LOOPBACK_NAMES, host_of
+from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 
 try:
     import resource

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docstore.server.resources.resource import KNOWN_METHODS
-from docstore.server.security.host_check import LOOPBACK_NAMES
+from docstore.server.security.browser_safety import LOOPBACK_NAMES
 from tests.http_client import Client, ask, send_raw
 from tests.in_process import InProcess, NeverRead, Reply, on_a_store
 from tests.server_process import MOUNTS, RunningServer

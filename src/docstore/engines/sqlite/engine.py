@@ -18,6 +18,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.shared.fs import copy_error
 from docstore.engines.shared.spool import SpooledUpload, spool
+from docstore.engines.shared.store_files import StoreFiles
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import BlobFolder
 from docstore.engines.sqlite.disk_space import DiskSpace

@@ -10,8 +10,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
-from docstore.http.message import HeaderPairs, Headers, Request
-from docstore.server.errors import RETRY_AFTER_S
+from docstore.content import BytesContent
+from docstore.http.message import HeaderPairs, Headers, Request, Response
+from docstore.server.errors import PROBLEM_TYPES
 
 CHUNKED: Final = -1
 """The length of a body in chunks."""
@@ -69,15 +70,15 @@ class ProtocolError(Exception):
         return (f"{title}: {self.detail}\n" if self.detail else f"{title}\n").encode("latin-1")
 
     @property
-    def headers(self) -> HeaderPairs:
+    def response(self) -> Response:
         headers = [
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", b"%d" % len(self.line)),
             (b"cache-control", b"no-store"),
         ]
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers.append((b"retry-after", b"%d" % RETRY_AFTER_S))
-        return headers
+            headers.append((b"retry-after", b"%d" % PROBLEM_TYPES["unavailable"].retry_after_s))
+        return Response(self.status, headers, BytesContent(self.line))
 
 
 @dataclass(frozen=True, slots=True)

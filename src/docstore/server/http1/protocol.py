@@ -190,7 +190,7 @@ class Protocol(asyncio.Protocol):
             return
         except Exception:
             log.exception("%s %s failed", request.method, request.path)
-            response = response_head.internal_error()
+            response = ProtocolError(500).response
         if self._writer.disconnected:
             return
         content = self._send_head(response, request)
@@ -216,7 +216,7 @@ class Protocol(asyncio.Protocol):
             data, content = response_head.start_response(status_lines, response, request, connection)
         except InvalidResponse:
             log.exception("the response to %s %s is invalid", request.method, request.path)
-            response = response_head.internal_error()
+            response = ProtocolError(500).response
             data, content = response_head.start_response(status_lines, response, request, connection)
         self._writer.write(data)
         return content

@@ -19,7 +19,7 @@ RESUME_SIZE: Final = 128 * 1024
 class RequestBody:
     """An Upload. It calls `on_change` when it is first iterated, and when there is space for more."""
 
-    __slots__ = ("_chunks", "_complete", "_error", "_iterated", "_on_change", "_waiter", "buffered_size", "size")
+    __slots__ = ("_changed", "_chunks", "_complete", "_error", "_iterated", "_on_change", "buffered_size", "size")
 
     def __init__(self, size: int | None, on_change: Callable[[], None]) -> None:
         self.size = size
@@ -28,7 +28,7 @@ class RequestBody:
         self._iterated = False
         self._complete = False
         self._error: UploadError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()
         self._on_change = on_change
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -43,11 +43,8 @@ class RequestBody:
                 raise self._error
             if self._complete:
                 raise StopAsyncIteration
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            self._changed.clear()
+            await self._changed.wait()
         chunk = self._chunks.popleft()
         before, self.buffered_size = self.buffered_size, self.buffered_size - len(chunk)
         if before > RESUME_SIZE >= self.buffered_size:
@@ -57,23 +54,19 @@ class RequestBody:
     def feed(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self.buffered_size += len(chunk)
-        self._wake()
+        self._changed.set()
 
     def finish(self) -> None:
         self._complete = True
-        self._wake()
+        self._changed.set()
 
     def fail(self, error: UploadError) -> None:
         """Raise `error` in the handler after the chunks received so far; a complete body does not change."""
         if not self._complete and self._error is None:
             self._error = error
-            self._wake()
+            self._changed.set()
 
     def discard(self) -> None:
         """Drop the chunks: the handler does not read them."""
         self._chunks.clear()
         self.buffered_size = 0
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

@@ -6,12 +6,12 @@ content's would make the next response part of this one.
 """
 
 import time
-from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.http.message import Request, Response, ResponseContent, header_lines
+from docstore.http.dates import format_http_date
+from docstore.http.message import Request, Response, ResponseContent
 from docstore.server.http1.connection import Connection
 from docstore.server.http1.parser import ProtocolError
 
@@ -45,8 +45,7 @@ class StatusLineCache:
         line = self._by_status.get(status)
         if line is None:
             phrase = HTTPStatus(status).phrase if status in HTTPStatus.__members__.values() else ""
-            date = formatdate(self._begin_s, usegmt=True)
-            line = f"HTTP/1.1 {status} {phrase}\r\ndate: {date}\r\n".encode("ascii")
+            line = f"HTTP/1.1 {status} {phrase}\r\ndate: {format_http_date(self._begin_s)}\r\n".encode("ascii")
             self._by_status[status] = line
         return line
 
@@ -82,10 +81,4 @@ def start_response(
 
 def error_response(status_lines: StatusLineCache, error: ProtocolError) -> bytes:
     """Return the whole response to an invalid request, the last one of its connection."""
-    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), header_lines(error.headers), _CLOSE, error.line)
-
-
-def internal_error() -> Response:
-    """Return the response when the handler raised an exception or made an invalid response."""
-    error = ProtocolError(500)
-    return Response(error.status, error.headers, BytesContent(error.line))
+    return b"%b%b%b\r\n%b" % (status_lines.get(error.status), error.response.lines(), _CLOSE, error.line)

@@ -20,13 +20,14 @@ SENDFILE_SIZE: Final = 1024 * 1024
 class ResponseWriter:
     """The writing half of a transport, with back-pressure."""
 
-    __slots__ = ("_can_send_files", "_file_blocked", "_loop", "_transport", "_waiter", "_written", "can_write_eof",
+    __slots__ = ("_can_send_files", "_changed", "_file_blocked", "_loop", "_transport", "_written", "can_write_eof",
                  "disconnected", "paused")  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
+        self._changed = asyncio.Event()
+        """Set when the transport wants more, the socket is writable, or the client has disconnected."""
         self._written = 0
         self._file_blocked = False
         """Whether the socket accepts no more bytes of a file."""
@@ -59,11 +60,11 @@ class ResponseWriter:
 
     def resume(self) -> None:
         self.paused = False
-        self._wake()
+        self._changed.set()
 
     def disconnect(self) -> None:
         self.disconnected = True
-        self._wake()
+        self._changed.set()
 
     async def send(self, content: ResponseContent, *, chunked: bool) -> None:
         """Send all of `content`. StreamedContent content is sent in chunks, or unframed when it ends with the
@@ -146,7 +147,7 @@ class ResponseWriter:
 
     async def _wait_until_writable(self, number: int) -> None:
         self._file_blocked = True
-        self._loop.add_writer(number, self._wake)
+        self._loop.add_writer(number, self._changed.set)
         try:
             await self._wait()
         finally:
@@ -155,15 +156,8 @@ class ResponseWriter:
         self._check_connected()
 
     async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._changed.clear()
+        await self._changed.wait()
 
     def _check_connected(self) -> None:
         if self.disconnected:

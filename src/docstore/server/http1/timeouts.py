@@ -14,15 +14,19 @@ from docstore.server.http1.connection import Connection, Phase
 
 
 class Wait(Enum):
-    """What a connection waits for; waiting for the store has no limit."""
+    """What a connection waits for, and the name of the limit; waiting for the store has none."""
 
-    FIRST_BYTE = "the first byte of the first request"
-    HEAD = "the rest of a head"
-    NEXT_REQUEST = "the first byte of the next request"
-    BODY = "more of a body"
-    READER = "the client to read its response"
-    LINGER = "the client to close"
-    STORE = "the store"
+    FIRST_BYTE = "the first byte of the first request", "head_s"
+    HEAD = "the rest of a head", "head_s"
+    NEXT_REQUEST = "the first byte of the next request", "keep_alive_s"
+    BODY = "more of a body", "body_idle_s"
+    READER = "the client to read its response", "answer_idle_s"
+    LINGER = "the client to close", "linger_s"
+    STORE = "the store", ""
+
+    def limit_s(self, limits: Limits) -> float:
+        limit_s: float = getattr(limits, self.value[1]) if self is not Wait.STORE else float("inf")
+        return limit_s
 
 
 class IdleTimer:
@@ -39,7 +43,7 @@ class IdleTimer:
             self._restart(wait, request_count, moved, now_s)
             return False
         lasted_s = now_s - self._since_s
-        if lasted_s <= max_wait_s(wait, limits):
+        if lasted_s <= wait.limit_s(limits):
             return False
         if wait in (Wait.BODY, Wait.READER) and moved - self._moved >= max(1, limits.lowest_rate * lasted_s):
             self._restart(wait, request_count, moved, now_s)
@@ -66,19 +70,3 @@ def current_wait(connection: Connection, *, reading: bool) -> tuple[Wait, int]:
             return Wait.STORE, 0
         case _:
             return Wait.LINGER, 0
-
-
-def max_wait_s(wait: Wait, limits: Limits) -> float:
-    match wait:
-        case Wait.FIRST_BYTE | Wait.HEAD:
-            return limits.head_s
-        case Wait.NEXT_REQUEST:
-            return limits.keep_alive_s
-        case Wait.BODY:
-            return limits.body_idle_s
-        case Wait.READER:
-            return limits.answer_idle_s
-        case Wait.LINGER:
-            return limits.linger_s
-        case Wait.STORE:
-            return float("inf")

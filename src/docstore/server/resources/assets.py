@@ -5,11 +5,10 @@ two versions. Each is kept twice, plain and gzipped, with an ETag for each; gzip
 """
 
 import gzip
-from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from importlib.resources import files
-from typing import ClassVar, Final
+from typing import Final
 
 from docstore.content import BytesContent
 from docstore.http.conditions import ConditionOutcome, Conditions
@@ -46,25 +45,20 @@ ASSETS: Final = {
 class Asset(ReadableResource):
     """`/-/web/{file}`."""
 
-    __slots__ = ("_name",)
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {
-                200: Answer("The file.", dict.fromkeys(_TYPES.values(), ""), ("Cache-Control", "ETag")),
-                304: Answer("The client has this version.", {}, ("Cache-Control", "ETag")),
-            },
-            ("not-found", "precondition-failed"),
-            ("conditions",),
-        ),
-        "OPTIONS": Operation({204: ALLOW_ANSWER}, ("not-found",)),
-    }
-
     def __init__(self, name: str) -> None:
         """Raise HTTPProblem."""
         if name not in ASSETS:
             raise HTTPProblem("not-found")
         self._name = name
 
+    @Operation(
+        {
+            200: Answer("The file.", dict.fromkeys(_TYPES.values(), ""), ("Cache-Control", "ETag")),
+            304: Answer("The client has this version.", {}, ("Cache-Control", "ETag")),
+        },
+        ("not-found", "precondition-failed"),
+        ("conditions",),
+    )
     async def GET(self, request: Request) -> Response:
         """A file of the pages."""
         gzipped = accepts_coding(request.headers.get("accept-encoding"), "gzip")
@@ -83,5 +77,6 @@ class Asset(ReadableResource):
             headers.append((b"content-encoding", b"gzip"))
         return small_response(content.data, meta.fields.media_type, more=headers)
 
+    @Operation({204: ALLOW_ANSWER}, ("not-found",))
     async def OPTIONS(self, request: Request) -> Response:
         return await super().OPTIONS(request)

@@ -1,14 +1,11 @@
 """A collection: the documents of a mount, listed, and a place to store a document under a new key."""
 
-from collections.abc import Mapping
-from typing import ClassVar
 from uuid import uuid4
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.http.conditions import ConditionOutcome, Conditions
 from docstore.http.message import HeaderPairs, Request, Response, StreamedContent
-from docstore.http.negotiation import choose
 from docstore.model import ABSENT, Clock
 from docstore.server import openapi_schema as schema
 from docstore.server import pages
@@ -16,7 +13,7 @@ from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Operation
 from docstore.server.resources import listing
-from docstore.server.resources.resource import ReadableResource, options
+from docstore.server.resources.resource import ReadableResource, negotiate, options
 from docstore.server.resources.write import WriteHeaders, write_response
 from docstore.server.responses import content_headers
 from docstore.server.security.other_protocols import check_post
@@ -25,21 +22,16 @@ from docstore.server.security.other_protocols import check_post
 class CollectionResource(ReadableResource):
     """`/{mount}/`."""
 
-    __slots__ = ("_clock", "_mount")
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": schema.LISTING,
-        "POST": schema.COLLECTION_WRITE,
-        "OPTIONS": Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",)),
-    }
-
     def __init__(self, mount: Mount, clock: Clock) -> None:
         self._mount = mount
         self._clock = clock
 
+    @schema.LISTING
     async def GET(self, request: Request) -> Response:
         """List the documents in bytewise order of their keys. NDJSON without a limit is the whole collection."""
         query = listing.Query.parse(request.query)
-        format = query.format or _negotiate(request)
+        offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
+        format = query.format or offers[negotiate(request, list(offers))]
         outcome = _evaluate_conditions(request)
         if outcome is ConditionOutcome.FAILED:
             raise HTTPProblem("precondition-failed", "the collection has no ETag")
@@ -69,6 +61,7 @@ class CollectionResource(ReadableResource):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
         return Response(200, headers, BytesContent(data))
 
+    @schema.COLLECTION_WRITE
     async def POST(self, request: Request) -> Response:
         """Store a document under a new UUID."""
         check_post(request.headers)
@@ -82,6 +75,7 @@ class CollectionResource(ReadableResource):
         )
         return await write_response(self._mount, result, headers.preferred_return, self._clock)
 
+    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",))
     async def OPTIONS(self, request: Request) -> Response:
         return options(self, request, self._mount.cors_policy)
 
@@ -89,9 +83,7 @@ class CollectionResource(ReadableResource):
 class PuttableCollection(CollectionResource):
     """As in the original, PUT stores under a new UUID: a deliberate departure from RFC 9110 §9.3.4."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {"PUT": schema.COLLECTION_WRITE}
-
+    @schema.COLLECTION_WRITE
     async def PUT(self, request: Request) -> Response:
         """As POST."""
         return await self.POST(request)
@@ -107,11 +99,3 @@ def _evaluate_conditions(request: Request) -> ConditionOutcome:
     if conditions.if_none_match is not None and conditions.if_none_match.star:
         return ConditionOutcome.NOT_MODIFIED
     return ConditionOutcome.PROCEED
-
-
-def _negotiate(request: Request) -> str:
-    offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
-    media_type = choose(request.headers.get("accept"), list(offers))
-    if media_type is None:
-        raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
-    return offers[media_type]

@@ -1,9 +1,8 @@
 """A document: the bytes under a key, and its verbs."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from secrets import token_hex
-from typing import ClassVar, Final
+from typing import Final
 
 from docstore.content import BytesContent, Content
 from docstore.errors import Conflict
@@ -27,63 +26,25 @@ class DocumentResource(Resource):
     """`/{mount}/{key}`."""
 
     __slots__ = ("_clock", "_key", "_mount")
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {
-                200: Answer("The document.", {"*/*": ""}, schema.DOCUMENT_HEADERS, schema.OPTIONAL_DOCUMENT_HEADERS),
-                206: Answer(
-                    "The requested ranges; several as multipart/byteranges.",
-                    {"*/*": ""},
-                    schema.DOCUMENT_HEADERS,
-                    (*schema.OPTIONAL_DOCUMENT_HEADERS, "Content-Range"),
-                ),
-                304: schema.DOCUMENT_NOT_MODIFIED,
-            },
-            (*schema.READ_PROBLEMS, "range-not-satisfiable"),
-            ("conditions", "ranges", "wanted digests"),
-        ),
-        "HEAD": Operation(
-            {
-                200: Answer(
-                    "The headers of the document.", {}, schema.DOCUMENT_HEADERS, schema.OPTIONAL_DOCUMENT_HEADERS
-                ),
-                304: schema.DOCUMENT_NOT_MODIFIED,
-            },
-            schema.READ_PROBLEMS,
-            ("conditions", "wanted digests"),
-        ),
-        "PUT": schema.DOCUMENT_WRITE,
-        "POST": schema.DOCUMENT_WRITE,
-        "PATCH": Operation(
-            {200: schema.REPLACED, 204: schema.NO_CONTENT_ANSWER},
-            (
-                *(*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, *schema.UPLOAD_PROBLEMS, "not-found"),
-                *("precondition-failed", "changed-meanwhile", "invalid-patch", "patch-conflict", "unsupported-type"),
-                "not-applicable",
-            ),
-            ("conditions", "expiry", "prefer", "digests"),
-            "patch",
-        ),
-        "DELETE": Operation(
-            {200: Answer("Deleted.", {"text/plain": ""})},
-            (*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, "not-found", "precondition-failed", "changed-meanwhile"),
-            ("conditions",),
-        ),
-        "OPTIONS": Operation(
-            {
-                204: Answer(
-                    "The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control")
-                )
-            },
-            schema.KEY_PROBLEMS,
-        ),
-    }
 
     def __init__(self, mount: Mount, key: str, clock: Clock) -> None:
         self._mount = mount
         self._key = key
         self._clock = clock
 
+    @Operation(
+        {
+            200: Answer("The document.", {"*/*": ""}, schema.DOCUMENT_HEADERS),
+            206: Answer(
+                "The requested ranges; several as multipart/byteranges.",
+                {"*/*": ""},
+                (*schema.DOCUMENT_HEADERS, "Content-Range?"),
+            ),
+            304: schema.DOCUMENT_NOT_MODIFIED,
+        },
+        (*schema.READ_PROBLEMS, "range-not-satisfiable"),
+        ("conditions", "ranges", "wanted digests"),
+    )
     async def GET(self, request: Request) -> Response:
         """Read the document, or the requested ranges of it."""
         document = await self._mount.engine.get(self._key)
@@ -95,6 +56,14 @@ class DocumentResource(Resource):
             return full_response(meta, document.content, now_ns)
         return _not_modified(request, meta, now_ns) or _conditional_get(request, meta, document.content, now_ns)
 
+    @Operation(
+        {
+            200: Answer("The headers of the document.", {}, schema.DOCUMENT_HEADERS),
+            304: schema.DOCUMENT_NOT_MODIFIED,
+        },
+        schema.READ_PROBLEMS,
+        ("conditions", "wanted digests"),
+    )
     async def HEAD(self, request: Request) -> Response:
         """Read the headers of the document. Range is defined for GET only (RFC 9110 §14.2)."""
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
@@ -111,18 +80,35 @@ class DocumentResource(Resource):
         response.head_only = True
         return response
 
+    @schema.DOCUMENT_WRITE
     async def PUT(self, request: Request) -> Response:
         """Store the content under the key, replacing the document if there is one."""
         return await write(self._mount, self._key, request, self._clock)
 
+    @schema.DOCUMENT_WRITE
     async def POST(self, request: Request) -> Response:
         """As PUT; the original Docstore stored with POST."""
         return await write(self._mount, self._key, request, self._clock)
 
+    @Operation(
+        {200: schema.REPLACED, 204: schema.NO_CONTENT_ANSWER},
+        (
+            *(*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, *schema.UPLOAD_PROBLEMS, "not-found"),
+            *("precondition-failed", "changed-meanwhile", "invalid-patch", "patch-conflict", "unsupported-type"),
+            "not-applicable",
+        ),
+        ("conditions", "expiry", "prefer", "digests"),
+        "patch",
+    )
     async def PATCH(self, request: Request) -> Response:
         """Change a JSON document: the whole patch is applied, or nothing."""
         return await patch(self._mount, self._key, request, self._clock)
 
+    @Operation(
+        {200: Answer("Deleted.", {"text/plain": ""})},
+        (*schema.KEY_PROBLEMS, *schema.UNSAFE_PROBLEMS, "not-found", "precondition-failed", "changed-meanwhile"),
+        ("conditions",),
+    )
     async def DELETE(self, request: Request) -> Response:
         """Delete the document. The response is 200 without content, because several clients treat 204 as a failure."""
         conditions, engine = Conditions.of(request.headers), self._mount.engine
@@ -142,6 +128,10 @@ class DocumentResource(Resource):
             return small_response(b"", "text/plain", cache=b"no-store")
         raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
+    @Operation(
+        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
+        schema.KEY_PROBLEMS,
+    )
     async def OPTIONS(self, request: Request) -> Response:
         more = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
         return options(self, request, self._mount.cors_policy, more)
@@ -169,14 +159,14 @@ def _not_modified(request: Request, meta: Meta, now_ns: int) -> Response | None:
 def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:
     """The requested ranges and digests. Raise HTTPProblem (416)."""
     selected = _selected_ranges(request, meta, now_ns)
-    if selected is ranges.UNSATISFIABLE:
+    if selected == ():
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
         raise HTTPProblem(
             "range-not-satisfiable", f"the document has {meta.size} bytes", [(b"content-range", unsatisfied)]
         )
     wanted = wanted_digests(request.headers)
     content_digest: bytes | None = meta.digest
-    if selected is ranges.WHOLE:
+    if selected is None:
         response = full_response(meta, content, now_ns)
     else:
         response = _partial_response(document_headers(meta, now_ns), meta, content, selected)
@@ -191,10 +181,10 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
 def _selected_ranges(request: Request, meta: Meta, now_ns: int) -> ranges.Selection:
     range_header = request.headers.get("range")
     if range_header is None:
-        return ranges.WHOLE
+        return None
     if_range = request.headers.get("if-range")
     if if_range is not None and not if_range_holds(if_range, meta, now_ns // 10**9):
-        return ranges.WHOLE
+        return None
     return ranges.select(range_header, meta.size)
 
 
@@ -210,9 +200,9 @@ def _partial_response(headers: HeaderPairs, meta: Meta, content: Content, spans:
         headers.append((b"content-length", b"%d" % (stop - start)))
         return Response(206, headers, content.slice(start, stop))
     boundary = token_hex(16)
-    parts = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
-    body = ContentSequence(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in parts.pieces))
+    pieces = ranges.multipart(spans, meta.fields.media_type, meta.size, boundary)
+    body = ContentSequence(tuple(BytesContent(p) if isinstance(p, bytes) else content.slice(*p) for p in pieces))
     headers = [(name, value) for name, value in headers if name != b"content-type"]
     headers.append((b"content-type", ranges.byteranges(boundary).encode("ascii")))
-    headers.append((b"content-length", b"%d" % parts.length))
+    headers.append((b"content-length", b"%d" % body.size))
     return Response(206, headers, body)

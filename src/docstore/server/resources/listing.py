@@ -7,7 +7,8 @@ are stored or deleted meanwhile neither repeat nor hide others. A new format is 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -33,9 +34,9 @@ class Query:
     """The query parameters of a listing; `limit` is None by default."""
 
     prefix: str = ""
+    delimiter: str = ""
     after: str = ""
     limit: int | None = None
-    delimiter: str = ""
     format: str | None = None
 
     @classmethod
@@ -59,20 +60,12 @@ class Query:
             raise HTTPProblem("invalid-query", "delimiter must be / or empty")
         if given.get("format", "html") not in LISTING_FORMATS:
             raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
-        return cls(
-            given.get("prefix", ""), given.get("after", ""), limit, given.get("delimiter", ""), given.get("format")
-        )
+        prefix, delimiter, after = (given.get(name, "") for name in ("prefix", "delimiter", "after"))
+        return cls(prefix, delimiter, after, limit, given.get("format"))
 
     def encoded(self) -> str:
         """Return the query string that parses to this."""
-        given = {
-            "prefix": self.prefix,
-            "delimiter": self.delimiter,
-            "after": self.after,
-            "limit": self.limit or "",
-            "format": self.format or "",
-        }
-        return urlencode({name: value for name, value in given.items() if value != ""})
+        return urlencode({name: value for name, value in asdict(self).items() if value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +148,19 @@ def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, n
     skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
     documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
     folders = [(_folder_link(folder), folder[skipped:]) for folder in page.folders]
-    crumbs: list[tuple[str, str]] = []
-    for name in query.prefix[:skipped].split("/")[:-1]:
-        folder = query.prefix[: sum(len(crumb) for _, crumb in crumbs) + len(name) + 1]
-        crumbs.append((_folder_link(folder), f"{name}/"))
-    place = pages.PagePosition(mount.prefix, mount.keys, query.prefix, query.after, query.delimiter, crumbs)
-    return pages.collection_page(place, documents, folders, next_link(mount, page), now_ns=now_ns, nonce=nonce)
+    ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
+    crumbs = [(_folder_link(query.prefix[:end]), query.prefix[start:end]) for start, end in pairwise([0, *ends])]
+    return pages.render(
+        "collection.html",
+        mount=mount,
+        query=query,
+        crumbs=crumbs,
+        documents=documents,
+        folders=folders,
+        next_link=next_link(mount, page),
+        now_ns=now_ns,
+        nonce=nonce,
+    )
 
 
 def _folder_link(folder: str) -> str:

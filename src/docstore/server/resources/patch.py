@@ -8,7 +8,6 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -22,7 +21,7 @@ from docstore.http.headers import parse_media_type
 from docstore.http.json_patch import MalformedPatch, PatchConflict, PatchError, PatchNotApplicable, PatchTooLarge
 from docstore.http.merge_patch import ACCEPT_PATCH, PATCH_TYPES, apply_patch
 from docstore.http.message import Request, Response
-from docstore.http.preferences import preferred_return
+from docstore.http.negotiation import preferred_return
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
@@ -49,22 +48,6 @@ _PROBLEM_NAMES: Final[dict[type[PatchError], str]] = {
     PatchNotApplicable: "not-applicable",
     PatchTooLarge: "not-applicable",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Patch:
-    media_type: str
-    data: bytes
-    ttl_s: int | None
-
-    async def apply(self, document: bytes, limit: int) -> bytes:
-        """Raise HTTPProblem."""
-        try:
-            if len(document) + len(self.data) < _IN_THREAD and _MULTIPLIES.search(self.data) is None:
-                return apply_patch(self.media_type, document, self.data, size_limit=limit)
-            return await _THREADS.run(partial(apply_patch, self.media_type, document, self.data, size_limit=limit))
-        except PatchError as error:
-            raise HTTPProblem(_PROBLEM_NAMES[type(error)], str(error)) from None
 
 
 class _Threads:
@@ -99,7 +82,9 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     if current is None:
         raise HTTPProblem("not-found")
     check_preconditions("PATCH", conditions, current, clock)
-    change = await _receive(request, media_type)
+    ttl_s = _parse_ttl_s(request)
+    limited = SizeLimitedUpload(request.body, PATCH_LIMIT)
+    change = await read_all(DigestVerifiedUpload(limited, announced_digests(request.headers)))
     for _ in range(MAX_ATTEMPTS):
         document = await mount.engine.get(key)
         if document is None:
@@ -109,8 +94,8 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
         if meta.size > PATCHED_LIMIT:
             raise HTTPProblem("not-applicable", f"a document over {PATCHED_LIMIT} bytes can't be patched")
         limit = min(PATCHED_LIMIT, mount.size_limit)
-        data = await change.apply(await read_all(document.content), limit)
-        expires_ns = meta.expires_ns if change.ttl_s is None else clock() + change.ttl_s * 10**9
+        data = await _apply(media_type, await read_all(document.content), change, limit)
+        expires_ns = meta.expires_ns if ttl_s is None else clock() + ttl_s * 10**9
         try:
             result = await mount.engine.put(
                 PutRequest(key, BytesContent(data), meta.fields, expires_ns=expires_ns, expect=meta.version)
@@ -132,12 +117,18 @@ def _media_type(request: Request) -> str:
     return media_type
 
 
-async def _receive(request: Request, media_type: str) -> _Patch:
-    """Receive the whole patch. Raise HTTPProblem or an UploadError."""
+def _parse_ttl_s(request: Request) -> int | None:
     try:
-        ttl_s = parse_ttl_s(request.headers)
+        return parse_ttl_s(request.headers)
     except InvalidTTL as error:
         raise HTTPProblem("invalid-field", str(error)) from None
-    limited = SizeLimitedUpload(request.body, PATCH_LIMIT)
-    data = await read_all(DigestVerifiedUpload(limited, announced_digests(request.headers)))
-    return _Patch(media_type, data, ttl_s)
+
+
+async def _apply(media_type: str, document: bytes, change: bytes, limit: int) -> bytes:
+    """Return the changed document of at most `limit` bytes. Raise HTTPProblem."""
+    work = partial(apply_patch, media_type, document, change, size_limit=limit)
+    try:
+        small = len(document) + len(change) < _IN_THREAD and _MULTIPLIES.search(change) is None
+        return work() if small else await _THREADS.run(work)
+    except PatchError as error:
+        raise HTTPProblem(_PROBLEM_NAMES[type(error)], str(error)) from None

@@ -1,13 +1,15 @@
 """Resources: a class for each kind of path, with a method for each verb.
 
-`Allow` and 405 follow from the methods of the class; `operations` describes them for the OpenAPI document. So a new
-verb is a method, its docstring and its row.
+`Allow` and 405 follow from the methods of the class; their decorators, Operations, are for the OpenAPI document. HEAD
+needs none: it is as GET.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from docstore.http.message import HeaderPairs, Request, Response
+from docstore.http.negotiation import choose
+from docstore.server.errors import HTTPProblem
 from docstore.server.openapi_schema import ALLOW_ANSWER, Operation
 from docstore.server.security.cors import CorsPolicy
 
@@ -41,18 +43,14 @@ class Resource:
     __slots__ = ()
     verbs: ClassVar[dict[str, Verb]] = {}
     allow: ClassVar[bytes] = b""
-    operations: ClassVar[Mapping[str, Operation]] = {"OPTIONS": Operation({204: ALLOW_ANSWER})}
-    """What the verbs that this class itself defines read and answer. HEAD may be left out: it is as GET."""
-
-    @property
-    def hint(self) -> str:
-        """The detail of a 405."""
-        return ""
+    hint = ""
+    """The detail of a 405."""
 
     def __init_subclass__(cls) -> None:
         cls.verbs = {name: getattr(cls, name) for name in dir(cls) if name in KNOWN_METHODS}
         cls.allow = ", ".join(sorted(cls.verbs)).encode("ascii")
 
+    @Operation({204: ALLOW_ANSWER})
     async def OPTIONS(self, request: Request) -> Response:
         """The methods of this resource."""
         return options(self, request)
@@ -61,9 +59,8 @@ class Resource:
 class ReadableResource(Resource):
     """A resource whose HEAD is its GET without the content."""
 
-    __slots__ = ()
-
     async def HEAD(self, request: Request) -> Response:
+        """The headers of GET, without the content."""
         response = await self.verbs["GET"](self, request)
         response.head_only = True
         return response
@@ -77,3 +74,11 @@ def options(
     if cors is not None:
         cors.add_preflight_headers(request.headers, response)
     return response
+
+
+def negotiate(request: Request, offers: Sequence[str]) -> str:
+    """Return the media type that the client prefers. Raise HTTPProblem (406)."""
+    media_type = choose(request.headers.get("accept"), offers)
+    if media_type is None:
+        raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+    return media_type

@@ -2,63 +2,59 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import ClassVar, Final
+from typing import Final
 from urllib.parse import quote
 
 from docstore.engines.contract import Metered, Usage
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
-from docstore.http.negotiation import choose
 from docstore.http.url import encode
 from docstore.server import pages
-from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import SERVICE_LINKS, Answer, Operation
-from docstore.server.resources.resource import ReadableResource, Resource
+from docstore.server.openapi_schema import Answer, Operation
+from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.responses import small_response
 from docstore.units import format_count
 
 log: Final = logging.getLogger("docstore")
 
+SERVICE_LINKS: Final = (
+    ("service-desc", "/-/openapi.json", "application/json"),
+    ("service-doc", "/-/docs", "text/html"),
+)
+"""The descriptions of the API (RFC 8631): relation, path and media type."""
+
 
 class RootResource(ReadableResource):
     """`/`: the list of mounts."""
 
-    __slots__ = ("_mounts",)
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {
-                200: Answer(
-                    "The mounts.",
-                    {"text/html": "", "application/json": "Mounts", "text/plain": ""},
-                    ("Cache-Control", "Link", "Vary"),
-                )
-            },
-            ("not-acceptable",),
-        )
-    }
-
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
+    @Operation(
+        {
+            200: Answer(
+                "The mounts.",
+                {"text/html": "", "application/json": "Mounts", "text/plain": ""},
+                ("Cache-Control", "Link", "Vary"),
+            )
+        },
+        ("not-acceptable",),
+    )
     async def GET(self, request: Request) -> Response:
         """List the mounts, and the usage of those with a quota."""
         offers = ("text/html", "application/json", "text/plain")
-        media_type = choose(request.headers.get("accept"), offers)
-        if media_type is None:
-            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        media_type = negotiate(request, offers)
         rows = [(mount, await _usage(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.mounts_page(
-                [pages.MountRow(m.prefix, m.scheme, m.keys, _usage_line(usage) if usage else "") for m, usage in rows]
-            )
+            body = pages.render("mounts.html", mounts=[(mount, usage and _usage_line(usage)) for mount, usage in rows])
         elif media_type == "text/plain":
             body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
         else:
             body = json.dumps({"mounts": [_mount_json(mount, usage) for mount, usage in rows]}) + "\n"
-        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", SERVICE_LINKS)])
+        links = ", ".join(f'<{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
+        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", links.encode("ascii"))])
 
 
 async def _usage(mount: Mount) -> Usage | None:
@@ -90,8 +86,6 @@ def _usage_line(usage: Usage) -> str:
 class ServerResource(Resource):
     """`*`: the server as a whole, which allows only OPTIONS (RFC 9110 §9.3.7)."""
 
-    __slots__ = ()
-
 
 _QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
 """Characters that a query may contain unencoded (RFC 3986 §3.4), and `%` of existing escapes."""
@@ -100,14 +94,9 @@ _QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
 class MissingSlash(ReadableResource):
     """`/docs`: redirects reads to `/docs/`. Writes are not redirected, because clients do not follow with a body."""
 
-    __slots__ = ("_path",)
-
     def __init__(self, path: str) -> None:
         self._path = path
-
-    @property
-    def hint(self) -> str:
-        return f"a collection's path ends with a slash: {self._path}"
+        self.hint = f"a collection's path ends with a slash: {path}"
 
     async def GET(self, request: Request) -> Response:
         location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")

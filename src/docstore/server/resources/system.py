@@ -7,30 +7,21 @@ the assets of the pages. All of them are read-only.
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Mapping
-from typing import ClassVar, Final
+from collections.abc import Iterable
+from typing import Final
 
 from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
-from docstore.http.negotiation import choose
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import (
-    DOCS_PATH,
-    KEY_DESCRIPTIONS,
-    KEY_SCHEMAS,
-    OPENAPI_PATH,
-    Answer,
-    Node,
-    Operation,
-)
+from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import CollectionResource, PuttableCollection
 from docstore.server.resources.document import DocumentResource
-from docstore.server.resources.resource import ReadableResource, Resource
-from docstore.server.resources.root import RootResource
+from docstore.server.resources.resource import ReadableResource, Resource, negotiate
+from docstore.server.resources.root import SERVICE_LINKS, RootResource
 from docstore.server.responses import small_response
 
 log: Final = logging.getLogger("docstore")
@@ -44,8 +35,6 @@ _CACHE: Final = b"max-age=60"
 class ServiceResource(ReadableResource):
     """The base of the service's resources."""
 
-    __slots__ = ("_mounts",)
-
     def __init__(self, mounts: Mounts) -> None:
         self._mounts = mounts
 
@@ -53,11 +42,7 @@ class ServiceResource(ReadableResource):
 class Health(ServiceResource):
     """`/-/health`."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The process responds.", {"text/plain": ""})})
-    }
-
+    @Operation({200: Answer("The process answers.", {"text/plain": ""})})
     async def GET(self, request: Request) -> Response:
         """Check whether the process responds. No engine is involved."""
         return small_response("ok\n", "text/plain", cache=b"no-store")
@@ -66,11 +51,7 @@ class Health(ServiceResource):
 class Ready(ServiceResource):
     """`/-/ready`."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("Every engine responds.", {"text/plain": ""})}, ("unavailable",))
-    }
-
+    @Operation({200: Answer("Every engine answers.", {"text/plain": ""})}, ("unavailable",))
     async def GET(self, request: Request) -> Response:
         """Check whether every engine responds in time, and its storage is still where it was opened."""
         answers = await asyncio.gather(*(_answers(mount) for mount in self._mounts))
@@ -96,11 +77,7 @@ async def _answers(mount: Mount) -> bool:
 class OpenAPI(ServiceResource):
     """`/-/openapi.json`."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
-    }
-
+    @Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for programs."""
         body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -110,9 +87,7 @@ class OpenAPI(ServiceResource):
 class Docs(ServiceResource):
     """`/-/docs`."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {"GET": Operation({200: Answer("The page.", {"text/html": ""})})}
-
+    @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for people."""
         return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
@@ -121,23 +96,17 @@ class Docs(ServiceResource):
 class Problems(ServiceResource):
     """`/-/problems`, to which the `type` of a problem points."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
-            ("not-acceptable",),
-        )
-    }
-
+    @Operation(
+        {200: Answer("The problem types.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
+        ("not-acceptable",),
+    )
     async def GET(self, request: Request) -> Response:
         """List the problem types, with advice."""
         offers = ("text/html", "text/plain")
-        media_type = choose(request.headers.get("accept"), offers)
-        if media_type is None:
-            raise HTTPProblem("not-acceptable", f"available types: {', '.join(offers)}")
+        media_type = negotiate(request, offers)
         kinds = PROBLEM_TYPES.values()
         if media_type == "text/html":
-            body = pages.problems_page([(kind.name, kind.status, kind.title, kind.advice) for kind in kinds])
+            body = pages.render("problems.html", kinds=kinds)
         else:
             body = "".join(f"{kind.status} {kind.name}: {kind.title}. {kind.advice}\n" for kind in kinds)
         return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
@@ -146,13 +115,7 @@ class Problems(ServiceResource):
 class Catalog(ServiceResource):
     """`/.well-known/api-catalog` (RFC 9727)."""
 
-    __slots__ = ()
-    operations: ClassVar[Mapping[str, Operation]] = {
-        "GET": Operation(
-            {200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))}
-        )
-    }
-
+    @Operation({200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))})
     async def GET(self, request: Request) -> Response:
         """Link to the descriptions of this API, and to its status."""
         targets = {rel: [{"href": href, "type": media_type}] for rel, href, media_type in _CATALOG}
@@ -163,11 +126,7 @@ class Catalog(ServiceResource):
 
 
 _LINKSET: Final = 'application/linkset+json; profile="https://www.rfc-editor.org/info/rfc9727"'
-_CATALOG: Final = (
-    ("service-desc", OPENAPI_PATH, "application/json"),
-    ("service-doc", DOCS_PATH, "text/html"),
-    ("status", "/-/ready", "text/plain"),
-)
+_CATALOG: Final = (*SERVICE_LINKS, ("status", "/-/ready", "text/plain"))
 
 
 _CATALOG_PATH: Final = (".well-known", "api-catalog")
@@ -222,5 +181,4 @@ _FILE: Final[Node] = {
 
 def _key(mount: Mount) -> Node:
     """Return the path parameter for a key of the mount."""
-    rule: Node = {"description": KEY_DESCRIPTIONS[mount.keys], "schema": KEY_SCHEMAS[mount.keys]}
-    return {"name": "key", "in": "path", "required": True, **rule}
+    return {"name": "key", "in": "path", "required": True, **KEY_PARAMETERS[mount.keys]}

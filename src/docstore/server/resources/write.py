@@ -14,7 +14,7 @@ from docstore.http.conditions import ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
 from docstore.http.digests import AnnouncedDigest, DigestVerifiedUpload, announced_digests
 from docstore.http.message import HeaderPairs, Headers, Request, Response
-from docstore.http.preferences import PreferredReturn, preferred_return
+from docstore.http.negotiation import PreferredReturn, preferred_return
 from docstore.http.stored_headers import StoredFieldsTooLarge, parse_stored_fields
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
@@ -149,9 +149,7 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     upload = await headers.upload(request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
-            result = await mount.engine.put(
-                PutRequest(key, upload, headers.fields, expires_ns=headers.expires_ns(clock), expect=expect)
-            )
+            result = await mount.engine.put(PutRequest(key, upload, headers.fields, headers.expires_ns(clock), expect))
         except Conflict as conflict:
             expect = check_preconditions(request.method, conditions, conflict.current, clock)
             if not isinstance(upload, BytesContent):

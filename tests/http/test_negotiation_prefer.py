@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore.http.message import Headers
-from docstore.http.preferences import preferred_return
+from docstore.http.negotiation import preferred_return
 
 PREFERENCES = [
     ("return=minimal", "minimal"),

@@ -1,73 +1,8 @@
-"""Cached header fields: the same bytes as newly created ones, and not shared between responses that change them."""
-
-from dataclasses import replace
+"""Responses and their shared headers, and the headers of requests."""
 
 import pytest
 
-from docstore.http.message import NO_CONTENT, HeaderBlock, Headers, InvalidResponse, Response, header_lines
-from docstore.model import Fields, Meta
-from docstore.server import responses
-from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
-
-SECOND_NS = 10**9
-NOW_NS = 1_000 * SECOND_NS
-META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": "b"}), NOW_NS - SECOND_NS)
-
-
-def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return full_response(meta, NO_CONTENT, now_ns).lines()
-
-
-def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return header_lines([*document_headers(meta, now_ns), (b"content-length", b"%d" % meta.size)])
-
-
-@pytest.mark.parametrize(
-    "meta",
-    [
-        META,
-        replace(META, version="w" * 32, size=6, fields=Fields.make("a/b", {"cache-control": "max-age=9"})),
-        replace(META, modified_ns=NOW_NS - 2 * SECOND_NS),
-        replace(META, modified_ns=NOW_NS),
-        replace(META, modified_ns=NOW_NS + SECOND_NS),
-        replace(META, expires_ns=NOW_NS + 60 * SECOND_NS),
-        replace(META, version="x" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000})),
-    ],
-    ids=["plain", "other version", "written before", "written now", "from the future", "expires", "large"],
-)
-def test_cached_fields_equal_newly_created_ones(meta: Meta) -> None:
-    assert lines_of(META) == made_anew(META)
-    for _ in range(2):
-        assert lines_of(meta) == made_anew(meta)
-        assert full_response(meta, NO_CONTENT, NOW_NS).headers == [
-            *document_headers(meta, NOW_NS),
-            (b"content-length", b"%d" % meta.size),
-        ]
-
-
-def test_fields_that_depend_on_the_time_are_not_cached() -> None:
-    expiring = replace(
-        META, expires_ns=NOW_NS + 60 * SECOND_NS, fields=Fields.make("a/b", {"cache-control": "max-age=99"})
-    )
-    assert [b"max-age=%d" % left in lines_of(expiring, NOW_NS + (60 - left) * SECOND_NS) for left in (60, 9)] == [
-        True,
-        True,
-    ]
-    future = replace(META, version="f" * 32, modified_ns=NOW_NS + 5 * SECOND_NS)
-    assert lines_of(future) != lines_of(future, NOW_NS + 5 * SECOND_NS) == made_anew(future, NOW_NS + 5 * SECOND_NS)
-
-
-def test_the_number_of_cached_versions_is_limited() -> None:
-    for number in range(CACHED_BLOCK_COUNT + 10):
-        full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
-    assert len(responses._blocks) == CACHED_BLOCK_COUNT
-    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
-
-
-def test_large_fields_are_not_cached() -> None:
-    large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
-    assert lines_of(large) == made_anew(large)
-    assert (large.version, large.modified_ns) not in responses._blocks
+from docstore.http.message import HeaderBlock, Headers, InvalidResponse, Response
 
 
 def test_a_field_added_to_one_response_is_on_no_other() -> None:

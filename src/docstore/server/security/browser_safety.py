@@ -1,0 +1,67 @@
+"""Two checks against other sites' pages, which can send requests to this machine through its user's browser.
+
+The Host check, against DNS rebinding: a page can make its name resolve to this machine, but then sends that name. So a
+store on loopback answers only to loopback names and its public ones, to programs too.
+
+The same-site check, against cross-site request forgery: an unsafe method is rejected if any header that a browser adds
+names another site, unless the mount's CORS policy allows that site. Programs send none of these headers. A proxy that
+rewrites Host makes the store's own pages look foreign: then the public URLs say which origins are the store's own.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from docstore.http.message import Headers
+from docstore.http.url import normalize_origin
+from docstore.server.errors import HTTPProblem
+from docstore.server.security.cors import CorsPolicy
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
+_BROWSER_HEADERS: Final = frozenset({b"sec-fetch-site", b"origin", b"referer"})
+
+
+def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
+    """Raise HTTPProblem if Host names none of `hosts`; None allows any.
+
+    Requests without Host pass: only HTTP/1.0 has them, and no browser sends it.
+    """
+    if hosts is not None and (name := headers.cached(_host_name)) is not None and name not in hosts:
+        raise HTTPProblem("wrong-host", f"this store does not accept the host {(headers.get('host') or '')[:100]!r}")
+
+
+def _host_name(headers: Headers) -> str | None:
+    """Return the name in Host, in lower case and without a port: `[::1]:8080` gives `[::1]`; None without Host."""
+    host = headers.get("host")
+    return None if host is None else _without_port(host)
+
+
+def host_of(origin: str) -> str:
+    """Return the name in a normalized origin, as Host would have it."""
+    return _without_port(origin.partition("://")[2])
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return (name if colon and (port.isdigit() or not port) else host).lower()
+
+
+def check_same_site(headers: Headers, cors: CorsPolicy | None, public_origins: Collection[str] = ()) -> None:
+    """Raise HTTPProblem if a browser sends this on behalf of a site that `cors` does not allow."""
+    if _BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows(headers)):
+        return
+    site = headers.get("sec-fetch-site")
+    if site not in (None, "same-origin", "none"):
+        raise HTTPProblem("cross-site", f"sent by a {site[:20]} page, says the browser")
+    for name in ("origin", "referer"):
+        url = headers.get(name)
+        if url is None:
+            continue
+        origin = normalize_origin(url)
+        if origin is None or (origin not in public_origins and origin != _own_origin(headers, origin)):
+            raise HTTPProblem("cross-site", f"sent by {url[:100]!r}; --public-url names other origins of the store")
+
+
+def _own_origin(headers: Headers, origin: str) -> str | None:
+    """Return the origin that Host names, with the scheme of `origin`: behind a proxy only the browser knows it."""
+    return normalize_origin(f"{origin.partition(':')[0]}://{headers.get('host') or ''}")
