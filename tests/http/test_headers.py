@@ -141,6 +141,7 @@ def test_any_text_gives_no_parameters_or_well_formed_ones(text: str) -> None:
         pytest.param("text/html/x", None, id="8.3.1 two slashes"),
         pytest.param(" text/html", None, id="8.3.1 leading whitespace"),
         pytest.param("text/html ", None, id="8.3.1 trailing whitespace"),
+        pytest.param("text/html; ", None, id="8.3.1 trailing whitespace after a semicolon"),
         pytest.param("text/html, text/plain", None, id="8.3 two of them"),
         pytest.param("text/html\r\nSet-Cookie: a=b", None, id="5.5 line breaks"),
         pytest.param('text/html; a="\xe9"', None, id="5.5 other than ASCII"),

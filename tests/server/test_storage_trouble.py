@@ -143,7 +143,7 @@ def test_removed_storage_is_503_and_named_by_ready(tmp_path: Path, trouble: Call
             gone.append(f"/{mount}/")
             assert ask(server, "GET", "/-/ready") == (
                 503,
-                f"storage unavailable: the storage of {', '.join(gone)} does not answer\n".encode(),
+                f"storage unavailable: the storage of {', '.join(gone)} does not respond\n".encode(),
             )
             for method, asked in (("PUT", path), ("DELETE", path), ("GET", f"/{mount}/"), ("GET", f"/{mount}/none")):
                 assert ask(server, method, asked, b"after" if method == "PUT" else None)[0] == 503, (mount, method)

@@ -86,7 +86,7 @@ def parse_media_type(value: str) -> MediaType | None:
 
     A media range such as `text/*` is accepted, because `*` is a token.
     """
-    if len(value) > MEDIA_TYPE_LIMIT or not value.isascii():
+    if len(value) > MEDIA_TYPE_LIMIT or not value.isascii() or value.endswith((" ", "\t")):
         return None
     essence = _ESSENCE.match(value)
     parameters = None if essence is None else parse_parameters(value[essence.end() :])

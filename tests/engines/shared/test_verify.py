@@ -164,7 +164,7 @@ DAMAGES: list[tuple[str, str, Damage, tuple[str, ...]]] = [
     ("file", "an unreadable sidecar", edit_sidecar("a", b" {", b" ["), ("store/a", "unreadable")),
     ("file", "an empty sidecar", lambda f: os.truncate(own(f) / "meta" / mark("a"), 0), (mark("a"), "empty")),
     ("file", "a missing marker", unmark, ("store/small", "never be swept")),
-    ("file", "a bad marker", lambda f: (own(f) / "expiring" / "soon").touch(), ("expiring/soon", "not an expiry")),
+    ("file", "a bad marker", lambda f: (own(f) / "expiring" / "soon").touch(), ("expiring/soon", "expiry marker")),
     ("file", "a name of no key", lambda f: (f / "store" / "%41").touch(), ("store/%41", "not a document")),
     ("file", "a folder of no key", lambda f: (f / "store" / "a" / "%41").mkdir(), ("a/%41", "not a document")),
     ("file", "a hidden file", lambda f: (f / "store" / "small%").touch(), ("store/small%", "hidden")),

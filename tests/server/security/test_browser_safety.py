@@ -128,7 +128,7 @@ async def test_a_read_only_store_rejects_writes(store: InProcess) -> None:
             assert (reply.status, reply.content) == (403, b"forbidden: this store is read-only\n")
         # The origin is checked first: another one is wrong with credentials too.
         reply = await store.send(method, "/memory/key", NeverRead(1), {"sec-fetch-site": "cross-site"})
-        assert (reply.status, b"cross-site request" in reply.content) == (403, True)
+        assert (reply.status, b"cross-site write" in reply.content) == (403, True)
     for method in SAFE:
         assert (await store.send(method, "/memory/")).status in (200, 204)
 

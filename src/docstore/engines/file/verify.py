@@ -140,7 +140,7 @@ class _FileCheck:
         for name in self._metadata.names("expiring"):
             path, match = self._own / "expiring" / name, _MARKER.fullmatch(name)
             if match is None:
-                yield Finding(str(path), "it is no marker of an expiry")
+                yield Finding(str(path), "it is not an expiry marker")
             elif match[2] not in self._reported:
                 is_useless = partial(self._is_useless, int(match[1]), match[2])
                 yield from self._orphans.report(path, "no document expires then", is_useless)

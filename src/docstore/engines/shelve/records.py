@@ -300,7 +300,7 @@ class Records:
         if opened.keys():
             raise OpenError(f"{self.path} is a shelve of another program")
         if self._is_dumb and self._data.stat().st_size > len(_MARK):
-            raise OpenError(f"cannot open {self.path}: {self._index} has lost what it held")
+            raise OpenError(f"cannot open {self.path}: {self._index} has lost its content")
         return False
 
     @contextmanager
