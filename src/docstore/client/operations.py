@@ -128,7 +128,7 @@ class Operations:
         return error_for(response, describe_call("HEAD", key))
 
     async def put(self, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `content` under `key`, replacing what is there.
+        """Store `content` under `key`, replacing the present document.
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
         are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`

@@ -172,7 +172,7 @@ async def _store(target: CopyTarget, meta: Meta, upload: Upload, expect: Expecta
 
 
 def clamp_times(meta: Meta) -> Meta:
-    """Limit the times to what HTTP can express: the clock of whoever wrote them may have been wrong."""
+    """Limit the times to what HTTP can express: the clock that set them may have been wrong."""
     expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, LAST_DATE_NS)
     return replace(meta, modified_ns=min(max(meta.modified_ns, 0), LAST_DATE_NS), expires_ns=expires_ns)
 

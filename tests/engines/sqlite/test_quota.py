@@ -51,6 +51,22 @@ def test_a_lowered_quota_holds_from_the_start(evict: bool, tmp_path: Path) -> No
     assert [found for found in check_store(url_of("sqlite", tmp_path)) if isinstance(found, Finding)] == []
 
 
+def test_a_document_that_alone_exceeds_a_lowered_quota_goes_first(tmp_path: Path) -> None:
+    async def run() -> None:
+        clock = SetClock()
+        async with opened(url_of("sqlite", tmp_path, 1024 * KIB), clock) as engine:
+            for number in range(3):
+                clock.advance_s(1)
+                await put(engine, f"{number}", 20_000)
+            await put(engine, "large", 300_000)
+        async with opened(url_of("sqlite", tmp_path, 128 * KIB), clock) as engine:
+            await counted(engine, "sqlite")
+            assert await keys(engine) == ["0", "1", "2"]
+
+    asyncio.run(run())
+    assert [found for found in check_store(url_of("sqlite", tmp_path)) if isinstance(found, Finding)] == []
+
+
 @pytest.mark.parametrize("way", ["close", "sweep"])
 def test_uses_survive_a_close_and_those_before_a_sweep_survive_a_kill(way: str, tmp_path: Path) -> None:
     code = f"""

@@ -55,6 +55,9 @@ class BoundedSqlite(Sqlite):
         try:
             if not quota_tables_exist(self._reading):
                 await self._writer.run(lambda transaction: create_quota_tables(transaction.connection))
+            if self._quota.evict and over_quota(self._reading, self._quota):
+                while await self._remove(self._quota_writer.evict_oversized, EVICTED_AT_ONCE):
+                    pass
             while self._quota.evict and over_quota(self._reading, self._quota):
                 await self._remove(self._quota_writer.evict, EVICTED_AT_ONCE)
             self._accesses.next_ns(last_access_ns(self._reading))
@@ -87,7 +90,7 @@ class BoundedSqlite(Sqlite):
                 self._start_writing_accesses()
 
     def _start_writing_accesses(self) -> asyncio.Task[None]:
-        """Write in a task of its own, one at a time, so that whoever waits for it can be cancelled."""
+        """Write in a separate task, one at a time, so that cancelling a caller does not cancel it."""
         if self._writing_accesses is None:
             self._writing_accesses = asyncio.create_task(self._write_accesses(), name="docstore-sqlite-accesses")
         return self._writing_accesses

@@ -2,8 +2,8 @@
 
 Two tables are made when a database is first opened with `max_bytes`: `room`, one row with the number of documents,
 their bytes (content, key, fields) and counters, and `uses`, the time of the last use of each document. Triggers keep
-both, so every transaction that changes a document updates the sum, whoever makes it. A column of `documents` was
-rejected for the times: to set it, SQLite rewrites the whole row, content included.
+both, so every transaction that changes a document updates the sum, also that of another program. A column of
+`documents` was rejected for the times: to set it, SQLite rewrites the whole row, content included.
 
 A write evicts inside its own transaction, after its row was written, so no COMMIT ever exceeds the quota. Reads are
 noted in memory (`AccessTimes`) and written together later. Before a document is evicted, its noted time is looked up;
@@ -72,6 +72,9 @@ SELECT id, file, key, 0 FROM documents WHERE expires_ns <= ? AND key <> ? ORDER 
 _OLDEST: Final = """
 SELECT document, file, key, used_ns FROM uses CROSS JOIN documents ON id = document
 WHERE key <> ? ORDER BY used_ns LIMIT 1"""
+
+_OVERSIZED: Final = f"""
+DELETE FROM documents WHERE id IN (SELECT id FROM documents WHERE {_ROW} > ? LIMIT ?) RETURNING file"""  # noqa: S608
 
 _VictimRow = tuple[int, str | None, str, int]
 _TotalsRow = tuple[int, int, int, int, int]
@@ -201,6 +204,18 @@ class QuotaWriter:
         if evicted:
             connection.execute(_COUNT, (0, 0, evicted))
         return deleted
+
+    def evict_oversized(self, transaction: Transaction, limit: int) -> int:
+        """Delete at most `limit` documents that alone exceed the quota, so that no others are evicted for them.
+
+        Return the number of deleted documents.
+        """
+        connection = transaction.connection
+        size = self._quota.max_bytes - self._quota.overhead
+        rows = cast(list[tuple[str | None]], connection.execute(_OVERSIZED, (size, limit)).fetchall())
+        transaction.orphaned_files.extend(file for (file,) in rows if file is not None)
+        connection.execute(_COUNT, (0, 0, len(rows)))
+        return len(rows)
 
     def _least_recently_used(self, transaction: Transaction, kept_key: str) -> _VictimRow | None:
         while True:
