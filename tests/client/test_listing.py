@@ -55,6 +55,28 @@ def test_info_and_update_use_the_fields_as_they_are_stored(docs: Client, cached:
     "content", [b"", b"no json", b"[]", b"{}", b'{"documents": 5, "next": null}', b'{"documents": [{}], "next": null}']
 )
 def test_an_invalid_listing_raises_engine_error(faulty: FaultyServer, content: bytes) -> None:
-    faulty.script = [answer(200, content)]
+    faulty.script = [answer(200, content, content_type="application/json")]
     with Client(faulty.url) as docs, pytest.raises(EngineError, match="not a collection"):
+        docs.list()
+
+
+def test_a_listing_that_does_not_advance_is_an_error(faulty: FaultyServer) -> None:
+    page = b'{"documents": [], "next": "/docs/?after=a"}'
+    faulty.script = [answer(200, page, content_type="application/json")] * 3
+    with Client(faulty.url, tries=1) as docs, pytest.raises(EngineError, match="does not advance"):
+        list(docs)
+    assert len(faulty.asked) == 2
+
+
+def test_a_listing_that_does_not_end_is_an_error(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.client.listing.LISTING_SIZE_LIMIT", 1000)
+    faulty.script = [answer(200, b" " * 100_000, size=10**12, content_type="application/json")] * 3
+    with Client(faulty.url, tries=3) as docs, pytest.raises(EngineError, match="more than 1,000 bytes"):
+        docs.list()
+    assert len(faulty.asked) == 1
+
+
+def test_an_answer_that_is_no_listing_is_not_read(faulty: FaultyServer) -> None:
+    faulty.script = [answer(200, b"<html>", size=10**12, content_type="text/html")]
+    with Client(faulty.url, tries=1) as docs, pytest.raises(EngineError, match="not a collection"):
         docs.list()

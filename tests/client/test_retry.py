@@ -60,7 +60,10 @@ ENTRY = {
 }
 
 
-LISTED, EMPTY = (answer(200, json.dumps({"documents": found, "next": None}).encode()) for found in ([ENTRY], []))
+LISTED, EMPTY = (
+    answer(200, json.dumps({"documents": found, "next": None}).encode(), content_type="application/json")
+    for found in ([ENTRY], [])
+)
 
 
 LATER = answer(503, retry_after="0")

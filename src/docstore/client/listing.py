@@ -12,13 +12,16 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from docstore.client.errors import error_for
 from docstore.client.operations import Operations
 from docstore.client.results import Info, Page, info_from_listing
-from docstore.client.retry import exchange
-from docstore.client.transport import ClientRequest
+from docstore.client.retry import RetryState, read_content, send_with_retries
+from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream
 from docstore.errors import EngineError
 from docstore.model import Fields, version_of
 
 LARGEST_PAGE: Final = 10_000
 """Documents of the largest page of a store."""
+
+LISTING_SIZE_LIMIT: Final = 256 * 1024 * 1024
+"""Bytes of a page of a listing. The largest page with the longest keys and fields has about half of that."""
 
 
 async def get_page(
@@ -38,11 +41,21 @@ async def get_page(
     query = {"format": "json", "prefix": prefix, "after": after, "limit": limit, "delimiter": delimiter}
     text = urlencode({name: value for name, value in query.items() if value not in ("", None)})
     request = ClientRequest("GET", f"{operations.address.path}?{text}", operations.headers)
-    response = await exchange(operations.transport, request, operations.policy, "GET of the collection")
+    state, call = RetryState(operations.policy), "GET of the collection"
+
+    async def receive(response: ResponseStream) -> bytes:
+        if response.status != 200:
+            return await read_content(response, RetryState(operations.policy))
+        if not response.headers.get("content-type", "").startswith("application/json"):
+            await response.close()
+            raise EngineError(f"{operations.address.shown} is not a collection of Docstore")
+        return await read_content(response, None, LISTING_SIZE_LIMIT)
+
+    response, content, _ = await send_with_retries(operations.transport, request, state, call, receive)
     if response.status != 200:
-        raise error_for(response, "GET of the collection")
+        raise error_for(ClientResponse(response.status, response.headers, content), call)
     try:
-        return _parse_page(json.loads(response.content))
+        return _parse_page(json.loads(content))
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise EngineError(f"{operations.address.shown} is not a collection of Docstore") from None
 
@@ -58,6 +71,8 @@ async def _pages(operations: Operations, prefix: str, after: str, limit: int | N
     while following is not None:
         shown = await get_page(operations, prefix=prefix, after=following, limit=limit)
         yield shown
+        if shown.after is not None and shown.after <= following:
+            raise EngineError(f"{operations.address.shown}: the next page of the listing does not advance")
         following = shown.after
 
 

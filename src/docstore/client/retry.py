@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 
 from docstore.client.errors import error_for
 from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream, Transport, TransportError
-from docstore.errors import DocstoreError, OutcomeUnknown, StorageUnavailable
+from docstore.errors import DocstoreError, EngineError, OutcomeUnknown, StorageUnavailable
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
 
@@ -132,10 +132,11 @@ async def send_with_retries(
         await transport.pause(pause)
 
 
-async def read_content(response: ResponseStream, state: RetryState | None) -> bytes:
+async def read_content(response: ResponseStream, state: RetryState | None, size_limit: int | None = None) -> bytes:
     """All content of a response, which is then closed. Raise TransportError.
 
-    With a `state`, also raise it when the content is too large for anything but a document, or takes too long.
+    With a `state`, also raise it when the content is too large for anything but a document, or takes too long. Raise
+    EngineError for more than `size_limit` bytes.
     """
     pieces: list[bytes] = []
     size = 0
@@ -145,6 +146,8 @@ async def read_content(response: ResponseStream, state: RetryState | None) -> by
             size += len(piece)
             if state is not None and (state.left_s() < 0 or size > _SMALL_CONTENT):
                 raise TransportError("the response does not end")
+            if size_limit is not None and size > size_limit:
+                raise EngineError(f"the response has more than {size_limit:,} bytes")
         return b"".join(pieces)
     finally:
         await response.close()

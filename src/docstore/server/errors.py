@@ -62,7 +62,12 @@ PROBLEM_TYPES: Final = {
         ProblemType("unsupported-type", 415, "unsupported media type", "Use one of the named types."),
         ProblemType("range-not-satisfiable", 416, "range not satisfiable", "Request a range within the named size."),
         ProblemType("expectation-failed", 417, "expectation failed", "Omit Expect, or send 100-continue."),
-        ProblemType("wrong-host", 421, "wrong host", "Use the address that the store was started with."),
+        ProblemType(
+            "wrong-host",
+            421,
+            "wrong host",
+            "Use the address that the store was started with, or start it with --public-url.",
+        ),
         ProblemType("not-applicable", 422, "patch not applicable", "Correct the patch: it applies to no document."),
         ProblemType("fields-too-large", 431, "header fields too large", "Shorten or omit the named header."),
         ProblemType("internal", 500, "internal error", "The server has a bug; see its log."),
