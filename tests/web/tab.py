@@ -102,7 +102,7 @@ class Tab:
 
     def leave(self) -> None:
         """Wait for the detail view, close it, and wait for the URL to change."""
-        expect(self.page.locator("dialog.detail dl")).to_be_visible()
+        expect(self.page.locator("dialog.detail[open] dl")).to_be_visible()
         self.page.keyboard.press("Escape")
         expect(self.page.locator("dialog")).to_have_count(0)
         self.wait_until("location.hash === ''")
