@@ -10,8 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Final, NoReturn, ParamSpec
+from typing import Final, NoReturn, ParamSpec, TextIO
 
 import click
 
@@ -68,8 +67,10 @@ def print_error(line: object) -> None:
 
 def print_notice(line: str) -> None:
     """Print one line on standard error. A full disk behind it does not stop the work."""
-    with suppress(OSError):
+    try:
         click.echo(line, err=True)
+    except OSError:
+        discard_output(sys.stderr)
 
 
 def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
@@ -84,7 +85,7 @@ def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
             status = command(*args, **kwargs) or EXIT_OK
             sys.stdout.flush()
         except BrokenPipeError:
-            discard_stdout()
+            discard_output(sys.stdout)
             status = EXIT_BROKEN_PIPE
         except KeyboardInterrupt:
             status = EXIT_INTERRUPTED
@@ -95,9 +96,9 @@ def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
     return body
 
 
-def discard_stdout() -> None:
-    """Send further output to /dev/null: Python flushes standard output at exit and would fail on the broken pipe."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def discard_output(stream: TextIO) -> None:
+    """Send further output to the null device: Python flushes the stream at exit, and would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def report_error(error: Exception) -> int:

@@ -22,7 +22,7 @@ from docstore.cli.errors import (
     EXIT_FAILED,
     EXIT_OK,
     EXIT_PARTIAL,
-    discard_stdout,
+    discard_output,
     exits,
     print_error,
     print_notice,
@@ -233,7 +233,7 @@ def _run(
     except DocstoreError as error:
         failure = str(error)
     except BrokenPipeError:
-        discard_stdout()
+        discard_output(sys.stdout)
         failure = "the reader of the export closed the pipe"
     except OSError as error:
         failure = f"{error.filename or subject}: {error.strerror or error}"

@@ -136,8 +136,11 @@ def announce(settings: Settings) -> None:
 
 def _print(text: str) -> None:
     """Print for a person. Nobody reading it, or a full disk behind standard output, does not stop the server."""
-    with suppress(OSError):
+    try:
         print(text, flush=True)
+    except OSError:
+        # Python flushes the stream at exit, and would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def raise_descriptor_limit() -> None:
