@@ -209,8 +209,11 @@ class SqliteWriter:
                 return
 
     def _transact(self, batch: _Batch, *, low_space: bool) -> None:
-        with self._turn.taken():
+        self._turn.take()
+        try:
             self._transact_in_turn(batch, low_space=low_space)
+        finally:
+            self._turn.release()
 
     def _transact_in_turn(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from docstore.http.message import Headers, Request
 from docstore.server.errors import HTTPProblem
 
-_OPERATION_HEADERS: Final = frozenset(
+OPERATION_HEADERS: Final = frozenset(
     {
         *(b"x-amz-copy-source", b"x-amz-write-offset-bytes", b"x-goog-copy-source", b"x-ms-copy-source"),
         *(b"x-copy-from", b"destination", b"overwrite", b"x-update-range"),
@@ -41,8 +41,8 @@ def check_operation(request: Request, ignored: Collection[str]) -> None:
 
     `ignored` are the parameters that the mount allows.
     """
-    if not _OPERATION_HEADERS.isdisjoint(request.headers.names):
-        name = min(_OPERATION_HEADERS.intersection(request.headers.names)).decode("ascii")
+    if not OPERATION_HEADERS.isdisjoint(request.headers.names):
+        name = min(OPERATION_HEADERS.intersection(request.headers.names)).decode("ascii")
         raise HTTPProblem("invalid-field", f"{name} asks for an operation that this store lacks; nothing was changed")
     if request.query:
         for name, value in parse_qsl(request.query, keep_blank_values=True):
