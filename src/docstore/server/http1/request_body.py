@@ -28,7 +28,7 @@ class RequestBody:
         self._iterated = False
         self._complete = False
         self._error: UploadError | None = None
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None
         self._on_change = on_change
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -43,8 +43,12 @@ class RequestBody:
                 raise self._error
             if self._complete:
                 raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
+            # PERF: most bodies are complete before they are read, and then no Event is made.
+            self._changed = asyncio.Event()
+            try:
+                await self._changed.wait()
+            finally:
+                self._changed = None
         chunk = self._chunks.popleft()
         before, self.buffered_size = self.buffered_size, self.buffered_size - len(chunk)
         if before > RESUME_SIZE >= self.buffered_size:
@@ -54,16 +58,20 @@ class RequestBody:
     def feed(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
         self.buffered_size += len(chunk)
-        self._changed.set()
+        self._wake()
 
     def finish(self) -> None:
         self._complete = True
-        self._changed.set()
+        self._wake()
 
     def fail(self, error: UploadError) -> None:
         """Raise `error` in the handler after the chunks received so far; a complete body does not change."""
         if not self._complete and self._error is None:
             self._error = error
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
             self._changed.set()
 
     def discard(self) -> None:
