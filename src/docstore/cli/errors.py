@@ -91,6 +91,10 @@ def exits(command: Callable[_P, int | None]) -> Callable[_P, None]:
             status = EXIT_INTERRUPTED
         except (DocstoreError, CommandError, OSError) as error:
             status = report_error(error)
+        try:
+            sys.stderr.flush()  # what the log of a server has left in it
+        except OSError:
+            discard_output(sys.stderr)
         sys.exit(status)
 
     return body
