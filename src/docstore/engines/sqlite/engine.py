@@ -26,6 +26,7 @@ from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, 
 from docstore.engines.sqlite.read_cache import ReadCache
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, take_snapshot
+from docstore.engines.sqlite.write_turn import WriteTurn
 from docstore.engines.sqlite.writer import SqliteWriter
 from docstore.errors import CorruptData, NoSpace, StorageUnavailable
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
@@ -60,10 +61,12 @@ class Sqlite:
             self._read_cache = ReadCache(self._reading)
             self._listing = opening.enter_context(closing(open_reading(path, cache_kib=LIST_CACHE_KIB)))
             disk_space = DiskSpace(writing, path)
-            self._store_files = StoreFiles([path, Path(f"{path}-wal"), Path(f"{path}-shm")])
+            files = [path, Path(f"{path}-wal"), Path(f"{path}-shm")]
+            self._store_files = opening.enter_context(closing(StoreFiles(files)))
+            turn = opening.enter_context(closing(WriteTurn(path, self._folder.path / "lock")))
             opening.pop_all()
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = SqliteWriter(writing, path, self._folder, disk_space, clock)
+        self._writer = SqliteWriter(writing, path, self._folder, disk_space, turn, clock)
 
     async def get(self, key: str) -> Document | None:
         self._raise_if_unavailable()

@@ -91,14 +91,20 @@ class SqliteWriter:
     """The connection that writes, and the thread that uses it. Used by one event loop."""
 
     def __init__(
-        self, connection: apsw.Connection, path: Path, folder: BlobFolder, disk_space: DiskSpace, clock: Clock
+        self,
+        connection: apsw.Connection,
+        path: Path,
+        folder: BlobFolder,
+        disk_space: DiskSpace,
+        turn: WriteTurn,
+        clock: Clock,
     ) -> None:
         self._connection = connection
         self._path = path
         self._folder = folder
         self._disk_space = disk_space
         self._clock = clock
-        self._turn = WriteTurn(path, folder.path / "lock")
+        self._turn = turn
         self._reclaiming = False
         self.unavailable: EngineError | None = None
         """Why the storage is unavailable, as of the last commit or `check`; None if it is not."""
