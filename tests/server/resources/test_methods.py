@@ -65,6 +65,16 @@ async def test_an_unknown_path_is_404_and_an_invalid_key_400_for_each_method(sto
     assert {path: (await tried(store, method, path)).status for path in BAD_KEYS} == dict.fromkeys(BAD_KEYS, 400)
 
 
+@pytest.mark.parametrize(
+    "method", ["PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK", "UNLOCK", "REPORT", "SEARCH"]
+)
+@on_a_store("memory")
+async def test_a_method_of_webdav_is_405_with_allow(store: InProcess, method: str) -> None:
+    for path, (allow, _) in PLACES.items():
+        reply = await store.send(method, path)
+        assert (reply.status, reply["allow"]) == (405, allow), path
+
+
 @pytest.mark.parametrize("method", ["get", "Put", "BREW", "propfind", "X" * 300, "G-E.T"])
 @on_a_store("memory")
 async def test_an_unknown_method_is_501_on_every_path(store: InProcess, method: str) -> None:
