@@ -145,7 +145,7 @@ STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
             f"^{_TOKEN}[\\t ]*(?:;[\\t ]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?[\\t ]*)*$",
             "Content-Disposition, such as 'attachment; filename=\"a.txt\"'.",
         ),
-        _list_header("Cache-Control", _DIRECTIVE, "cache directives", "Cache-Control of answers."),
+        _list_header("Cache-Control", _DIRECTIVE, "cache directives", "Cache-Control of responses."),
     )
 }
 """By lower-case name."""

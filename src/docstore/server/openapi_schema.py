@@ -275,14 +275,13 @@ OPERATIONS: Final[dict[object, Operation]] = {}
 ENGINE_PROBLEMS: Final = ("engine-failed", "unavailable")
 KEY_PROBLEMS: Final = ("invalid-target", "invalid-key")
 READ_PROBLEMS: Final = ("precondition-failed", "not-found", *KEY_PROBLEMS, *ENGINE_PROBLEMS)
-UNSAFE_PROBLEMS: Final = ("cross-site", "forbidden", "no-space", *ENGINE_PROBLEMS)
+UNSAFE_PROBLEMS: Final = ("invalid-query", "invalid-field", "cross-site", "forbidden", "no-space", *ENGINE_PROBLEMS)
 UPLOAD_PROBLEMS: Final = (
     "expectation-failed",
     "incomplete",
     "digest-mismatch",
     "timeout",
     "too-large",
-    "invalid-field",
 )
 _WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
 
@@ -324,7 +323,9 @@ LISTING: Final = Operation(
     ("listing", "conditions"),
 )
 _WRITE_PARAMETERS: Final = ("conditions", "stored", "expiry", "prefer", "digests")
-COLLECTION_WRITE: Final = Operation({201: CREATED}, ("invalid-target", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content")
+COLLECTION_WRITE: Final = Operation(
+    {201: CREATED}, ("invalid-target", "unsupported-type", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content"
+)
 DOCUMENT_WRITE: Final = Operation(
     {200: REPLACED, 201: CREATED, 204: NO_CONTENT_ANSWER},
     (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed"),
