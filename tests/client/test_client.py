@@ -189,7 +189,7 @@ def test_an_asynchronous_collection_behaves_like_a_dict(url: str) -> None:
     with asyncio.Runner() as runner:
 
         async def opened() -> AsyncClient:
-            return AsyncClient(url)
+            return AsyncClient(url, create=True)
 
         docs = runner.run(opened())
         check(SyncAdapter(docs, runner))

@@ -19,9 +19,10 @@ class Client(MutableMapping[str, bytes]):
     """One collection: `Client("http://127.0.0.1:8080/docs/")`, or of an engine here: `Client("sqlite:docs.db")`.
 
     A mapping whose values are bytes; `put` and `[key] =` also accept text, files and paths. Threads may share a client.
-    `close` closes it; it is also a context manager. Options: `headers` of every request; `timeout_s` for connecting and
-    for each pause of the server (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
-    number at most (8). Raise SetupError.
+    `close` closes it; it is also a context manager. Options: `create=True` creates an engine's store that does not
+    exist, which otherwise is an OpenError; `headers` of every request; `timeout_s` for connecting and for each pause of
+    the server (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their number at most (8).
+    Raise SetupError.
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:

@@ -23,7 +23,8 @@ from docstore.client.body import ClientBody
 from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
-from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, SetupError
+from docstore.engines.registry import check_exists
+from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, OpenError, SetupError
 from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.mounts import open_mount
@@ -72,11 +73,21 @@ class AsyncLocalResponse:
 
 
 class AsyncLocalTransport(AsyncTransport):
-    """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
+    """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened.
 
-    def __init__(self, url: str) -> None:
+    Only with `create` a store that does not exist is created: a mistyped path would be an empty collection otherwise.
+    Creating it with the first write was rejected: reads before that would have to fail, or to guess.
+    """
+
+    def __init__(self, url: str, *, create: bool) -> None:
         self._process_id = os.getpid()
-        self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
+        settings = MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}")
+        if not create:
+            try:
+                check_exists(settings.engine)
+            except OpenError as error:
+                raise OpenError(f"{error}; create=True creates it") from None
+        self._store: Store | None = Store([open_mount(settings)])
         self._started = False
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
             _open_stores.add(self._store)
@@ -141,8 +152,8 @@ class SyncLocalResponse:
 class SyncLocalTransport(SyncTransport):
     """A Transport to an engine on a loop in its own thread; both end when it is closed or unreferenced."""
 
-    def __init__(self, url: str) -> None:
-        self._inner = AsyncLocalTransport(url)
+    def __init__(self, url: str, *, create: bool) -> None:
+        self._inner = AsyncLocalTransport(url, create=create)
         self._loop = asyncio.new_event_loop()
         executor = ThreadPoolExecutor(thread_name_prefix=f"{_THREAD_PREFIX}client-work")
         self._loop.set_default_executor(executor)

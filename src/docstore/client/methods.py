@@ -42,7 +42,8 @@ def open_operations(url: str, options: ClientOptions, *, sync: bool) -> Operatio
     else:
         from docstore.client.local_transport import AsyncLocalTransport, SyncLocalTransport
 
-        transport = SyncLocalTransport(url) if sync else AsyncLocalTransport(url)
+        local_transport = SyncLocalTransport if sync else AsyncLocalTransport
+        transport = local_transport(url, create=options.get("create", False))
     return Operations(transport, address, policy)
 
 

@@ -25,6 +25,8 @@ TTL = float | timedelta | str
 class ClientOptions(TypedDict, total=False):
     """Options of a client."""
 
+    create: bool
+    """Whether an engine's store is created if it does not exist; False by default. A server creates its own stores."""
     headers: Mapping[str, str]
     """Headers of every request, such as an Authorization for a proxy. They are never shown."""
     timeout_s: float
