@@ -1,8 +1,9 @@
 """AsyncClient: a collection for an event loop; its methods are the operations of this package, which are awaited."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing
+from docstore.client import atomic, download, listing, many
 from docstore.client.client import Client
 from docstore.client.methods import async_method, open_operations, reduce_client
 from docstore.client.operations import Operations
@@ -15,7 +16,7 @@ D = TypeVar("D")
 class AsyncClient:
     """Client for an event loop: `async with AsyncClient("sqlite:docs.db") as docs: await docs.put("a", b"1")`.
 
-    Where a mapping has operators it has methods: `contains` for `in`, `count` for `len`, `keys` for iteration.
+    Where a mapping has operators it has methods: `contains` for `in`, `count` for `len`. `async for` yields the keys.
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
@@ -32,11 +33,16 @@ class AsyncClient:
     update = async_method(atomic.update)
     setdefault = async_method(atomic.setdefault)
     popitem = async_method(atomic.popitem)
-    clear = async_method(atomic.clear)
+    get_many = async_method(many.get_many)
+    put_many = async_method(many.put_many)
+    delete_many = async_method(many.delete_many)
+    clear = async_method(many.clear)
     info = async_method(listing.info)
     list = async_method(listing.get_page)
     count = async_method(listing.count)
     keys = async_method(listing.keys)
+    items = async_method(many.items)
+    values = async_method(many.values)
     documents = async_method(listing.documents)
     iter_content = async_method(download.iter_content)
     download = async_method(download.download)
@@ -60,6 +66,9 @@ class AsyncClient:
         return await atomic.pop(self._operations, key, default)
 
     get.__doc__, pop.__doc__ = Client.get.__doc__, Client.pop.__doc__
+
+    def __aiter__(self) -> AsyncGenerator[str, None]:
+        return self.keys()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reduce_client(self)

@@ -3,7 +3,7 @@
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing
+from docstore.client import atomic, download, listing, many
 from docstore.client.body import ContentLike
 from docstore.client.methods import open_operations, reduce_client, sync_iterator, sync_method
 from docstore.client.operations import Operations
@@ -37,7 +37,10 @@ class Client(MutableMapping[str, bytes]):
     delete = sync_method(Operations.delete)
     contains = sync_method(Operations.contains)
     popitem = sync_method(atomic.popitem)
-    clear = sync_method(atomic.clear)
+    get_many = sync_method(many.get_many)
+    put_many = sync_method(many.put_many)
+    delete_many = sync_method(many.delete_many)
+    clear = sync_method(many.clear)
     info = sync_method(listing.info)
     list = sync_method(listing.get_page)
     count = sync_method(listing.count)
@@ -117,6 +120,9 @@ class Client(MutableMapping[str, bytes]):
 
     def values(self) -> ValuesView[bytes]:
         return DocumentValues(self)
+
+    def _pairs(self) -> Iterator[tuple[str, StoredContent]]:
+        return iterate_sync(many.items(self._operations))
 
     @property
     def json(self) -> JSONDocuments:

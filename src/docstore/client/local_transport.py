@@ -13,14 +13,22 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from docstore.client.address import LOCAL_PATH
 from docstore.client.body import ClientBody
-from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
+from docstore.client.transport import (
+    IN_FLIGHT,
+    AsyncTransport,
+    ClientRequest,
+    SyncTransport,
+    Transport,
+    TransportError,
+)
 from docstore.config import MountSettings
 from docstore.content import BytesContent
 from docstore.engines.registry import check_exists
@@ -29,6 +37,7 @@ from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.mounts import open_mount
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -163,9 +172,7 @@ class SyncLocalTransport(SyncTransport):
         _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
-        self._inner.check_process()
-        if not self.finalizer.alive:
-            raise ClientClosed("the client is closed")
+        self._check_open()
         body = request.body
         if body is None or body.data is not None:
             response = _result(asyncio.run_coroutine_threadsafe(self._inner.send(request, timeout_s), self._loop))
@@ -201,6 +208,24 @@ class SyncLocalTransport(SyncTransport):
             response.cancel()
             raise
         return _result(response)
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """The calls of a batch run on the loop, so that the engine commits their writes together."""
+
+        async def run(batch: Iterator[A]) -> list[T]:
+            return [result async for result in self._inner.run_many(call, batch)]
+
+        while batch := list(islice(arguments, IN_FLIGHT)):
+            self._check_open()
+            for result in _result(asyncio.run_coroutine_threadsafe(run(iter(batch)), self._loop)):
+                yield result
+
+    def _check_open(self) -> None:
+        self._inner.check_process()
+        if not self.finalizer.alive:
+            raise ClientClosed("the client is closed")
 
     async def close(self) -> None:
         self.finalizer()

@@ -60,6 +60,10 @@ class Operations:
         """Headers of every request."""
         self.policy = policy
 
+    def over(self, transport: Transport) -> "Operations":
+        """The same operations over another transport."""
+        return self if transport is self.transport else Operations(transport, self.address, self.policy)
+
     async def send(
         self,
         method: str,

@@ -7,24 +7,20 @@ if TYPE_CHECKING:
     from docstore.client.client import Client
 
 
-class DocumentItems(ItemsView[str, bytes]):
+class DocumentItems(ItemsView[str, Any]):
     """Skips documents that other clients remove meanwhile."""
 
-    _mapping: "Client"
+    _mapping: "Client | JSONDocuments"
 
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for key in self._mapping:
-            content = self._mapping.get(key)
-            if content is not None:
-                yield key, content
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return self._mapping._pairs()
 
 
-class DocumentValues(ValuesView[bytes]):
-    _mapping: "Client"
+class DocumentValues(ValuesView[Any]):
+    _mapping: "Client | JSONDocuments"
 
-    def __iter__(self) -> Iterator[bytes]:
-        for _, content in DocumentItems(self._mapping):
-            yield content
+    def __iter__(self) -> Iterator[Any]:
+        return (value for _, value in self._mapping._pairs())
 
 
 class JSONDocuments(MutableMapping[str, Any]):
@@ -50,6 +46,15 @@ class JSONDocuments(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._docs)
+
+    def items(self) -> ItemsView[str, Any]:
+        return DocumentItems(self)
+
+    def values(self) -> ValuesView[Any]:
+        return DocumentValues(self)
+
+    def _pairs(self) -> Iterator[tuple[str, Any]]:
+        return ((key, content.json()) for key, content in self._docs._pairs())
 
     def __repr__(self) -> str:
         return f"{self._docs!r}.json"
