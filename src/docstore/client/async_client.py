@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing, many
+from docstore.client import atomic, download, listing, many, renaming
 from docstore.client.client import Client
 from docstore.client.methods import async_method, open_operations, reduce_client
 from docstore.client.operations import Operations
@@ -29,6 +29,8 @@ class AsyncClient:
     get_json = async_method(Operations.get_json)
     patch = async_method(Operations.patch)
     delete = async_method(Operations.delete)
+    copy = async_method(renaming.copy)
+    rename = async_method(renaming.rename)
     contains = async_method(Operations.contains)
     update = async_method(atomic.update)
     setdefault = async_method(atomic.setdefault)

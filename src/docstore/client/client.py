@@ -3,7 +3,7 @@
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing, many
+from docstore.client import atomic, download, listing, many, renaming
 from docstore.client.body import ContentLike
 from docstore.client.methods import open_operations, reduce_client, sync_iterator, sync_method
 from docstore.client.operations import Operations
@@ -35,6 +35,8 @@ class Client(MutableMapping[str, bytes]):
     get_json = sync_method(Operations.get_json)
     patch = sync_method(Operations.patch)
     delete = sync_method(Operations.delete)
+    copy = sync_method(renaming.copy)
+    rename = sync_method(renaming.rename)
     contains = sync_method(Operations.contains)
     popitem = sync_method(atomic.popitem)
     get_many = sync_method(many.get_many)
