@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from docstore import AsyncClient, Client, Conflict, InvalidKey, NotFound, OutcomeUnknown
-from docstore.client.renaming import SPOOL_SIZE
+from docstore.client.body import SPOOL_SIZE
 from tests.client.conftest import WAYS
 from tests.client.faulty_server import FaultyServer, answer, hang_up
 

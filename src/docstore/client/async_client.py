@@ -1,13 +1,13 @@
 """AsyncClient: a collection for an event loop; its methods are the operations of this package, which are awaited."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing, many, renaming
+from docstore.client import atomic, download, files, listing, many, renaming
 from docstore.client.client import Client
 from docstore.client.methods import async_method, open_operations, reduce_client
 from docstore.client.operations import Operations
-from docstore.client.options import ClientOptions, Condition, PartOptions
+from docstore.client.options import ClientOptions, Condition, PartOptions, PutOptions
 from docstore.client.results import NotModified, StoredContent
 
 D = TypeVar("D")
@@ -59,6 +59,15 @@ class AsyncClient:
     ) -> StoredContent | NotModified | D | None: ...
     async def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
         return await self._operations.get(key, default, **options)
+
+    @overload
+    def open(self, key: str, mode: Literal["rb"] = "rb", /) -> files.AsyncReader: ...
+    @overload
+    def open(self, key: str, mode: Literal["wb", "xb"], /, **options: Unpack[PutOptions]) -> files.AsyncWriter: ...
+    def open(self, key: str, mode: str = "rb", /, **options: Any) -> Any:
+        return files.open_async(self._operations, key, mode, **options)
+
+    open.__doc__ = files.open_async.__doc__
 
     @overload
     async def pop(self, key: str, /) -> StoredContent: ...

@@ -12,6 +12,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import IO, Final, cast
 
 from docstore.errors import IncompleteUpload
@@ -22,6 +23,8 @@ ContentLike = (
 """Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
+SPOOL_SIZE: Final = 1024 * 1024
+"""Bytes of collected content that are kept in memory; larger content is in a temporary file."""
 _BLOCK_SIZE: Final = 256 * 1024
 _JSON_HINT: Final = "store JSON values with docs.json[key] = value or put_json"
 
@@ -143,6 +146,13 @@ def body_of(source: ContentLike) -> ClientBody:
 def _check_piece(piece: object) -> None:
     if not isinstance(piece, bytes | bytearray | memoryview):
         raise TypeError(f"the pieces of content are bytes, not {type(piece).__name__}; {_JSON_HINT}")
+
+
+def spooled_content(file: "SpooledTemporaryFile[bytes]") -> ContentLike:
+    """All content of the file: bytes if it is in memory, otherwise the file at its beginning."""
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
+    return file.read() if size <= SPOOL_SIZE else cast(IO[bytes], file)
 
 
 def _path_body(path: Path) -> ClientBody:

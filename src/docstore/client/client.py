@@ -1,13 +1,14 @@
 """Client: a collection as a mutable mapping from keys to bytes, whose methods block."""
 
+import io
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, listing, many, renaming
+from docstore.client import atomic, download, files, listing, many, renaming
 from docstore.client.body import ContentLike
 from docstore.client.methods import open_operations, reduce_client, sync_iterator, sync_method
 from docstore.client.operations import Operations
-from docstore.client.options import ClientOptions, Condition, PartOptions, StoreOptions
+from docstore.client.options import ClientOptions, Condition, PartOptions, PutOptions, StoreOptions
 from docstore.client.results import NotModified, PutResult, StoredContent
 from docstore.client.transport import iterate_sync, run_sync
 from docstore.client.views import DocumentItems, DocumentValues, JSONDocuments
@@ -65,6 +66,28 @@ class Client(MutableMapping[str, bytes]):
         document does not have the version `if_match`, DigestMismatch, RequestError for a part outside the content.
         """
         return run_sync(self._operations.get(key, default, **options))
+
+    @overload
+    def open(self, key: str, mode: Literal["rb"] = "rb", /) -> io.BufferedReader: ...
+    @overload
+    def open(self, key: str, mode: Literal["wb", "xb"], /, **options: Unpack[PutOptions]) -> files.DocumentWriter: ...
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: Literal["r", "rt", "w", "wt", "x", "xt"],
+        /,
+        *,
+        encoding: str = "utf-8",
+        newline: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(self, key: str, mode: str, /, **options: Any) -> io.IOBase: ...
+    def open(self, key: str, mode: str = "rb", /, **options: Any) -> Any:
+        return files.open_sync(self._operations, key, mode, **options)
+
+    open.__doc__ = files.open_sync.__doc__
 
     @overload
     def pop(self, key: str, /) -> StoredContent: ...

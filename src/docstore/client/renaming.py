@@ -7,8 +7,8 @@ be repeated. It is sent with its digest.
 import math
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
-from typing import IO, Final, cast
 
+from docstore.client.body import SPOOL_SIZE, spooled_content
 from docstore.client.download import iter_content
 from docstore.client.listing import stored_info
 from docstore.client.operations import Operations
@@ -16,9 +16,6 @@ from docstore.client.options import PutOptions
 from docstore.client.results import Info, PutResult
 from docstore.client.retry import RetryState, pause_or_raise
 from docstore.errors import Conflict, NotFound, OutcomeUnknown
-
-SPOOL_SIZE: Final = 1024 * 1024
-"""Bytes of content that are kept in memory; larger content is in a temporary file."""
 
 
 async def copy(operations: Operations, key: str, new_key: str, /, *, replace: bool = False) -> PutResult:
@@ -65,8 +62,7 @@ async def _copy(operations: Operations, key: str, new_key: str, replace: bool) -
             except Conflict as error:
                 await pause_or_raise(operations.transport, state, error)
                 continue
-            file.seek(0)
-            content = file.read() if info.size < SPOOL_SIZE else cast(IO[bytes], file)
+            content = await work(lambda: spooled_content(file))
             options = _options_of(info)
             if not replace:
                 options["if_none_match"] = "*"
