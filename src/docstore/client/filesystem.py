@@ -138,19 +138,23 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self.pipe_file(rpath, Path(lpath), mode, **options)  # type: ignore[arg-type]
 
     def get_file(
-        self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **options: Any
+        self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **_: object
     ) -> None:
         """Download a document to a path, verified and resumed after an interruption, or into an open file."""
-        if outfile is not None or isfilelike(lpath):
-            super().get_file(rpath, lpath, callback, outfile, **options)
-        elif self.isdir(rpath):
+        if self.isdir(rpath):
             Path(lpath).mkdir(parents=True, exist_ok=True)
-        else:
-            client, _base, key = self._find(rpath)
-            Path(lpath).parent.mkdir(parents=True, exist_ok=True)
-            with _os_errors(rpath):
-                callback.set_size(client.info(key).size)
-                client.download(key, lpath, progress=callback.relative_update)
+            return
+        client, _base, key = self._find(rpath)
+        target = lpath if outfile is None else outfile
+        with _os_errors(rpath):
+            callback.set_size(client.info(key).size)
+            if isfilelike(target):
+                for piece in client.iter_content(key):
+                    target.write(piece)
+                    callback.relative_update(len(piece))
+            else:
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                client.download(key, target, progress=callback.relative_update)
 
     def cp_file(self, path1: str, path2: str, **_: object) -> None:
         """Copy a document; a folder needs no copy of its own."""
