@@ -10,7 +10,7 @@ from docstore.http.message import NO_CONTENT, header_lines
 from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
 from docstore.model import Fields, Meta
 from docstore.server import responses
-from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
+from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response, not_modified_response
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
 
@@ -293,6 +293,11 @@ def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
             *document_headers(meta, NOW_NS),
             (b"content-length", b"%d" % meta.size),
         ]
+        # RFC 9110 §15.4.5: a 304 has the headers of the 200 that caches use.
+        sent_again = {b"cache-control", b"etag", b"last-modified", b"sunset"}
+        assert not_modified_response(meta, NOW_NS).headers == [
+            pair for pair in document_headers(meta, NOW_NS) if pair[0] in sent_again
+        ]
 
 
 def test_what_depends_on_the_time_is_not_kept() -> None:
@@ -311,10 +316,10 @@ def test_only_so_many_versions_are_kept() -> None:
     for number in range(CACHED_BLOCK_COUNT + 10):
         full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
     assert len(responses._blocks) == CACHED_BLOCK_COUNT
-    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
+    assert (200, f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
 
 
 def test_large_fields_are_not_kept() -> None:
     large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
     assert lines_of(large) == made_anew(large)
-    assert (large.version, large.modified_ns) not in responses._blocks
+    assert (200, large.version, large.modified_ns) not in responses._blocks

@@ -7,7 +7,7 @@ from typing import Final
 from docstore.content import BytesContent, Content
 from docstore.http.dates import format_http_date, format_sunset, remaining_s
 from docstore.http.headers import parse_natural, split_list
-from docstore.http.message import HeaderBlock, HeaderPairs, Response
+from docstore.http.message import NO_CONTENT, HeaderBlock, HeaderPairs, Response
 from docstore.http.stored_headers import stored_header_pairs
 from docstore.model import Fields, Meta
 from docstore.server.pages import POLICY
@@ -33,7 +33,7 @@ CACHED_BLOCK_SIZE: Final = 1024
 PERF: as many as the sqlite engine caches of small documents. With 1,024 a GET of one of 10,000 built them each time.
 """
 
-_blocks: Final[OrderedDict[tuple[str, int], HeaderBlock]] = OrderedDict()
+_blocks: Final[OrderedDict[tuple[int, str, int], HeaderBlock]] = OrderedDict()
 """PERF: to find the oldest entry, a plain dict walks over all deleted ones first: 8 us at this size."""
 
 
@@ -67,19 +67,36 @@ def content_headers(media_type: str, policy: bytes = POLICY) -> HeaderPairs:
 
 def full_response(meta: Meta, content: Content, now_ns: int) -> Response:
     """200 with the whole document; HEAD passes NO_CONTENT."""
-    # PERF: these headers depend only on the version and Last-Modified, unless the document expires or its time lies in
-    # the future. Cached they take 0.5 us of a GET, built each time 4.4.
+    # PERF: cached, these headers take 0.5 us of a GET; built each time 4.4.
     if meta.expires_ns is not None or meta.modified_ns > now_ns:
         return Response(200, [*document_headers(meta, now_ns), (b"content-length", b"%d" % meta.size)], content)
-    cache_key = meta.version, meta.modified_ns
-    block = _blocks.get(cache_key)
+    block = _blocks.get((200, meta.version, meta.modified_ns))
     if block is None:
         block = HeaderBlock(_version_headers(meta, now_ns), after=_shared_block(meta.fields), size=meta.size)
-        if len(block.lines) <= CACHED_BLOCK_SIZE:
-            if len(_blocks) >= CACHED_BLOCK_COUNT:
-                _blocks.popitem(last=False)
-            _blocks[cache_key] = block
+        _cache_block(200, meta, block)
     return Response(200, [], content, block)
+
+
+def not_modified_response(meta: Meta, now_ns: int) -> Response:
+    """304: the client has this version."""
+    if meta.expires_ns is not None or meta.modified_ns > now_ns:
+        return Response(304, _validator_headers(meta, now_ns))
+    block = _blocks.get((304, meta.version, meta.modified_ns))
+    if block is None:
+        block = HeaderBlock(_validator_headers(meta, now_ns))
+        _cache_block(304, meta, block)
+    return Response(304, [], NO_CONTENT, block)
+
+
+def _cache_block(status: int, meta: Meta, block: HeaderBlock) -> None:
+    """Keep the headers of a version that depend on nothing else.
+
+    They depend on the time too if the document expires, or if its time lies in the future.
+    """
+    if len(block.lines) <= CACHED_BLOCK_SIZE:
+        if len(_blocks) >= CACHED_BLOCK_COUNT:
+            _blocks.popitem(last=False)
+        _blocks[status, meta.version, meta.modified_ns] = block
 
 
 @lru_cache(512)
@@ -94,10 +111,10 @@ def etag(meta: Meta) -> bytes:
 
 def document_headers(meta: Meta, now_ns: int) -> HeaderPairs:
     """All headers of a 200 except Content-Length."""
-    return [*_field_headers(meta.fields), *validator_headers(meta, now_ns)]
+    return [*_field_headers(meta.fields), *_validator_headers(meta, now_ns)]
 
 
-def validator_headers(meta: Meta, now_ns: int) -> HeaderPairs:
+def _validator_headers(meta: Meta, now_ns: int) -> HeaderPairs:
     """The headers of a 304."""
     left_s = None if meta.expires_ns is None else remaining_s(meta.expires_ns, now_ns)
     headers = [(b"cache-control", _cache_control(meta.fields, left_s)), *_version_headers(meta, now_ns)]
