@@ -11,18 +11,22 @@ from typing import Final, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
+from docstore.errors import SetupError
 from docstore.http.digests import structured_digest
+from docstore.units import parse_duration_s
 
 Condition = str | Iterable[str]
 """A version or an ETag, several of them, or `*` for any existing document."""
 
-TTL = int | timedelta
-"""An int is a number of seconds."""
+TTL = float | timedelta | str
+"""A number of seconds, or text such as `90`, `10m`, `2h`, `7d` or `1h30m`."""
 
 
 class ClientOptions(TypedDict, total=False):
     """Options of a client."""
 
+    create: bool
+    """Whether an engine's store is created if it does not exist; False by default. A server creates its own stores."""
     headers: Mapping[str, str]
     """Headers of every request, such as an Authorization for a proxy. They are never shown."""
     timeout_s: float
@@ -92,6 +96,11 @@ def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     """Raise ValueError for a TTL that is not a whole number of seconds."""
     if ttl is None:
         return ()
+    if isinstance(ttl, str):
+        try:
+            ttl = parse_duration_s(ttl)
+        except SetupError as error:
+            raise ValueError(f"ttl: {error}") from None
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds != int(seconds) or seconds < 0:
         raise ValueError("a ttl is a whole number of seconds, 0 or more")
