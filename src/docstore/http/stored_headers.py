@@ -15,7 +15,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from docstore.http.headers import is_field_value, is_token, parse_media_type, parse_parameters, split_list
+from docstore.http.headers import (
+    TooManyMembers,
+    is_field_value,
+    is_token,
+    parse_media_type,
+    parse_parameters,
+    split_list,
+)
 from docstore.http.message import HeaderPairs, Headers
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
@@ -121,9 +128,13 @@ def _list_header(name: str, member: str, kind: str, summary: str, default: str =
 
     def parse(name: str, headers: Headers) -> str:
         value = headers.get(name) or ""
+        try:
+            members = split_list(value, complete=True)
+        except TooManyMembers as error:
+            raise StoredFieldsTooLarge(name, str(error)) from None
         if not matches(value):
             raise InvalidStoredField(name, f"not a list of {kind}")
-        return _check_value(name, ", ".join(found for found in split_list(value) if found.lower() != default))
+        return _check_value(name, ", ".join(found for found in members if found.lower() != default))
 
     return StoredHeader(name, parse, pattern, summary)
 

@@ -283,7 +283,7 @@ UPLOAD_PROBLEMS: Final = (
     "timeout",
     "too-large",
 )
-_WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
+_WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put")
 
 _VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
 DOCUMENT_HEADERS: Final = (
