@@ -12,6 +12,7 @@ from typing import Final, TypedDict
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
 from docstore.http.digests import structured_digest
+from docstore.http.stored_headers import request_name
 
 Condition = str | Iterable[str]
 """A version or an ETag, several of them, or `*` for any existing document."""
@@ -48,7 +49,7 @@ class StoreOptions(TypedDict, total=False):
     """Media type."""
     ttl: TTL | None
     fields: Mapping[str, str] | None
-    """Other header fields that are stored, such as Content-Language."""
+    """Other header fields that are stored, such as Content-Language and Cache-Control."""
     meta: Mapping[str, str] | None
     """The user's own header fields: `author` is sent as Meta-Author."""
     digest: bool | bytes | None
@@ -75,7 +76,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
 
 def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
-    named = {name.lower(): value for name, value in (options.get("fields") or {}).items()}
+    named = {request_name(name.lower()): value for name, value in (options.get("fields") or {}).items()}
     named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
     media_type = options.get("type") or body.type
     if media_type is not None:
