@@ -30,9 +30,9 @@ EXPOSED: Final = ", ".join(
 ALLOWED: Final = ", ".join(
     sorted(
         [
-            *(header.name for header in STORED_HEADERS.values()),
-            *("Accept", "Authorization", "Content-Digest", "Content-MD5", "Content-Type", "Digest", "If-Match"),
-            *("If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range"),
+            *(header.request_name for header in STORED_HEADERS.values()),
+            *("Accept", "Authorization", "Cache-Control", "Content-Digest", "Content-MD5", "Content-Type", "Digest"),
+            *("If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range"),
             *("Repr-Digest", "TTL", "Want-Content-Digest", "Want-Digest", "Want-Repr-Digest"),
         ]
     )
