@@ -1,7 +1,7 @@
 """The operations on the whole collection, and the stored fields of a document, which only a listing has.
 
-The Cache-Control of a response is for caches: `no-cache` if none is stored, and cut to the remaining TTL. What is
-written back must be what is stored, or the version would change. The version shows whether the two are the same.
+The Cache-Control of a response is for caches: that of the mount if none is stored, and cut to the remaining TTL. What
+is written back must be what is stored, or the version would change. The version shows whether the two are the same.
 """
 
 import json

@@ -13,6 +13,7 @@ from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
 from docstore.errors import SetupError
 from docstore.http.digests import structured_digest
+from docstore.http.stored_headers import request_name
 from docstore.units import parse_duration_s
 
 Condition = str | Iterable[str]
@@ -52,7 +53,7 @@ class StoreOptions(TypedDict, total=False):
     """Media type."""
     ttl: TTL | None
     fields: Mapping[str, str] | None
-    """Other header fields that are stored, such as Content-Language."""
+    """Other header fields that are stored, such as Content-Language and Cache-Control."""
     meta: Mapping[str, str] | None
     """The user's own header fields: `author` is sent as Meta-Author."""
     digest: bool | bytes | None
@@ -79,7 +80,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
 
 def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
-    named = {name.lower(): value for name, value in (options.get("fields") or {}).items()}
+    named = {request_name(name.lower()): value for name, value in (options.get("fields") or {}).items()}
     named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
     media_type = options.get("type") or body.type
     if media_type is not None:
