@@ -5,6 +5,7 @@ the ETag never gets 304 for a changed document: If-None-Match takes precedence o
 """
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,10 @@ async def test_last_modified_is_never_later_than_the_response(store: InProcess, 
     for method in ("GET", "HEAD"):
         answer = await store.send(method, path)
         assert answer["last-modified"] == format_http_date(min(written_s, written_s + jump_s))
+    for format in ("json", "ndjson", "html"):
+        listed = (await store.send("GET", f"/{mount}/?format={format}")).content.decode()
+        moment = datetime.fromtimestamp(min(written_s, written_s + jump_s), UTC).isoformat()[:19]
+        assert moment in listed, f"a listing and a response have the same time, {moment}"
 
 
 @each_mount
