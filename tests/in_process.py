@@ -108,6 +108,18 @@ class InProcess:
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
         return Reply(response.status, fields, sent)
 
+    async def prepare(
+        self,
+        method: str,
+        target: str,
+        content: bytes | Upload = b"",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> Reply:
+        """As `send`, for a request that must succeed; there may be nothing to delete."""
+        reply = await self.send(method, target, content, headers)
+        assert reply.status < 400 or (method, reply.status) == ("DELETE", 404), f"{method} {target}: {reply}"
+        return reply
+
 
 @asynccontextmanager
 async def opened(

@@ -120,13 +120,13 @@ def test_prefix_and_after_are_compared_with_the_decoded_key(deep: RunningServer,
     prefix, keys = f"/deep/{mount}/x/", HOSTILE_KEYS[:100:3]
     with Client(deep) as client:
         for key in keys:
-            client.ask("PUT", prefix + encoded(key), b"")
+            client.prepare("PUT", prefix + encoded(key), b"")
         for beginning in ("", "a", "a/", "a%", ".", "C", "é"):
             query = urllib.parse.urlencode({"prefix": beginning, "after": after, "limit": 5})
             expected = [key for key in bytewise(keys) if key.startswith(beginning) and key.encode() > after.encode()]
             assert [key for page in pages(client, f"{prefix}?{query}") for key in page["keys"]] == expected
         for key in keys:
-            client.ask("DELETE", prefix + encoded(key))
+            client.prepare("DELETE", prefix + encoded(key))
 
 
 SPELLINGS = {
@@ -169,7 +169,7 @@ async def test_an_invalid_key_is_400_for_each_method(store: InProcess, mount: st
 
 @on_a_store("memory", keys="path")
 async def test_a_percent_encoded_dot_segment_is_a_dot_segment(store: InProcess) -> None:
-    await store.send("PUT", "/memory/b", b"1")
+    await store.prepare("PUT", "/memory/b", b"1")
     assert (await store.send("GET", "/memory/a/%2E%2e/b")).content == b"1"
     assert (await store.send("GET", "/elsewhere/../memory/b")).content == b"1"
 
@@ -211,7 +211,7 @@ async def test_each_document_and_folder_is_listed_once_for_any_page_size(
 ) -> None:
     keys = some_keys(seed)
     for key in keys:
-        await store.send("PUT", f"/{mount}/{encoded(key)}", b"")
+        await store.prepare("PUT", f"/{mount}/{encoded(key)}", b"")
     for prefix in ("", "a", "a/", "a/b/", "é/", "no such"):
         for limit in (1, 2, 7, 1000):
             query = urllib.parse.urlencode({"prefix": prefix, "delimiter": "/", "limit": limit})
@@ -228,9 +228,9 @@ async def test_each_document_and_folder_is_listed_once_for_any_page_size(
 @on_a_store(keys="path")
 async def test_the_documents_of_a_large_folder_are_not_read(store: InProcess, mount: str) -> None:
     for n in range(250):
-        await store.send("PUT", f"/{mount}/many/{n:03}", b"")
+        await store.prepare("PUT", f"/{mount}/many/{n:03}", b"")
     for key in ("a", "many", "many-more", "z"):
-        await store.send("PUT", f"/{mount}/{key}", b"")
+        await store.prepare("PUT", f"/{mount}/{key}", b"")
     asked: list[str] = []
     engine = store.engines[mount]
     list_of = engine.list
@@ -248,7 +248,7 @@ async def test_the_documents_of_a_large_folder_are_not_read(store: InProcess, mo
 @on_a_store("memory", keys="path")
 async def test_folders_are_in_every_representation(store: InProcess) -> None:
     for key in ("a", "f/one", "f/two", "g/<b>"):
-        await store.send("PUT", f"/memory/{encoded(key)}", b"")
+        await store.prepare("PUT", f"/memory/{encoded(key)}", b"")
     target = "/memory/?delimiter=/&format="
     assert (await store.send("GET", target + "text")).content == b"a\nf/\ng/\n"
     lines = [json.loads(line) for line in (await store.send("GET", target + "ndjson")).content.splitlines()]
@@ -286,7 +286,7 @@ async def test_a_listing_needs_one_lookup_for_each_folder_and_few_for_documents(
         f"last{n:03}" for n in range(400)
     ]
     for key in keys:
-        await store.send("PUT", f"/memory/{key}", b"x")
+        await store.prepare("PUT", f"/memory/{key}", b"x")
     asked: list[int] = []
     engine = store.engines["memory"]
     listed = engine.list

@@ -82,7 +82,7 @@ def conflict(tab: Tab, key: str, theirs: str | None) -> None:
     edit(tab, "/docs/", key)
     tab.dialog.get_by_label("Content").fill("one\nmine\nthree\n")
     if theirs is None:
-        tab.client.ask("DELETE", f"/docs/{key}")
+        tab.client.prepare("DELETE", f"/docs/{key}")
     else:
         tab.store_document(f"/docs/{key}", theirs, content_type="text/markdown")
     tab.press("Save")

@@ -43,13 +43,13 @@ class CollectionResource(ReadableResource):
             return await self._page(query, headers)
         headers += content_headers(listing.LISTING_FORMATS[format].media_type)
         if format == "ndjson" and query.limit is None and not query.delimiter:
-            return Response(200, headers, StreamedContent(listing.stream_ndjson(self._mount, query)))
-        page = await listing.read_page(self._mount, query)
+            return Response(200, headers, StreamedContent(listing.stream_ndjson(self._mount, query, self._clock)))
+        page = listing.without_future(await listing.read_page(self._mount, query), self._clock())
         return self._list_response(headers, page, render(self._mount, page))
 
     async def _page(self, query: listing.Query, headers: HeaderPairs) -> Response:
         nonce = pages.new_nonce()
-        page = await listing.read_page(self._mount, query, html=True)
+        page = listing.without_future(await listing.read_page(self._mount, query, html=True), self._clock())
         headers += content_headers("text/html", pages.policy(nonce))
         html = listing.render_html(self._mount, query, page, now_ns=self._clock(), nonce=nonce)
         return self._list_response(headers, page, html)

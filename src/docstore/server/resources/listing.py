@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlencode
 from docstore.http.headers import parse_natural
 from docstore.http.url import PARAMETERS_LIMIT, encode
 from docstore.keys import PATH_LIMIT
-from docstore.model import Meta
+from docstore.model import Clock, Meta
 from docstore.server import pages
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
@@ -84,6 +84,14 @@ async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Listin
     metas = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
     return ListingPage(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
+
+
+def without_future(page: ListingPage, now_ns: int) -> ListingPage:
+    """Show modification times that another clock put into the future as now, as Last-Modified does."""
+    if all(meta.modified_ns <= now_ns for meta in page.documents):
+        return page
+    documents = [replace(meta, modified_ns=min(meta.modified_ns, now_ns)) for meta in page.documents]
+    return replace(page, documents=documents)
 
 
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
@@ -187,12 +195,12 @@ def _render_text(mount: Mount, page: ListingPage) -> str:
     return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
 
 
-async def stream_ndjson(mount: Mount, query: Query) -> AsyncIterator[bytes]:
+async def stream_ndjson(mount: Mount, query: Query, clock: Clock) -> AsyncIterator[bytes]:
     """Yield the whole collection after `query.after`, one document per line, with one page in memory."""
     page_query: Query | None = query
     while page_query is not None:
         page = await read_page(mount, page_query)
-        yield _render_ndjson(mount, page).encode("utf-8")
+        yield _render_ndjson(mount, without_future(page, clock())).encode("utf-8")
         page_query = page.next
 
 
