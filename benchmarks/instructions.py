@@ -37,8 +37,10 @@ NOW_S = 1_700_000_000
 FIELDS = b"Host: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"\r\n"
 PUT = b"PUT /%b/key HTTP/1.1\r\n" + FIELDS + b"Content-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
+NO_TYPE = PUT.replace(b"Content-Type: text/plain\r\n", b"")
 CASES = {
     "PUT to memory": PUT % b"memory",
+    "PUT without type": NO_TYPE % b"memory",
     "PUT to sqlite": PUT % b"docs",
     "GET from memory": GET % b"memory",
     "GET from sqlite": GET % b"docs",
