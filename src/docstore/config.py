@@ -76,6 +76,8 @@ class MountOptions:
     """Origins whose pages may use the mount; `*` for all."""
     cache_control: str = _option("no-cache", _parse_cache_control, "DIRECTIVES")
     """Cache-Control of responses with documents that have none; by default caches must revalidate."""
+    guess_type: bool = _option(True, _parse_yes_no, "yes|no")
+    """Whether a document without Content-Type gets one by `media_types`; otherwise application/octet-stream."""
     ignore_query: tuple[str, ...] = _option((), _parse_names, "NAME,NAME")
     """Query parameters of writes that the store ignores, such as a cache's `teamId`; others are errors."""
 

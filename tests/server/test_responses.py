@@ -70,7 +70,7 @@ async def test_a_write_replaces_all_stored_fields(store: InProcess, mount: str) 
     tags.add((await store.send("PUT", path, CONTENT))["etag"])
     assert len(tags) == 2, "the fields are part of the representation, so of its ETag"
     reply = await store.send("GET", path)
-    assert stored_fields(reply) == {"content-type": "application/octet-stream", "cache-control": "no-cache"}
+    assert stored_fields(reply) == {"content-type": "application/gzip", "cache-control": "no-cache"}
 
 
 @each_mount

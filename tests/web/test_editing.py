@@ -34,7 +34,7 @@ def test_a_new_document_needs_an_unused_key(tab: Tab) -> None:
     expect(tab.page.locator("dialog.detail pre")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
-    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/plain; charset=utf-8")
+    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/markdown; charset=utf-8")
     assert answer["sunset"]
     assert tab.stored("/site/new/taken").content == b"there"
 

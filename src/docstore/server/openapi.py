@@ -158,7 +158,7 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch",), 416: ("Content-Range",), 503: ("Retry-After?",)}
+_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch?",), 416: ("Content-Range",), 503: ("Retry-After?",)}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:

@@ -7,7 +7,7 @@ stored headers together have a limit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from docstore.http.dates import TTL_LIMIT_S
@@ -203,7 +203,7 @@ PARAMETERS: Final[dict[str, Node]] = {
 BODIES: Final[dict[str, Node]] = {
     "content": {
         "description": (
-            "Any bytes of any media type. Content-Type is stored (application/octet-stream by default), and so are "
+            "Any bytes of any media type. Content-Type is stored (by default guessed from key and content), and so are "
             f"headers that start with Meta-: at most {META_LIMIT}. All together are at most {STORED_SIZE_LIMIT} bytes."
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
@@ -329,9 +329,11 @@ _WRITE_PARAMETERS: Final = ("conditions", "stored", "expiry", "prefer", "digests
 COLLECTION_WRITE: Final = Operation(
     {201: CREATED}, ("invalid-target", "unsupported-type", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content"
 )
+_DOCUMENT_PROBLEMS: Final = (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed")
 DOCUMENT_WRITE: Final = Operation(
     {200: REPLACED, 201: CREATED, 204: NO_CONTENT_ANSWER},
-    (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed"),
+    _DOCUMENT_PROBLEMS,
     _WRITE_PARAMETERS,
     "content",
 )
+DOCUMENT_POST: Final = replace(DOCUMENT_WRITE, problems=("unsupported-type", *_DOCUMENT_PROBLEMS))

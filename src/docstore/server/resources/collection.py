@@ -68,10 +68,11 @@ class CollectionResource(ReadableResource):
         headers = WriteHeaders.of(request, self._mount)
         if _evaluate_conditions(request) is not ConditionOutcome.PROCEED:
             raise HTTPProblem("precondition-failed", "the collection exists and has no ETag")
-        upload = await headers.upload(request.body, self._mount)
+        key = str(uuid4())
+        upload, fields, guess_type = await headers.receive(key, request.body, self._mount)
         expires_ns = headers.expires_ns(self._clock)
         result = await self._mount.engine.put(
-            PutRequest(str(uuid4()), upload, headers.fields, expires_ns=expires_ns, expect=ABSENT)
+            PutRequest(key, upload, fields, expires_ns, ABSENT, guess_type=guess_type)
         )
         return await write_response(self._mount, result, headers.preferred_return, self._clock)
 

@@ -20,6 +20,7 @@ from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
 from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
 from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
+from docstore.server.security.other_protocols import check_form
 
 
 class DocumentResource(Resource):
@@ -87,9 +88,10 @@ class DocumentResource(Resource):
         """Store the content under the key, replacing the document if there is one."""
         return await write(self._mount, self._key, request, self._clock)
 
-    @schema.DOCUMENT_WRITE
+    @schema.DOCUMENT_POST
     async def POST(self, request: Request) -> Response:
         """As PUT; the original Docstore stored with POST."""
+        check_form(request.headers)
         return await write(self._mount, self._key, request, self._clock)
 
     @Operation(
