@@ -76,7 +76,7 @@ def test_every_limit_is_listed_with_its_default() -> None:
 def test_every_setting_and_option_is_named() -> None:
     for setting in fields(Settings):
         assert f"`{setting.name}`" in README or f"[{setting.name}" in README, setting.name
-    for option in ("keys", "max_document", "max_bytes", "evict", "cors", "collection_put"):
+    for option in ("keys", "max_document", "max_bytes", "evict", "cors", "collection_put", "index"):
         assert f"`{option}=" in README
 
 

@@ -11,7 +11,7 @@ const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
-  collection: new Collection(mount),
+  collection: new Collection(new URL(mount, location).pathname),
   rule: keys,
   // The page stores contents as browsers decode them, so it never sets a coding.
   storedHeaders: storedHeaders.split(" ").filter((name) => name !== "content-encoding"),
