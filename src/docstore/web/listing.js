@@ -27,7 +27,10 @@ export class Listing {
     find("main").addEventListener("click", (event) => this.#onClick(event));
     this.body.addEventListener("keydown", (event) => this.#onRowKey(event));
     // Relative links would change their meaning when the URL changes.
-    for (const link of document.links) link.setAttribute("href", link.pathname + link.search);
+    for (const link of document.querySelectorAll("a[href], link[rel=icon]")) {
+      const { pathname, search } = new URL(link.href);
+      link.setAttribute("href", pathname + search);
+    }
     this.#placeSearch();
     setInterval(() => this.#tick(), TICK_MS);
   }
