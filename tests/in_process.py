@@ -129,13 +129,21 @@ async def opened(
     hosts: frozenset[str] | None = None,
     anonymous: str = "write",
     sweep_interval_s: float = 60,
+    relative_links: bool = False,
     **options: Any,
 ) -> AsyncIterator[InProcess]:
     """Open a store in `folder` with some of MOUNTS, each with these `options` of Mount."""
     clock = SetClock()
     engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
-    store = Store(made, clock=clock, hosts=hosts, anonymous=anonymous, sweep_interval_s=sweep_interval_s)
+    store = Store(
+        made,
+        clock=clock,
+        hosts=hosts,
+        anonymous=anonymous,
+        sweep_interval_s=sweep_interval_s,
+        relative_links=relative_links,
+    )
     inside = InProcess(store, clock, engines)
     try:
         with blockbuster_ctx("docstore") as blocking:

@@ -103,14 +103,16 @@ def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -
         assert [key for page in in_sevens for key in page["keys"]] == bytewise(HOSTILE_KEYS)
         assert all(len(page["keys"]) == 7 for page in in_sevens[:-1])
 
-        links = Links(client.ask("GET", f"{prefix}?limit=1000", headers={"accept": "text/html"}).content.decode())
+        flat = f"{prefix}?limit=1000&delimiter="
+        links = Links(client.ask("GET", flat, headers={"accept": "text/html"}).content.decode())
         assert [text for _, text in links.found] == bytewise(HOSTILE_KEYS)
         for href, key in links.found:
-            assert client.ask("GET", href).content == key.encode()
+            assert client.ask("GET", urllib.parse.urljoin(prefix, href)).content == key.encode()
 
         for key in HOSTILE_KEYS:
             assert client.ask("DELETE", prefix + encoded(key)).status == 200, key
-            assert client.ask("GET", prefix + encoded(key)).status == 404
+            # Otherwise the answer may be 303, to a folder of that name.
+            assert client.ask("GET", prefix + encoded(key), headers={"accept": "application/json"}).status == 404
         assert pages(client, prefix) == [{"keys": [], "folders": []}]
 
 
@@ -152,7 +154,7 @@ async def test_every_spelling_of_a_key_is_the_same_document(store: InProcess, mo
 
 
 NO_KEYS = [
-    *("a/", "a//b", "/a", "//", "a%2F", "%2Fa", "a%2F%2Fb", "a%2F..%2Fb", "%2E%2E%2Fa", "a/.%2F", "a%2F%2E"),
+    *("a//", "a//b", "/a", "//", "a%2F", "%2Fa", "a%2F%2Fb", "a%2F..%2Fb", "%2E%2E%2Fa", "a/.%2F", "a%2F%2E"),
     *("%00", "a%0Ab", "a%7Fb", "%C2%85", "%FF", "%C3", "%ED%A0%80", "%C0%AF", "a%", "a%2", "%zz", "\xff"),
     *("s" * 256, "/".join(["p" * 255] * 4) + "/q", "%C3%A9" * 128),
 ]
@@ -254,9 +256,9 @@ async def test_folders_are_in_every_representation(store: InProcess) -> None:
     lines = [json.loads(line) for line in (await store.send("GET", target + "ndjson")).content.splitlines()]
     assert [(line.get("key"), line.get("folder")) for line in lines] == [("a", None), (None, "f/"), (None, "g/")]
     assert json.loads((await store.send("GET", target + "json")).content)["folders"] == ["f/", "g/"]
-    links = Links((await store.send("GET", target + "html")).content.decode())
+    links = Links((await store.send("GET", "/memory/", headers={"accept": "text/html"})).content.decode())
     assert [text for _, text in links.found] == ["f/", "g/", "a"]
-    inside = await store.send("GET", "/memory/" + links.found[1][0], headers={"accept": "text/html"})
+    inside = await store.send("GET", f"/memory/{links.found[1][0]}", headers={"accept": "text/html"})
     assert [text for _, text in Links(inside.content.decode()).found] == ["<b>"]
 
 

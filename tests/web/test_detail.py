@@ -11,7 +11,7 @@ SHARED_TAB = True
 
 def test_a_document_has_a_url_and_back_closes_the_view(tab: Tab) -> None:
     tab.store_document("/site/an address/100% #1?", "here")
-    tab.open("/site/?prefix=an+address")
+    tab.open("/site/?delimiter=&prefix=an+address")
     tab.page.get_by_role("link", name="100% #1?").click()
     expect(tab.dialog.get_by_role("heading")).to_have_text("an address/100% #1?")
     tab.page.reload()

@@ -61,7 +61,7 @@ def test_three_uploads_run_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
         else:
             route.continue_()
 
-    tab.open("/site/?prefix=flight/")
+    tab.open("/site/?prefix=flight")
     tab.page.route("**/site/flight*", hold)
     tab.choose(*[file(f"flight-{number}") for number in range(5)])
     bars = tab.page.get_by_role("progressbar")

@@ -317,7 +317,8 @@ def _fields(headers: RequestHeaders) -> Fields:
 
 
 def _new_key(location: str) -> str:
+    """The key in a Location, which may be relative."""
     try:
-        return segments(location)[-1] if location else ""
+        return segments(f"/{location.rpartition('/')[2]}")[-1]
     except InvalidTarget:
         raise EngineError("the response does not name the new key") from None

@@ -189,19 +189,19 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
             if not isinstance(upload, BytesContent):
                 raise HTTPProblem("changed-meanwhile", "the document changed during the upload") from None
         else:
-            return await write_response(mount, result, headers.preferred_return, clock)
+            return await write_response(mount, result, headers.preferred_return, clock, request.root)
     raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
 
 async def write_response(
-    mount: Mount, result: WriteResult, preferred: PreferredReturn | None, clock: Clock
+    mount: Mount, result: WriteResult, preferred: PreferredReturn | None, clock: Clock, root: str
 ) -> Response:
     """201 with Location or 200, the ETag, and the key and a newline, as in the original.
 
     `return=minimal` omits that line, `return=representation` sends the document instead (RFC 7240 §4.2).
     """
     meta = result.meta
-    created: HeaderPairs = [(b"location", _location(mount, meta))] if result.created else []
+    created: HeaderPairs = [(b"location", _location(mount, meta, root))] if result.created else []
     status = 201 if result.created else 200
     if preferred == "minimal":
         more = [(b"etag", etag(meta)), (b"preference-applied", b"return=minimal"), *created]
@@ -212,12 +212,12 @@ async def write_response(
         document = await mount.engine.get(meta.key)
         if document is not None and document.meta.version == meta.version:
             headers = document_headers(document.meta, clock(), mount.cache_control)
-            headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta))]
+            headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta, root))]
             headers += [(b"preference-applied", b"return=representation"), *created]
             return Response(status, headers, document.content)
     more = [(b"etag", etag(meta)), *created]
     return small_response(f"{meta.key}\n", "text/plain", status=status, cache=b"no-store", more=more)
 
 
-def _location(mount: Mount, meta: Meta) -> bytes:
-    return encode(mount.prefix + meta.key).encode("ascii")
+def _location(mount: Mount, meta: Meta, root: str) -> bytes:
+    return (root + encode(mount.prefix + meta.key)).encode("ascii")
