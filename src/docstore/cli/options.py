@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
@@ -26,7 +25,7 @@ from docstore.units import parse_duration_s
 if TYPE_CHECKING:
     from docstore import AsyncClient, Client
     from docstore.client.options import ClientOptions
-    from docstore.engines.registry import EngineURL
+    from docstore.config import MountSettings
 
 _T = TypeVar("_T")
 
@@ -201,14 +200,15 @@ def _client_url(url: str, *, creates: bool) -> str:
     return str(EngineURL(parsed.scheme, parsed.location, {**options, "keys": keys}))
 
 
-def existing_store(text: str) -> "EngineURL":
+def existing_store(text: str) -> "MountSettings":
     """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
-    from docstore.engines.registry import EngineURL, kind_of
+    from docstore.config import MountSettings
+    from docstore.engines.registry import EngineURL, store_exists
 
-    url = EngineURL.parse(text)
-    if kind_of(url.scheme).on_disk and not any(Path(f"{url.location}{end}").exists() for end in ("", ".dat")):
-        raise OpenError(f"{url.location}: no such store")
-    return url
+    store = MountSettings.make("store", EngineURL.parse(text))
+    if not store_exists(store.engine):
+        raise OpenError(f"{store.engine.location}: no such store")
+    return store
 
 
 def access_options(command: Callable[..., Any]) -> Callable[..., Any]:

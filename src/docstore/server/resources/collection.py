@@ -19,8 +19,10 @@ from docstore.server.responses import content_headers
 from docstore.server.security.other_protocols import check_post
 
 
-class CollectionResource(ReadableResource):
-    """`/{mount}/`."""
+class ReadOnlyCollection(ReadableResource):
+    """`/{mount}/` of a read-only mount."""
+
+    hint = "this mount is read-only"
 
     def __init__(self, mount: Mount, clock: Clock) -> None:
         self._mount = mount
@@ -61,6 +63,16 @@ class CollectionResource(ReadableResource):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
         return Response(200, headers, BytesContent(data))
 
+    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",))
+    async def OPTIONS(self, request: Request) -> Response:
+        return options(self, request, self._mount.cors_policy)
+
+
+class CollectionResource(ReadOnlyCollection):
+    """`/{mount}/` of a mount that can be written."""
+
+    hint = ""
+
     @schema.COLLECTION_WRITE
     async def POST(self, request: Request) -> Response:
         """Store a document under a new UUID."""
@@ -75,10 +87,6 @@ class CollectionResource(ReadableResource):
         )
         return await write_response(self._mount, result, headers.preferred_return, self._clock)
 
-    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",))
-    async def OPTIONS(self, request: Request) -> Response:
-        return options(self, request, self._mount.cors_policy)
-
 
 class PuttableCollection(CollectionResource):
     """As in the original, PUT stores under a new UUID: a deliberate departure from RFC 9110 §9.3.4."""
@@ -87,6 +95,12 @@ class PuttableCollection(CollectionResource):
     async def PUT(self, request: Request) -> Response:
         """As POST."""
         return await self.POST(request)
+
+
+def collection_class(mount: Mount) -> type[ReadOnlyCollection]:
+    if mount.readonly:
+        return ReadOnlyCollection
+    return PuttableCollection if mount.collection_put else CollectionResource
 
 
 def _evaluate_conditions(request: Request) -> ConditionOutcome:

@@ -22,10 +22,11 @@ from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, p
 from docstore.server.responses import document_headers, full_response, small_response, validator_headers
 
 
-class DocumentResource(Resource):
-    """`/{mount}/{key}`."""
+class ReadOnlyDocument(Resource):
+    """`/{mount}/{key}` of a read-only mount."""
 
     __slots__ = ("_clock", "_key", "_mount")
+    hint = "this mount is read-only"
 
     def __init__(self, mount: Mount, key: str, clock: Clock) -> None:
         self._mount = mount
@@ -80,6 +81,23 @@ class DocumentResource(Resource):
         response.head_only = True
         return response
 
+    @Operation(
+        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
+        schema.KEY_PROBLEMS,
+    )
+    async def OPTIONS(self, request: Request) -> Response:
+        more = [(b"accept-ranges", b"bytes")]
+        if "PATCH" in self.verbs:
+            more.append((b"accept-patch", ACCEPT_PATCH.encode("ascii")))
+        return options(self, request, self._mount.cors_policy, more)
+
+
+class DocumentResource(ReadOnlyDocument):
+    """`/{mount}/{key}` of a mount that can be written."""
+
+    __slots__ = ()
+    hint = ""
+
     @schema.DOCUMENT_WRITE
     async def PUT(self, request: Request) -> Response:
         """Store the content under the key, replacing the document if there is one."""
@@ -128,13 +146,9 @@ class DocumentResource(Resource):
             return small_response(b"", "text/plain", cache=b"no-store")
         raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
-    @Operation(
-        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
-        schema.KEY_PROBLEMS,
-    )
-    async def OPTIONS(self, request: Request) -> Response:
-        more = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
-        return options(self, request, self._mount.cors_policy, more)
+
+def document_class(mount: Mount) -> type[ReadOnlyDocument]:
+    return ReadOnlyDocument if mount.readonly else DocumentResource
 
 
 _CONDITIONAL_HEADERS: Final = frozenset(
