@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from docstore.engines.registry import EngineURL, Processes, kind_of
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, Processes, kind_of, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError
 from docstore.http.message import Headers
@@ -91,6 +92,9 @@ class MountOptions:
     ignore_query: tuple[str, ...] = _option((), _parse_names, "NAME,NAME")
     """Query parameters of writes that the store ignores, such as a cache's `teamId`; others are errors."""
 
+    readonly: bool = _option(False, _parse_yes_no, "yes|no")
+    """Whether the store is opened for reading only: it is never changed, and clients can't write."""
+
     def options(self) -> dict[str, Any]:
         return {option.name: getattr(self, option.name) for option in fields(MountOptions)}
 
@@ -126,6 +130,10 @@ class MountSettings(MountOptions):
         settings = cls(name, EngineURL(url.scheme, url.location, engine_options), **parsed)
         check_mount(name, settings.keys, settings.index)
         return settings
+
+    def open_engine(self) -> Engine:
+        """Open the engine for writing; for reading with `readonly`, and if it can't be written. Raise SetupError."""
+        return open_read_only(self.engine) if self.readonly else open_readable(self.engine)
 
 
 def default_mounts(data: Path) -> tuple[MountSettings, ...]:

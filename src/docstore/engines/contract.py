@@ -107,6 +107,14 @@ class Readable(Protocol):
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]: ...
 
 
+class Reader(Readable, Protocol):
+    """What a storage that is opened for reading offers."""
+
+    async def head(self, key: str) -> Meta | None: ...
+
+    async def close(self) -> None: ...
+
+
 class Snapshot(Readable, Protocol):
     """All documents as of one instant, including those that have expired since."""
 

@@ -25,8 +25,8 @@ from docstore.model import Clock
 from docstore.server.access_log import escape
 from docstore.server.errors import HTTPProblem, problem_for, problem_response
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.resources.collection import CollectionResource, FolderResource, PuttableCollection
-from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.collection import FolderResource, collection_class
+from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
@@ -124,14 +124,14 @@ class Store:
         """Return the resource at a path. Raise HTTPProblem, or InvalidKey for any method."""
         if mount is not None:
             if parts is None:
-                return DocumentResource(mount, key, self.clock)
+                return document_class(mount)(mount, key, self.clock)
             if not key:
-                return (PuttableCollection if mount.collection_put else CollectionResource)(mount, self.clock)
+                return collection_class(mount)(mount, self.clock)
             if parts[-1] == "" and mount.keys == "path":
                 mount.check_key(key[:-1])
                 return FolderResource(mount, self.clock, key)
             mount.check_key(key)
-            return DocumentResource(mount, key, self.clock)
+            return document_class(mount)(mount, key, self.clock)
         if not parts:
             return ServerResource()
         if parts == [""]:

@@ -114,8 +114,13 @@ def open_store(settings: Settings) -> Store:
         hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, public_origins)}
     mounts: list[Mount] = []
     try:
-        for mount in settings.mounts:
+        # A database that is open for reading can't be opened for writing in the same process afterwards.
+        for mount in sorted(settings.mounts, key=lambda mount: mount.readonly):
             mounts.append(open_mount(mount))
+            if mounts[-1].readonly and not mount.readonly:
+                log.warning("/%s/ can't be written and is read-only: %s", mount.name, mount.engine)
+        names = [mount.name for mount in settings.mounts]
+        mounts.sort(key=lambda mount: names.index(mount.name))
         return Store(
             mounts,
             hosts=hosts,

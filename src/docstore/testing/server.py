@@ -27,6 +27,8 @@ class ServerProcess:
     Raises SetupError with the server's output if it does not start.
     """
 
+    _python: Sequence[str] = (sys.executable,)
+
     def __init__(
         self,
         data: Path,
@@ -43,7 +45,7 @@ class ServerProcess:
         self.start()
 
     def start(self, port: int = 0) -> None:
-        command = [sys.executable, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
+        command = [*self._python, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
         self.process = subprocess.Popen(  # noqa: S603 - the command is ours
             [*command, *self._arguments],
             stdin=subprocess.PIPE if self._follow else subprocess.DEVNULL,

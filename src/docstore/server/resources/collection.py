@@ -118,8 +118,14 @@ class FolderResource(ListingResource):
         return await super().OPTIONS(request)
 
 
+class ReadOnlyCollection(ListingResource):
+    """`/{mount}/` of a read-only mount."""
+
+    hint = "this mount is read-only"
+
+
 class CollectionResource(ListingResource):
-    """`/{mount}/`."""
+    """`/{mount}/` of a mount that can be written."""
 
     @schema.COLLECTION_WRITE
     async def POST(self, request: Request) -> Response:
@@ -144,6 +150,12 @@ class PuttableCollection(CollectionResource):
     async def PUT(self, request: Request) -> Response:
         """As POST."""
         return await self.POST(request)
+
+
+def collection_class(mount: Mount) -> type[ListingResource]:
+    if mount.readonly:
+        return ReadOnlyCollection
+    return PuttableCollection if mount.collection_put else CollectionResource
 
 
 def _evaluate_conditions(request: Request) -> ConditionOutcome:

@@ -27,10 +27,11 @@ from docstore.server.responses import document_headers, full_response, not_modif
 from docstore.server.security.other_protocols import check_form
 
 
-class DocumentResource(Resource):
-    """`/{mount}/{key}`."""
+class ReadOnlyDocument(Resource):
+    """`/{mount}/{key}` of a read-only mount."""
 
     __slots__ = ("_clock", "_key", "_mount")
+    hint = "this mount is read-only"
 
     def __init__(self, mount: Mount, key: str, clock: Clock) -> None:
         self._mount = mount
@@ -110,6 +111,23 @@ class DocumentResource(Resource):
         more = [(b"location", location.encode("ascii")), (b"vary", b"Accept")]
         return small_response(f"{location}\n", "text/plain", status=303, cache=b"no-store", more=more)
 
+    @Operation(
+        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
+        schema.KEY_PROBLEMS,
+    )
+    async def OPTIONS(self, request: Request) -> Response:
+        more = [(b"accept-ranges", b"bytes")]
+        if "PATCH" in self.verbs:
+            more.append((b"accept-patch", ACCEPT_PATCH.encode("ascii")))
+        return options(self, request, self._mount.cors_policy, more)
+
+
+class DocumentResource(ReadOnlyDocument):
+    """`/{mount}/{key}` of a mount that can be written."""
+
+    __slots__ = ()
+    hint = ""
+
     @schema.DOCUMENT_WRITE
     async def PUT(self, request: Request) -> Response:
         """Store the content under the key, replacing the document if there is one."""
@@ -159,13 +177,9 @@ class DocumentResource(Resource):
             return small_response(b"", "text/plain", cache=b"no-store")
         raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
-    @Operation(
-        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
-        schema.KEY_PROBLEMS,
-    )
-    async def OPTIONS(self, request: Request) -> Response:
-        more = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
-        return options(self, request, self._mount.cors_policy, more)
+
+def document_class(mount: Mount) -> type[ReadOnlyDocument]:
+    return ReadOnlyDocument if mount.readonly else DocumentResource
 
 
 _CONDITIONAL_HEADERS: Final = frozenset(

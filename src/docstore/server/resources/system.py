@@ -18,8 +18,8 @@ from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
 from docstore.server.resources.assets import ASSETS, Asset
-from docstore.server.resources.collection import CollectionResource, FolderResource, PuttableCollection
-from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.collection import FolderResource, collection_class
+from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, RootResource
 from docstore.server.responses import small_response
@@ -166,12 +166,11 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
     for mount in mounts:
         # The name of a mount has no dots, so these names are unique.
         name = mount.name.replace("/", ".")
-        collection = PuttableCollection if mount.collection_put else CollectionResource
-        yield openapi.Path(mount.prefix, f"collection.{name}", collection, mount.prefix)
+        yield openapi.Path(mount.prefix, f"collection.{name}", collection_class(mount), mount.prefix)
         if mount.keys == "path":
             yield openapi.Path(f"{mount.prefix}{{folder}}/", f"folder.{name}", FolderResource, mount.prefix, (_FOLDER,))
         document = f"{mount.prefix}{{key}}"
-        yield openapi.Path(document, f"document.{name}", DocumentResource, mount.prefix, (_key(mount),))
+        yield openapi.Path(document, f"document.{name}", document_class(mount), mount.prefix, (_key(mount),))
     for segments, resource in _FIXED.items():
         yield openapi.Path(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
     yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
