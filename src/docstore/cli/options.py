@@ -25,7 +25,7 @@ from docstore.units import parse_duration_s
 if TYPE_CHECKING:
     from docstore import AsyncClient, Client
     from docstore.client.options import ClientOptions
-    from docstore.engines.registry import EngineURL
+    from docstore.config import MountSettings
 
 _T = TypeVar("_T")
 
@@ -206,13 +206,14 @@ def _client_url(url: str, *, creates: bool) -> str:
     return str(EngineURL(parsed.scheme, parsed.location, {**options, "keys": keys}))
 
 
-def existing_store(text: str) -> "EngineURL":
+def existing_store(text: str) -> "MountSettings":
     """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
+    from docstore.config import MountSettings
     from docstore.engines.registry import EngineURL, check_exists
 
-    url = EngineURL.parse(text)
-    check_exists(url)
-    return url
+    store = MountSettings.make("store", EngineURL.parse(text))
+    check_exists(store.engine)
+    return store
 
 
 def access_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -32,6 +32,7 @@ from docstore.cli.options import existing_store
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
 from docstore.cli.summary import Summary
+from docstore.config import MountSettings
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
@@ -61,7 +62,7 @@ def check(engine_url: str, repair: bool) -> int:
     try:
         with progress("check") as bar:
             summary = Summary(bar)
-            for checked in check_store(EngineURL.parse(engine_url), repair=repair):
+            for checked in check_store(_parse(engine_url).engine, repair=repair):
                 if isinstance(checked, Finding):
                     bar.print_with(partial(click.echo, str(checked)))
                     removed += checked.removed
@@ -96,8 +97,8 @@ def copy(source: str, target: str, prefix: str) -> int:
 
     async def run(summary: Summary) -> None:
         async with (
-            _opened(existing_store(source)) as reader,
-            _opened(EngineURL.parse(target)) as writer,
+            _opened(existing_store(source).open_engine()) as reader,
+            _opened(_open_writable(target)) as writer,
         ):
             await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
 
@@ -131,7 +132,7 @@ def export(engine_url: str, file: Path | None, format: str, live: bool) -> int:
 
     async def run(summary: Summary) -> None:
         async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(_opened(source))
+            engine = await stack.enter_async_context(_opened(source.open_engine()))
             state = engine if live else await _snapshot(engine, stack, summary.bar)
             with _output_file(file) as archive:
                 await summary.count_steps(export_store(state, archive, format=format, on_bytes=summary.bar.advance))
@@ -155,7 +156,6 @@ def import_(engine_url: str, file: Path | None, replace: bool) -> int:
     Each document is verified, and stored completely or not at all. Documents that exist in the same version are
     skipped, so an import can be run again. Documents that exist in another version are kept unless --replace is given.
     """
-    target = EngineURL.parse(engine_url)
     if file is None and sys.__stdin__ is None:
         raise SetupError("standard input is closed; name a file")
 
@@ -164,7 +164,7 @@ def import_(engine_url: str, file: Path | None, replace: bool) -> int:
             if file is not None:
                 summary.bar.set_total(os.fstat(raw.fileno()).st_size)
             archive: io.BufferedReader = io.BufferedReader(cast(Any, raw))
-            async with _opened(target) as engine:
+            async with _opened(_open_writable(engine_url)) as engine:
                 await summary.count_steps(
                     import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
                 )
@@ -246,9 +246,20 @@ def _run(
     return EXIT_PARTIAL if failure or summary.failed else EXIT_OK
 
 
+def _parse(url: str) -> MountSettings:
+    """Parse an engine's URL, which may have the options of a mount. Raise SetupError."""
+    return MountSettings.make("store", EngineURL.parse(url))
+
+
+def _open_writable(url: str) -> Engine:
+    settings = _parse(url)
+    if settings.readonly:
+        raise SetupError(f"{url} is read-only")
+    return open_engine(settings.engine)
+
+
 @asynccontextmanager
-async def _opened(url: EngineURL) -> AsyncIterator[Engine]:
-    engine = open_engine(url)
+async def _opened(engine: Engine) -> AsyncIterator[Engine]:
     try:
         yield engine
     finally:
