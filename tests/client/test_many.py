@@ -70,6 +70,9 @@ def test_the_first_error_is_raised_and_no_further_write_starts(docs: Client) -> 
         docs.put_many({"a": {"n": 1}})
     with pytest.raises(TypeError, match="unknown option"):
         docs.put_many({"a": b""}, if_matches="x")
+    for operation in (docs.get_many, docs.delete_many):
+        with pytest.raises(TypeError, match="several keys"):
+            operation("k/0000")
 
 
 @pytest.mark.parametrize("url", ["http-docs"], indirect=True)

@@ -1,8 +1,10 @@
 """Requests to an engine in this process: they go to `Store.handle`, so that there is one contract.
 
 Only here does the client import the server. AsyncClient's store runs on the caller's event loop; Client's on a loop in
-a separate thread, which ends with `close`. Pieces of content are produced in the calling thread, because a generator
-of the user's may depend on its thread.
+a separate thread, which ends with `close`. To run that loop in the calling thread would save two changes of threads,
+but was rejected: Ctrl-C would be raised within the engine. Pieces of content are produced in the calling thread,
+because a generator of the user's may depend on its thread; those of many writes at once are produced in threads of
+their own.
 
 Clients that are not closed are closed when the interpreter exits. `atexit` and finalizers run too late: the executors
 that an engine needs for closing accept no work by then. The hook of `threading` runs before that.
