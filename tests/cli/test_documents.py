@@ -52,6 +52,7 @@ def test_info_shows_all_metadata(place: str, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_bytes(b"<p>")
     options = ["--ttl", "2h", "--meta", "author=ana", "--meta", "x=1=2", "--language", "de", "--encoding", "gzip"]
+    options += ["--type", "text/html"]
     done("put", f"{place}key", file, *options, "--disposition", "inline", "--cache-control", "max-age=60")
     described = metadata(f"{place}key")
     assert described["media_type"] == "text/html"

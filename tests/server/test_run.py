@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_client import ask
+from tests.http_client import ask, prepare
 from tests.server_process import RunningServer
 
 
@@ -32,8 +32,8 @@ def refused(*arguments: str, cwd: Path | None = None) -> str:
 
 def test_it_prints_the_address_and_the_mounts_and_logs_requests_readably(data: Path) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/docs/a", b"hello")
-        ask(server, "GET", "/docs/b%0Ac")
+        prepare(server, "PUT", "/docs/a", b"hello")
+        assert ask(server, "GET", "/docs/b%0Ac").status == 400
         server.process.send_signal(signal.SIGTERM)
         printed = server.process.stdout.read()
         assert server.wait() == 0
@@ -46,7 +46,7 @@ def test_it_prints_the_address_and_the_mounts_and_logs_requests_readably(data: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly(data: Path, number: int) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/docs/a", b"hello")
+        prepare(server, "PUT", "/docs/a", b"hello")
         assert server.stop(number) == 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0
@@ -111,6 +111,8 @@ BAD_STARTS = {
     "a mount name with a database": (["--mount", "bad name=sqlite:b.db"], "mount name"),
     "a key rule nobody knows, with a database": (["--mount", "a=sqlite:b.db?keys=any"], "keys"),
     "an origin that is none": (["--mount", "a=memory:?cors=app.example"], "origin"),
+    "cache directives that are none": (["--mount", "a=memory:?cache_control=max age"], "cache directives"),
+    "no cache directives": (["--mount", "a=memory:?cache_control="], "cache directives"),
     "a limit nobody knows": (["--limit", "patience=3", "--mount", "a=memory:"], "patience"),
     "a limit of nothing": (["--limit", "head_s=0", "--mount", "a=memory:"], "head_s"),
     "a limit that is no number": (["--limit", "head_s=long", "--mount", "a=memory:"], "head_s"),
@@ -137,7 +139,7 @@ def test_a_read_only_folder_is_reported_in_one_line(tmp_path: Path, engine: str)
 
 def test_a_shelve_locked_by_another_process_is_reported_in_one_line(data: Path) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/shelve/a", b"1")
+        prepare(server, "PUT", "/shelve/a", b"1")
         line = refused("--data", str(data))
         assert "shelve" in line
         assert ask(server, "GET", "/shelve/a").content == b"1"
@@ -193,7 +195,7 @@ def test_several_workers_serve_one_store(data: Path) -> None:
 @pytest.mark.parametrize("mount", ["memory", "file", "docs"])
 def test_a_client_that_abandons_a_download_causes_no_server_error(data: Path, mount: str) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
+        prepare(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
         for _ in range(20):
             with socket.create_connection((server.host, server.port)) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -34,7 +34,7 @@ def test_a_new_document_needs_an_unused_key(tab: Tab) -> None:
     expect(tab.page.locator("dialog.detail pre")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
-    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/plain; charset=utf-8")
+    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/markdown; charset=utf-8")
     assert answer["sunset"]
     assert tab.stored("/site/new/taken").content == b"there"
 
@@ -49,7 +49,7 @@ TEXTS = {
 
 
 def test_text_is_edited_in_place(tab: Tab) -> None:
-    fields = {"content_type": "text/x-a", "meta_author": "Ann", "cache_control": "max-age=9", "ttl": "9000"}
+    fields = {"content_type": "text/x-a", "meta_author": "Ann", "docstore_cache_control": "max-age=9", "ttl": "9000"}
     for key, (content, typed, stored) in TEXTS.items():
         tab.store_document(f"/docs/edit-{key}", content, **fields)
         edit(tab, "/docs/", f"edit-{key}")
@@ -82,7 +82,7 @@ def conflict(tab: Tab, key: str, theirs: str | None) -> None:
     edit(tab, "/docs/", key)
     tab.dialog.get_by_label("Content").fill("one\nmine\nthree\n")
     if theirs is None:
-        tab.client.ask("DELETE", f"/docs/{key}")
+        tab.client.prepare("DELETE", f"/docs/{key}")
     else:
         tab.store_document(f"/docs/{key}", theirs, content_type="text/markdown")
     tab.press("Save")

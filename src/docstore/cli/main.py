@@ -57,6 +57,8 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
+        if not args and "args" not in options:
+            _use_utf8()
         _open_missing_streams()
         if "_DOCSTORE_COMPLETE" in os.environ:
             importlib.import_module("docstore.cli.completion")
@@ -74,6 +76,16 @@ class CommandGroup(click.Group):
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(list(section.items()))
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode if names of arguments and files are ASCII, as in a C locale that is enforced.
+
+    Keys are UTF-8. Python selects this mode itself unless PYTHONUTF8=0 is set. Another way would be to decode each name
+    where it is used: arguments, files, folders, variables, messages.
+    """
+    if sys.getfilesystemencoding() == "ascii" and sys.executable and os.name == "posix":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
 def _open_missing_streams() -> None:

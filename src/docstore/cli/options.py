@@ -18,7 +18,7 @@ from docstore.cli import addresses
 from docstore.cli.addresses import Address
 from docstore.cli.errors import print_error
 from docstore.cli.progress import Bar, progress
-from docstore.errors import InvalidKey, NotFound, OpenError, SetupError
+from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.http.url import encode
 from docstore.units import parse_duration_s
 
@@ -175,7 +175,13 @@ class Access:
 
     def _client_options(self) -> "ClientOptions":
         retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
-        return {"headers": self.headers, "timeout_s": self.timeout_s, "retry_timeout_s": retry_s, "tries": self.tries}
+        return {
+            "create": True,  # unless `_client_url` has raised an error
+            "headers": self.headers,
+            "timeout_s": self.timeout_s,
+            "retry_timeout_s": retry_s,
+            "tries": self.tries,
+        }
 
 
 def _is_collection(docs: "Client") -> bool:
@@ -203,11 +209,10 @@ def _client_url(url: str, *, creates: bool) -> str:
 def existing_store(text: str) -> "MountSettings":
     """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
     from docstore.config import MountSettings
-    from docstore.engines.registry import EngineURL, store_exists
+    from docstore.engines.registry import EngineURL, check_exists
 
     store = MountSettings.make("store", EngineURL.parse(text))
-    if not store_exists(store.engine):
-        raise OpenError(f"{store.engine.location}: no such store")
+    check_exists(store.engine)
     return store
 
 

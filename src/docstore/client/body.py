@@ -1,7 +1,6 @@
 """The content of a write: bytes, text, a file, a path or pieces, read in blocks and hashed while they are sent.
 
-Text is stored as UTF-8, with the type `text/plain; charset=utf-8` unless another is given. Content that is read back is
-always bytes.
+Text is stored as UTF-8. Content that is read back is always bytes.
 
 A replayable body can be sent again when a response was lost. A file is replayable, from its position at the time of the
 call; an iterator is not.
@@ -9,9 +8,10 @@ call; an iterator is not.
 
 import hashlib
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from typing import IO, Final, cast
 
 from docstore.errors import IncompleteUpload
@@ -21,8 +21,10 @@ ContentLike = (
 )
 """Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
-TEXT_TYPE: Final = "text/plain; charset=utf-8"
+SPOOL_SIZE: Final = 1024 * 1024
+"""Bytes of collected content that are kept in memory; larger content is in a temporary file."""
 _BLOCK_SIZE: Final = 256 * 1024
+_JSON_HINT: Final = "store JSON values with docs.json[key] = value or put_json"
 
 
 class ClientBody:
@@ -35,23 +37,20 @@ class ClientBody:
         *,
         replayable: bool,
         data: bytes | None = None,
-        type: str | None = None,
     ) -> None:
         self.size = size
         self._read = read
         self.replayable: Final = replayable
         self.data = data
         """All of the content, if it is in memory."""
-        self.type = type
-        """The media type, if the kind of content implies one."""
         self.progress: Callable[[int], object] | None = None
         """Called with the number of bytes after each block."""
         self._started = False
         self._digest: bytes | None = None
 
     @classmethod
-    def from_bytes(cls, data: bytes, type: str | None = None) -> "ClientBody":
-        return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data, type=type)
+    def from_bytes(cls, data: bytes) -> "ClientBody":
+        return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data)
 
     @property
     def can_be_sent(self) -> bool:
@@ -81,6 +80,7 @@ class ClientBody:
         self._started = True
         state, sent = None if self._digest else hashlib.sha256(), 0
         for block in self._read():
+            _check_piece(block)
             sent += len(block)
             if self.size is not None and sent > self.size:
                 break
@@ -104,6 +104,7 @@ class ClientBody:
         self._started = True
         state = hashlib.sha256()
         async for block in self._read:
+            _check_piece(block)
             state.update(block)
             if block:
                 yield bytes(block)
@@ -120,16 +121,33 @@ def body_of(source: ContentLike) -> ClientBody:
     if isinstance(source, bytes | bytearray | memoryview):
         return ClientBody.from_bytes(bytes(source))
     if isinstance(source, str):
-        return ClientBody.from_bytes(source.encode("utf-8"), TEXT_TYPE)
+        return ClientBody.from_bytes(source.encode("utf-8"))
     if isinstance(source, os.PathLike):
         return _path_body(Path(source))
     if isinstance(source, AsyncIterable):
         return ClientBody(None, source, replayable=False)
     if hasattr(source, "read"):
         return _file_body(cast(IO[bytes], source))
-    if isinstance(source, Iterable):
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        if isinstance(source, list | tuple):
+            for piece in source:
+                _check_piece(piece)
         return ClientBody(None, lambda: iter(source), replayable=iter(source) is not source)
-    raise TypeError(f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}")
+    raise TypeError(
+        f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}; {_JSON_HINT}"
+    )
+
+
+def _check_piece(piece: object) -> None:
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise TypeError(f"the pieces of content are bytes, not {type(piece).__name__}; {_JSON_HINT}")
+
+
+def spooled_content(file: "SpooledTemporaryFile[bytes]") -> ContentLike:
+    """All content of the file: bytes if it is in memory, otherwise the file at its beginning."""
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
+    return file.read() if size <= SPOOL_SIZE else cast(IO[bytes], file)
 
 
 def _path_body(path: Path) -> ClientBody:

@@ -11,12 +11,13 @@ transport creates new connections in the child, and does not touch those of the 
 import os
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
 
+from docstore.client import stalls
 from docstore.client.address import CollectionAddress
 from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
 from docstore.errors import ClientClosed, SetupError
@@ -83,7 +84,7 @@ class SyncHTTPTransport(SyncTransport):
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.blocks()
         with _transport_errors():
-            sent = _http_request(self._address.origin, request, content, timeout_s)
+            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
             return SyncHTTPResponse(self._client.send(sent, stream=True))
 
     def reconnect_after_fork(self) -> None:
@@ -115,7 +116,7 @@ class AsyncHTTPTransport(AsyncTransport):
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
         with _transport_errors():
-            sent = _http_request(self._address.origin, request, content, timeout_s)
+            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.async_trace)
             return AsyncHTTPResponse(await self._client.send(sent, stream=True))
 
     def reconnect_after_fork(self) -> None:
@@ -171,14 +172,15 @@ def _http_request(
     request: ClientRequest,
     content: bytes | Iterator[bytes] | AsyncIterator[bytes] | None,
     timeout_s: float,
+    trace: Callable[[str, dict[str, Any]], object],
 ) -> httpx2.Request:
     headers = [("accept-encoding", "identity"), ("user-agent", "docstore-python"), *request.headers]
     if request.body is not None:
         size = request.body.size
         headers.append(("transfer-encoding", "chunked") if size is None else ("content-length", str(size)))
     url = httpx2.URL(origin).copy_with(raw_path=request.target.encode("ascii"))
-    timeout = httpx2.Timeout(timeout_s).as_dict()
-    return httpx2.Request(request.method, url, headers=headers, content=content, extensions={"timeout": timeout})
+    extensions = {"timeout": httpx2.Timeout(timeout_s).as_dict(), "trace": trace}
+    return httpx2.Request(request.method, url, headers=headers, content=content, extensions=extensions)
 
 
 def _client_options(address: CollectionAddress) -> dict[str, Any]:

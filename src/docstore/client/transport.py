@@ -7,15 +7,22 @@ of operations, one for each client, were rejected, and so was generating one fro
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from docstore.client.body import ClientBody
 from docstore.errors import SetupError
 
+A = TypeVar("A")
 T = TypeVar("T")
 RequestHeaders = tuple[tuple[str, str], ...]
+
+IN_FLIGHT: Final = 16
+"""Requests in flight at once of an operation on many documents; their content is in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,15 @@ class Transport(Protocol):
     async def work(self, function: Callable[[], T]) -> T:
         """Return what `function` returns; it may block."""
 
+    def run_many(
+        self, call: "Callable[[Transport, A], Coroutine[Any, Any, T]]", arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """The results of the calls for all arguments, in their order, with several calls in flight.
+
+        `call` also gets the transport to use. When one raises an exception, no further one starts; it is raised when
+        those in flight have ended.
+        """
+
     async def close(self) -> None: ...
 
 
@@ -97,6 +113,20 @@ class SyncTransport:
 
     async def work(self, function: Callable[[], T]) -> T:
         return function()
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """Each call blocks a thread."""
+        transport = cast(Transport, self)
+        with ThreadPoolExecutor(IN_FLIGHT, "docstore-many") as threads:
+            started: deque[Future[T]] = deque()
+            while True:
+                for argument in islice(arguments, IN_FLIGHT - len(started)):
+                    started.append(threads.submit(lambda argument: run_sync(call(transport, argument)), argument))
+                if not started:
+                    return
+                yield started.popleft().result()
 
 
 class AsyncTransport:
@@ -120,6 +150,27 @@ class AsyncTransport:
 
     async def work(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """Each call is a task. Those in flight are cancelled with the caller."""
+        transport = cast(Transport, self)
+        started: deque[asyncio.Task[T]] = deque()
+        try:
+            while True:
+                for argument in islice(arguments, IN_FLIGHT - len(started)):
+                    started.append(asyncio.create_task(call(transport, argument)))
+                if not started:
+                    return
+                yield await started.popleft()
+        except Exception:
+            await asyncio.gather(*started, return_exceptions=True)
+            raise
+        finally:
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)
 
 
 def run_sync(operation: Coroutine[Any, Any, T]) -> T:

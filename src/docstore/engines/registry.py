@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
 from docstore.engines.shared.read_only import ReadOnlyEngine
-from docstore.errors import NotWritable, SetupError
+from docstore.errors import NotWritable, OpenError, SetupError
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -123,6 +123,12 @@ def _load(point: EntryPoint) -> EngineKind:
     if not isinstance(kind, EngineKind):
         raise SetupError(f"cannot load the engine {point.name!r}: {point.value} is not an EngineKind")
     return kind
+
+
+def check_exists(url: EngineURL) -> None:
+    """Raise OpenError if there is no store behind `url`: opening it would create an empty one."""
+    if not store_exists(url):
+        raise OpenError(f"{url.location}: no such store")
 
 
 def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:

@@ -30,7 +30,7 @@ class Mount(MountOptions):
     """The scheme of the engine's URL, for display."""
 
     def __post_init__(self) -> None:
-        check_mount(self.name, self.keys)
+        check_mount(self.name, self.keys, self.index)
 
     @cached_property
     def prefix(self) -> str:

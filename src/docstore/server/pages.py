@@ -49,7 +49,8 @@ def _templates() -> Environment:
         auto_reload=False,  # Otherwise each page checks its template on disk first.
     )
     environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age}
-    environment.globals["stored_headers"] = tuple(STORED_HEADERS)
+    names = (f"{name}={header.request_name}" for name, header in STORED_HEADERS.items())
+    environment.globals["stored_headers"] = " ".join(names)
     return environment
 
 
@@ -58,12 +59,12 @@ def format_age(seconds: int) -> str:
     return format_duration(seconds) if seconds >= 60 else "now"
 
 
-def render(template: str, **values: object) -> str:
-    """Render a template of `web/`."""
-    return _templates().get_template(template).render(values)
+def render(template: str, root: str, **values: object) -> str:
+    """Render a template of `web/`; `root` is `Request.root`."""
+    return _templates().get_template(template).render(values, root=root)
 
 
-def docs_page(document: Mapping[str, object]) -> str:
+def docs_page(document: Mapping[str, object], root: str) -> str:
     """Render the page of an OpenAPI document."""
 
     def follow(node: Mapping[str, object]) -> object:
@@ -73,4 +74,4 @@ def docs_page(document: Mapping[str, object]) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return render("docs.html", document=document, follow=follow)
+    return render("docs.html", root, document=document, follow=follow)

@@ -1,25 +1,30 @@
 """A document: the bytes under a key, and its verbs."""
 
+from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final
 
 from docstore.content import BytesContent, Content
+from docstore.engines.contract import Metered
 from docstore.errors import Conflict
 from docstore.http import ranges
 from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
 from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
+from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Meta
 from docstore.server import openapi_schema as schema
-from docstore.server.errors import HTTPProblem
+from docstore.server.errors import HTTPProblem, accepts_json
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Answer, Operation
+from docstore.server.resources.listing import has_documents
 from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
 from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
-from docstore.server.responses import document_headers, full_response, small_response, validator_headers
+from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
+from docstore.server.security.other_protocols import check_form
 
 
 class ReadOnlyDocument(Resource):
@@ -41,6 +46,7 @@ class ReadOnlyDocument(Resource):
                 {"*/*": ""},
                 (*schema.DOCUMENT_HEADERS, "Content-Range?"),
             ),
+            303: schema.FOLDER_ANSWER,
             304: schema.DOCUMENT_NOT_MODIFIED,
         },
         (*schema.READ_PROBLEMS, "range-not-satisfiable"),
@@ -50,16 +56,18 @@ class ReadOnlyDocument(Resource):
         """Read the document, or the requested ranges of it."""
         document = await self._mount.engine.get(self._key)
         if document is None:
-            raise HTTPProblem("not-found")
-        meta, now_ns = document.meta, self._clock()
+            return await self._folder(request)
+        meta, now_ns, cache_control = document.meta, self._clock(), self._mount.cache_control
         # PERF: most requests have none of these headers and skip everything that evaluates them.
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
-            return full_response(meta, document.content, now_ns)
-        return _not_modified(request, meta, now_ns) or _conditional_get(request, meta, document.content, now_ns)
+            return full_response(meta, document.content, now_ns, cache_control)
+        not_modified = _not_modified(request, meta, now_ns, cache_control)
+        return not_modified or _conditional_get(request, meta, document.content, now_ns, cache_control)
 
     @Operation(
         {
             200: Answer("The headers of the document.", {}, schema.DOCUMENT_HEADERS),
+            303: replace(schema.FOLDER_ANSWER, media_types={}),
             304: schema.DOCUMENT_NOT_MODIFIED,
         },
         schema.READ_PROBLEMS,
@@ -69,17 +77,39 @@ class ReadOnlyDocument(Resource):
         """Read the headers of the document. Range is defined for GET only (RFC 9110 §14.2)."""
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
-            raise HTTPProblem("not-found")
+            response = await self._folder(request)
+            response.head_only = True
+            return response
+        cache_control = self._mount.cache_control
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
-            response = full_response(meta, NO_CONTENT, now_ns)
-        elif (not_modified := _not_modified(request, meta, now_ns)) is not None:
+            response = full_response(meta, NO_CONTENT, now_ns, cache_control)
+        elif (not_modified := _not_modified(request, meta, now_ns, cache_control)) is not None:
             response = not_modified
         else:
-            response = full_response(meta, NO_CONTENT, now_ns)
+            response = full_response(meta, NO_CONTENT, now_ns, cache_control)
             if wanted := wanted_digests(request.headers):
                 response.headers += digest_headers(wanted, meta.digest, None)
         response.head_only = True
         return response
+
+    async def _folder(self, request: Request) -> Response:
+        """303 to the folder of this name. Raise HTTPProblem (404) if there is none.
+
+        Clients that accept problems as JSON, such as the library, always get 404: they look for documents only. So does
+        a mount with a quota, where misses are frequent and must be cheap. 308 would be wrong, because a document may be
+        stored here later.
+        """
+        folder = f"{self._key}/"
+        if (
+            self._mount.keys != "path"
+            or accepts_json(request.headers.get("accept"))
+            or isinstance(self._mount.engine, Metered)
+            or not await has_documents(self._mount, folder)
+        ):
+            raise HTTPProblem("not-found")
+        location = request.root + encode(self._mount.prefix + folder)
+        more = [(b"location", location.encode("ascii")), (b"vary", b"Accept")]
+        return small_response(f"{location}\n", "text/plain", status=303, cache=b"no-store", more=more)
 
     @Operation(
         {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
@@ -103,9 +133,10 @@ class DocumentResource(ReadOnlyDocument):
         """Store the content under the key, replacing the document if there is one."""
         return await write(self._mount, self._key, request, self._clock)
 
-    @schema.DOCUMENT_WRITE
+    @schema.DOCUMENT_POST
     async def POST(self, request: Request) -> Response:
         """As PUT; the original Docstore stored with POST."""
+        check_form(request.headers)
         return await write(self._mount, self._key, request, self._clock)
 
     @Operation(
@@ -159,18 +190,19 @@ _CONDITIONAL_HEADERS: Final = frozenset(
 )
 
 
-def _not_modified(request: Request, meta: Meta, now_ns: int) -> Response | None:
+def _not_modified(request: Request, meta: Meta, now_ns: int, cache_control: str) -> Response | None:
     """304 if the client has this version; None if the method must be performed. Raise HTTPProblem (412)."""
-    conditions = Conditions.of(request.headers)
+    # PERF: a client repeats its headers when it polls a document, and http1 reuses the Headers for them.
+    conditions = request.headers.cached(Conditions.of)
     if conditions is None:
         return None
     outcome = conditions.evaluate(request.method, meta, now_ns // 10**9)
     if outcome is ConditionOutcome.FAILED:
         raise precondition_failed(meta)
-    return Response(304, validator_headers(meta, now_ns)) if outcome is ConditionOutcome.NOT_MODIFIED else None
+    return not_modified_response(meta, now_ns, cache_control) if outcome is ConditionOutcome.NOT_MODIFIED else None
 
 
-def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:
+def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int, cache_control: str) -> Response:
     """The requested ranges and digests. Raise HTTPProblem (416)."""
     selected = _selected_ranges(request, meta, now_ns)
     if selected == ():
@@ -181,9 +213,9 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
     wanted = wanted_digests(request.headers)
     content_digest: bytes | None = meta.digest
     if selected is None:
-        response = full_response(meta, content, now_ns)
+        response = full_response(meta, content, now_ns, cache_control)
     else:
-        response = _partial_response(document_headers(meta, now_ns), meta, content, selected)
+        response = _partial_response(document_headers(meta, now_ns, cache_control), meta, content, selected)
         part = response.content
         # The digest of a part in a file would cost reading it twice.
         content_digest = sha256(part.data).digest() if wanted and isinstance(part, BytesContent) else None

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from docstore.http.message import Headers, Request
+from docstore.http.url import PARAMETERS_LIMIT
 from docstore.server.errors import HTTPProblem
 
 OPERATION_HEADERS: Final = frozenset(
@@ -45,14 +46,27 @@ def check_operation(request: Request, ignored: Collection[str]) -> None:
         name = min(OPERATION_HEADERS.intersection(request.headers.names)).decode("ascii")
         raise HTTPProblem("invalid-field", f"{name} asks for an operation that this store lacks; nothing was changed")
     if request.query:
+        if request.query.count("&") >= PARAMETERS_LIMIT:
+            raise HTTPProblem("invalid-query", f"more than {PARAMETERS_LIMIT} parameters; nothing was changed")
         for name, value in parse_qsl(request.query, keep_blank_values=True):
             if name not in ignored and (name, value) != ("x-id", _OPERATIONS.get(request.method)):
                 raise HTTPProblem("invalid-query", f"a write has no parameter {name[:100]!r}; nothing was changed")
 
 
+def check_form(headers: Headers) -> None:
+    """Raise HTTPProblem for a POST of a form with files (`curl -F`): its content is an envelope around the file."""
+    if _essence(headers, "content-type") == "multipart/form-data":
+        detail = "multipart/form-data is a form around the content; send the content itself, as in curl -T FILE URL"
+        raise HTTPProblem("unsupported-type", detail)
+
+
+def _essence(headers: Headers, name: str) -> str:
+    return (headers.get(name) or "").partition(";")[0].strip().lower()
+
+
 def check_post(headers: Headers) -> None:
-    """Raise HTTPProblem for a POST to a collection that is a request of another protocol."""
+    """Raise HTTPProblem for a POST to a collection that is a form or a request of another protocol."""
+    check_form(headers)
     for field in ("content-type", "accept"):
-        media_type = (headers.get(field) or "").partition(";")[0].strip().lower()
-        if protocol := _FOREIGN_TYPES.get(media_type):
+        if protocol := _FOREIGN_TYPES.get(_essence(headers, field)):
             raise HTTPProblem("unsupported-type", f"Docstore does not speak {protocol}; nothing was stored")
