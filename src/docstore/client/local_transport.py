@@ -19,8 +19,9 @@ from queue import SimpleQueue
 from typing import Final, ParamSpec, TypeVar
 
 from docstore.client.address import LOCAL_PATH
+from docstore.client.async_transport import AsyncTransport
 from docstore.client.body import ClientBody
-from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
+from docstore.client.transport import ClientRequest, SyncTransport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
 from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, SetupError

@@ -35,8 +35,6 @@ from docstore.client.results import (
 from docstore.client.retry import RetryPolicy, exchange
 from docstore.client.transport import ClientRequest, ClientResponse, RequestHeaders, Transport
 from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
-from docstore.http.digests import STORED_ALGORITHM
-from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
@@ -47,7 +45,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
 """The type of a document is fixed by its writer; an error should be a problem (RFC 9457)."""
-WANT_DIGEST: Final = ("want-repr-digest", f"{STORED_ALGORITHM}=1")
+WANT_DIGEST: Final = ("want-repr-digest", "sha-256=1")
 
 
 class Operations:
@@ -279,6 +277,8 @@ def _expected_version(options: StoreOptions, body: ClientBody) -> str | None:
 
 def _fields(headers: RequestHeaders) -> Fields:
     """The fields that a store makes of these headers. Raise RequestError for headers that no store accepts."""
+    from docstore.http.message import Headers  # PERF: only writes need it, which loads the kinds of content
+
     for name, value in headers:
         if value != value.strip(" \t"):
             raise RequestError(f"{name}: a header value cannot start or end with a blank")

@@ -11,7 +11,6 @@ from typing import Final, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
-from docstore.http.digests import structured_digest
 
 Condition = str | Iterable[str]
 """A version or an ETag, several of them, or `*` for any existing document."""
@@ -84,6 +83,8 @@ def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     if digest is True and body.replayable:
         digest = body.digest
     if isinstance(digest, bytes):
+        from docstore.http.digests import structured_digest  # PERF: not for reading
+
         named["repr-digest"] = structured_digest("sha-256", digest)
     return (*named.items(), *ttl_headers(options.get("ttl")))
 

@@ -5,14 +5,12 @@ event loop; a synchronous one blocks and never suspends, so that `run_sync` comp
 of operations, one for each client, were rejected, and so was generating one from the other.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from docstore.client.body import ClientBody
-from docstore.errors import SetupError
 
 T = TypeVar("T")
 RequestHeaders = tuple[tuple[str, str], ...]
@@ -97,29 +95,6 @@ class SyncTransport:
 
     async def work(self, function: Callable[[], T]) -> T:
         return function()
-
-
-class AsyncTransport:
-    """Waiting for a Transport on an event loop."""
-
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    def check_loop(self) -> None:
-        """Bind the transport to the running loop. Raise SetupError if it is bound to another one."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise SetupError("this AsyncClient was used in another event loop; create one for each loop")
-
-    def forget_loop(self) -> None:
-        self._loop = None
-
-    async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def work(self, function: Callable[[], T]) -> T:
-        return await asyncio.to_thread(function)
 
 
 def run_sync(operation: Coroutine[Any, Any, T]) -> T:

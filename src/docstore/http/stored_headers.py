@@ -12,12 +12,14 @@ A single value is stored as it was sent; list lines are joined. Nothing is corre
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final
 
 from docstore.http.headers import is_field_value, is_token, parse_media_type, parse_parameters, split_list
-from docstore.http.message import HeaderPairs, Headers
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
+
+if TYPE_CHECKING:
+    from docstore.http.message import HeaderPairs, Headers
 
 STORED_SIZE_LIMIT: Final = 8 * 1024
 """Bytes of all stored names and values of one document."""
@@ -52,7 +54,7 @@ class StoredHeader:
 
     name: str
     """The canonical spelling, as in `Content-Language`."""
-    parse: Callable[[str, Headers], str]
+    parse: "Callable[[str, Headers], str]"
     """Return the value to store under this lower-case name, "" for nothing. Raise InvalidStoredField."""
     pattern: str
     """What a valid value looks like, as JSON Schema writes a regular expression."""
@@ -60,13 +62,13 @@ class StoredHeader:
     """One line for the OpenAPI document and the command's help."""
 
 
-def parse_stored_fields(headers: Headers) -> Fields:
+def parse_stored_fields(headers: "Headers") -> Fields:
     """Return the fields of a write that are stored with its content. Raise InvalidStoredField."""
     pairs = [pair for pair in headers.pairs() if pair[0] in _STORED_NAMES or pair[0].startswith(b"meta-")]
     return _parse_pairs(tuple(pairs))
 
 
-def stored_header_pairs(fields: Fields) -> HeaderPairs:
+def stored_header_pairs(fields: Fields) -> "HeaderPairs":
     """Return the stored fields for a response with the document: Content-Type, then the others by name."""
     pairs = [(b"content-type", fields.media_type.encode("ascii"))]
     pairs.extend((name.encode("ascii"), value.encode("ascii")) for name, value in fields.others)
@@ -76,6 +78,8 @@ def stored_header_pairs(fields: Fields) -> HeaderPairs:
 @lru_cache(128)
 def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     # PERF: clients store many documents with the same few fields. Errors are not cached.
+    from docstore.http.message import Headers  # PERF: not for reading
+
     headers = Headers(pairs)
     media_type = DEFAULT_MEDIA_TYPE
     others: dict[str, str] = {}
@@ -90,7 +94,7 @@ def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     return Fields.make(media_type, others)
 
 
-def _parse_content_type(headers: Headers) -> str:
+def _parse_content_type(headers: "Headers") -> str:
     value = _single_line("content-type", headers)
     parsed = parse_media_type(value)
     if parsed is None or "*" in (parsed.type, parsed.subtype):
@@ -98,7 +102,7 @@ def _parse_content_type(headers: Headers) -> str:
     return _check_value("content-type", value)
 
 
-def _parse_disposition(name: str, headers: Headers) -> str:
+def _parse_disposition(name: str, headers: "Headers") -> str:
     """RFC 6266 §4.1."""
     value = _single_line(name, headers)
     kind, semicolon, rest = value.partition(";")
@@ -107,7 +111,7 @@ def _parse_disposition(name: str, headers: Headers) -> str:
     return _check_value(name, value)
 
 
-def _parse_meta(name: str, headers: Headers) -> str:
+def _parse_meta(name: str, headers: "Headers") -> str:
     if not is_token(name):
         raise InvalidStoredField(name.encode("ascii", "backslashreplace").decode("ascii"), "not a header name")
     return _check_value(name, headers.get(name) or "")
@@ -117,11 +121,11 @@ def _list_header(name: str, member: str, kind: str, summary: str, default: str =
     """Return a header that is a list of members with the pattern `member`; those equal to `default` are left out."""
     # Empty members are ignored (RFC 9110 §5.6.1). Members contain no blanks, so that matching takes linear time.
     pattern = f"^[\\t ,]*(?:{member}(?:[\\t ]*,[\\t ,]*{member})*[\\t ,]*)?$"
-    matches = re.compile(pattern).fullmatch
+    compiled = cache(lambda: re.compile(pattern))  # PERF: on first use; reading needs only the names
 
-    def parse(name: str, headers: Headers) -> str:
+    def parse(name: str, headers: "Headers") -> str:
         value = headers.get(name) or ""
-        if not matches(value):
+        if not compiled().fullmatch(value):
             raise InvalidStoredField(name, f"not a list of {kind}")
         return _check_value(name, ", ".join(found for found in split_list(value) if found.lower() != default))
 
@@ -153,7 +157,7 @@ STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
 _STORED_NAMES: Final = frozenset({b"content-type", *(name.encode("ascii") for name in STORED_HEADERS)})
 
 
-def _single_line(name: str, headers: Headers) -> str:
+def _single_line(name: str, headers: "Headers") -> str:
     lines = headers.lines(name)
     if len(lines) != 1:
         raise InvalidStoredField(name, f"sent {len(lines)} times; only lists may be repeated")
