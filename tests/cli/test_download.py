@@ -19,7 +19,7 @@ class FakeClient:
         self.content = content
 
     def download(
-        self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int, partial_dir_fd: int
+        self, key: str, path: str, *, info: Info, progress: Callable[[int], None], dir_fd: int, partial_dir_fd: int
     ) -> None:
         with os.fdopen(os.open("part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=partial_dir_fd), "wb") as file:
             file.write(self.content)

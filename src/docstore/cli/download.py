@@ -101,7 +101,9 @@ class Folder:
             return
         try:
             with self._open_parent(segments, create=True) as parent:
-                docs.download(info.key, segments[-1], progress=progress, dir_fd=parent, partial_dir_fd=self._parts)
+                docs.download(
+                    info.key, segments[-1], info=info, progress=progress, dir_fd=parent, partial_dir_fd=self._parts
+                )
         except OSError as error:
             if error.errno in _OBSTACLES:
                 raise UnsafeKey("a file, a folder or a link is in the way") from error

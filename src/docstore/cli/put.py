@@ -1,7 +1,8 @@
 """`docstore put`: store content from files, folders or standard input.
 
-All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
-that, but hardly any proxy forwards trailers.
+All uploads carry or verify a digest. Of a small file it is sent ahead of the content. A large one would be read twice
+for that, so its digest is compared with that of the stored document. A trailer would be better, but hardly any proxy
+forwards trailers.
 """
 
 import mimetypes
@@ -180,7 +181,8 @@ def _put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advan
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
-        options = {**_with_type(options, path.name, key), "digest": True, "progress": advance}
+        small = os.fstat(file.fileno()).st_size < SMALL_SIZE
+        options = {**_with_type(options, path.name, key), "digest": small or "after", "progress": advance}
         docs.put(key, file, **options)
 
 

@@ -133,11 +133,13 @@ def body_of(source: ContentLike) -> ClientBody:
 
 
 def _path_body(path: Path) -> ClientBody:
+    size = path.stat().st_size
+
     def read() -> Iterator[bytes]:
         with path.open("rb") as file:
-            yield from _file_blocks(file)
+            yield from _unchanged_blocks(file, size)
 
-    return ClientBody(path.stat().st_size, read, replayable=True)
+    return ClientBody(size, read, replayable=True)
 
 
 def _file_body(file: IO[bytes]) -> ClientBody:
@@ -153,7 +155,7 @@ def _file_body(file: IO[bytes]) -> ClientBody:
 
     def read() -> Iterator[bytes]:
         file.seek(start)
-        return _file_blocks(file)
+        return _unchanged_blocks(file, size)
 
     return ClientBody(size, read, replayable=True)
 
@@ -161,3 +163,20 @@ def _file_body(file: IO[bytes]) -> ClientBody:
 def _file_blocks(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(_BLOCK_SIZE):
         yield block
+
+
+def _unchanged_blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The blocks of a file of `size` bytes. Raise IncompleteUpload before the last one if the file was written to."""
+    modified_ns, left = _modified_ns(file), size
+    for block in _file_blocks(file):
+        left -= len(block)
+        if left <= 0 and _modified_ns(file) != modified_ns:
+            raise IncompleteUpload("the file changed while it was sent")
+        yield block
+
+
+def _modified_ns(file: IO[bytes]) -> int | None:
+    try:
+        return os.fstat(file.fileno()).st_mtime_ns
+    except (OSError, AttributeError):  # it is not a file of the system
+        return None

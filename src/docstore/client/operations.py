@@ -131,9 +131,9 @@ class Operations:
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
         are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`
         other header fields to store, such as Content-Language, and `meta` your own fields. With `digest=True` the
-        SHA-256 is sent before the content, for which a file is read twice. If content can be read only once, the
-        digest is compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is
-        called with the number of bytes after each block.
+        SHA-256 is sent before the content, for which a file is read twice. With `digest="after"`, and for content that
+        can be read only once, the digest is compared after the write. If the SHA-256 is known already, `digest` may be
+        its 32 bytes. `progress` is called with the number of bytes after each block.
 
         Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
         RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
@@ -178,7 +178,8 @@ class Operations:
         result = _put_result(key, response, method)
         if body.data is not None:
             body.report(len(body.data))
-        check = options.get("digest") is True and not body.replayable
+        digest = options.get("digest")
+        check = digest == "after" or (digest is True and not body.replayable)
         if check and result.version != _expected_version(options, body):
             info = await self.head_info(key)
             if info.version == result.version and info.digest not in (None, body.digest):

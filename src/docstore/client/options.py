@@ -7,7 +7,7 @@ Each option is defined once, in one of these TypedDicts: the methods of the clie
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
@@ -50,8 +50,9 @@ class StoreOptions(TypedDict, total=False):
     """Other header fields that are stored, such as Content-Language."""
     meta: Mapping[str, str] | None
     """The user's own header fields: `author` is sent as Meta-Author."""
-    digest: bool | bytes | None
-    """Whether the SHA-256 of the content is compared with what the store received; bytes are the digest itself."""
+    digest: bool | bytes | Literal["after"] | None
+    """Whether the SHA-256 of the content is compared with what the store received; bytes are the digest itself. With
+    `after` it is compared when the document is stored, so that a file is read only once."""
     progress: Callable[[int], object] | None
     """Called with the number of bytes after each block is sent, and with 0 after each block that is only hashed. An
     exception raised by it ends the upload. AsyncClient may call it in a worker thread."""
