@@ -18,12 +18,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
 import uvloop
 
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.model import Fields, version_of
 from docstore.server import http1
 from docstore.server.app import Store
 from docstore.server.asgi import asgi
@@ -35,14 +37,19 @@ FIRST_REQUESTS = 200
 NOW_S = 1_700_000_000
 
 FIELDS = b"Host: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
-GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"\r\n"
+GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"%b\r\n"
 PUT = b"PUT /%b/key HTTP/1.1\r\n" + FIELDS + b"Content-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
+VERSION = version_of(sha256(b"x" * 200).digest(), Fields("text/plain")).encode("ascii")
 CASES = {
-    "PUT to memory": PUT % b"memory",
-    "PUT to sqlite": PUT % b"docs",
-    "GET from memory": GET % b"memory",
-    "GET from sqlite": GET % b"docs",
+    "PUT to memory": (PUT % b"memory", b"20"),
+    "PUT to sqlite": (PUT % b"docs", b"20"),
+    "GET from memory": (GET % (b"memory", b""), b"200"),
+    "GET from sqlite": (GET % (b"docs", b""), b"200"),
+    "304 from sqlite": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304"),
+    "range of sqlite": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206"),
+    "404 from sqlite": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404"),
 }
+"""Requests, and how the status of their responses begins: the first PUT is 201, the others 200."""
 
 
 def clock() -> int:
@@ -88,16 +95,17 @@ async def send_requests(case: str, count: int) -> None:
         protocol, transport = http1.Protocol(config, state, {}), Transport()
         protocol.connection_made(transport)
 
-        async def send(request: bytes, times: int) -> None:
+        async def send(case: str, times: int) -> None:
+            request, status = CASES[case]
             for _ in range(times):
                 transport.written.clear()
                 protocol.data_received(request)
                 await transport.written.wait()
-                assert transport.response.startswith(b"HTTP/1.1 20"), transport.response
+                assert transport.response.startswith(b"HTTP/1.1 " + status), transport.response
 
-        for request in CASES.values():
-            await send(request, FIRST_REQUESTS)
-        await send(CASES[case], count)
+        for each in CASES:
+            await send(each, FIRST_REQUESTS)
+        await send(case, count)
         protocol.connection_lost(None)
         await store.close()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore.config import MountSettings, Settings, read_toml
+from docstore.config import MountOptions, MountSettings, Settings, read_toml
 from docstore.limits import Limits
 from docstore.server.mounts import Mounts
 from docstore.server.resources.system import openapi_document
@@ -76,7 +76,7 @@ def test_every_limit_is_listed_with_its_default() -> None:
 def test_every_setting_and_option_is_named() -> None:
     for setting in fields(Settings):
         assert f"`{setting.name}`" in README or f"[{setting.name}" in README, setting.name
-    for option in ("keys", "max_document", "max_bytes", "evict", "cors", "collection_put"):
+    for option in (*(option.name for option in fields(MountOptions)), "max_bytes", "evict"):
         assert f"`{option}=" in README
 
 

@@ -8,7 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from docstore.client.client import AsyncClient, Client
+    from docstore.client.async_client import AsyncClient
+    from docstore.client.client import Client
     from docstore.client.options import PutOptions
     from docstore.client.results import Info, NotModified, Page, PutResult, StoredContent
     from docstore.errors import (
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     open = Client
 
 _MODULES: Final = {
-    **dict.fromkeys(("AsyncClient", "Client", "open"), "docstore.client.client"),
+    "AsyncClient": "docstore.client.async_client",
+    **dict.fromkeys(("Client", "open"), "docstore.client.client"),
     "PutOptions": "docstore.client.options",
     **dict.fromkeys(("Info", "NotModified", "Page", "PutResult", "StoredContent"), "docstore.client.results"),
 }

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from docstore.engines.registry import EngineURL, Processes, kind_of
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError
+from docstore.http.message import Headers
+from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
@@ -44,6 +46,18 @@ def _parse_yes_no(text: str) -> bool:
     return text == "yes"
 
 
+def _parse_cache_control(text: str) -> str:
+    try:
+        value = STORED_HEADERS["cache-control"].parse(
+            "cache-control", Headers([(b"cache-control", text.encode("utf-8"))])
+        )
+    except InvalidStoredField:
+        value = ""
+    if not value:
+        raise SetupError("must be cache directives, such as max-age=60")
+    return value
+
+
 def _option(default: object, parse: Callable[[str], object], help: str) -> Any:  # a Field, of the type of `default`
     return field(default=default, metadata={"parse": parse, "help": help})
 
@@ -60,7 +74,8 @@ class MountOptions:
     """Whether PUT to the collection stores under a new UUID, as in the original."""
     cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
     """Origins whose pages may use the mount; `*` for all."""
-
+    cache_control: str = _option("no-cache", _parse_cache_control, "DIRECTIVES")
+    """Cache-Control of responses with documents that have none; by default caches must revalidate."""
     ignore_query: tuple[str, ...] = _option((), _parse_names, "NAME,NAME")
     """Query parameters of writes that the store ignores, such as a cache's `teamId`; others are errors."""
 

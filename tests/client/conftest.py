@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def docs(url: str) -> Iterator[Client]:
     """An empty collection."""
-    with Client(url, retry_timeout_s=20) as client:
+    with Client(url, create=True, retry_timeout_s=20) as client:
         client.clear()
         yield client
 
@@ -56,7 +56,7 @@ def run(url: str) -> Callable[..., object]:
 
     def run(test: Callable[[AsyncClient], object]) -> object:
         async def whole() -> object:
-            async with AsyncClient(url, retry_timeout_s=20) as docs:
+            async with AsyncClient(url, create=True, retry_timeout_s=20) as docs:
                 await docs.clear()
                 return await test(docs)
 

@@ -37,7 +37,7 @@ def test_eight_threads_lose_no_update(docs: Client) -> None:
 COUNTING = """
 import sys
 from docstore import Client
-with Client(sys.argv[1]) as docs:
+with Client(sys.argv[1], create=True) as docs:
     for _ in range(10):
         docs.update("counter", lambda content: b"%d" % (int(content or 0) + 1))
 """

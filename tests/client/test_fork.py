@@ -26,7 +26,7 @@ import os, sys, threading
 import docstore
 
 url, kind = sys.argv[1:]
-docs = docstore.open(url)
+docs = docstore.open(url, create=True)
 docs["parent"] = b"of the parent" * 2000
 docs["child"] = b"of the child" * 3000
 if kind == "threads":  # a fork in the middle of the calls of other threads
@@ -72,7 +72,7 @@ COUNTED_BY_FORK = """
 import os, sys
 import docstore
 
-docs = docstore.open(sys.argv[1])
+docs = docstore.open(sys.argv[1], create=True)
 docs["counter"] = b"0"
 children = []
 for _ in range(4):
@@ -96,7 +96,7 @@ OPENED_BEFORE_FORK = """
 import os, sys, signal
 import docstore
 
-docs = docstore.open(sys.argv[1])
+docs = docstore.open(sys.argv[1], create=True)
 docs["key"] = b"value"
 reading, writing = os.pipe()
 if os.fork() == 0:
@@ -124,7 +124,7 @@ def test_an_engine_opened_before_a_fork_is_an_error_in_the_child(engine: str, tm
     assert "fork" in said
     assert "open it again" in said
     if engine != "memory":
-        with docstore.open(url) as docs:
+        with docstore.open(url, create=True) as docs:
             assert docs["key"] == b"later"
 
 
@@ -133,7 +133,7 @@ import asyncio, os, sys
 import docstore
 
 async def main():
-    docs = docstore.AsyncClient(sys.argv[1])
+    docs = docstore.AsyncClient(sys.argv[1], create=True)
     await docs.put("parent", b"p" * 9000)
     await docs.put("child", b"c" * 8000)
     return docs
@@ -175,7 +175,7 @@ def test_a_client_pickles_to_its_address_and_options(kind: type, server: Running
 
 @pytest.mark.parametrize("remote", [True, False])
 def test_an_asynchronous_client_raises_in_another_loop(remote: bool, server: RunningServer, tmp_path: Path) -> None:
-    docs = docstore.AsyncClient(f"{server.url}/docs/" if remote else f"sqlite:{tmp_path}/docs.db")
+    docs = docstore.AsyncClient(f"{server.url}/docs/" if remote else f"sqlite:{tmp_path}/docs.db", create=True)
 
     async def use() -> None:
         await docs.put("key", b"value")

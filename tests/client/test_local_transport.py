@@ -21,11 +21,11 @@ def held() -> tuple[int, set[threading.Thread]]:
 @pytest.mark.parametrize("mount", ENGINES)
 def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> None:
     url = ENGINES[mount].format(tmp_path)
-    with docstore.open(url) as docs:
+    with docstore.open(url, create=True) as docs:
         docs["first"] = b""  # loads what is loaded once
     before = held()
     for _ in range(5):
-        with docstore.open(url) as docs:
+        with docstore.open(url, create=True) as docs:
             docs["a"] = b"1"
             docs.put("b", iter([b"1"] * 10))
             next(docs.iter_content("b"))
@@ -36,19 +36,19 @@ def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> Non
 def test_an_unreferenced_client_releases_its_engine(mount: str, tmp_path: Path) -> None:
     """Only one process can open a shelve, so a second open would fail."""
     url = ENGINES[mount].format(tmp_path)
-    docstore.open(url)["a"] = b"1"
+    docstore.open(url, create=True)["a"] = b"1"
     gc.collect()
     assert docstore.open(url)["a"] == b"1"
     gc.collect()
     assert [thread for thread in threading.enumerate() if thread.name == "docstore-client"] == []
 
 
-PLAIN = "docs = docstore.open({url!r})\ndocs['a'] = b'1'\ndocs['b'] = LARGE"
+PLAIN = "docs = docstore.open({url!r}, create=True)\ndocs['a'] = b'1'\ndocs['b'] = LARGE"
 
 
 ASYNC = """
 async def main():
-    {keep}docs = docstore.AsyncClient({url!r})
+    {keep}docs = docstore.AsyncClient({url!r}, create=True)
     await docs.put('a', b'1')
     await docs.put('b', LARGE)
 asyncio.run(main())
@@ -56,7 +56,7 @@ asyncio.run(main())
 
 
 THREAD = """
-docs = docstore.open({url!r})
+docs = docstore.open({url!r}, create=True)
 def later():
     threading.main_thread().join()
     docs['a'] = b'1'
@@ -81,7 +81,7 @@ def test_an_open_engine_is_closed_when_the_interpreter_exits(mount: str, code: s
     assert ended(code.format(url=url)) == ""
     assert [*tmp_path.glob("*-wal"), *tmp_path.glob("*-shm")] == []
     if mount != "memory":
-        with docstore.open(url) as docs:
+        with docstore.open(url, create=True) as docs:
             assert (docs["a"], len(docs["b"])) == (b"1", 1_000_000)
 
 
@@ -96,12 +96,12 @@ def test_a_forked_child_does_not_close_its_parents_engine(tmp_path: Path) -> Non
     code = """
 import multiprocessing
 async def main():
-    docs = docstore.AsyncClient({url!r})
+    docs = docstore.AsyncClient({url!r}, create=True)
     child = multiprocessing.get_context("fork").Process(target=int)
     child.start()
     child.join()
     try:
-        docstore.AsyncClient({url!r})
+        docstore.AsyncClient({url!r}, create=True)
     except docstore.OpenError:
         await docs.close()
 asyncio.run(main())
@@ -111,9 +111,25 @@ asyncio.run(main())
 
 def test_an_open_shelve_cannot_be_opened_again(tmp_path: Path) -> None:
     url = ENGINES["shelve"].format(tmp_path)
-    with docstore.open(url):
+    with docstore.open(url, create=True):
         threads = set(threading.enumerate())
         for kind in (Client, AsyncClient):
             with pytest.raises(OpenError):
                 kind(url)
         assert set(threading.enumerate()) == threads
+
+
+@pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
+@pytest.mark.parametrize("client", [Client, AsyncClient])
+def test_only_create_creates_a_store(mount: str, client: type[Client | AsyncClient], tmp_path: Path) -> None:
+    url = ENGINES[mount].format(tmp_path)
+    for options in ({}, {"create": False}):
+        with pytest.raises(OpenError, match="no such store; create=True creates it"):
+            client(url, **options)
+    assert list(tmp_path.iterdir()) == []
+    with Client(url, create=True) as docs:
+        docs["a"] = b"1"
+    with Client(url) as docs:
+        assert docs["a"] == b"1"
+    with Client(url, create=True) as docs:
+        assert docs["a"] == b"1"

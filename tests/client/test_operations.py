@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -59,10 +60,10 @@ def test_a_stored_document_is_returned_with_its_metadata(docs: Client) -> None:
 @BOTH
 def test_json_is_stored_read_and_patched(docs: Client) -> None:
     docs.put_json("a", {"n": 1, "é": [1, None]}, meta={"kind": "state"})
-    assert docs.json("a") == docs["a"].json() == {"n": 1, "é": [1, None]}
+    assert docs.get_json("a") == docs["a"].json() == {"n": 1, "é": [1, None]}
     docs.patch("a", {"n": None, "m": 2})
     version = docs.patch("a", [{"op": "add", "path": "/list", "value": []}]).version
-    assert docs.json("a") == {"é": [1, None], "m": 2, "list": []}
+    assert docs.get_json("a") == {"é": [1, None], "m": 2, "list": []}
     assert (docs.info("a").type, docs.info("a").meta) == ("application/json", {"kind": "state"})
     docs.patch("a", {"m": 3}, if_match=version)
     with pytest.raises(Conflict):
@@ -72,9 +73,45 @@ def test_json_is_stored_read_and_patched(docs: Client) -> None:
     with pytest.raises(NotFound):
         docs.patch("missing", {})
     with pytest.raises(NotFound):
-        docs.json("missing")
+        docs.json["missing"]
+    assert docs.get_json("missing") is None
+    assert docs.get_json("missing", 3) == 3
     with pytest.raises(ValueError, match="JSON"):
         docs.put_json("a", float("nan"))
+
+
+@BOTH
+def test_json_values_are_a_mapping(docs: Client) -> None:
+    docs.json["a"] = {"n": [1, None, "é"]}
+    docs.json["b"] = 5
+    assert (docs.json["a"], docs.info("a").type) == ({"n": [1, None, "é"]}, "application/json")
+    assert docs.json == {"a": {"n": [1, None, "é"]}, "b": 5}
+    assert (list(docs.json), len(docs.json), "a" in docs.json, "c" in docs.json) == (["a", "b"], 2, True, False)
+    assert docs.json.pop("b") == 5
+    docs["text"] = "no JSON"
+    with pytest.raises(ValueError, match="Expecting value"):
+        docs.json["text"]
+    del docs.json["text"]
+    assert docs.json.setdefault("c", [1]) == [1]
+    assert repr(docs.json) == f"{docs!r}.json"
+
+
+@BOTH
+@pytest.mark.parametrize("value", [{"a": 1}, {}, 5, 1.5, None, True, ["text"], [{"a": 1}], ("a", "b")])
+def test_a_value_that_is_no_content_is_refused_with_the_way_to_store_it(docs: Client, value: Any) -> None:
+    with pytest.raises(TypeError, match=r"docs\.json\[key\] = value or put_json"):
+        docs["d"] = value
+    with pytest.raises(TypeError, match="put_json"):
+        docs.update("d", lambda _: value)
+    assert "d" not in docs
+
+
+@BOTH
+def test_pieces_that_are_no_bytes_store_nothing(docs: Client) -> None:
+    docs["d"] = b"before"
+    with pytest.raises(TypeError, match="pieces of content are bytes, not str"):
+        docs.put("d", (piece for piece in (b"bytes", "text")))
+    assert docs["d"] == b"before"
 
 
 @BOTH

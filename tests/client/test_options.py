@@ -1,5 +1,7 @@
 """The options of the operations: conditions, parts, stored fields; unknown and invalid ones are rejected."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from docstore import (
@@ -8,6 +10,7 @@ from docstore import (
     NotModified,
     RequestError,
 )
+from docstore.client.options import TTL
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
 
@@ -72,12 +75,23 @@ def test_invalid_fields_are_rejected_before_anything_is_sent(docs: Client) -> No
     ):
         with pytest.raises(RequestError):
             docs.put("a", b"", **refused)
-    for ttl in (-1, 1.5):
+    for ttl in (-1, 1.5, "1 fortnight", "", "-1"):
         with pytest.raises(ValueError, match="ttl"):
             docs.put("a", b"", ttl=ttl)
     with pytest.raises(RequestError):
         docs.put("a", b"", ttl=10**12)
     assert not docs
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("ttl", "seconds"), [("90", 90), ("10m", 600), ("1h30m", 5400), (timedelta(days=1), 86_400), (60.0, 60)]
+)
+def test_a_ttl_is_seconds_a_timedelta_or_text(docs: Client, ttl: TTL, seconds: int) -> None:
+    docs.put("a", b"", ttl=ttl)
+    expires = docs.info("a").expires
+    assert expires is not None
+    assert 0 < seconds - (expires - datetime.now(UTC)).total_seconds() < 50
 
 
 @BOTH

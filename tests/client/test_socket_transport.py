@@ -141,7 +141,7 @@ def test_threads_wait_for_a_connection(server: RunningServer, monkeypatch: pytes
 def test_a_connection_that_the_server_closed_is_replaced(faulty: FaultyServer) -> None:
     # The server keeps the connection open according to its response, and closes it.
     faulty.script = [answer(200, b"1", etag='"v"', connection="keep-alive"), answer(200, b"2", etag='"w"')]
-    with Client(faulty.url, tries=1) as docs:
+    with Client(faulty.url) as docs:
         assert (docs["a"], docs["b"]) == (b"1", b"2")
 
 

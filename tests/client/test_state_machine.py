@@ -20,7 +20,7 @@ class Collection(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.docs = Client(self.url)
+        self.docs = Client(self.url, create=True)
         self.docs.clear()
         self.model: dict[str, bytes] = {}
         self.versions: dict[str, str] = {}

@@ -1,10 +1,12 @@
 """Entity tags and lists of them: RFC 9110 §8.8.3, §13.1.1 and §13.1.2."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from docstore.http.headers import EntityTag, Tags, parse_entity_tag, parse_entity_tags
+from docstore.http.headers import EntityTag, Tags, TooManyMembers, parse_entity_tag, parse_entity_tags
 
 ETAGC = "".join(map(chr, [0x21, *range(0x23, 0x7F), *range(0x80, 0x100)]))
 
@@ -86,5 +88,6 @@ def test_entity_tags_parsed_from_any_text_are_well_formed(value: str) -> None:
 @pytest.mark.parametrize("unit", ['"', "\\", '\\"', ",", '",', " ", "a", "W/", '"a" ', '"a",', "*,"])
 def test_a_hundred_kilobytes_of_anything_are_parsed_in_time(unit: str) -> None:
     for hostile in (unit * (100_000 // len(unit)), '"' + unit * (100_000 // len(unit)) + "\x00"):
-        assert len(parse_entity_tags(hostile).members) < len(hostile)
+        with suppress(TooManyMembers):
+            assert len(parse_entity_tags(hostile).members) < len(hostile)
         assert parse_entity_tag(hostile + "\n") is None

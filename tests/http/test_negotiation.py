@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from docstore.http.negotiation import ACCEPT_MEMBERS_LIMIT, accepts_coding, choose
+from docstore.http.headers import LIST_LIMIT
+from docstore.http.negotiation import accepts_coding, choose
 
 HTML, JSON, LINES, TEXT = "text/html", "application/json", "application/x-ndjson", "text/plain"
 OFFERS = [HTML, JSON, LINES, TEXT]
@@ -92,7 +93,7 @@ def test_an_offer_with_parameters_is_named_by_ranges_with_fewer() -> None:
 
 
 def test_members_beyond_the_limit_count_as_not_sent() -> None:
-    others = ["a/b"] * (ACCEPT_MEMBERS_LIMIT - 1)
+    others = ["a/b"] * (LIST_LIMIT - 1)
     assert choose(",".join([*others, TEXT]), OFFERS) == TEXT
     assert choose(",".join([*others, "a/b", TEXT]), OFFERS) is None
 

@@ -10,7 +10,9 @@ from docstore.http.message import NO_CONTENT, header_lines
 from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
 from docstore.model import Fields, Meta
 from docstore.server import responses
-from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
+from docstore.server.app import Store
+from docstore.server.mounts import Mount
+from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response, not_modified_response
 from tests.in_process import InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS
 
@@ -26,6 +28,10 @@ EVERY_FIELD = {
     "meta-empty": "",
     "meta-Case-Of-Names": "kept in lower case",
 }
+SENT = {"docstore-cache-control" if name == "cache-control" else name: value for name, value in EVERY_FIELD.items()} | {
+    "cache-control": "max-age=259200"
+}
+"""The headers of a write that store EVERY_FIELD; a proxy has added a Cache-Control."""
 CONTENT = gzip.compress(b"the text", mtime=0)
 
 
@@ -37,12 +43,12 @@ def stored_fields(reply: Reply) -> dict[str, str]:
 @on_a_store()
 async def test_every_response_with_the_document_has_all_stored_fields(store: InProcess, mount: str) -> None:
     path, fields = f"/{mount}/key", {name.lower(): value for name, value in EVERY_FIELD.items()}
-    await store.send("PUT", path, CONTENT, EVERY_FIELD)
+    await store.send("PUT", path, CONTENT, SENT)
     for method, asked, status in [
         ("GET", {}, 200),
         ("HEAD", {}, 200),
         ("GET", {"range": "bytes=1-3"}, 206),
-        ("PUT", EVERY_FIELD | {"prefer": "return=representation"}, 200),
+        ("PUT", SENT | {"prefer": "return=representation"}, 200),
     ]:
         reply = await store.send(method, path, CONTENT if method == "PUT" else b"", asked)
         assert (reply.status, stored_fields(reply)) == (status, fields)
@@ -60,7 +66,7 @@ async def test_every_response_with_the_document_has_all_stored_fields(store: InP
 @on_a_store()
 async def test_a_write_replaces_all_stored_fields(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
-    tags = {(await store.send("PUT", path, CONTENT, EVERY_FIELD))["etag"]}
+    tags = {(await store.send("PUT", path, CONTENT, SENT))["etag"]}
     tags.add((await store.send("PUT", path, CONTENT))["etag"])
     assert len(tags) == 2, "the fields are part of the representation, so of its ETag"
     reply = await store.send("GET", path)
@@ -70,7 +76,7 @@ async def test_a_write_replaces_all_stored_fields(store: InProcess, mount: str) 
 @each_mount
 @on_a_store()
 async def test_the_collection_stores_fields_too(store: InProcess, mount: str) -> None:
-    location = (await store.send("POST", f"/{mount}/", CONTENT, EVERY_FIELD))["location"]
+    location = (await store.send("POST", f"/{mount}/", CONTENT, SENT))["location"]
     reply = await store.send("GET", location)
     assert stored_fields(reply) == {name.lower(): value for name, value in EVERY_FIELD.items()}
 
@@ -125,7 +131,7 @@ BAD_FIELDS = [
     *(("content-encoding", value) for value in ("gz ip", "gzip;q=1")),
     *(("content-language", value) for value in ("de_CH", "*")),
     *(("content-disposition", value) for value in ("", "attachment filename=x", 'inline; filename="\xe4"')),
-    *(("cache-control", value) for value in ("max age=1", "max-age=", 'a="x')),
+    *(("docstore-cache-control", value) for value in ("max age=1", "max-age=", 'a="x')),
     *(("meta-a", value) for value in ("\xe4", "a\x00b", "a\x7fb")),
 ]
 
@@ -140,7 +146,8 @@ async def test_a_field_that_could_not_be_sent_back_is_400_and_named(store: InPro
 
 
 @pytest.mark.parametrize(
-    "name", ["content-type", "content-disposition", "content-language", "cache-control", "content-encoding", "meta-a"]
+    "name",
+    ["content-type", "content-disposition", "content-language", "docstore-cache-control", "content-encoding", "meta-a"],
 )
 @pytest.mark.parametrize("end", ["\r\n", "\r", "\n", "\x00", "\x0b", "\x85"])
 @on_a_store("memory")
@@ -173,13 +180,46 @@ BOUNDED = {
 @pytest.mark.parametrize("given", BOUNDED)
 @on_a_store("memory")
 async def test_no_cache_may_keep_a_document_beyond_its_expiry(store: InProcess, given: str) -> None:
-    await store.send("PUT", "/memory/lasting", b"x", {"cache-control": given})
-    await store.send("PUT", "/memory/ending", b"x", {"cache-control": given, "ttl": "100"})
+    await store.send("PUT", "/memory/lasting", b"x", {"docstore-cache-control": given})
+    await store.send("PUT", "/memory/ending", b"x", {"docstore-cache-control": given, "ttl": "100"})
     store.clock.advance_s(9.5)
     for asked in ({}, {"if-none-match": "*"}, {"range": "bytes=0-0"}):
         assert (await store.send("GET", "/memory/lasting", headers=asked))["cache-control"] == given
         assert (await store.send("GET", "/memory/ending", headers=asked))["cache-control"] == BOUNDED[given]
     assert (await store.send("HEAD", "/memory/ending"))["cache-control"] == BOUNDED[given]
+
+
+@each_mount
+@on_a_store(cache_control="public, max-age=300")
+async def test_a_mount_has_a_default_for_documents_without_cache_control(store: InProcess, mount: str) -> None:
+    path, default, own = f"/{mount}/key", "public, max-age=300", "max-age=5"
+    plain = await store.send("PUT", path, b"abc", {"prefer": "return=representation", "cache-control": "no-store"})
+    assert plain["cache-control"] == default
+    requests: list[tuple[str, dict[str, str], int]] = [
+        ("GET", {}, 200), ("HEAD", {}, 200), ("GET", {"range": "bytes=1-"}, 206), ("GET", {"if-none-match": "*"}, 304),
+    ]  # fmt: skip
+    for headers, expected in [
+        ({}, default),
+        ({"ttl": "100"}, "public, max-age=100"),
+        ({"docstore-cache-control": own}, own),
+        ({"docstore-cache-control": "no-cache"}, "no-cache"),
+    ]:
+        await store.send("PUT", path, b"abc", headers)
+        for method, asked, status in requests:
+            reply = await store.send(method, path, headers=asked)
+            assert (reply.status, reply["cache-control"]) == (status, expected)
+    assert (await store.send("GET", f"/{mount}/missing"))["cache-control"] == "no-store"
+    assert (await store.send("GET", f"/{mount}/"))["cache-control"] == "no-cache"
+
+
+@on_a_store("memory")
+async def test_each_mount_has_its_own_default(store: InProcess) -> None:
+    engine = store.engines["memory"]
+    mounts = [Mount("plain", engine), Mount("cached", engine, cache_control="max-age=9")]
+    both = InProcess(Store(mounts, clock=store.clock), store.clock)
+    await both.send("PUT", "/plain/key", b"x")
+    for name, expected in [("plain", "no-cache"), ("cached", "max-age=9")] * 2:
+        assert (await both.send("GET", f"/{name}/key"))["cache-control"] == expected
 
 
 CACHED = {
@@ -265,11 +305,11 @@ META = Meta("key", "v" * 32, 5, b"d" * 32, Fields.make("text/plain", {"meta-a": 
 
 
 def lines_of(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return full_response(meta, NO_CONTENT, now_ns).lines()
+    return full_response(meta, NO_CONTENT, now_ns, "no-cache").lines()
 
 
 def made_anew(meta: Meta, now_ns: int = NOW_NS) -> bytes:
-    return header_lines([*document_headers(meta, now_ns), (b"content-length", b"%d" % meta.size)])
+    return header_lines([*document_headers(meta, now_ns, "no-cache"), (b"content-length", b"%d" % meta.size)])
 
 
 @pytest.mark.parametrize(
@@ -289,9 +329,14 @@ def test_fields_that_are_ready_are_those_made_anew(meta: Meta) -> None:
     assert lines_of(META) == made_anew(META)
     for _ in range(2):
         assert lines_of(meta) == made_anew(meta)
-        assert full_response(meta, NO_CONTENT, NOW_NS).headers == [
-            *document_headers(meta, NOW_NS),
+        assert full_response(meta, NO_CONTENT, NOW_NS, "no-cache").headers == [
+            *document_headers(meta, NOW_NS, "no-cache"),
             (b"content-length", b"%d" % meta.size),
+        ]
+        # RFC 9110 §15.4.5: a 304 has the headers of the 200 that caches use.
+        sent_again = {b"cache-control", b"etag", b"last-modified", b"sunset"}
+        assert not_modified_response(meta, NOW_NS, "no-cache").headers == [
+            pair for pair in document_headers(meta, NOW_NS, "no-cache") if pair[0] in sent_again
         ]
 
 
@@ -309,12 +354,12 @@ def test_what_depends_on_the_time_is_not_kept() -> None:
 
 def test_only_so_many_versions_are_kept() -> None:
     for number in range(CACHED_BLOCK_COUNT + 10):
-        full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS)
+        full_response(replace(META, version=f"{number:032}"), NO_CONTENT, NOW_NS, "no-cache")
     assert len(responses._blocks) == CACHED_BLOCK_COUNT
-    assert (f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns) in responses._blocks
+    assert (200, f"{CACHED_BLOCK_COUNT + 9:032}", META.modified_ns, "no-cache") in responses._blocks
 
 
 def test_large_fields_are_not_kept() -> None:
     large = replace(META, version="l" * 32, fields=Fields.make("a/b", {"meta-long": "x" * 5000}))
     assert lines_of(large) == made_anew(large)
-    assert (large.version, large.modified_ns) not in responses._blocks
+    assert (200, large.version, large.modified_ns, "no-cache") not in responses._blocks

@@ -108,6 +108,8 @@ BAD_STARTS = {
     "a mount name with a database": (["--mount", "bad name=sqlite:b.db"], "mount name"),
     "a key rule nobody knows, with a database": (["--mount", "a=sqlite:b.db?keys=any"], "keys"),
     "an origin that is none": (["--mount", "a=memory:?cors=app.example"], "origin"),
+    "cache directives that are none": (["--mount", "a=memory:?cache_control=max age"], "cache directives"),
+    "no cache directives": (["--mount", "a=memory:?cache_control="], "cache directives"),
     "a limit nobody knows": (["--limit", "patience=3", "--mount", "a=memory:"], "patience"),
     "a limit of nothing": (["--limit", "head_s=0", "--mount", "a=memory:"], "head_s"),
     "a limit that is no number": (["--limit", "head_s=long", "--mount", "a=memory:"], "head_s"),

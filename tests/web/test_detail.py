@@ -21,7 +21,7 @@ def test_a_document_has_a_url_and_back_closes_the_view(tab: Tab) -> None:
 
 
 def test_metadata_is_shown_as_it_was_stored(tab: Tab) -> None:
-    fields = {"cache_control": "max-age=60", "meta_author": "Ann <b>", "content_language": "en"}
+    fields = {"docstore_cache_control": "max-age=60", "meta_author": "Ann <b>", "content_language": "en"}
     answer = tab.store_document("/docs/meta", b"x" * 2048, content_type="text/x-a", ttl="9000", **fields)
     detail = tab.open_document("/docs/", "meta")
     terms = dict(zip(detail.locator("dt").all_inner_texts(), detail.locator("dd").all_inner_texts(), strict=True))

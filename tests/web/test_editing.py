@@ -49,7 +49,7 @@ TEXTS = {
 
 
 def test_text_is_edited_in_place(tab: Tab) -> None:
-    fields = {"content_type": "text/x-a", "meta_author": "Ann", "cache_control": "max-age=9", "ttl": "9000"}
+    fields = {"content_type": "text/x-a", "meta_author": "Ann", "docstore_cache_control": "max-age=9", "ttl": "9000"}
     for key, (content, typed, stored) in TEXTS.items():
         tab.store_document(f"/docs/edit-{key}", content, **fields)
         edit(tab, "/docs/", f"edit-{key}")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
@@ -19,7 +18,7 @@ from docstore.cli import addresses
 from docstore.cli.addresses import Address
 from docstore.cli.errors import print_error
 from docstore.cli.progress import Bar, progress
-from docstore.errors import InvalidKey, NotFound, OpenError, SetupError
+from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.http.url import encode
 from docstore.units import parse_duration_s
 
@@ -176,7 +175,13 @@ class Access:
 
     def _client_options(self) -> "ClientOptions":
         retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
-        return {"headers": self.headers, "timeout_s": self.timeout_s, "retry_timeout_s": retry_s, "tries": self.tries}
+        return {
+            "create": True,  # unless `_client_url` has raised an error
+            "headers": self.headers,
+            "timeout_s": self.timeout_s,
+            "retry_timeout_s": retry_s,
+            "tries": self.tries,
+        }
 
 
 def _is_collection(docs: "Client") -> bool:
@@ -203,11 +208,10 @@ def _client_url(url: str, *, creates: bool) -> str:
 
 def existing_store(text: str) -> "EngineURL":
     """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
-    from docstore.engines.registry import EngineURL, kind_of
+    from docstore.engines.registry import EngineURL, check_exists
 
     url = EngineURL.parse(text)
-    if kind_of(url.scheme).on_disk and not any(Path(f"{url.location}{end}").exists() for end in ("", ".dat")):
-        raise OpenError(f"{url.location}: no such store")
+    check_exists(url)
     return url
 
 

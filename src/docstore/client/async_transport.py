@@ -1,11 +1,15 @@
 """Waiting for a Transport on an event loop, apart from `transport` because Client needs no asyncio over HTTP."""
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from itertools import islice
+from typing import Any, TypeVar, cast
 
+from docstore.client.transport import IN_FLIGHT, Transport
 from docstore.errors import SetupError
 
+A = TypeVar("A")
 T = TypeVar("T")
 
 
@@ -30,3 +34,24 @@ class AsyncTransport:
 
     async def work(self, function: Callable[[], T]) -> T:
         return await asyncio.to_thread(function)
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """Each call is a task. Those in flight are cancelled with the caller."""
+        transport = cast(Transport, self)
+        started: deque[asyncio.Task[T]] = deque()
+        try:
+            while True:
+                for argument in islice(arguments, IN_FLIGHT - len(started)):
+                    started.append(asyncio.create_task(call(transport, argument)))
+                if not started:
+                    return
+                yield await started.popleft()
+        except Exception:
+            await asyncio.gather(*started, return_exceptions=True)
+            raise
+        finally:
+            for task in started:
+                task.cancel()
+            await asyncio.gather(*started, return_exceptions=True)

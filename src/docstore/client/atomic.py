@@ -7,7 +7,6 @@ both write the same version, and finding that version stored does not show who s
 
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import replace
 from inspect import isawaitable
 from typing import Any, Final, TypeVar, Unpack
@@ -119,11 +118,3 @@ async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
         await pause_or_raise(
             operations.transport, state, NotFound(f"other clients remove the documents of {operations.address.shown}")
         )
-
-
-async def clear(operations: Operations, /) -> None:
-    """Remove every document, page by page."""
-    while documents := (await get_page(operations)).documents:
-        for document in documents:
-            with suppress(NotFound):
-                await operations.delete(document.key)

@@ -9,12 +9,15 @@ call; an iterator is not.
 
 import hashlib
 import os
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from docstore.errors import IncompleteUpload
+
+if TYPE_CHECKING:
+    from tempfile import SpooledTemporaryFile
 
 ContentLike = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
@@ -22,7 +25,10 @@ ContentLike = (
 """Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
 TEXT_TYPE: Final = "text/plain; charset=utf-8"
+SPOOL_SIZE: Final = 1024 * 1024
+"""Bytes of collected content that are kept in memory; larger content is in a temporary file."""
 _BLOCK_SIZE: Final = 256 * 1024
+_JSON_HINT: Final = "store JSON values with docs.json[key] = value or put_json"
 
 
 class ClientBody:
@@ -81,6 +87,7 @@ class ClientBody:
         self._started = True
         state, sent = None if self._digest else hashlib.sha256(), 0
         for block in self._read():
+            _check_piece(block)
             sent += len(block)
             if self.size is not None and sent > self.size:
                 break
@@ -104,6 +111,7 @@ class ClientBody:
         self._started = True
         state = hashlib.sha256()
         async for block in self._read:
+            _check_piece(block)
             state.update(block)
             if block:
                 yield bytes(block)
@@ -127,9 +135,26 @@ def body_of(source: ContentLike) -> ClientBody:
         return ClientBody(None, source, replayable=False)
     if hasattr(source, "read"):
         return _file_body(cast(IO[bytes], source))
-    if isinstance(source, Iterable):
+    if isinstance(source, Iterable) and not isinstance(source, Mapping):
+        if isinstance(source, list | tuple):
+            for piece in source:
+                _check_piece(piece)
         return ClientBody(None, lambda: iter(source), replayable=iter(source) is not source)
-    raise TypeError(f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}")
+    raise TypeError(
+        f"content is bytes, text, a path, a binary file or pieces of bytes, not {type(source).__name__}; {_JSON_HINT}"
+    )
+
+
+def _check_piece(piece: object) -> None:
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise TypeError(f"the pieces of content are bytes, not {type(piece).__name__}; {_JSON_HINT}")
+
+
+def spooled_content(file: "SpooledTemporaryFile[bytes]") -> ContentLike:
+    """All content of the file: bytes if it is in memory, otherwise the file at its beginning."""
+    size = file.seek(0, SEEK_END)
+    file.seek(0)
+    return file.read() if size <= SPOOL_SIZE else cast(IO[bytes], file)
 
 
 def _path_body(path: Path) -> ClientBody:

@@ -1,117 +1,55 @@
-"""The two clients: `Client` is a mutable mapping from keys to bytes whose methods block, `AsyncClient` is awaited.
+"""Client: a collection as a mutable mapping from keys to bytes, whose methods block."""
 
-Both hand out the operations of this package, written once as coroutines, and add only how to wait for them.
-"""
+import io
+from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, ItemsView, Iterator, MutableMapping, ValuesView
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, Unpack, overload
-
-from docstore.client import atomic, download, listing
-from docstore.client.address import CollectionAddress
+from docstore.client import atomic, download, files, listing, many, renaming
 from docstore.client.body import ContentLike
+from docstore.client.methods import open_operations, reduce_client, sync_iterator, sync_method
 from docstore.client.operations import Operations
-from docstore.client.options import ClientOptions, Condition, PartOptions, StoreOptions, check_options
+from docstore.client.options import ClientOptions, Condition, PartOptions, PutOptions, StoreOptions
 from docstore.client.results import NotModified, PutResult, StoredContent
-from docstore.client.retry import RetryPolicy
-from docstore.client.transport import Transport, iterate_sync, run_sync
-from docstore.errors import SetupError
+from docstore.client.transport import iterate_sync, run_sync
+from docstore.client.views import DocumentItems, DocumentValues, JSONDocuments
 
-P = ParamSpec("P")
-T = TypeVar("T")
 D = TypeVar("D")
-
-
-def _open(url: str, options: ClientOptions, *, sync: bool) -> Operations:
-    """Raise SetupError. Only an engine in this process loads the server, and only AsyncClient over HTTP httpx2."""
-    check_options(options, ClientOptions)
-    address = CollectionAddress.parse(url, options.get("headers", {}))
-    default = RetryPolicy()
-    policy = RetryPolicy(
-        options.get("tries", default.tries),
-        options.get("retry_timeout_s", default.retry_timeout_s),
-        options.get("timeout_s", default.timeout_s),
-    )
-    if policy.tries < 1 or policy.retry_timeout_s <= 0 or policy.timeout_s <= 0:
-        raise SetupError("tries, retry_timeout_s and timeout_s must be more than 0")
-    transport: Transport
-    if address.origin:
-        if sync:
-            from docstore.client.socket_transport import SocketTransport
-
-            transport = SocketTransport(address)
-        else:
-            from docstore.client.http_transport import HTTPTransport
-
-            transport = HTTPTransport(address)
-    else:
-        from docstore.client.local_transport import AsyncLocalTransport, SyncLocalTransport
-
-        transport = SyncLocalTransport(url) if sync else AsyncLocalTransport(url)
-    return Operations(transport, address, policy)
-
-
-def _reduce(client: "Client | AsyncClient") -> tuple[Any, ...]:
-    """A client pickles to its URL and options. Raise TypeError for documents that only this process has."""
-    if client._url.startswith("memory:"):
-        raise TypeError("a client of memory: cannot be pickled: its documents are in this process")
-    return functools.partial(type(client), **client._options), (client._url,)
-
-
-def _method(operation: Callable[..., Any], wait: Callable[[Any], Any]) -> Callable[..., Any]:
-    """A method that calls `operation`, with its name, docstring and parameters."""
-
-    @functools.wraps(operation)
-    def method(client: "Client | AsyncClient", /, *args: Any, **kwargs: Any) -> Any:
-        return wait(operation(client._operations, *args, **kwargs))
-
-    return method
-
-
-def _sync(
-    operation: Callable[Concatenate[Operations, P], Coroutine[Any, Any, T]],
-) -> "Callable[Concatenate[Client, P], T]":
-    return _method(operation, run_sync)
-
-
-def _sync_iterator(
-    operation: Callable[Concatenate[Operations, P], AsyncGenerator[T, None]],
-) -> "Callable[Concatenate[Client, P], Iterator[T]]":
-    return _method(operation, iterate_sync)
-
-
-def _async(operation: Callable[Concatenate[Operations, P], T]) -> "Callable[Concatenate[AsyncClient, P], T]":
-    return _method(operation, lambda awaitable: awaitable)
 
 
 class Client(MutableMapping[str, bytes]):
     """One collection: `Client("http://127.0.0.1:8080/docs/")`, or of an engine here: `Client("sqlite:docs.db")`.
 
     A mapping whose values are bytes; `put` and `[key] =` also accept text, files and paths. Threads may share a client.
-    `close` closes it; it is also a context manager. Options: `headers` of every request; `timeout_s` for connecting and
-    for each pause of the server (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their
-    number at most (8). Raise SetupError.
+    `close` closes it; it is also a context manager. Options: `create=True` creates an engine's store that does not
+    exist, which otherwise is an OpenError; `headers` of every request; `timeout_s` for connecting and for each pause of
+    the server (30); `retry_timeout_s` for all attempts at one request (60), and `tries`, their number at most (8).
+    Raise SetupError.
     """
 
     def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
         self._url, self._options = url, options
-        self._operations = _open(url, options, sync=True)
+        self._operations = open_operations(url, options, sync=True)
 
-    put = _sync(Operations.put)
-    put_json = _sync(Operations.put_json)
-    add = _sync(Operations.add)
-    json = _sync(Operations.json)
-    patch = _sync(Operations.patch)
-    delete = _sync(Operations.delete)
-    contains = _sync(Operations.contains)
-    popitem = _sync(atomic.popitem)
-    clear = _sync(atomic.clear)
-    info = _sync(listing.info)
-    list = _sync(listing.get_page)
-    count = _sync(listing.count)
-    documents = _sync_iterator(listing.documents)
-    iter_content = _sync_iterator(download.iter_content)
-    download = _sync(download.download)
+    put = sync_method(Operations.put)
+    put_json = sync_method(Operations.put_json)
+    add = sync_method(Operations.add)
+    get_json = sync_method(Operations.get_json)
+    patch = sync_method(Operations.patch)
+    delete = sync_method(Operations.delete)
+    copy = sync_method(renaming.copy)
+    rename = sync_method(renaming.rename)
+    contains = sync_method(Operations.contains)
+    popitem = sync_method(atomic.popitem)
+    get_many = sync_method(many.get_many)
+    put_many = sync_method(many.put_many)
+    delete_many = sync_method(many.delete_many)
+    clear = sync_method(many.clear)
+    info = sync_method(listing.info)
+    list = sync_method(listing.get_page)
+    count = sync_method(listing.count)
+    documents = sync_iterator(listing.documents)
+    iter_content = sync_iterator(download.iter_content)
+    download = sync_method(download.download)
 
     @overload
     def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
@@ -128,6 +66,28 @@ class Client(MutableMapping[str, bytes]):
         document does not have the version `if_match`, DigestMismatch, RequestError for a part outside the content.
         """
         return run_sync(self._operations.get(key, default, **options))
+
+    @overload
+    def open(self, key: str, mode: Literal["rb"] = "rb", /) -> io.BufferedReader: ...
+    @overload
+    def open(self, key: str, mode: Literal["wb", "xb"], /, **options: Unpack[PutOptions]) -> files.DocumentWriter: ...
+    @overload
+    def open(
+        self,
+        key: str,
+        mode: Literal["r", "rt", "w", "wt", "x", "xt"],
+        /,
+        *,
+        encoding: str = "utf-8",
+        newline: str | None = None,
+        **options: Unpack[PutOptions],
+    ) -> io.TextIOWrapper: ...
+    @overload
+    def open(self, key: str, mode: str, /, **options: Any) -> io.IOBase: ...
+    def open(self, key: str, mode: str = "rb", /, **options: Any) -> Any:
+        return files.open_sync(self._operations, key, mode, **options)
+
+    open.__doc__ = files.open_sync.__doc__
 
     @overload
     def pop(self, key: str, /) -> StoredContent: ...
@@ -181,13 +141,21 @@ class Client(MutableMapping[str, bytes]):
         return bool(self.list(limit=1).documents)
 
     def items(self) -> ItemsView[str, bytes]:
-        return _Items(self)
+        return DocumentItems(self)
 
     def values(self) -> ValuesView[bytes]:
-        return _Values(self)
+        return DocumentValues(self)
+
+    def _pairs(self) -> Iterator[tuple[str, StoredContent]]:
+        return iterate_sync(many.items(self._operations))
+
+    @property
+    def json(self) -> JSONDocuments:
+        """The collection as a mapping from keys to JSON values: `docs.json["state"] = {"n": 1}`."""
+        return JSONDocuments(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reduce(self)
+        return reduce_client(self)
 
     def __repr__(self) -> str:
         return f"Client({self._operations.address.shown!r})"
@@ -201,92 +169,6 @@ class Client(MutableMapping[str, bytes]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class _Items(ItemsView[str, bytes]):
-    """Skips documents that other clients remove meanwhile."""
-
-    _mapping: Client
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        for key in self._mapping:
-            content = self._mapping.get(key)
-            if content is not None:
-                yield key, content
-
-
-class _Values(ValuesView[bytes]):
-    _mapping: Client
-
-    def __iter__(self) -> Iterator[bytes]:
-        for _, content in _Items(self._mapping):
-            yield content
-
-
-class AsyncClient:
-    """Client for an event loop: `async with AsyncClient("sqlite:docs.db") as docs: await docs.put("a", b"1")`.
-
-    Where a mapping has operators it has methods: `contains` for `in`, `count` for `len`, `keys` for iteration.
-    """
-
-    def __init__(self, url: str, /, **options: Unpack[ClientOptions]) -> None:
-        self._url, self._options = url, options
-        self._operations = _open(url, options, sync=False)
-
-    put = _async(Operations.put)
-    put_json = _async(Operations.put_json)
-    add = _async(Operations.add)
-    json = _async(Operations.json)
-    patch = _async(Operations.patch)
-    delete = _async(Operations.delete)
-    contains = _async(Operations.contains)
-    update = _async(atomic.update)
-    setdefault = _async(atomic.setdefault)
-    popitem = _async(atomic.popitem)
-    clear = _async(atomic.clear)
-    info = _async(listing.info)
-    list = _async(listing.get_page)
-    count = _async(listing.count)
-    keys = _async(listing.keys)
-    documents = _async(listing.documents)
-    iter_content = _async(download.iter_content)
-    download = _async(download.download)
-
-    @overload
-    async def get(self, key: str, default: None = None, /, **options: Unpack[PartOptions]) -> StoredContent | None: ...
-    @overload
-    async def get(self, key: str, default: D, /, **options: Unpack[PartOptions]) -> StoredContent | D: ...
-    @overload
-    async def get(
-        self, key: str, default: D | None = None, /, *, if_none_match: Condition, **options: Unpack[PartOptions]
-    ) -> StoredContent | NotModified | D | None: ...
-    async def get(self, key: str, default: Any = None, /, **options: Any) -> Any:
-        return await self._operations.get(key, default, **options)
-
-    @overload
-    async def pop(self, key: str, /) -> StoredContent: ...
-    @overload
-    async def pop(self, key: str, /, default: D) -> StoredContent | D: ...
-    async def pop(self, key: str, /, default: Any = atomic.NO_DEFAULT) -> Any:
-        return await atomic.pop(self._operations, key, default)
-
-    get.__doc__, pop.__doc__ = Client.get.__doc__, Client.pop.__doc__
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reduce(self)
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({self._operations.address.shown!r})"
-
-    async def close(self) -> None:
-        """Close the connections, or the engine."""
-        await self._operations.transport.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 open = Client

@@ -77,6 +77,8 @@ class _ContentStream:
             try:
                 while piece := await response.read():
                     self.add(piece)
+                    if self._position > self._stop():
+                        raise EngineError(f"{self._call}: the response is larger than the server said")
                     received += len(piece)
                     yield piece
             except TransportError as error:

@@ -3,16 +3,23 @@
 It is written over sockets because a command has to start quickly: `http.client` loads the parsers of mail, and httpx2
 takes longer to load than everything else that `docstore get` needs, and several times as long for each request. What
 is not exactly a response of HTTP/1.1 or 1.0 is a TransportError, and its connection is not used again.
+
+A server that sends a byte within each timeout would hold a client for ever. So the head of a response must be complete
+within the timeout, responses 1xx included, and content must arrive at LOWEST_RATE: a slower response is treated as a
+pause, as the server treats a slow upload.
 """
 
 import re
 import select
 import socket
 from collections.abc import Iterator
+from time import monotonic
 from typing import Final
 
 from docstore.client.transport import TransportError
 
+LOWEST_RATE: Final = 500
+"""Bytes a second of a response's content, over the timeout."""
 HEAD_LIMIT: Final = 128 * 1024
 """Bytes of the head of a response, and of the line of a chunk."""
 INTERIM_LIMIT: Final = 20
@@ -38,6 +45,11 @@ class HTTPConnection:
         self._keep_alive = True
         self._complete = False
         """Whether all of the response was received."""
+        self._timeout_s = 0.0
+        self._head_end: float | None = None
+        """The time at which the head must be complete; None while content is received."""
+        self._waited_s, self._arrived = 0.0, 0
+        """The time spent waiting for content, and the bytes that arrived in it."""
 
     @property
     def is_reusable(self) -> bool:
@@ -55,6 +67,7 @@ class HTTPConnection:
     def send(self, head: bytes, content: bytes | Iterator[bytes], timeout_s: float, *, chunked: bool = False) -> None:
         """Send a request. Raise TransportError, and what producing the content raises."""
         self._socket.settimeout(timeout_s)
+        self._timeout_s = timeout_s
         self._complete = False
         if isinstance(content, bytes):
             if len(content) <= _JOINED_SIZE:
@@ -80,6 +93,7 @@ class HTTPConnection:
 
     def receive_head(self, method: str) -> tuple[int, dict[str, str]]:
         """Return status and headers of the final response. Raise TransportError."""
+        self._head_end = monotonic() + self._timeout_s
         self._received = self._receive(_BLOCK_SIZE)
         if not self._received:
             raise TransportError("the server closed the connection without a response")
@@ -90,6 +104,8 @@ class HTTPConnection:
                 keeps = "close" not in options if version == b"1" else "keep-alive" in options
                 self._keep_alive = self._keep_alive and keeps
                 self._content = self._pieces(method, status, headers)
+                self._head_end, self._waited_s, self._arrived = None, 0.0, 0
+                self._socket.settimeout(self._timeout_s)
                 return status, headers
         raise TransportError("the server sends no final response")
 
@@ -164,12 +180,28 @@ class HTTPConnection:
         return piece
 
     def _receive(self, limit: int) -> bytes:
+        """Return what arrives next. Raise TransportError for an error, and for a server that makes no progress."""
+        began, head_end = monotonic(), self._head_end
         try:
-            return self._socket.recv(limit)
+            if head_end is not None:
+                self._socket.settimeout(max(0.001, head_end - began))
+            data = self._socket.recv(limit)
         except TimeoutError as error:
             raise TransportError("no response in time") from error
         except OSError as error:
             raise TransportError(error.strerror or str(error)) from error
+        now = monotonic()
+        if head_end is not None:
+            if now > head_end:
+                raise TransportError("the head of the response is not complete in time")
+            return data
+        self._waited_s += now - began
+        self._arrived += len(data)
+        if self._waited_s >= self._timeout_s:
+            if self._arrived < LOWEST_RATE * self._waited_s:
+                raise TransportError("the response is too slow")
+            self._waited_s, self._arrived = 0.0, 0
+        return data
 
     def close(self) -> None:
         self._socket.close()

@@ -6,12 +6,13 @@ It behaves as `socket_transport`, whose docstring says how; only the loop differ
 import os
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
 
+from docstore.client import stalls
 from docstore.client.address import CollectionAddress
 from docstore.client.async_transport import AsyncTransport
 from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S, LOOPBACK
@@ -60,7 +61,7 @@ class HTTPTransport(AsyncTransport):
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
         with _transport_errors():
-            sent = _http_request(self._address.origin, request, content, timeout_s)
+            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
             return HTTPResponse(await self._client.send(sent, stream=True))
 
     def reconnect_after_fork(self) -> None:
@@ -116,14 +117,15 @@ def _http_request(
     request: ClientRequest,
     content: bytes | AsyncIterator[bytes] | None,
     timeout_s: float,
+    trace: Callable[[str, dict[str, Any]], object],
 ) -> httpx2.Request:
     headers = [("accept-encoding", "identity"), ("user-agent", "docstore-python"), *request.headers]
     if request.body is not None:
         size = request.body.size
         headers.append(("transfer-encoding", "chunked") if size is None else ("content-length", str(size)))
     url = httpx2.URL(origin).copy_with(raw_path=request.target.encode("ascii"))
-    timeout = httpx2.Timeout(timeout_s).as_dict()
-    return httpx2.Request(request.method, url, headers=headers, content=content, extensions={"timeout": timeout})
+    extensions = {"timeout": httpx2.Timeout(timeout_s).as_dict(), "trace": trace}
+    return httpx2.Request(request.method, url, headers=headers, content=content, extensions=extensions)
 
 
 def _client_options(address: CollectionAddress) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The operations on the whole collection, and the stored fields of a document, which only a listing has.
 
-The Cache-Control of a response is for caches: `no-cache` if none is stored, and cut to the remaining TTL. What is
-written back must be what is stored, or the version would change. The version shows whether the two are the same.
+The Cache-Control of a response is for caches: that of the mount if none is stored, and cut to the remaining TTL. What
+is written back must be what is stored, or the version would change. The version shows whether the two are the same.
 """
 
 import json
@@ -66,7 +66,8 @@ def _parse_page(listing: Any) -> Page:
     return Page(documents, tuple(map(str, listing.get("folders", ()))), after)
 
 
-async def _pages(operations: Operations, prefix: str, after: str, limit: int | None) -> AsyncGenerator[Page, None]:
+async def pages(operations: Operations, prefix: str, after: str, limit: int | None) -> AsyncGenerator[Page, None]:
+    """Every page of the listing, in order. Raise EngineError if a page does not advance."""
     following: str | None = after
     while following is not None:
         shown = await get_page(operations, prefix=prefix, after=following, limit=limit)
@@ -78,7 +79,7 @@ async def _pages(operations: Operations, prefix: str, after: str, limit: int | N
 
 async def documents(operations: Operations, prefix: str = "", /, *, after: str = "") -> AsyncGenerator[Info, None]:
     """The info of every document whose key starts with `prefix` and comes after `after`, in key order, page by page."""
-    async for shown in _pages(operations, prefix, after, None):
+    async for shown in pages(operations, prefix, after, None):
         for info in shown.documents:
             yield info
 
@@ -109,4 +110,4 @@ async def stored_info(operations: Operations, answered: Info, /) -> Info:
 
 async def count(operations: Operations, prefix: str = "", /) -> int:
     """The number of documents whose keys start with `prefix`. It lists all of them."""
-    return sum([len(shown.documents) async for shown in _pages(operations, prefix, "", LARGEST_PAGE)])
+    return sum([len(shown.documents) async for shown in pages(operations, prefix, "", LARGEST_PAGE)])

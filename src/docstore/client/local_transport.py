@@ -13,22 +13,25 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
 from docstore.client.address import LOCAL_PATH
 from docstore.client.async_transport import AsyncTransport
 from docstore.client.body import ClientBody
-from docstore.client.transport import ClientRequest, SyncTransport, TransportError
+from docstore.client.transport import IN_FLIGHT, ClientRequest, SyncTransport, Transport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
-from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, SetupError
+from docstore.engines.registry import check_exists
+from docstore.errors import ClientClosed, DocstoreError, IncompleteUpload, OpenError, SetupError
 from docstore.http.message import Headers, Request, Response
 from docstore.server.app import Store
 from docstore.server.mounts import open_mount
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -73,11 +76,21 @@ class AsyncLocalResponse:
 
 
 class AsyncLocalTransport(AsyncTransport):
-    """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened."""
+    """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened.
 
-    def __init__(self, url: str) -> None:
+    Only with `create` a store that does not exist is created: a mistyped path would be an empty collection otherwise.
+    Creating it with the first write was rejected: reads before that would have to fail, or to guess.
+    """
+
+    def __init__(self, url: str, *, create: bool) -> None:
         self._process_id = os.getpid()
-        self._store: Store | None = Store([open_mount(MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}"))])
+        settings = MountSettings.parse(f"{LOCAL_PATH.strip('/')}={url}")
+        if not create:
+            try:
+                check_exists(settings.engine)
+            except OpenError as error:
+                raise OpenError(f"{error}; create=True creates it") from None
+        self._store: Store | None = Store([open_mount(settings)])
         self._started = False
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
             _open_stores.add(self._store)
@@ -142,8 +155,8 @@ class SyncLocalResponse:
 class SyncLocalTransport(SyncTransport):
     """A Transport to an engine on a loop in its own thread; both end when it is closed or unreferenced."""
 
-    def __init__(self, url: str) -> None:
-        self._inner = AsyncLocalTransport(url)
+    def __init__(self, url: str, *, create: bool) -> None:
+        self._inner = AsyncLocalTransport(url, create=create)
         self._loop = asyncio.new_event_loop()
         executor = ThreadPoolExecutor(thread_name_prefix=f"{_THREAD_PREFIX}client-work")
         self._loop.set_default_executor(executor)
@@ -153,9 +166,7 @@ class SyncLocalTransport(SyncTransport):
         _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
-        self._inner.check_process()
-        if not self.finalizer.alive:
-            raise ClientClosed("the client is closed")
+        self._check_open()
         body = request.body
         if body is None or body.data is not None:
             response = _result(asyncio.run_coroutine_threadsafe(self._inner.send(request, timeout_s), self._loop))
@@ -191,6 +202,24 @@ class SyncLocalTransport(SyncTransport):
             response.cancel()
             raise
         return _result(response)
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """The calls of a batch run on the loop, so that the engine commits their writes together."""
+
+        async def run(batch: Iterator[A]) -> list[T]:
+            return [result async for result in self._inner.run_many(call, batch)]
+
+        while batch := list(islice(arguments, IN_FLIGHT)):
+            self._check_open()
+            for result in _result(asyncio.run_coroutine_threadsafe(run(iter(batch)), self._loop)):
+                yield result
+
+    def _check_open(self) -> None:
+        self._inner.check_process()
+        if not self.finalizer.alive:
+            raise ClientClosed("the client is closed")
 
     async def close(self) -> None:
         self.finalizer()

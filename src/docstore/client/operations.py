@@ -58,6 +58,10 @@ class Operations:
         """Headers of every request."""
         self.policy = policy
 
+    def over(self, transport: Transport) -> "Operations":
+        """The same operations over another transport."""
+        return self if transport is self.transport else Operations(transport, self.address, self.policy)
+
     async def send(
         self,
         method: str,
@@ -100,9 +104,10 @@ class Operations:
             raise error_for(response, describe_call("GET", key))
         return _stored_content(key, response)
 
-    async def json(self, key: str) -> Any:
-        """The value of a JSON document. Raise NotFound, ValueError."""
-        return (await self.content(key)).json()
+    async def get_json(self, key: str, default: Any = None, /) -> Any:
+        """The value of a JSON document, or `default`. Raise ValueError if the content is not JSON."""
+        content = await self.get(key)
+        return content.json() if isinstance(content, StoredContent) else default
 
     async def head_info(self, key: str) -> Info:
         """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound."""
@@ -129,9 +134,10 @@ class Operations:
         """Store `content` under `key`, replacing the present document.
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
-        are streamed. `type` is the media type, `ttl` the seconds (or a timedelta) until the document expires, `fields`
-        other header fields to store, such as Content-Language, and `meta` your own fields. With `digest=True` the
-        SHA-256 is sent before the content, for which a file is read twice. With `digest="after"`, and for content that
+        are streamed. `type` is the media type, `ttl` the time until the document expires (seconds, a timedelta, or
+        text such as `1h`), `fields` other header fields to store, such as Content-Language, and `meta` your own
+        fields. With `digest=True` the SHA-256 is sent before the content, for which a file is read twice. With
+        `digest="after"`, and for content that
         can be read only once, the digest is compared after the write. If the SHA-256 is known already, `digest` may be
         its 32 bytes. `progress` is called with the number of bytes after each block.
 

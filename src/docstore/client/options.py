@@ -11,17 +11,22 @@ from typing import Final, Literal, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
+from docstore.errors import SetupError
+from docstore.http.stored_headers import request_name
+from docstore.units import parse_duration_s
 
 Condition = str | Iterable[str]
 """A version or an ETag, several of them, or `*` for any existing document."""
 
-TTL = int | timedelta
-"""An int is a number of seconds."""
+TTL = float | timedelta | str
+"""A number of seconds, or text such as `90`, `10m`, `2h`, `7d` or `1h30m`."""
 
 
 class ClientOptions(TypedDict, total=False):
     """Options of a client."""
 
+    create: bool
+    """Whether an engine's store is created if it does not exist; False by default. A server creates its own stores."""
     headers: Mapping[str, str]
     """Headers of every request, such as an Authorization for a proxy. They are never shown."""
     timeout_s: float
@@ -47,7 +52,7 @@ class StoreOptions(TypedDict, total=False):
     """Media type."""
     ttl: TTL | None
     fields: Mapping[str, str] | None
-    """Other header fields that are stored, such as Content-Language."""
+    """Other header fields that are stored, such as Content-Language and Cache-Control."""
     meta: Mapping[str, str] | None
     """The user's own header fields: `author` is sent as Meta-Author."""
     digest: bool | bytes | Literal["after"] | None
@@ -75,7 +80,7 @@ def check_options(given: Mapping[str, object], known: type) -> None:
 
 def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
-    named = {name.lower(): value for name, value in (options.get("fields") or {}).items()}
+    named = {request_name(name.lower()): value for name, value in (options.get("fields") or {}).items()}
     named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
     media_type = options.get("type") or body.type
     if media_type is not None:
@@ -94,6 +99,11 @@ def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     """Raise ValueError for a TTL that is not a whole number of seconds."""
     if ttl is None:
         return ()
+    if isinstance(ttl, str):
+        try:
+            ttl = parse_duration_s(ttl)
+        except SetupError as error:
+            raise ValueError(f"ttl: {error}") from None
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds != int(seconds) or seconds < 0:
         raise ValueError("a ttl is a whole number of seconds, 0 or more")

@@ -37,7 +37,7 @@ class Info:
     """None for a document without a TTL. Rounded down as `modified` is."""
     fields: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The other stored header fields, names in lower case. With content, Cache-Control is that of the response: cut to
-    the remaining TTL, and missing if it is `no-cache`."""
+    the remaining TTL, missing if it is `no-cache`, and that of the mount if none is stored."""
     meta: Mapping[str, str] = field(default_factory=dict, hash=False)
     """The user's own fields: `author` was sent as Meta-Author. Names are in lower case."""
     digest: bytes | None = None

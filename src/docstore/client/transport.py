@@ -6,14 +6,20 @@ of operations, one for each client, were rejected, and so was generating one fro
 """
 
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from docstore.client.body import ClientBody
 
+A = TypeVar("A")
 T = TypeVar("T")
 RequestHeaders = tuple[tuple[str, str], ...]
+
+IN_FLIGHT: Final = 16
+"""Requests in flight at once of an operation on many documents; their content is in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,15 @@ class Transport(Protocol):
     async def work(self, function: Callable[[], T]) -> T:
         """Return what `function` returns; it may block."""
 
+    def run_many(
+        self, call: "Callable[[Transport, A], Coroutine[Any, Any, T]]", arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """The results of the calls for all arguments, in their order, with several calls in flight.
+
+        `call` also gets the transport to use. When one raises an exception, no further one starts; it is raised when
+        those in flight have ended.
+        """
+
     async def close(self) -> None: ...
 
 
@@ -95,6 +110,22 @@ class SyncTransport:
 
     async def work(self, function: Callable[[], T]) -> T:
         return function()
+
+    async def run_many(
+        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
+    ) -> AsyncGenerator[T, None]:
+        """Each call blocks a thread."""
+        from concurrent.futures import Future, ThreadPoolExecutor  # PERF: loads logging
+
+        transport = cast(Transport, self)
+        with ThreadPoolExecutor(IN_FLIGHT, "docstore-many") as threads:
+            started: deque[Future[T]] = deque()
+            while True:
+                for argument in islice(arguments, IN_FLIGHT - len(started)):
+                    started.append(threads.submit(lambda argument: run_sync(call(transport, argument)), argument))
+                if not started:
+                    return
+                yield started.popleft().result()
 
 
 def run_sync(operation: Coroutine[Any, Any, T]) -> T:

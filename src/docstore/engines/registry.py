@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
-from docstore.errors import SetupError
+from docstore.errors import OpenError, SetupError
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -119,6 +120,12 @@ def _load(point: EntryPoint) -> EngineKind:
     if not isinstance(kind, EngineKind):
         raise SetupError(f"cannot load the engine {point.name!r}: {point.value} is not an EngineKind")
     return kind
+
+
+def check_exists(url: EngineURL) -> None:
+    """Raise OpenError if there is no store behind `url`: opening it would create an empty one."""
+    if kind_of(url.scheme).on_disk and not any(Path(f"{url.location}{end}").exists() for end in ("", ".dat")):
+        raise OpenError(f"{url.location}: no such store")
 
 
 def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:

@@ -23,7 +23,7 @@ from docstore.export.copy import OnBytes, Step, StepOutcome, Task, ignore_bytes,
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
-from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, stored_header_pairs
+from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields, request_header_pairs
 from docstore.keys import check_path
 from docstore.model import Clock, Meta
 
@@ -109,6 +109,6 @@ def _fault(meta: Meta) -> str | None:
     except InvalidKey as error:
         return str(error)
     with suppress(InvalidStoredField, UnicodeEncodeError):
-        if parse_stored_fields(Headers(stored_header_pairs(meta.fields))) == meta.fields:
+        if parse_stored_fields(Headers(request_header_pairs(meta.fields))) == meta.fields:
             return None
     return "its fields are not what a write would have stored"

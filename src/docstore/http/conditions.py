@@ -46,7 +46,7 @@ class Conditions:
 
     @classmethod
     def of(cls, headers: Headers) -> "Conditions | None":
-        """Return None when the request has no precondition; that is one look-up."""
+        """Return None when the request has no precondition; that is one look-up. Raise TooManyMembers."""
         if _FIELDS.isdisjoint(headers.names):
             return None
         if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")

@@ -48,13 +48,13 @@ class AnnouncedDigest:
 
 
 def announced_digests(headers: Headers) -> tuple[AnnouncedDigest, ...]:
-    """Return the digests of supported algorithms that a request announces."""
+    """Return the digests of supported algorithms that a request announces. Raise TooManyMembers."""
     digests = []
     for field in _STRUCTURED_FIELDS:
         members = byte_sequences(headers.get(field) or "") or {}
         digests += [AnnouncedDigest(field, name, members[name]) for name in _STRUCTURED_ALGORITHMS if name in members]
     digests += [AnnouncedDigest("content-md5", "md5", _decode(line)) for line in headers.lines("content-md5")]
-    for member in split_list(headers.get("digest") or ""):
+    for member in split_list(headers.get("digest") or "", complete=True):
         algorithm, _, value = member.partition("=")
         if algorithm.lower() in _NEW_HASH:  # RFC 3230 §4.1.1: case-insensitive
             digests.append(AnnouncedDigest("digest", algorithm.lower(), _decode(value)))

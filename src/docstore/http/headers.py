@@ -1,7 +1,8 @@
 """The grammar that HTTP headers share: lists, tokens, parameters, media types, weights, numbers, entity tags.
 
-No parser here raises, and all run in linear time: the patterns are possessive (`*+`, `++`) and never backtrack. Digits
-are `[0-9]`: `\\d` and `int()` accept the digits of other scripts, and `int()` of a long text is slow.
+The parsers raise only for a list that is too long. All run in linear time: the patterns are possessive (`*+`, `++`) and
+never backtrack. Digits are `[0-9]`: `\\d` and `int()` accept the digits of other scripts, and `int()` of a long text is
+slow.
 
 A parser returns None for invalid text; whether that means 400, "ignore the header" or "matches nothing" is up to the
 module that knows the header. Values are text whose characters stand for the bytes received (latin-1), stripped.
@@ -10,10 +11,14 @@ module that knows the header. Values are text whose characters stand for the byt
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 MEDIA_TYPE_LIMIT: Final = 255
 """The longest media type that is accepted, with its parameters."""
+
+LIST_LIMIT: Final = 100
+"""Members of a list, and parameters of a member, that are parsed; browsers send ten."""
 
 _TCHAR: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]"
 _QUOTED: Final = r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+)"'
@@ -29,14 +34,26 @@ _TAG_MEMBER: Final = re.compile(r'(?:[^",]++|"[^"]*+(?:"|\Z))++')
 _ENTITY_TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*+)"')
 
 
-def split_list(value: str) -> list[str]:
+class TooManyMembers(ValueError):
+    """A list has more than LIST_LIMIT members, and to ignore the rest would change what the request asks for: 431."""
+
+
+def split_list(value: str, *, complete: bool = False) -> list[str]:
     """Return the members of a list (RFC 9110 §5.6.1), stripped, without empty ones.
 
+    Members after the first LIST_LIMIT are ignored; with `complete` they raise TooManyMembers.
     A comma inside a quoted string does not separate; an unterminated quoted string takes all the rest. Entity tags are
     not quoted strings (a backslash escapes nothing), so `parse_entity_tags` splits its own lists.
     """
-    members = (member.strip(" \t") for member in _LIST_MEMBER.findall(value))
+    members = (member.strip(" \t") for member in _first_members(_LIST_MEMBER, value, complete=complete))
     return [member for member in members if member]
+
+
+def _first_members(member: re.Pattern[str], value: str, *, complete: bool) -> list[str]:
+    members = [found[0] for found in islice(member.finditer(value), LIST_LIMIT + 1)]
+    if complete and len(members) > LIST_LIMIT:
+        raise TooManyMembers(f"a list has more than {LIST_LIMIT} members")
+    return members[:LIST_LIMIT]
 
 
 def is_token(text: str) -> bool:
@@ -48,11 +65,13 @@ def parse_parameters(text: str) -> dict[str, str] | None:
     """Parse `; name=value; name="quoted value"` (RFC 9110 §5.6.6); names become lower case.
 
     `text` is empty or starts at the first semicolon. Empty parameters are valid, as in the grammar. Return None for
-    anything else and for a duplicate name (an error by RFC 6838 §4.3).
+    anything else, for a duplicate name (an error by RFC 6838 §4.3), and for more than LIST_LIMIT parameters.
     """
     parameters: dict[str, str] = {}
     position = 0
-    while position < len(text):
+    for _ in range(LIST_LIMIT):
+        if position == len(text):
+            return parameters
         found = _PARAMETER.match(text, position)
         if found is None:
             return None
@@ -64,7 +83,7 @@ def parse_parameters(text: str) -> dict[str, str] | None:
         if name in parameters:
             return None
         parameters[name] = token if quoted is None else _QUOTED_PAIR.sub(r"\1", quoted)
-    return parameters
+    return parameters if position == len(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +171,11 @@ def parse_entity_tag(text: str) -> EntityTag | None:
 def parse_entity_tags(value: str) -> Tags:
     """Parse If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2); commas inside a tag belong to it.
 
-    Invalid members are dropped and so match nothing; `*` is special only when it is the whole value.
+    Invalid members are dropped and so match nothing; `*` is special only when it is the whole value. Raise
+    TooManyMembers.
     """
     if value.strip(" \t") == "*":
         return Tags(star=True)
-    members = (parse_entity_tag(member.strip(" \t")) for member in _TAG_MEMBER.findall(value))
+    found = _first_members(_TAG_MEMBER, value, complete=True)
+    members = (parse_entity_tag(member.strip(" \t")) for member in found)
     return Tags(star=False, members=tuple(tag for tag in members if tag is not None))

@@ -13,16 +13,15 @@ from typing import Final, Literal
 from docstore.http.headers import MediaType, parse_media_type, parse_parameters, parse_quality, split_list
 from docstore.http.message import Headers
 
-ACCEPT_MEMBERS_LIMIT: Final = 100
-"""Members of an Accept header that are parsed; browsers send ten. Later ones are ignored."""
-
 
 def choose(accept: str | None, offers: Sequence[str]) -> str | None:
     """Return the best of `offers`, which are in the server's order of preference; None when none is acceptable.
 
     Without Accept, or with nothing well-formed in it, return the first offer.
     """
-    ranges = _parse_accept(accept or "")
+    if accept is None or accept == "*/*":  # PERF: most programs; parsing took half of the instructions of a 404
+        return offers[0]
+    ranges = _parse_accept(accept)
     if not ranges:
         return offers[0]
     best = max(offers, key=lambda offer: _quality(offer, ranges))  # the first of several
@@ -35,7 +34,7 @@ def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
     Without the header it may not: every client understands uncoded content.
     """
     weights: dict[str, int] = {}
-    for member in split_list(accept_encoding or "")[:ACCEPT_MEMBERS_LIMIT]:
+    for member in split_list(accept_encoding or ""):
         name, _, parameter = (part.strip(" \t") for part in member.lower().partition(";"))
         quality = parse_quality(parameter.removeprefix("q=")) if parameter else 1000
         if quality is not None:
@@ -46,7 +45,7 @@ def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
 def _parse_accept(accept: str) -> list[tuple[MediaType, int]]:
     """Return the media ranges and their weights. A parameter named q is the weight, wherever it stands."""
     ranges = []
-    for member in split_list(accept.lower())[:ACCEPT_MEMBERS_LIMIT]:
+    for member in split_list(accept.lower()):
         found = parse_media_type(member)
         if found is None or (found.type == "*" and found.subtype != "*"):
             continue

@@ -7,6 +7,9 @@ Headers of the message (framing, conditions, credentials, digests) and unknown o
 Values are validated, because other clients receive them for years and a proxy may drop a response with an invalid one.
 A single value is stored as it was sent; list lines are joined. Nothing is corrected, with one exception: the coding
 `identity` means "no coding" (RFC 9110 §8.4) and is left out.
+
+A Cache-Control is stored from the request's Docstore-Cache-Control. The request's own Cache-Control is a directive to
+the caches on its way (RFC 9111 §5.2.1), and proxies and browsers add one to the writes of others.
 """
 
 import re
@@ -15,7 +18,14 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
-from docstore.http.headers import is_field_value, is_token, parse_media_type, parse_parameters, split_list
+from docstore.http.headers import (
+    TooManyMembers,
+    is_field_value,
+    is_token,
+    parse_media_type,
+    parse_parameters,
+    split_list,
+)
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
 if TYPE_CHECKING:
@@ -53,9 +63,11 @@ class StoredHeader:
     """A header that is stored with content and sent back with it."""
 
     name: str
-    """The canonical spelling, as in `Content-Language`."""
+    """The canonical spelling, as in `Content-Language`; in lower case it is the stored name."""
+    request_name: str
+    """The header of a write: the same name for all but Cache-Control."""
     parse: "Callable[[str, Headers], str]"
-    """Return the value to store under this lower-case name, "" for nothing. Raise InvalidStoredField."""
+    """Return the value to store from the request's header of this name, "" for nothing. Raise InvalidStoredField."""
     pattern: str
     """What a valid value looks like, as JSON Schema writes a regular expression."""
     summary: str
@@ -64,7 +76,7 @@ class StoredHeader:
 
 def parse_stored_fields(headers: "Headers") -> Fields:
     """Return the fields of a write that are stored with its content. Raise InvalidStoredField."""
-    pairs = [pair for pair in headers.pairs() if pair[0] in _STORED_NAMES or pair[0].startswith(b"meta-")]
+    pairs = [pair for pair in headers.pairs() if pair[0] in _REQUEST_NAMES or pair[0].startswith(b"meta-")]
     return _parse_pairs(tuple(pairs))
 
 
@@ -73,6 +85,16 @@ def stored_header_pairs(fields: Fields) -> "HeaderPairs":
     pairs = [(b"content-type", fields.media_type.encode("ascii"))]
     pairs.extend((name.encode("ascii"), value.encode("ascii")) for name, value in fields.others)
     return pairs
+
+
+def request_name(name: str) -> str:
+    """Return the header of a write that stores the field `name`, both in lower case."""
+    return STORED_HEADERS[name].request_name.lower() if name in STORED_HEADERS else name
+
+
+def request_header_pairs(fields: Fields) -> "HeaderPairs":
+    """Return the headers of a write that stores these fields."""
+    return [(request_name(name.decode("ascii")).encode("ascii"), value) for name, value in stored_header_pairs(fields)]
 
 
 @lru_cache(128)
@@ -88,8 +110,8 @@ def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
             media_type = _parse_content_type(headers)
         elif name.startswith("meta-"):
             others[name] = _parse_meta(name, headers)
-        elif value := STORED_HEADERS[name].parse(name, headers):
-            others[name] = value
+        elif value := _BY_REQUEST_NAME[name].parse(name, headers):
+            others[_BY_REQUEST_NAME[name].name.lower()] = value
     _check_limits(media_type, others)
     return Fields.make(media_type, others)
 
@@ -117,7 +139,9 @@ def _parse_meta(name: str, headers: "Headers") -> str:
     return _check_value(name, headers.get(name) or "")
 
 
-def _list_header(name: str, member: str, kind: str, summary: str, default: str = "") -> StoredHeader:
+def _list_header(
+    name: str, member: str, kind: str, summary: str, *, default: str = "", request_name: str = ""
+) -> StoredHeader:
     """Return a header that is a list of members with the pattern `member`; those equal to `default` are left out."""
     # Empty members are ignored (RFC 9110 §5.6.1). Members contain no blanks, so that matching takes linear time.
     pattern = f"^[\\t ,]*(?:{member}(?:[\\t ]*,[\\t ,]*{member})*[\\t ,]*)?$"
@@ -125,11 +149,15 @@ def _list_header(name: str, member: str, kind: str, summary: str, default: str =
 
     def parse(name: str, headers: "Headers") -> str:
         value = headers.get(name) or ""
+        try:
+            members = split_list(value, complete=True)
+        except TooManyMembers as error:
+            raise StoredFieldsTooLarge(name, str(error)) from None
         if not compiled().fullmatch(value):
             raise InvalidStoredField(name, f"not a list of {kind}")
-        return _check_value(name, ", ".join(found for found in split_list(value) if found.lower() != default))
+        return _check_value(name, ", ".join(found for found in members if found.lower() != default))
 
-    return StoredHeader(name, parse, pattern, summary)
+    return StoredHeader(name, request_name or name, parse, pattern, summary)
 
 
 STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
@@ -145,16 +173,24 @@ STORED_HEADERS: Final[Mapping[str, StoredHeader]] = {
         ),
         StoredHeader(
             "Content-Disposition",
+            "Content-Disposition",
             _parse_disposition,
             f"^{_TOKEN}[\\t ]*(?:;[\\t ]*(?:{_TOKEN}=(?:{_TOKEN}|{_QUOTED}))?[\\t ]*)*$",
             "Content-Disposition, such as 'attachment; filename=\"a.txt\"'.",
         ),
-        _list_header("Cache-Control", _DIRECTIVE, "cache directives", "Cache-Control of responses."),
+        _list_header(
+            "Cache-Control",
+            _DIRECTIVE,
+            "cache directives",
+            "Cache-Control of responses, such as max-age=60.",
+            request_name="Docstore-Cache-Control",
+        ),
     )
 }
 """By lower-case name."""
 
-_STORED_NAMES: Final = frozenset({b"content-type", *(name.encode("ascii") for name in STORED_HEADERS)})
+_BY_REQUEST_NAME: Final = {header.request_name.lower(): header for header in STORED_HEADERS.values()}
+_REQUEST_NAMES: Final = frozenset({b"content-type", *(name.encode("ascii") for name in _BY_REQUEST_NAME)})
 
 
 def _single_line(name: str, headers: "Headers") -> str:

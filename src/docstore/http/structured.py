@@ -31,6 +31,8 @@ _BARE_ITEM: Final = rf"""(?>
     )"""
 _PARAMETERS: Final = rf"(?:;\ *+{_KEY}(?:={_BARE_ITEM})?+)*+"
 _INNER_LIST: Final = rf"\(\ *+(?:{_BARE_ITEM}{_PARAMETERS}(?:\ ++|(?=\))))*+\)"
+_MEMBERS_LIMIT: Final = 1024
+"""Members of a dictionary; the RFC requires as many (§3.2)."""
 _INTEGER: Final = re.compile(r"-?[0-9]++")
 _BYTE_SEQUENCE: Final = re.compile(_BYTES)
 _ONE_BYTE_SEQUENCE: Final = re.compile(f"({_KEY})=({_BYTES})")
@@ -50,18 +52,20 @@ def _member_pattern() -> re.Pattern[str]:
 def parse_dictionary(text: str) -> dict[str, Value] | None:
     """Return the members of a dictionary (§4.2.2) without their parameters; None when the text is malformed.
 
-    The last of several members with one key counts.
+    More than _MEMBERS_LIMIT members count as malformed. The last of several members with one key counts.
     """
     members: dict[str, Value] = {}
     text = text.lstrip(" ")
     position = 0
-    while position < len(text):
+    for _ in range(_MEMBERS_LIMIT):
+        if position == len(text):
+            break
         match = _member_pattern().match(text, position)
         if match is None:
             return None
         members[match[1]] = _value(match[2] or "")
         position = match.end()
-    return members
+    return members if position == len(text) else None
 
 
 def byte_sequences(text: str) -> dict[str, bytes] | None:

@@ -11,6 +11,10 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 _BROKEN_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
+PARAMETERS_LIMIT: Final = 100
+"""Parameters of a query."""
+_SEGMENTS_LIMIT: Final = 1024
+"""Segments of a path, dot segments included; a key has at most 512."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -27,7 +31,9 @@ def segments(path: str) -> list[str]:
     if not path.startswith("/"):
         raise InvalidTarget("a path must start with '/'")
     kept: list[str] = []
-    parts = path.split("/")[1:]
+    parts = path.split("/", _SEGMENTS_LIMIT + 1)[1:]
+    if len(parts) > _SEGMENTS_LIMIT:
+        raise InvalidTarget(f"a path has at most {_SEGMENTS_LIMIT} segments")
     for index, part in enumerate(parts):
         segment = _decode(part)
         last = index == len(parts) - 1

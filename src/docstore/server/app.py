@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from docstore.errors import DocstoreError, EngineError
+from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, segments
 from docstore.keys import is_name
@@ -88,6 +89,8 @@ class Store:
                 _remove_unsafe_methods(response)
         except (HTTPProblem, DocstoreError) as error:
             response = _error_response(request, error)
+        except TooManyMembers as error:
+            response = _error_response(request, HTTPProblem("fields-too-large", str(error)))
         except Exception:
             log.exception("%s %s failed", escape(method), escape(request.path))
             response = _error_response(request, HTTPProblem("internal"))

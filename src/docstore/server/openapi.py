@@ -33,7 +33,7 @@ X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; docume
 Content-Security-Policy."""
 
 _VERSION: Final = version("docstore")
-_EVERYWHERE: Final = ("wrong-host", "internal")
+_EVERYWHERE: Final = ("wrong-host", "fields-too-large", "internal")
 
 
 class UndocumentedVerb(LookupError):

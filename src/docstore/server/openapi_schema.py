@@ -190,7 +190,7 @@ GROUPS: Final[dict[str, list[Node]]] = {
     ],
     "prefer": [_header("Prefer", "return=minimal or return=representation (RFC 7240); others are ignored.")],
     "stored": [
-        _header(header.name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
+        _header(header.request_name, f"Stored with the document. {header.summary}", _text(pattern=header.pattern))
         for header in STORED_HEADERS.values()
     ],
 }
@@ -223,7 +223,10 @@ HEADERS: Final[dict[str, Node]] = {
     "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
     "Accept-Ranges": {"description": "Byte ranges are supported.", "schema": _text(const="bytes")},
     "Allow": {"description": "The methods of this resource.", "schema": _text()},
-    "Cache-Control": {"description": "Always present; the stored one, if any.", "schema": _text()},
+    "Cache-Control": {
+        "description": "Always present; the stored one, if any, or that of the mount.",
+        "schema": _text(),
+    },
     "Content-Digest": {"description": "If it was requested.", "schema": _text()},
     "Content-Location": {"description": "The document in this response.", "schema": _text()},
     "Content-Range": {"description": "The position of these bytes, or the size of the document.", "schema": _text()},
@@ -283,7 +286,7 @@ UPLOAD_PROBLEMS: Final = (
     "timeout",
     "too-large",
 )
-_WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put", "fields-too-large")
+_WRITE_PROBLEMS: Final = (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS, "precondition-failed", "partial-put")
 
 _VALIDATORS: Final = ("Cache-Control", "ETag", "Last-Modified")
 DOCUMENT_HEADERS: Final = (

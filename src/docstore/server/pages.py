@@ -49,7 +49,8 @@ def _templates() -> Environment:
         auto_reload=False,  # Otherwise each page checks its template on disk first.
     )
     environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age}
-    environment.globals["stored_headers"] = tuple(STORED_HEADERS)
+    names = (f"{name}={header.request_name}" for name, header in STORED_HEADERS.items())
+    environment.globals["stored_headers"] = " ".join(names)
     return environment
 
 

@@ -80,8 +80,9 @@ const escape = (character) => "%" + character.charCodeAt(0).toString(16).toUpper
 export const etagOf = (meta) => `"${meta.version}"`;
 
 export class Collection {
-  constructor(mount) {
-    this.mount = mount;
+  // `requestNames` maps the names of stored fields, in lower case, to the headers of a write that store them.
+  constructor(mount, requestNames) {
+    Object.assign(this, { mount, requestNames });
   }
 
   address = (key) => this.mount + encode(key);
@@ -137,9 +138,8 @@ export class Collection {
   // Store a document and return its ETag. `expect` is the ETag to replace, or null if the key must be unused.
   put(key, content, headers, expect, { signal, progress } = {}) {
     const condition = expect === null ? { "If-None-Match": "*" } : { "If-Match": expect };
-    // Browsers add Cache-Control to conditional requests, and the server would store it with the document. An empty
-    // field prevents that and has no effect.
-    const sent = { ...JSON_FIRST, Prefer: "return=minimal", "Cache-Control": "", ...condition, ...headers };
+    const sent = { ...JSON_FIRST, Prefer: "return=minimal", ...condition };
+    for (const [name, value] of Object.entries(headers)) sent[this.requestNames.get(name.toLowerCase()) ?? name] = value;
     return new Promise((resolve, reject) => {
       const xhr = new XMLHttpRequest();
       let timer;
@@ -183,7 +183,7 @@ export class Collection {
   }
 }
 
-// The header fields that store the same metadata again, with the remaining TTL.
+// The fields that store the same metadata again, with the remaining TTL, by stored name.
 export function headersOf(meta) {
   const headers = { "Content-Type": meta.media_type, ...meta.fields };
   if (meta.expires) headers.TTL = String(Math.max(0, Math.ceil((Date.parse(meta.expires) - now()) / 1000)));

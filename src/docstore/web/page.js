@@ -7,14 +7,15 @@ import { Listing } from "./listing.js";
 import { Collection, encode, Problem } from "./http.js";
 
 const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
+const requestNames = new Map(storedHeaders.split(" ").map((pair) => pair.split("=")));
 const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
-  collection: new Collection(mount),
+  collection: new Collection(mount, requestNames),
   rule: keys,
   // The page stores contents as browsers decode them, so it never sets a coding.
-  storedHeaders: storedHeaders.split(" ").filter((name) => name !== "content-encoding"),
+  storedHeaders: [...requestNames.keys()].filter((name) => name !== "content-encoding"),
   writable: false,
   detail: null,
 

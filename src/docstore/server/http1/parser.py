@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
+from docstore.http.headers import LIST_LIMIT
 from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.server.errors import PROBLEM_TYPES
 
@@ -244,6 +245,8 @@ def _check_codings(codings: list[bytes]) -> None:
 
 
 def _parse_tokens(values: list[bytes]) -> list[bytes]:
-    """Return the members of comma-separated lists, in lower case."""
-    members = [member.strip(b" \t").lower() for value in values for member in value.split(b",")]
-    return [member for member in members if member]
+    """Return the members of comma-separated lists, in lower case. Raises ProtocolError."""
+    members = b",".join(values).split(b",", LIST_LIMIT)
+    if len(members) > LIST_LIMIT:
+        raise ProtocolError(431, f"a list has more than {LIST_LIMIT} members")
+    return [member for member in (member.strip(b" \t").lower() for member in members) if member]

@@ -19,7 +19,7 @@ from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
 from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
-from docstore.server.responses import document_headers, full_response, small_response, validator_headers
+from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
 
 
 class DocumentResource(Resource):
@@ -50,11 +50,12 @@ class DocumentResource(Resource):
         document = await self._mount.engine.get(self._key)
         if document is None:
             raise HTTPProblem("not-found")
-        meta, now_ns = document.meta, self._clock()
+        meta, now_ns, cache_control = document.meta, self._clock(), self._mount.cache_control
         # PERF: most requests have none of these headers and skip everything that evaluates them.
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
-            return full_response(meta, document.content, now_ns)
-        return _not_modified(request, meta, now_ns) or _conditional_get(request, meta, document.content, now_ns)
+            return full_response(meta, document.content, now_ns, cache_control)
+        not_modified = _not_modified(request, meta, now_ns, cache_control)
+        return not_modified or _conditional_get(request, meta, document.content, now_ns, cache_control)
 
     @Operation(
         {
@@ -69,12 +70,13 @@ class DocumentResource(Resource):
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
             raise HTTPProblem("not-found")
+        cache_control = self._mount.cache_control
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
-            response = full_response(meta, NO_CONTENT, now_ns)
-        elif (not_modified := _not_modified(request, meta, now_ns)) is not None:
+            response = full_response(meta, NO_CONTENT, now_ns, cache_control)
+        elif (not_modified := _not_modified(request, meta, now_ns, cache_control)) is not None:
             response = not_modified
         else:
-            response = full_response(meta, NO_CONTENT, now_ns)
+            response = full_response(meta, NO_CONTENT, now_ns, cache_control)
             if wanted := wanted_digests(request.headers):
                 response.headers += digest_headers(wanted, meta.digest, None)
         response.head_only = True
@@ -145,18 +147,19 @@ _CONDITIONAL_HEADERS: Final = frozenset(
 )
 
 
-def _not_modified(request: Request, meta: Meta, now_ns: int) -> Response | None:
+def _not_modified(request: Request, meta: Meta, now_ns: int, cache_control: str) -> Response | None:
     """304 if the client has this version; None if the method must be performed. Raise HTTPProblem (412)."""
-    conditions = Conditions.of(request.headers)
+    # PERF: a client repeats its headers when it polls a document, and http1 reuses the Headers for them.
+    conditions = request.headers.cached(Conditions.of)
     if conditions is None:
         return None
     outcome = conditions.evaluate(request.method, meta, now_ns // 10**9)
     if outcome is ConditionOutcome.FAILED:
         raise precondition_failed(meta)
-    return Response(304, validator_headers(meta, now_ns)) if outcome is ConditionOutcome.NOT_MODIFIED else None
+    return not_modified_response(meta, now_ns, cache_control) if outcome is ConditionOutcome.NOT_MODIFIED else None
 
 
-def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int) -> Response:
+def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int, cache_control: str) -> Response:
     """The requested ranges and digests. Raise HTTPProblem (416)."""
     selected = _selected_ranges(request, meta, now_ns)
     if selected == ():
@@ -167,9 +170,9 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
     wanted = wanted_digests(request.headers)
     content_digest: bytes | None = meta.digest
     if selected is None:
-        response = full_response(meta, content, now_ns)
+        response = full_response(meta, content, now_ns, cache_control)
     else:
-        response = _partial_response(document_headers(meta, now_ns), meta, content, selected)
+        response = _partial_response(document_headers(meta, now_ns, cache_control), meta, content, selected)
         part = response.content
         # The digest of a part in a file would cost reading it twice.
         content_digest = sha256(part.data).digest() if wanted and isinstance(part, BytesContent) else None

@@ -14,7 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlencode
 
 from docstore.http.headers import parse_natural
-from docstore.http.url import encode
+from docstore.http.url import PARAMETERS_LIMIT, encode
 from docstore.keys import PATH_LIMIT
 from docstore.model import Meta
 from docstore.server import pages
@@ -26,7 +26,6 @@ DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100
 """Documents in an HTML page, which browsers render at once; people filter by prefix rather than turn pages."""
 MAX_LIMIT: Final = 10_000
-PARAMETERS_LIMIT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

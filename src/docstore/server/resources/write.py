@@ -177,7 +177,7 @@ async def write_response(
     if preferred == "representation":
         document = await mount.engine.get(meta.key)
         if document is not None and document.meta.version == meta.version:
-            headers = document_headers(document.meta, clock())
+            headers = document_headers(document.meta, clock(), mount.cache_control)
             headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta))]
             headers += [(b"preference-applied", b"return=representation"), *created]
             return Response(status, headers, document.content)

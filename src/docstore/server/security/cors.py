@@ -8,7 +8,7 @@ get a response without credentials.
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.http.headers import is_token
+from docstore.http.headers import LIST_LIMIT, is_token
 from docstore.http.message import Headers, Response
 from docstore.http.stored_headers import STORED_HEADERS
 from docstore.http.url import normalize_origin
@@ -30,9 +30,9 @@ EXPOSED: Final = ", ".join(
 ALLOWED: Final = ", ".join(
     sorted(
         [
-            *(header.name for header in STORED_HEADERS.values()),
-            *("Accept", "Authorization", "Content-Digest", "Content-MD5", "Content-Type", "Digest", "If-Match"),
-            *("If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range"),
+            *(header.request_name for header in STORED_HEADERS.values()),
+            *("Accept", "Authorization", "Cache-Control", "Content-Digest", "Content-MD5", "Content-Type", "Digest"),
+            *("If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Prefer", "Range"),
             *("Repr-Digest", "TTL", "Want-Content-Digest", "Want-Digest", "Want-Repr-Digest"),
         ]
     )
@@ -71,8 +71,8 @@ class CorsPolicy:
         """Add to a response to OPTIONS what a preflight asks for, if it is one."""
         if "access-control-request-method" not in headers or not self.allows(headers):
             return
-        requested = (headers.get("access-control-request-headers") or "").lower().split(",")
-        names = {name.strip(" \t") for name in requested}
+        requested = (headers.get("access-control-request-headers") or "").lower().split(",", LIST_LIMIT)
+        names = {name.strip(" \t") for name in requested[:LIST_LIMIT]}
         meta = sorted(name for name in names if name.startswith("meta-") and is_token(name))
         allow = next(value for name, value in response.headers if name == b"allow")
         response.headers += [

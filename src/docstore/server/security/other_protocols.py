@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from docstore.http.message import Headers, Request
+from docstore.http.url import PARAMETERS_LIMIT
 from docstore.server.errors import HTTPProblem
 
 OPERATION_HEADERS: Final = frozenset(
@@ -45,6 +46,8 @@ def check_operation(request: Request, ignored: Collection[str]) -> None:
         name = min(OPERATION_HEADERS.intersection(request.headers.names)).decode("ascii")
         raise HTTPProblem("invalid-field", f"{name} asks for an operation that this store lacks; nothing was changed")
     if request.query:
+        if request.query.count("&") >= PARAMETERS_LIMIT:
+            raise HTTPProblem("invalid-query", f"more than {PARAMETERS_LIMIT} parameters; nothing was changed")
         for name, value in parse_qsl(request.query, keep_blank_values=True):
             if name not in ignored and (name, value) != ("x-id", _OPERATIONS.get(request.method)):
                 raise HTTPProblem("invalid-query", f"a write has no parameter {name[:100]!r}; nothing was changed")
