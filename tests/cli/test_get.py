@@ -221,7 +221,7 @@ def test_a_document_that_another_command_downloads_is_reported_and_the_others_ar
     def meanwhile() -> None:
         store.before_get = lambda: None
         store.documents |= others
-        second.append(run("get", "-r", f"{store.url}/docs/", "-o", tmp_path))
+        second.append(run("get", "-qr", f"{store.url}/docs/", "-o", tmp_path))
 
     store.before_get = meanwhile
     first = run("get", "-r", f"{store.url}/docs/", "-o", tmp_path)

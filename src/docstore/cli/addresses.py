@@ -58,6 +58,11 @@ class Address:
         return f"{without_password(self.store)}/{encode(self.path)}"
 
 
+def is_folder(text: str) -> bool:
+    """Whether an argument that may be an address or a folder is a folder on this machine."""
+    return text in (".", "..", "~") or text.startswith(("./", "../", "/", "~/"))
+
+
 def without_password(text: str) -> str:
     """Remove user and password from a URL."""
     return re.sub(r"://.*@", "://", text)

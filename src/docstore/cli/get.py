@@ -3,7 +3,7 @@
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -11,10 +11,6 @@ from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.errors import SetupError
-
-if TYPE_CHECKING:
-    from docstore import Info
-    from docstore.cli.progress import Advance
 
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
 
@@ -105,14 +101,7 @@ def _get_file(address: Address, output: str, access: Access) -> int:
 
 
 def _get_folder(address: Address, path: Path, access: Access) -> int:
-    from docstore.cli.download import Folder
-    from docstore.cli.parallel import WorkerPool
+    from docstore.cli.transfer import download_all
 
-    with access.open_prefix(address) as (docs, prefix), Folder(path) as folder, access.progress("get") as bar:
-        cut = prefix.rfind("/") + 1  # folders of the address are no part of the paths
-
-        def download(info: "Info", advance: "Advance") -> None:
-            folder.download(docs, info, info.key[cut:], advance)
-            bar.advance(documents=1)
-
-        return WorkerPool(download, lambda info: repr(info.key), bar).run(docs.documents(prefix))
+    with access.open_prefix(address) as (docs, prefix), access.summary("get", address, "fetched") as summary:
+        return download_all(docs, prefix, path, summary)

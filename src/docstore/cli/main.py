@@ -20,13 +20,13 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "rm": "Remove documents.",
         "ls": "List the documents whose keys begin with ADDRESS, in bytewise order.",
         "cp": "Copy documents between any two addresses: servers, engines, or both.",
+        "sync": "Copy what differs from FROM to TO: between a folder and a store, or between two stores.",
         "info": "Show the metadata of a document, or the state of a server.",
         "edit": "Edit a document in $VISUAL or $EDITOR.",
     },
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
-        "copy": "Copy documents between two engines, given as URLs.",
         "export": "Write a store as one file, to FILE or standard output.",
         "import": "Store the documents of an export, tar or ndjson, from FILE or standard input.",
         "engines": "List the installed engines and what each guarantees.",
@@ -39,7 +39,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
-_MODULES: Final = dict.fromkeys(("check", "copy", "export", "import", "engines"), "store_commands")
+_MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store_commands")
 """Where a command is, unless its module has its name."""
 _FUNCTIONS: Final = {"import": "import_"}
 

@@ -1,4 +1,4 @@
-"""The commands on whole stores: check, copy, export, import and engines.
+"""The commands on whole stores: check, export, import and engines.
 
 Results go to standard output; the summary and the progress bar go to standard error. Exit status of all but `engines`:
 0 success, 1 some documents failed or the work ended early, 2 the command could not start.
@@ -37,7 +37,6 @@ from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of,
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
-from docstore.export.copy import copy_documents
 from docstore.units import format_count, format_size
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
@@ -67,7 +66,7 @@ def check(engine_url: str, repair: bool) -> int:
                     removed += checked.removed
                     summary.failed += not checked.removed
                 else:
-                    summary.count(checked.size)
+                    summary.count("", checked.size)
                     bar.advance(checked.size)
     except (EngineError, OSError) as error:
         report_error(error)
@@ -76,32 +75,6 @@ def check(engine_url: str, repair: bool) -> int:
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
     print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
     return EXIT_PARTIAL if summary.failed else EXIT_OK
-
-
-@click.command(
-    epilog="""\b
-Example:
-  docstore copy file:docstore-data/file sqlite:new.db --prefix 2026/"""
-)
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
-@click.option("--prefix", default="", help="Only documents whose keys begin with this.")
-@exits
-def copy(source: str, target: str, prefix: str) -> int:
-    """Copy documents between two engines, given as URLs.
-
-    Content, fields, expiry, ETags and modification times are kept. Documents that TO already has in the same version
-    are skipped, so an interrupted copy can be run again. Each document is copied in one complete version.
-    """
-
-    async def run(summary: Summary) -> None:
-        async with (
-            _opened(existing_store(source)) as reader,
-            _opened(EngineURL.parse(target)) as writer,
-        ):
-            await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
-
-    return _run(run, "copy", target, "copied", "the same already or gone")
 
 
 @click.command(
@@ -237,9 +210,7 @@ def _run(
         failure = "the reader of the export closed the pipe"
     except OSError as error:
         failure = f"{error.filename or subject}: {error.strerror or error}"
-    text = f"{subject}: {format_count(summary.documents, 'document')} {done}, {format_size(summary.size)}"
-    text += f"; {summary.skipped:,} {skipped}" if summary.skipped else ""
-    text += f"; {summary.failed:,} not {done}" if summary.failed else ""
+    text = summary.closing_line(subject, done, skipped)
     print_notice(text)
     if failure:
         print_error(failure)
