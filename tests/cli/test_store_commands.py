@@ -3,13 +3,15 @@
 import asyncio
 import errno
 import itertools
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -308,3 +310,43 @@ def test_an_export_without_space_for_a_snapshot_suggests_live(
     result = run("export", source, tmp_path / "store.tar", *(["--live"] if live else []))
     assert (result.status, "--live" in result.err) == ((0, False) if live else (1, True))
     assert (tmp_path / "store.tar").exists() is live
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.tar.gz", "x.tgz", "x.ndjson", "x.ndjson.gz"])
+def test_the_name_of_an_export_decides_its_format(source: str, tmp_path: Path, name: str) -> None:
+    assert run("export", source, tmp_path / name).status == 0
+    start = (tmp_path / name).read_bytes()[:2]
+    assert (start == b"\x1f\x8b") is name.endswith("gz")
+    assert start != b"{" or "ndjson" in name
+    assert run("import", f"sqlite:{tmp_path}/restored.db", tmp_path / name).status == 0
+    assert kept(f"sqlite:{tmp_path}/restored.db") == kept(source)
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar.xz", "x.7z"])
+def test_other_formats_are_refused_with_a_hint(source: str, tmp_path: Path, name: str) -> None:
+    result = run("export", source, tmp_path / name)
+    assert (result.status, ".tar.gz" in result.err, (tmp_path / name).exists()) == (2, True, False)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: data[:50] + b"xxxx" + data[54:]])
+def test_a_damaged_gzip_file_is_one_line(source: str, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    archive = tmp_path / "x.tar.gz"
+    run("export", source, archive)
+    archive.write_bytes(damage(archive.read_bytes()))
+    result = run("import", f"sqlite:{tmp_path}/restored.db", archive)
+    assert (result.status, "gzip" in result.err or "not a complete export" in result.err) == (1, True)
+
+
+def test_servers_are_exported_and_imported(source: str, tmp_path: Path, url: str) -> None:
+    run("cp", "-qr", source, "file/exported/")  # but for `small`, whose TTL no server takes
+    assert run("export", "file/exported/", tmp_path / "x.tar").status == 0
+    assert run("import", "file/again/", tmp_path / "x.tar").status == 0
+    contents = {key.removeprefix("again/exported/"): content for key, content in listed("file/again/").items()}
+    assert contents == {key: content for key, (_, content) in stored(source).items() if key != "small"}
+    assert "the same already" in run("import", "file/again/", tmp_path / "x.tar").err
+
+
+def listed(address: str) -> dict[str, bytes]:
+    mount = address.partition("/")[0]
+    keys = [json.loads(line)["key"] for line in run("ls", "--json", address).out.splitlines()]
+    return {key: run("get", f"{mount}/{quote(key)}").data for key in keys}

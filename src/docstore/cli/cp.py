@@ -63,8 +63,8 @@ def copy_one(source: Address, target: Address, access: Access) -> None:
 
     async def run() -> None:
         async with (
-            open_place(access, source_url, writes=False) as reader,
-            open_place(access, target_url, writes=True) as writer,
+            open_place(access.for_address(source), source_url, writes=False) as reader,
+            open_place(access.for_address(target), target_url, writes=True) as writer,
         ):
             meta = await reader.head(key)
             if meta is None:
@@ -100,8 +100,10 @@ def copy_all(
 
     async def run() -> None:
         async with (
-            open_place(access, source_url, writes=False) as source_store,
-            open_place(access, target_url, writes=not transfer.dry_run, missing_ok=True) as target_store,
+            open_place(access.for_address(source), source_url, writes=False) as source_store,
+            open_place(
+                access.for_address(target), target_url, writes=not transfer.dry_run, missing_ok=True
+            ) as target_store,
         ):
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
             selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))

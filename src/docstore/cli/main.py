@@ -44,6 +44,16 @@ _MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store
 _FUNCTIONS: Final = {"import": "import_"}
 
 
+_OTHER_NAMES: Final = {
+    "cat": "get", "download": "get", "read": "get", "upload": "put", "add": "put", "set": "put", "write": "put",
+    "delete": "rm", "del": "rm", "remove": "rm", "list": "ls", "dir": "ls", "copy": "cp -r", "stat": "info",
+    "head": "info", "show": "info", "ping": "info", "status": "info", "health": "info", "mirror": "sync",
+    "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import", "fsck": "check",
+    "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help", "version": "--version",
+}  # fmt: skip
+"""What other programs call the commands."""
+
+
 class CommandGroup(click.Group):
     """The group of all commands, which loads a command when it runs."""
 
@@ -55,6 +65,19 @@ class CommandGroup(click.Group):
             return None
         module = importlib.import_module(f"docstore.cli.{_MODULES.get(cmd_name, cmd_name)}")
         return cast(click.Command, getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the command that does it for a word that is no command."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # not loaded for a command
+
+        instead = _OTHER_NAMES.get(name.lower()) or next(iter(get_close_matches(name, COMMANDS, 1)), None)
+        hint = f"; 'docstore {instead}' does that" if instead else ""
+        raise click.UsageError(f"no such command {name!r}{hint}", ctx)
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""

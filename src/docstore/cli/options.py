@@ -136,6 +136,12 @@ class Access:
                 if not self.quiet and (ended or summary.documents or summary.failed):
                     print_notice(summary.closing_line(str(subject), done, "the same already", bar.size))
 
+    def for_address(self, address: Address) -> "Access":
+        """Return the access that sends the token of the address too, unless --header has credentials."""
+        if address.token is None or any(name.lower() == "authorization" for name in self.headers):
+            return self
+        return replace(self, headers={**self.headers, "Authorization": f"Bearer {address.token}"})
+
     def find_document(self, address: Address) -> tuple[str, str]:
         """Return the URL of a document's collection, and the key. Raise SetupError for a collection's address."""
         if address.on_server:
@@ -160,7 +166,7 @@ class Access:
     def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
         """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
         url, key = self.find_document(address)
-        with self.open_collection(url, writes=writes) as docs:
+        with self.for_address(address).open_collection(url, writes=writes) as docs:
             yield docs, key
 
     @contextmanager
@@ -174,7 +180,7 @@ class Access:
         path, prefix = address.path.rstrip("/"), address.path
         while path:
             prefix = address.path[len(path) + 1 :]
-            with self.open_collection(f"{address.store}/{encode(path)}/") as docs:
+            with self.for_address(address).open_collection(f"{address.store}/{encode(path)}/") as docs:
                 if _is_collection(docs):
                     yield docs, prefix
                     return

@@ -113,6 +113,12 @@ class CopyTarget(Protocol):
     async def put(self, request: PutRequest) -> WriteResult: ...
 
 
+class ImportTarget(CopyTarget, Protocol):
+    """The methods of an engine that an import needs of its target."""
+
+    async def head(self, key: str) -> Meta | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rooted:
     """The documents of a store whose keys begin with `root`, under the rest of their keys."""
@@ -167,7 +173,7 @@ async def copy_document(source: Readable, target: CopyTarget, meta: Meta, on_byt
         return Step.broken(meta.key, error)
 
 
-async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
+async def store_document(target: ImportTarget, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
     """Store one document; refuse it if the target has another version, unless `replace`."""
     present = await target.head(meta.key)
     if present is not None and is_same(meta, present):
