@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-local bench-instructions lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-instructions lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -77,6 +77,9 @@ bench-wire: $(RUNTIME) ## Compare Docstore's HTTP protocol with uvicorn's
 
 bench-large: $(RUNTIME) ## Upload and download large documents and measure peak memory; ARGS='--sizes 20GiB'
 	@$(VENV)/bin/python benchmarks/large.py $(ARGS)
+
+bench-command: $(RUNTIME) ## Compare the command with curl: its start, many small files, a large one
+	@$(VENV)/bin/python benchmarks/command.py $(ARGS)
 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)

@@ -43,6 +43,8 @@ TERMINAL = {"click", "rich"}
 """Libraries of the command line, for cli/ alone."""
 
 LAZY = {
+    "docstore.content": "a command over HTTP needs no asyncio, which takes long to load",
+    "docstore.http.stored_headers": "a command that only reads needs the names of the headers",
     "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
     "docstore.cli": "a command starts faster without the libraries of the others",
     "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",

@@ -269,7 +269,7 @@ def test_a_restarted_server_is_found(faulty: FaultyServer, monkeypatch: pytest.M
 def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.1)
     bounds: list[float] = []
-    monkeypatch.setattr(retry.random, "uniform", lambda low, high: bounds.append(high) or low)
+    monkeypatch.setattr("random.uniform", lambda low, high: bounds.append(high) or low)
     attempts = retry.RetryState(retry.RetryPolicy(tries=9))
     while attempts.next_pause_s() is not None:
         pass

@@ -40,7 +40,7 @@ def info(address: Address | None, as_json: bool, access: Access) -> int:
     """
     address = address or ADDRESS.convert(base_url(), None, None)
     if address.on_server and address.path in ("", "-", "-/"):
-        return _show_server(address, as_json, access)
+        return _show_server(address, as_json, access.for_address(address))
     with access.open_document(address) as (docs, key):
         document = docs.info(key)
     click.echo(json_line(info_json(document)) if as_json else _info_text(document))

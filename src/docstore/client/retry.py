@@ -15,7 +15,6 @@ The pause between attempts is random, below a bound that doubles (full jitter), 
 number of attempts and their total time are limited.
 """
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -74,6 +73,8 @@ class RetryState:
     def next_pause_s(self, retry_after_s: float | None = None) -> float | None:
         """Count an attempt, and return the pause before the next one; None if no attempt is left."""
         self._attempts += 1
+        import random  # PERF: seldom needed, and a hundredth of the time in which a command starts
+
         longest = min(self._longest_pause_s, self._first_pause_s * 2 ** min(self._attempts - 1, 16))
         pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
         return None if self._attempts >= self._policy.tries or pause >= self.left_s() else pause
