@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from docstore.engines.registry import EngineURL, Processes, kind_of
 from docstore.engines.shared.store_files import is_inside
-from docstore.errors import SetupError
+from docstore.errors import SetupError, without_password
 from docstore.http.url import normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
@@ -83,7 +83,7 @@ class MountSettings(MountOptions):
         """Parse `NAME=ENGINE-URL`, whose query has the options of the mount too. Raise SetupError."""
         name, equals, url = text.partition("=")
         if not equals:
-            raise SetupError(f"{text!r} is not a mount, such as docs=sqlite:docs.db")
+            raise SetupError(f"{without_password(text)!r} is not a mount, such as docs=sqlite:docs.db")
         return cls.make(name, EngineURL.parse(url))
 
     @classmethod

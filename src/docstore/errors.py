@@ -26,11 +26,17 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
 An error from a server's response has its `problem`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from docstore.model import Meta
+
+
+def without_password(text: str) -> str:
+    """Remove user and password from a URL, for a message."""
+    return re.sub(r"://.*@", "://", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from docstore.errors import SetupError
+from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
 
 DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
@@ -53,14 +53,10 @@ class Address:
 
     def __str__(self) -> str:
         """The address as typed, without a password."""
+        store = without_password(self.store)
         if not self.on_server:
-            return f"{self.store}#{encode(self.path)}" if self.path else self.store
-        return f"{without_password(self.store)}/{encode(self.path)}"
-
-
-def without_password(text: str) -> str:
-    """Remove user and password from a URL."""
-    return re.sub(r"://.*@", "://", text)
+            return f"{store}#{encode(self.path)}" if self.path else store
+        return f"{store}/{encode(self.path)}"
 
 
 def parse(text: str, base: str = DEFAULT_BASE) -> Address:

@@ -35,7 +35,7 @@ from docstore.cli.summary import Summary
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError, without_password
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
 from docstore.export.copy import copy_documents
 from docstore.units import format_count, format_size
@@ -74,7 +74,7 @@ def check(engine_url: str, repair: bool) -> int:
         summary.failed += 1
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
-    print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
+    print_notice(f"{without_password(engine_url)}: {text}, {format_count(summary.failed, 'finding')}")
     return EXIT_PARTIAL if summary.failed else EXIT_OK
 
 
@@ -101,7 +101,7 @@ def copy(source: str, target: str, prefix: str) -> int:
         ):
             await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
 
-    return _run(run, "copy", target, "copied", "the same already or gone")
+    return _run(run, "copy", without_password(target), "copied", "the same already or gone")
 
 
 @click.command(
@@ -169,7 +169,7 @@ def import_(engine_url: str, file: Path | None, replace: bool) -> int:
                     import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
                 )
 
-    return _run(run, "import", engine_url, "imported", "the same already or expired")
+    return _run(run, "import", without_password(engine_url), "imported", "the same already or expired")
 
 
 @click.command(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
-from docstore.errors import SetupError
+from docstore.errors import SetupError, without_password
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -34,12 +34,14 @@ class EngineURL:
         """Raise SetupError for text that is not an engine URL."""
         scheme, colon, rest = text.partition(":")
         if not colon or not scheme:
-            raise SetupError(f"{text!r} is not an engine URL; one looks like sqlite:docs.db or memory:")
+            raise SetupError(
+                f"{without_password(text)!r} is not an engine URL; one looks like sqlite:docs.db or memory:"
+            )
         location, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         options = dict(pairs)
         if len(options) != len(pairs):
-            raise SetupError(f"{text!r} has an option twice")
+            raise SetupError(f"{without_password(text)!r} has an option twice")
         return cls(scheme, location, options)
 
     def __str__(self) -> str:
@@ -94,6 +96,7 @@ _BUILT_IN: Final = {
     "file": "docstore.engines.file:FILE",
     "shelve": "docstore.engines.shelve:SHELVE",
     "sqlite": "docstore.engines.sqlite:SQLITE",
+    "postgresql": "docstore.engines.postgresql:POSTGRESQL",
 }
 
 

@@ -1,0 +1,147 @@
+"""Writes in batches: one round trip and one COMMIT for all that wait together.
+
+All statements of a batch are one transaction, which the server commits before it answers. They run in the order of
+their keys, so that two processes lock rows in the same order. If one statement fails, nothing of the batch is applied,
+and each write runs again alone.
+
+The outcome of a COMMIT is unknown when the connection is lost, when the answer does not arrive within COMMIT_TIMEOUT_S,
+or when the server warns that it stopped waiting for its standbys. Then every write of the batch is OutcomeUnknown.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import asyncpg
+
+from docstore.engines.contract import check_expectation
+from docstore.engines.postgresql.asyncpg_errors import (
+    ASYNCPG_ERRORS,
+    asyncpg_error,
+    is_retried,
+    is_rolled_back,
+    one_line,
+)
+from docstore.engines.postgresql.connections import Pool
+from docstore.engines.postgresql.statements import row_meta
+from docstore.engines.shared.fs import copy_error
+from docstore.errors import DocstoreError, EngineError, OutcomeUnknown, StorageUnavailable
+from docstore.model import Clock, Expectation
+
+COMMIT_TIMEOUT_S: Final = 30
+"""The longest wait for the answer to a batch. A cluster that replaces its leader takes some 10 to 20 seconds."""
+
+COMMIT_ATTEMPTS: Final = 10
+"""How often a write runs that other writes of its document prevent."""
+
+_PAUSE_S: Final = 0.05
+
+_log: Final = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True, eq=False)
+class Write(Generic[_T]):
+    """A write of one document, and its caller."""
+
+    key: str
+    size: int
+    """Bytes of content in the statement."""
+    expect: Expectation
+    arguments: Callable[[int], tuple[Any, ...]]
+    """The arguments of its statement at a time."""
+    result: Callable[[asyncpg.Record, int], _T]
+    """The result, from the state that the statement found and the time."""
+    needs_row: bool
+    """Whether it is complete only when it wrote a row. A deletion that finds no row is complete."""
+    future: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def finish(self, found: asyncpg.Record, now_ns: int) -> bool:
+        """Complete the caller, from what the statement returned; return False if it must run again."""
+        if self.future.done():
+            return True
+        try:
+            if not found["done"]:
+                current = None if is_absent(found, now_ns) else row_meta(found, self.key)
+                check_expectation(self.expect, current)
+                if self.needs_row:
+                    return False
+            self.future.set_result(self.result(found, now_ns))
+        except DocstoreError as error:
+            self.future.set_exception(error)
+        return True
+
+    def fail(self, error: EngineError) -> None:
+        if not self.future.done():
+            self.future.set_exception(copy_error(error))
+
+
+def is_absent(found: asyncpg.Record, now_ns: int) -> bool:
+    """Return whether the statement found no document, or an expired one."""
+    return found["version"] is None or (found["expires_ns"] is not None and found["expires_ns"] <= now_ns)
+
+
+Batch = list[Write[Any]]
+
+
+class Writer:
+    """Runs batches of one statement."""
+
+    def __init__(self, pool: Pool, clock: Clock, statement: str) -> None:
+        self._pool = pool
+        self._clock = clock
+        self._statement = statement
+
+    async def run(self, batch: Batch) -> None:
+        waiting = sorted((write for write in batch if not write.future.done()), key=lambda write: write.key)
+        try:
+            await self._commit(waiting)
+        except EngineError as error:
+            for write in waiting:
+                write.fail(error)
+        except BaseException as error:
+            for write in waiting:  # no caller may wait forever
+                write.fail(OutcomeUnknown(f"{self._pool.place}: {error!r}"))
+            if not isinstance(error, Exception):
+                raise
+            _log.exception("%s: a batch of writes failed", self._pool.place)
+
+    async def _commit(self, waiting: Batch) -> None:
+        """Complete each write. Raise EngineError when none of those that are left was completed."""
+        failure: EngineError = StorageUnavailable(f"{self._pool.place}: a document is written by too many at once")
+        for attempt in range(COMMIT_ATTEMPTS):
+            if attempt > 1:
+                await asyncio.sleep(random.uniform(0, _PAUSE_S * attempt))  # noqa: S311 - not a secret
+            now_ns = self._clock()
+            try:
+                found = await self._execute([write.arguments(now_ns) for write in waiting])
+            except ASYNCPG_ERRORS as error:
+                failure = self._failure(error)
+                if is_retried(error):
+                    continue
+                if not is_rolled_back(error) or len(waiting) == 1:
+                    raise failure from error
+                for write in waiting:
+                    await self.run([write])
+                return
+            waiting = [write for write, row in zip(waiting, found, strict=True) if not write.finish(row, now_ns)]
+            if not waiting:
+                return
+        raise failure
+
+    async def _execute(self, arguments: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
+        """Run the statement for each of `arguments` in one transaction, and return a row for each."""
+        async with self._pool.connection(COMMIT_TIMEOUT_S) as connection:
+            self._pool.warnings.pop(connection, None)
+            found = await connection.fetchmany(self._statement, arguments)
+            if warning := self._pool.warnings.pop(connection, None):
+                raise OutcomeUnknown(f"{self._pool.place}: {warning}")
+            return found
+
+    def _failure(self, error: Exception) -> EngineError:
+        if is_rolled_back(error):
+            return asyncpg_error(error, self._pool.place)
+        return OutcomeUnknown(f"{self._pool.place}: {one_line(error)}")
