@@ -16,7 +16,7 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
     ├── EngineError              500   the storage failed; logged with its cause
     │   ├── NoSpace              507   the disk, the quota or the mount is full
     │   ├── StorageUnavailable   503   busy, locked or unreachable: a retry may help
-    │   │   └── OutcomeUnknown    -    a write got no response and may have been applied (raised by the client)
+    │   │   └── OutcomeUnknown   503   a write got no response, and may have been applied
     │   └── CorruptData          500   what is stored is not what was written; names the file
     ├── ArchiveError              -    the input of an import is not an export, or an incomplete one
     └── SetupError                -    a start that can't succeed; one line, exit status 2
