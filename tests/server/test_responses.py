@@ -11,10 +11,10 @@ from docstore.http.stored_headers import META_LIMIT, STORED_SIZE_LIMIT
 from docstore.model import Fields, Meta
 from docstore.server import responses
 from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response
+from tests.engine_urls import ENGINES
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.server_process import MOUNTS
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 EVERY_FIELD = {
     "content-type": 'Text/Plain; Charset="utf-8"',

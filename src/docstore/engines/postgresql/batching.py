@@ -8,11 +8,14 @@ cancel request to the server, and a COMMIT that waits for its standby then repor
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
 
-from docstore.errors import StorageUnavailable
+from docstore.engines.shared.fs import copy_error
+from docstore.errors import EngineError, StorageUnavailable
 
 BATCH_COUNT_LIMIT: Final = 256
 BATCH_SIZE_LIMIT: Final = 4 * 1024 * 1024
@@ -21,20 +24,36 @@ WAITING_LIMIT: Final = 10_000
 """The most waiting operations; a server's limit on connections is usually lower."""
 
 
-class _Waiting(Protocol):
-    @property
-    def size(self) -> int:
-        """Bytes that the operation sends."""
+_R = TypeVar("_R")
+_log: Final = logging.getLogger(__name__)
 
 
-_T = TypeVar("_T", bound=_Waiting)
+@dataclass(slots=True, eq=False, kw_only=True)
+class Operation(Generic[_R]):
+    """What a caller waits for."""
+
+    key: str
+    size: int = 0
+    """Bytes of content that it sends."""
+    future: asyncio.Future[_R] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def complete(self, result: _R) -> None:
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+_T = TypeVar("_T", bound=Operation[Any])
 
 
 class Batcher(Generic[_T]):
     """Runs `run(batch)` for operations that are added, with at most `lanes` batches at a time."""
 
     def __init__(self, run: Callable[[list[_T]], Awaitable[None]], *, lanes: int) -> None:
-        """`run` completes each operation, and raises nothing."""
+        """`run` completes each operation; those that it has not completed when it raises get its error."""
         self._run = run
         self._lanes = lanes
         self._waiting: deque[_T] = deque()
@@ -62,10 +81,23 @@ class Batcher(Generic[_T]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                await self._run(self._take())
+                await self._run_batch(self._take())
         finally:
             # Nothing awaits between the last check and this: what is added from now on has a new task.
             self._running -= 1
+
+    async def _run_batch(self, batch: list[_T]) -> None:
+        try:
+            await self._run(batch)
+        except EngineError as error:
+            for operation in batch:
+                operation.fail(copy_error(error))
+        except BaseException as error:
+            for operation in batch:  # no caller may wait forever
+                operation.fail(EngineError(repr(error)))
+            if not isinstance(error, Exception):
+                raise
+            _log.exception("a batch of operations failed")
 
     def _take(self) -> list[_T]:
         batch: list[_T] = []

@@ -97,6 +97,8 @@ class Pool:
                 await connection.close(timeout=CONNECT_TIMEOUT_S)
             except ASYNCPG_ERRORS:
                 connection.terminate()
+            except RuntimeError:  # of the event loop, which has ended, and its sockets with it
+                pass
 
     async def _acquire(self) -> Connection:
         while not self._closed:

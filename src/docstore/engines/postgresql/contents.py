@@ -150,7 +150,7 @@ class Contents:
             await self._pool.fetch(self._statements.remove_orphan, id)
 
     async def close(self) -> None:
-        if self._extending is not None:
+        if self._extending is not None and not self._extending.done():
             self._extending.cancel()
             await asyncio.wait([self._extending])
 

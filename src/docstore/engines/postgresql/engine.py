@@ -4,10 +4,9 @@ Reads that wait together are one statement too. So a process needs few connectio
 matters to PostgreSQL, where each connection is a process. Only the primary is read: a replica may be behind.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
@@ -15,7 +14,7 @@ import asyncpg
 from docstore.content import Content
 from docstore.engines.contract import PutRequest
 from docstore.engines.postgresql.asyncpg_errors import ASYNCPG_ERRORS, asyncpg_error
-from docstore.engines.postgresql.batching import Batcher
+from docstore.engines.postgresql.batching import Batcher, Operation
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.contents import Contents
 from docstore.engines.postgresql.snapshot import PostgresSnapshot, open_snapshot
@@ -29,8 +28,6 @@ from docstore.engines.postgresql.statements import (
 )
 from docstore.engines.postgresql.writer import Write, Writer, is_absent
 from docstore.engines.shared.columns import limit_times
-from docstore.engines.shared.fs import copy_error
-from docstore.errors import EngineError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 READ_LANES: Final = 2
@@ -40,14 +37,9 @@ WRITE_LANES: Final = 2
 ORPHANS_PER_SWEEP: Final = 100
 
 
-@dataclass(slots=True, eq=False)
-class _Read:
-    key: str
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Read(Operation["asyncpg.Record | None"]):
     with_data: bool
-    future: asyncio.Future[asyncpg.Record | None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    size = 0
 
 
 class Postgres:
@@ -75,7 +67,7 @@ class Postgres:
         return None if row is None else row_meta(row, key)
 
     async def _row(self, key: str, *, with_data: bool) -> asyncpg.Record | None:
-        read = _Read(key, with_data)
+        read = _Read(key=key, with_data=with_data)
         self._reads.add(read)
         row = await read.future
         return None if row is None or is_absent(row, self._clock()) else row
@@ -83,16 +75,9 @@ class Postgres:
     async def _read(self, batch: list[_Read]) -> None:
         keys = {read.key for read in batch}
         with_data = {read.key for read in batch if read.with_data}
-        try:
-            rows = {row[0]: row for row in await self._pool.fetch(self._statements.read, keys, with_data)}
-        except EngineError as error:
-            for read in batch:
-                if not read.future.done():
-                    read.future.set_exception(copy_error(error))
-        else:
-            for read in batch:
-                if not read.future.done():
-                    read.future.set_result(rows.get(read.key))
+        rows = {row[0]: row for row in await self._pool.fetch(self._statements.read, keys, with_data)}
+        for read in batch:
+            read.complete(rows.get(read.key))
 
     def _content(self, row: asyncpg.Record) -> Content:
         return self._contents.open(row["content"], row["size"])
@@ -113,7 +98,9 @@ class Postgres:
             return WriteResult(meta, created=is_absent(found, now_ns))
 
         size = 0 if received.data is None else len(received.data)
-        write = Write(request.key, size, request.expect, arguments, result, needs_row=True)
+        write = Write(
+            key=request.key, size=size, expect=request.expect, arguments=arguments, result=result, needs_row=True
+        )
         (self._puts if content is None else self._large_puts).add(write)
         return await write.future
 
@@ -124,7 +111,7 @@ class Postgres:
         def result(found: asyncpg.Record, now_ns: int) -> Meta | None:
             return None if is_absent(found, now_ns) else row_meta(found, key)
 
-        write = Write(key, 0, expect, arguments, result, needs_row=False)
+        write = Write(key=key, expect=expect, arguments=arguments, result=result, needs_row=False)
         self._deletions.add(write)
         return await write.future
 

@@ -9,11 +9,10 @@ or when the server warns that it stopped waiting for its standbys. Then every wr
 """
 
 import asyncio
-import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import asyncpg
 
@@ -25,9 +24,9 @@ from docstore.engines.postgresql.asyncpg_errors import (
     is_rolled_back,
     one_line,
 )
+from docstore.engines.postgresql.batching import Operation
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.statements import row_meta
-from docstore.engines.shared.fs import copy_error
 from docstore.errors import DocstoreError, EngineError, OutcomeUnknown, StorageUnavailable
 from docstore.model import Clock, Expectation
 
@@ -39,17 +38,13 @@ COMMIT_ATTEMPTS: Final = 10
 
 _PAUSE_S: Final = 0.05
 
-_log: Final = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True, eq=False)
-class Write(Generic[_T]):
+@dataclass(slots=True, eq=False, kw_only=True)
+class Write(Operation[_T]):
     """A write of one document, and its caller."""
 
-    key: str
-    size: int
-    """Bytes of content in the statement."""
     expect: Expectation
     arguments: Callable[[int], tuple[Any, ...]]
     """The arguments of its statement at a time."""
@@ -57,26 +52,19 @@ class Write(Generic[_T]):
     """The result, from the state that the statement found and the time."""
     needs_row: bool
     """Whether it is complete only when it wrote a row. A deletion that finds no row is complete."""
-    future: asyncio.Future[_T] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def finish(self, found: asyncpg.Record, now_ns: int) -> bool:
         """Complete the caller, from what the statement returned; return False if it must run again."""
-        if self.future.done():
-            return True
         try:
             if not found["done"]:
                 current = None if is_absent(found, now_ns) else row_meta(found, self.key)
                 check_expectation(self.expect, current)
                 if self.needs_row:
                     return False
-            self.future.set_result(self.result(found, now_ns))
+            self.complete(self.result(found, now_ns))
         except DocstoreError as error:
-            self.future.set_exception(error)
+            self.fail(error)
         return True
-
-    def fail(self, error: EngineError) -> None:
-        if not self.future.done():
-            self.future.set_exception(copy_error(error))
 
 
 def is_absent(found: asyncpg.Record, now_ns: int) -> bool:
@@ -96,21 +84,8 @@ class Writer:
         self._statement = statement
 
     async def run(self, batch: Batch) -> None:
+        """Complete each write, or raise the EngineError of those that were not completed."""
         waiting = sorted((write for write in batch if not write.future.done()), key=lambda write: write.key)
-        try:
-            await self._commit(waiting)
-        except EngineError as error:
-            for write in waiting:
-                write.fail(error)
-        except BaseException as error:
-            for write in waiting:  # no caller may wait forever
-                write.fail(OutcomeUnknown(f"{self._pool.place}: {error!r}"))
-            if not isinstance(error, Exception):
-                raise
-            _log.exception("%s: a batch of writes failed", self._pool.place)
-
-    async def _commit(self, waiting: Batch) -> None:
-        """Complete each write. Raise EngineError when none of those that are left was completed."""
         failure: EngineError = StorageUnavailable(f"{self._pool.place}: a document is written by too many at once")
         for attempt in range(COMMIT_ATTEMPTS):
             if attempt > 1:
@@ -124,13 +99,19 @@ class Writer:
                     continue
                 if not is_rolled_back(error) or len(waiting) == 1:
                     raise failure from error
-                for write in waiting:
-                    await self.run([write])
+                await self._run_alone(waiting)
                 return
             waiting = [write for write, row in zip(waiting, found, strict=True) if not write.finish(row, now_ns)]
             if not waiting:
                 return
         raise failure
+
+    async def _run_alone(self, batch: Batch) -> None:
+        for write in batch:
+            try:
+                await self.run([write])
+            except EngineError as error:
+                write.fail(error)
 
     async def _execute(self, arguments: list[tuple[Any, ...]]) -> list[asyncpg.Record]:
         """Run the statement for each of `arguments` in one transaction, and return a row for each."""
