@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-instructions lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-instructions lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -94,8 +94,12 @@ bench-local: $(RUNTIME) ## Measure small durable writes in process, compared wit
 	@$(VENV)/bin/python benchmarks/local.py $(ARGS)
 
 lock: ## Resolve the lock files again (needs uv); ARGS=--upgrade takes newer versions
-	@$(call resolve,requirements/serve.txt,--group build)
-	@$(call resolve,requirements/dev.txt,--group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/serve.txt,--all-extras --group build)
+	@$(call resolve,requirements/dev.txt,--all-extras --group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/cluster.txt,--group cluster --constraint requirements/dev.txt)
+
+bench-postgres: $(TOOLS) ## Measure PostgreSQL, that of a wheel or another: ARGS='--url postgresql://...'
+	@$(VENV)/bin/python -m benchmarks.postgres $(ARGS)
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

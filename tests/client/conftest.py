@@ -15,11 +15,11 @@ from docstore.client.retry import read_content
 from docstore.client.socket_transport import SocketTransport
 from docstore.client.transport import ClientRequest, ResponseStream
 from tests.client.faulty_server import FaultyServer
+from tests.engine_urls import ENGINES, url_in, with_options
 from tests.lint import lint_one_of_many
 from tests.server_process import MOUNTS, RunningServer
 
-ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
-WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
+WAYS = ["http-docs", *(f"inside-{engine}" for engine in ENGINES)]
 """Over HTTP, where the engine makes no difference, and each engine in this process."""
 
 
@@ -27,7 +27,7 @@ WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with four mounts whose keys may be paths."""
     folder = tmp_path_factory.mktemp("data")
-    mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={ENGINES[name].format(folder)}?keys=path")]
+    mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={url_in(folder, name)}?keys=path")]
     with RunningServer(folder, *mounts, "--log-level", "error") as running:
         yield running
 
@@ -39,7 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if way == "http":
         server: RunningServer = request.getfixturevalue("server")
         return f"{server.url}/{mount}/"
-    return ENGINES[mount].format(tmp_path) + "?keys=path"
+    return with_options(url_in(tmp_path, mount), keys="path")
 
 
 @pytest.fixture

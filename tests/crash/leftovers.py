@@ -14,6 +14,8 @@ import apsw
 
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Finding, check_store
+from docstore.model import Meta
+from tests.postgresql_server import postgres_url
 
 Listed = dict[str, dict[str, Any]]
 """The entries of the JSON listing, by key."""
@@ -58,6 +60,14 @@ def _of_sqlite(data: Path, listed: Listed) -> Iterator[str]:
         yield f"the database is damaged: {found}"
 
 
+def _of_postgresql(data: Path, listed: Listed) -> Iterator[str]:
+    checked = list(check_store(EngineURL.parse(postgres_url(data))))
+    yield from (str(found) for found in checked if isinstance(found, Finding))
+    missing = listed.keys() - {meta.key for meta in checked if isinstance(meta, Meta)}
+    if missing:
+        yield f"{missing} are listed and were not checked"
+
+
 def check_exclusively(url: str) -> list[str]:
     """Return what `docstore check` finds, except orphans that --repair removes."""
     asked = EngineURL.parse(url)
@@ -71,4 +81,5 @@ CHECKS: dict[str, Callable[[Path, Listed], Iterator[str]]] = {
     "file": _of_file,
     "shelve": _of_shelve,
     "sqlite": _of_sqlite,
+    "postgresql": _of_postgresql,
 }

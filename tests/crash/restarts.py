@@ -20,6 +20,7 @@ from typing import Final
 
 from tests.crash.clients import Client, History
 from tests.crash.history import Operation
+from tests.engine_urls import url_in, with_options
 from tests.server_process import RunningServer
 
 CYCLES: Final = int(os.environ.get("DOCSTORE_CRASH_CYCLES") or 12)
@@ -33,6 +34,14 @@ URLS: Final = {
 }
 """shelve uses dbm.dumb: every Python has it, and a kill can do most harm to it."""
 
+ENGINES: Final = (*URLS, "postgresql")
+"""The database of postgresql is not killed here, only the servers in front of it."""
+
+
+def store_url(engine: str, data: Path) -> str:
+    """The URL of the store in `data`, with the options of its mount."""
+    return URLS[engine].format(data) if engine in URLS else with_options(url_in(data, engine), keys="path")
+
 
 def seeded_random(what: str) -> Random:
     """Make a Random from the given seed or a new one, and print the seed; pytest shows it with a failure."""
@@ -42,7 +51,7 @@ def seeded_random(what: str) -> Random:
 
 
 def options(engine: str, data: Path) -> list[str]:
-    return ["--mount", f"docs={URLS[engine].format(data)}", "--log-level", "warning"]
+    return ["--mount", f"docs={store_url(engine, data)}", "--log-level", "warning"]
 
 
 def run_clients(server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool) -> History:

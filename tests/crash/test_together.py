@@ -26,14 +26,14 @@ from tests.crash.clients import Client, History
 from tests.crash.history import Action
 from tests.crash.leftovers import CHECKS, check_exclusively
 from tests.crash.linear import contradiction
-from tests.crash.restarts import CYCLES, URLS, options, run_clients, seeded_random
+from tests.crash.restarts import CYCLES, options, run_clients, seeded_random, store_url
 from tests.crash.test_kill import listing
 from tests.http_client import Client as Asking
 from tests.http_client import ask
 from tests.server_process import RunningServer
 from tests.stores import run, store
 
-SHARED = ("file", "sqlite")
+SHARED = ("file", "sqlite", "postgresql")
 """The multi-process engines."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)
@@ -73,7 +73,7 @@ def clients_of(server: RunningServer, name: str, chance: Random) -> list[Client]
 
 
 def url_of(engine: str, data: Path) -> str:
-    return URLS[engine].format(data).partition("?")[0]
+    return store_url(engine, data).replace("keys=path", "").rstrip("?&")
 
 
 def test_two_servers_on_one_store_are_linearizable(pair: Pair) -> None:
@@ -181,7 +181,7 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
     """Two mounts of one server may share a store like processes, also through a link, with different key rules."""
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     mounts: list[str] = []
-    for engine in (*SHARED, "memory"):
+    for engine in ("file", "sqlite", "memory"):
         url, linked = (url_of(engine, path) for path in (tmp_path, tmp_path / "link"))
         mounts += ["--mount", f"{engine}/0={url}", "--mount", f"{engine}/1={linked}?keys=path"]
     with RunningServer(tmp_path, *mounts) as server, ThreadPoolExecutor(8) as threads:

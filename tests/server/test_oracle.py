@@ -11,9 +11,9 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.model import Document, Fields, version_of
 from docstore.testing.contract.documents import GatedUpload
+from tests.engine_urls import ENGINES
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.server_process import MOUNTS
 
 CONTENT = b'{"a":"ten"}'
 NEW = b'{"b":1}'
@@ -143,7 +143,7 @@ MEANWHILE = {
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
 @pytest.mark.parametrize("field", MEANWHILE)
-@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("mount", ENGINES)
 @on_a_store()
 async def test_conditions_are_evaluated_again_inside_the_commit(
     store: InProcess, mount: str, field: str, size: int
@@ -164,7 +164,7 @@ async def test_conditions_are_evaluated_again_inside_the_commit(
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
-@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("mount", ENGINES)
 @on_a_store()
 async def test_of_two_creations_the_first_to_commit_succeeds(store: InProcess, mount: str, size: int) -> None:
     body = GatedUpload(b"x" * size)

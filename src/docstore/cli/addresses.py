@@ -18,7 +18,7 @@ from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from docstore.cli.profiles import expand
-from docstore.errors import SetupError
+from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
 
 DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
@@ -57,19 +57,15 @@ class Address:
 
     def __str__(self) -> str:
         """The address as typed, without a password."""
+        store = without_password(self.store)
         if not self.on_server:
-            return f"{self.store}#{encode(self.path)}" if self.path else self.store
-        return f"{without_password(self.store)}/{encode(self.path)}"
+            return f"{store}#{encode(self.path)}" if self.path else store
+        return f"{store}/{encode(self.path)}"
 
 
 def is_folder(text: str) -> bool:
     """Whether an argument that may be an address or a folder is a folder on this machine."""
     return text in (".", "..", "~") or text.startswith(("./", "../", "/", "~/"))
-
-
-def without_password(text: str) -> str:
-    """Remove user and password from a URL."""
-    return re.sub(r"://.*@", "://", text)
 
 
 def parse(text: str, base: str = DEFAULT_BASE) -> Address:

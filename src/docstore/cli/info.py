@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from docstore.cli.addresses import Address, without_password
+from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
 from docstore.cli.options import ADDRESS, Access, access_options, base_url
 from docstore.cli.output import escape_controls, info_json, json_line
-from docstore.errors import EngineError, StorageUnavailable
+from docstore.errors import EngineError, StorageUnavailable, without_password
 
 if TYPE_CHECKING:
     from docstore import Info

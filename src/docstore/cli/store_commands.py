@@ -39,7 +39,7 @@ from docstore.config import MountSettings
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError, without_password
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
 from docstore.export.copy import Rooted
 from docstore.units import format_count, format_size
@@ -80,7 +80,7 @@ def check(engine_url: str, repair: bool) -> int:
         summary.failed += 1
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
-    print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
+    print_notice(f"{without_password(engine_url)}: {text}, {format_count(summary.failed, 'finding')}")
     return EXIT_PARTIAL if summary.failed else EXIT_OK
 
 
