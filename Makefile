@@ -89,7 +89,7 @@ bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten th
 
 lock: ## Resolve the lock files again (needs uv); ARGS=--upgrade takes newer versions
 	@$(call resolve,requirements/serve.txt,--group build)
-	@$(call resolve,requirements/dev.txt,--group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/dev.txt,--group build --group dev --all-extras --constraint requirements/serve.txt)
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

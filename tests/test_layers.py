@@ -43,6 +43,7 @@ TERMINAL = {"click", "rich"}
 """Libraries of the command line, for cli/ alone."""
 
 LAZY = {
+    "docstore.engines.object_store": "obstore is an extra, and the registration of its engines works without it",
     "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
     "docstore.cli": "a command starts faster without the libraries of the others",
     "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",

@@ -94,6 +94,9 @@ _BUILT_IN: Final = {
     "file": "docstore.engines.file:FILE",
     "shelve": "docstore.engines.shelve:SHELVE",
     "sqlite": "docstore.engines.sqlite:SQLITE",
+    "s3": "docstore.engines.object_store:S3",
+    "gs": "docstore.engines.object_store:GS",
+    "az": "docstore.engines.object_store:AZ",
 }
 
 
