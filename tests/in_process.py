@@ -28,12 +28,17 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.testing.clock import SetClock
 from tests.lint import lint
+from tests.remote import SERVERS, is_cluster, remote_url
 from tests.server_process import MOUNTS
 
-HANGS_AFTER_S = 120
+HANGS_AFTER_S = 1200 if any(map(is_cluster, SERVERS)) else 120
 
 ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
 """The engine URL of each of MOUNTS, over a folder."""
+
+
+def _url(mount: str, folder: Path) -> EngineURL:
+    return EngineURL.parse(remote_url(mount, folder) if mount in SERVERS else ENGINES[mount].format(folder))
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,7 @@ async def opened(
 ) -> AsyncIterator[InProcess]:
     """Open a store in `folder` with some of MOUNTS, each with these `options` of Mount."""
     clock = SetClock()
-    engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
+    engines = {mount: open_engine(_url(mount, folder), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
     store = Store(made, clock=clock, hosts=hosts, anonymous=anonymous, sweep_interval_s=sweep_interval_s)
     inside = InProcess(store, clock, engines)

@@ -25,6 +25,11 @@ def _template(engine: str) -> str:
     return os.environ.get(f"DOCSTORE_TEST_{engine.upper()}") or _running.enter_context(SERVERS[engine]())
 
 
+def is_cluster(engine: str) -> bool:
+    """Return whether the engine runs on a server that was given, and not on the small one."""
+    return f"DOCSTORE_TEST_{engine.upper()}" in os.environ
+
+
 def remote_url(engine: str, folder: Path) -> str:
     """Return the URL of the store that belongs to this folder, which is empty at first."""
     return _template(engine).format(sha256(str(folder).encode()).hexdigest()[:16])
