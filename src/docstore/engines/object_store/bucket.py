@@ -67,10 +67,11 @@ class Entry:
 class Bucket:
     """The objects below the prefix of an engine URL."""
 
-    def __init__(self, where: str, stores: "list[ObjectStore]", bulk: "ObjectStore", *, bare_tags: bool) -> None:
+    def __init__(self, where: str, stores: "list[ObjectStore]", bulk: "list[ObjectStore]", *, bare_tags: bool) -> None:
+        """`stores` and `bulk` have one client for each endpoint, for small requests and for parts of large content."""
         self.where = where
         self._stores = stores
-        self._bulk = [bulk]
+        self._bulk = bulk
         self._bare_tags = bare_tags
         self._current = 0
 
@@ -184,8 +185,11 @@ class Bucket:
         return found["last_modified"]
 
     async def upload(self, name: str, pieces: AsyncIterator[bytes]) -> None:
+        await self.read(name)  # Finds an endpoint that answers, because pieces can't be sent again to another.
         try:
-            await self._bulk[0].put_async(name, pieces, chunk_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT)
+            await self._bulk[self._current].put_async(
+                name, pieces, chunk_size=PART_SIZE, max_concurrency=PARTS_IN_FLIGHT
+            )
         except (BaseError, OSError) as error:
             raise self.translate(error) from error
 

@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError, PreconditionError
 from obstore.store import AzureStore, GCSStore, S3Store
 
 from docstore.engines.object_store.bucket import Bucket, has_no_bucket
@@ -62,7 +62,7 @@ def connect(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
     where = f"{url.scheme}:{url.location}" + (f" at {','.join(endpoints)}" if endpoints != [""] else "")
     try:
         stores = [_store(url, match[1], prefix, each, REQUEST_TIMEOUT_S, 0) for each in endpoints]
-        bulk = _store(url, match[1], prefix, endpoints[0], BULK_TIMEOUT_S, 8)
+        bulk = [_store(url, match[1], prefix, each, BULK_TIMEOUT_S, 4) for each in endpoints]
     except (BaseError, ValueError, OSError) as error:
         raise OpenError(f"cannot open {where}: {' '.join(str(error).split())[:300]}") from error
     return Bucket(where, stores, bulk, bare_tags=url.scheme == "s3"), stores[0]
@@ -121,10 +121,17 @@ def _race(bucket: Bucket, store: "ObjectStore") -> None:
             return None
 
     def race(name: str, mode: "PutMode", condition: str) -> None:
-        def run(number: int) -> bool:
-            return succeeded(name, number, mode) is not None
+        def run(number: int) -> "PutResult | BaseError | None":
+            try:
+                return succeeded(name, number, mode)
+            except GenericError as error:  # Ceph answers 500 to some of the losers
+                return error
 
-        winners = sum(threads.map(run, range(RACERS)))
+        outcomes = list(threads.map(run, range(RACERS)))
+        errors = [outcome for outcome in outcomes if isinstance(outcome, BaseError)]
+        winners = RACERS - outcomes.count(None) - len(errors)
+        if errors and not winners:
+            raise errors[0]
         if winners > 1:
             raise OpenError(
                 f"{bucket.where}: {winners} of {RACERS} racing writes with {condition} succeeded; "
