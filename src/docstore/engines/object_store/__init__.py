@@ -47,7 +47,7 @@ def _needs_obstore(url: EngineURL) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name != "obstore":
+        if (error.name or "").partition(".")[0] != "obstore":
             raise
         raise SetupError(f"{url.scheme}: needs the package obstore; install docstore[s3]") from None
 

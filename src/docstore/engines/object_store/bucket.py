@@ -45,7 +45,9 @@ _LONGEST_PAUSE_S: Final = 0.5
 _NO_BUCKET: Final = re.compile("NoSuchBucket|ContainerNotFound|bucket does not exist")
 _FULL: Final = re.compile("QuotaExceeded|StorageFull|507 Insufficient Storage")
 _CODE: Final = re.compile("<Code>([^<]*)</Code>")
-_REASON: Final = re.compile("(?:Connection refused|[Tt]imed out|timeout|dns error|connection closed|reset)[^:\n]*")
+_CAUSE: Final = re.compile('(?:message|error): "([^"]*)"')
+_NOT_SENT: Final = "kind: Connect,"
+_TIMED_OUT: Final = "kind: Timeout,"
 
 T = TypeVar("T")
 
@@ -114,8 +116,8 @@ class Bucket:
                     raise
                 if not unsure:
                     raise Raced from None
-            except GenericError:
-                unsure = True
+            except GenericError as error:
+                unsure = unsure or _NOT_SENT not in str(error)
                 raise
             found = await self._read(store, name, None)
             return self._resolve(name, base, manifest, found)
@@ -222,9 +224,9 @@ class Bucket:
             return StorageUnavailable(f"{self.where}: access denied" + (f" ({code[1]})" if code else ""))
         if isinstance(error, FileNotFoundError):
             return EngineError(f"{self.where}: an object is missing: {text.partition(':')[0]}")
-        reason = code or _REASON.search(text)
-        said = (reason[1] if code else reason[0]) if reason else text.partition("\n")[0][:200]
-        return StorageUnavailable(f"{self.where}: {said}")
+        cause = code or _CAUSE.search(text)
+        reason = "no answer in time" if _TIMED_OUT in text else cause[1] if cause else text.partition("\n")[0][:200]
+        return StorageUnavailable(f"{self.where}: {reason}")
 
     def state_of(self, found: "PutResult | ObjectMeta") -> "UpdateVersion":
         """Return what names this state of an object. Ceph wants the tag without its quotes, Azure with them."""

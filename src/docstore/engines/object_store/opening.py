@@ -91,7 +91,7 @@ def _store(url: EngineURL, bucket: str, prefix: str, endpoint: str, timeout_s: i
         return AzureStore(bucket, **shared, **account)
     if "region" in url.options:
         shared["region"] = url.options["region"]
-    return S3Store(bucket, **shared, **_profile())
+    return S3Store(bucket, **shared, **_profile(), disable_bulk_delete=True)
 
 
 def _profile() -> dict[str, Any]:
