@@ -24,7 +24,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-instructions lock clean help
+.PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-instructions bench-object-store lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -84,6 +84,9 @@ bench-large: $(RUNTIME) ## Upload and download large documents and measure peak 
 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
+
+bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it; ARGS=s3://bucket?endpoint=URL
+	@$(VENV)/bin/python benchmarks/object_store.py $(ARGS)
 
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)

@@ -28,6 +28,8 @@ class Sent:
     lose_answer: bool = False
     refuse: tuple[int, str] | None = None
     """A status and an S3 error code to answer at once."""
+    cut_after: int | None = None
+    """How many bytes of the answer's body are sent before the connection breaks."""
     after: Callable[[], object] | None = None
     """Called when the store has answered, before the engine learns of it."""
 
@@ -78,7 +80,8 @@ def faulty_proxy(folder: Path) -> Iterator[Proxy]:
             length = {name.lower(): value for name, value in headers}.get("content-length", "0")
             self.send_header("Content-Length", length if self.command == "HEAD" else str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(body[: sent.cut_after])
+            self.close_connection = sent.cut_after is not None
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = handle_one
 

@@ -4,7 +4,7 @@ machines.
     names       the names of objects, in the order of the keys
     manifest    the object that is swapped: meta and small content; lost answers, tombstones, seals
     bucket      the calls of obstore with errors, timeouts and retries
-    blobs       large content, by multipart upload
+    upload      content as it arrives; large content by multipart upload
     engine      the six methods
     collector   expired documents, tombstones and orphans
     opening     URL, credentials, the race at the start

@@ -24,11 +24,12 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from docstore.content import CHUNK_SIZE
 from docstore.engines.object_store.manifest import Manifest, Stored, lineage_is_complete
 from docstore.errors import EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta, PutResult, UpdateVersion
+    from obstore import GetOptions, GetResult, ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ObjectStore
 
 RETRY_S: Final = 12.0
@@ -47,6 +48,7 @@ _FULL: Final = re.compile("QuotaExceeded|StorageFull|507 Insufficient Storage")
 _CODE: Final = re.compile("<Code>([^<]*)</Code>")
 _CAUSE: Final = re.compile('(?:message|error): "([^"]*)"')
 _NOT_SENT: Final = "kind: Connect,"
+_METADATA_SERVICE: Final = "//169.254.169.254/"
 _TIMED_OUT: Final = "kind: Timeout,"
 
 T = TypeVar("T")
@@ -195,8 +197,22 @@ class Bucket:
         except (BaseError, OSError) as error:
             raise self.translate(error) from error
 
-    async def read_range(self, name: str, start: int, stop: int) -> bytes:
-        return bytes(await self._persist(lambda store: store.get_range_async(name, start=start, end=stop)))
+    async def read_range(self, name: str, start: int, stop: int) -> AsyncIterator[bytes]:
+        """Yield these bytes of an object, however slowly the consumer takes them and however often a request breaks."""
+        while start < stop:
+            options: GetOptions = {"range": (start, stop)}
+            found = await self._persist(partial(self._get_bulk, name, options))
+            opened_at = start
+            try:
+                async for chunk in found.stream(CHUNK_SIZE):
+                    start += len(chunk)
+                    yield chunk
+            except (BaseError, OSError) as error:
+                if start == opened_at:
+                    raise self.translate(error) from error
+
+    async def _get_bulk(self, name: str, options: "GetOptions", _: "ObjectStore") -> "GetResult":
+        return await self._bulk[self._current].get_async(name, options=options)
 
     async def _persist(self, call: "Callable[[ObjectStore], Awaitable[T]]") -> T:
         """Call until there is an answer, or for RETRY_S."""
@@ -224,6 +240,8 @@ class Bucket:
             return StorageUnavailable(f"{self.where}: access denied" + (f" ({code[1]})" if code else ""))
         if isinstance(error, FileNotFoundError):
             return EngineError(f"{self.where}: an object is missing: {text.partition(':')[0]}")
+        if _METADATA_SERVICE in text:
+            return StorageUnavailable(f"{self.where}: no credentials in the environment, a profile or the machine")
         cause = code or _CAUSE.search(text)
         reason = "no answer in time" if _TIMED_OUT in text else cause[1] if cause else text.partition("\n")[0][:200]
         return StorageUnavailable(f"{self.where}: {reason}")

@@ -20,7 +20,6 @@ from weakref import WeakValueDictionary
 
 from docstore.content import BytesContent, Stream
 from docstore.engines.contract import PutRequest, check_expectation
-from docstore.engines.object_store.blobs import read_blob, receive
 from docstore.engines.object_store.bucket import Bucket, Entry, Raced
 from docstore.engines.object_store.collector import Collector
 from docstore.engines.object_store.manifest import (
@@ -40,6 +39,7 @@ from docstore.engines.object_store.names import (
     name_of,
     start_of,
 )
+from docstore.engines.object_store.upload import receive
 from docstore.errors import Conflict, CorruptData, StorageUnavailable
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies
 
@@ -75,7 +75,7 @@ class ObjectStoreEngine:
         manifest = stored.manifest
         if manifest.blob is not None:
             return Document(
-                meta, Stream(partial(read_blob, self._bucket, blob_name(name, manifest.blob)), 0, meta.size)
+                meta, Stream(partial(self._bucket.read_range, blob_name(name, manifest.blob)), 0, meta.size)
             )
         if len(manifest.content) != meta.size:
             raise CorruptData(f"{self._bucket.where}: {DOCUMENTS}{name} does not have {meta.size} bytes of content")
@@ -106,7 +106,9 @@ class ObjectStoreEngine:
         write = new_write_id()
 
         def make(stored: Stored | None) -> Manifest | None:
-            return None if self._current(stored) is None else Manifest(write, ancestors_of(stored))
+            # An expired document is deleted too, though nothing is reported.
+            absent = stored is None or stored.manifest.meta is None
+            return None if absent else Manifest(write, ancestors_of(stored))
 
         return await _finish(self._replace(name_of(key), expect, make))
 

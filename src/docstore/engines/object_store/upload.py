@@ -1,24 +1,17 @@
-"""Content: received into memory while it is small, else by multipart upload into a blob; read from a blob in pieces.
-
-A blob is never changed. A download asks for one piece at a time and for the next while one is sent, so that a slow
-reader holds no connection to the store, and a gateway that ends in the middle costs one more request.
-"""
+"""Uploads: received into memory while they are small, else sent to a blob by multipart upload as they arrive."""
 
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from docstore.content import CHUNK_SIZE, BytesContent, Upload
+from docstore.content import BytesContent, Upload
 from docstore.engines.object_store.bucket import Bucket
-from docstore.errors import EngineError
 
 MANIFEST_CONTENT_LIMIT: Final = 256 * 1024
 """Bytes of content that are stored in the manifest; more needs a second request for each write and read."""
 HASHED_AT_ONCE: Final = 1024 * 1024
-READ_SIZE: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,25 +98,3 @@ class _Sender:
             yield piece
         if self._abandoned:
             raise _Abandoned
-
-
-async def read_blob(bucket: Bucket, blob: str, start: int, stop: int) -> AsyncIterator[bytes]:
-    """Yield the bytes from `start` to `stop` of a blob."""
-    position = start
-    following: asyncio.Task[bytes] | None = None
-    try:
-        while position < stop:
-            end = min(position + READ_SIZE, stop)
-            piece = await (following or bucket.read_range(blob, position, end))
-            if len(piece) != end - position:
-                raise EngineError(f"{bucket.where}: {blob} has not all of its bytes")
-            after = min(end + READ_SIZE, stop)
-            following = asyncio.create_task(bucket.read_range(blob, end, after)) if end < stop else None
-            for offset in range(0, len(piece), CHUNK_SIZE):
-                yield piece[offset : offset + CHUNK_SIZE]
-            position = end
-    finally:
-        if following is not None:
-            following.cancel()
-            with suppress(asyncio.CancelledError, EngineError):
-                await following
