@@ -17,13 +17,14 @@ STATES ?= 300
 ROUNDS ?= 20
 SEED ?=
 SEEDS ?= 100
+SECONDS ?= 60
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-instructions lock clean help
+.PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -43,6 +44,9 @@ crash: $(TOOLS) ## Kill servers under load a thousand times and check what they 
 power: $(TOOLS) ## Simulate power loss after each step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
 		-n auto --maxprocesses 4 -rP -o faulthandler_timeout=3600 tests/power $(ARGS)
+
+test-cluster: $(TOOLS) ## Test the S3 engine on a Ceph cluster that is started for it (root on Debian); SECONDS=600
+	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/clusters/test_s3.sh $(VENV)/bin/pytest $(ARGS)
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
@@ -83,6 +87,9 @@ bench-command: $(RUNTIME) ## Compare the command with curl: its start, many smal
 
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
+
+bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it; ARGS=s3://bucket?endpoint=URL
+	@$(VENV)/bin/python benchmarks/object_store.py $(ARGS)
 
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)

@@ -45,6 +45,7 @@ TERMINAL = {"click", "rich"}
 LAZY = {
     "docstore.content": "a command over HTTP needs no asyncio, which takes long to load",
     "docstore.http.stored_headers": "a command that only reads needs the names of the headers",
+    "docstore.engines.object_store": "obstore is an extra, and the registration of its engines works without it",
     "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
     "docstore.cli": "a command starts faster without the libraries of the others",
     "docstore.engines.postgresql.__init__": "asyncpg is an extra, and the registration is read without it",

@@ -101,6 +101,9 @@ _BUILT_IN: Final = {
     "shelve": "docstore.engines.shelve:SHELVE",
     "sqlite": "docstore.engines.sqlite:SQLITE",
     "postgresql": "docstore.engines.postgresql:POSTGRESQL",
+    "s3": "docstore.engines.object_store:S3",
+    "gs": "docstore.engines.object_store:GS",
+    "az": "docstore.engines.object_store:AZ",
 }
 
 
