@@ -68,12 +68,6 @@ def shell(lines: str, server: RunningServer, folder: Path, **environment: str) -
     return ended.stdout
 
 
-def requests(server: RunningServer, method: str) -> list[str]:
-    """Target and status of the requests with this method that the server has logged."""
-    words = [line.split() for line in list(server.errors)]
-    return [f"{line[3]} {line[4]}" for line in words if line[2:3] == [method]]
-
-
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]

@@ -1,12 +1,16 @@
 """Build caches, repositories and media: the recipes of docs/recipes.md with the real clients."""
 
+import json
+import shutil
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from tests.recipes.recipe import at, blocks, free_port, program, requests, served, shell
+from tests.recipes.recipe import at, blocks, free_port, program, served, shell
+from tests.server_process import RunningServer
 
+NODE = Path(__file__).parent / "node" / "node_modules"
 SOURCE = "int main(void) { return 0; }\n"
 
 
@@ -14,13 +18,10 @@ def test_ccache(tmp_path: Path) -> None:
     program("ccache")
     (tmp_path / "hello.c").write_text(SOURCE)
     with served("ccache", tmp_path) as server:
-        lines = f"export CCACHE_REMOTE_ONLY=1 CCACHE_DIR={tmp_path}/ccache\n{blocks('ccache')[1]}"
-        shell(lines, server, tmp_path)
-        stored = requests(server, "PUT")
-        shell(lines, server, tmp_path)
-        assert len(stored) >= 2
-        assert requests(server, "PUT") == stored
-        assert {target.split()[1] for target in requests(server, "GET")[-2:]} == {"200"}
+        prepared = f"export CCACHE_REMOTE_ONLY=1 CCACHE_DIR={tmp_path}/ccache\nccache --zero-stats\n"
+        for hit in ("0", "1"):
+            shown = shell(f"{prepared}{blocks('ccache')[1]}ccache --print-stats", server, tmp_path)
+            assert f"remote_storage_hit\t{hit}\n" in shown
 
 
 def test_sccache(tmp_path: Path) -> None:
@@ -36,6 +37,59 @@ def test_sccache(tmp_path: Path) -> None:
                 assert line.split()[2] == hits, shown
         finally:
             shell(f"{prepared}sccache --stop-server || true", server, tmp_path)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A project of npm with one package, whose build prints RAN."""
+    if not NODE.exists():
+        pytest.skip("npm ci --prefix tests/recipes/node --ignore-scripts was not run")
+    package = {
+        "name": "a",
+        "version": "1.0.0",
+        "scripts": {"build": "mkdir -p dist && echo built >dist/out && echo RAN"},
+    }
+    lock = {"": {"name": "demo"}, "node_modules/a": {"resolved": "packages/a", "link": True}, "packages/a": {}}
+    files: dict[str, object] = {
+        "package.json": {"name": "demo", "private": True, "packageManager": "npm@10.0.0", "workspaces": ["packages/*"]},
+        "package-lock.json": {"name": "demo", "lockfileVersion": 3, "requires": True, "packages": lock},
+        "packages/a/package.json": package,
+        "turbo.json": {"tasks": {"build": {"outputs": ["dist/**"]}}},
+        "nx.json": {"targetDefaults": {"build": {"cache": True, "outputs": ["{projectRoot}/dist"]}}},
+    }
+    folder = tmp_path / "workspace"
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps(content))
+    (folder / ".gitignore").write_text("dist\nnode_modules\n.nx\n.turbo\n")
+    (folder / "node_modules").symlink_to(NODE)
+    return folder
+
+
+def build(title: str, workspace: Path, server: RunningServer, number: int) -> str:
+    """Run the recipe without what an earlier run left on this disk, and return what it prints."""
+    shutil.rmtree(workspace / "packages" / "a" / "dist", ignore_errors=True)
+    caches = {"NX_CACHE_DIRECTORY": f"nx{number}", "NX_WORKSPACE_DATA_DIRECTORY": f"data{number}"}
+    environment = {name: str(workspace.parent / folder) for name, folder in caches.items()}
+    quiet = {"NX_DAEMON": "false", "NX_NO_CLOUD": "true", "TURBO_TELEMETRY_DISABLED": "1"}
+    lines = f"export PATH={NODE}/.bin:$PATH TURBO_CACHE=remote:rw\n{blocks(title)[1]}"
+    printed = shell(lines, server, workspace, **environment, **quiet)
+    assert (workspace / "packages" / "a" / "dist" / "out").read_text() == "built\n"
+    return printed
+
+
+def test_nx(workspace: Path, tmp_path: Path) -> None:
+    title = "Nx"
+    with served(title, tmp_path) as server:
+        assert "[remote cache]" not in build(title, workspace, server, 1)
+        assert "[remote cache]" in build(title, workspace, server, 2)
+
+
+def test_turborepo(workspace: Path, tmp_path: Path) -> None:
+    title = "Turborepo"
+    with served(title, tmp_path) as server:
+        assert "cache miss" in build(title, workspace, server, 1)
+        assert "cache hit" in build(title, workspace, server, 2)
 
 
 def test_pip_and_uv(tmp_path: Path) -> None:
@@ -112,10 +166,9 @@ def test_ffmpeg(tmp_path: Path) -> None:
         shell(blocks(title)[1], server, tmp_path)
         read = "ffmpeg -loglevel error -stats -i http://localhost:8080/live/show/stream.m3u8 -f null -"
         assert "frame=   30" in shell(read, server, tmp_path)
-        assert "/live/show/stream2.ts 201" in requests(server, "PUT")
 
 
-@pytest.mark.parametrize("title", ["Bazel", "Gradle", "Nx", "Turborepo", "DVC"])
+@pytest.mark.parametrize("title", ["Bazel", "Gradle", "DVC"])
 def test_the_server_of_a_recipe_without_its_client_here_starts(title: str, tmp_path: Path) -> None:
     with served(title, tmp_path) as server:
         assert server.process.poll() is None
