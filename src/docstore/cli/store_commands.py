@@ -97,7 +97,7 @@ def copy(source: str, target: str, prefix: str) -> int:
 
     async def run(summary: Summary) -> None:
         async with (
-            _opened(existing_store(source).open_engine()) as reader,
+            _opened(existing_store(source).open_engine(create=False)) as reader,
             _opened(_open_writable(target)) as writer,
         ):
             await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
@@ -132,7 +132,7 @@ def export(engine_url: str, file: Path | None, format: str, live: bool) -> int:
 
     async def run(summary: Summary) -> None:
         async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(_opened(source.open_engine()))
+            engine = await stack.enter_async_context(_opened(source.open_engine(create=False)))
             state = engine if live else await _snapshot(engine, stack, summary.bar)
             with _output_file(file) as archive:
                 await summary.count_steps(export_store(state, archive, format=format, on_bytes=summary.bar.advance))
