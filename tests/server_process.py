@@ -20,8 +20,9 @@ class RunningServer(ServerProcess):
         *arguments: str,
         environment: dict[str, str] | None = None,
         program: Sequence[str] = ("-m", "docstore"),
+        group: bool = False,
     ) -> None:
-        super().__init__(data, *arguments, environment=environment, follow=False, program=program)
+        super().__init__(data, *arguments, environment=environment, follow=False, program=program, group=group)
 
     def restart(self) -> None:
         """Stop the server cleanly and start it on the same data and another port."""

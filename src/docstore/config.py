@@ -222,8 +222,10 @@ def _check_processes(mounts: Iterable[MountSettings], workers: int) -> None:
                 f"--workers {workers} needs multi-process engines; "
                 f"mount {mount.name!r} ({engine.scheme}) is single-process"
             )
+        if not kind.on_disk:
+            continue
         store = engine.scheme, os.path.realpath(engine.location.replace("\0", ""))
-        if kind.on_disk and (other := opened.setdefault(store, mount.name)) != mount.name:
+        if (other := opened.setdefault(store, mount.name)) != mount.name:
             raise SetupError(
                 f"mounts {other!r} and {mount.name!r} both open {engine}, "
                 f"but a {engine.scheme} store can be opened only once"

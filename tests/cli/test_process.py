@@ -13,7 +13,7 @@ import pytest
 from docstore.cli.main import main
 from tests.cli.fake_store import FakeStore, serving
 from tests.client.faulty_server import FaultyServer, answer, hang_up
-from tests.stores import run
+from tests.stores import prepare, run
 
 LISTED = int(os.environ.get("DOCSTORE_LISTED", "3000"))
 """Number of listed keys; `make listed` uses a million."""
@@ -26,7 +26,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_a_closed_pipe_ends_the_command_silently(url: str) -> None:
-    run("put", "docs/long", data=b"y\n" * 3_000_000)
+    prepare("put", "docs/long", data=b"y\n" * 3_000_000)
     result = shell("docstore get docs/long | head -c 1")
     assert (result.stdout, result.stderr, result.returncode) == (b"y", b"", 141)
     result = shell("docstore get docs/long >&-")
@@ -163,7 +163,7 @@ def test_a_long_listing_needs_the_memory_of_one_page(monkeypatch: pytest.MonkeyP
 
 
 def test_get_does_not_replace_a_pipe_or_a_link(url: str, tmp_path: Path) -> None:
-    run("put", "docs/greeting", data=b"hello")
+    prepare("put", "docs/greeting", data=b"hello")
     pipe, linked, link = tmp_path / "pipe", tmp_path / "linked", tmp_path / "link"
     os.mkfifo(pipe)
     result = run("get", "docs/greeting", "-o", pipe)
@@ -182,8 +182,8 @@ def test_a_usage_error_shows_no_password(asked: str) -> None:
 
 
 def test_an_unusual_environment_causes_no_traceback(url: str) -> None:
-    run("put", "docs/x", data=b"x")
-    run("put", "docs/empty", data=b"x")
+    prepare("put", "docs/x", data=b"x")
+    prepare("put", "docs/empty", data=b"x")
     with serving(FakeStore(documents={"é": b"x"})) as store:
         result = shell(f"docstore ls {store.url}/docs/", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (result.returncode, result.stdout) == (0, b"\\xe9\n")
@@ -191,3 +191,75 @@ def test_an_unusual_environment_causes_no_traceback(url: str) -> None:
     assert run("get", "docs/empty").data == b""
     result = shell("docstore get docs/x --timeout inf")
     assert (result.returncode, b"Traceback" in result.stderr) == (2, False)
+
+
+REMOVED = "the working folder was removed; change to another folder"
+
+
+def in_removed_folder(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = 'cd "$1"; rmdir "$1"; shift; exec "$@"'
+    command = ["bash", "-c", line, "bash", str(gone), sys.executable, "-m", "docstore", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "serve --port 0",
+        "serve --port 0 --workers 2 --mount a=sqlite:x.db",
+        "serve --port 0 --workers 2 --mount a=STORE",
+        "serve --port 0 --mount a=file:x",
+        "serve --port 0 --mount a=shelve:x",
+        "serve --port 0 --config docstore.toml",
+        "put sqlite:x.db#key",
+        "put file:x#key",
+        "put shelve:x#key",
+        "get STORE#key -o out",
+        "get sqlite:x.db#key",
+        "ls file:x",
+        "rm sqlite:x.db#key",
+        "check sqlite:x.db",
+        "check file:x",
+        "check shelve:x",
+        "copy STORE sqlite:x.db",
+        "copy STORE file:x",
+        "copy STORE shelve:x",
+        "import sqlite:x.db archive.tar",
+    ],
+)
+def test_a_command_in_a_removed_folder_says_so(tmp_path: Path, line: str) -> None:
+    store = f"sqlite:{tmp_path}/docs.db"
+    run("put", f"{store}#key", data=b"content")
+    ended = in_removed_folder(tmp_path, *line.replace("STORE", store).split())
+    *others, last = ended.stderr.splitlines()
+    assert (ended.returncode, last) == (2, f"docstore: {REMOVED}")
+    assert len(others) <= 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_command_with_absolute_paths_works_in_a_removed_folder(tmp_path: Path) -> None:
+    store = f"sqlite:{tmp_path}/docs.db"
+    run("put", f"{store}#key", data=b"content")
+    for line in ("get STORE#key", "ls STORE", "check STORE", "copy STORE file:FOLDER/x", "export STORE", "engines"):
+        arguments = line.replace("STORE", store).replace("FOLDER", str(tmp_path)).split()
+        ended = in_removed_folder(tmp_path, *arguments)
+        assert (ended.returncode, "removed" in ended.stderr) == (0, False), ended
+
+
+@pytest.mark.parametrize("command", ["check", "ls"])
+def test_a_shelve_without_a_temporary_folder_is_one_line(tmp_path: Path, command: str) -> None:
+    """Only reading needs one: a check, or a store that is open for reading only."""
+    run("put", f"shelve:{tmp_path}/store#key", data=b"content")
+    program = (
+        "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere'];"
+        "from docstore.cli.main import main; main()"
+    )
+    url = f"shelve:{tmp_path}/store?readonly=yes"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, command, url], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 2
+    assert [f"cannot copy {tmp_path}/store to a temporary folder, set TMPDIR" in line for line in
+            ended.stderr.splitlines() if "0 sound" not in line] == [True]  # fmt: skip

@@ -1,5 +1,6 @@
 """`docstore serve` as a process: its output, its stop, and its one-line errors."""
 
+import os
 import signal
 import socket
 import struct
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -243,3 +246,96 @@ def test_the_command_has_the_version_and_help_with_an_example() -> None:
             [sys.executable, "-m", "docstore", *arguments], capture_output=True, text=True, timeout=60
         )
         assert (ended.returncode, expected in ended.stdout) == (0, True)
+
+
+STOP_SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(params=["one process", "two workers", "uvicorn"])
+def stoppable(request: pytest.FixtureRequest, data: Path) -> Iterator[RunningServer]:
+    """A server that waits for requests as long as it takes, on a store that several processes can open."""
+    more = {"two workers": ["--workers", "2"], "uvicorn": ["--http", "uvicorn"]}.get(request.param, [])
+    with RunningServer(data, "--mount", f"docs=sqlite:{data}/docs.db", "--stop-timeout", "600", *more) as server:
+        yield server
+
+
+def begin_upload(server: RunningServer) -> socket.socket:
+    """A request whose content never comes."""
+    connection = socket.create_connection((server.host, server.port))
+    connection.sendall(
+        b"PUT /docs/half HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n" + bytes(100_000)
+    )
+    return connection
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+def test_every_signal_stops_it_after_the_requests_in_flight(stoppable: RunningServer, number: int) -> None:
+    with socket.create_connection((stoppable.host, stoppable.port)) as connection:
+        connection.sendall(b"PUT /docs/slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345")
+        assert ask(stoppable, "PUT", "/docs/a", b"1").status == 201
+        stoppable.process.send_signal(number)
+        while server_accepts(stoppable):
+            time.sleep(0.02)
+        connection.sendall(b"67890")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 201 ")
+    assert stoppable.wait() == 0
+    assert not (Path(f"{stoppable.data}/docs.db-wal")).exists()
+
+
+@pytest.mark.parametrize("second", STOP_SIGNALS)
+@pytest.mark.parametrize("first", STOP_SIGNALS)
+def test_a_second_signal_stops_it_at_once_and_loses_nothing(stoppable: RunningServer, first: int, second: int) -> None:
+    with begin_upload(stoppable) as connection:
+        for number in range(20):
+            assert ask(stoppable, "PUT", f"/docs/{number}", b"stored").status == 201
+        stoppable.process.send_signal(first)
+        while server_accepts(stoppable):
+            time.sleep(0.02)
+        stoppable.process.send_signal(second)
+        assert stoppable.wait() == 0
+        with suppress(ConnectionResetError):
+            assert connection.recv(100) == b""
+    # Closed as after any stop: the log is in the database, and the rest of the upload is removed.
+    assert {path.name for path in stoppable.data.iterdir()} == {"docs.db", "docs.db-reserve", "docs.db.sealed"}
+    assert [path.name for path in (stoppable.data / "docs.db.sealed").iterdir()] == ["lock"]
+    stoppable.start()
+    for number in range(20):
+        assert ask(stoppable, "GET", f"/docs/{number}").content == b"stored"
+    assert ask(stoppable, "GET", "/docs/half").status == 404
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_signals_of_a_terminal_reach_all_its_processes(data: Path, workers: int) -> None:
+    """A terminal sends Ctrl-C to the whole process group, a second one while the server stops."""
+    mount = ["--mount", f"docs=sqlite:{data}/docs.db"]
+    with RunningServer(data, *mount, "--workers", f"{workers}", "--stop-timeout", "600", group=True) as server:
+        with begin_upload(server):
+            assert ask(server, "PUT", "/docs/a", b"stored").status == 201
+            os.killpg(server.process.pid, signal.SIGINT)
+            while server_accepts(server):
+                time.sleep(0.02)
+            time.sleep(0.3)
+            assert server.process.poll() is None
+            os.killpg(server.process.pid, signal.SIGINT)
+            assert server.wait() == 0
+        assert "Traceback" not in "".join(server.errors)
+        server.start()
+        assert ask(server, "GET", "/docs/a").content == b"stored"
+
+
+def test_a_hangup_that_is_ignored_stays_ignored(data: Path) -> None:
+    nohup = "import signal; from docstore.cli.main import main; signal.signal(signal.SIGHUP, signal.SIG_IGN); main()"
+    with RunningServer(data, program=("-c", nohup)) as server:
+        server.process.send_signal(signal.SIGHUP)
+        assert ask(server, "PUT", "/docs/a", b"stored").status == 201
+        assert ask(server, "GET", "/docs/a").content == b"stored"
+        assert server.process.poll() is None
+
+
+def test_a_removed_working_folder_does_not_matter_to_absolute_paths(data: Path) -> None:
+    removed = "import os, tempfile; folder = tempfile.mkdtemp(); os.chdir(folder); os.rmdir(folder)"
+    program = f"{removed}; from docstore.cli.main import main; main()"
+    mount = ["--mount", f"docs=sqlite:{data}/docs.db"]
+    with RunningServer(data, *mount, program=("-c", program)) as server:
+        assert ask(server, "PUT", "/docs/a", b"stored").status == 201
+        assert server.stop() == 0

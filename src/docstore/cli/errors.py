@@ -10,6 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, NoReturn, ParamSpec, TextIO
 
 import click
@@ -107,9 +108,22 @@ def discard_output(stream: TextIO) -> None:
 
 def report_error(error: Exception) -> int:
     """Print what went wrong; return the exit status."""
-    for line in error_lines(error):
+    lines, status = error_lines(error), exit_status(error)
+    if isinstance(error, OSError | SetupError) and _working_folder_is_gone():
+        if isinstance(error, OSError) and error.filename is None:
+            lines, status = [], EXIT_USAGE
+        lines.append("the working folder was removed; change to another folder")
+    for line in lines:
         print_error(line)
-    return exit_status(error)
+    return status
+
+
+def _working_folder_is_gone() -> bool:
+    try:
+        Path.cwd()
+    except OSError:
+        return True
+    return False
 
 
 def report_usage_error(error: click.UsageError | click.Abort) -> int:

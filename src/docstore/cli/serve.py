@@ -42,7 +42,11 @@ Example:
               help="info logs each request.  [default: info]")  # fmt: skip
 @exits
 def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...], **options: Any) -> None:
-    """Serve mounts over HTTP until Ctrl-C or SIGTERM."""
+    """Serve mounts over HTTP until Ctrl-C or SIGTERM.
+
+    Ctrl-C, SIGTERM and SIGHUP stop the server when the requests in flight are finished, a second signal stops it at
+    once; the exit status is 0. Acknowledged writes are stored in any case.
+    """
     from docstore.server.run import run  # loads the server's libraries
 
     settings = read_toml(config) if config else {}

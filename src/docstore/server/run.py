@@ -16,11 +16,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
@@ -30,6 +30,7 @@ from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
+from docstore.server.processes import STOP_SIGNALS, Server, Workers
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 
 try:
@@ -46,32 +47,38 @@ PARENT_INTERVAL_S: Final = 1.0
 def run(settings: Settings) -> None:
     """Serve until a signal arrives. Raise SetupError if the server can't start."""
     set_up_logging(settings.log_level)
+    if settings.workers > 1:
+        Path.cwd()  # Python starts no process in a removed folder
     raise_descriptor_limit()
     stop = _SignalHandler()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    for number in STOP_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
+            signal.signal(number, stop)
     listener = listen(settings.host, settings.port)
     settings = replace(settings, port=listener.getsockname()[1])
     store = open_store(settings)
     announce(settings)
     if settings.workers > 1:
         asyncio.run(store.close())  # opened once here, so that an error is printed once
-        Multiprocess(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
+        Workers(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
     else:
-        stop.server = uvicorn.Server(_config(settings, application(store, settings)))
+        stop.server = Server(_config(settings, application(store, settings)))
         stop.server.run(sockets=[listener])
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # Python's exit restores the default of other handlers
     _print("docstore: stopped")
 
 
 class _SignalHandler:
-    """The signal handler before and after uvicorn's own."""
+    """The handler of the signals that stop the server, while uvicorn has no handler of its own."""
 
-    server: uvicorn.Server | None = None
+    server: Server | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Exit before serving. Ignore the signal afterwards, when uvicorn raises it again."""
-        if self.server is None or not self.server.started:
+        """Exit before serving; otherwise stop the server."""
+        if self.server is None:
             raise SystemExit(0)
+        self.server.handle_exit(number, frame)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,11 @@ class ServerProcess:
         environment: Mapping[str, str] | None = None,
         follow: bool = True,
         program: Sequence[str] = ("-m", "docstore"),
+        group: bool = False,
     ) -> None:
-        self._data = data
+        """With `group` it is the first of a process group, as a command at a terminal."""
+        self.data = data
+        self._group = group
         self._program = _FOLLOWING if follow else program
         self._arguments = arguments
         self._environment = {**os.environ, **(environment or {})}
@@ -45,7 +48,7 @@ class ServerProcess:
         self.start()
 
     def start(self, port: int = 0) -> None:
-        command = [*self._python, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
+        command = [*self._python, *self._program, "serve", "--port", str(port), "--data", str(self.data)]
         self.process = subprocess.Popen(  # noqa: S603 - the command is ours
             [*command, *self._arguments],
             stdin=subprocess.PIPE if self._follow else subprocess.DEVNULL,
@@ -53,6 +56,7 @@ class ServerProcess:
             stderr=subprocess.PIPE,
             text=True,
             env=self._environment,
+            process_group=0 if self._group else None,
         )
         self.errors: list[str] = []
         """The lines of its standard error."""

@@ -60,7 +60,8 @@ def _folder_of(url: EngineURL) -> Path:
         raise OpenError("file: needs the path of a folder, as in file:documents")
     if os.open not in os.supports_dir_fd:
         raise OpenError(f"{url}: this system can't open files relative to a folder; sqlite: works on every system")
-    return Path(url.location).absolute()
+    with translate_open_errors(Path(url.location)):  # the working folder may be gone
+        return Path(url.location).absolute()
 
 
 def _open(folder: Path, metadata: MetadataFolder, scheme: Scheme, opening: ExitStack, clock: Clock) -> File:

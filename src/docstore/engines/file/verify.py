@@ -34,9 +34,9 @@ _MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
 
 def check_file(url: EngineURL, repair: bool) -> Checked:
     """Raise OpenError for a folder that no engine has opened yet."""
-    folder = Path(url.location).absolute()
-    format_file = folder / NAME / "format"
-    with ExitStack() as opening, translate_open_errors(folder):
+    with ExitStack() as opening, translate_open_errors(Path(url.location)):
+        folder = Path(url.location).absolute()
+        format_file = folder / NAME / "format"
         if not url.location or not format_file.parent.is_dir():
             raise OpenError(f"{folder}: there is no store of documents")
         match = _FORMAT.fullmatch(format_file.read_text(errors="replace"))

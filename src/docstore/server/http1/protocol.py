@@ -113,6 +113,11 @@ class Protocol(asyncio.Protocol):
         self._registry.stopping = self._connection.stopping = True
         self._update_transport()
 
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The name of it in uvicorn's protocols; a forced stop aborts it."""
+        return self._transport
+
     def check_timeout(self, now_s: float) -> None:
         writer, connection, limits = self._writer, self._connection, self._registry.limits
         if writer.has_unsent:

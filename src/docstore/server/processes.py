@@ -1,0 +1,118 @@
+"""How the processes of a server stop: the first signal lets requests finish, a second one ends them.
+
+SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. In both cases the engines are closed after the last
+request, so that no acknowledged write is lost. uvicorn treats only a second SIGINT so, does not close the application
+then, and raises the signals again when it has stopped.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from socket import socket
+from types import FrameType
+from typing import Final, cast
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
+
+STOP_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+_JOIN_S: Final = 0.1
+"""How long the parent waits for a worker before it looks for signals."""
+
+
+class Server(uvicorn.Server):
+    """The server of one process."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and self.started:
+            self.force_exit = True
+            self._loop.call_soon_threadsafe(self._abort_connections)
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+
+    def _abort_connections(self) -> None:
+        """Close all connections; their requests fail, and their uploads store nothing."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        if self.force_exit:
+            tasks = list(self.server_state.tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.lifespan.shutdown()
+
+
+class WorkerProcess(Process):
+    """A worker, whose server is the one above."""
+
+    @property
+    def server(self) -> Server:
+        if self._server is None:
+            self._server = Server(self.config)
+        return cast(Server, self._server)
+
+
+class Workers(Multiprocess):
+    """The parent of several workers. It alone gets the signals of a terminal, and passes them on as SIGTERM."""
+
+    def init_processes(self) -> None:
+        resource_tracker.ensure_running()  # it would unblock signals when the first worker starts
+        self.processes = [self._start() for _ in range(self.processes_num)]
+
+    def _start(self) -> Process:
+        process = WorkerProcess(self.config, self.sockets)
+        with _blocked_signals():
+            process.start()
+        return process
+
+    def keep_subprocess_alive(self) -> None:
+        for index, process in enumerate(self.processes):
+            if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
+                continue
+            process.kill()
+            process.join()
+            if process.exitcode == STARTUP_FAILURE:
+                self.should_exit.set()
+            else:
+                self.processes[index] = self._start()
+
+    def handle_hup(self) -> None:
+        self.handle_term()
+
+    def terminate_all(self) -> None:
+        for listener in self.sockets:  # otherwise clients could connect, and nobody would answer
+            listener.close()
+        super().terminate_all()
+
+    def join_all(self) -> None:
+        for worker in self.processes:
+            while worker.process.is_alive():
+                worker.process.join(_JOIN_S)
+                if self.signal_queue:  # a second signal; repeated, because a process may take two for one
+                    for other in self.processes:
+                        other.process.terminate()
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block the signals of a terminal: processes that start inside inherit that, and keep it."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
