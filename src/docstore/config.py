@@ -14,7 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from docstore.engines.contract import Engine
-from docstore.engines.registry import EngineURL, Processes, kind_of, open_read_only, open_readable
+from docstore.engines.registry import EngineURL, Processes, kind_of, open_existing, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError, without_password
 from docstore.http.message import Headers
@@ -131,9 +131,14 @@ class MountSettings(MountOptions):
         check_mount(name, settings.keys, settings.index)
         return settings
 
-    def open_engine(self) -> Engine:
-        """Open the engine for writing; for reading with `readonly`, and if it can't be written. Raise SetupError."""
-        return open_read_only(self.engine) if self.readonly else open_readable(self.engine)
+    def open_engine(self, *, create: bool = True) -> Engine:
+        """Open the engine for writing; for reading with `readonly`, and if it can't be written. Raise SetupError.
+
+        Without `create`, no file is created in a folder that is no store yet: it is opened for reading.
+        """
+        if self.readonly:
+            return open_read_only(self.engine)
+        return open_readable(self.engine) if create else open_existing(self.engine)
 
 
 def default_mounts(data: Path) -> tuple[MountSettings, ...]:

@@ -24,6 +24,33 @@ from docstore.export.archive import ARCHIVE_FORMATS
 from docstore.export.copy import Step, StepOutcome
 from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opened, prepare, run, store, stored
 
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ls", "{}"),
+        ("get", "{}#a"),
+        ("info", "{}#a"),
+        ("cp", "{}#a", "sqlite:{target}#a"),
+        ("copy", "{}", "sqlite:{target}"),
+        ("export", "{}", "-"),
+    ],
+)
+def test_reading_a_folder_of_files_creates_nothing_in_it(tmp_path: Path, command: tuple[str, ...]) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"content")
+    arguments = [part.format(f"file:{folder}", target=tmp_path / "target.db") for part in command]
+    assert run(*arguments).status == 0
+    assert [path.name for path in folder.iterdir()] == ["a"]
+
+
+def test_a_document_of_a_folder_of_files_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    assert run("rm", f"file:{tmp_path}#a").status == 0
+    assert not (tmp_path / "a").exists()
+
+
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
 
 

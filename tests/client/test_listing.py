@@ -5,10 +5,12 @@ import pytest
 from docstore import (
     Client,
     EngineError,
+    NotFound,
     Page,
     RequestError,
 )
 from tests.client.faulty_server import FaultyServer, answer
+from tests.server_process import RunningServer
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
 
@@ -80,3 +82,12 @@ def test_an_answer_that_is_no_listing_is_not_read(faulty: FaultyServer) -> None:
     faulty.script = [answer(200, b"<html>", size=10**12, content_type="text/html")]
     with Client(faulty.url, tries=1) as docs, pytest.raises(EngineError, match="not a collection"):
         docs.list()
+
+
+def test_the_url_of_a_folder_is_no_collection(server: RunningServer, docs: Client) -> None:
+    docs["folder/a"] = b"1"
+    with Client(f"{server.url}/docs/folder/") as folder:
+        for operation in (folder.list, lambda: list(folder), lambda: len(folder), folder.clear):
+            with pytest.raises(NotFound, match="is a folder of the collection /docs/"):
+                operation()
+    assert docs["folder/a"] == b"1"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import docstore
-from docstore import AsyncClient, Client, OpenError
+from docstore import AsyncClient, Client, OpenError, RequestError
 from docstore.client.transport import IN_FLIGHT
 from tests.engine_urls import ENGINES, url_in
 
@@ -155,3 +155,16 @@ def test_a_small_request_changes_threads_once(tmp_path: Path, monkeypatch: pytes
         assert len(calls) == 4
         assert docs["large"] == bytes(1_000_000)
         monkeypatch.undo()
+
+
+def test_reading_a_folder_of_files_creates_nothing_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    with docstore.open(f"file:{tmp_path}") as docs:
+        assert (docs["a"], [*docs], docs.info("a").size) == (b"content", ["a"], 7)
+        with pytest.raises(RequestError, match="read-only"):
+            docs["b"] = b""
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    with docstore.open(f"file:{tmp_path}", create=True) as docs:
+        docs["b"] = b"new"
+    with docstore.open(f"file:{tmp_path}") as docs:
+        docs["b"] = b"newer"

@@ -44,7 +44,7 @@ async def open_place(access: "Access", url: str, *, writes: bool, missing_ok: bo
         engine = open_engine(settings.engine)
     else:
         try:
-            engine = existing_store(url).open_engine()
+            engine = existing_store(url).open_engine(create=False)
         except OpenError:
             if not missing_ok:
                 raise

@@ -48,7 +48,7 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
     in a file and nothing is overwritten. A document that does not exist is created. Without a change nothing is
     written.
     """
-    with access.open_document(address) as (docs, key):
+    with access.open_document(address, writes=True, must_exist=True) as (docs, key):
         session = _Session(docs, key, address, media_type, docs.get(key))
         path, status = session.create_file(), EXIT_FAILED
         try:

@@ -163,17 +163,22 @@ class Access:
             return f"{address.store}/{encode(address.path.removesuffix(prefix))}", prefix
 
     @contextmanager
-    def open_document(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
+    def open_document(
+        self, address: Address, *, writes: bool = False, must_exist: bool = False
+    ) -> Iterator[tuple["Client", str]]:
         """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
         url, key = self.find_document(address)
-        with self.for_address(address).open_collection(url, writes=writes) as docs:
+        access = self.for_address(address)
+        with access.open_collection(url, writes=writes, must_exist=must_exist) as docs:
             yield docs, key
 
     @contextmanager
-    def open_prefix(self, address: Address, *, writes: bool = False) -> Iterator[tuple["Client", str]]:
+    def open_prefix(
+        self, address: Address, *, writes: bool = False, must_exist: bool = False
+    ) -> Iterator[tuple["Client", str]]:
         """Open a collection; yield it with the prefix of the keys that `address` names. Raise NotFound."""
         if not address.on_server:
-            with self.open_collection(address.store, writes=writes) as docs:
+            with self.open_collection(address.store, writes=writes, must_exist=must_exist) as docs:
                 yield docs, address.path
             return
         # The longest path that is a collection or a folder; its listing names the mount.
@@ -189,23 +194,27 @@ class Access:
         raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
 
     @contextmanager
-    def open_collection(self, url: str, *, writes: bool = True) -> Iterator["Client"]:
-        """Open a collection by the URL of a server or an engine. Only a write creates a store. Raise SetupError."""
+    def open_collection(self, url: str, *, writes: bool = True, must_exist: bool = False) -> Iterator["Client"]:
+        """Open a collection by the URL of a server or an engine. Raise SetupError.
+
+        With `writes` a store that does not exist is created, unless it must exist. Without it nothing is created.
+        """
         from docstore import Client
 
-        with Client(_client_url(url, creates=writes), **self._client_options()) as docs:
+        client_url = _client_url(url, creates=writes and not must_exist)
+        with Client(client_url, **self._client_options(create=writes)) as docs:
             yield docs
 
     def async_client(self, url: str, *, writes: bool = False) -> "AsyncClient":
         """As `open_collection`, on an event loop."""
         from docstore import AsyncClient
 
-        return AsyncClient(_client_url(url, creates=writes), **self._client_options())
+        return AsyncClient(_client_url(url, creates=writes), **self._client_options(create=writes))
 
-    def _client_options(self) -> "ClientOptions":
+    def _client_options(self, *, create: bool) -> "ClientOptions":
         retry_s = max(TOTAL_TIMEOUT_S, self.timeout_s)
         return {
-            "create": True,  # unless `_client_url` has raised an error
+            "create": create,
             "headers": self.headers,
             "timeout_s": self.timeout_s,
             "retry_timeout_s": retry_s,

@@ -51,7 +51,7 @@ def rm(targets: tuple[Address, ...], if_match: str | None, recursive: bool, yes:
 
 
 def _remove(address: Address, if_match: str | None, access: Access) -> int:
-    with access.open_document(address) as (docs, key):
+    with access.open_document(address, writes=True, must_exist=True) as (docs, key):
         docs.delete(key, if_match=if_match)
     return EXIT_OK
 
@@ -59,7 +59,7 @@ def _remove(address: Address, if_match: str | None, access: Access) -> int:
 def _remove_all(address: Address, yes: bool, access: Access) -> int:
     from docstore.cli.parallel import WorkerPool
 
-    with access.open_prefix(address) as (docs, prefix):
+    with access.open_prefix(address, writes=True, must_exist=True) as (docs, prefix):
         if not yes and not _confirmed(docs, prefix, address):
             print_error("nothing was removed")
             return EXIT_PARTIAL

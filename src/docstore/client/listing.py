@@ -14,7 +14,7 @@ from docstore.client.operations import Operations
 from docstore.client.results import Info, Page, info_from_listing
 from docstore.client.retry import RetryState, read_content, send_with_retries
 from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream
-from docstore.errors import EngineError
+from docstore.errors import EngineError, NotFound
 from docstore.model import Fields, version_of
 
 LARGEST_PAGE: Final = 10_000
@@ -36,7 +36,8 @@ async def get_page(
     """The first documents, in key order, whose keys start with `prefix` and come after `after`.
 
     At most `limit` of them, from 1 to 10,000; 1,000 by default. With the delimiter `/` the documents of a folder are
-    one entry of `folders`. Raise RequestError for a query that the store does not accept.
+    one entry of `folders`. Raise RequestError for a query that the store does not accept, and NotFound for the URL of a
+    folder: its listing has the keys of the collection, by which none of them could be read there.
     """
     query = {"format": "json", "prefix": prefix, "after": after, "limit": limit, "delimiter": delimiter}
     text = urlencode({name: value for name, value in query.items() if value not in ("", None)})
@@ -55,9 +56,13 @@ async def get_page(
     if response.status != 200:
         raise error_for(ClientResponse(response.status, response.headers, content), call)
     try:
-        return _parse_page(json.loads(content))
+        listing = json.loads(content)
+        page, folder = _parse_page(listing), listing.get("folder")
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise EngineError(f"{operations.address.shown} is not a collection of Docstore") from None
+    if folder:
+        raise NotFound(f"{operations.address.shown} is a folder of the collection {listing['mount']}, not a collection")
+    return page
 
 
 def _parse_page(listing: Any) -> Page:

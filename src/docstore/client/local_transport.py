@@ -84,7 +84,8 @@ class AsyncLocalTransport(AsyncTransport):
     """A Transport to an engine on the caller's loop. Raise SetupError if the engine cannot be opened.
 
     Only with `create` a store that does not exist is created: a mistyped path would be an empty collection otherwise.
-    Creating it with the first write was rejected: reads before that would have to fail, or to guess.
+    Creating it with the first write was rejected: reads before that would have to fail, or to guess. A folder of files
+    that is no store yet is opened for reading then.
     """
 
     def __init__(self, url: str, *, create: bool) -> None:
@@ -95,7 +96,7 @@ class AsyncLocalTransport(AsyncTransport):
                 check_exists(settings.engine)
             except OpenError as error:
                 raise OpenError(f"{error}; create=True creates it") from None
-        self._store: Store | None = Store([open_mount(settings)])
+        self._store: Store | None = Store([open_mount(settings, create=create)])
         self._started = False
         self._producers = ThreadPoolExecutor(IN_FLIGHT, f"{_THREAD_PREFIX}content")
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced

@@ -88,6 +88,8 @@ class EngineKind:
     """Whether a URL's location is the path of its store."""
     open_read_only: "Callable[[EngineURL, Clock], ReadOnlyEngine] | None" = None
     """Opens an existing store for reading: changes and creates no file. None if the engine keeps no files."""
+    own_folder: str = ""
+    """The folder that the engine creates in the folder of a store; a folder without it has only other files."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of its URLs, with their meaning; `open` gets no others."""
     check: "CheckStore | None" = None
@@ -160,6 +162,14 @@ def open_readable(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
         if not store_exists(url):
             raise
         return open_read_only(url, clock)
+
+
+def open_existing(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
+    """As `open_readable`, but open a folder in which the engine has created nothing for reading, and create nothing."""
+    own_folder = kind_of(url.scheme).own_folder
+    if own_folder and not Path(url.location, own_folder).exists():
+        return open_read_only(url, clock)
+    return open_readable(url, clock)
 
 
 def store_exists(url: EngineURL) -> bool:

@@ -60,9 +60,9 @@ class Mount(MountOptions):
         return True
 
 
-def open_mount(settings: MountSettings) -> Mount:
+def open_mount(settings: MountSettings, *, create: bool = True) -> Mount:
     """Raise SetupError."""
-    engine = settings.open_engine()
+    engine = settings.open_engine(create=create)
     options = {**settings.options(), "readonly": isinstance(engine, ReadOnlyEngine)}
     return Mount(settings.name, engine, settings.engine.scheme, **options)
 

@@ -118,6 +118,7 @@ SCHEMAS: Final[dict[str, Node]] = {
         "A page of a collection, in bytewise order of the keys.",
         ["mount", "documents", "next"],
         mount=_text(),
+        folder=_text(description="For the URL of a folder: the beginning of the keys, which are whole all the same."),
         documents={"type": "array", "items": _reference("Meta")},
         folders={"type": "array", "items": _text(), "description": "With delimiter: common prefixes of keys."},
         next={"type": ["string", "null"], "format": "uri-reference", "description": "The next page."},

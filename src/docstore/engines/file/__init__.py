@@ -28,6 +28,7 @@ openat(2) and can't replace a file that is open.
 from typing import Final
 
 from docstore.engines.file.engine import File
+from docstore.engines.file.metadata import NAME
 from docstore.engines.file.opening import open_file, open_file_read_only
 from docstore.engines.file.verify import check_file
 from docstore.engines.registry import EngineKind, Processes
@@ -44,4 +45,5 @@ FILE: Final = EngineKind(
     processes=Processes.MANY,
     streams=True,
     on_disk=True,
+    own_folder=NAME,
 )

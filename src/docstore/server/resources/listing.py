@@ -78,6 +78,8 @@ class ListingPage:
     documents: list[Meta]
     folders: list[str]
     next: Query | None
+    folder: str = ""
+    """The folder whose URL was requested, "" for the collection."""
 
 
 async def read_page(mount: Mount, query: Query, *, html: bool = False) -> ListingPage:
@@ -166,6 +168,8 @@ def _render_json(mount: Mount, page: ListingPage, root: str) -> str:
     }
     if page.folders:
         listing["folders"] = page.folders
+    if page.folder:
+        listing["folder"] = page.folder
     return _json_line(listing)
 
 
