@@ -50,6 +50,13 @@ def run(*arguments: object, data: bytes = b"") -> CommandResult:
     )
 
 
+def prepare(*arguments: object, data: bytes = b"") -> CommandResult:
+    """As `run`, for a command that must succeed."""
+    result = run(*arguments, data=data)
+    assert result.status == 0, f"{arguments}: {result}"
+    return result
+
+
 @asynccontextmanager
 async def opened(url: str) -> AsyncIterator[Engine]:
     engine = open_engine(EngineURL.parse(url))

@@ -1,20 +1,21 @@
 """A request whose response a test does not use prepares something, and must be sent by a helper that checks its status.
 
 Otherwise a test could pass because its documents were never stored. The helpers are `prepare` of `tests/http_client.py`
-and of `tests/in_process.py`.
+and `tests/in_process.py`, and that of `tests/stores.py` for commands.
 """
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from docstore.cli.main import COMMANDS
 from docstore.server.resources.resource import KNOWN_METHODS
 
 TESTS = Path(__file__).parent
 
 
 def unused_requests(tree: ast.AST) -> Iterator[int]:
-    """The lines of statements that are nothing but a request, such as `client.ask(...)` or `store.send("PUT", ...)`."""
+    """The lines of statements that are nothing but a request or a command, such as `client.ask(...)`."""
     for statement in ast.walk(tree):
         if not isinstance(statement, ast.Expr):
             continue
@@ -22,8 +23,8 @@ def unused_requests(tree: ast.AST) -> Iterator[int]:
         if not isinstance(call, ast.Call):
             continue
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        methods = {argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant)} & KNOWN_METHODS
-        if methods and name in ("ask", "send"):
+        words = {argument.value for argument in call.args[:2] if isinstance(argument, ast.Constant)}
+        if (name in ("ask", "send") and words & KNOWN_METHODS) or (name == "run" and words & COMMANDS.keys()):
             yield statement.lineno
 
 
@@ -37,5 +38,12 @@ def test_no_request_of_a_test_is_unchecked() -> None:
 
 
 def test_unchecked_requests_are_found() -> None:
-    lines = ['ask(s, "GET", "/")', 'c.ask("PUT", "/")', 'x = c.ask("PUT", "/")', 's.send("PUT", "/")', 'raw.send(b"")']
-    assert list(unused_requests(ast.parse("\n".join(lines)))) == [1, 2, 4]
+    lines = [
+        'ask(s, "GET", "/")',
+        'c.ask("PUT", "/")',
+        'x = c.ask("PUT", "/")',
+        's.send("PUT", "/")',
+        'raw.send(b"")',
+        'run("put")',
+    ]
+    assert list(unused_requests(ast.parse("\n".join(lines)))) == [1, 2, 4, 6]

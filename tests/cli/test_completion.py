@@ -11,7 +11,7 @@ import pytest
 
 from docstore.cli.completion import complete
 from tests.cli.fake_store import FakeStore, serving
-from tests.stores import run
+from tests.stores import prepare, run
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +60,8 @@ def test_a_script_is_printed_for_each_shell(shell: str) -> None:
 
 
 def test_mounts_folders_and_keys_are_completed(url: str, tmp_path: Path) -> None:
-    run("put", f"sqlite:{tmp_path}/c.db#some/key", data=b"x")
-    run("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
+    prepare("put", f"sqlite:{tmp_path}/c.db#some/key", data=b"x")
+    prepare("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
     assert complete("f", url) == ["file/"]
     assert complete("cac", url) == ["cache/ac/"]
     assert complete("", url) == ["docs/", "file/", "cache/ac/", "tiny/"]

@@ -13,7 +13,7 @@ import pytest
 from docstore.cli.main import main
 from tests.cli.fake_store import FakeStore, serving
 from tests.client.faulty_server import FaultyServer, answer, hang_up
-from tests.stores import run
+from tests.stores import prepare, run
 
 LISTED = int(os.environ.get("DOCSTORE_LISTED", "3000"))
 """Number of listed keys; `make listed` uses a million."""
@@ -26,7 +26,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def test_a_closed_pipe_ends_the_command_silently(url: str) -> None:
-    run("put", "docs/long", data=b"y\n" * 3_000_000)
+    prepare("put", "docs/long", data=b"y\n" * 3_000_000)
     result = shell("docstore get docs/long | head -c 1")
     assert (result.stdout, result.stderr, result.returncode) == (b"y", b"", 141)
     result = shell("docstore get docs/long >&-")
@@ -163,7 +163,7 @@ def test_a_long_listing_needs_the_memory_of_one_page(monkeypatch: pytest.MonkeyP
 
 
 def test_get_does_not_replace_a_pipe_or_a_link(url: str, tmp_path: Path) -> None:
-    run("put", "docs/greeting", data=b"hello")
+    prepare("put", "docs/greeting", data=b"hello")
     pipe, linked, link = tmp_path / "pipe", tmp_path / "linked", tmp_path / "link"
     os.mkfifo(pipe)
     result = run("get", "docs/greeting", "-o", pipe)
@@ -182,8 +182,8 @@ def test_a_usage_error_shows_no_password(asked: str) -> None:
 
 
 def test_an_unusual_environment_causes_no_traceback(url: str) -> None:
-    run("put", "docs/x", data=b"x")
-    run("put", "docs/empty", data=b"x")
+    prepare("put", "docs/x", data=b"x")
+    prepare("put", "docs/empty", data=b"x")
     with serving(FakeStore(documents={"é": b"x"})) as store:
         result = shell(f"docstore ls {store.url}/docs/", PYTHONIOENCODING="ascii", LC_ALL="C")
     assert (result.returncode, result.stdout) == (0, b"\\xe9\n")

@@ -20,7 +20,7 @@ from docstore.engines.shared.verify import Finding
 from docstore.errors import PathConflict, StorageUnavailable
 from docstore.export.archive import ARCHIVE_FORMATS
 from docstore.export.copy import Step, StepOutcome
-from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opened, run, store, stored
+from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opened, prepare, run, store, stored
 
 NAMES = ["plain", "dir/in it", "ü/☃", "-rf", "a" * 255, "/".join(["long" * 20] * 12), "back\\slash", "%2e%2e"]
 
@@ -48,7 +48,7 @@ def test_a_copy_keeps_content_fields_expiry_version_and_time(tmp_path: Path, one
 
 def test_a_copy_that_is_run_again_skips_equal_documents(source: str, tmp_path: Path) -> None:
     target = f"file:{tmp_path / 'target'}"
-    run("copy", source, target, "--prefix", "a")
+    prepare("copy", source, target, "--prefix", "a")
     first = stored(target)
     assert set(first) == {key for key in stored(source) if key.startswith("a")}
     result = run("copy", source, target)
@@ -66,7 +66,7 @@ def test_a_document_that_expires_at_another_time_is_copied_again(tmp_path: Path)
     urls = [f"sqlite:{tmp_path / name}" for name in ("source.db", "target.db")]
     for url, expires_ns in zip(urls, (LATE_NS, None), strict=True):
         asyncio.run(put(url, expires_ns))
-    run("copy", *urls)
+    prepare("copy", *urls)
     assert kept(urls[1]) == kept(urls[0])
 
 
@@ -141,7 +141,7 @@ def test_an_empty_store_is_exported_and_imported(tmp_path: Path) -> None:
 
 def test_another_version_is_kept_without_replace(source: str, tmp_path: Path) -> None:
     tar, target = tmp_path / "store.tar", f"sqlite:{tmp_path / 'target.db'}"
-    run("export", source, tar)
+    prepare("export", source, tar)
     store(target, {"small": b"another", "of its own": b"stays"})
     result = run("import", target, tar)
     assert result.status == 1
@@ -178,7 +178,7 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(
     folder = tmp_path / "exports"
     folder.mkdir()
     tar = folder / "store.tar"
-    run("export", source, tar)
+    prepare("export", source, tar)
     before = tar.read_bytes()
     monkeypatch.setattr(os, "fsync", full)
     result = run("export", source, tar)

@@ -13,7 +13,7 @@ from docstore.cli import progress
 from docstore.cli.download import PARTS
 from docstore.cli.options import Access
 from tests.cli.fake_store import FakeStore, serving
-from tests.stores import run
+from tests.stores import prepare, run
 
 TIMEOUT_S = 60
 
@@ -33,7 +33,7 @@ def wait_for_end(terminal: pexpect.spawn) -> tuple[int, str]:
 
 
 def test_a_listing_at_a_terminal_is_a_table(url: str) -> None:
-    run("put", "docs/table", "--type", "text/plain", "--ttl", "3h", data=b"x" * 2048)
+    prepare("put", "docs/table", "--type", "text/plain", "--ttl", "3h", data=b"x" * 2048)
     status, shown = wait_for_end(at_terminal("ls", "docs/table"))
     head, row = shown.splitlines()
     assert (status, head.split()) == (0, ["SIZE", "TYPE", "AGE", "EXPIRES", "KEY"])
@@ -42,7 +42,7 @@ def test_a_listing_at_a_terminal_is_a_table(url: str) -> None:
 
 def test_rm_of_several_documents_asks(url: str) -> None:
     for key in ("asked-1", "asked-2"):
-        run("put", f"docs/{key}", data=b"x")
+        prepare("put", f"docs/{key}", data=b"x")
     for answer, status, left in (("n", 1, "asked-1\nasked-2\n"), ("y", 0, "")):
         terminal = at_terminal("rm", "-r", "docs/asked-")
         terminal.expect(r"remove 2 documents of .*/docs/asked- whose keys begin with 'asked-'\? \[y/N\]: ")

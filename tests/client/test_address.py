@@ -1,6 +1,7 @@
 """Addresses: each key has its own path, invalid URLs are rejected, secrets are never shown."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -127,3 +128,14 @@ def test_secrets_are_sent_and_never_shown(server: RunningServer) -> None:
 def test_invalid_headers_are_rejected_at_once(value: dict[str, str]) -> None:
     with pytest.raises(SetupError):
         Client("http://127.0.0.1:1/docs/", headers=value)
+
+
+def test_what_is_no_url_is_refused_with_an_example(tmp_path: Path) -> None:
+    for url, advice in (
+        ("localhost:8080/docs/", "the URL of a server begins with http://"),
+        ("docs.db", "sqlite:docs.db"),
+    ):
+        with pytest.raises(SetupError, match=advice):
+            docstore.open(url)
+    with pytest.raises(TypeError, match="not PosixPath"):
+        docstore.open(tmp_path)

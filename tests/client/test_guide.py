@@ -3,6 +3,9 @@
 import doctest
 import inspect
 import re
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +99,16 @@ def test_every_error_is_public_and_in_the_tree() -> None:
     defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)}
     assert sorted([*drawn, "DocstoreError"]) == sorted(defined)
     assert defined <= set(dir(docstore))
+
+
+def test_a_server_for_tests_in_another_language_is_ready_after_these_lines(tmp_path: Path) -> None:
+    [lines] = re.findall(r"^```sh\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (tmp_path / "docstore").write_text(f'#!/bin/sh\nexec {sys.executable} -m docstore "$@"\n')
+    (tmp_path / "docstore").chmod(0o755)
+    script = f"PATH={tmp_path}:$PATH; trap 'kill $!' EXIT\n{lines}"
+    ended = subprocess.run(
+        ["bash", "-ec", script.replace("8080", str(port))], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout.count("ready")) == (0, 1), ended

@@ -70,6 +70,9 @@ def test_the_first_error_is_raised_and_no_further_write_starts(docs: Client) -> 
         docs.put_many({"a": {"n": 1}})
     with pytest.raises(TypeError, match="unknown option"):
         docs.put_many({"a": b""}, if_matches="x")
+    for operation in (docs.get_many, docs.delete_many):
+        with pytest.raises(TypeError, match="several keys"):
+            operation("k/0000")
 
 
 @pytest.mark.parametrize("url", ["http-docs"], indirect=True)
@@ -146,3 +149,13 @@ def test_json_values_are_iterated(docs: Client) -> None:
     assert isinstance(next(iter(docs.values())), StoredContent)
     with pytest.raises(NotFound):
         docs.json.pop("missing")
+
+
+@pytest.mark.parametrize("url", WAYS, indirect=True)
+def test_content_may_be_read_from_the_same_client(docs: Client) -> None:
+    """As many producers as requests in flight wait for the engine, so they must not occupy its threads."""
+    content = bytes(700_000)
+    keys = [f"a{number}" for number in range(2 * IN_FLIGHT)]
+    docs.put_many((key, content) for key in keys)
+    docs.put_many((f"copy/{key}", docs.iter_content(key)) for key in keys)
+    assert docs.get_many(f"copy/{key}" for key in keys) == {f"copy/{key}": content for key in keys}

@@ -1,6 +1,7 @@
 """The operations of one request, over HTTP and in this process: one contract for both."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -92,8 +93,26 @@ def test_json_values_are_a_mapping(docs: Client) -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         docs.json["text"]
     del docs.json["text"]
-    assert docs.json.setdefault("c", [1]) == [1]
+    assert (docs.json.setdefault("c", [1]), docs.json.setdefault("c", [2]), docs.info("c").type) == (
+        *([1], [1], "application/json"),
+    )
+    assert (docs.json.pop("missing", {}), docs.json.setdefault("d"), docs.json.popitem()[0]) == ({}, None, "a")
+    with pytest.raises(NotFound):
+        docs.json.pop("missing")
+    docs.json.update({"e": True}, f=None)
+    docs.json.clear()
+    assert not docs
     assert repr(docs.json) == f"{docs!r}.json"
+
+
+@BOTH
+def test_of_several_threads_one_takes_a_json_value(docs: Client) -> None:
+    docs.json["a"] = {"n": 1}
+    with ThreadPoolExecutor(8) as threads:
+        popped = list(threads.map(lambda _: docs.json.pop("a", None), range(8)))
+        stored = list(threads.map(lambda number: docs.json.setdefault("b", number), range(8)))
+    assert sorted(value is not None for value in popped) == [False] * 7 + [True]
+    assert set(stored) == {docs.json["b"]}
 
 
 @BOTH

@@ -78,6 +78,9 @@ def test_invalid_fields_are_rejected_before_anything_is_sent(docs: Client) -> No
     for ttl in (-1, 1.5, "1 fortnight", "", "-1"):
         with pytest.raises(ValueError, match="ttl"):
             docs.put("a", b"", ttl=ttl)
+    for kind in ([1], b"1h", {}):
+        with pytest.raises(TypeError, match="a ttl is"):
+            docs.put("a", b"", ttl=kind)
     with pytest.raises(RequestError):
         docs.put("a", b"", ttl=10**12)
     assert not docs

@@ -20,13 +20,13 @@ from docstore.export import copy
 from docstore.export.tar import COUNT_HEADER, META_HEADER, read_tar
 from docstore.model import Fields, Meta
 from docstore.testing.contract.documents import version_of_data
-from tests.stores import LARGE, LATE_NS, run, store, stored
+from tests.stores import LARGE, LATE_NS, prepare, run, store, stored
 
 
 def test_any_tar_program_can_list_and_unpack_an_export(tmp_path: Path) -> None:
     url, tar = f"sqlite:{tmp_path / 'source.db'}", tmp_path / "store.tar"
     store(url, {"plain": LARGE, "in a folder/é": b"hello"})
-    run("export", url, tar)
+    prepare("export", url, tar)
     (tmp_path / "out").mkdir()
     subprocess.run(["tar", "xf", tar, "-C", tmp_path / "out"], check=True, capture_output=True)
     assert (tmp_path / "out" / "plain").read_bytes() == LARGE

@@ -39,6 +39,8 @@ class CollectionAddress:
         for name, value in headers.items():
             if not is_token(name) or not is_field_value(value):
                 raise SetupError(f"invalid header {name[:100]!r}")
+        if not isinstance(url, str):
+            raise TypeError(f"a URL is text, such as sqlite:docs.db, not {type(url).__name__}")
         if not url.lower().startswith(("http://", "https://")):
             return cls("", LOCAL_PATH, url, tuple(headers.items()))
         try:

@@ -1,8 +1,10 @@
 """Requests to an engine in this process: they go to `Store.handle`, so that there is one contract.
 
 Only here does the client import the server. AsyncClient's store runs on the caller's event loop; Client's on a loop in
-a separate thread, which ends with `close`. Pieces of content are produced in the calling thread, because a generator
-of the user's may depend on its thread.
+a separate thread, which ends with `close`. To run that loop in the calling thread would save two changes of threads,
+but was rejected: Ctrl-C would be raised within the engine. Pieces of content are produced in the calling thread,
+because a generator of the user's may depend on its thread; those of many writes at once are produced in threads of
+their own.
 
 Clients that are not closed are closed when the interpreter exits. `atexit` and finalizers run too late: the executors
 that an engine needs for closing accept no work by then. The hook of `threading` runs before that.
@@ -101,6 +103,7 @@ class AsyncLocalTransport(AsyncTransport):
                 raise OpenError(f"{error}; create=True creates it") from None
         self._store: Store | None = Store([open_mount(settings)])
         self._started = False
+        self._producers = ThreadPoolExecutor(IN_FLIGHT, f"{_THREAD_PREFIX}content")
         if not url.startswith("memory:"):  # it has nothing to close, and would stay in memory when unreferenced
             _open_stores.add(self._store)
 
@@ -133,6 +136,12 @@ class AsyncLocalTransport(AsyncTransport):
             raise upload.error
         return AsyncLocalResponse(response)
 
+    async def work(self, function: Callable[[], T]) -> T:
+        """In threads of its own: content may come from a request to the same engine, whose threads must be free."""
+        if self._store is None:
+            raise ClientClosed("the client is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._producers, function)
+
     def check_process(self) -> None:
         """Raise SetupError in a forked child: the threads and locks of an engine stay with the parent."""
         if os.getpid() != self._process_id:
@@ -140,6 +149,7 @@ class AsyncLocalTransport(AsyncTransport):
 
     async def close(self) -> None:
         store, self._store = self._store, None
+        self._producers.shutdown(wait=False)
         if store is not None and os.getpid() == self._process_id:
             _open_stores.discard(store)
             await store.close()

@@ -32,7 +32,7 @@ def _run(
 
 async def get_many(operations: Operations, keys: Iterable[str], /) -> dict[str, StoredContent]:
     """The content of each document of `keys` that exists, by key."""
-    async with _run(operations, _get_item, keys) as items:
+    async with _run(operations, _get_item, _several(keys)) as items:
         return {key: content async for key, content in items if content is not None}
 
 
@@ -59,7 +59,7 @@ async def put_many(
 
 async def delete_many(operations: Operations, keys: Iterable[str], /) -> int:
     """Remove documents, and return how many of them existed."""
-    async with _run(operations, _delete, keys) as results:
+    async with _run(operations, _delete, _several(keys)) as results:
         return sum([removed async for removed in results])
 
 
@@ -86,6 +86,13 @@ async def values(operations: Operations, prefix: str = "", /) -> AsyncGenerator[
     async with aclosing(items(operations, prefix)) as found:
         async for _, content in found:
             yield content
+
+
+def _several(keys: Iterable[str]) -> Iterable[str]:
+    """Raise TypeError for one key, whose characters would be taken for keys."""
+    if isinstance(keys, str):
+        raise TypeError(f"several keys are a list or another iterable of text, not the text {keys[:100]!r}")
+    return keys
 
 
 async def _get_item(operations: Operations, key: str) -> tuple[str, StoredContent | None]:

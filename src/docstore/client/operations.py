@@ -51,6 +51,7 @@ from docstore.model import Fields, version_of
 
 D = TypeVar("D")
 
+JSON_TYPE: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
@@ -216,9 +217,8 @@ class Operations:
 
     async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
         """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
-        data = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-        typed: PutOptions = {"type": "application/json", **options}
-        return await self.put(key, data, **typed)
+        typed: PutOptions = {"type": JSON_TYPE, **options}
+        return await self.put(key, json_bytes(value), **typed)
 
     async def patch(
         self,
@@ -235,7 +235,7 @@ class Operations:
         without `ttl` the expiry too. It is retried only with `if_match`. Raise NotFound, Conflict, RequestError for a
         patch that does not fit, OutcomeUnknown.
         """
-        data = json.dumps(change, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        data = json_bytes(change)
         media_type = MERGE_PATCH if isinstance(change, Mapping) else JSON_PATCH
         headers = (("content-type", media_type), *ttl_headers(ttl), *condition_headers(if_match))
         response = await self.send("PATCH", key, headers, ClientBody.from_bytes(data), send_once=if_match is None)
@@ -268,6 +268,11 @@ class Operations:
         response = await exchange(self.transport, request, self.policy, "POST to the collection")
         key = _new_key(response.headers.get("location", ""))
         return await self.verified_result(key, response, "POST", body, options)
+
+
+def json_bytes(value: object) -> bytes:
+    """Raise TypeError or ValueError if JSON cannot express the value."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
 def describe_call(method: str, key: str) -> str:

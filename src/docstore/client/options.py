@@ -101,6 +101,8 @@ def ttl_headers(ttl: TTL | None) -> RequestHeaders:
             ttl = parse_duration_s(ttl)
         except SetupError as error:
             raise ValueError(f"ttl: {error}") from None
+    if not isinstance(ttl, int | float | timedelta):
+        raise TypeError(f"a ttl is a number of seconds, a timedelta or text such as '1h', not {type(ttl).__name__}")
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds != int(seconds) or seconds < 0:
         raise ValueError("a ttl is a whole number of seconds, 0 or more")

@@ -1,7 +1,12 @@
 """Views of a Client: its items and values as a mapping has them, and its documents as JSON values."""
 
+import json
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+from docstore.client.atomic import NO_DEFAULT
+from docstore.client.operations import JSON_TYPE, json_bytes
+from docstore.client.results import StoredContent
 
 if TYPE_CHECKING:
     from docstore.client.client import Client
@@ -24,7 +29,10 @@ class DocumentValues(ValuesView[Any]):
 
 
 class JSONDocuments(MutableMapping[str, Any]):
-    """The documents of a collection as JSON values. Reading one that is not JSON raises ValueError."""
+    """The documents of a collection as JSON values, with its atomic operations.
+
+    Reading a document that is not JSON raises ValueError.
+    """
 
     def __init__(self, docs: "Client") -> None:
         self._docs = docs
@@ -46,6 +54,24 @@ class JSONDocuments(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._docs)
+
+    @overload
+    def pop(self, key: str, /) -> Any: ...
+    @overload
+    def pop(self, key: str, /, default: Any) -> Any: ...
+    def pop(self, key: str, /, default: Any = NO_DEFAULT) -> Any:
+        content = self._docs.pop(key, default)
+        return content.json() if isinstance(content, StoredContent) else content
+
+    def popitem(self) -> tuple[str, Any]:
+        key, content = self._docs.popitem()
+        return key, json.loads(content)
+
+    def setdefault(self, key: str, default: Any = None, /) -> Any:
+        return json.loads(self._docs.setdefault(key, json_bytes(default), type=JSON_TYPE))
+
+    def clear(self) -> None:
+        self._docs.clear()
 
     def items(self) -> ItemsView[str, Any]:
         return DocumentItems(self)

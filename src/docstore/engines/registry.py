@@ -112,7 +112,8 @@ def kind_of(scheme: str) -> EngineKind:
         return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
     for point in entry_points(group=_GROUP, name=scheme):
         return _load(point)
-    raise SetupError(f"unknown engine {scheme!r}; the engines are {', '.join(schemes())}")
+    known = ", ".join(schemes())
+    raise SetupError(f"unknown engine {scheme!r}; the engines are {known}, and the URL of a server begins with http://")
 
 
 def _load(point: EntryPoint) -> EngineKind:
