@@ -27,11 +27,20 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
 An error from a server's response has its `problem`.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from docstore.model import Meta
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown `name`: the most similar of `names`, if there is one."""
+    from difflib import get_close_matches  # loaded for an error only
+
+    similar = get_close_matches(name, list(names), 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 @dataclass(frozen=True, slots=True)
