@@ -44,6 +44,7 @@ TERMINAL = {"click", "rich"}
 
 LAZY = {
     "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
+    "docstore.errors": "difflib is loaded for the message of an error only",
     "docstore.cli": "a command starts faster without the libraries of the others",
     "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",
     "docstore.testing.server": "the command is loaded in the child process only",
