@@ -26,7 +26,10 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 .DELETE_ON_ERROR:
 .PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
-check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
+help: ## List these targets (the default)
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
+
+check: lint types test ## Run all checks of CI: format, lint, types, tests
 
 serve: $(RUNTIME) ## Run the server; options with ARGS='--port 9000'
 	@$(VENV)/bin/docstore serve $(ARGS)
@@ -111,19 +114,17 @@ bench-postgres: $(TOOLS) ## Measure PostgreSQL, that of a wheel or another: ARGS
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-help: ## List these targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
-
 $(RUNTIME): requirements/serve.txt pyproject.toml
 	$(usable)
-	@echo "creating $(VENV) with $(PYTHON)"
+	@echo "creating the virtual environment $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(if $(wildcard $(VENV)/pyvenv.cfg),--clear) $(VENV)
+	@echo "downloading and installing the libraries of Docstore into $(VENV), which may take a minute"
 	@$(call pip,requirements/serve.txt,--only-binary :all: --require-hashes -r requirements/serve.txt)
 	@$(call pip,docstore,--no-deps -e .)
 	@touch $@
 
 $(TOOLS): $(RUNTIME) requirements/dev.txt
-	@echo "installing the test tools into $(VENV)"
+	@echo "downloading and installing the test tools into $(VENV), which may take some minutes"
 	@$(call pip,requirements/dev.txt,--only-binary :all: --no-binary $(SOURCE_ONLY) --require-hashes -r requirements/dev.txt)
 	@touch $@
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_existing, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
-from docstore.errors import SetupError, without_password
+from docstore.errors import SetupError, did_you_mean, without_password
 from docstore.http.message import Headers
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import normalize_origin
@@ -131,6 +131,14 @@ class MountSettings(MountOptions):
         check_mount(name, settings.keys, settings.index)
         return settings
 
+    def check_options(self) -> None:
+        """Raise SetupError for an unknown engine, and for an option that neither it nor a mount has."""
+        try:
+            known = kind_of(self.engine.scheme).options
+            self.engine.refuse_options(*known, others=[option.name for option in fields(MountOptions)])
+        except SetupError as error:
+            raise SetupError(f"mount {self.name!r}: {error}") from None
+
     def open_engine(self, *, create: bool = True) -> Engine:
         """Open the engine for writing; for reading with `readonly`, and if it can't be written. Raise SetupError.
 
@@ -181,7 +189,7 @@ class Settings:
 
     def checked(self) -> "Settings":
         """Return these settings with default mounts if there are none. Raise SetupError for invalid combinations."""
-        mounts = self.mounts or default_mounts(self.data)
+        mounts = self.mounts or self._default_mounts()
         names = [mount.name for mount in mounts]
         for name in names:
             if names.count(name) > 1:
@@ -194,6 +202,8 @@ class Settings:
         for name, words in CHOICES.items():
             if getattr(self, name) not in (*words, None):
                 raise SetupError(f"{name} must be one of {', '.join(words)}")
+        for mount in mounts:
+            mount.check_options()
         _check_processes(mounts, self.workers)
         _check_nesting(mounts)
         if not is_loopback(self.host) and self.anonymous is None:
@@ -208,6 +218,13 @@ class Settings:
             except SetupError as error:
                 raise SetupError(f"public URL {url}: {error}") from None
         return replace(self, mounts=mounts, public_urls=tuple(public_urls))
+
+    def _default_mounts(self) -> tuple[MountSettings, ...]:
+        """With several workers, those that several processes can open."""
+        mounts = default_mounts(self.data)
+        if self.workers == 1:
+            return mounts
+        return tuple(mount for mount in mounts if kind_of(mount.engine.scheme).processes is Processes.MANY)
 
 
 def _check_processes(mounts: Iterable[MountSettings], workers: int) -> None:
@@ -278,12 +295,17 @@ def read_toml(path: Path) -> dict[str, Any]:
             settings[name] = tuple(_toml_mount(path, mount, table) for mount, table in _table(path, name, value))
         elif name == "limits":
             settings[name] = dict(_table(path, name, value))
+            try:
+                Limits.of(settings[name])
+            except SetupError as error:
+                raise SetupError(f"{path}: {error}") from None
         elif name == "public_urls":
             if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
                 raise SetupError(f"{path}: public_urls must be a list of texts")
             settings[name] = tuple(value)
         elif name not in _TOML_TYPES:
-            raise SetupError(f"{path}: unknown setting {name!r}")
+            hint = did_you_mean(name, [setting.name for setting in fields(Settings)])
+            raise SetupError(f"{path}: unknown setting {name!r}{hint}")
         elif type(value) is not _TOML_TYPES[name]:
             raise SetupError(f"{path}: {name} must be {'text' if _TOML_TYPES[name] is str else 'a whole number'}")
         else:
@@ -303,9 +325,14 @@ def _toml_mount(path: Path, name: str, table: object) -> MountSettings:
     engine = options.pop("engine", None)
     if not isinstance(engine, str):
         raise SetupError(f'{path}: mounts.{name} needs an engine, as in engine = "sqlite:docs.db"')
-    url = EngineURL.parse(engine)
     options = {key: _toml_option(path, f"mounts.{name}.{key}", value) for key, value in options.items()}
-    return MountSettings.make(name, EngineURL(url.scheme, url.location, {**url.options, **options}))
+    try:
+        url = EngineURL.parse(engine)
+        mount = MountSettings.make(name, EngineURL(url.scheme, url.location, {**url.options, **options}))
+        mount.check_options()
+    except SetupError as error:
+        raise SetupError(f"{path}: {error}") from None
+    return mount
 
 
 def _toml_option(path: Path, name: str, value: object) -> str:

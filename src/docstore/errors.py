@@ -28,6 +28,7 @@ An error from a server's response has its `problem`.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,14 @@ if TYPE_CHECKING:
 def without_password(text: str) -> str:
     """Remove user and password from a URL, for a message."""
     return re.sub(r"://.*@", "://", text)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the end of a message about an unknown `name`: the most similar of `names`, if there is one."""
+    from difflib import get_close_matches  # loaded for an error only
+
+    similar = get_close_matches(name, list(names), 1)
+    return f"; did you mean {similar[0]!r}?" if similar else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ Limits: the settings, `docstore serve --help` and the test of README's table rea
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, TypeVar
 
-from docstore.errors import SetupError
+from docstore.errors import SetupError, did_you_mean
 
 _Number = TypeVar("_Number", int, float)
 
@@ -57,7 +57,8 @@ class Limits:
         kinds = {field.name: field.type for field in fields(cls)}
         for name, value in values.items():
             if name not in kinds:
-                raise SetupError(f"unknown limit {name!r}; the limits are {', '.join(kinds)}")
+                hint = did_you_mean(name, kinds) or f"; the limits are {', '.join(kinds)}"
+                raise SetupError(f"unknown limit {name!r}{hint}")
             whole = kinds[name] is int
             if type(value) is not int and (whole or type(value) is not float):
                 raise SetupError(f"the limit {name} must be a {'whole ' if whole else ''}number, not {value!r}")

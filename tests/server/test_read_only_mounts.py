@@ -57,7 +57,7 @@ def test_a_read_only_mount_refuses_every_write_before_its_body(engine: str, fold
 
 def test_a_read_only_mount_keeps_expired_documents(folder: Path) -> None:
     url = f"sqlite:{folder / 'store'}"
-    with docstore.open(url) as docs:
+    with docstore.open(url, create=True) as docs:
         docs.put("soon", b"x", ttl=1)
     before = everything_in(folder)
     time.sleep(1.1)

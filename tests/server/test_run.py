@@ -339,3 +339,37 @@ def test_a_removed_working_folder_does_not_matter_to_absolute_paths(data: Path) 
     with RunningServer(data, *mount, program=("-c", program)) as server:
         assert ask(server, "PUT", "/docs/a", b"stored").status == 201
         assert server.stop() == 0
+
+
+def test_several_workers_serve_the_default_mounts_that_they_can_share(data: Path) -> None:
+    with RunningServer(data, "--workers", "2") as server:
+        assert ask(server, "GET", "/", headers={"Accept": "text/plain"}).content == b"/file/\n/docs/\n"
+        assert ask(server, "PUT", "/docs/a", b"stored").status == 201
+        assert server.stop() == 0
+        assert "/memory/ and /shelve/ are left out: --workers 2 can't share them" in server.errors[0]
+
+
+MISTAKES = {
+    "an option of an engine": ('[mounts.docs]\nengine = "sqlite:a.db"\nmax_byte = "1GiB"', "'max_byte'", "'max_bytes'"),
+    "an option of a mount": (
+        '[mounts.docs]\nengine = "sqlite:a.db"\nmax_documents = "1GiB"',
+        "'docs'",
+        "'max_document'",
+    ),
+    "an option in a URL": ('[mounts.docs]\nengine = "sqlite:a.db?evit=lru"', "'docs'", "'evict'"),
+    "the value of an option": ('[mounts.docs]\nengine = "sqlite:a.db"\nkeys = "paths"', "'docs'", "keys=paths"),
+    "an engine": ('[mounts.docs]\nengine = "sqlit:a.db"', "'docs'", "'sqlite'"),
+    "a setting": ("prot = 8080", "'prot'", "'port'"),
+    "a limit": ("[limits]\nhead = 3", "'head'", "'head_s'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_in_a_configuration_names_file_and_mount_and_what_was_meant(tmp_path: Path, mistake: str) -> None:
+    text, place, meant = MISTAKES[mistake]
+    (tmp_path / "store.toml").write_text(text)
+    line = refused("--config", "store.toml", cwd=tmp_path)
+    assert line.startswith("docstore: store.toml: ")
+    assert place in line
+    assert meant in line
+    assert [path.name for path in tmp_path.iterdir()] == ["store.toml"]

@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from docstore.cli.errors import exits
-from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, read_toml
+from docstore.cli.errors import exits, print_error
+from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, default_mounts, read_toml
 from docstore.limits import LIMIT_NAMES, Limits
 
 
@@ -21,7 +21,7 @@ Example:
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
                help="Serve an engine under /NAME/; repeatable. Options go in the URL's query: "
                f"{MOUNT_OPTIONS_HELP}, max_bytes=SIZE, evict=lru.  "
-              "[default: memory, file, shelve, docs]")  # fmt: skip
+              "[default: memory, file, shelve, docs; with several workers file and docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
@@ -54,4 +54,9 @@ def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...],
     if mounts:
         settings["mounts"] = tuple(MountSettings.parse(mount) for mount in mounts)
     settings["limits"] = Limits.of({**settings.get("limits", {}), **dict(Limits.parse(limit) for limit in limits)})
-    run(Settings(**settings).checked())
+    checked = Settings(**settings).checked()
+    left_out = [] if settings.get("mounts") else [f"/{mount.name}/" for mount in default_mounts(checked.data)
+                                                  if mount not in checked.mounts]  # fmt: skip
+    if left_out:
+        print_error(f"{' and '.join(left_out)} are left out: --workers {checked.workers} can't share them")
+    run(checked)

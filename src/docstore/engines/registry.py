@@ -6,7 +6,7 @@ group `docstore.engines`; the name of the entry point is the URL's scheme.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
 from docstore.engines.shared.read_only import ReadOnlyEngine
-from docstore.errors import NotWritable, OpenError, SetupError, without_password
+from docstore.errors import NotWritable, OpenError, SetupError, did_you_mean, without_password
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -50,12 +50,17 @@ class EngineURL:
         query = "&".join(f"{name}={value}" for name, value in self.options.items())
         return f"{self.scheme}:{self.location}" + (f"?{query}" if query else "")
 
-    def refuse_options(self, *known: str) -> None:
-        """Raise SetupError for an option that is not `known`, naming the engines that have it."""
+    def refuse_options(self, *known: str, others: Iterable[str] = ()) -> None:
+        """Raise SetupError for an option that is not `known`, naming the engines that have it, or a similar option.
+
+        `others` are options that are not the engine's.
+        """
         for name in self.options:
             if name not in known:
-                others = [f"{scheme}:" for scheme in _BUILT_IN if name in kind_of(scheme).options]
-                hint = f"; {' and '.join(others)} {'have' if len(others) > 1 else 'has'} it" if others else ""
+                owners = [f"{scheme}:" for scheme in _BUILT_IN if name in kind_of(scheme).options]
+                hint = did_you_mean(name, (*known, *others))
+                if owners:
+                    hint = f"; {' and '.join(owners)} {'have' if len(owners) > 1 else 'has'} it"
                 raise SetupError(f"{self.scheme}: has no option {name!r}{hint}")
 
 
@@ -120,8 +125,8 @@ def kind_of(scheme: str) -> EngineKind:
         return _load(EntryPoint(scheme, _BUILT_IN[scheme], _GROUP))
     for point in entry_points(group=_GROUP, name=scheme):
         return _load(point)
-    known = ", ".join(schemes())
-    raise SetupError(f"unknown engine {scheme!r}; the engines are {known}, and the URL of a server begins with http://")
+    known = f"; the engines are {', '.join(schemes())}, and the URL of a server begins with http://"
+    raise SetupError(f"unknown engine {scheme!r}{did_you_mean(scheme, schemes()) or known}")
 
 
 def _load(point: EntryPoint) -> EngineKind:
