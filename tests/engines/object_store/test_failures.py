@@ -36,7 +36,7 @@ def first(method: str, folder: str, change: Callable[[Sent], object]) -> Callabl
     changed = threading.Event()
 
     def rule(sent: Sent) -> None:
-        if sent.method == method and f"/{folder}/" in sent.path and not changed.is_set():
+        if sent.method == method and (f"/{folder}/" in sent.path or not folder) and not changed.is_set():
             changed.set()
             change(sent)
 

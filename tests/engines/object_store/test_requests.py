@@ -8,7 +8,7 @@ import pytest
 
 from docstore.content import read_all
 from docstore.engines.contract import Engine, PutRequest
-from docstore.engines.object_store import collector, verify
+from docstore.engines.object_store import bucket, collector, verify
 from docstore.engines.object_store.bucket import Bucket
 from docstore.engines.object_store.engine import ObjectStoreEngine
 from docstore.engines.object_store.opening import connect
@@ -66,6 +66,27 @@ def test_a_page_reads_only_documents_that_it_does_not_know(proxy: Proxy) -> None
             proxy.requests()
             assert [meta.version for meta in await store.list()] == [meta.version for meta in await other.list()]
             assert sorted(proxy.requests()) == ["GET ", "GET ", "GET d"]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [2, 3, 5, 1000])
+def test_a_listing_of_several_pages_of_the_store_is_complete(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Also if a request of the second page is lost, and the next attempt must continue after the first."""
+    monkeypatch.setattr(bucket, "LISTED_AT_ONCE", size)
+
+    async def run() -> None:
+        async with opened(proxy) as store:
+            keys = [f"{number:02}" for number in range(9)]
+            for key in keys:
+                await put_data(store, key, b"data")
+            for after in ("", "03", "08"):
+                proxy.rule = first("GET", "", lose_request)
+                expected = [key for key in keys if key > after]
+                assert [meta.key for meta in await store.list(after=after)] == expected
+                assert [meta.key for meta in await store.list(after=after, limit=4)] == expected[:4]
 
     asyncio.run(run())
 
@@ -180,12 +201,12 @@ def test_check_reports_damage_and_removes_orphans(proxy: Proxy, monkeypatch: pyt
             await put_data(store, "replaced", b"small")
 
     asyncio.run(leave())
-    _, bucket = connect(proxy.url)
-    blobs = {entry["path"].split("/")[1]: entry["path"] for page in bucket.list("b") for entry in page}
-    bucket.delete(blobs["lost!"])
-    bucket.put(blobs["cut!"], b"short")
-    bucket.put("d/damaged!", b"x" * 300)
-    bucket.put("d/elsewhere!", bytes(bucket.get("d/moved!").bytes()))
+    _, direct = connect(proxy.url)
+    blobs = {entry["path"].split("/")[1]: entry["path"] for page in direct.list("b") for entry in page}
+    direct.delete(blobs["lost!"])
+    direct.put(blobs["cut!"], b"short")
+    direct.put("d/damaged!", b"x" * 300)
+    direct.put("d/elsewhere!", bytes(direct.get("d/moved!").bytes()))
     found = list(check_store(proxy.url))
     assert [str(each).rpartition(": ")[2] for each in found if isinstance(each, Finding)] == [
         "its content has 5 bytes of 3000000",

@@ -29,7 +29,7 @@ from docstore.engines.object_store.manifest import Manifest, Stored, lineage_is_
 from docstore.errors import EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult, ObjectMeta, PutResult, UpdateVersion
+    from obstore import GetOptions, GetResult, ListStream, ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ObjectStore
 
 RETRY_S: Final = 12.0
@@ -43,8 +43,8 @@ PARTS_IN_FLIGHT: Final = 4
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 0.5
-_NO_BUCKET: Final = re.compile("NoSuchBucket|ContainerNotFound|bucket does not exist")
-_FULL: Final = re.compile("QuotaExceeded|StorageFull|507 Insufficient Storage")
+_NO_BUCKET: Final = re.compile("<Code>(NoSuchBucket|ContainerNotFound)</Code>")
+_FULL: Final = re.compile("<Code>(QuotaExceeded|XMinioStorageFull|InsufficientStorage)</Code>")
 _CODE: Final = re.compile("<Code>([^<]*)</Code>")
 _CAUSE: Final = re.compile('(?:message|error): "([^"]*)"')
 _NOT_SENT: Final = "kind: Connect,"
@@ -126,23 +126,25 @@ class Bucket:
 
         try:
             return await self._persist(attempt)
-        except NoSpace:
-            raise
-        except StorageUnavailable as error:
+        except EngineError as error:
             if unsure:
                 raise OutcomeUnknown(f"{error}; the write of {name} may have been applied") from error
             raise
 
     def _resolve(self, name: str, base: Stored | None, manifest: Manifest, found: Stored | None) -> Stored:
         """Decide from what is stored whether a write that lost an answer and was then refused has been applied."""
-        if found is not None:
-            if found.descends_from(manifest.write):
-                return found
-            if base is None and lineage_is_complete(found.manifest):
-                raise Raced
-            if base is not None and base.manifest.write in found.manifest.ancestors:
-                raise Raced
-        raise OutcomeUnknown(f"{self.where}: the write of {name} got no answer and may have been applied")
+        if found is not None and found.descends_from(manifest.write):
+            return found
+        before, now = base and base.manifest.write, found and found.manifest.write
+        if before == now:
+            raise GenericError(f"{name} is as it was before the write")  # Tried again.
+        if (
+            found is None
+            or before in found.manifest.ancestors
+            or (before is None and lineage_is_complete(found.manifest))
+        ):
+            raise Raced
+        raise OutcomeUnknown(f"{self.where}: other writes of {name} followed")
 
     async def put_marker(self, name: str) -> None:
         await self._persist(lambda store: store.put_async(name, b""))
@@ -168,19 +170,25 @@ class Bucket:
     async def entries(self, folder: str, after: str = "") -> AsyncIterator[Entry]:
         """Yield the objects of a folder, after this name in it, in order of their names."""
         offset = folder + after
-        while True:
-            # Each page is a request of its own, so that a consumer may take its time.
-            page = await self._persist(partial(self._page, folder=folder, offset=offset))
+        stream: ListStream[Sequence[ObjectMeta]] | None = None
+
+        async def next_page(store: "ObjectStore") -> "Sequence[ObjectMeta]":
+            nonlocal stream
+            current, stream = stream or store.list(folder.rstrip("/"), offset=offset, chunk_size=LISTED_AT_ONCE), None
+            try:
+                page = await anext(current)
+            except StopAsyncIteration:
+                return ()
+            stream = current  # An error leaves None, so that the next attempt lists from `offset`.
+            return page
+
+        while page := await self._persist(next_page):
             for entry in page:
-                yield Entry(entry["path"], entry["size"], self.state_of(entry).get("e_tag"), entry["last_modified"])
+                if entry["path"] > offset:  # Some stores ignore the offset.
+                    yield Entry(entry["path"], entry["size"], self.state_of(entry).get("e_tag"), entry["last_modified"])
             if len(page) < LISTED_AT_ONCE:
                 return
-            offset = page[-1]["path"]
-
-    async def _page(self, store: "ObjectStore", folder: str, offset: str) -> "Sequence[ObjectMeta]":
-        async for page in store.list(folder.rstrip("/"), offset=offset, chunk_size=LISTED_AT_ONCE):
-            return page
-        return []
+            offset = max(offset, page[-1]["path"])
 
     async def now(self) -> datetime:
         """Return the time by the clock of the store, to which the times in listings can be compared."""
@@ -232,10 +240,10 @@ class Bucket:
         """Return the engine error of a driver's error, in one line."""
         text = str(error)
         code = _CODE.search(text)
-        if _NO_BUCKET.search(text):
+        if has_no_bucket(error):
             return StorageUnavailable(f"{self.where}: the bucket does not exist")
         if _FULL.search(text):
-            return NoSpace(f"{self.where}: the store is full: {code[1] if code else 'its quota is used up'}")
+            return NoSpace(f"{self.where}: the store is full")
         if isinstance(error, PermissionDeniedError | UnauthenticatedError):
             return StorageUnavailable(f"{self.where}: access denied" + (f" ({code[1]})" if code else ""))
         if isinstance(error, FileNotFoundError):
