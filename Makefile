@@ -23,7 +23,7 @@ RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-instructions lock clean help
+.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-instructions lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -89,6 +89,9 @@ bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (n
 
 bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten thousand and a million documents
 	@$(VENV)/bin/python benchmarks/cache.py $(ARGS)
+
+bench-local: $(RUNTIME) ## Measure small durable writes in process, compared with diskcache where it is installed
+	@$(VENV)/bin/python benchmarks/local.py $(ARGS)
 
 lock: ## Resolve the lock files again (needs uv); ARGS=--upgrade takes newer versions
 	@$(call resolve,requirements/serve.txt,--group build)

@@ -40,8 +40,10 @@ FIELDS = b"Host: 127.0.0.1\r\nUser-Agent: bench\r\nAccept: */*\r\n"
 GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"%b\r\n"
 PUT = b"PUT /%b/key HTTP/1.1\r\n" + FIELDS + b"Content-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
 VERSION = version_of(sha256(b"x" * 200).digest(), Fields("text/plain")).encode("ascii")
+NO_TYPE = PUT.replace(b"Content-Type: text/plain\r\n", b"")
 CASES = {
     "PUT to memory": (PUT % b"memory", b"20"),
+    "PUT without type": (NO_TYPE % b"memory", b"20"),
     "PUT to sqlite": (PUT % b"docs", b"20"),
     "GET from memory": (GET % (b"memory", b""), b"200"),
     "GET from sqlite": (GET % (b"docs", b""), b"200"),

@@ -49,6 +49,18 @@ class Client:
         lint(method, path, asked, answer.status, fields, answer.content)
         return answer
 
+    def prepare(
+        self,
+        method: str,
+        path: str,
+        content: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """As `ask`, for a request that must succeed; there may be nothing to delete."""
+        answer = self.ask(method, path, content, headers)
+        assert answer.status < 400 or (method, answer.status) == ("DELETE", 404), f"{method} {path}: {answer}"
+        return answer
+
     def close(self) -> None:
         self._connection.close()
 
@@ -69,6 +81,18 @@ def ask(
     """Send one request on a new connection."""
     with Client(server) as client:
         return client.ask(method, path, content, headers)
+
+
+def prepare(
+    server: RunningServer,
+    method: str,
+    path: str,
+    content: bytes | Iterable[bytes] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """As `ask`, for a request that must succeed."""
+    with Client(server) as client:
+        return client.prepare(method, path, content, headers)
 
 
 def send_raw(server: RunningServer, request: bytes) -> bytes:

@@ -108,6 +108,18 @@ class InProcess:
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
         return Reply(response.status, fields, sent)
 
+    async def prepare(
+        self,
+        method: str,
+        target: str,
+        content: bytes | Upload = b"",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> Reply:
+        """As `send`, for a request that must succeed; there may be nothing to delete."""
+        reply = await self.send(method, target, content, headers)
+        assert reply.status < 400 or (method, reply.status) == ("DELETE", 404), f"{method} {target}: {reply}"
+        return reply
+
 
 @asynccontextmanager
 async def opened(
@@ -117,13 +129,21 @@ async def opened(
     hosts: frozenset[str] | None = None,
     anonymous: str = "write",
     sweep_interval_s: float = 60,
+    relative_links: bool = False,
     **options: Any,
 ) -> AsyncIterator[InProcess]:
     """Open a store in `folder` with some of MOUNTS, each with these `options` of Mount."""
     clock = SetClock()
     engines = {mount: open_engine(EngineURL.parse(ENGINES[mount].format(folder)), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
-    store = Store(made, clock=clock, hosts=hosts, anonymous=anonymous, sweep_interval_s=sweep_interval_s)
+    store = Store(
+        made,
+        clock=clock,
+        hosts=hosts,
+        anonymous=anonymous,
+        sweep_interval_s=sweep_interval_s,
+        relative_links=relative_links,
+    )
     inside = InProcess(store, clock, engines)
     try:
         with blockbuster_ctx("docstore") as blocking:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from docstore.engines.registry import EngineURL, Processes, kind_of
+from docstore.engines.contract import Engine
+from docstore.engines.registry import EngineURL, Processes, kind_of, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError
 from docstore.http.message import Headers
@@ -28,16 +29,24 @@ def _parse_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
 
-def _parse_origin(text: str, example: str) -> str:
-    origin = normalize_origin(text)
-    if origin is None or urlsplit(text).path not in ("", "/") or urlsplit(text)[3:] != ("", "") or "@" in text:
-        raise SetupError(f"an origin looks like {example}")
+def _parse_origin(text: str) -> str:
+    origin, path = _parse_url(text, "an origin looks like https://app.example")
+    if path:
+        raise SetupError("an origin looks like https://app.example")
     return origin
+
+
+def _parse_url(text: str, advice: str) -> tuple[str, str]:
+    """Return the normalized origin of a URL, and its path without a slash at its end."""
+    origin = normalize_origin(text)
+    if origin is None or urlsplit(text)[3:] != ("", "") or "@" in text:
+        raise SetupError(advice)
+    return origin, urlsplit(text).path.rstrip("/")
 
 
 def _parse_origins(text: str) -> tuple[str, ...]:
     origins = _parse_names(text)
-    return tuple(origin if origin == "*" else _parse_origin(origin, "https://app.example") for origin in origins)
+    return tuple(origin if origin == "*" else _parse_origin(origin) for origin in origins)
 
 
 def _parse_yes_no(text: str) -> bool:
@@ -72,12 +81,19 @@ class MountOptions:
     """Bytes of the largest document; None for a default that depends on the engine."""
     collection_put: bool = _option(True, _parse_yes_no, "yes|no")
     """Whether PUT to the collection stores under a new UUID, as in the original."""
+    index: bool = _option(False, _parse_yes_no, "yes|no")
+    """Whether GET of a folder is its `index.html`, if there is one."""
     cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
     """Origins whose pages may use the mount; `*` for all."""
     cache_control: str = _option("no-cache", _parse_cache_control, "DIRECTIVES")
     """Cache-Control of responses with documents that have none; by default caches must revalidate."""
+    guess_type: bool = _option(True, _parse_yes_no, "yes|no")
+    """Whether a document without Content-Type gets one by `media_types`; otherwise application/octet-stream."""
     ignore_query: tuple[str, ...] = _option((), _parse_names, "NAME,NAME")
     """Query parameters of writes that the store ignores, such as a cache's `teamId`; others are errors."""
+
+    readonly: bool = _option(False, _parse_yes_no, "yes|no")
+    """Whether the store is opened for reading only: it is never changed, and clients can't write."""
 
     def options(self) -> dict[str, Any]:
         return {option.name: getattr(self, option.name) for option in fields(MountOptions)}
@@ -112,8 +128,12 @@ class MountSettings(MountOptions):
                 except SetupError as error:
                     raise SetupError(f"{option.name}={text} of mount {name!r}: {error}") from None
         settings = cls(name, EngineURL(url.scheme, url.location, engine_options), **parsed)
-        check_mount(name, settings.keys)
+        check_mount(name, settings.keys, settings.index)
         return settings
+
+    def open_engine(self) -> Engine:
+        """Open the engine for writing; for reading with `readonly`, and if it can't be written. Raise SetupError."""
+        return open_read_only(self.engine) if self.readonly else open_readable(self.engine)
 
 
 def default_mounts(data: Path) -> tuple[MountSettings, ...]:
@@ -146,7 +166,7 @@ class Settings:
     anonymous: str | None = None
     """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
     public_urls: tuple[str, ...] = ()
-    """Origins that the store has behind proxies, such as `https://store.example`: Host and Origin may name them."""
+    """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     stop_timeout_s: int = 30
     sweep_interval_s: int = 60
     http: str = "wire"
@@ -179,7 +199,7 @@ class Settings:
         public_urls = []
         for url in self.public_urls:
             try:
-                public_urls.append(_parse_origin(url, "https://store.example, without a path"))
+                public_urls.append("".join(_parse_url(url, "it looks like https://store.example or https://host/path")))
             except SetupError as error:
                 raise SetupError(f"public URL {url}: {error}") from None
         return replace(self, mounts=mounts, public_urls=tuple(public_urls))

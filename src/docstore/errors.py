@@ -21,6 +21,7 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
     ├── ArchiveError              -    the input of an import is not an export, or an incomplete one
     └── SetupError                -    a start that can't succeed; one line, exit status 2
         ├── OpenError             -    the storage behind an engine URL can't be opened
+        │   └── NotWritable       -    it can't be opened for writing; reading it may work
         └── ClientClosed          -    a client is used after it was closed
 
 An error from a server's response has its `problem`.
@@ -147,6 +148,10 @@ class SetupError(DocstoreError):
 
 class OpenError(SetupError):
     """The storage behind an engine URL can't be opened."""
+
+
+class NotWritable(OpenError):
+    """The storage can't be opened for writing: a read-only file system, or no permission."""
 
 
 class ClientClosed(SetupError):

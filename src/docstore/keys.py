@@ -48,8 +48,8 @@ def check_path(key: str) -> None:
 KEY_RULES: Final[dict[str, KeyRule]] = {"name": check_name, "path": check_path}
 
 
-def check_mount(name: str, keys: str) -> None:
-    """Raise SetupError unless `name` may be a mount's (segments that are plain names) and `keys` names a rule."""
+def check_mount(name: str, keys: str, index: bool) -> None:
+    """Raise SetupError unless `name` may be a mount's (segments that are plain names) and the options are valid."""
     segments = name.split("/")
     if not all(is_name(segment) for segment in segments):
         raise SetupError(f"{name!r} is not a mount name: segments of A-Z a-z 0-9 _ -")
@@ -57,3 +57,5 @@ def check_mount(name: str, keys: str) -> None:
         raise SetupError("a mount can't be named '-', which is reserved for the server")
     if keys not in KEY_RULES:
         raise SetupError(f"keys={keys} of mount {name!r}: there are {', '.join(KEY_RULES)}")
+    if index and keys != "path":
+        raise SetupError(f"index=yes of mount {name!r} needs keys=path")

@@ -52,6 +52,7 @@ def test_info_shows_all_metadata(place: str, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_bytes(b"<p>")
     options = ["--ttl", "2h", "--meta", "author=ana", "--meta", "x=1=2", "--language", "de", "--encoding", "gzip"]
+    options += ["--type", "text/html"]
     done("put", f"{place}key", file, *options, "--disposition", "inline", "--cache-control", "max-age=60")
     described = metadata(f"{place}key")
     assert described["media_type"] == "text/html"
@@ -288,7 +289,7 @@ REFUSED = [
     ("cp docs/here http://127.0.0.1:1/docs/", 3, "docstore serve"),
     ("cp docs/here docs/in.valid", 2, "keys=path"),
     ("cp -r sqlite:FOLDER/none.db docs/", 2, "no such store"),
-    ("fetch docs/key", 2, "No such command"),
+    ("fetch docs/key", 2, "no such command .fetch.; .docstore get. does that"),
     ("get", 2, "Missing argument"),
     ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),
     ("ls http://127.0.0.1:1/", 3, "docstore serve"),

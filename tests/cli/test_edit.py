@@ -89,7 +89,9 @@ def test_without_a_change_nothing_is_written(url: str, editor: Editor) -> None:
     assert editor.left() == []
 
 
-@pytest.mark.parametrize(("key", "kind"), [("new.md", "text/markdown"), ("new", "text/plain; charset=utf-8")])
+@pytest.mark.parametrize(
+    ("key", "kind"), [("new.md", "text/markdown; charset=utf-8"), ("new", "text/plain; charset=utf-8")]
+)
 def test_a_document_that_does_not_exist_is_created(url: str, editor: Editor, key: str, kind: str) -> None:
     editor.does('printf typed > "$1"')
     assert edit(f"file/edit/{key}").status == 0

@@ -1,15 +1,18 @@
 """Clients of an engine in this process release threads, descriptors and locks."""
 
+import asyncio
 import gc
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import docstore
 from docstore import AsyncClient, Client, OpenError
+from docstore.client.transport import IN_FLIGHT
 from tests.client.conftest import ENGINES
 
 
@@ -133,3 +136,22 @@ def test_only_create_creates_a_store(mount: str, client: type[Client | AsyncClie
         assert docs["a"] == b"1"
     with Client(url, create=True) as docs:
         assert docs["a"] == b"1"
+
+
+def test_a_small_request_changes_threads_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    run = asyncio.run_coroutine_threadsafe
+
+    def counting(coroutine: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        calls.append(coroutine)
+        return run(coroutine, loop)
+
+    with docstore.open(f"sqlite:{tmp_path}/docs.db", create=True) as docs:
+        docs.put("large", bytes(1_000_000))
+        monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", counting)
+        docs["a"] = b"1"
+        assert (len(calls), docs["a"], len(calls), "b" in docs, len(calls)) == (1, b"1", 2, False, 3)
+        docs.put_many({f"k{number}": b"" for number in range(IN_FLIGHT)})
+        assert len(calls) == 4
+        assert docs["large"] == bytes(1_000_000)
+        monkeypatch.undo()

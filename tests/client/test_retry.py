@@ -69,8 +69,11 @@ LISTED, EMPTY = (
 LATER = answer(503, retry_after="0")
 
 
-OURS = version_of(hashlib.sha256(b"new").digest(), Fields())
-"""The version that `new` is stored as."""
+NEW = hashlib.sha256(b"new").digest()
+OURS, OTHER = (version_of(NEW, Fields(media_type)) for media_type in ("text/plain", "text/x"))
+"""The versions that `new` is stored as, with two types."""
+HEAD = answer(200, size=3, etag=f'"{OURS}"', content_type="text/plain")
+"""The response to HEAD, from which the client learns the type that the store chose."""
 
 
 def failed(version: str) -> Step:
@@ -87,6 +90,10 @@ def put(docs: Any) -> Any:
 
 def put_if(docs: Any) -> Any:
     return docs.put("a", b"new", if_match="old")
+
+
+def put_typed(docs: Any) -> Any:
+    return docs.put("a", b"new", type="text/x", if_match="old")
 
 
 def put_new(docs: Any) -> Any:
@@ -157,12 +164,18 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (delete, [hang_up, answer(200)], None, 2),
     (delete, [hang_up, answer(404)], None, 2),
     # a condition that fails after a lost response may have been made false by the same write
-    (put_if, [hang_up, failed(OURS)], OURS, 2),
-    (put_if, [hang_up, failed("another")], OutcomeUnknown, 2),
+    (put_typed, [hang_up, failed(OTHER)], OTHER, 2),
+    (put_typed, [hang_up, failed(OURS)], OutcomeUnknown, 2),
+    # without a type the store has chosen one
+    (put_if, [hang_up, failed(OURS), HEAD], OURS, 3),
+    (put_if, [hang_up, failed(OTHER), HEAD], OutcomeUnknown, 3),
+    (put_if, [hang_up, failed("another"), OK], OutcomeUnknown, 3),
+    (put_if, [hang_up, failed(OURS), answer(404)], OutcomeUnknown, 3),
+    (put_if, [hang_up, failed(OURS), LATER, LATER, LATER, LATER], OutcomeUnknown, 6),
     (put_if, [failed(OURS)], Conflict, 1),
     (put_if, [LATER, failed("another")], Conflict, 2),
-    (put_new, [answer(504), failed(OURS)], OURS, 2),
-    (put_new, [hang_up, failed("another")], OutcomeUnknown, 2),
+    (put_new, [answer(504), failed(OURS), HEAD], OURS, 3),
+    (put_new, [hang_up, failed("another"), OK], OutcomeUnknown, 3),
     (delete_if, [hang_up, answer(404)], OutcomeUnknown, 2),
     (delete_if, [hang_up, failed("another")], OutcomeUnknown, 2),
     (patch_if, [hang_up, DONE], "v", 2),

@@ -195,7 +195,7 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
             assert (statuses.count(201), statuses.count(412)) == (stores, 8 - stores)
             with Asking(server) as client:
                 assert len({client.ask("GET", f"/{engine}/{mount}/key").content for mount in "01"}) == stores
-                client.ask("DELETE", f"/{engine}/0/key")
+                client.prepare("DELETE", f"/{engine}/0/key")
                 assert client.ask("GET", f"/{engine}/1/key").status == (404 if stores == 1 else 200)
 
 
@@ -227,15 +227,15 @@ def test_an_export_during_writes_of_two_servers_is_one_state_of_the_store(tmp_pa
                     content = b"%08d" % number + bytes(SIZES[name])
                     assert client.ask("PUT", f"/docs/{key}", content).status in (200, 201)
                 if number % 3 == 0:
-                    client.ask("DELETE", f"/docs/m-passing-{name}")
+                    client.prepare("DELETE", f"/docs/m-passing-{name}")
                 else:
-                    client.ask("PUT", f"/docs/m-passing-{name}", LARGE[:200_000])
+                    client.prepare("PUT", f"/docs/m-passing-{name}", LARGE[:200_000])
 
     with serving("sqlite", tmp_path) as servers, ThreadPoolExecutor(2) as threads:
         with Asking(servers[0]) as client:
             for name in SIZES:
                 for key in (f"z-first-{name}", f"a-later-{name}"):
-                    client.ask("PUT", f"/docs/{key}", b"%08d" % 0)
+                    client.prepare("PUT", f"/docs/{key}", b"%08d" % 0)
         writers = [threads.submit(write, server, name) for server, name in zip(servers, SIZES, strict=True)]
         try:
             for format in ("tar", "ndjson", "tar"):

@@ -14,7 +14,8 @@ from docstore.http.stored_headers import (
     request_header_pairs,
     stored_header_pairs,
 )
-from docstore.model import DEFAULT_MEDIA_TYPE, Fields
+from docstore.media_types import LONGEST_GUESS
+from docstore.model import Fields
 
 TEXT = "text/plain"
 
@@ -129,8 +130,8 @@ def test_all_names_and_values_together_have_a_limit() -> None:
     assert caught.value.field == "meta-a"
 
 
-def test_the_default_media_type_counts_towards_the_limit() -> None:
-    room = STORED_SIZE_LIMIT - len("content-type") - len(DEFAULT_MEDIA_TYPE) - len("meta-a")
+def test_the_longest_guess_of_a_media_type_counts_towards_the_limit() -> None:
+    room = STORED_SIZE_LIMIT - len("content-type") - LONGEST_GUESS - len("meta-a")
     parse_stored_fields(headers(("meta-a", "x" * room)))
     with pytest.raises(StoredFieldsTooLarge):
         parse_stored_fields(headers(("meta-a", "x" * (room + 1))))

@@ -10,13 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from docstore.testing.server import STOPS_WITHIN_S
+from docstore.testing.server import record_log
 from tests.server.resources.test_document import (  # noqa: F401 - these run here on the server below
     test_a_truncated_body_changes_nothing,
     test_chunked_content_is_stored_completely,
@@ -57,10 +58,14 @@ class RunningGranian(RunningServer):
             [*command, "--no-log", "tests.server.granian_application:application"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
             cwd=Path(__file__).parent.parent.parent,
             env={**os.environ, "DOCSTORE_DATA": str(self._data)},
         )
+        self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+        record_log(self.process, self.errors)
         ends_s = time.monotonic() + STARTS_WITHIN_S
         while not self._answers():
             assert self.process.poll() is None, "Granian ended"
@@ -73,7 +78,7 @@ class RunningGranian(RunningServer):
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(STOPS_WITHIN_S)
+        return self.wait()
 
 
 @pytest.fixture(scope="module", params=["uvicorn", "granian"])

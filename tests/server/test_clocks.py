@@ -5,6 +5,7 @@ the ETag never gets 304 for a changed document: If-None-Match takes precedence o
 """
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,15 @@ async def test_last_modified_is_never_later_than_the_response(store: InProcess, 
     """RFC 9110 §8.8.2.1: the Last-Modified of a document from the future is now."""
     path = f"/{mount}/key"
     written_s = store.clock() // SECOND_NS
-    await store.send("PUT", path, b"data")
+    await store.prepare("PUT", path, b"data")
     store.clock.advance_s(jump_s)
     for method in ("GET", "HEAD"):
         answer = await store.send(method, path)
         assert answer["last-modified"] == format_http_date(min(written_s, written_s + jump_s))
+    for format in ("json", "ndjson", "html"):
+        listed = (await store.send("GET", f"/{mount}/?format={format}")).content.decode()
+        moment = datetime.fromtimestamp(min(written_s, written_s + jump_s), UTC).isoformat()[:19]
+        assert moment in listed, f"a listing and a response have the same time, {moment}"
 
 
 @each_mount
@@ -65,11 +70,11 @@ async def test_a_condition_with_a_date_never_hides_a_change_in_a_later_second(
 ) -> None:
     """The client has the date of a response before the change, whatever clock the document was written with."""
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"old")
+    await store.prepare("PUT", path, b"old")
     store.clock.advance_s(jump_s)
     date = (await store.send("GET", path))["last-modified"]
     store.clock.advance_s(1)
-    await store.send("PUT", path, b"new")
+    await store.prepare("PUT", path, b"new")
     for later_s in (0, 1, YEAR_S):
         store.clock.advance_s(later_s)
         changed = await store.send("GET", path, headers={"if-modified-since": date})
@@ -82,10 +87,10 @@ async def test_a_condition_with_a_date_never_hides_a_change_in_a_later_second(
 @on_a_store()
 async def test_an_etag_distinguishes_versions_that_a_date_cannot(store: InProcess, mount: str, jump_s: float) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"old")
+    await store.prepare("PUT", path, b"old")
     known = await store.send("GET", path)
     store.clock.advance_s(jump_s)
-    await store.send("PUT", path, b"new")
+    await store.prepare("PUT", path, b"new")
     dates = {"if-modified-since": known["last-modified"]}
     assert (await store.send("GET", path, headers=dates)).status == 304, "a date is a weak validator (§8.8.2.2)"
     changed = await store.send("GET", path, headers=dates | {"if-none-match": known["etag"]})
@@ -102,10 +107,10 @@ async def test_if_range_with_a_date_within_the_same_second_sends_the_whole_docum
     store: InProcess, mount: str
 ) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"old")
+    await store.prepare("PUT", path, b"old")
     part = {"range": "bytes=1-", "if-range": (await store.send("GET", path))["last-modified"]}
     store.clock.advance_s(0.5)
-    await store.send("PUT", path, b"new")
+    await store.prepare("PUT", path, b"new")
     assert (await store.send("GET", path, headers=part)).status == 200
 
 
@@ -115,7 +120,7 @@ async def test_an_expired_document_exists_again_if_the_clock_goes_back_before_a_
     store: InProcess, mount: str
 ) -> None:
     path, engine = f"/{mount}/key", store.engines[mount]
-    await store.send("PUT", path, b"data", {"ttl": "60"})
+    await store.prepare("PUT", path, b"data", {"ttl": "60"})
     store.clock.advance_s(60)
     assert (await store.send("GET", path)).status == 404
     store.clock.advance_s(-1)

@@ -17,7 +17,7 @@ from docstore.errors import EngineError, StorageUnavailable
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import SWEEP_LIMIT, Sweeper
-from tests.http_client import Client, ask
+from tests.http_client import Client, prepare
 from tests.in_process import InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
 
@@ -57,15 +57,15 @@ async def test_a_document_exists_until_its_expiry_for_each_method(store: InProce
             fields = ({name: value.format(tag)} if field else {}) | (MERGE if method == "PATCH" else {})
             reply = await store.send(method, path, b"{}" if method in ("PUT", "POST", "PATCH") else b"", fields)
             assert reply.status == status, (method, field, late_ns)
-            await store.send("DELETE", path)
+            await store.prepare("DELETE", path)
 
 
 @each_mount
 @on_a_store(keys="path")
 async def test_listings_show_a_document_until_its_expiry(store: InProcess, mount: str) -> None:
     end_ns = store.clock() + LIFE_S * 10**9
-    await store.send("PUT", f"/{mount}/f/ending", b"x", {"ttl": str(LIFE_S)})
-    await store.send("PUT", f"/{mount}/lasting", b"x")
+    await store.prepare("PUT", f"/{mount}/f/ending", b"x", {"ttl": str(LIFE_S)})
+    await store.prepare("PUT", f"/{mount}/lasting", b"x")
     targets = [f"/{mount}/?format={name}" for name in ("html", "json", "ndjson", "text")]
     targets += [f"/{mount}/?format=ndjson&limit=5", f"/{mount}/?format=text&prefix=f"]
     for late_ns, there in ((-1, True), (0, False)):
@@ -81,7 +81,7 @@ async def test_listings_show_a_document_until_its_expiry(store: InProcess, mount
 async def test_sunset_is_the_last_whole_second_before_the_expiry(store: InProcess, mount: str) -> None:
     store.clock.set_ns(1_700_000_000_900_000_000)
     path, sunset = f"/{mount}/key", "Tue, 14 Nov 2023 22:14:20 GMT"
-    await store.send("PUT", path, b"12345", {"ttl": str(LIFE_S)})
+    await store.prepare("PUT", path, b"12345", {"ttl": str(LIFE_S)})
     for method, fields in [("GET", {}), ("HEAD", {}), ("GET", {"range": "bytes=1-2"}), ("GET", {"if-none-match": "*"})]:
         assert (await store.send(method, path, headers=fields))["sunset"] == sunset
     [described] = json.loads((await store.send("GET", f"/{mount}/?format=json")).content)["documents"]
@@ -93,7 +93,7 @@ async def test_sunset_is_the_last_whole_second_before_the_expiry(store: InProces
 async def test_a_ttl_of_zero_expires_at_once(store: InProcess, mount: str) -> None:
     for before in ("missing", "there"):
         if before == "there":
-            await store.send("PUT", f"/{mount}/key", b"old")
+            await store.prepare("PUT", f"/{mount}/key", b"old")
         reply = await store.send("PUT", f"/{mount}/key", b"new", {"ttl": "0"})
         assert reply.status == (200 if before == "there" else 201)
         assert (await store.send("GET", f"/{mount}/key")).status == 404
@@ -104,8 +104,8 @@ async def test_a_ttl_of_zero_expires_at_once(store: InProcess, mount: str) -> No
 @on_a_store()
 async def test_each_write_sets_a_new_ttl(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"x", {"ttl": "10"})
-    await store.send("PUT", path, b"x", {"ttl": "100"})
+    await store.prepare("PUT", path, b"x", {"ttl": "10"})
+    await store.prepare("PUT", path, b"x", {"ttl": "100"})
     store.clock.advance_s(50)
     assert (await store.send("PUT", path, b"x")).status == 200
     assert "sunset" not in await store.send("GET", path)
@@ -139,7 +139,7 @@ async def test_a_write_to_the_collection_accepts_a_ttl(store: InProcess, mount: 
 @pytest.mark.parametrize("ttl", ["", "-1", "1.5", "soon", str(TTL_LIMIT_S + 1), "9" * 5000, "1, 2"])
 @on_a_store("memory")
 async def test_an_invalid_ttl_is_rejected_and_nothing_is_stored(store: InProcess, ttl: str) -> None:
-    await store.send("PUT", "/memory/key", b"old", {"ttl": "10"})
+    await store.prepare("PUT", "/memory/key", b"old", {"ttl": "10"})
     assert (await store.send("PUT", "/memory/key", b"new", {"ttl": ttl})).status == 400
     assert (await store.send("GET", "/memory/key")).content == b"old"
 
@@ -170,8 +170,8 @@ async def test_the_sweeper_works_in_steps_while_requests_are_answered(store: InP
     store.store.start()
     ending = SWEEP_LIMIT + 50
     for number in range(ending):
-        await store.send("PUT", f"/{mount}/ending-{number}", b"x", {"ttl": str(LIFE_S)})
-    await store.send("PUT", f"/{mount}/lasting", b"stays")
+        await store.prepare("PUT", f"/{mount}/ending-{number}", b"x", {"ttl": str(LIFE_S)})
+    await store.prepare("PUT", f"/{mount}/lasting", b"stays")
     store.clock.advance_s(LIFE_S)
     await until_swept(store, mount, left=1)
     assert (await store.send("GET", f"/{mount}/lasting")).content == b"stays"
@@ -200,7 +200,7 @@ async def test_a_failing_engine_is_logged_and_the_others_are_swept(
 ) -> None:
     failing = Failing(store.engines["memory"], error)
     sweeper = Sweeper([Mount("bad", failing), Mount("docs", store.engines["docs"])], interval_s=0.01)
-    await store.send("PUT", "/docs/key", b"x", {"ttl": "1"})
+    await store.prepare("PUT", "/docs/key", b"x", {"ttl": "1"})
     store.clock.advance_s(1)
     with caplog.at_level(logging.ERROR, "docstore"):
         sweeper.start()
@@ -280,8 +280,8 @@ def test_a_server_frees_the_space_of_expired_documents(data: Path) -> None:
     with RunningServer(data, "--sweep-interval", "1") as server, Client(server) as client:
         for mount in MOUNTS:
             for number in range(5):
-                client.ask("PUT", f"/{mount}/ending-{number}", b"x" * SIZE, {"TTL": "1"})
-            client.ask("PUT", f"/{mount}/lasting", b"x" * SIZE)
+                client.prepare("PUT", f"/{mount}/ending-{number}", b"x" * SIZE, {"TTL": "1"})
+            client.prepare("PUT", f"/{mount}/lasting", b"x" * SIZE)
         deadline = time.monotonic() + 60
         while disk_shows(data) != {"rows": 1, "sealed": 1, "files": 1}:
             assert time.monotonic() < deadline, disk_shows(data)
@@ -293,5 +293,5 @@ def test_a_server_frees_the_space_of_expired_documents(data: Path) -> None:
 
 def test_the_sweeper_is_stopped_with_the_server(data: Path) -> None:
     with RunningServer(data, "--sweep-interval", "1") as server:
-        ask(server, "PUT", "/docs/key", b"x", {"TTL": "1"})
+        prepare(server, "PUT", "/docs/key", b"x", {"TTL": "1"})
         assert server.stop() == 0

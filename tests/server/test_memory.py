@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_client import ask
+from tests.http_client import ask, prepare
 from tests.server_process import RunningServer
 
 SIZE = 256 * 1024 * 1024
@@ -29,8 +29,8 @@ def peak_memory(server: RunningServer) -> int:
 def test_a_large_document_is_never_completely_in_memory(tmp_path: Path, mount: str, chunked: bool) -> None:
     pieces = SIZE // len(PIECE)
     with RunningServer(tmp_path / "data") as server:
-        ask(server, "PUT", f"/{mount}/small", PIECE)
-        ask(server, "GET", f"/{mount}/small")
+        prepare(server, "PUT", f"/{mount}/small", PIECE)
+        prepare(server, "GET", f"/{mount}/small")
         before = peak_memory(server)
         headers = {} if chunked else {"content-length": str(SIZE)}
         written = ask(server, "PUT", f"/{mount}/large", (PIECE for _ in range(pieces)), headers)

@@ -155,7 +155,7 @@ async def test_conditions_are_evaluated_again_inside_the_commit(
     writing = asyncio.create_task(store.send("PUT", path, body, {name: value.format(tag)} if field else {}))
     await body.halfway.wait()
     store.clock.advance_s(5)
-    await store.send("PUT", path, b"second")
+    await store.prepare("PUT", path, b"second")
     body.gate.set()
     reply = await writing
     small, large = MEANWHILE[field]

@@ -103,14 +103,16 @@ def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -
         assert [key for page in in_sevens for key in page["keys"]] == bytewise(HOSTILE_KEYS)
         assert all(len(page["keys"]) == 7 for page in in_sevens[:-1])
 
-        links = Links(client.ask("GET", f"{prefix}?limit=1000", headers={"accept": "text/html"}).content.decode())
+        flat = f"{prefix}?limit=1000&delimiter="
+        links = Links(client.ask("GET", flat, headers={"accept": "text/html"}).content.decode())
         assert [text for _, text in links.found] == bytewise(HOSTILE_KEYS)
         for href, key in links.found:
-            assert client.ask("GET", href).content == key.encode()
+            assert client.ask("GET", urllib.parse.urljoin(prefix, href)).content == key.encode()
 
         for key in HOSTILE_KEYS:
             assert client.ask("DELETE", prefix + encoded(key)).status == 200, key
-            assert client.ask("GET", prefix + encoded(key)).status == 404
+            # Otherwise the answer may be 303, to a folder of that name.
+            assert client.ask("GET", prefix + encoded(key), headers={"accept": "application/json"}).status == 404
         assert pages(client, prefix) == [{"keys": [], "folders": []}]
 
 
@@ -120,13 +122,13 @@ def test_prefix_and_after_are_compared_with_the_decoded_key(deep: RunningServer,
     prefix, keys = f"/deep/{mount}/x/", HOSTILE_KEYS[:100:3]
     with Client(deep) as client:
         for key in keys:
-            client.ask("PUT", prefix + encoded(key), b"")
+            client.prepare("PUT", prefix + encoded(key), b"")
         for beginning in ("", "a", "a/", "a%", ".", "C", "é"):
             query = urllib.parse.urlencode({"prefix": beginning, "after": after, "limit": 5})
             expected = [key for key in bytewise(keys) if key.startswith(beginning) and key.encode() > after.encode()]
             assert [key for page in pages(client, f"{prefix}?{query}") for key in page["keys"]] == expected
         for key in keys:
-            client.ask("DELETE", prefix + encoded(key))
+            client.prepare("DELETE", prefix + encoded(key))
 
 
 SPELLINGS = {
@@ -152,7 +154,7 @@ async def test_every_spelling_of_a_key_is_the_same_document(store: InProcess, mo
 
 
 NO_KEYS = [
-    *("a/", "a//b", "/a", "//", "a%2F", "%2Fa", "a%2F%2Fb", "a%2F..%2Fb", "%2E%2E%2Fa", "a/.%2F", "a%2F%2E"),
+    *("a//", "a//b", "/a", "//", "a%2F", "%2Fa", "a%2F%2Fb", "a%2F..%2Fb", "%2E%2E%2Fa", "a/.%2F", "a%2F%2E"),
     *("%00", "a%0Ab", "a%7Fb", "%C2%85", "%FF", "%C3", "%ED%A0%80", "%C0%AF", "a%", "a%2", "%zz", "\xff"),
     *("s" * 256, "/".join(["p" * 255] * 4) + "/q", "%C3%A9" * 128),
 ]
@@ -169,7 +171,7 @@ async def test_an_invalid_key_is_400_for_each_method(store: InProcess, mount: st
 
 @on_a_store("memory", keys="path")
 async def test_a_percent_encoded_dot_segment_is_a_dot_segment(store: InProcess) -> None:
-    await store.send("PUT", "/memory/b", b"1")
+    await store.prepare("PUT", "/memory/b", b"1")
     assert (await store.send("GET", "/memory/a/%2E%2e/b")).content == b"1"
     assert (await store.send("GET", "/elsewhere/../memory/b")).content == b"1"
 
@@ -211,7 +213,7 @@ async def test_each_document_and_folder_is_listed_once_for_any_page_size(
 ) -> None:
     keys = some_keys(seed)
     for key in keys:
-        await store.send("PUT", f"/{mount}/{encoded(key)}", b"")
+        await store.prepare("PUT", f"/{mount}/{encoded(key)}", b"")
     for prefix in ("", "a", "a/", "a/b/", "é/", "no such"):
         for limit in (1, 2, 7, 1000):
             query = urllib.parse.urlencode({"prefix": prefix, "delimiter": "/", "limit": limit})
@@ -228,9 +230,9 @@ async def test_each_document_and_folder_is_listed_once_for_any_page_size(
 @on_a_store(keys="path")
 async def test_the_documents_of_a_large_folder_are_not_read(store: InProcess, mount: str) -> None:
     for n in range(250):
-        await store.send("PUT", f"/{mount}/many/{n:03}", b"")
+        await store.prepare("PUT", f"/{mount}/many/{n:03}", b"")
     for key in ("a", "many", "many-more", "z"):
-        await store.send("PUT", f"/{mount}/{key}", b"")
+        await store.prepare("PUT", f"/{mount}/{key}", b"")
     asked: list[str] = []
     engine = store.engines[mount]
     list_of = engine.list
@@ -248,15 +250,15 @@ async def test_the_documents_of_a_large_folder_are_not_read(store: InProcess, mo
 @on_a_store("memory", keys="path")
 async def test_folders_are_in_every_representation(store: InProcess) -> None:
     for key in ("a", "f/one", "f/two", "g/<b>"):
-        await store.send("PUT", f"/memory/{encoded(key)}", b"")
+        await store.prepare("PUT", f"/memory/{encoded(key)}", b"")
     target = "/memory/?delimiter=/&format="
     assert (await store.send("GET", target + "text")).content == b"a\nf/\ng/\n"
     lines = [json.loads(line) for line in (await store.send("GET", target + "ndjson")).content.splitlines()]
     assert [(line.get("key"), line.get("folder")) for line in lines] == [("a", None), (None, "f/"), (None, "g/")]
     assert json.loads((await store.send("GET", target + "json")).content)["folders"] == ["f/", "g/"]
-    links = Links((await store.send("GET", target + "html")).content.decode())
+    links = Links((await store.send("GET", "/memory/", headers={"accept": "text/html"})).content.decode())
     assert [text for _, text in links.found] == ["f/", "g/", "a"]
-    inside = await store.send("GET", "/memory/" + links.found[1][0], headers={"accept": "text/html"})
+    inside = await store.send("GET", f"/memory/{links.found[1][0]}", headers={"accept": "text/html"})
     assert [text for _, text in Links(inside.content.decode()).found] == ["<b>"]
 
 
@@ -286,7 +288,7 @@ async def test_a_listing_needs_one_lookup_for_each_folder_and_few_for_documents(
         f"last{n:03}" for n in range(400)
     ]
     for key in keys:
-        await store.send("PUT", f"/memory/{key}", b"x")
+        await store.prepare("PUT", f"/memory/{key}", b"x")
     asked: list[int] = []
     engine = store.engines["memory"]
     listed = engine.list

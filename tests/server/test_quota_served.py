@@ -99,10 +99,10 @@ def test_the_root_shows_the_usage_of_a_quota(data: Path) -> None:
     with RunningServer(data, "--mount", "plain=memory:", *mounts(data, 64 * KIB, evict=True)) as server:
         for scheme in SCHEMES:
             with Client(server) as client:
-                client.ask("PUT", f"/{scheme}/a", bytes(30_000))
-                client.ask("GET", f"/{scheme}/a")
-                client.ask("GET", f"/{scheme}/b")
-                client.ask("PUT", f"/{scheme}/b", bytes(40_000))
+                client.prepare("PUT", f"/{scheme}/a", bytes(30_000))
+                client.prepare("GET", f"/{scheme}/a")
+                assert client.ask("GET", f"/{scheme}/b").status == 404
+                client.prepare("PUT", f"/{scheme}/b", bytes(40_000))
                 assert client.ask("PUT", f"/{scheme}/a", b"", {"If-Match": '"x"'}).status == 412
                 assert client.ask("GET", f"/{scheme}/a").status == 404
             shown = usage(server, scheme)

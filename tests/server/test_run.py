@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.http_client import ask
+from tests.http_client import ask, prepare
 from tests.server_process import RunningServer
 
 
@@ -29,8 +29,8 @@ def refused(*arguments: str, cwd: Path | None = None) -> str:
 
 def test_it_prints_the_address_and_the_mounts_and_logs_requests_readably(data: Path) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/docs/a", b"hello")
-        ask(server, "GET", "/docs/b%0Ac")
+        prepare(server, "PUT", "/docs/a", b"hello")
+        assert ask(server, "GET", "/docs/b%0Ac").status == 400
         server.process.send_signal(signal.SIGTERM)
         printed = server.process.stdout.read()
         assert server.wait() == 0
@@ -43,7 +43,7 @@ def test_it_prints_the_address_and_the_mounts_and_logs_requests_readably(data: P
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly(data: Path, number: int) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/docs/a", b"hello")
+        prepare(server, "PUT", "/docs/a", b"hello")
         assert server.stop(number) == 0
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", server.port)) != 0
@@ -136,7 +136,7 @@ def test_a_read_only_folder_is_reported_in_one_line(tmp_path: Path, engine: str)
 
 def test_a_shelve_locked_by_another_process_is_reported_in_one_line(data: Path) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", "/shelve/a", b"1")
+        prepare(server, "PUT", "/shelve/a", b"1")
         line = refused("--data", str(data))
         assert "shelve" in line
         assert ask(server, "GET", "/shelve/a").content == b"1"
@@ -192,7 +192,7 @@ def test_several_workers_serve_one_store(data: Path) -> None:
 @pytest.mark.parametrize("mount", ["memory", "file", "docs"])
 def test_a_client_that_abandons_a_download_causes_no_server_error(data: Path, mount: str) -> None:
     with RunningServer(data) as server:
-        ask(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
+        prepare(server, "PUT", f"/{mount}/large", b"x" * 16_000_000)
         for _ in range(20):
             with socket.create_connection((server.host, server.port)) as connection:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -89,3 +89,92 @@ def test_the_server_ends_with_the_tests_even_if_they_are_killed(
     while not gone(server):
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+FAILING = """
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.http_client import Client, ask
+from tests.server.http1.server import HTTP1Server
+from tests.server_process import RunningServer
+
+
+def get(server, path):
+    ask(server, "GET", path)
+    until = time.monotonic() + 30
+    while not any(path in line for line in server.errors):
+        assert time.monotonic() < until, "the server logged nothing"
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with RunningServer(tmp_path_factory.mktemp("data")) as running:
+        get(running, "/docs/in-the-fixture")
+        yield running
+
+
+@pytest.fixture
+def broken(server):
+    get(server, "/docs/in-a-broken-fixture")
+    raise RuntimeError
+
+
+def test_passes(server):
+    get(server, "/docs/in-a-test-that-passes")
+
+
+def test_fails(server):
+    get(server, "/docs/in-a-test-that-fails")
+    assert False
+
+
+def test_is_not_run(broken):
+    pass
+
+
+def test_fails_with_a_server_of_its_own(tmp_path):
+    with RunningServer(tmp_path) as own:
+        get(own, "/docs/on-a-server-of-its-own")
+        assert False
+
+
+def test_fails_with_a_server_of_http1(tmp_path):
+    with HTTP1Server(tmp_path) as own:
+        own.process.send_signal(9)
+        own.errors.append("from-http1")
+        assert False
+
+
+def test_fails_with_the_fixture_of_the_plugin(docstore_server):
+    docstore_server._process.errors.append("from-the-plugin")
+    assert False
+"""
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_test_that_fails_prints_the_log_of_its_servers(tmp_path: Path, workers: str) -> None:
+    root = Path(__file__).parent.parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTEST_PLUGINS": ""}
+    line = command(tmp_path, FAILING, "-n", workers)
+    line.remove("-s")
+    ended = subprocess.run(
+        line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
+    assert "4 failed, 1 passed, 1 error" in ended.stdout, ended.stdout
+    reports = ended.stdout.split("\n____")
+    for name, logged in {
+        " test_fails _": "in-a-test-that-fails",
+        " test_is_not_run _": "in-a-broken-fixture",
+        " test_fails_with_a_server_of_its_own _": "on-a-server-of-its-own",
+        " test_fails_with_a_server_of_http1 _": "from-http1",
+        " test_fails_with_the_fixture_of_the_plugin _": "from-the-plugin",
+    }.items():
+        [report] = [report for report in reports if name in report.partition("\n")[0]]
+        assert logged in report.partition("log of server")[2], report
+    assert "GET /docs/in-a-test-that-passes 404" not in ended.stdout
+    assert ended.stdout.count("GET /docs/in-a-test-that-fails 404") == 1, "the log of one test is not that of the next"

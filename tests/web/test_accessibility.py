@@ -34,7 +34,7 @@ def show(tab: Tab, view: str) -> None:
                 tab.press("Save")
                 expect(tab.dialog.locator("mark")).to_be_visible()
         case _:
-            tab.open("/site/?prefix=seen/")
+            tab.open("/site/?delimiter=&prefix=seen/")
             if view == "new":
                 tab.press("New")
             elif view == "shortcuts":

@@ -11,7 +11,7 @@ SHARED_TAB = True
 
 def test_a_document_has_a_url_and_back_closes_the_view(tab: Tab) -> None:
     tab.store_document("/site/an address/100% #1?", "here")
-    tab.open("/site/?prefix=an+address")
+    tab.open("/site/?delimiter=&prefix=an+address")
     tab.page.get_by_role("link", name="100% #1?").click()
     expect(tab.dialog.get_by_role("heading")).to_have_text("an address/100% #1?")
     tab.page.reload()
@@ -50,3 +50,51 @@ def test_link_curl_and_python_addresses_can_be_copied(tab: Tab) -> None:
     base, _, named = called.removeprefix("Client(").removesuffix("]").partition(")[")
     assert (json.loads(base), eval(named)) == (f"{tab.store.url}/site/", key)
     assert "\u202e" not in copied["Python"]
+
+
+FORM = "application/x-www-form-urlencoded"
+
+FORMS = {
+    # content of curl -d: the type that the page offers
+    '{"n": 12345678901234567890}': "application/json",
+    "[1, 2]": "application/json",
+    "hello": "text/plain; charset=utf-8",
+    "a = b": "text/plain; charset=utf-8",
+    '{"n":': "text/plain; charset=utf-8",
+    "a=1&b=2+3": None,
+    "": None,
+}
+
+
+def test_the_type_that_curl_sends_can_be_corrected(tab: Tab) -> None:
+    for number, (content, media_type) in enumerate(FORMS.items()):
+        key = f"form-{number}"
+        tab.store_document(
+            f"/docs/{key}", content, content_type=FORM, meta_a="1", ttl="900", docstore_cache_control="a=1"
+        )
+        detail = tab.open_document("/docs/", key)
+        expect(detail.locator("section[aria-label=Preview] pre")).to_have_count(1)
+        button = detail.get_by_role("button", name="Change the type")
+        if media_type is None:
+            expect(button).to_have_count(0)
+        else:
+            kind = "JSON" if media_type == "application/json" else "text"
+            expect(detail).to_contain_text(f"This looks like {kind}, but its type is that of a form")
+            button.click()
+            expect(detail.locator("dd").filter(has_text=media_type)).to_have_count(1)
+            expect(button).to_have_count(0)
+        answer = tab.stored(f"/docs/{key}")
+        assert (answer.content, answer["content-type"]) == (content.encode(), media_type or FORM)
+        assert (answer["meta-a"], "sunset" in answer.headers) == ("1", True)
+        tab.leave()
+
+
+def test_an_emptied_type_is_guessed(tab: Tab) -> None:
+    tab.store_document("/docs/emptied", "{}", content_type="text/x-a")
+    tab.open_document("/docs/", "emptied")
+    tab.page.keyboard.press("f")
+    tab.dialog.get_by_label("Type").fill("")
+    tab.press("Save")
+    expect(tab.page.locator("dialog")).to_have_count(1)
+    expect(tab.page.locator("dialog.detail dd").filter(has_text="application/json")).to_have_count(1)
+    assert tab.stored("/docs/emptied")["content-type"] == "application/json"

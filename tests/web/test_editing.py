@@ -34,7 +34,7 @@ def test_a_new_document_needs_an_unused_key(tab: Tab) -> None:
     expect(tab.page.locator("dialog.detail pre")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
-    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/plain; charset=utf-8")
+    assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/markdown; charset=utf-8")
     assert answer["sunset"]
     assert tab.stored("/site/new/taken").content == b"there"
 
@@ -82,7 +82,7 @@ def conflict(tab: Tab, key: str, theirs: str | None) -> None:
     edit(tab, "/docs/", key)
     tab.dialog.get_by_label("Content").fill("one\nmine\nthree\n")
     if theirs is None:
-        tab.client.ask("DELETE", f"/docs/{key}")
+        tab.client.prepare("DELETE", f"/docs/{key}")
     else:
         tab.store_document(f"/docs/{key}", theirs, content_type="text/markdown")
     tab.press("Save")

@@ -40,8 +40,11 @@ def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
     tab.store_document("/site/plain/a b", "there", content_type="text/plain")
     context = tab.page.context.browser.new_context(java_script_enabled=False, base_url=tab.store.url)
     page = context.new_page()
-    page.goto("/site/?prefix=plain/")
+    page.goto("/site/?prefix=plain/&delimiter=")
     expect(page.get_by_text("Keys with the prefix plain/")).to_be_visible()
+    page.get_by_role("link", name="by folders").click()
+    page.get_by_role("link", name="plain/").click()
+    page.wait_for_url("**/site/plain/")
     page.get_by_role("link", name="a b").click()
     page.wait_for_url("**/site/plain/a%20b")
     assert page.inner_text("body") == "there"
@@ -83,6 +86,33 @@ def test_paging_goes_both_ways_and_holds_one_page(tab: Tab) -> None:
     tab.wait_for_keys(*[f"page-{number}" for number in range(100, 200)])
     tab.page.reload()
     assert tab.keys()[0] == "page-100"
+
+
+def test_the_url_of_a_folder_shows_the_folder(tab: Tab) -> None:
+    for number in range(120):
+        tab.store_document(f"/site/url/ü 1/{number:03}")
+    tab.store_document("/site/url/ü 1/z/deep")
+    tab.open("/site/url/")
+    assert tab.keys() == ["ü 1/"]
+    tab.page.get_by_role("link", name="ü 1/", exact=True).click()
+    expect(tab.page.locator("tbody a").first).to_have_text("000")
+    assert urlsplit(tab.page.url).path == "/site/url/%C3%BC%201/"
+    tab.page.reload()
+    tab.page.get_by_role("link", name="Next page").click()
+    expect(tab.page.locator("tbody a").first).to_have_text("z/")
+    assert len(tab.keys()) == 21
+    tab.page.get_by_role("link", name="z/", exact=True).click()
+    tab.wait_for_keys("deep")
+    tab.page.go_back()
+    expect(tab.page.locator("tbody a").first).to_have_text("z/")
+    tab.page.go_back()
+    tab.page.fill("#search", "01")
+    tab.wait_for_keys(*[f"01{digit}" for digit in range(10)])
+    assert parse_qs(urlsplit(tab.page.url).query) == {"prefix": ["01"]}
+    tab.page.reload()
+    expect(tab.page.locator("#search")).to_have_value("01")
+    tab.page.get_by_role("link", name="012", exact=True).click()
+    expect(tab.page.get_by_role("dialog")).to_contain_text("url/ü 1/012")
 
 
 def test_folders_can_be_opened_and_left(tab: Tab) -> None:

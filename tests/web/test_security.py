@@ -31,7 +31,7 @@ def keys(tab: Tab) -> list[str]:
 
 def test_hostile_keys_and_contents_are_shown_and_nothing_runs(tab: Tab, keys: list[str]) -> None:
     tab.page.on("dialog", lambda dialog: (tab.complaints.append(f"it ran: {dialog.message}"), dialog.dismiss()))
-    tab.open("/site/?prefix=evil/")
+    tab.open("/site/?delimiter=&prefix=evil/")
     names = "links => links.map(link => link.textContent)"
     assert tab.page.locator("#documents tbody a").evaluate_all(names) == keys
     with tab.page.expect_response(re.compile("format=json")):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from docstore.cli.put import SMALL_SIZE
 from docstore.content import Stream, read_all
 from docstore.engines.contract import PutRequest
-from docstore.errors import Conflict, NotFound, OpenError
+from docstore.errors import Conflict, NotFound, OpenError, SetupError
 from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
 
 if TYPE_CHECKING:
@@ -34,13 +34,17 @@ async def open_place(access: "Access", url: str, *, writes: bool, missing_ok: bo
             yield CollectionEngine(docs)
         return
     from docstore.cli.options import existing_store
+    from docstore.config import MountSettings
     from docstore.engines.registry import EngineURL, open_engine
 
-    parsed = EngineURL.parse(url)
-    options = {name: value for name, value in parsed.options.items() if name != "keys"}  # that of a mount
-    parsed = EngineURL(parsed.scheme, parsed.location, options)
     try:
-        engine = open_engine(parsed if writes else existing_store(str(parsed)))
+        if writes:
+            settings = MountSettings.make("store", EngineURL.parse(url))
+            if settings.readonly:
+                raise SetupError(f"{url} is read-only")
+            engine = open_engine(settings.engine)
+        else:
+            engine = existing_store(url).open_engine()
     except OpenError:
         if not missing_ok or writes:
             raise

@@ -5,7 +5,6 @@ Edits are never lost: what can't be written stays in its file, and the command p
 
 import difflib
 import math
-import mimetypes
 import os
 import shlex
 import signal
@@ -25,12 +24,11 @@ from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandErr
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import escape_controls
 from docstore.errors import Conflict, DocstoreError, NotFound
+from docstore.media_types import ENDINGS
 
 if TYPE_CHECKING:
     from docstore import Client, StoredContent
 
-_SUFFIXES: Final = {"text/plain": ".txt", "application/json": ".json", "text/markdown": ".md", "text/html": ".html"}
-"""For media types that have several in the system's table."""
 _SUFFIX_LIMIT: Final = 16
 
 
@@ -40,7 +38,7 @@ Example:
   docstore edit docs/todo"""
 )
 @click.argument("address", type=ADDRESS)
-@click.option("--type", "media_type", help="Media type of a new document.  [default: guessed from the name]")
+@click.option("--type", "media_type", help="Media type of a new document.  [default: guessed from key and content]")
 @access_options
 @exits
 def edit(address: Address, media_type: str | None, access: Access) -> int:
@@ -93,7 +91,7 @@ class _Session:
         if suffix and len(suffix) <= _SUFFIX_LIMIT and suffix[1:].isalnum():
             return suffix
         media_type = "text/plain" if self.base is None else self.base.info.type.partition(";")[0].strip().lower()
-        return _SUFFIXES.get(media_type) or mimetypes.guess_extension(media_type) or ""
+        return next((f".{ending}" for ending, kind in ENDINGS.items() if kind == media_type), "")
 
     def is_changed(self, path: Path) -> bool:
         try:
@@ -119,8 +117,7 @@ class _Session:
     def _put(self, text: bytes) -> None:
         """Raise Conflict or NotFound if the document is no longer `base`, or has expired."""
         if self.base is None:
-            media_type = self.media_type or mimetypes.guess_type(self.address.name)[0] or "text/plain; charset=utf-8"
-            self.docs.put(self.key, text, type=media_type, if_none_match="*")
+            self.docs.put(self.key, text, type=self.media_type, if_none_match="*")
             return
         info = self.docs.info(self.key)
         left_s = None if info.expires is None else math.ceil((info.expires - datetime.now(UTC)).total_seconds())

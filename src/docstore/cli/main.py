@@ -45,7 +45,7 @@ _FUNCTIONS: Final = {"import": "import_"}
 
 
 _OTHER_NAMES: Final = {
-    "cat": "get", "download": "get", "read": "get", "upload": "put", "add": "put", "set": "put", "write": "put",
+    "cat": "get", "download": "get", "fetch": "get", "read": "get", "upload": "put", "add": "put", "set": "put", "write": "put",
     "delete": "rm", "del": "rm", "remove": "rm", "list": "ls", "dir": "ls", "copy": "cp -r", "stat": "info",
     "head": "info", "show": "info", "ping": "info", "status": "info", "health": "info", "mirror": "sync",
     "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import", "fsck": "check",
@@ -82,6 +82,8 @@ class CommandGroup(click.Group):
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
         gc.set_threshold(10_000)  # PERF: loading modules creates no garbage, and Python would search for it 100 times
+        if not args and "args" not in options:
+            _use_utf8()
         _open_missing_streams()
         if "_DOCSTORE_COMPLETE" in os.environ:
             importlib.import_module("docstore.cli.completion")
@@ -99,6 +101,16 @@ class CommandGroup(click.Group):
         for title, section in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl(list(section.items()))
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode if names of arguments and files are ASCII, as in a C locale that is enforced.
+
+    Keys are UTF-8. Python selects this mode itself unless PYTHONUTF8=0 is set. Another way would be to decode each name
+    where it is used: arguments, files, folders, variables, messages.
+    """
+    if sys.getfilesystemencoding() == "ascii" and sys.executable and os.name == "posix":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - the same program
 
 
 def _open_missing_streams() -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from docstore import AsyncClient, Client
     from docstore.cli.summary import Summary
     from docstore.client.options import ClientOptions
-    from docstore.engines.registry import EngineURL
+    from docstore.config import MountSettings
 
 _T = TypeVar("_T")
 
@@ -176,14 +176,14 @@ class Access:
             with self.open_collection(address.store, writes=writes) as docs:
                 yield docs, address.path
             return
-        # The longest path that is a collection is the mount, as on the server.
-        path, prefix = address.path.rstrip("/"), address.path
+        path, access = address.path.rstrip("/"), self.for_address(address)
         while path:
-            prefix = address.path[len(path) + 1 :]
-            with self.for_address(address).open_collection(f"{address.store}/{encode(path)}/") as docs:
-                if _is_collection(docs):
-                    yield docs, prefix
-                    return
+            with access.open_collection(f"{address.store}/{encode(path)}/") as docs:
+                mount = _mount_of(docs, path)
+            if mount:
+                with access.open_collection(f"{address.store}/{encode(mount)}/") as docs:
+                    yield docs, address.path[len(mount) + 1 :]
+                return
             path = path.rpartition("/")[0]
         raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
 
@@ -212,12 +212,16 @@ class Access:
         }
 
 
-def _is_collection(docs: "Client") -> bool:
+def _mount_of(docs: "Client", path: str) -> str:
+    """Return the part of a path that is the mount, "" if there is no collection at this path or a folder in one."""
     try:
-        docs.list(limit=1)
+        mount = docs.list(limit=1).mount
     except (NotFound, InvalidKey):
-        return False
-    return True
+        return ""
+    # A proxy may put a prefix before the mount, and a folder may have the name of its mount.
+    names = path.split("/")
+    paths = ("/".join(names[:count]) for count in range(1, len(names) + 1))
+    return next((shorter for shorter in paths if f"/{shorter}/".endswith(mount)), path)
 
 
 def _client_url(url: str, *, creates: bool) -> str:
@@ -234,13 +238,14 @@ def _client_url(url: str, *, creates: bool) -> str:
     return str(EngineURL(parsed.scheme, parsed.location, {**options, "keys": keys}))
 
 
-def existing_store(text: str) -> "EngineURL":
+def existing_store(text: str) -> "MountSettings":
     """Parse the URL of a store to read. Raise OpenError if there is none: opening it would create an empty one."""
+    from docstore.config import MountSettings
     from docstore.engines.registry import EngineURL, check_exists
 
-    url = EngineURL.parse(text)
-    check_exists(url)
-    return url
+    store = MountSettings.make("store", EngineURL.parse(text))
+    check_exists(store.engine)
+    return store
 
 
 def access_options(command: Callable[..., Any]) -> Callable[..., Any]:

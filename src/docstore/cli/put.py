@@ -5,7 +5,6 @@ for that, so its digest is compared with that of the stored document. A trailer 
 forwards trailers.
 """
 
-import mimetypes
 import os
 import stat
 import sys
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 SMALL_SIZE: Final = 1024 * 1024
 """Content below this size is read into memory, so the library can send it again if a response is lost."""
-_COMPRESSED_TYPES: Final = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
-"""Media types of compressed files, which are stored as they are."""
 
 
 def _stored_header_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,7 +49,7 @@ Examples:
 @click.argument("address", type=ADDRESS)
 @click.argument("files", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path), metavar="[FILE]...")
 @click.option("-r", "--recursive", is_flag=True, help="All files in folders, their paths below the folder as keys.")
-@click.option("--type", "media_type", help="Media type.  [default: guessed from the name]")
+@click.option("--type", "media_type", help="Media type.  [default: guessed from key and content]")
 @click.option("--ttl", type=DURATION, help="Expire after this time: seconds, or 10m, 2h, 7d.  [default: never]")
 @click.option("--if-match", type=ETAG, metavar="ETAG", help="Only if the document has this version; * if it exists.")
 @click.option("--if-none-match", metavar="ETAG", help="Only if it does not have this version; * if it does not exist.")
@@ -67,7 +64,8 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
     Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
     their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
     their paths, several at once; the mount must allow paths (keys=path). Files that are stored already, with the same
-    content, are skipped unless an option would change them. The server verifies the digest of what it receives.
+    content, are skipped unless an option would change them. The server verifies the digest of what it receives, and
+    guesses the media type if there is no --type; --type application/octet-stream prevents that.
     """
     put_options = _put_options(**options)
     if recursive or len(files) > 1:
@@ -105,7 +103,7 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
         access.hint("reading from the terminal; end with Ctrl-D")
     if not address.is_collection:
         with access.open_document(address, writes=True) as (docs, key), access.progress("put") as bar:
-            _put_stream(docs, key, sys.stdin.buffer, _with_type(options, address.name), bar.advance)
+            _put_stream(docs, key, sys.stdin.buffer, options, bar.advance)
         return EXIT_OK
     if options.pop("if_match") is not None or options.pop("if_none_match") is not None:
         raise SetupError(f"{address} is a collection; a condition needs the address of a document")
@@ -131,18 +129,6 @@ def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options
         return upload_all(docs, prefix, files, options, summary)
 
 
-def _with_type(options: "PutOptions", *names: str) -> "PutOptions":
-    """Add the media type of the first name that suggests one, unless `options` has one."""
-    if options.get("type") is not None:
-        return options
-    return {**options, "type": next(filter(None, map(_media_type, names)), None)}
-
-
-def _media_type(name: str) -> str | None:
-    media_type, coding = mimetypes.guess_type(name)
-    return _COMPRESSED_TYPES.get(coding) if coding else media_type
-
-
 def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advance: "Advance") -> None:
     """Store the content of a regular file. Raise OSError, and IncompleteUpload if the file changes meanwhile."""
     # O_NONBLOCK: opening a named pipe would wait for a writer.
@@ -150,7 +136,7 @@ def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advanc
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
         small = os.fstat(file.fileno()).st_size < SMALL_SIZE
-        options = {**_with_type(options, path.name, key), "digest": small or "after", "progress": advance}
+        options = {**options, "digest": small or "after", "progress": advance}
         docs.put(key, file, **options)
 
 

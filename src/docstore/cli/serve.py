@@ -27,8 +27,8 @@ Example:
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
               help="What clients may do without authentication; required to listen beyond this machine.")  # fmt: skip
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
-              help="An origin that the store has behind a proxy, such as https://store.example; repeatable. "
-              "Host and Origin may name it.")  # fmt: skip
+              help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
+              "Host and Origin may name it. With a path, links are relative.")  # fmt: skip
 @click.option("--stop-timeout", "stop_timeout_s", type=int,
               help="Seconds that requests in flight have to finish on stop.  [default: 30]")  # fmt: skip
 @click.option("--sweep-interval", "sweep_interval_s", type=int,

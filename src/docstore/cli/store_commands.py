@@ -35,6 +35,7 @@ from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
 from docstore.cli.summary import Summary
+from docstore.config import MountSettings
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, schemes
 from docstore.engines.shared.verify import Finding, check_store
@@ -66,7 +67,7 @@ def check(engine_url: str, repair: bool) -> int:
     try:
         with progress("check") as bar:
             summary = Summary(bar)
-            for checked in check_store(EngineURL.parse(engine_url), repair=repair):
+            for checked in check_store(MountSettings.make("store", EngineURL.parse(engine_url)).engine, repair=repair):
                 if isinstance(checked, Finding):
                     bar.print_with(partial(click.echo, str(checked)))
                     removed += checked.removed

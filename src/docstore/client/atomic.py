@@ -19,7 +19,6 @@ from docstore.client.options import StoreOptions, check_options
 from docstore.client.results import PutResult, StoredContent
 from docstore.client.retry import RetryState, pause_or_raise
 from docstore.errors import Conflict, NotFound
-from docstore.model import DEFAULT_MEDIA_TYPE
 
 D = TypeVar("D")
 UpdateFunction = Callable[[StoredContent | None], ContentLike | Awaitable[ContentLike]]
@@ -53,9 +52,7 @@ async def update(
         body = body_of(await new if isawaitable(new) else new)
         if old is not None:
             info = await stored_info(operations, old.info)
-            kept: StoreOptions = {"fields": info.fields, "meta": info.meta}
-            if body.type is None or old.info.type != DEFAULT_MEDIA_TYPE:
-                kept["type"] = old.info.type
+            kept: StoreOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
             response = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
         else:
             response = await operations.write(key, body, options, if_none_match="*")

@@ -1,7 +1,6 @@
 """The content of a write: bytes, text, a file, a path or pieces, read in blocks and hashed while they are sent.
 
-Text is stored as UTF-8, with the type `text/plain; charset=utf-8` unless another is given. Content that is read back is
-always bytes.
+Text is stored as UTF-8. Content that is read back is always bytes.
 
 A replayable body can be sent again when a response was lost. A file is replayable, from its position at the time of the
 call; an iterator is not.
@@ -24,7 +23,6 @@ ContentLike = (
 )
 """Content that `put` accepts. Only AsyncClient accepts an AsyncIterable."""
 
-TEXT_TYPE: Final = "text/plain; charset=utf-8"
 SPOOL_SIZE: Final = 1024 * 1024
 """Bytes of collected content that are kept in memory; larger content is in a temporary file."""
 _BLOCK_SIZE: Final = 256 * 1024
@@ -41,23 +39,20 @@ class ClientBody:
         *,
         replayable: bool,
         data: bytes | None = None,
-        type: str | None = None,
     ) -> None:
         self.size = size
         self._read = read
         self.replayable: Final = replayable
         self.data = data
         """All of the content, if it is in memory."""
-        self.type = type
-        """The media type, if the kind of content implies one."""
         self.progress: Callable[[int], object] | None = None
         """Called with the number of bytes after each block."""
         self._started = False
         self._digest: bytes | None = None
 
     @classmethod
-    def from_bytes(cls, data: bytes, type: str | None = None) -> "ClientBody":
-        return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data, type=type)
+    def from_bytes(cls, data: bytes) -> "ClientBody":
+        return cls(len(data), lambda: iter((data,) if data else ()), replayable=True, data=data)
 
     @property
     def can_be_sent(self) -> bool:
@@ -128,7 +123,7 @@ def body_of(source: ContentLike) -> ClientBody:
     if isinstance(source, bytes | bytearray | memoryview):
         return ClientBody.from_bytes(bytes(source))
     if isinstance(source, str):
-        return ClientBody.from_bytes(source.encode("utf-8"), TEXT_TYPE)
+        return ClientBody.from_bytes(source.encode("utf-8"))
     if isinstance(source, os.PathLike):
         return _path_body(Path(source))
     if isinstance(source, AsyncIterable):

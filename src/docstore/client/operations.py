@@ -34,7 +34,15 @@ from docstore.client.results import (
 )
 from docstore.client.retry import RetryPolicy, exchange
 from docstore.client.transport import ClientRequest, ClientResponse, RequestHeaders, Transport
-from docstore.errors import DigestMismatch, DocstoreError, EngineError, NotFound, OutcomeUnknown, RequestError
+from docstore.errors import (
+    DigestMismatch,
+    DocstoreError,
+    EngineError,
+    NotFound,
+    OutcomeUnknown,
+    RequestError,
+    StorageUnavailable,
+)
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
@@ -134,12 +142,12 @@ class Operations:
         """Store `content` under `key`, replacing the present document.
 
         `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
-        are streamed. `type` is the media type, `ttl` the time until the document expires (seconds, a timedelta, or
-        text such as `1h`), `fields` other header fields to store, such as Content-Language, and `meta` your own
-        fields. With `digest=True` the SHA-256 is sent before the content, for which a file is read twice. With
-        `digest="after"`, and for content that
-        can be read only once, the digest is compared after the write. If the SHA-256 is known already, `digest` may be
-        its 32 bytes. `progress` is called with the number of bytes after each block.
+        are streamed. `type` is the media type, which the store guesses from key and content by default; `ttl` the time
+        until the document expires (seconds, a timedelta, or text such as `1h`), `fields` other header fields to store,
+        such as Content-Language, and `meta` your own fields. With `digest=True` the SHA-256 is sent before the content,
+        for which a file is read twice. With `digest="after"`, and for content that can be read only once, the digest is
+        compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called
+        with the number of bytes after each block.
 
         Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
         RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
@@ -149,10 +157,20 @@ class Operations:
         body = body_of(content)
         response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
         if response.maybe_applied and response.status in (409, 412):
-            if version_in(response.headers) != _expected_version(options, body):
+            if not await self._is_stored(key, version_in(response.headers), body, options):
                 raise outcome_unknown(response, describe_call("PUT", key))
             return PutResult(key, version_in(response.headers), options.get("if_match") is None)
         return await self.verified_result(key, response, "PUT", body, options)
+
+    async def _is_stored(self, key: str, version: str, body: ClientBody, options: StoreOptions) -> bool:
+        """Whether `version` is this content with these fields, and the media type that the store chose if none is
+        given."""
+        if "content-type" not in dict(store_headers(options, body)):
+            try:
+                options = {**options, "type": (await self.head_info(key)).type}
+            except DocstoreError:
+                return False
+        return version == _expected_version(options, body)
 
     async def write(
         self,
@@ -187,7 +205,10 @@ class Operations:
         digest = options.get("digest")
         check = digest == "after" or (digest is True and not body.replayable)
         if check and result.version != _expected_version(options, body):
-            info = await self.head_info(key)
+            try:
+                info = await self.head_info(key)
+            except StorageUnavailable as error:
+                raise OutcomeUnknown(f"{describe_call(method, key)}: stored, but not verified: {error}") from error
             if info.version == result.version and info.digest not in (None, body.digest):
                 raise DigestMismatch(f"{describe_call(method, key)}: the store received other content; send it again")
         return result
@@ -297,7 +318,8 @@ def _fields(headers: RequestHeaders) -> Fields:
 
 
 def _new_key(location: str) -> str:
+    """The key in a Location, which may be relative."""
     try:
-        return segments(location)[-1] if location else ""
+        return segments(f"/{location.rpartition('/')[2]}")[-1]
     except InvalidTarget:
         raise EngineError("the response does not name the new key") from None

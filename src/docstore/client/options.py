@@ -49,7 +49,7 @@ class StoreOptions(TypedDict, total=False):
     """Options of every write of content."""
 
     type: str | None
-    """Media type."""
+    """Media type; by default the store guesses it from key and content. `application/octet-stream` prevents that."""
     ttl: TTL | None
     fields: Mapping[str, str] | None
     """Other header fields that are stored, such as Content-Language and Cache-Control."""
@@ -82,8 +82,7 @@ def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     """Headers of a write: the fields to store, the TTL and the digest, which `body.hash` has to compute before."""
     named = {request_name(name.lower()): value for name, value in (options.get("fields") or {}).items()}
     named.update((f"meta-{name.lower()}", value) for name, value in (options.get("meta") or {}).items())
-    media_type = options.get("type") or body.type
-    if media_type is not None:
+    if (media_type := options.get("type")) is not None:
         named["content-type"] = media_type
     digest = options.get("digest")
     if digest is True and body.replayable:

@@ -9,6 +9,7 @@ Anything beyond the six methods is another small protocol, checked with isinstan
 errors.py and translates its driver's.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -29,16 +30,22 @@ class PutRequest:
     expect: Expectation = ANY
     modified_ns: int | None = None
     """The modification time of a copied document; None for the time of the commit."""
+    guess_type: Callable[[], str] | None = None
+    """Return the media type, which is known when the upload was read; None if `fields` has it."""
 
     @classmethod
     def copy_of(cls, meta: Meta, upload: Upload, expect: Expectation = ANY) -> "PutRequest":
         """Make the request that copies a document with its times; size, digest and version follow from `upload`."""
         return cls(meta.key, upload, meta.fields, meta.expires_ns, expect, meta.modified_ns)
 
+    def stored_fields(self) -> Fields:
+        """Return the fields to store, after the upload was read."""
+        return self.fields if self.guess_type is None else Fields(self.guess_type(), self.fields.others)
+
     def meta(self, digest: bytes, size: int, now_ns: int) -> Meta:
         """Return the meta of the document when it is committed at `now_ns` with this content."""
-        modified_ns = now_ns if self.modified_ns is None else self.modified_ns
-        return Meta(self.key, version_of(digest, self.fields), size, digest, self.fields, modified_ns, self.expires_ns)
+        modified_ns, fields = now_ns if self.modified_ns is None else self.modified_ns, self.stored_fields()
+        return Meta(self.key, version_of(digest, fields), size, digest, fields, modified_ns, self.expires_ns)
 
 
 def check_expectation(expect: Expectation, current: Meta | None) -> None:
@@ -98,6 +105,14 @@ class Readable(Protocol):
     async def get(self, key: str) -> Document | None: ...
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]: ...
+
+
+class Reader(Readable, Protocol):
+    """What a storage that is opened for reading offers."""
+
+    async def head(self, key: str) -> Meta | None: ...
+
+    async def close(self) -> None: ...
 
 
 class Snapshot(Readable, Protocol):

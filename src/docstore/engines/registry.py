@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
-from docstore.errors import OpenError, SetupError
+from docstore.engines.shared.read_only import ReadOnlyEngine
+from docstore.errors import NotWritable, OpenError, SetupError
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -83,6 +84,8 @@ class EngineKind:
     """Whether content is streamed in constant memory; otherwise complete documents are in memory."""
     on_disk: bool
     """Whether a URL's location is the path of its store."""
+    open_read_only: "Callable[[EngineURL, Clock], ReadOnlyEngine] | None" = None
+    """Opens an existing store for reading: changes and creates no file. None if the engine keeps no files."""
     options: Mapping[str, str] = field(default_factory=dict)
     """The options of its URLs, with their meaning; `open` gets no others."""
     check: "CheckStore | None" = None
@@ -124,7 +127,7 @@ def _load(point: EntryPoint) -> EngineKind:
 
 def check_exists(url: EngineURL) -> None:
     """Raise OpenError if there is no store behind `url`: opening it would create an empty one."""
-    if kind_of(url.scheme).on_disk and not any(Path(f"{url.location}{end}").exists() for end in ("", ".dat")):
+    if not store_exists(url):
         raise OpenError(f"{url.location}: no such store")
 
 
@@ -133,3 +136,25 @@ def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
     return kind.open(url, clock)
+
+
+def open_read_only(url: EngineURL, clock: Clock = time.time_ns) -> ReadOnlyEngine:
+    """Open an existing store for reading, without changing it. Raise SetupError or OpenError."""
+    kind = kind_of(url.scheme)
+    url.refuse_options(*kind.options)
+    return ReadOnlyEngine(kind.open(url, clock)) if kind.open_read_only is None else kind.open_read_only(url, clock)
+
+
+def open_readable(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
+    """Open a store for writing or, if it exists and can't be written, for reading. Raise SetupError or OpenError."""
+    try:
+        return open_engine(url, clock)
+    except NotWritable:
+        if not store_exists(url):
+            raise
+        return open_read_only(url, clock)
+
+
+def store_exists(url: EngineURL) -> bool:
+    """Whether the files of a store exist; True for an engine without files. Raise SetupError."""
+    return not kind_of(url.scheme).on_disk or any(Path(f"{url.location}{end}").exists() for end in ("", ".dat"))

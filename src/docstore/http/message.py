@@ -66,6 +66,8 @@ class Request:
     query: str
     headers: Headers
     body: Upload = NO_CONTENT
+    root: str = ""
+    """What precedes the absolute paths of links in the response: "" unless a proxy adds a path of its own."""
 
 
 class InvalidResponse(ValueError):

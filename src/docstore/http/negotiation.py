@@ -28,6 +28,11 @@ def choose(accept: str | None, offers: Sequence[str]) -> str | None:
     return best if _quality(best, ranges) else None
 
 
+def names(accept: str | None, media_type: str) -> bool:
+    """Whether the client names exactly this type, with the full weight, as browsers name text/html."""
+    return any(found.essence == media_type and quality == 1000 for found, quality in _parse_accept(accept or ""))
+
+
 def accepts_coding(accept_encoding: str | None, coding: str) -> bool:
     """Whether content may be sent in that coding (RFC 9110 §12.5.3): it, or else `*`, has a weight above 0.
 

@@ -26,6 +26,7 @@ from docstore.http.headers import (
     parse_parameters,
     split_list,
 )
+from docstore.media_types import LONGEST_GUESS
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class StoredHeader:
 
 
 def parse_stored_fields(headers: "Headers") -> Fields:
-    """Return the fields of a write that are stored with its content. Raise InvalidStoredField."""
+    """Return the fields of a write that are stored with its content. Raise InvalidStoredField.
+
+    Without Content-Type the media type is the default, and the limit leaves space for a guessed one.
+    """
     pairs = [pair for pair in headers.pairs() if pair[0] in _REQUEST_NAMES or pair[0].startswith(b"meta-")]
     return _parse_pairs(tuple(pairs))
 
@@ -112,7 +116,7 @@ def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
             others[name] = _parse_meta(name, headers)
         elif value := _BY_REQUEST_NAME[name].parse(name, headers):
             others[_BY_REQUEST_NAME[name].name.lower()] = value
-    _check_limits(media_type, others)
+    _check_limits(len(media_type) if b"content-type" in headers.names else LONGEST_GUESS, others)
     return Fields.make(media_type, others)
 
 
@@ -206,8 +210,9 @@ def _check_value(name: str, value: str) -> str:
     return value
 
 
-def _check_limits(media_type: str, others: dict[str, str]) -> None:
-    sizes = {name: len(name) + len(value) for name, value in (("content-type", media_type), *others.items())}
+def _check_limits(type_size: int, others: dict[str, str]) -> None:
+    sizes = {"content-type": len("content-type") + type_size}
+    sizes |= {name: len(name) + len(value) for name, value in others.items()}
     if sum(sizes.values()) > STORED_SIZE_LIMIT:
         largest = max(sizes, key=lambda name: sizes[name])
         raise StoredFieldsTooLarge(largest, f"stored names and values together are at most {STORED_SIZE_LIMIT} bytes")

@@ -48,6 +48,18 @@ def segments(path: str) -> list[str]:
     return kept
 
 
+def root_from(path: str) -> str:
+    """Return the relative reference of `/` from this path, without its last slash; "" for an invalid path.
+
+    `/docs/a` gives `..`, so that `../docs/b` is `/docs/b`, also below the path of a proxy.
+    """
+    try:
+        depth = len(segments(path)) - 1
+    except InvalidTarget:
+        return ""
+    return "/".join([".."] * depth) or "."
+
+
 def _decode(part: str) -> str:
     if _BROKEN_ESCAPE.search(part):
         raise InvalidTarget("a '%' in a path must be followed by two hexadecimal digits")

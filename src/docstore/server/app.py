@@ -4,7 +4,7 @@
     route         which mount and which key?
     access        an unsafe method: not from another site's page, and not on a read-only store
     resource      the resource at the path; keys are checked for every method
-    verb          the resource's method of that name, or 405 with Allow
+    verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
     CORS          headers for other sites' pages, on every response of the mount
 
@@ -19,14 +19,14 @@ from typing import Final
 from docstore.errors import DocstoreError, EngineError
 from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
-from docstore.http.url import InvalidTarget, segments
+from docstore.http.url import InvalidTarget, root_from, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server.access_log import escape
 from docstore.server.errors import HTTPProblem, problem_for, problem_response
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.resources.collection import CollectionResource, PuttableCollection
-from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.collection import FolderResource, collection_class
+from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
@@ -47,15 +47,17 @@ class Store:
         clock: Clock = time.time_ns,
         hosts: frozenset[str] | None = None,
         public_origins: frozenset[str] = frozenset(),
+        relative_links: bool = False,
         anonymous: str = "write",
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
-        proxies; `anonymous` clients may `read` or `write`."""
+        proxies; `relative_links` if a proxy adds a path; `anonymous` clients may `read` or `write`."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
+        self._relative_links = relative_links
         self._read_only = anonymous != "write"
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
@@ -68,22 +70,25 @@ class Store:
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
         method, mount = request.method, None
+        if self._relative_links:
+            request.root = root_from(request.path)
         try:
             check_host(request.headers, self._hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
-            if method not in SAFE_METHODS:
+            unsafe = method not in SAFE_METHODS
+            if unsafe:
                 check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
                 if self._read_only:
                     raise HTTPProblem("forbidden", "this store is read-only")
-                # PERF: most writes have neither, and then no function is called.
-                if request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names):
-                    check_operation(request, mount.ignore_query if mount else ())
             resource = self._resource(mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
+            # PERF: most writes have neither, and then no function is called.
+            if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
+                check_operation(request, mount.ignore_query if mount else ())
             response = await verb(resource, request)
             if method == "OPTIONS" and self._read_only:
                 _remove_unsafe_methods(response)
@@ -99,7 +104,7 @@ class Store:
         return response
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
-        """Return the mount and the key of a path; without a mount, the path's segments (none for `*`).
+        """Return the mount and the key of a path, and the path's segments (none for `*`).
 
         The segments are None when the key is a plain name, which every key rule allows. Raise HTTPProblem.
         """
@@ -113,17 +118,20 @@ class Store:
         except InvalidTarget as error:
             raise HTTPProblem("invalid-target", str(error)) from None
         found = self.mounts.find(parts)
-        return (*found, []) if found else (None, "", parts)
+        return (*found, parts) if found else (None, "", parts)
 
     def _resource(self, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
         """Return the resource at a path. Raise HTTPProblem, or InvalidKey for any method."""
         if mount is not None:
             if parts is None:
-                return DocumentResource(mount, key, self.clock)
+                return document_class(mount)(mount, key, self.clock)
             if not key:
-                return (PuttableCollection if mount.collection_put else CollectionResource)(mount, self.clock)
+                return collection_class(mount)(mount, self.clock)
+            if parts[-1] == "" and mount.keys == "path":
+                mount.check_key(key[:-1])
+                return FolderResource(mount, self.clock, key)
             mount.check_key(key)
-            return DocumentResource(mount, key, self.clock)
+            return document_class(mount)(mount, key, self.clock)
         if not parts:
             return ServerResource()
         if parts == [""]:
@@ -160,6 +168,6 @@ def _error_response(request: Request, error: HTTPProblem | DocstoreError) -> Res
     if isinstance(error, EngineError):
         log.error("%s %s: %s", escape(request.method), escape(request.path), error)
     problem = error if isinstance(error, HTTPProblem) else problem_for(error)
-    response = problem_response(problem, request.headers.get("accept"))
+    response = problem_response(problem, request.headers.get("accept"), request.root)
     response.head_only = request.method == "HEAD"
     return response

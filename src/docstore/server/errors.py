@@ -109,14 +109,19 @@ def problem_for(error: errors.DocstoreError) -> HTTPProblem:
     return HTTPProblem(name, "" if isinstance(error, errors.EngineError) else str(error))
 
 
-def problem_response(problem: HTTPProblem, accept: str | None) -> Response:
+def accepts_json(accept: str | None) -> bool:
+    """Whether the client gets problems as JSON, as programs for this store do."""
+    return (choose(accept, _OFFERS) or "").endswith("json")
+
+
+def problem_response(problem: HTTPProblem, accept: str | None, root: str = "") -> Response:
     """The problem in the representation that `accept` prefers; plain text when it accepts none of them."""
     kind = problem.type
     media_type = choose(accept, _OFFERS) or "text/plain"
     if media_type == "text/plain":
         body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.render("problem.html", kind=kind, detail=problem.detail)
+        body = pages.render("problem.html", root, kind=kind, detail=problem.detail)
     else:
         body = _problem_json(problem)
         media_type = "application/problem+json"

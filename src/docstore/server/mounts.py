@@ -7,7 +7,8 @@ from typing import Final
 
 from docstore.config import MountOptions, MountSettings
 from docstore.engines.contract import Engine
-from docstore.engines.registry import kind_of, open_engine
+from docstore.engines.registry import kind_of
+from docstore.engines.shared.read_only import ReadOnlyEngine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
 from docstore.server.security.cors import CorsPolicy
@@ -29,7 +30,7 @@ class Mount(MountOptions):
     """The scheme of the engine's URL, for display."""
 
     def __post_init__(self) -> None:
-        check_mount(self.name, self.keys)
+        check_mount(self.name, self.keys, self.index)
 
     @cached_property
     def prefix(self) -> str:
@@ -61,8 +62,9 @@ class Mount(MountOptions):
 
 def open_mount(settings: MountSettings) -> Mount:
     """Raise SetupError."""
-    engine = open_engine(settings.engine)
-    return Mount(settings.name, engine, settings.engine.scheme, **settings.options())
+    engine = settings.open_engine()
+    options = {**settings.options(), "readonly": isinstance(engine, ReadOnlyEngine)}
+    return Mount(settings.name, engine, settings.engine.scheme, **options)
 
 
 class Mounts:

@@ -52,14 +52,14 @@ class Path:
     """The path parameters."""
 
 
-def document(all_paths: Sequence[Path]) -> dict[str, object]:
-    """Return the whole document. Raise UndocumentedVerb."""
+def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
+    """Return the whole document; `server` is the URL of the root. Raise UndocumentedVerb."""
     responses: dict[str, Node] = {}
     paths = {path.path: _path_item(path, responses) for path in all_paths}
     return {
         "openapi": "3.1.1",
         "info": {"title": "Docstore", "version": _VERSION, "description": _DESCRIPTION},
-        "servers": [{"url": "/"}],
+        "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
         "paths": paths,
         "components": {
@@ -158,7 +158,7 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch",), 416: ("Content-Range",), 503: ("Retry-After?",)}
+_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch?",), 416: ("Content-Range",), 503: ("Retry-After?",)}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:

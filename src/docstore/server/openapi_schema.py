@@ -7,7 +7,7 @@ stored headers together have a limit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from docstore.http.dates import TTL_LIMIT_S
@@ -150,12 +150,12 @@ def _header(name: str, description: str, schema: Node | None = None) -> Node:
 
 GROUPS: Final[dict[str, list[Node]]] = {
     "listing": [
-        _query("prefix", _text(), "Only keys with this prefix."),
+        _query("prefix", _text(), "Only keys with this prefix; in a folder, after the name of the folder."),
         _query("after", _text(), "Only keys after this one."),
         _query(
             "limit",
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT},
-            f"Documents in a page; {DEFAULT_LIMIT} by default, {HTML_LIMIT} in HTML.",
+            f"Documents in a page; by default {DEFAULT_LIMIT} in JSON, {HTML_LIMIT} in browsers, otherwise all.",
         ),
         _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
         _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
@@ -203,7 +203,7 @@ PARAMETERS: Final[dict[str, Node]] = {
 BODIES: Final[dict[str, Node]] = {
     "content": {
         "description": (
-            "Any bytes of any media type. Content-Type is stored (application/octet-stream by default), and so are "
+            "Any bytes of any media type. Content-Type is stored (by default guessed from key and content), and so are "
             f"headers that start with Meta-: at most {META_LIMIT}. All together are at most {STORED_SIZE_LIMIT} bytes."
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
@@ -234,7 +234,7 @@ HEADERS: Final[dict[str, Node]] = {
     "ETag": {"description": "The version, in quotes.", "schema": _text(pattern='^"[A-Za-z0-9_-]{32}"$')},
     "Last-Modified": {"description": "In whole seconds.", "schema": _text()},
     "Link": {"description": "Related resources (RFC 8288).", "schema": _text()},
-    "Location": {"description": "The path of the document.", "schema": _text(format="uri-reference")},
+    "Location": {"description": "The path of the document or folder.", "schema": _text(format="uri-reference")},
     "Preference-Applied": {"description": "The preference that was applied.", "schema": _text()},
     "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
@@ -295,6 +295,12 @@ DOCUMENT_HEADERS: Final = (
 )
 DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, (*_VALIDATORS, "Sunset?"))
 
+FOLDER_ANSWER: Final = Answer(
+    "There is no document, but a folder of this name; not for clients that accept problems as JSON.",
+    {"text/plain": ""},
+    ("Cache-Control", "Location", "Vary"),
+)
+
 _WRITE_CONTENT: Final = {"text/plain": "", "*/*": ""}
 """The key and a newline, or with `return=representation` the document."""
 
@@ -325,13 +331,16 @@ LISTING: Final = Operation(
     ("invalid-target", "invalid-query", "not-acceptable", "precondition-failed", *ENGINE_PROBLEMS),
     ("listing", "conditions"),
 )
+FOLDER_LISTING: Final = replace(LISTING, problems=(*LISTING.problems, "invalid-key", "not-found"))
 _WRITE_PARAMETERS: Final = ("conditions", "stored", "expiry", "prefer", "digests")
 COLLECTION_WRITE: Final = Operation(
     {201: CREATED}, ("invalid-target", "unsupported-type", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content"
 )
+_DOCUMENT_PROBLEMS: Final = (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed")
 DOCUMENT_WRITE: Final = Operation(
     {200: REPLACED, 201: CREATED, 204: NO_CONTENT_ANSWER},
-    (*KEY_PROBLEMS, *_WRITE_PROBLEMS, "changed-meanwhile", "obstructed"),
+    _DOCUMENT_PROBLEMS,
     _WRITE_PARAMETERS,
     "content",
 )
+DOCUMENT_POST: Final = replace(DOCUMENT_WRITE, problems=("unsupported-type", *_DOCUMENT_PROBLEMS))

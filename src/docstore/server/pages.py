@@ -59,12 +59,12 @@ def format_age(seconds: int) -> str:
     return format_duration(seconds) if seconds >= 60 else "now"
 
 
-def render(template: str, **values: object) -> str:
-    """Render a template of `web/`."""
-    return _templates().get_template(template).render(values)
+def render(template: str, root: str, **values: object) -> str:
+    """Render a template of `web/`; `root` is `Request.root`."""
+    return _templates().get_template(template).render(values, root=root)
 
 
-def docs_page(document: Mapping[str, object]) -> str:
+def docs_page(document: Mapping[str, object], root: str) -> str:
     """Render the page of an OpenAPI document."""
 
     def follow(node: Mapping[str, object]) -> object:
@@ -74,4 +74,4 @@ def docs_page(document: Mapping[str, object]) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return render("docs.html", document=document, follow=follow)
+    return render("docs.html", root, document=document, follow=follow)

@@ -24,6 +24,7 @@ from uvicorn.supervisors import Multiprocess
 
 from docstore.config import Settings, is_loopback
 from docstore.errors import SetupError
+from docstore.http.url import normalize_origin
 from docstore.server import http1
 from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
@@ -107,17 +108,24 @@ def open_store(settings: Settings) -> Store:
 
     On loopback the store accepts only loopback names; beyond it the operator has allowed all clients.
     """
+    public_origins = frozenset(filter(None, map(normalize_origin, settings.public_urls)))
     hosts = None
     if is_loopback(settings.host):
-        hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, settings.public_urls)}
+        hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, public_origins)}
     mounts: list[Mount] = []
     try:
-        for mount in settings.mounts:
+        # A database that is open for reading can't be opened for writing in the same process afterwards.
+        for mount in sorted(settings.mounts, key=lambda mount: mount.readonly):
             mounts.append(open_mount(mount))
+            if mounts[-1].readonly and not mount.readonly:
+                log.warning("/%s/ can't be written and is read-only: %s", mount.name, mount.engine)
+        names = [mount.name for mount in settings.mounts]
+        mounts.sort(key=lambda mount: names.index(mount.name))
         return Store(
             mounts,
             hosts=hosts,
-            public_origins=frozenset(settings.public_urls),
+            public_origins=public_origins,
+            relative_links=not public_origins.issuperset(settings.public_urls),
             anonymous=settings.anonymous or "write",
             sweep_interval_s=settings.sweep_interval_s,
         )

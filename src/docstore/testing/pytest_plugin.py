@@ -7,14 +7,16 @@
 
 A test session has one server process (with xdist, each worker): a start takes half a second, emptying a collection a
 millisecond. The fixture has function scope and empties all collections; if a test has stopped the server, the next test
-gets a new one. The keys of the four mounts are paths.
+gets a new one. The keys of the four mounts are paths. The report of a test that fails contains what the server logged
+during it.
 
 pytest loads this module in every run where Docstore is installed, so it imports nothing before the fixture is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -32,6 +34,20 @@ _MOUNTS: Final = {
 
 # Otherwise a failing assertion of the contract suite would not show the values that it compared.
 pytest.register_assert_rewrite("docstore.testing.contract")
+
+
+def pytest_runtest_logstart() -> None:
+    if server := sys.modules.get("docstore.testing.server"):
+        server.begin_test()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    server = sys.modules.get("docstore.testing.server")
+    if report.failed and server:
+        report.sections.extend(server.logs_of_test())
+    return report
 
 
 class DocstoreServer:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -25,6 +26,8 @@ class ServerProcess:
 
     Raises SetupError with the server's output if it does not start.
     """
+
+    _python: Sequence[str] = (sys.executable,)
 
     def __init__(
         self,
@@ -42,7 +45,7 @@ class ServerProcess:
         self.start()
 
     def start(self, port: int = 0) -> None:
-        command = [sys.executable, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
+        command = [*self._python, *self._program, "serve", "--port", str(port), "--data", str(self._data)]
         self.process = subprocess.Popen(  # noqa: S603 - the command is ours
             [*command, *self._arguments],
             stdin=subprocess.PIPE if self._follow else subprocess.DEVNULL,
@@ -55,6 +58,7 @@ class ServerProcess:
         """The lines of its standard error."""
         self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
         self._reader.start()
+        record_log(self.process, self.errors)
         first = self.process.stdout.readline() if self.process.stdout else ""
         match = re.search(r"http://([^/]+):(\d+)/", first)
         if match is None:
@@ -96,6 +100,38 @@ class ServerProcess:
             self.stop()
         else:
             self.wait()
+
+
+@dataclass(slots=True)
+class _Log:
+    process: subprocess.Popen[str]
+    lines: list[str]
+    """Grows while the process runs."""
+    before: int = 0
+    """Lines from before the current test."""
+
+
+_logs: Final[list[_Log]] = []
+
+
+def record_log(process: subprocess.Popen[str], lines: list[str]) -> None:
+    """Let the pytest plugin print the `lines` of this server with a test that fails while it runs."""
+    _logs.append(_Log(process, lines))
+
+
+def begin_test() -> None:
+    """Forget the servers that have ended, and what the others wrote."""
+    _logs[:] = [log for log in _logs if log.process.poll() is None]
+    for log in _logs:
+        log.before = len(log.lines)
+
+
+def logs_of_test() -> list[tuple[str, str]]:
+    """A title and the lines of each server that wrote something during this test."""
+    written = [(log.process.pid, log.lines[log.before :]) for log in _logs]
+    return [
+        (f"log of server {pid}", "".join(f"{line.rstrip()}\n" for line in lines)) for pid, lines in written if lines
+    ]
 
 
 def serve_while_followed() -> None:

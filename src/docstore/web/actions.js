@@ -109,12 +109,12 @@ export async function rename(page, meta) {
 // Return controls for the stored fields, and `read`, which returns the header fields or throws for an invalid control.
 export function fieldControls(meta, storedHeaders) {
   const initial = meta.expires ? formatTTL(Math.max(1, Math.ceil((Date.parse(meta.expires) - now()) / 1000))) : "";
-  const type = input({ value: meta.media_type });
+  const type = input({ value: meta.media_type ?? "" });
   const ttl = input({ value: initial, placeholder: "forever" });
   const lines = Object.entries(meta.fields ?? {}).map(([name, value]) => `${name}: ${value}\n`).join("");
   const more = element("textarea", { value: lines, rows: 3, spellcheck: "false" });
   const read = () => {
-    const headers = { "Content-Type": type.value.trim() };
+    const headers = type.value.trim() ? { "Content-Type": type.value.trim() } : {};
     const seconds = parseTTL(ttl.value);
     if (seconds === undefined) throw new Error("Invalid TTL. Write a duration such as 90 s, 12 h, 7 d or 1h30m.");
     // An unchanged TTL keeps the time of expiry; sending it as typed would extend it.
@@ -127,19 +127,25 @@ export function fieldControls(meta, storedHeaders) {
     return headers;
   };
   const hint = meta.expires ? `expires ${localTime(meta.expires)}; leave empty to keep forever` : "such as 90 s, 12 h or 7 d; leave empty to keep forever";
-  return { read, controls: [field("Type", type), field("TTL", ttl, hint),
+  return { read, controls: [field("Type", type, "leave empty to let the server guess it"), field("TTL", ttl, hint),
     field("Other fields", more, "one per line, such as Meta-Author: Ann or Cache-Control: max-age=60")] };
 }
 
 export async function editFields(page, meta) {
   checkCopyable(meta);
   const { read, controls } = fieldControls(meta, page.storedHeaders);
-  return form(`Fields of ${meta.key}`, "", controls, "Save", async () => {
-    const headers = read();
-    const content = await page.collection.content(meta);
-    await page.collection.put(meta.key, content, headers, etagOf(meta));
-    page.changed();
-    announce("Saved.");
-    return meta.key;
-  });
+  return form(`Fields of ${meta.key}`, "", controls, "Save", () => storeAgain(page, meta, read()));
+}
+
+export async function changeType(page, meta, type) {
+  checkCopyable(meta);
+  return storeAgain(page, meta, { ...headersOf(meta), "Content-Type": type });
+}
+
+async function storeAgain(page, meta, headers) {
+  const content = await page.collection.content(meta);
+  await page.collection.put(meta.key, content, headers, etagOf(meta));
+  page.changed();
+  announce("Saved.");
+  return meta.key;
 }

@@ -1,6 +1,6 @@
 // The detail view of one document: preview, metadata, addresses and buttons. The actions themselves are in actions.js.
 
-import { contentCoding, editFields, remove, rename } from "./actions.js";
+import { changeType, contentCoding, editFields, remove, rename } from "./actions.js";
 import { button, element, input, openDialog } from "./dom.js";
 import { edit, MAX_EDIT_SIZE } from "./editing.js";
 import { formatAge, formatSize, localTime } from "./format.js";
@@ -54,7 +54,8 @@ async function fill(page, detail, body, meta) {
       element("a", { href: address, download: meta.key.split("/").at(-1) }, "Download"),
       element("a", { href: address, target: "_blank", rel: "noopener" }, "Open")),
     shown, metadata(meta), addresses(page, meta));
-  shown.append(await preview(page.collection, meta).catch((error) => element("p", { class: "alert" }, error.message)));
+  const mend = page.writable ? (type) => run(() => changeType(page, meta, type))() : null;
+  shown.append(await preview(page.collection, meta, mend).catch((error) => element("p", { class: "alert" }, error.message)));
 }
 
 function metadata(meta) {

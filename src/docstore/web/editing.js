@@ -20,7 +20,7 @@ function warnBeforeUnload(isChanged) {
 
 export async function create(page) {
   const keyControl = keyField(page, page.listing.folder);
-  const { read, controls } = fieldControls({ media_type: "text/plain; charset=utf-8" }, page.storedHeaders);
+  const { read, controls } = fieldControls({}, page.storedHeaders);
   const content = textArea("", "Content");
   const stopWarning = warnBeforeUnload(() => content.value);
   const mayClose = async () => !content.value || (await confirmLeave());

@@ -135,7 +135,7 @@ export class Collection {
     return answer.blob().catch((error) => Promise.reject(toProblem(error)));
   }
 
-  // Store a document and return its ETag. `expect` is the ETag to replace, or null if the key must be unused.
+  // Store a Blob as a document and return its ETag. Without a Content-Type the server guesses it. `expect` is the ETag to replace, or null if the key must be unused.
   put(key, content, headers, expect, { signal, progress } = {}) {
     const condition = expect === null ? { "If-None-Match": "*" } : { "If-Match": expect };
     const sent = { ...JSON_FIRST, Prefer: "return=minimal", ...condition };
@@ -174,7 +174,8 @@ export class Collection {
         return reject(new Problem(400, "invalid header field", "", "Use visible ASCII characters in fields."));
       }
       wait();
-      xhr.send(content);
+      // A slice has no media type. Otherwise the browser sends its own guess, and the server makes none.
+      xhr.send(content.slice());
     });
   }
 

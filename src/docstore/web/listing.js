@@ -17,42 +17,53 @@ const plural = (count, noun) => (count === 1 ? `1 ${noun}` : `${count} ${noun}s`
 
 export class Listing {
   #loading = new AbortController();
-  #shown = location.search;
+  #shown = location.pathname + location.search;
 
   constructor(collection, open) {
-    Object.assign(this, { collection, open, body: find("#documents tbody"), base: "" });
+    Object.assign(this, { collection, open, body: find("#documents tbody"), base: "", byFolders: find("main").dataset.keys === "path" });
     this.search = element("input", { id: "search", type: "search", "aria-label": "Filter by key prefix",
       placeholder: "Filter by key prefix", autocomplete: "off", spellcheck: "false", oninput: () => this.#onInput(),
       onkeydown: (event) => this.#onSearchKey(event) });
     find("main").addEventListener("click", (event) => this.#onClick(event));
     this.body.addEventListener("keydown", (event) => this.#onRowKey(event));
+    // Relative links would change their meaning when the URL changes.
+    for (const link of document.querySelectorAll("a[href], link[rel=icon]")) {
+      const { pathname, search } = new URL(link.href);
+      link.setAttribute("href", pathname + search);
+    }
     this.#placeSearch();
     setInterval(() => this.#tick(), TICK_MS);
   }
 
+  // The folder of the URL, "" for the collection.
+  get #base() {
+    return decodeURIComponent(location.pathname.slice(this.collection.mount.length));
+  }
+
   get query() {
     const given = new URLSearchParams(location.search);
-    return Object.fromEntries(["prefix", "delimiter", "after", "limit"].map((name) => [name, given.get(name) ?? ""]));
+    const delimiter = given.get("delimiter") ?? (this.byFolders ? "/" : "");
+    return { prefix: this.#base + (given.get("prefix") ?? ""), delimiter, after: given.get("after") ?? "", limit: given.get("limit") ?? "" };
   }
 
   // The folder shown, in which new documents are created.
   get folder() {
     const { prefix, delimiter } = this.query;
-    return delimiter ? prefix.slice(0, prefix.lastIndexOf("/") + 1) : "";
+    return delimiter ? prefix.slice(0, prefix.lastIndexOf("/") + 1) : this.#base;
   }
 
   keyOf = (link) => decodeURIComponent(new URL(link.href).pathname.slice(this.collection.mount.length));
 
   // Show another part of the list.
-  async go(search, { replace = false, trail = [] } = {}) {
-    history[replace ? "replaceState" : "pushState"]({ trail }, "", location.pathname + search);
+  async go(url, { replace = false, trail = [] } = {}) {
+    history[replace ? "replaceState" : "pushState"]({ trail }, "", url);
     if (!replace) this.#placeSearch();
     await this.reload();
   }
 
   // Show what the URL says, after the browser went back or forward.
   async follow() {
-    if (location.search === this.#shown) return;
+    if (location.pathname + location.search === this.#shown) return;
     this.#placeSearch();
     await this.reload();
   }
@@ -75,12 +86,12 @@ export class Listing {
   }
 
   #show({ documents, folders = [], next }) {
-    this.#shown = location.search;
+    this.#shown = location.pathname + location.search;
     const before = [...this.body.querySelectorAll("a")];
     const focused = before.indexOf(document.activeElement);
     const skipped = this.folder.length;
     this.body.replaceChildren(
-      ...folders.map((name) => this.#row("folder", this.#folderLink(name), name.slice(skipped), element("td", { colspan: COLUMNS - 1 }, "folder"))),
+      ...folders.map((name) => this.#row("folder", this.collection.address(name), name.slice(skipped), element("td", { colspan: COLUMNS - 1 }, "folder"))),
       ...documents.map((meta) => this.#row(null, this.collection.address(meta.key), meta.key.slice(skipped), ...cells(meta))),
     );
     if (focused >= 0) {
@@ -97,8 +108,6 @@ export class Listing {
   #row = (kind, href, name, ...rest) =>
     element("tr", { class: kind }, element("th", { scope: "row" }, element("a", { href }, element("bdi", {}, name))), ...rest);
 
-  #folderLink = (name) => `?${new URLSearchParams({ prefix: name, delimiter: "/" })}`;
-
   #count(text, failed = false) {
     const count = find("#count");
     count.classList.toggle("alert", failed);
@@ -108,8 +117,7 @@ export class Listing {
   #empty(isEmpty) {
     find("p.empty")?.remove();
     if (!isEmpty) return;
-    const { prefix, after } = this.query;
-    find("#documents").after(element("p", { class: "empty" }, prefix || after
+    find("#documents").after(element("p", { class: "empty" }, this.query.prefix || this.query.after
       ? "No matching keys." : "This collection is empty."));
   }
 
@@ -119,7 +127,7 @@ export class Listing {
     const [first, last] = [crumbs.firstElementChild, crumbs.lastElementChild];
     const parts = this.folder.split("/").slice(0, -1);
     const links = parts.map((part, index) =>
-      element("a", { href: this.#folderLink(`${parts.slice(0, index + 1).join("/")}/`) }, element("bdi", {}, `${part}/`)));
+      element("a", { href: this.collection.address(`${parts.slice(0, index + 1).join("/")}/`) }, element("bdi", {}, `${part}/`)));
     crumbs.replaceChildren(...[first, ...links, last].flatMap((link) => [link, " "]));
   }
 
@@ -139,7 +147,7 @@ export class Listing {
     const parameters = new URLSearchParams(location.search);
     parameters.delete("after");
     if (after) parameters.set("after", after);
-    return `?${parameters}`;
+    return `${location.pathname}?${parameters}`;
   }
 
   async #onClick(event) {
@@ -147,13 +155,13 @@ export class Listing {
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
     const target = new URL(link.href);
     if (target.origin !== location.origin || !target.pathname.startsWith(this.collection.mount)) return;
-    const inList = target.pathname === this.collection.mount;
+    const inList = target.pathname.endsWith("/");
     if (inList && link.classList.contains("other")) return;
     event.preventDefault();
     if (!inList) return this.open(this.keyOf(link));
     const trail = history.state?.trail ?? [];
     const newTrail = { next: [...trail, this.query.after].slice(-MAX_TRAIL), prev: trail.slice(0, -1) }[link.rel] ?? [];
-    await this.go(target.search, { trail: newTrail });
+    await this.go(target.pathname + target.search, { trail: newTrail });
     if (link.closest("#pages")) scrollTo(0, 0);
     if (!this.body.contains(document.activeElement)) (this.body.querySelector("a") ?? this.search).focus({ preventScroll: true });
   }
@@ -164,9 +172,9 @@ export class Listing {
       const parameters = new URLSearchParams(location.search);
       parameters.delete("after");
       parameters.delete("prefix");
-      const prefix = this.base + this.search.value;
+      const prefix = (this.base + this.search.value).slice(this.#base.length);
       if (prefix) parameters.set("prefix", prefix);
-      this.go(parameters.size ? `?${parameters}` : "", { replace: true });
+      this.go(location.pathname + (parameters.size ? `?${parameters}` : ""), { replace: true });
     }, TYPING_MS);
   }
 

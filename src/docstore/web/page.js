@@ -12,7 +12,7 @@ const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
-  collection: new Collection(mount, requestNames),
+  collection: new Collection(new URL(mount, location).pathname, requestNames),
   rule: keys,
   // The page stores contents as browsers decode them, so it never sets a coding.
   storedHeaders: [...requestNames.keys()].filter((name) => name !== "content-encoding"),

@@ -10,12 +10,17 @@ const MAX_DEPTH = 100;
 const HEX_SIZE = 512;
 const MAX_PDF_SIZE = 64 * 2 ** 20;
 
-export async function preview(collection, meta) {
+// curl -d sends every content as a form. A real one consists of names and values without blanks.
+const FORM = "application/x-www-form-urlencoded";
+const REAL_FORM = /^[^\s{["<]+=[^\s]*$/;
+
+// `mend(type)` changes the media type of the document; null if this client may not.
+export async function preview(collection, meta, mend) {
   const type = meta.media_type.split(";")[0].trim().toLowerCase();
   const kind = { image: "img", audio: "audio", video: "video" }[type.split("/")[0]];
   if (kind) return media(kind, collection, meta);
   if (type === "application/pdf") return pdf(collection, meta);
-  return text(collection, meta, type);
+  return text(collection, meta, type, mend);
 }
 
 const hint = (text, ...rest) => element("p", { class: "hint" }, text, ...rest);
@@ -45,17 +50,25 @@ async function pdf(collection, meta) {
   return frame;
 }
 
-async function text(collection, meta, type) {
+async function text(collection, meta, type, mend) {
   const { bytes, complete } = await collection.readPrefix(meta, PREVIEW_SIZE);
   const parts = [];
   if (!complete) parts.push(hint(`Only the first ${formatSize(PREVIEW_SIZE)} of ${formatSize(meta.size)} are shown.`));
   const content = decode(bytes, meta.media_type, complete);
   if (content === null) return element("div", {}, ...parts, hexadecimal(bytes, meta));
+  if (type === FORM && mend) parts.push(...betterType(content, complete, mend));
   if (type === "text/html") parts.push(pageFrame(collection, meta));
   const parsed = complete && /[/+]json$/.test(type) ? parse(content) : null;
   if (parsed) parts.push(element("div", { class: "json" }, tree(parsed.value, 2)));
   else parts.push(element("pre", { tabindex: 0, "aria-label": "Content" }, content || "This document is empty."));
   return element("div", {}, ...parts);
+}
+
+function betterType(content, complete, mend) {
+  if (!content || REAL_FORM.test(content)) return [];
+  const isJSON = complete && /^\s*[{[]/.test(content) && parse(content);
+  const [kind, better] = isJSON ? ["JSON", "application/json"] : ["text", "text/plain; charset=utf-8"];
+  return [hint(`This looks like ${kind}, but its type is that of a form, which curl -d sends. `, button(`Change the type to ${better}`, () => mend(better)))];
 }
 
 function pageFrame(collection, meta) {

@@ -10,9 +10,6 @@ const CONCURRENT = 3;
 const MAX_FILES = 100_000;
 const MAX_LINES = 50;
 const CHECK_FIRST_SIZE = 2 ** 20;
-const TYPES = { md: "text/markdown", txt: "text/plain", log: "text/plain", json: "application/json", csv: "text/csv",
-  yaml: "application/yaml", yml: "application/yaml", toml: "application/toml", py: "text/x-python", sh: "text/x-sh" };
-const typeOf = (file) => file.type || TYPES[file.name.split(".").at(-1).toLowerCase()] || "application/octet-stream";
 
 // Yield pairs of a path and a function that opens the file, folder by folder; files are opened when they are uploaded.
 async function* walk(entries, folder = "") {
@@ -120,7 +117,6 @@ export class Uploads {
   // Return whether the file was stored.
   async #store(job, file) {
     const { collection, rule } = this.page;
-    const headers = { "Content-Type": typeOf(file) };
     const options = { signal: job.control.signal, progress: job.progress };
     const wanted = job.key;
     let expect = null;
@@ -128,7 +124,7 @@ export class Uploads {
       try {
         // For a large file, look first: the server could reject it only after the upload.
         const existing = file.size > CHECK_FIRST_SIZE && expect === null ? await collection.fetchMeta(job.key) : null;
-        if (!existing) return await collection.put(job.key, file, headers, expect, options);
+        if (!existing) return await collection.put(job.key, file, {}, expect, options);
       } catch (error) {
         if (error.status === 0) await file.slice(0, 1).arrayBuffer();
         if (error.status !== 412) throw error;

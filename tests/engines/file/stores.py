@@ -18,6 +18,8 @@ from docstore.engines.registry import EngineURL
 from docstore.model import ANY, Clock, Expectation, Fields, WriteResult
 
 TEXT: Final = Fields.make("text/plain", {"content-language": "de"})
+UTF8_TEXT: Final = Fields("text/plain; charset=utf-8")
+"""The fields of an untracked file of text."""
 LARGE: Final = 100_000
 """A size of content that is not read into memory."""
 PYTHON: Final = [sys.executable, "-c"]

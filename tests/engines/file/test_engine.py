@@ -17,13 +17,13 @@ from docstore.engines.file import listing
 from docstore.engines.file.filenames import NamePath
 from docstore.engines.file.metadata import MetadataFolder, fingerprint
 from docstore.errors import CorruptData
-from docstore.model import Fields
 from docstore.testing.clock import SetClock
 from tests.disks import steps
 from tests.engines.file.stores import (
     PYTHON,
     ROOT,
     TEXT,
+    UTF8_TEXT,
     everything,
     files,
     fold,
@@ -195,7 +195,7 @@ def test_a_corrupt_sidecar_is_reported_and_not_served(tmp_path: Path, spoil: Cal
             with pytest.raises(CorruptData, match=f"{fingerprint('a')}: not the sidecar of 'a'"):
                 await engine.get("a")
             sidecar.unlink()
-            assert await read(engine, "a") == (b"one", Fields())
+            assert await read(engine, "a") == (b"one", UTF8_TEXT)
 
     asyncio.run(look())
 

@@ -14,10 +14,11 @@ import pytest
 from docstore.content import Descriptor
 from docstore.engines.file import untracked
 from docstore.errors import Conflict, PathConflict
-from docstore.model import ABSENT, DEFAULT_MEDIA_TYPE, Fields
+from docstore.model import ABSENT, Fields
 from tests.engines.file.stores import (
     LARGE,
     TEXT,
+    UTF8_TEXT,
     everything,
     files,
     opened,
@@ -29,16 +30,16 @@ from tests.engines.file.stores import (
 @pytest.mark.parametrize(
     ("name", "media_type"),
     [
-        ("page.html", "text/html"),
+        ("page.html", "text/html; charset=utf-8"),
         ("sub/picture.png", "image/png"),
         ("UPPER.JSON", "application/json"),
-        ("no extension", DEFAULT_MEDIA_TYPE),
-        ("what.unheardof", DEFAULT_MEDIA_TYPE),
-        ("archive.tar.gz", DEFAULT_MEDIA_TYPE),
-        ("data:,x.html", "text/html"),
+        ("no extension", "text/plain; charset=utf-8"),
+        ("what.unheardof", "text/plain; charset=utf-8"),
+        ("archive.tar.gz", "application/gzip"),
+        ("data:,x.html", "text/html; charset=utf-8"),
     ],
 )
-@pytest.mark.parametrize("size", [0, 9, LARGE])
+@pytest.mark.parametrize("size", [1, 9, LARGE])
 def test_an_untracked_file_is_a_document(tmp_path: Path, name: str, media_type: str, size: int) -> None:
     async def look() -> None:
         async with opened(tmp_path) as engine:
@@ -78,7 +79,8 @@ def test_an_edited_file_has_another_version(tmp_path: Path, edited: bytes, repla
             assert before
             assert after
             assert before.version != after.version
-            assert await everything(engine) == {"a.md": (edited, Fields("text/markdown"))}
+            media_type = "text/markdown; charset=utf-8" if edited else "text/markdown"
+            assert await everything(engine) == {"a.md": (edited, Fields(media_type))}
             assert await engine.delete("a.md", expect=after.version) == after
             assert await everything(engine) == {}
 
@@ -98,7 +100,7 @@ def test_an_edited_file_has_another_version(tmp_path: Path, edited: bytes, repla
 )
 def test_a_modification_time_outside_the_range_of_dates_is_clamped(mtime_ns: int, modified_ns: int) -> None:
     status = os.stat_result([0] * 10, {"st_mtime_ns": mtime_ns})
-    meta = untracked.untracked_meta("a", bytes(32), status)
+    meta = untracked.untracked_meta("a", bytes(32), "text/plain", status)
     assert meta.modified_ns == modified_ns
     assert datetime.fromtimestamp(meta.modified_ns // 10**9, UTC)
 
@@ -121,7 +123,7 @@ def test_small_reads_do_not_wait_for_the_hashing_of_large_files(
             await asyncio.sleep(0)
             try:
                 async with asyncio.timeout(15):
-                    assert await read(engine, "small") == (b"x", Fields())
+                    assert await read(engine, "small") == (b"x", UTF8_TEXT)
                     assert await read(engine, "written") == (bytes(LARGE), TEXT)
             finally:
                 go_on.set()
@@ -195,7 +197,7 @@ def test_a_file_in_its_place_and_one_aside_are_one_document(tmp_path: Path) -> N
         async with opened(tmp_path) as engine:
             (tmp_path / "a").write_bytes(b"in the place")
             (tmp_path / "a%").write_bytes(b"aside")
-            assert await everything(engine) == {"a": (b"in the place", Fields())}
+            assert await everything(engine) == {"a": (b"in the place", UTF8_TEXT)}
             await engine.delete("a")
             assert await everything(engine) == {}
 
@@ -240,7 +242,7 @@ def test_a_read_never_mixes_in_an_edit(tmp_path: Path, monkeypatch: pytest.Monke
             meta = await engine.head("a")
             assert meta
             assert meta.modified_ns == (tmp_path / "a").stat().st_mtime_ns or wrote == "docstore"
-            assert await read(engine, "a") == (b"other", Fields())
+            assert await read(engine, "a") == (b"other", UTF8_TEXT)
             assert edits == []
 
     pread, edits = os.pread, list[bytes]()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.sqlite import Sqlite
-from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, HEADER_SIZE, ReadCache
+from docstore.engines.sqlite.file_methods import HEADER_SIZE
+from docstore.engines.sqlite.read_cache import DOCUMENT_SIZE, ReadCache
 from docstore.model import Document, Fields, Meta, version_of
 from docstore.testing.clock import SetClock
 from tests.engines.sqlite.stores import LARGE, PYTHON, TEXT, opened, put, read, seen_connections

@@ -25,6 +25,7 @@ from docstore.server import http1
 from docstore.server.app import Store
 from docstore.server.asgi import Handler, asgi
 from docstore.server.mounts import Mount
+from docstore.testing.server import record_log
 
 WAITS_S = 20
 
@@ -63,6 +64,7 @@ class HTTP1Server:
         ]
         for reader in self._readers:
             reader.start()
+        record_log(self.process, self.errors)
         self.port = int(self.wait_for("port ").removeprefix("port "))
 
     def _read(self, stream, lines: list[str]) -> None:

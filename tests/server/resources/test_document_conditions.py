@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from docstore.model import Fields, version_of
-from tests.http_client import Client, ask
+from tests.http_client import Client, ask, prepare
 from tests.server_process import MOUNTS, RunningServer
 
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
@@ -29,7 +29,7 @@ def test_the_etag_is_made_from_content_and_type(server: RunningServer, mount: st
                 tag,
                 tag,
             )
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 @each_mount
@@ -37,24 +37,24 @@ def test_last_modified_is_a_date_not_later_than_date(server: RunningServer, moun
     path = f"/{mount}/dated"
     with Client(server) as client:
         for _ in range(20):
-            client.ask("PUT", path, b"1")
+            client.prepare("PUT", path, b"1")
             answer = client.ask("GET", path)
             modified = email.utils.parsedate_to_datetime(answer["last-modified"])
             assert modified <= email.utils.parsedate_to_datetime(answer["date"])
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 @each_mount
 def test_head_has_the_fields_of_get(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/headed"
     with Client(server) as client:
-        client.ask("PUT", path, b"12345", {"content-type": "text/x"})
+        client.prepare("PUT", path, b"12345", {"content-type": "text/x"})
         get, head = client.ask("GET", path), client.ask("HEAD", path)
         assert (head.status, head.content) == (200, b"")
         assert {k: v for k, v in head.headers.items() if k != "date"} == {
             k: v for k, v in get.headers.items() if k != "date"
         }
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 CONDITIONS = [
@@ -93,35 +93,35 @@ def test_conditions_are_evaluated_as_in_the_table(
     path = f"/{mount}/conditional"
     tag = etag_of(b"as it was", "text/x")
     with Client(server) as client:
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
         content = b"new" if method in ("PUT", "POST") else None
         assert client.ask(method, path, content, {field: value.format(tag)}).status == missing
-        client.ask("PUT", path, b"as it was", {"content-type": "text/x"})
+        client.prepare("PUT", path, b"as it was", {"content-type": "text/x"})
         answer = client.ask(method, path, content, {field: value.format(tag)})
         assert answer.status == existing
         if answer.status in (304, 412):
             assert answer["etag"] == tag
             assert client.ask("GET", path).content == b"as it was"
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 @each_mount
 def test_a_304_has_no_content_and_the_fields_that_a_200_would(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/unchanged"
     with Client(server) as client:
-        client.ask("PUT", path, b"1")
+        client.prepare("PUT", path, b"1")
         full = client.ask("GET", path)
         short = client.ask("GET", path, headers={"If-None-Match": full["etag"]})
         assert (short.status, short.content) == (304, b"")
         assert all(short[name] == full[name] for name in ("etag", "cache-control", "last-modified"))
         assert "content-length" not in short.headers
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 @each_mount
 def test_compare_and_swap_loses_no_increment(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/counter"
-    ask(server, "PUT", path, b"0")
+    prepare(server, "PUT", path, b"0")
 
     def increment(_: int) -> None:
         with Client(server) as client:
@@ -134,4 +134,4 @@ def test_compare_and_swap_loses_no_increment(server: RunningServer, mount: str) 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(increment, range(40)))
     assert ask(server, "GET", path).content == b"40"
-    ask(server, "DELETE", path)
+    prepare(server, "DELETE", path)

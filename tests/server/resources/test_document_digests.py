@@ -47,7 +47,7 @@ def bodies(content: bytes) -> list[Upload]:
 @on_a_store()
 async def test_content_that_does_not_match_its_digest_changes_nothing(store: InProcess, mount: str, name: str) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"as it was")
+    await store.prepare("PUT", path, b"as it was")
     before = await store.send("GET", f"/{mount}/?format=json")
     for size in SIZES.values():
         content = b"x" * size
@@ -74,7 +74,7 @@ async def test_content_that_matches_its_digest_is_stored(store: InProcess, mount
 @on_a_store()
 async def test_the_digest_of_a_patch_is_of_the_patch(store: InProcess, mount: str) -> None:
     patch, fields = b'{"a":1}', {"content-type": "application/merge-patch+json"}
-    await store.send("PUT", f"/{mount}/key", b"{}")
+    await store.prepare("PUT", f"/{mount}/key", b"{}")
     wrong = await store.send("PATCH", f"/{mount}/key", patch, fields | FIELDS["Content-Digest"](b"{}"))
     assert (wrong.status, (await store.send("GET", f"/{mount}/key")).content) == (400, b"{}")
     right = await store.send("PATCH", f"/{mount}/key", patch, fields | FIELDS["Content-Digest"](patch))
@@ -100,7 +100,7 @@ async def test_unknown_digests_are_ignored(store: InProcess, name: str) -> None:
 @on_a_store()
 async def test_wanted_digests_are_sent(store: InProcess, mount: str, size: int) -> None:
     path, content = f"/{mount}/key", bytes(n % 251 for n in range(size))
-    await store.send("PUT", path, content)
+    await store.prepare("PUT", path, content)
     whole, wish = f"sha-256=:{encoded('sha256', content)}:", "sha-512=3, sha-256=10"
     fields = {"want-repr-digest": wish, "want-content-digest": wish, "want-digest": "md5;q=1, sha-256;q=0.5"}
     get = await store.send("GET", path, headers=fields)
@@ -122,7 +122,7 @@ async def test_wanted_digests_are_sent(store: InProcess, mount: str, size: int) 
 @pytest.mark.parametrize("wish", ["sha-256=0", "sha-512=10", "sha-256=11", "sha-256=x", "", "sha-256"])
 @on_a_store("memory")
 async def test_a_request_for_an_unsupported_digest_is_ignored(store: InProcess, wish: str) -> None:
-    await store.send("PUT", "/memory/key", b"x")
+    await store.prepare("PUT", "/memory/key", b"x")
     reply = await store.send("GET", "/memory/key", headers={"want-repr-digest": wish, "want-content-digest": wish})
     assert reply.status == 200
     assert "repr-digest" not in reply
@@ -131,6 +131,6 @@ async def test_a_request_for_an_unsupported_digest_is_ignored(store: InProcess, 
 
 @on_a_store("memory")
 async def test_digests_are_not_sent_unless_wanted(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", b"x", FIELDS["several"](b"x"))
+    await store.prepare("PUT", "/memory/key", b"x", FIELDS["several"](b"x"))
     reply = await store.send("GET", "/memory/key")
     assert not {"repr-digest", "content-digest", "digest", "content-md5"} & {name for name, _ in reply.headers}

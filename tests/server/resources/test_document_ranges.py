@@ -54,7 +54,7 @@ SINGLE = {
 @on_a_store()
 async def test_one_range_returns_its_bytes(store: InProcess, mount: str, size: int) -> None:
     content = content_of(size)
-    await store.send("PUT", f"/{mount}/key", content, {"content-type": "text/x"})
+    await store.prepare("PUT", f"/{mount}/key", content, {"content-type": "text/x"})
     for asked, (first, last) in SINGLE.items():
         reply = await store.send("GET", f"/{mount}/key", headers={"range": asked})
         first, last = first % size, last % size
@@ -68,7 +68,7 @@ async def test_one_range_returns_its_bytes(store: InProcess, mount: str, size: i
 @on_a_store()
 async def test_several_ranges_are_parts_in_the_order_of_the_request(store: InProcess, mount: str, size: int) -> None:
     content = content_of(size)
-    await store.send("PUT", f"/{mount}/key", content, {"content-type": "text/x"})
+    await store.prepare("PUT", f"/{mount}/key", content, {"content-type": "text/x"})
     reply = await store.send("GET", f"/{mount}/key", headers={"range": f"bytes=-10, {size}-,5-5,20-29"})
     assert (reply.status, reply["content-length"]) == (206, str(len(reply.content)))
     assert "content-range" not in reply
@@ -112,7 +112,7 @@ WHOLE = [
 @on_a_store()
 async def test_invalid_and_excessive_ranges_get_the_whole_document(store: InProcess, mount: str, size: int) -> None:
     content = content_of(size)
-    await store.send("PUT", f"/{mount}/key", content)
+    await store.prepare("PUT", f"/{mount}/key", content)
     for asked in WHOLE:
         reply = await store.send("GET", f"/{mount}/key", headers={"range": asked})
         assert (reply.status, "content-range" in reply) == (200, False), asked
@@ -125,7 +125,7 @@ async def test_invalid_and_excessive_ranges_get_the_whole_document(store: InProc
 @each_size
 @on_a_store()
 async def test_an_unsatisfiable_range_is_416_with_the_size(store: InProcess, mount: str, size: int) -> None:
-    await store.send("PUT", f"/{mount}/key", content_of(size))
+    await store.prepare("PUT", f"/{mount}/key", content_of(size))
     for asked in (
         f"bytes={size}-",
         f"bytes={size}-{size + 5}",
@@ -141,7 +141,7 @@ async def test_an_unsatisfiable_range_is_416_with_the_size(store: InProcess, mou
 @pytest.mark.parametrize("asked", ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=-0", "bytes=5-"])
 @on_a_store()
 async def test_any_range_of_an_empty_document_returns_the_whole(store: InProcess, mount: str, asked: str) -> None:
-    await store.send("PUT", f"/{mount}/key", b"")
+    await store.prepare("PUT", f"/{mount}/key", b"")
     reply = await store.send("GET", f"/{mount}/key", headers={"range": asked})
     assert (reply.status, reply.content, reply["content-length"]) == (200, b"", "0")
 
@@ -183,7 +183,7 @@ async def test_of_a_large_document_only_the_range_is_read(
         read.append(len(data))
         return data
 
-    await store.send("PUT", f"/{mount}/key", content_of(3_000_000))
+    await store.prepare("PUT", f"/{mount}/key", content_of(3_000_000))
     monkeypatch.setattr(os, "pread", counting)
     reply = await store.send("GET", f"/{mount}/key", headers={"range": "bytes=1000000-1000099,2000000-2000049"})
     assert reply.status == 206

@@ -38,8 +38,8 @@ BAD_KEYS = ["/memory/a.b", "/memory/a/b", "/memory//", "/memory/there/", "/memor
 
 async def tried(store: InProcess, method: str, path: str) -> Reply:
     """The response to a request that is valid except, perhaps, for its method."""
-    await store.send("PUT", "/memory/there", b"{}", {"content-type": "application/json"})
-    await store.send("DELETE", "/memory/missing")
+    await store.prepare("PUT", "/memory/there", b"{}", {"content-type": "application/json"})
+    await store.prepare("DELETE", "/memory/missing")
     patch = {"content-type": "application/merge-patch+json"} if method == "PATCH" else {}
     return await store.send(method, path, b"{}", patch)
 
@@ -125,8 +125,8 @@ READS = {
 @on_a_store("memory")
 async def test_head_is_get_without_its_content(store: InProcess, name: str) -> None:
     path, fields = READS[name]
-    await store.send("PUT", "/memory/there", b"12345", {"content-type": "text/x", "meta-a": "1", "ttl": "60"})
-    await store.send("PUT", "/memory/empty")
+    await store.prepare("PUT", "/memory/there", b"12345", {"content-type": "text/x", "meta-a": "1", "ttl": "60"})
+    await store.prepare("PUT", "/memory/empty")
     get, head = await store.send("GET", path, headers=fields), await store.send("HEAD", path, headers=fields)
     assert (head.status, settled(head), head.content) == (get.status, settled(get), b"")
 
@@ -138,7 +138,7 @@ def settled(reply: Reply) -> list[tuple[str, str]]:
 
 @on_a_store("memory")
 async def test_head_ignores_range(store: InProcess) -> None:
-    await store.send("PUT", "/memory/there", b"12345")
+    await store.prepare("PUT", "/memory/there", b"12345")
     for asked in ("bytes=1-2", "bytes=9-", "bytes=0-0,2-3"):
         reply = await store.send("HEAD", "/memory/there", headers={"range": asked})
         assert (reply.status, reply["content-length"]) == (200, "5")
@@ -178,7 +178,7 @@ async def test_content_of_unknown_size_is_stored_completely(store: InProcess, mo
 @pytest.mark.parametrize("path", ["/memory/there", "/memory/missing", "/memory/"])
 @on_a_store("memory")
 async def test_a_put_with_content_range_is_rejected(store: InProcess, method: str, path: str) -> None:
-    await store.send("PUT", "/memory/there", b"whole")
+    await store.prepare("PUT", "/memory/there", b"whole")
     reply = await store.send(method, path, b"par", {"content-range": "bytes 0-2/5"})
     assert (reply.status, reply.content.split(b":")[0]) == (400, b"partial content rejected")
     assert (await store.send("GET", "/memory/?format=text")).content == b"there\n"
@@ -238,14 +238,14 @@ def test_an_unexpected_body_does_no_harm(server: RunningServer, mount: str, meth
     path = f"/{mount}/with-a-body"
     with Client(server) as client:
         for _ in range(3):
-            client.ask("PUT", path, b"as it was")
+            client.prepare("PUT", path, b"as it was")
             sent = iter([body[:100], body[100:]]) if chunked else body
             bare = client.ask(method, path, sent)
             assert bare.status == (204 if method == "OPTIONS" else 200)
             assert bare.content == (b"as it was" if method == "GET" else b"")
             assert client.ask("GET", f"/{mount}/smuggled").status == 404
             assert client.ask("PUT", path, b"and on").status in (200, 201)
-        client.ask("DELETE", path)
+        client.prepare("DELETE", path)
 
 
 def test_options_of_the_server_itself_is_answered(server: RunningServer) -> None:

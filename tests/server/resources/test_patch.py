@@ -77,7 +77,7 @@ FAILURES: dict[str, tuple[str, bytes, int, str]] = {
 @on_a_store(max_document=5000)
 async def test_each_failure_has_its_status_and_changes_nothing(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, DOCUMENT, FIELDS | {"ttl": "60"})
+    await store.prepare("PUT", path, DOCUMENT, FIELDS | {"ttl": "60"})
     before = await store.send("GET", path)
     for name, (media_type, patch, status, said) in FAILURES.items():
         for body in (patch, Chunked([patch[:3], patch[3:]])):
@@ -90,7 +90,7 @@ async def test_each_failure_has_its_status_and_changes_nothing(store: InProcess,
 
 @on_a_store("memory")
 async def test_415_names_the_accepted_types(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", DOCUMENT)
+    await store.prepare("PUT", "/memory/key", DOCUMENT)
     reply = await store.send("PATCH", "/memory/key", b"{}", patches("text/plain"))
     assert (reply.status, reply["accept-patch"]) == (415, f"{MERGE}, {OPERATIONS}")
     coded = await store.send("PATCH", "/memory/key", b"{}", patches(MERGE) | {"content-encoding": "gzip"})
@@ -100,14 +100,14 @@ async def test_415_names_the_accepted_types(store: InProcess) -> None:
 @pytest.mark.parametrize("media_type", [MERGE.upper(), f"{MERGE}; charset=utf-8", f" {MERGE} "])
 @on_a_store("memory")
 async def test_the_type_of_a_patch_may_be_written_in_any_way(store: InProcess, media_type: str) -> None:
-    await store.send("PUT", "/memory/key", b"{}")
+    await store.prepare("PUT", "/memory/key", b"{}")
     assert (await store.send("PATCH", "/memory/key", b"{}", patches(media_type))).status == 200
 
 
 @pytest.mark.parametrize("document", [b"", b"hello", b"{", b"\xff", b'{"a":1,"a":2}'])
 @on_a_store("memory")
 async def test_a_document_that_is_not_json_is_a_conflict(store: InProcess, document: bytes) -> None:
-    await store.send("PUT", "/memory/key", document)
+    await store.prepare("PUT", "/memory/key", document)
     for media_type, patch in ((MERGE, b"{}"), (OPERATIONS, b"[]")):
         reply = await store.send("PATCH", "/memory/key", patch, patches(media_type))
         assert (reply.status, b"not JSON" in reply.content) == (409, True)
@@ -115,7 +115,7 @@ async def test_a_document_that_is_not_json_is_a_conflict(store: InProcess, docum
 
 @on_a_store("memory")
 async def test_a_patch_at_the_limit_is_accepted_and_one_byte_more_is_rejected(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", b"{}")
+    await store.prepare("PUT", "/memory/key", b"{}")
     patch = b"{}" + b" " * (PATCH_LIMIT - 2)
     for body in (patch, Chunked([patch[:-1], patch[-1:]])):
         assert (await store.send("PATCH", "/memory/key", body, patches(MERGE))).status == 200
@@ -126,11 +126,11 @@ async def test_a_patch_at_the_limit_is_accepted_and_one_byte_more_is_rejected(st
 @on_a_store("memory")
 async def test_a_document_is_patched_up_to_its_limit(store: InProcess) -> None:
     document = b'"' + b"x" * (PATCHED_LIMIT - 2) + b'"'
-    await store.send("PUT", "/memory/key", document)
+    await store.prepare("PUT", "/memory/key", document)
     assert (await store.send("PATCH", "/memory/key", b"[]", patches(OPERATIONS))).status == 200
-    await store.send("PUT", "/memory/key", document + b" ")
+    await store.prepare("PUT", "/memory/key", document + b" ")
     assert (await store.send("PATCH", "/memory/key", b"[]", patches(OPERATIONS))).status == 422
-    await store.send("PUT", "/memory/key", document[:-3] + b'"')
+    await store.prepare("PUT", "/memory/key", document[:-3] + b'"')
     longer = b'[{"op":"add","path":"","value":{"a":%s}}]'
     assert (await store.send("PATCH", "/memory/key", longer % b'"b"', patches(OPERATIONS))).status == 200
 
@@ -157,11 +157,11 @@ async def test_a_patched_document_keeps_its_fields_and_the_order_and_spelling_of
 @on_a_store()
 async def test_a_patch_keeps_the_expiry_or_sets_a_new_one(store: InProcess, mount: str) -> None:
     path = f"/{mount}/key"
-    await store.send("PUT", path, b"{}", {"ttl": "100"})
+    await store.prepare("PUT", path, b"{}", {"ttl": "100"})
     store.clock.advance_s(50)
-    await store.send("PATCH", path, b'{"a":1}', patches(MERGE))
+    await store.prepare("PATCH", path, b'{"a":1}', patches(MERGE))
     assert (await store.send("GET", path))["sunset"] == "Tue, 14 Nov 2023 22:15:00 GMT"
-    await store.send("PATCH", path, b'{"a":2}', patches(MERGE) | {"ttl": "100"})
+    await store.prepare("PATCH", path, b'{"a":2}', patches(MERGE) | {"ttl": "100"})
     store.clock.advance_s(99.999)
     assert (await store.send("GET", path)).content == b'{"a":2}'
     store.clock.advance_s(0.001)
@@ -185,7 +185,7 @@ async def test_a_patch_may_be_conditional_on_one_version(store: InProcess, mount
 @on_a_store()
 async def test_a_large_document_is_patched_too(store: InProcess, mount: str) -> None:
     members = {f"member {number}": "x" * 100 for number in range(5000)}
-    await store.send("PUT", f"/{mount}/key", json.dumps(members).encode())
+    await store.prepare("PUT", f"/{mount}/key", json.dumps(members).encode())
     reply = await store.send("PATCH", f"/{mount}/key", b'{"member 4999":null}', patches(MERGE))
     assert reply.status == 200
     del members["member 4999"]
@@ -199,7 +199,7 @@ CLIENTS, INCREMENTS = 8, 20
 def test_no_increment_by_test_and_replace_is_lost(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/counter"
     with Client(server) as client:
-        client.ask("PUT", path, b'{"n":0}')
+        client.prepare("PUT", path, b'{"n":0}')
 
     def count(_: int) -> None:
         with Client(server) as client:
@@ -225,7 +225,7 @@ def test_no_increment_by_test_and_replace_is_lost(server: RunningServer, mount: 
 def test_no_member_of_concurrent_merges_is_lost(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/members"
     with Client(server) as client:
-        client.ask("PUT", path, b"{}")
+        client.prepare("PUT", path, b"{}")
 
     def merge(number: int) -> None:
         with Client(server) as client:

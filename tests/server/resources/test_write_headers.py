@@ -44,7 +44,7 @@ EARLY: dict[str, tuple[str, str, dict[str, str], int, int | None]] = {
 @pytest.mark.parametrize("mount", MOUNTS)
 @on_a_store(max_document=BEYOND - 1)
 async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InProcess, mount: str) -> None:
-    await store.send("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})
+    await store.prepare("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})
     before = await store.send("GET", f"/{mount}/?format=json")
     for name, (method, key, fields, status, announced) in EARLY.items():
         reply = await store.send(method, f"/{mount}/{key}", NeverRead(announced), fields)

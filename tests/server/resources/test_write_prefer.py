@@ -26,7 +26,7 @@ each_write = pytest.mark.parametrize("name", WRITES)
 @on_a_store()
 async def test_the_response_to_minimal_has_no_content(store: InProcess, mount: str, name: str) -> None:
     method, key, content, fields, creates = WRITES[name]
-    await store.send("PUT", f"/{mount}/there", b"{}", JSON)
+    await store.prepare("PUT", f"/{mount}/there", b"{}", JSON)
     reply = await store.send(method, f"/{mount}/{key}", content, fields | {"prefer": "return=minimal"})
     assert (reply.status, reply.content) == (201 if creates else 204, b"")
     assert reply["preference-applied"] == "return=minimal"
@@ -40,7 +40,7 @@ async def test_the_response_to_minimal_has_no_content(store: InProcess, mount: s
 @on_a_store()
 async def test_the_response_to_representation_is_the_document(store: InProcess, mount: str, name: str) -> None:
     method, key, content, fields, creates = WRITES[name]
-    await store.send("PUT", f"/{mount}/there", b"{}", JSON)
+    await store.prepare("PUT", f"/{mount}/there", b"{}", JSON)
     reply = await store.send(method, f"/{mount}/{key}", content, fields | {"prefer": "return=representation"})
     assert (reply.status, reply.content) == (201 if creates else 200, content)
     assert reply["preference-applied"] == "return=representation"
@@ -69,7 +69,7 @@ UNKNOWN = [
 @on_a_store("memory")
 async def test_unknown_preferences_are_ignored(store: InProcess, name: str, preference: str) -> None:
     method, key, content, fields, creates = WRITES[name]
-    await store.send("PUT", "/memory/there", b"{}", JSON)
+    await store.prepare("PUT", "/memory/there", b"{}", JSON)
     reply = await store.send(method, f"/memory/{key}", content, fields | {"prefer": preference})
     assert reply.status == (201 if creates else 200)
     assert reply.content.endswith(b"\n")
@@ -89,13 +89,13 @@ async def test_unknown_preferences_are_ignored(store: InProcess, name: str, pref
 )
 @on_a_store("memory")
 async def test_the_first_of_a_name_counts(store: InProcess, lines: list[str], status: int) -> None:
-    await store.send("PUT", "/memory/key", b"x")
+    await store.prepare("PUT", "/memory/key", b"x")
     assert (await store.send("PUT", "/memory/key", b"y", [("prefer", line) for line in lines])).status == status
 
 
 @on_a_store("memory")
 async def test_errors_reads_and_deletions_apply_no_preference(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", b"x")
+    await store.prepare("PUT", "/memory/key", b"x")
     for prefer in ("return=minimal", "return=representation"):
         for method, fields, status in [
             ("PUT", {"if-none-match": "*"}, 412),
@@ -107,7 +107,7 @@ async def test_errors_reads_and_deletions_apply_no_preference(store: InProcess) 
             reply = await store.send(method, "/memory/key", b"", fields | {"prefer": prefer})
             assert (reply.status, "preference-applied" in reply) == (status, False)
         assert "preference-applied" not in await store.send("DELETE", "/memory/key", headers={"prefer": prefer})
-        await store.send("PUT", "/memory/key", b"x")
+        await store.prepare("PUT", "/memory/key", b"x")
 
 
 @on_a_store("memory")

@@ -44,7 +44,7 @@ each_answer = pytest.mark.parametrize("asked", ANSWERS, ids=" ".join)
 
 async def answered(store: InProcess, asked: tuple[str, str, str], origin: str | None) -> Reply:
     method, path, field = asked
-    await store.send("PUT", "/memory/key", b"x", {"meta-a": "1"})
+    await store.prepare("PUT", "/memory/key", b"x", {"meta-a": "1"})
     name, _, value = field.partition(": ")
     fields = ({"origin": origin} if origin else {}) | ({name: value} if field else {}) | {"host": "store.example"}
     return await store.send(method, path, b"y" if method in UNSAFE else b"", fields)

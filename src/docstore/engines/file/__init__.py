@@ -28,7 +28,7 @@ openat(2) and can't replace a file that is open.
 from typing import Final
 
 from docstore.engines.file.engine import File
-from docstore.engines.file.opening import open_file
+from docstore.engines.file.opening import open_file, open_file_read_only
 from docstore.engines.file.verify import check_file
 from docstore.engines.registry import EngineKind, Processes
 
@@ -36,6 +36,7 @@ __all__ = ["FILE", "File", "open_file"]
 
 FILE: Final = EngineKind(
     open=open_file,
+    open_read_only=open_file_read_only,
     check=check_file,
     summary="a folder of plain files, which a person can read and put files into",
     example="file:documents",

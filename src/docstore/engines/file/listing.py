@@ -10,9 +10,19 @@ from dataclasses import dataclass
 from heapq import heapify, heappop
 
 from docstore.content import Descriptor
-from docstore.engines.file.filenames import MORE, PIECES_LIMIT, NamePath, Scheme, aside_of, file_segment, folder_segment
+from docstore.engines.file.filenames import (
+    MORE,
+    PIECES_LIMIT,
+    NamePath,
+    Scheme,
+    aside_of,
+    file_segment,
+    folder_segment,
+    place_of,
+)
 from docstore.engines.file.tree import FolderCursor, FolderTree, open_folder_in, status_in
-from docstore.keys import PATH_LIMIT
+from docstore.errors import InvalidKey
+from docstore.keys import PATH_LIMIT, check_path
 
 _Segment = tuple[str, NamePath]
 """A segment, with `/` appended for a folder, and its names in the folder."""
@@ -48,7 +58,22 @@ def iter_keys(
     def segments_in(place: NamePath, above: str) -> list[_Segment]:
         return _segments(cursor, tree.scheme, place, above, wanted, report_orphan)
 
-    levels: list[tuple[str, NamePath, list[_Segment]]] = [("", (), segments_in((), ""))]
+    levels: list[tuple[str, NamePath, list[_Segment]]] = []
+
+    def descend(place: NamePath, above: str) -> None:
+        try:
+            levels.append((above, place, segments_in(place, above)))
+        except PermissionError as error:
+            if not place:
+                raise
+            skipped.append(f"{tree.path_of(place)}: {error.strerror}")
+
+    # Only the folders that the prefix names are opened, not searched for in those above them.
+    start = prefix[: prefix.rfind("/") + 1]
+    try:
+        descend(_place_of_folder(start, tree.scheme), start)
+    except InvalidKey:
+        return
     while levels:
         above, place, segments = levels[-1]
         if not segments:
@@ -58,11 +83,15 @@ def iter_keys(
         if not text.endswith("/"):
             yield above + text
         else:
-            below = (*place, *names)
-            try:
-                levels.append((above + text, below, segments_in(below, above + text)))
-            except PermissionError as error:
-                skipped.append(f"{tree.path_of(below)}: {error.strerror}")
+            descend((*place, *names), above + text)
+
+
+def _place_of_folder(start: str, scheme: Scheme) -> NamePath:
+    """The place of the folder of keys with this start, which ends with a slash or is empty. Raise InvalidKey."""
+    if not start:
+        return ()
+    check_path(start[:-1])
+    return place_of(start[:-1], scheme)
 
 
 def _segments(

@@ -61,12 +61,18 @@ def _split_sidecar(sidecar: bytes) -> list[tuple[int, bytes]]:
 
 
 class MetadataFolder:
-    """FOLDER/.docstore, whose folders exist; `opened` closes the descriptors that this class opens."""
+    """FOLDER/.docstore, whose folders exist; `opened` closes the descriptors that this class opens.
 
-    def __init__(self, folder: Path, opened: ExitStack) -> None:
+    With `read_only` it may be absent, and nothing is locked: then only `read` may be called.
+    """
+
+    def __init__(self, folder: Path, opened: ExitStack, *, read_only: bool = False) -> None:
         self._folder = folder
+        self._read_only = read_only
         self._folders: dict[str, int] = {}
         for name in (".", *FOLDERS):
+            if read_only and not (folder / NAME / name).exists():
+                continue
             self._folders[name] = os.open(folder / NAME / name, os.O_RDONLY)
             opened.callback(os.close, self._folders[name])
 
@@ -85,6 +91,9 @@ class MetadataFolder:
         Never nest two: different fingerprints may share a lock. Inside, call only the operating system, never the
         event loop, so waiting takes as long as a disk access at most.
         """
+        if self._read_only:
+            yield
+            return
         lock = self._lock(mark[:2])
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -131,6 +140,8 @@ class MetadataFolder:
 
     def read(self, kind: str, name: str) -> bytes | None:
         """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
+        if kind not in self._folders:
+            return None
         try:
             file = Descriptor(os.open(name, os.O_RDONLY, dir_fd=self._folders[kind]))
         except FileNotFoundError:

@@ -22,6 +22,7 @@ from docstore.engines.file.untracked import DigestCache
 from docstore.engines.file.writer import FileWriter
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.fs import PathIdentity, lock_shared, make_folder, translate_open_errors, try_exclusive_lock
+from docstore.engines.shared.read_only import ReadOnlyEngine
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -35,23 +36,42 @@ _REFUSED: Final = {errno.EINVAL, errno.EILSEQ, errno.ENOENT, errno.EACCES, errno
 
 def open_file(url: EngineURL, clock: Clock) -> File:
     """Open the folder of `file:PATH`, and make it when it is absent. Raise OpenError."""
-    if not url.location:
-        raise OpenError("file: needs the path of a folder, as in file:documents")
-    if os.open not in os.supports_dir_fd:
-        raise OpenError(f"{url}: this system can't open files relative to a folder; sqlite: works on every system")
-    folder = Path(url.location).absolute()
+    folder = _folder_of(url)
     with ExitStack() as opening, translate_open_errors(folder):
         _make_folders(folder)
         metadata = MetadataFolder(folder, opening)
         scheme = _lock_and_clean(folder / NAME, metadata, opening)
-        root = os.open(folder, os.O_RDONLY)
-        opening.callback(os.close, root)
-        folders = [PathIdentity(path) for path in _folders(folder)]
-        opened = opening.pop_all()
+        return _open(folder, metadata, scheme, opening, clock)
+
+
+def open_file_read_only(url: EngineURL, clock: Clock) -> ReadOnlyEngine:
+    """Open an existing folder for reading, whether or not it was ever open for writing. Raise OpenError."""
+    folder = _folder_of(url)
+    with ExitStack() as opening, translate_open_errors(folder):
+        if not folder.is_dir():
+            raise OpenError(f"{folder}: there is no such folder")
+        metadata = MetadataFolder(folder, opening, read_only=True)
+        scheme = _read_scheme(folder / NAME / "format") or Scheme.PLAIN
+        return ReadOnlyEngine(_open(folder, metadata, scheme, opening, clock))
+
+
+def _folder_of(url: EngineURL) -> Path:
+    if not url.location:
+        raise OpenError("file: needs the path of a folder, as in file:documents")
+    if os.open not in os.supports_dir_fd:
+        raise OpenError(f"{url}: this system can't open files relative to a folder; sqlite: works on every system")
+    return Path(url.location).absolute()
+
+
+def _open(folder: Path, metadata: MetadataFolder, scheme: Scheme, opening: ExitStack, clock: Clock) -> File:
+    root = os.open(folder, os.O_RDONLY)
+    opening.callback(os.close, root)
+    folders = [PathIdentity(path) for path in _folders(folder) if path.exists()]
     tree, digests = FolderTree(root, scheme, metadata), DigestCache()
     quick_reader = FileReader(tree, metadata, clock, digests.quick_digest)
     reader = FileReader(tree, metadata, clock, digests.digest)
-    return File(metadata, quick_reader, reader, FileWriter(tree, metadata, reader, clock), folders, opened)
+    writer = FileWriter(tree, metadata, reader, clock)
+    return File(metadata, quick_reader, reader, writer, folders, opening.pop_all())
 
 
 def _make_folders(folder: Path) -> None:
@@ -59,7 +79,8 @@ def _make_folders(folder: Path) -> None:
     for path in _folders(folder):
         make_folder(path)
         if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            reason = errno.EROFS if os.statvfs(path).f_flag & os.ST_RDONLY else errno.EACCES
+            raise OSError(reason, os.strerror(reason), str(path))
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -77,7 +98,7 @@ def _lock_and_clean(own: Path, metadata: MetadataFolder, opened: ExitStack) -> S
             for leftover in (own / "tmp").iterdir():
                 leftover.unlink()
         lock_shared(lock)
-        return _read_scheme(own, metadata)
+        return _choose_scheme(own, metadata)
 
 
 def _open_lock(path: Path, opened: ExitStack) -> int:
@@ -86,14 +107,22 @@ def _open_lock(path: Path, opened: ExitStack) -> int:
     return descriptor
 
 
-def _read_scheme(own: Path, metadata: MetadataFolder) -> Scheme:
+def _choose_scheme(own: Path, metadata: MetadataFolder) -> Scheme:
     """Read the format file, or write it for a new folder."""
-    path = own / "format"
-    plain = _keeps_names(own / "tmp")
-    if not path.exists():
+    path, plain = own / "format", _keeps_names(own / "tmp")
+    scheme = _read_scheme(path)
+    if scheme is None:
         scheme = Scheme.PLAIN if plain else Scheme.FOLDED
         metadata.write(".", path.name, f"{_FORMAT} {_FORMAT_VERSION} {scheme.value}\n".encode())
-        return scheme
+    elif scheme is Scheme.PLAIN and not plain:
+        raise OpenError(f"{path}: created on a file system that distinguishes all names, which this one does not")
+    return scheme
+
+
+def _read_scheme(path: Path) -> Scheme | None:
+    """Read the format file; None when there is none."""
+    if not path.exists():
+        return None
     name, _, rest = path.read_text(errors="replace").strip().partition(f"{_FORMAT} ")
     version, _, scheme_name = rest.partition(" ")
     if name or not version.isdecimal():
@@ -104,8 +133,6 @@ def _read_scheme(own: Path, metadata: MetadataFolder) -> Scheme:
         )
     if scheme_name not in [scheme.value for scheme in Scheme]:
         raise OpenError(f"{path}: not written by Docstore")
-    if Scheme(scheme_name) is Scheme.PLAIN and not plain:
-        raise OpenError(f"{path}: created on a file system that distinguishes all names, which this one does not")
     return Scheme(scheme_name)
 
 

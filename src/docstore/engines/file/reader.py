@@ -23,6 +23,7 @@ from docstore.engines.file.tree import FolderTree, open_file_in, status_in
 from docstore.engines.file.untracked import untracked_meta
 from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, PathConflict, StorageUnavailable
+from docstore.media_types import type_of_content
 from docstore.model import Clock, Document, Meta
 
 INLINE_FILE_LIMIT: Final = 64 * 1024
@@ -31,8 +32,8 @@ INLINE_FILE_LIMIT: Final = 64 * 1024
 _ATTEMPTS: Final = 10
 """How often a reader tries before it waits for the writers."""
 
-DigestFile = Callable[[Descriptor, os.stat_result], bytes | None]
-"""Return the SHA-256 of an open file; None when it changed while it was read."""
+DigestFile = Callable[[Descriptor, os.stat_result], tuple[bytes, str] | None]
+"""Return the SHA-256 and the media type of an open file; None when it changed while it was read."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class FileReader:
             unchanged = content_identity(os.fstat(stored.file.number)) == content_identity(stored.status)
             if len(data) == meta.size and unchanged:
                 if not stored.tracked:
-                    meta = untracked_meta(key, hashlib.sha256(data).digest(), stored.status)
+                    digest = hashlib.sha256(data).digest()
+                    meta = untracked_meta(key, digest, type_of_content(data, complete=True), stored.status)
                 return Document(meta, BytesContent(data))
         raise self._unavailable(key)
 
@@ -156,7 +158,7 @@ class FileReader:
         digest = self._digest(file, status)
         if digest is None:
             raise _Changed
-        return StoredFile(place, file, status, untracked_meta(key, digest, status), tracked=False)
+        return StoredFile(place, file, status, untracked_meta(key, *digest, status), tracked=False)
 
     def _unavailable(self, key: str) -> StorageUnavailable:
         return StorageUnavailable(f"{self.path_of(key)}: another program keeps changing it")

@@ -1,17 +1,17 @@
 """Untracked documents: files without a sidecar entry, which people or other programs created or edited.
 
-Their digest is computed on demand, and cached in memory as long as the file's status stays the same. Writing
-it to the disk was rejected: a reader would become a writer.
+Their digest and the media type of their content are computed on demand, and cached in memory as long as the file's
+status stays the same. Writing them to the disk was rejected: a reader would become a writer.
 """
 
-import mimetypes
 import os
 import time
 from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.shared.verify import hash_file
-from docstore.model import DEFAULT_MEDIA_TYPE, Fields, Meta, version_of
+from docstore.media_types import JSON_LIMIT, media_type_of, type_of_content
+from docstore.model import Fields, Meta, version_of
 
 _CACHE_SIZE: Final = 10_000
 """Digests in memory; when there are more, all are forgotten."""
@@ -34,27 +34,27 @@ def file_state(status: os.stat_result) -> FileState:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def untracked_meta(key: str, digest: bytes, status: os.stat_result) -> Meta:
-    # The folder before the name keeps mimetypes from taking it for a URL with a scheme.
-    media_type, encoding = mimetypes.guess_type("./" + key.rpartition("/")[2])
-    fields = Fields(media_type if media_type and not encoding else DEFAULT_MEDIA_TYPE)
+def untracked_meta(key: str, digest: bytes, content_type: str, status: os.stat_result) -> Meta:
+    """`content_type` is the media type of the content alone."""
+    fields = Fields(media_type_of(key, content_type))
     modified_ns = min(max(status.st_mtime_ns, 0), _LAST_NS)
     return Meta(key, version_of(digest, fields), status.st_size, digest, fields, modified_ns)
 
 
 class DigestCache:
-    """The SHA-256 of files by their state; safe among threads."""
+    """The SHA-256 and the media type of files by their state; safe among threads."""
 
     def __init__(self) -> None:
-        self._digests: dict[FileState, bytes] = {}
+        self._digests: dict[FileState, tuple[bytes, str]] = {}
 
-    def digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
+    def digest(self, file: Descriptor, status: os.stat_result) -> tuple[bytes, str] | None:
         """Return None when the file changed while it was read."""
         state = file_state(status)
         cached = self._digests.get(state)
         if cached is not None:
             return cached
-        digest, _ = hash_file(file)
+        start = os.pread(file.number, JSON_LIMIT, 0)
+        digest = hash_file(file)[0], type_of_content(start, len(start) == status.st_size)
         if file_state(os.fstat(file.number)) != state:
             return None
         # The file system's clock and not the engine's: the question is whether its times still tell edits apart.
@@ -64,7 +64,7 @@ class DigestCache:
             self._digests[state] = digest
         return digest
 
-    def quick_digest(self, file: Descriptor, status: os.stat_result) -> bytes | None:
+    def quick_digest(self, file: Descriptor, status: os.stat_result) -> tuple[bytes, str] | None:
         """Like `digest` for small and for cached files. Raise SlowHash for others."""
         if status.st_size > _QUICK_SIZE and file_state(status) not in self._digests:
             raise SlowHash

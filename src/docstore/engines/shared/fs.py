@@ -14,13 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from docstore.errors import EngineError, NoSpace, OpenError, StorageUnavailable
+from docstore.errors import EngineError, NoSpace, NotWritable, OpenError, StorageUnavailable
 
 if sys.platform != "win32":
     import fcntl
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _BUSY: Final = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOLCK}
+_NOT_WRITABLE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
 _MISSING: Final = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
 
@@ -40,11 +41,12 @@ def translate_os_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def translate_open_errors(path: Path) -> Iterator[None]:
-    """Raise OpenError for an OSError raised inside, and for a `path` that can't be one."""
+    """Raise OpenError or NotWritable for an OSError raised inside, and OpenError for a `path` that can't be one."""
     try:
         yield
     except OSError as error:
-        raise OpenError(f"cannot open {error.filename or path}: {error.strerror or error}") from error
+        kind = NotWritable if error.errno in _NOT_WRITABLE else OpenError
+        raise kind(f"cannot open {error.filename or path}: {error.strerror or error}") from error
     except (ValueError, RuntimeError) as error:
         raise OpenError(f"{str(path)!r} is not a path: {error}") from error
 
@@ -90,6 +92,17 @@ def try_exclusive_lock(descriptor: int) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def try_shared_lock(descriptor: int) -> bool:
+    """Lock an open file against exclusive locks, without waiting. False if one is held, and always on Windows."""
+    if sys.platform == "win32":
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

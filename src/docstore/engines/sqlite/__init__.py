@@ -12,6 +12,9 @@
     snapshot       one state of the complete store, for an export
     quota          the quota of a database, and what is evicted
     bounded        the engine of a database with a quota
+    lookup         reading one document: its row and its blob
+    file_methods   SQLite's own functions on the file of a database
+    read_only      a database that is opened for reading
     opening        `open_sqlite`
     verify         `docstore check`
 
@@ -23,13 +26,14 @@ from typing import Final
 from docstore.engines.registry import EngineKind, Processes
 from docstore.engines.shared.quota import QUOTA_OPTIONS
 from docstore.engines.sqlite.engine import INLINE_LIMIT, Sqlite
-from docstore.engines.sqlite.opening import open_sqlite
+from docstore.engines.sqlite.opening import open_sqlite, open_sqlite_read_only
 from docstore.engines.sqlite.verify import check_sqlite
 
 __all__ = ["INLINE_LIMIT", "SQLITE", "Sqlite", "open_sqlite"]
 
 SQLITE: Final = EngineKind(
     open=open_sqlite,
+    open_read_only=open_sqlite_read_only,
     check=check_sqlite,
     summary="one SQLite database, the durable default",
     example="sqlite:docs.db",

@@ -76,13 +76,30 @@ def open_blob(path: Path, size: int) -> FileContent | None:
     return FileContent(descriptor, 0, size)
 
 
-class BlobFolder:
+class BlobReader:
+    """The blobs of one database, for reading."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, name: str, size: int) -> FileContent | None:
+        """Return the content of a blob, None when it is gone. Raise CorruptData for another size or a bad name."""
+        self.check_name(name)
+        return open_blob(self.path / name, size)
+
+    def check_name(self, name: str) -> None:
+        """Raise CorruptData for a name in a row that is not of our making."""
+        if not _is_blob_name(name):
+            raise CorruptData(f"{self.path}: a row refers to {name!r}, which is not the name of a blob")
+
+
+class BlobFolder(BlobReader):
     """The open blob folder of one database. It holds its lock until it is closed."""
 
     def __init__(self, path: Path, is_orphan: Callable[[str], bool]) -> None:
         """`is_orphan` tells whether no row refers to a blob. Raise OSError, and what `is_orphan` raises."""
+        super().__init__(path)
         make_folder(path)
-        self.path = path
         self._lock: int | None = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if try_exclusive_lock(self._lock):
@@ -105,16 +122,6 @@ class BlobFolder:
 
     def new_path(self) -> Path:
         return self.path / secrets.token_hex(16)
-
-    def open(self, name: str, size: int) -> FileContent | None:
-        """Return the content of a blob, None when it is gone. Raise CorruptData for another size or a bad name."""
-        self.check_name(name)
-        return open_blob(self.path / name, size)
-
-    def check_name(self, name: str) -> None:
-        """Raise CorruptData for a name in a row that is not of our making."""
-        if not _is_blob_name(name):
-            raise CorruptData(f"{self.path}: a row refers to {name!r}, which is not the name of a blob")
 
     def sync(self) -> None:
         """Make new names survive a power cut. To be called before the COMMIT that refers to them."""

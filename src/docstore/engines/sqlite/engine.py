@@ -22,28 +22,23 @@ from docstore.engines.shared.store_files import StoreFiles
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import BlobFolder
 from docstore.engines.sqlite.disk_space import DiskSpace
-from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, driver_errors, engine_error
+from docstore.engines.sqlite.driver_errors import driver_errors
+from docstore.engines.sqlite.lookup import read_document
 from docstore.engines.sqlite.read_cache import ReadCache
 from docstore.engines.sqlite.schema import CACHE_KIB, open_reading, open_writing
 from docstore.engines.sqlite.snapshot import SqliteSnapshot, take_snapshot
 from docstore.engines.sqlite.write_turn import WriteTurn
 from docstore.engines.sqlite.writer import SqliteWriter
-from docstore.errors import CorruptData, NoSpace, StorageUnavailable
+from docstore.errors import NoSpace
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_LIMIT: Final = 64 * 1024
 """Limit, in bytes, of content that is stored in the row; a file would cost two more fsyncs."""
 
-OPEN_ATTEMPTS: Final = 10
-"""How often a document may be replaced between reading its row and opening its blob."""
-
 LIST_CACHE_KIB: Final = 2 * 1024
 
 LOW_SPACE_SWEEP: Final = 32
 """Documents that a transaction removes at most on a full disk."""
-
-
-_UNREAD: Final = BytesContent(b"")
 
 
 class Sqlite:
@@ -87,30 +82,7 @@ class Sqlite:
         return None if document is None else document.meta
 
     def _read(self, key: str, statement: str) -> Document | None:
-        missing: str | None = None
-        for _ in range(OPEN_ATTEMPTS):
-            try:
-                row: queries.DocumentRow | None = self._reading.execute(statement, (key,)).get
-            except DRIVER_ERRORS as error:
-                raise engine_error(error, self._reading, self._path) from error
-            if row is None:
-                return None
-            version, size, digest, fields, modified_ns, expires_ns, file, data = row
-            meta = queries.meta_of(self._reading, (key, version, size, digest, fields, modified_ns, expires_ns))
-            if meta.expired(self._clock()):
-                return None
-            if file is None:
-                if statement is queries.SELECT_WITHOUT_DATA:
-                    return Document(meta, _UNREAD)
-                return Document(meta, queries.inline_content(self._reading, key, size, data))
-            if file == missing:
-                raise CorruptData(f"{self._folder.path / file} is missing")
-            content = self._folder.open(file, size)
-            if content is not None:
-                return Document(meta, content)
-            # Another version was committed since the row was read, or the blob is missing: then the row is unchanged.
-            missing = file
-        raise StorageUnavailable(f"{self._path}: {key!r} is being replaced faster than it can be read")
+        return read_document(self._reading, self._path, self._folder, self._clock, key, statement)
 
     def _raise_if_unavailable(self) -> None:
         # PERF: a stat takes a tenth of a read, so reads rely on what the last commit, sweep or probe found.

@@ -165,7 +165,7 @@ class QuotaWriter:
     def put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         """Write like queries.put_row. Raise NoSpace, having changed nothing, when the document does not fit."""
         key, quota = request.key, self._quota
-        cost = quota.cost(key, received.size, request.fields)
+        cost = quota.cost(key, received.size, request.stored_fields())
         if not quota.evict or cost > quota.max_bytes:
             self._check(transaction, key, cost, request.expect)
         result = queries.put_row(transaction, request, received)

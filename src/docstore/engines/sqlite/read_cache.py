@@ -6,37 +6,32 @@ for whole documents (sqlite.org/walformat.html §2.1): 48 of the header, and a s
 COMMIT returns. No header comes twice, because a checksum covers all of the log and each log has new salts; torn copies
 equal no known header. So a comparison after a request has arrived can't miss a commit that was answered before it.
 
-The header is read where SQLite has mapped it: `xShmMap` returns the address (sqlite.org/c3ref/io_methods.html), which
-is valid while the connection is open. Rejected: mapping the `-shm` file a second time, because closing any descriptor
-of a file drops all locks of its process on it (fcntl); and `PRAGMA data_version`, which takes the very locks.
+The header is read where SQLite has mapped it (file_methods.py). Rejected: mapping the `-shm` file a second time,
+because closing any descriptor of a file drops all locks of its process on it (fcntl); and `PRAGMA data_version`, which
+takes the very locks.
 
 PERF: `get` of a small document takes 0.7 µs from here, 6.7 by SELECT. A miss and adding the document cost 0.6.
 """
 
-import ctypes
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 import apsw
 
 from docstore.content import BytesContent
+from docstore.engines.sqlite.file_methods import map_log_header
 from docstore.model import Document
 
 READ_CACHE_SIZE: Final = 16 * 1024 * 1024
 """Bytes of content and of DOCUMENT_SIZE for each document."""
 DOCUMENT_SIZE: Final = 1024
 
-HEADER_SIZE: Final = 96
-REGION_SIZE: Final = 32 * 1024
-"""SQLite maps the index in regions of this size; the first begins with the header."""
-
 
 class ReadCache:
     """The documents that one connection has read. Only the thread of the connection may use it."""
 
     def __init__(self, connection: apsw.Connection, limit: int = READ_CACHE_SIZE) -> None:
-        self._header = _header_of(connection)
+        self._header = map_log_header(connection)
         self._limit = limit
         self._seen = b""
         self._documents: OrderedDict[str, Document] = OrderedDict()
@@ -81,33 +76,3 @@ def _size_of(document: Document) -> int:
     """Return the size that counts. A blob holds an open descriptor and is never cached: its size exceeds any limit."""
     content = document.content
     return DOCUMENT_SIZE + (content.size if isinstance(content, BytesContent) else READ_CACHE_SIZE)
-
-
-class _Methods(ctypes.Structure):
-    """The start of `sqlite3_io_methods`."""
-
-    _fields_ = (("version", ctypes.c_int), ("others", ctypes.c_void_p * 12), ("shm_map", ctypes.c_void_p))
-
-
-_FilePointer = ctypes.POINTER(ctypes.POINTER(_Methods))
-"""A `sqlite3_file` begins with a pointer to its methods."""
-
-_ShmMap: Final[Callable[[int], Callable[..., int]]] = ctypes.CFUNCTYPE(
-    ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_void_p)
-)
-
-
-def _header_of(connection: apsw.Connection) -> "ctypes.Array[ctypes.c_char] | None":
-    """Return the mapped header; None for a file without shared memory, for which nothing is cached."""
-    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()  # Opens the log.
-    file = ctypes.c_void_p()
-    if not connection.file_control("main", apsw.SQLITE_FCNTL_FILE_POINTER, ctypes.addressof(file)) or not file.value:
-        return None
-    pointer = ctypes.cast(file, _FilePointer).contents
-    if not pointer or pointer.contents.version < 2 or not pointer.contents.shm_map:
-        return None
-    region = ctypes.c_void_p()
-    status = _ShmMap(pointer.contents.shm_map)(file.value, 0, REGION_SIZE, 0, ctypes.byref(region))
-    if status != apsw.SQLITE_OK or not region.value:
-        return None
-    return (ctypes.c_char * HEADER_SIZE).from_address(region.value)

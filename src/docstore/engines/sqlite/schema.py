@@ -13,7 +13,7 @@ from typing import Final
 
 import apsw
 
-from docstore.errors import OpenError
+from docstore.errors import NotWritable, OpenError
 
 APPLICATION_ID: Final = 0x446F6373
 """'Docs' in the header of the file, which `file` and SQLite's own tools show."""
@@ -55,7 +55,7 @@ def open_writing(path: Path) -> apsw.Connection:
     try:
         connection.set_busy_timeout(WRITE_TIMEOUT_MS)
         if connection.readonly("main"):
-            raise OpenError(f"{path} is read-only")
+            raise NotWritable(f"cannot open {path} for writing: it is read-only")
         if is_empty(connection, path):
             connection.pragma("auto_vacuum", "INCREMENTAL")
             _create(connection, path)

@@ -4,7 +4,7 @@ SQLite's own integrity check runs first: it compares every index entry with its 
 every row is read, some at a time: one transaction for all of them would prevent the checkpoints of a running server. So
 a row may be replaced between reading it and its blob; a missing blob is a finding only if the row still refers to it.
 
-The connection can't write. It leaves the log as it is; it may create an empty one.
+It writes nothing, and needs no right to write (read_only.py).
 """
 
 import hashlib
@@ -22,8 +22,7 @@ from docstore.engines.shared.fs import translate_open_errors
 from docstore.engines.shared.verify import Checked, Finding, OrphanCheck, fault_of, hash_file
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import open_blob
-from docstore.engines.sqlite.driver_errors import driver_errors
-from docstore.engines.sqlite.schema import READ_TIMEOUT_MS, is_empty
+from docstore.engines.sqlite.read_only import ReadOnlyDatabase
 from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
 
@@ -58,44 +57,32 @@ def check_sqlite(url: EngineURL, repair: bool) -> Checked:
             path = path.resolve()
             if not path.is_file():
                 raise OpenError(f"{path}: there is no such database")
-            connection = _open(path)
+            database = ReadOnlyDatabase(path, may_create_index=True)
     except apsw.NotADBError as error:
         raise OpenError(f"{path} is not an SQLite database") from error
     except apsw.Error as error:
         raise OpenError(f"cannot open {path}: {error}") from error
-    return _check(connection, path, Path(f"{path}.sealed"), repair)
+    return _check(database, path, Path(f"{path}.sealed"), repair)
 
 
-def _open(path: Path) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    try:
-        connection.set_busy_timeout(READ_TIMEOUT_MS)
-        if is_empty(connection, path):
-            raise OpenError(f"{path} is an empty database")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _check(connection: apsw.Connection, path: Path, folder: Path, repair: bool) -> Checked:
-    with closing(connection), driver_errors(connection, path):
-        for (line,) in connection.execute("PRAGMA integrity_check").fetchall():
+def _check(database: ReadOnlyDatabase, path: Path, folder: Path, repair: bool) -> Checked:
+    with closing(database):
+        for (line,) in database.rows("PRAGMA integrity_check"):
             if line != "ok":
                 yield Finding(str(path), str(line))
-        yield from _room(connection, path)
-        yield from _documents(connection, path, folder)
-        yield from _orphans(connection, folder, repair)
+        yield from _room(database, path)
+        yield from _documents(database, path, folder)
+        yield from _orphans(database, folder, repair)
 
 
-def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
-    if connection.execute(_COUNTED).get is None:
+def _room(database: ReadOnlyDatabase, path: Path) -> Iterator[Finding]:
+    if not database.rows(_COUNTED):
         return
-    row: tuple[int, int, int, int, int] | None = connection.execute(_COUNT).get
-    if row is None:
+    rows = cast(list[tuple[int, int, int, int, int]], database.rows(_COUNT))
+    if not rows:
         yield Finding(f"{path}: room", "the totals are missing")
         return
-    documents, size, counted, summed, strangers = row
+    documents, size, counted, summed, strangers = rows[0]
     if (documents, size) != (counted, summed):
         what = f"it counts {documents} documents of {size} bytes, and there are {counted} of {summed}"
         yield Finding(f"{path}: room", what)
@@ -103,13 +90,15 @@ def _room(connection: apsw.Connection, path: Path) -> Iterator[Finding]:
         yield Finding(f"{path}: uses", "not every document has one record of its last use")
 
 
-def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked:
+def _documents(database: ReadOnlyDatabase, path: Path, folder: Path) -> Checked:
     last = -(2**63)
-    while some := cast(list[_Row], connection.execute(_ROWS, (last, ROWS_AT_ONCE)).fetchall()):
+    while some := cast(list[_Row], database.rows(_ROWS, (last, ROWS_AT_ONCE))):
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
-                meta = queries.meta_of(connection, (key, version, size, digest, fields, modified_ns, expires_ns))
+                meta = queries.meta_of(
+                    database.connection, (key, version, size, digest, fields, modified_ns, expires_ns)
+                )
             except CorruptData as error:
                 yield Finding(f"{path}: {key!r}", str(error))
                 continue
@@ -123,7 +112,7 @@ def _documents(connection: apsw.Connection, path: Path, folder: Path) -> Checked
             else:
                 where = f"{folder / file}: {key!r}"
                 fault = _fault_of_blob(meta, folder / file)
-                if fault is not None and connection.execute(_FILE, (last,)).get != file:
+                if fault is not None and database.rows(_FILE, (last,)) != [(file,)]:
                     continue  # replaced or deleted since the row was read
             yield Finding(where, fault) if fault else meta
 
@@ -136,12 +125,16 @@ def _fault_of_blob(meta: Meta, path: Path) -> str | None:
         return f"cannot read its content: {error}"
 
 
-def _orphans(connection: apsw.Connection, folder: Path, repair: bool) -> Iterator[Finding]:
+def _orphans(database: ReadOnlyDatabase, folder: Path, repair: bool) -> Iterator[Finding]:
     orphans = OrphanCheck(folder / _LOCK, repair)
     for path in folder.iterdir() if folder.is_dir() else ():
         if _SNAPSHOT_NAME.fullmatch(path.name):
             yield from orphans.report(path, "left by an export that was killed", lambda: True)
         elif _BLOB_NAME.fullmatch(path.name):
-            is_orphan = partial(queries.is_orphan, connection, path.name)
+            is_orphan = partial(_is_orphan, database, path.name)
             yield from orphans.report(path, "no document has this content", is_orphan)
     orphans.warn()
+
+
+def _is_orphan(database: ReadOnlyDatabase, name: str) -> bool:
+    return not database.rows(queries.BLOB_ROW, (name,))

@@ -1,65 +1,131 @@
-"""A collection: the documents of a mount, listed, and a place to store a document under a new key."""
+"""A collection: the documents of a mount, listed, and a place to store a document under a new key. And its folders."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.http.conditions import ConditionOutcome, Conditions
 from docstore.http.message import HeaderPairs, Request, Response, StreamedContent
+from docstore.http.negotiation import names
 from docstore.model import ABSENT, Clock
 from docstore.server import openapi_schema as schema
 from docstore.server import pages
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Operation
-from docstore.server.resources import listing
+from docstore.server.resources import html_listing, listing
+from docstore.server.resources.document import DocumentResource
 from docstore.server.resources.resource import ReadableResource, negotiate, options
 from docstore.server.resources.write import WriteHeaders, write_response
 from docstore.server.responses import content_headers
 from docstore.server.security.other_protocols import check_post
 
 
-class CollectionResource(ReadableResource):
-    """`/{mount}/`."""
+class ListingResource(ReadableResource):
+    """The documents below a URL that ends with a slash."""
 
-    def __init__(self, mount: Mount, clock: Clock) -> None:
+    def __init__(self, mount: Mount, clock: Clock, folder: str = "") -> None:
+        """`folder` is "" for the whole collection, otherwise the start of keys up to a slash."""
         self._mount = mount
         self._clock = clock
+        self._folder = folder
 
     @schema.LISTING
     async def GET(self, request: Request) -> Response:
-        """List the documents in bytewise order of their keys. NDJSON without a limit is the whole collection."""
-        query = listing.Query.parse(request.query)
+        """List the documents in bytewise order of their keys.
+
+        Without a limit, NDJSON and text are the whole listing, and so is HTML for clients that do not name text/html as
+        browsers do.
+        """
+        query = listing.Query.parse(request.query, self._folder)
         offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
         format = query.format or offers[negotiate(request, list(offers))]
+        if format == "html" and self._mount.index and not request.query:
+            index = await self._index(request)
+            if index is not None:
+                return index
+        if self._folder and not await listing.has_documents(self._mount, self._folder):
+            raise HTTPProblem("not-found", "no key begins with this path")
         outcome = _evaluate_conditions(request)
         if outcome is ConditionOutcome.FAILED:
             raise HTTPProblem("precondition-failed", "the collection has no ETag")
         headers: HeaderPairs = [(b"cache-control", b"no-cache"), (b"vary", b"Accept")]
         if outcome is ConditionOutcome.NOT_MODIFIED:
             return Response(304, headers)
-        render = listing.LISTING_FORMATS[format].render
-        if render is None:
-            return await self._page(query, headers)
-        headers += content_headers(listing.LISTING_FORMATS[format].media_type)
-        if format == "ndjson" and query.limit is None and not query.delimiter:
-            return Response(200, headers, StreamedContent(listing.stream_ndjson(self._mount, query)))
-        page = await listing.read_page(self._mount, query)
-        return self._list_response(headers, page, render(self._mount, page))
+        chosen = listing.LISTING_FORMATS[format]
+        if chosen.render is None:
+            return await self._html(request, query, headers)
+        headers += content_headers(chosen.media_type)
+        page = listing.without_future(await listing.read_page(self._mount, query), self._clock())
+        if chosen.in_lines and query.limit is None:
+            lines = listing.stream_lines(self._mount, page, chosen.render, self._clock)
+            return Response(200, headers, StreamedContent(lines))
+        text = chosen.render(self._mount, page, request.root)
+        return self._list_response(headers, page, text.encode("utf-8"), request.root)
 
-    async def _page(self, query: listing.Query, headers: HeaderPairs) -> Response:
+    async def _index(self, request: Request) -> Response | None:
+        """The document `index.html` of the folder; None if there is none."""
+        document = DocumentResource(self._mount, f"{self._folder}index.html", self._clock)
+        try:
+            response = await document.verbs[request.method](document, request)
+        except HTTPProblem as problem:
+            if problem.type.name != "not-found":
+                raise
+            return None
+        response.headers.append((b"vary", b"Accept"))
+        return response
+
+    async def _html(self, request: Request, query: listing.Query, headers: HeaderPairs) -> Response:
+        if query.delimiter is None and self._mount.keys == "path":
+            query = replace(query, delimiter="/")
+        if query.limit is None and not names(request.headers.get("accept"), "text/html"):
+            headers += content_headers("text/html")
+            page = await listing.read_page(self._mount, query)
+            chunks = html_listing.stream_index(self._mount, query, page, request.root)
+            if page.next:
+                return Response(200, headers, StreamedContent(chunks))
+            return self._list_response(headers, page, b"".join([chunk async for chunk in chunks]), request.root)
         nonce = pages.new_nonce()
-        page = await listing.read_page(self._mount, query, html=True)
+        page = listing.without_future(await listing.read_page(self._mount, query, html=True), self._clock())
         headers += content_headers("text/html", pages.policy(nonce))
-        html = listing.render_html(self._mount, query, page, now_ns=self._clock(), nonce=nonce)
-        return self._list_response(headers, page, html)
+        html = html_listing.render_page(self._mount, query, page, root=request.root, now_ns=self._clock(), nonce=nonce)
+        return self._list_response(headers, page, html.encode("utf-8"), request.root)
 
-    def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, text: str) -> Response:
-        data = text.encode("utf-8")
+    def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, data: bytes, root: str) -> Response:
         headers.append((b"content-length", b"%d" % len(data)))
-        if link := listing.next_link(self._mount, page):
+        if link := listing.next_link(self._mount, page, root):
             headers.append((b"link", f'<{link}>; rel="next"'.encode("ascii")))
         return Response(200, headers, BytesContent(data))
+
+    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",))
+    async def OPTIONS(self, request: Request) -> Response:
+        return options(self, request, self._mount.cors_policy)
+
+
+class FolderResource(ListingResource):
+    """`/{mount}/{folder}/`: the documents whose keys begin with the folder."""
+
+    hint = "a folder is not a document; write to a document in it, such as this path and a name"
+
+    @schema.FOLDER_LISTING
+    async def GET(self, request: Request) -> Response:
+        """List the documents of the folder, as the collection with `prefix`. The keys are whole."""
+        return await super().GET(request)
+
+    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target", "invalid-key"))
+    async def OPTIONS(self, request: Request) -> Response:
+        return await super().OPTIONS(request)
+
+
+class ReadOnlyCollection(ListingResource):
+    """`/{mount}/` of a read-only mount."""
+
+    hint = "this mount is read-only"
+
+
+class CollectionResource(ListingResource):
+    """`/{mount}/` of a mount that can be written."""
 
     @schema.COLLECTION_WRITE
     async def POST(self, request: Request) -> Response:
@@ -68,16 +134,13 @@ class CollectionResource(ReadableResource):
         headers = WriteHeaders.of(request, self._mount)
         if _evaluate_conditions(request) is not ConditionOutcome.PROCEED:
             raise HTTPProblem("precondition-failed", "the collection exists and has no ETag")
-        upload = await headers.upload(request.body, self._mount)
+        key = str(uuid4())
+        upload, fields, guess_type = await headers.receive(key, request.body, self._mount)
         expires_ns = headers.expires_ns(self._clock)
         result = await self._mount.engine.put(
-            PutRequest(str(uuid4()), upload, headers.fields, expires_ns=expires_ns, expect=ABSENT)
+            PutRequest(key, upload, fields, expires_ns, ABSENT, guess_type=guess_type)
         )
-        return await write_response(self._mount, result, headers.preferred_return, self._clock)
-
-    @Operation({204: schema.ALLOW_ANSWER}, ("invalid-target",))
-    async def OPTIONS(self, request: Request) -> Response:
-        return options(self, request, self._mount.cors_policy)
+        return await write_response(self._mount, result, headers.preferred_return, self._clock, request.root)
 
 
 class PuttableCollection(CollectionResource):
@@ -87,6 +150,12 @@ class PuttableCollection(CollectionResource):
     async def PUT(self, request: Request) -> Response:
         """As POST."""
         return await self.POST(request)
+
+
+def collection_class(mount: Mount) -> type[ListingResource]:
+    if mount.readonly:
+        return ReadOnlyCollection
+    return PuttableCollection if mount.collection_put else CollectionResource
 
 
 def _evaluate_conditions(request: Request) -> ConditionOutcome:

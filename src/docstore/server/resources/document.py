@@ -1,31 +1,37 @@
 """A document: the bytes under a key, and its verbs."""
 
+from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
 from typing import Final
 
 from docstore.content import BytesContent, Content
+from docstore.engines.contract import Metered
 from docstore.errors import Conflict
 from docstore.http import ranges
 from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
 from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
+from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Meta
 from docstore.server import openapi_schema as schema
-from docstore.server.errors import HTTPProblem
+from docstore.server.errors import HTTPProblem, accepts_json
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Answer, Operation
+from docstore.server.resources.listing import has_documents
 from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
 from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
 from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
+from docstore.server.security.other_protocols import check_form
 
 
-class DocumentResource(Resource):
-    """`/{mount}/{key}`."""
+class ReadOnlyDocument(Resource):
+    """`/{mount}/{key}` of a read-only mount."""
 
     __slots__ = ("_clock", "_key", "_mount")
+    hint = "this mount is read-only"
 
     def __init__(self, mount: Mount, key: str, clock: Clock) -> None:
         self._mount = mount
@@ -40,6 +46,7 @@ class DocumentResource(Resource):
                 {"*/*": ""},
                 (*schema.DOCUMENT_HEADERS, "Content-Range?"),
             ),
+            303: schema.FOLDER_ANSWER,
             304: schema.DOCUMENT_NOT_MODIFIED,
         },
         (*schema.READ_PROBLEMS, "range-not-satisfiable"),
@@ -49,7 +56,7 @@ class DocumentResource(Resource):
         """Read the document, or the requested ranges of it."""
         document = await self._mount.engine.get(self._key)
         if document is None:
-            raise HTTPProblem("not-found")
+            return await self._folder(request)
         meta, now_ns, cache_control = document.meta, self._clock(), self._mount.cache_control
         # PERF: most requests have none of these headers and skip everything that evaluates them.
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
@@ -60,6 +67,7 @@ class DocumentResource(Resource):
     @Operation(
         {
             200: Answer("The headers of the document.", {}, schema.DOCUMENT_HEADERS),
+            303: replace(schema.FOLDER_ANSWER, media_types={}),
             304: schema.DOCUMENT_NOT_MODIFIED,
         },
         schema.READ_PROBLEMS,
@@ -69,7 +77,9 @@ class DocumentResource(Resource):
         """Read the headers of the document. Range is defined for GET only (RFC 9110 §14.2)."""
         meta, now_ns = await self._mount.engine.head(self._key), self._clock()
         if meta is None:
-            raise HTTPProblem("not-found")
+            response = await self._folder(request)
+            response.head_only = True
+            return response
         cache_control = self._mount.cache_control
         if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
             response = full_response(meta, NO_CONTENT, now_ns, cache_control)
@@ -82,14 +92,51 @@ class DocumentResource(Resource):
         response.head_only = True
         return response
 
+    async def _folder(self, request: Request) -> Response:
+        """303 to the folder of this name. Raise HTTPProblem (404) if there is none.
+
+        Clients that accept problems as JSON, such as the library, always get 404: they look for documents only. So does
+        a mount with a quota, where misses are frequent and must be cheap. 308 would be wrong, because a document may be
+        stored here later.
+        """
+        folder = f"{self._key}/"
+        if (
+            self._mount.keys != "path"
+            or accepts_json(request.headers.get("accept"))
+            or isinstance(self._mount.engine, Metered)
+            or not await has_documents(self._mount, folder)
+        ):
+            raise HTTPProblem("not-found")
+        location = request.root + encode(self._mount.prefix + folder)
+        more = [(b"location", location.encode("ascii")), (b"vary", b"Accept")]
+        return small_response(f"{location}\n", "text/plain", status=303, cache=b"no-store", more=more)
+
+    @Operation(
+        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
+        schema.KEY_PROBLEMS,
+    )
+    async def OPTIONS(self, request: Request) -> Response:
+        more = [(b"accept-ranges", b"bytes")]
+        if "PATCH" in self.verbs:
+            more.append((b"accept-patch", ACCEPT_PATCH.encode("ascii")))
+        return options(self, request, self._mount.cors_policy, more)
+
+
+class DocumentResource(ReadOnlyDocument):
+    """`/{mount}/{key}` of a mount that can be written."""
+
+    __slots__ = ()
+    hint = ""
+
     @schema.DOCUMENT_WRITE
     async def PUT(self, request: Request) -> Response:
         """Store the content under the key, replacing the document if there is one."""
         return await write(self._mount, self._key, request, self._clock)
 
-    @schema.DOCUMENT_WRITE
+    @schema.DOCUMENT_POST
     async def POST(self, request: Request) -> Response:
         """As PUT; the original Docstore stored with POST."""
+        check_form(request.headers)
         return await write(self._mount, self._key, request, self._clock)
 
     @Operation(
@@ -130,13 +177,9 @@ class DocumentResource(Resource):
             return small_response(b"", "text/plain", cache=b"no-store")
         raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
-    @Operation(
-        {204: Answer("The methods of the document.", {}, ("Accept-Patch", "Accept-Ranges", "Allow", "Cache-Control"))},
-        schema.KEY_PROBLEMS,
-    )
-    async def OPTIONS(self, request: Request) -> Response:
-        more = [(b"accept-patch", ACCEPT_PATCH.encode("ascii")), (b"accept-ranges", b"bytes")]
-        return options(self, request, self._mount.cors_policy, more)
+
+def document_class(mount: Mount) -> type[ReadOnlyDocument]:
+    return ReadOnlyDocument if mount.readonly else DocumentResource
 
 
 _CONDITIONAL_HEADERS: Final = frozenset(

@@ -7,8 +7,7 @@ are stored or deleted meanwhile neither repeat nor hide others. A new format is 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
@@ -16,8 +15,7 @@ from urllib.parse import parse_qs, urlencode
 from docstore.http.headers import parse_natural
 from docstore.http.url import PARAMETERS_LIMIT, encode
 from docstore.keys import PATH_LIMIT
-from docstore.model import Meta
-from docstore.server import pages
+from docstore.model import Clock, Meta
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.units import format_rfc3339
@@ -33,13 +31,16 @@ class Query:
     """The query parameters of a listing; `limit` is None by default."""
 
     prefix: str = ""
-    delimiter: str = ""
+    delimiter: str | None = None
+    """None for the default of the format: `/` in HTML of a mount with `keys=path`."""
     after: str = ""
     limit: int | None = None
     format: str | None = None
+    folder: str = ""
+    """The folder whose URL was requested, "" for the collection; `prefix` begins with it, but not in the query."""
 
     @classmethod
-    def parse(cls, query: str) -> "Query":
+    def parse(cls, query: str, folder: str = "") -> "Query":
         """Raise HTTPProblem naming the parameter. Unknown parameters are ignored."""
         if query.count("&") >= PARAMETERS_LIMIT:
             raise HTTPProblem("invalid-query", f"more than {PARAMETERS_LIMIT} parameters")
@@ -59,12 +60,15 @@ class Query:
             raise HTTPProblem("invalid-query", "delimiter must be / or empty")
         if given.get("format", "html") not in LISTING_FORMATS:
             raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
-        prefix, delimiter, after = (given.get(name, "") for name in ("prefix", "delimiter", "after"))
-        return cls(prefix, delimiter, after, limit, given.get("format"))
+        prefix = folder + given.get("prefix", "")
+        return cls(prefix, given.get("delimiter"), given.get("after", ""), limit, given.get("format"), folder)
 
     def encoded(self) -> str:
-        """Return the query string that parses to this."""
-        return urlencode({name: value for name, value in asdict(self).items() if value})
+        """Return the query string that parses to this, in a URL of the same folder."""
+        values: dict[str, object] = {"prefix": self.prefix[len(self.folder) :], "after": self.after}
+        values |= {"limit": self.limit, "format": self.format}
+        given = {name: value for name, value in values.items() if value}
+        return urlencode(given if self.delimiter is None else {**given, "delimiter": self.delimiter})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,18 @@ async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Listin
     metas = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
     return ListingPage(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
+
+
+def without_future(page: ListingPage, now_ns: int) -> ListingPage:
+    """Show modification times that another clock put into the future as now, as Last-Modified does."""
+    if all(meta.modified_ns <= now_ns for meta in page.documents):
+        return page
+    documents = [replace(meta, modified_ns=min(meta.modified_ns, now_ns)) for meta in page.documents]
+    return replace(page, documents=documents)
+
+
+async def has_documents(mount: Mount, folder: str) -> bool:
+    return bool(await _list(mount, folder, "", 1))
 
 
 async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
@@ -137,63 +153,39 @@ def _past(name: str) -> str:
     return name + _LAST_CHARACTER * (PATH_LIMIT // 4) if name.endswith("/") else name
 
 
-def next_link(mount: Mount, page: ListingPage) -> str:
+def next_link(mount: Mount, page: ListingPage, root: str) -> str:
     """Return the URL of the next page, "" if there is none."""
-    return f"{encode(mount.prefix)}?{page.next.encoded()}" if page.next else ""
+    return f"{root}{encode(mount.prefix + page.next.folder)}?{page.next.encoded()}" if page.next else ""
 
 
-def render_html(mount: Mount, query: Query, page: ListingPage, *, now_ns: int, nonce: str) -> str:
-    """Render the HTML page: a list of links, which the script with this nonce enhances."""
-    skipped = len(query.prefix) - len(query.prefix.rpartition("/")[2]) if query.delimiter else 0
-    documents = [(encode(mount.prefix + meta.key), meta.key[skipped:], meta) for meta in page.documents]
-    folders = [(_folder_link(folder), folder[skipped:]) for folder in page.folders]
-    ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
-    crumbs = [(_folder_link(query.prefix[:end]), query.prefix[start:end]) for start, end in pairwise([0, *ends])]
-    return pages.render(
-        "collection.html",
-        mount=mount,
-        query=query,
-        crumbs=crumbs,
-        documents=documents,
-        folders=folders,
-        next_link=next_link(mount, page),
-        now_ns=now_ns,
-        nonce=nonce,
-    )
-
-
-def _folder_link(folder: str) -> str:
-    return f"?{urlencode({'prefix': folder, 'delimiter': '/'})}"
-
-
-def _render_json(mount: Mount, page: ListingPage) -> str:
+def _render_json(mount: Mount, page: ListingPage, root: str) -> str:
     listing: dict[str, object] = {
         "mount": mount.prefix,
         "documents": [meta_json(meta) for meta in page.documents],
-        "next": next_link(mount, page) or None,
+        "next": next_link(mount, page, root) or None,
     }
     if page.folders:
         listing["folders"] = page.folders
     return _json_line(listing)
 
 
-def _render_ndjson(mount: Mount, page: ListingPage) -> str:
+def _render_ndjson(mount: Mount, page: ListingPage, root: str) -> str:
     entries = [(meta.key, meta_json(meta)) for meta in page.documents]
     entries += [(folder, {"folder": folder}) for folder in page.folders]
     return "".join(_json_line(entry) for _, entry in sorted(entries, key=itemgetter(0)))
 
 
-def _render_text(mount: Mount, page: ListingPage) -> str:
+def _render_text(mount: Mount, page: ListingPage, root: str) -> str:
     return "".join(f"{name}\n" for name in sorted([*(meta.key for meta in page.documents), *page.folders]))
 
 
-async def stream_ndjson(mount: Mount, query: Query) -> AsyncIterator[bytes]:
-    """Yield the whole collection after `query.after`, one document per line, with one page in memory."""
-    page_query: Query | None = query
-    while page_query is not None:
-        page = await read_page(mount, page_query)
-        yield _render_ndjson(mount, page).encode("utf-8")
-        page_query = page.next
+async def stream_lines(mount: Mount, page: ListingPage, render: "Renderer", clock: Clock) -> AsyncIterator[bytes]:
+    """Yield the listing from its first `page` on, rendered in lines, with one page in memory."""
+    while True:
+        yield render(mount, page, "").encode("utf-8")
+        if page.next is None:
+            break
+        page = without_future(await read_page(mount, page.next), clock())
 
 
 def meta_json(meta: Meta) -> dict[str, object]:
@@ -217,20 +209,26 @@ def _json_line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
+Renderer = Callable[[Mount, ListingPage, str], str]
+"""Renders a page; the text is the prefix of links, `Request.root`."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListingFormat:
     """A representation of a page; `schema` is its name in the OpenAPI document, "" for none."""
 
     media_type: str
-    render: Callable[[Mount, ListingPage], str] | None
-    """None for HTML: `render_html` needs more than the page."""
+    render: Renderer | None
+    """None for HTML, see `html_listing`."""
     schema: str = ""
+    in_lines: bool = False
+    """Whether pages can be joined, so that a listing without a limit is sent whole."""
 
 
 LISTING_FORMATS: Final = {
     "html": ListingFormat("text/html", None),
     "json": ListingFormat("application/json", _render_json, "Listing"),
-    "ndjson": ListingFormat("application/x-ndjson", _render_ndjson),
-    "text": ListingFormat("text/plain", _render_text),
+    "ndjson": ListingFormat("application/x-ndjson", _render_ndjson, in_lines=True),
+    "text": ListingFormat("text/plain", _render_text, in_lines=True),
 }
 """By `?format=`, in the server's order of preference."""

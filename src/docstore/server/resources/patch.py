@@ -102,7 +102,7 @@ async def patch(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
             )
         except Conflict:
             continue
-        return await write_response(mount, result, preferred_return(request.headers), clock)
+        return await write_response(mount, result, preferred_return(request.headers), clock, request.root)
     raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
 

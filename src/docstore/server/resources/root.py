@@ -48,12 +48,13 @@ class RootResource(ReadableResource):
         media_type = negotiate(request, offers)
         rows = [(mount, await _usage(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            body = pages.render("mounts.html", mounts=[(mount, usage and _usage_line(usage)) for mount, usage in rows])
+            mounts = [(mount, usage and _usage_line(usage)) for mount, usage in rows]
+            body = pages.render("mounts.html", request.root, mounts=mounts)
         elif media_type == "text/plain":
             body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
         else:
             body = json.dumps({"mounts": [_mount_json(mount, usage) for mount, usage in rows]}) + "\n"
-        links = ", ".join(f'<{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
+        links = ", ".join(f'<{request.root}{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
         return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", links.encode("ascii"))])
 
 
@@ -99,7 +100,9 @@ class MissingSlash(ReadableResource):
         self.hint = f"a collection's path ends with a slash: {path}"
 
     async def GET(self, request: Request) -> Response:
-        location = encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")
+        location = (
+            request.root + encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")
+        )
         return small_response(
             f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))]
         )

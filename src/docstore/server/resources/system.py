@@ -18,8 +18,8 @@ from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
 from docstore.server.resources.assets import ASSETS, Asset
-from docstore.server.resources.collection import CollectionResource, PuttableCollection
-from docstore.server.resources.document import DocumentResource
+from docstore.server.resources.collection import FolderResource, collection_class
+from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, RootResource
 from docstore.server.responses import small_response
@@ -80,7 +80,9 @@ class OpenAPI(ServiceResource):
     @Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for programs."""
-        body = json.dumps(openapi_document(self._mounts), ensure_ascii=False, separators=(",", ":")) + "\n"
+        body = (
+            json.dumps(openapi_document(self._mounts, request.root), ensure_ascii=False, separators=(",", ":")) + "\n"
+        )
         return small_response(body, "application/json", cache=_CACHE)
 
 
@@ -90,7 +92,9 @@ class Docs(ServiceResource):
     @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for people."""
-        return small_response(pages.docs_page(openapi_document(self._mounts)), "text/html", cache=_CACHE)
+        return small_response(
+            pages.docs_page(openapi_document(self._mounts, request.root), request.root), "text/html", cache=_CACHE
+        )
 
 
 class Problems(ServiceResource):
@@ -106,7 +110,7 @@ class Problems(ServiceResource):
         media_type = negotiate(request, offers)
         kinds = PROBLEM_TYPES.values()
         if media_type == "text/html":
-            body = pages.render("problems.html", kinds=kinds)
+            body = pages.render("problems.html", request.root, kinds=kinds)
         else:
             body = "".join(f"{kind.status} {kind.name}: {kind.title}. {kind.advice}\n" for kind in kinds)
         return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
@@ -118,10 +122,11 @@ class Catalog(ServiceResource):
     @Operation({200: Answer("The links.", {"application/linkset+json": "Linkset"}, ("Cache-Control", "Link"))})
     async def GET(self, request: Request) -> Response:
         """Link to the descriptions of this API, and to its status."""
-        targets = {rel: [{"href": href, "type": media_type}] for rel, href, media_type in _CATALOG}
-        body = json.dumps({"linkset": [{"anchor": "/", **targets}]}) + "\n"
-        links = [f'</{"/".join(_CATALOG_PATH)}>; rel="api-catalog"']
-        links += [f'<{href}>; rel="{rel}"; type="{media_type}"; anchor="/"' for rel, href, media_type in _CATALOG]
+        root = request.root
+        targets = {rel: [{"href": root + href, "type": media_type}] for rel, href, media_type in _CATALOG}
+        body = json.dumps({"linkset": [{"anchor": f"{root}/", **targets}]}) + "\n"
+        links = [f'<{root}/{"/".join(_CATALOG_PATH)}>; rel="api-catalog"']
+        links += [f'<{root}{path}>; rel="{rel}"; type="{kind}"; anchor="{root}/"' for rel, path, kind in _CATALOG]
         return small_response(body, _LINKSET, cache=_CACHE, more=[(b"link", ", ".join(links).encode("ascii"))])
 
 
@@ -150,9 +155,9 @@ def find_service(segments: list[str], mounts: Mounts) -> Resource:
     raise HTTPProblem("not-found")
 
 
-def openapi_document(mounts: Mounts) -> dict[str, object]:
-    """Return the OpenAPI document of a store with these mounts."""
-    return openapi.document([*_paths(mounts)])
+def openapi_document(mounts: Mounts, root: str = "") -> dict[str, object]:
+    """Return the OpenAPI document of a store with these mounts; `root` is `Request.root`."""
+    return openapi.document([*_paths(mounts)], f"{root}/")
 
 
 def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
@@ -161,10 +166,11 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
     for mount in mounts:
         # The name of a mount has no dots, so these names are unique.
         name = mount.name.replace("/", ".")
-        collection = PuttableCollection if mount.collection_put else CollectionResource
-        yield openapi.Path(mount.prefix, f"collection.{name}", collection, mount.prefix)
+        yield openapi.Path(mount.prefix, f"collection.{name}", collection_class(mount), mount.prefix)
+        if mount.keys == "path":
+            yield openapi.Path(f"{mount.prefix}{{folder}}/", f"folder.{name}", FolderResource, mount.prefix, (_FOLDER,))
         document = f"{mount.prefix}{{key}}"
-        yield openapi.Path(document, f"document.{name}", DocumentResource, mount.prefix, (_key(mount),))
+        yield openapi.Path(document, f"document.{name}", document_class(mount), mount.prefix, (_key(mount),))
     for segments, resource in _FIXED.items():
         yield openapi.Path(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
     yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
@@ -176,6 +182,15 @@ _FILE: Final[Node] = {
     "required": True,
     "description": "A style sheet, a script module, or the icon.",
     "schema": {"type": "string", "enum": sorted(ASSETS)},
+}
+
+
+_FOLDER: Final[Node] = {
+    "name": "folder",
+    "in": "path",
+    "required": True,
+    "description": "The start of keys, up to a slash. Slashes need no encoding in the URL.",
+    "schema": KEY_PARAMETERS["path"]["schema"],
 }
 
 

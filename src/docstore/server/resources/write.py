@@ -3,7 +3,7 @@
 Everything in the headers is checked before a byte of the body is requested.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,7 @@ from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.negotiation import PreferredReturn, preferred_return
 from docstore.http.stored_headers import StoredFieldsTooLarge, parse_stored_fields
 from docstore.http.url import encode
+from docstore.media_types import TEXT_LIMIT, guess_media_type
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
@@ -34,6 +35,8 @@ class WriteHeaders:
     """The headers of a write, checked before the body is requested."""
 
     fields: Fields
+    has_type: bool
+    """Whether Content-Type was sent."""
     ttl_s: int | None
     digests: tuple[AnnouncedDigest, ...]
     preferred_return: PreferredReturn | None
@@ -52,12 +55,21 @@ class WriteHeaders:
         """The TTL counts from the end of a small upload, and from the start of a streamed one."""
         return None if self.ttl_s is None else clock() + self.ttl_s * 10**9
 
-    async def upload(self, body: Upload, mount: Mount) -> Upload:
-        """Return the body for the engine: limited in size, verified at its end, BytesContent when it is small."""
-        if isinstance(body, BytesContent) and not self.digests:
-            return body  # `of` has checked its size
-        limited = SizeLimitedUpload(body, mount.size_limit)
-        return await buffer_if_small(DigestVerifiedUpload(limited, self.digests) if self.digests else limited)
+    async def receive(self, key: str, body: Upload, mount: Mount) -> tuple[Upload, Fields, Callable[[], str] | None]:
+        """Return the body for the engine: limited in size, verified at its end, BytesContent when it is small; then the
+        fields to store, and what returns their media type after a longer body was read, None if they have it."""
+        upload = body
+        if self.digests or not isinstance(body, BytesContent):  # `of` has checked the size of BytesContent
+            limited = SizeLimitedUpload(body, mount.size_limit)
+            upload = await buffer_if_small(DigestVerifiedUpload(limited, self.digests) if self.digests else limited)
+        if self.has_type or not mount.guess_type:
+            return upload, self.fields, None
+        coded = any(name == "content-encoding" for name, _ in self.fields.others)  # the type is of the decoded content
+        if isinstance(upload, BytesContent):
+            media_type = guess_media_type(key, b"" if coded else upload.data, complete=True)
+            return upload, Fields(media_type, self.fields.others), None
+        started = StartRecorder(upload)
+        return started, self.fields, lambda: guess_media_type(key, b"" if coded else started.start, complete=False)
 
 
 _RARE_HEADERS: Final = frozenset(
@@ -79,7 +91,8 @@ def _parse_write_headers(headers: Headers) -> WriteHeaders:
         raise HTTPProblem("fields-too-large", str(error)) from None
     except ValueError as error:
         raise HTTPProblem("invalid-field", str(error)) from None
-    return WriteHeaders(fields, ttl_s, announced_digests(headers) if rare else (), preferred_return(headers))
+    has_type = "content-type" in headers
+    return WriteHeaders(fields, has_type, ttl_s, announced_digests(headers) if rare else (), preferred_return(headers))
 
 
 def check_expect(headers: Headers) -> None:
@@ -121,6 +134,26 @@ async def buffer_if_small(upload: Upload) -> Upload:
     return BytesContent(b"".join(chunks))
 
 
+class StartRecorder:
+    """An upload that keeps its first TEXT_LIMIT bytes while it is read.
+
+    Reading them ahead was rejected: a client that waits for 100 would send what the engine may still reject.
+    """
+
+    __slots__ = ("_upload", "size", "start")
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+        self.size = upload.size
+        self.start = b""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._upload:
+            if len(self.start) < TEXT_LIMIT:
+                self.start += chunk[:TEXT_LIMIT]
+            yield chunk
+
+
 def check_preconditions(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
     """Return what the engine must expect of `current`, which the write replaces. Raise HTTPProblem (412)."""
     if (
@@ -146,28 +179,29 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     expect: Expectation = ANY
     if conditions is not None:
         expect = check_preconditions(request.method, conditions, await mount.engine.head(key), clock)
-    upload = await headers.upload(request.body, mount)
+    upload, fields, guess_type = await headers.receive(key, request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
-            result = await mount.engine.put(PutRequest(key, upload, headers.fields, headers.expires_ns(clock), expect))
+            expires_ns = headers.expires_ns(clock)
+            result = await mount.engine.put(PutRequest(key, upload, fields, expires_ns, expect, guess_type=guess_type))
         except Conflict as conflict:
             expect = check_preconditions(request.method, conditions, conflict.current, clock)
             if not isinstance(upload, BytesContent):
                 raise HTTPProblem("changed-meanwhile", "the document changed during the upload") from None
         else:
-            return await write_response(mount, result, headers.preferred_return, clock)
+            return await write_response(mount, result, headers.preferred_return, clock, request.root)
     raise HTTPProblem("changed-meanwhile", "other clients keep changing this document")
 
 
 async def write_response(
-    mount: Mount, result: WriteResult, preferred: PreferredReturn | None, clock: Clock
+    mount: Mount, result: WriteResult, preferred: PreferredReturn | None, clock: Clock, root: str
 ) -> Response:
     """201 with Location or 200, the ETag, and the key and a newline, as in the original.
 
     `return=minimal` omits that line, `return=representation` sends the document instead (RFC 7240 §4.2).
     """
     meta = result.meta
-    created: HeaderPairs = [(b"location", _location(mount, meta))] if result.created else []
+    created: HeaderPairs = [(b"location", _location(mount, meta, root))] if result.created else []
     status = 201 if result.created else 200
     if preferred == "minimal":
         more = [(b"etag", etag(meta)), (b"preference-applied", b"return=minimal"), *created]
@@ -178,12 +212,12 @@ async def write_response(
         document = await mount.engine.get(meta.key)
         if document is not None and document.meta.version == meta.version:
             headers = document_headers(document.meta, clock(), mount.cache_control)
-            headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta))]
+            headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta, root))]
             headers += [(b"preference-applied", b"return=representation"), *created]
             return Response(status, headers, document.content)
     more = [(b"etag", etag(meta)), *created]
     return small_response(f"{meta.key}\n", "text/plain", status=status, cache=b"no-store", more=more)
 
 
-def _location(mount: Mount, meta: Meta) -> bytes:
-    return encode(mount.prefix + meta.key).encode("ascii")
+def _location(mount: Mount, meta: Meta, root: str) -> bytes:
+    return (root + encode(mount.prefix + meta.key)).encode("ascii")

@@ -53,9 +53,20 @@ def check_operation(request: Request, ignored: Collection[str]) -> None:
                 raise HTTPProblem("invalid-query", f"a write has no parameter {name[:100]!r}; nothing was changed")
 
 
+def check_form(headers: Headers) -> None:
+    """Raise HTTPProblem for a POST of a form with files (`curl -F`): its content is an envelope around the file."""
+    if _essence(headers, "content-type") == "multipart/form-data":
+        detail = "multipart/form-data is a form around the content; send the content itself, as in curl -T FILE URL"
+        raise HTTPProblem("unsupported-type", detail)
+
+
+def _essence(headers: Headers, name: str) -> str:
+    return (headers.get(name) or "").partition(";")[0].strip().lower()
+
+
 def check_post(headers: Headers) -> None:
-    """Raise HTTPProblem for a POST to a collection that is a request of another protocol."""
+    """Raise HTTPProblem for a POST to a collection that is a form or a request of another protocol."""
+    check_form(headers)
     for field in ("content-type", "accept"):
-        media_type = (headers.get(field) or "").partition(";")[0].strip().lower()
-        if protocol := _FOREIGN_TYPES.get(media_type):
+        if protocol := _FOREIGN_TYPES.get(_essence(headers, field)):
             raise HTTPProblem("unsupported-type", f"Docstore does not speak {protocol}; nothing was stored")

@@ -1,0 +1,71 @@
+"""The two HTML representations of a listing: the page for browsers, in pages, and the index for programs, complete.
+
+Programs that read folders over HTTP (rclone, wget, lftp, pip, fsspec) follow the links to entries and nothing else, so
+a list in pages would be short without an error. The index has a link for each entry and no other links. Its lines are
+those of nginx, from which programs read times and sizes.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from html import escape
+from itertools import pairwise
+from time import gmtime, strftime
+
+from docstore.http.url import encode
+from docstore.server import pages
+from docstore.server.mounts import Mount
+from docstore.server.resources.listing import ListingPage, Query, next_link, read_page
+
+
+def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str) -> str:
+    """Render a page: a list of links, which the script with this nonce enhances."""
+    skipped = query.prefix.rfind("/") + 1 if query.delimiter else len(query.folder)
+    ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
+    place = root + mount.prefix
+    crumbs = [(place + encode(query.prefix[:end]), query.prefix[start:end]) for start, end in pairwise([0, *ends])]
+    return pages.render(
+        "collection.html",
+        root,
+        mount=mount,
+        query=query,
+        crumbs=crumbs,
+        documents=[(_link(mount, query, meta.key, root), meta.key[skipped:], meta) for meta in page.documents],
+        folders=[(_link(mount, query, folder, root), folder[skipped:]) for folder in page.folders],
+        first_link=f"?{replace(query, after='').encoded()}",
+        next_link=next_link(mount, page, root),
+        now_ns=now_ns,
+        nonce=nonce,
+    )
+
+
+def _link(mount: Mount, query: Query, name: str, root: str) -> str:
+    """The link to a document or folder: relative to the listing, or an absolute path on a mount as in the original.
+
+    A relative link has no scheme, because `:` is encoded. fsspec takes a link that begins with http for a URL.
+    """
+    if mount.keys != "path" or name.startswith("http", len(query.folder)):
+        return root + encode(mount.prefix + name)
+    return encode(name[len(query.folder) :])
+
+
+async def stream_index(mount: Mount, query: Query, page: ListingPage, root: str) -> AsyncIterator[bytes]:
+    """Yield the index from its first `page` on, with one page in memory. In each, folders precede documents."""
+    title = escape(f"Index of {mount.prefix}{query.prefix}")
+    yield f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n<pre>\n'.encode()
+    while True:
+        entries = [(folder, "-", "-") for folder in page.folders]
+        entries += [(meta.key, _minute(meta.modified_ns), str(meta.size)) for meta in page.documents]
+        lines = []
+        for name, modified, size in entries:
+            text = name[len(query.folder) :]
+            link = f'<a href="{_link(mount, query, name, root)}"><bdi>{escape(text)}</bdi></a>'
+            lines.append(f"{link}{' ' * (50 - len(text))} {modified:>17} {size:>19}\n")
+        yield "".join(lines).encode()
+        if page.next is None:
+            break
+        page = await read_page(mount, page.next)
+    yield b"</pre>\n"
+
+
+def _minute(modified_ns: int) -> str:
+    return strftime("%d-%b-%Y %H:%M", gmtime(modified_ns // 10**9))
