@@ -62,11 +62,30 @@ def test_a_script_is_printed_for_each_shell(shell: str) -> None:
 def test_mounts_folders_and_keys_are_completed(url: str, tmp_path: Path) -> None:
     prepare("put", f"sqlite:{tmp_path}/c.db#some/key", data=b"x")
     prepare("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
-    assert complete("f", url) == ["file/"]
+    assert complete("f", url) == ["file:", "file/"]
     assert complete("cac", url) == ["cache/ac/"]
-    assert complete("", url) == ["docs/", "file/", "cache/ac/", "tiny/"]
+    assert complete("", url) == ["file:", "shelve:", "sqlite:", "docs/", "file/", "cache/ac/", "tiny/"]
     start = f"sqlite:{tmp_path}/c.db#so"
     assert complete(start, url) == [f"{start}me-thing", f"{start}me/"]
+
+
+def test_engines_their_files_and_servers_are_completed(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("put", "sqlite:notes.db#key", data=b"x")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "docstore").mkdir()
+    (tmp_path / "docstore" / "config.toml").write_text(f'[servers.square]\nurl = "{url}"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert complete("sq", "http://127.0.0.1:1/") == ["sqlite:", "square:"]
+    assert [name for name in complete("sqlite:n", url) if not name.endswith(("-wal", "-shm", ".sealed/"))] == [
+        "sqlite:new/",
+        "sqlite:notes.db",
+    ]
+    assert complete("sqlite:notes.db", url)[-1] == "sqlite:notes.db#"
+    assert complete("sqlite:notes.db#k", url) == ["sqlite:notes.db#key"]
+    assert complete("square:do", "http://127.0.0.1:1/") == ["square:docs/"]
 
 
 @pytest.mark.parametrize(

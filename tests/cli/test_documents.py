@@ -289,7 +289,7 @@ REFUSED = [
     ("cp docs/here http://127.0.0.1:1/docs/", 3, "docstore serve"),
     ("cp docs/here docs/in.valid", 2, "keys=path"),
     ("cp -r sqlite:FOLDER/none.db docs/", 2, "no such store"),
-    ("fetch docs/key", 2, "no such command"),
+    ("fetch docs/key", 2, "no such command 'fetch'; 'docstore get' does that"),
     ("get", 2, "Missing argument"),
     ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),
     ("ls http://127.0.0.1:1/", 3, "docstore serve"),

@@ -9,7 +9,8 @@ Percent-encoding is decoded once; any other character stands for itself in UTF-8
 and on a server for `?` and `#`. The last `#` separates an engine's URL from the key, because paths may contain one.
 Which part of a server's path is the mount is found out later, by asking the server.
 
-An address may end within a name: commands on several documents then work on all keys that begin with it.
+An address may end within a name: commands on several documents then work on all keys that begin with it. In `ls`,
+`find`, `get` and `rm`, `*` stands for any part of a name and `**` for any part of a key; `%2A` is the character.
 """
 
 import re
@@ -41,6 +42,10 @@ class Address:
     on_server: bool
     token: str | None = field(default=None, repr=False)
     """Of the server in the user's configuration."""
+    raw_path: str = field(default="", repr=False, compare=False)
+    """The path as typed."""
+    text: str = field(default="", repr=False, compare=False)
+    """The address as typed."""
 
     @property
     def is_collection(self) -> bool:
@@ -51,6 +56,21 @@ class Address:
     def name(self) -> str:
         """The last segment."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def is_pattern(self) -> bool:
+        return "*" in self.raw_path
+
+    def beginning(self) -> "Address":
+        """The address before the first `*`."""
+        literal = self.raw_path.partition("*")[0]
+        return replace(self, path=decode(literal), raw_path=literal, text=self.text.partition("*")[0])
+
+    def expression(self) -> str:
+        """The regular expression of the paths that this pattern matches."""
+        tokens = re.split(r"(\*\*/|\*\*|\*)", self.raw_path)
+        wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+        return "".join(wild.get(token) or re.escape(decode(token)) for token in tokens)
 
     def child(self, name: str) -> "Address":
         return replace(self, path=self.path + name)
@@ -74,6 +94,7 @@ def parse(text: str, base: str = DEFAULT_BASE) -> Address:
         raise SetupError(
             f"{text!r} is not an address; examples: docs/key, http://host:8080/docs/key, sqlite:docs.db#key"
         )
+    typed = text
     if _SCHEME.match(text):
         text, token = expand(text)
     else:
@@ -83,7 +104,7 @@ def parse(text: str, base: str = DEFAULT_BASE) -> Address:
     address = _parse_server(text) if scheme in ("http", "https") else _parse_engine(text)
     if {".", ".."} & set(address.path.split("/")):
         raise SetupError(f"{without_password(text)}: an address has no segments '.' or '..'")
-    return address if token is None else replace(address, token=token)
+    return replace(address, token=token, text=typed)
 
 
 def _absolute(text: str, base: str) -> str:
@@ -111,7 +132,7 @@ def _parse_server(text: str) -> Address:
             raise ValueError("it names no host")
     except ValueError as error:
         raise SetupError(f"{without_password(text)!r} is not a valid server address: {error}") from None
-    return Address(f"{scheme.lower()}://{authority}", decode(path), on_server=True)
+    return Address(f"{scheme.lower()}://{authority}", decode(path), on_server=True, raw_path=path)
 
 
 def _parse_engine(text: str) -> Address:
@@ -126,7 +147,7 @@ def _parse_engine(text: str) -> Address:
 
         if match["host"] not in schemes():
             raise SetupError(f"{store}: for a server write http:// before it, as in http://{store}")
-    return Address(store, decode(key), on_server=False)
+    return Address(store, decode(key), on_server=False, raw_path=key)
 
 
 def decode(text: str) -> str:

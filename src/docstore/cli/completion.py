@@ -6,10 +6,12 @@ The scripts are click's, except for bash: bash splits words at colons, so click'
 Completion must not hang or print an error: it lists keys within a second or not at all.
 """
 
+import glob
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import click
@@ -24,6 +26,8 @@ from click.shell_completion import (
 from docstore.cli import addresses
 from docstore.cli.errors import exits
 from docstore.cli.options import Access
+from docstore.cli.profiles import read_profiles
+from docstore.engines.registry import schemes
 from docstore.errors import DocstoreError
 from docstore.http.url import encode
 
@@ -116,7 +120,23 @@ def complete(incomplete: str, base: str) -> list[str]:
     return list(found)
 
 
+def _local_candidates(incomplete: str) -> Iterator[str]:
+    """Yield the schemes of engines, the servers of the configuration, and the files of stores."""
+    scheme, colon, path = incomplete.partition(":")
+    names = [name for name in schemes() if name != "memory"]
+    if not colon:
+        yield from (f"{name}:" for name in sorted([*names, *read_profiles()]) if name.startswith(scheme))
+    elif scheme in names and "#" not in path:
+        for found in sorted(glob.glob(f"{glob.escape(path)}*"))[:_LIMIT]:  # noqa: PTH207 - keeps "./"
+            yield f"{scheme}:{found}" + ("/" if Path(found).is_dir() else "")
+        if path and Path(path).exists():
+            yield f"{incomplete}#"
+
+
 def _candidates(incomplete: str, base: str, timeout_s: float) -> Iterator[str]:
+    yield from _local_candidates(incomplete)
+    if incomplete.partition(":")[0] in schemes() and ":" in incomplete and "#" not in incomplete:
+        return
     access = Access({}, timeout_s, quiet=True, tries=1)
     address = addresses.parse(incomplete, base) if incomplete else addresses.parse(base)
     if address.on_server and "/" not in address.path:

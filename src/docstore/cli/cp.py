@@ -5,6 +5,8 @@ it also keeps the modification times, which no client can set on a server.
 """
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -12,16 +14,17 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.collection_engine import open_place
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.transfer import ALL, TransferOptions, check_plan, print_plan, split_prefix
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
-from docstore.export.copy import Rooted, StepOutcome, copy_document, copy_documents, is_same, list_all
+from docstore.export.copy import Rooted, Step, StepOutcome, copy_document, copy_documents, is_same, list_all
 from docstore.model import Meta
 
 if TYPE_CHECKING:
     from docstore.cli.summary import Summary
+    from docstore.engines.contract import Engine
 
 _TOLERANCE_NS: Final = 2 * 10**9
 """Servers take TTLs in whole seconds, so that the copy of a document expires up to a second later."""
@@ -57,20 +60,21 @@ def cp(source: Address, target: Address, recursive: bool, access: Access) -> int
     return EXIT_OK
 
 
-def copy_one(source: Address, target: Address, access: Access) -> None:
-    """Copy one document. Raise NotFound, CommandError and what reading and writing raise."""
+def copy_one(source: Address, target: Address, access: Access, *, remove: bool = False) -> None:
+    """Copy one document, or move it. Raise NotFound, CommandError and what reading and writing raise."""
     (source_url, key), (target_url, new_key) = access.find_document(source), access.find_document(target)
 
     async def run() -> None:
-        async with (
-            open_place(access.for_address(source), source_url, writes=False) as reader,
-            open_place(access.for_address(target), target_url, writes=True) as writer,
-        ):
+        async with _open_both(source, source_url, target, target_url, access) as (reader, writer):
             meta = await reader.head(key)
             if meta is None:
                 raise NotFound(f"{source}: not found")
             present = await writer.head(new_key)
             if present is not None and is_same(meta, present, tolerance_ns=_TOLERANCE_NS):
+                if remove and key == new_key:
+                    raise CommandError(EXIT_PARTIAL, f"{target} has this version already; nothing was removed")
+                if remove:
+                    await reader.delete(key, expect=meta.version)
                 return
             bar.set_total(meta.size)
             step = await copy_document(Rooted(reader, key), Rooted(writer, new_key), replace(meta, key=""), bar.advance)
@@ -80,15 +84,23 @@ def copy_one(source: Address, target: Address, access: Access) -> None:
                 raise NotFound(f"{source} has just expired")
             if step.outcome is StepOutcome.BROKEN:
                 raise CommandError(EXIT_FAILED, f"{source}: {step.why}")
+            if remove:
+                await reader.delete(key, expect=step.version)
 
     with access.progress("cp") as bar:
         asyncio.run(run())
 
 
 def copy_all(
-    source: Address, target: Address, summary: "Summary", access: Access, transfer: TransferOptions = ALL
+    source: Address,
+    target: Address,
+    summary: "Summary",
+    access: Access,
+    transfer: TransferOptions = ALL,
+    *,
+    remove: bool = False,
 ) -> int:
-    """Copy the documents whose keys begin with an address; return the exit status."""
+    """Copy the documents whose keys begin with an address, or move them; return the exit status."""
     if not target.is_collection:
         raise SetupError(f"{target} is a document; to copy several, name a collection, which ends with a slash")
     (source_url, prefix), (target_url, new_root) = access.find_prefix(source), access.find_prefix(target)
@@ -99,12 +111,8 @@ def copy_all(
         return is_same(meta, present, tolerance_ns=0 if exact else _TOLERANCE_NS)
 
     async def run() -> None:
-        async with (
-            open_place(access.for_address(source), source_url, writes=False) as source_store,
-            open_place(
-                access.for_address(target), target_url, writes=not transfer.dry_run, missing_ok=True
-            ) as target_store,
-        ):
+        opened = _open_both(source, source_url, target, target_url, access, dry_run=transfer.dry_run)
+        async with opened as (source_store, target_store):
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
             selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
             plan = await compare(
@@ -120,6 +128,7 @@ def copy_all(
                 return
             summary.bar.set_total(plan.size, len(plan.copies))
             steps = copy_documents(reader, writer, plan.copies, on_bytes=summary.bar.advance)
+            steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
             if plan.deletes and summary.failed:
                 print_error("nothing was deleted, because not all documents were copied")
@@ -130,3 +139,29 @@ def copy_all(
 
     asyncio.run(run())
     return summary.status
+
+
+@asynccontextmanager
+async def _open_both(
+    source: Address, source_url: str, target: Address, target_url: str, access: Access, *, dry_run: bool = False
+) -> AsyncIterator[tuple["Engine", "Engine"]]:
+    """Open two stores, or one if they are the same: some engines can be opened only once."""
+    async with open_place(access.for_address(source), source_url, writes=False) as reader:
+        if source_url == target_url:
+            yield reader, reader
+            return
+        opened = open_place(access.for_address(target), target_url, writes=not dry_run, missing_ok=True)
+        async with opened as writer:
+            yield reader, writer
+
+
+async def _removing(source: Rooted, steps: AsyncGenerator[Step, None]) -> AsyncGenerator[Step, None]:
+    """Remove the original of each document that was copied, in the version of the copy."""
+    async with aclosing(steps):
+        async for step in steps:
+            if step.outcome is StepOutcome.STORED:
+                try:
+                    await source.delete(step.key, expect=step.version)
+                except DocstoreError as error:
+                    step = Step.broken(step.key, error)
+            yield step

@@ -3,6 +3,8 @@
 import codecs
 import re
 import sys
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options
-from docstore.errors import SetupError
+from docstore.errors import NotFound, SetupError
 
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
 
@@ -25,10 +27,13 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 Examples:
   docstore get docs/greeting
   docstore get docs/report -o report.pdf
-  docstore get -r docs/ -o backup"""
+  docstore get -r docs/ -o backup
+  docstore get 'docs/*.txt' -o backup"""
 )
 @click.argument("address", type=ADDRESS)
-@click.option("-o", "--output", help="The file or the folder to write to; - is standard output.")
+@click.option(
+    "-o", "--output", type=click.Path(allow_dash=True), help="The file or the folder to write to; - is standard output."
+)
 @click.option("-r", "--recursive", is_flag=True, help="All documents whose keys begin with ADDRESS, as files.")
 @click.option(
     "--range", "byte_range", metavar="FIRST-LAST", help="Only these bytes, as in 0-99, 100- or -10 (the last ten)."
@@ -42,13 +47,18 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
     resumes it, or starts again if the document has changed; Ctrl-C removes the partial file. Binary content is not
     written to a terminal, except with -o -.
 
-    With -r keys become paths in a folder, and files with the same content are skipped. Nothing is written outside the
-    folder. A key that can't be a file name is reported, and the exit status is 1.
+    With -r, and if ADDRESS contains * or **, keys become paths in a folder, and files with the same content are
+    skipped. Nothing is written outside the folder. A key that can't be a file name is reported, and the exit status is
+    1.
     """
     to_stdout = output is None or output == "-"
-    if recursive:
+    if address.is_pattern and to_stdout:
+        address = _only_match(address, access)
+    if recursive or address.is_pattern:
         if byte_range is not None or to_stdout:
-            raise SetupError("-r needs a folder to write to (-o FOLDER) and can't be combined with --range")
+            raise SetupError(
+                "several documents need a folder to write to (-o FOLDER) and can't be combined with --range"
+            )
         return _get_folder(address, Path(output or ""), access)
     if to_stdout:
         return _print(address, byte_range, access, guarded=output is None)
@@ -122,7 +132,22 @@ def _get_file(address: Address, output: str, access: Access) -> int:
 
 
 def _get_folder(address: Address, path: Path, access: Access) -> int:
-    from docstore.cli.transfer import download_all
+    from docstore.cli.transfer import TransferOptions, download_all
 
-    with access.open_prefix(address) as (docs, prefix), access.summary("get", address, "fetched") as summary:
-        return download_all(docs, prefix, path, summary)
+    opened = access.open_matching(address)
+    with opened as (docs, prefix, matches), access.summary("get", address, "fetched") as summary:
+        root = prefix[: prefix.rfind("/") + 1]
+        transfer = TransferOptions(selects=lambda name: matches(root + name))
+        return download_all(docs, prefix, path, summary, transfer)
+
+
+def _only_match(address: Address, access: Access) -> Address:
+    """Return the address of the only document that matches. Raise NotFound, SetupError."""
+    with access.open_matching(address) as (docs, prefix, matches):
+        keys = [*islice((info.key for info in docs.documents(prefix) if matches(info.key)), 2)]
+    if not keys:
+        raise NotFound(f"{address.text}: no document matches")
+    if len(keys) > 1:
+        raise SetupError(f"{address.text} matches several documents; add -o FOLDER")
+    beginning = address.beginning()
+    return replace(beginning, path=beginning.path[: len(beginning.path) - len(prefix)] + keys[0])

@@ -18,8 +18,10 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "get": "Get a document, byte for byte.",
         "put": "Store content as a document, from FILE or standard input.",
         "rm": "Remove documents.",
-        "ls": "List the documents whose keys begin with ADDRESS, in bytewise order.",
+        "ls": "List the documents and folders whose keys begin with ADDRESS, in bytewise order.",
+        "find": "Print the addresses of the documents below ADDRESS that match all options.",
         "cp": "Copy documents between any two addresses: servers, engines, or both.",
+        "mv": "Move documents between any two addresses, with all their metadata.",
         "sync": "Copy what differs from FROM to TO: between a folder and a store, or between two stores.",
         "info": "Show the metadata of a document, or the state of a server.",
         "edit": "Edit a document in $VISUAL or $EDITOR.",
@@ -45,11 +47,13 @@ _FUNCTIONS: Final = {"import": "import_"}
 
 
 _OTHER_NAMES: Final = {
-    "cat": "get", "download": "get", "read": "get", "upload": "put", "add": "put", "set": "put", "write": "put",
-    "delete": "rm", "del": "rm", "remove": "rm", "list": "ls", "dir": "ls", "copy": "cp -r", "stat": "info",
-    "head": "info", "show": "info", "ping": "info", "status": "info", "health": "info", "mirror": "sync",
-    "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import", "fsck": "check",
-    "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help", "version": "--version",
+    "cat": "get", "download": "get", "fetch": "get", "read": "get", "upload": "put", "add": "put", "set": "put",
+    "write": "put", "delete": "rm", "del": "rm", "remove": "rm", "list": "ls", "dir": "ls", "copy": "cp -r",
+    "move": "mv", "rename": "mv", "stat": "info", "head": "info", "show": "info", "ping": "info", "status": "info",
+    "health": "info", "du": "find --count", "count": "find --count", "search": "find", "grep": "find",
+    "mirror": "sync", "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import",
+    "fsck": "check", "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help",
+    "version": "--version",
 }  # fmt: skip
 """What other programs call the commands."""
 

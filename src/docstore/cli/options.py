@@ -4,6 +4,7 @@ The client library is loaded when a store is opened, so that help and usage erro
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -21,7 +22,7 @@ from docstore.cli.errors import print_error, print_notice
 from docstore.cli.progress import Bar, progress
 from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.http.url import encode
-from docstore.units import parse_duration_s
+from docstore.units import parse_duration_s, parse_size
 
 if TYPE_CHECKING:
     from docstore import AsyncClient, Client
@@ -59,6 +60,13 @@ class _AddressType(_ParsedType[Address]):
         return [CompletionItem(text) for text in complete(incomplete, base_url())]
 
 
+class _PlaceType(_ParsedType[Address | Path]):
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        if is_folder(incomplete):
+            return [CompletionItem(incomplete, type="dir")]
+        return ADDRESS.shell_complete(ctx, param, incomplete)
+
+
 def _parse_pair(kind: str, separator: str, example: str, text: str) -> tuple[str, str]:
     name, found, value = text.partition(separator)
     if not found or not name.strip():
@@ -75,13 +83,24 @@ def _parse_etag(text: str) -> str:
         raise SetupError(str(error)) from None
 
 
+def _parse_bytes(text: str) -> int:
+    return parse_size(text if text[-1:].isalpha() or not text.isdigit() else f"{text}B")
+
+
+def _parse_meta_test(text: str) -> tuple[str, str | None]:
+    name, equals, value = text.partition("=")
+    return name.strip(), value.strip() if equals else None
+
+
 ADDRESS: Final = _AddressType("address", lambda text: addresses.parse(text, base_url()))
-PLACE: Final = _ParsedType(
+PLACE: Final = _PlaceType(
     "place", lambda text: Path(text).expanduser() if is_folder(text) else addresses.parse(text, base_url())
 )
 HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
 META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
 ETAG: Final = _ParsedType("etag", _parse_etag)
+SIZE: Final = _ParsedType("size", _parse_bytes)
+META_TEST: Final = _ParsedType("name[=value]", _parse_meta_test)
 DURATION: Final = _ParsedType("time", parse_duration_s)
 
 
@@ -181,17 +200,30 @@ class Access:
             with self.open_collection(address.store, writes=writes, must_exist=must_exist) as docs:
                 yield docs, address.path
             return
-        # The longest path that is a collection or a folder; its listing names the mount.
+        # The longest path that is a collection is the mount, as on the server.
         path, prefix = address.path.rstrip("/"), address.path
         while path:
             prefix = address.path[len(path) + 1 :]
             with self.for_address(address).open_collection(f"{address.store}/{encode(path)}/") as docs:
-                collection = _find_collection(docs, path)
-                if collection == path:
+                if _is_collection(docs):
                     yield docs, prefix
                     return
-            path = path.rpartition("/")[0] if collection is None else collection
+            path = path.rpartition("/")[0]
         raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
+
+    @contextmanager
+    def open_matching(
+        self, address: Address, *, writes: bool = False, must_exist: bool = False
+    ) -> Iterator[tuple["Client", str, Callable[[str], bool]]]:
+        """Open a collection; yield it with a prefix, and whether a key that begins with it matches the address."""
+        if not address.is_pattern:
+            with self.open_prefix(address, writes=writes, must_exist=must_exist) as (docs, prefix):
+                yield docs, prefix, lambda _: True
+            return
+        beginning, matches = address.beginning(), re.compile(address.expression(), re.DOTALL).fullmatch
+        with self.open_prefix(beginning, writes=writes, must_exist=must_exist) as (docs, prefix):
+            mount = beginning.path[: len(beginning.path) - len(prefix)]
+            yield docs, prefix, lambda key: matches(mount + key) is not None
 
     @contextmanager
     def open_collection(self, url: str, *, writes: bool = True, must_exist: bool = False) -> Iterator["Client"]:
@@ -222,14 +254,12 @@ class Access:
         }
 
 
-def _find_collection(docs: "Client", path: str) -> str | None:
-    """Return the part of `path` that is a collection, if all of it is one or a folder of one; otherwise None."""
+def _is_collection(docs: "Client") -> bool:
     try:
-        mount = docs.list(limit=1).mount
+        docs.list(limit=1)
     except (NotFound, InvalidKey):
-        return None
-    start = f"/{path}/".find(mount)  # a proxy may add a path before it
-    return path if start < 0 or not mount else path[: start + len(mount) - 2]
+        return False
+    return True
 
 
 def _client_url(url: str, *, creates: bool) -> str:

@@ -39,6 +39,12 @@ def long_table_row(info: "Info") -> str:
     return "  ".join((*columns, escape_controls(info.key)))
 
 
+def folder_row(folder: str, *, long: bool) -> str:
+    """Return a line for a folder."""
+    width = len((LONG_HEADER_ROW if long else HEADER_ROW).removesuffix("KEY"))
+    return f"{'folder':>{14 if long else 10}}".ljust(width) + escape_controls(folder)
+
+
 def _type_column(info: "Info") -> str:
     text = escape_controls(info.type)
     return f"{text if len(text) <= _TYPE_WIDTH else text[: _TYPE_WIDTH - 1] + '…':<{_TYPE_WIDTH}}"

@@ -136,7 +136,7 @@ def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advanc
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
         small = os.fstat(file.fileno()).st_size < SMALL_SIZE
-        options = {**options, "digest": True if small else "after", "progress": advance}
+        options = {**options, "digest": small or "after", "progress": advance}
         docs.put(key, file, **options)
 
 

@@ -1,6 +1,8 @@
 """`docstore rm`: remove documents, one by its name, or after a question all that have a prefix."""
 
 import sys
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,7 +15,6 @@ from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.units import format_count
 
 if TYPE_CHECKING:
-    from docstore import Client
     from docstore.cli.progress import Advance
 
 _COUNT_LIMIT: Final = 10_000
@@ -24,7 +25,8 @@ _COUNT_LIMIT: Final = 10_000
     epilog="""\b
 Examples:
   docstore rm docs/greeting
-  docstore rm -r --yes docs/drafts/"""
+  docstore rm -r --yes docs/drafts/
+  docstore rm --yes 'docs/*.tmp'"""
 )
 @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="ADDRESS...")
 @click.option("--if-match", type=ETAG, metavar="ETAG", help="Only this version.")
@@ -35,14 +37,16 @@ Examples:
 def rm(targets: tuple[Address, ...], if_match: str | None, recursive: bool, yes: bool, access: Access) -> int:
     """Remove documents.
 
-    With -r, all documents whose keys begin with ADDRESS are removed after a question; without a terminal, add --yes.
+    With -r, all documents whose keys begin with ADDRESS are removed after a question, and so are those that match an
+    ADDRESS with * or **; without a terminal, add --yes.
     """
-    if if_match is not None and (recursive or len(targets) > 1):
+    if if_match is not None and (recursive or len(targets) > 1 or targets[0].is_pattern):
         raise SetupError("--if-match is for one document")
     worst = EXIT_OK
     for address in targets:
         try:
-            worst = max(worst, _remove_all(address, yes, access) if recursive else _remove(address, if_match, access))
+            several = recursive or address.is_pattern
+            worst = max(worst, _remove_all(address, yes, access) if several else _remove(address, if_match, access))
         except DocstoreError as error:
             if len(targets) == 1:
                 raise
@@ -59,8 +63,9 @@ def _remove(address: Address, if_match: str | None, access: Access) -> int:
 def _remove_all(address: Address, yes: bool, access: Access) -> int:
     from docstore.cli.parallel import WorkerPool
 
-    with access.open_prefix(address, writes=True, must_exist=True) as (docs, prefix):
-        if not yes and not _confirmed(docs, prefix, address):
+    with access.open_matching(address, writes=True, must_exist=True) as (docs, prefix, matches):
+        keys = (info.key for info in docs.documents(prefix) if matches(info.key))
+        if not yes and not _confirmed(keys, prefix, address):
             print_error("nothing was removed")
             return EXIT_PARTIAL
 
@@ -70,16 +75,17 @@ def _remove_all(address: Address, yes: bool, access: Access) -> int:
             except NotFound:
                 return  # another client removed it
 
+        keys = (info.key for info in docs.documents(prefix) if matches(info.key))
         with access.summary("rm", address, "removed") as summary:
-            return WorkerPool(remove, repr, summary).run(info.key for info in docs.documents(prefix))
+            return WorkerPool(remove, repr, summary).run(keys)
 
 
-def _confirmed(docs: "Client", prefix: str, address: Address) -> bool:
+def _confirmed(keys: Iterator[str], prefix: str, address: Address) -> bool:
     if not sys.stdin.isatty():
         raise SetupError(f"not a terminal: add --yes to remove all documents of {address}")
-    page = docs.list(prefix=prefix, limit=_COUNT_LIMIT)
-    count = (
-        format_count(len(page.documents), "document") if page.after is None else f"more than {_COUNT_LIMIT:,} documents"
-    )
+    counted = sum(1 for _ in islice(keys, _COUNT_LIMIT + 1))
+    count = format_count(counted, "document") if counted <= _COUNT_LIMIT else f"more than {_COUNT_LIMIT:,} documents"
+    if address.is_pattern:
+        return click.confirm(f"remove {count} that match {escape_controls(address.text)}?", err=True)
     begins = f" whose keys begin with {escape_controls(prefix)!r}" if prefix else ""
     return click.confirm(f"remove {count} of {address}{begins}?", err=True)

@@ -63,6 +63,8 @@ class Step:
     outcome: StepOutcome
     size: int = 0
     why: str | DocstoreError = ""
+    version: str = ""
+    """The version that was stored."""
 
     @classmethod
     def broken(cls, key: str, why: str | DocstoreError) -> "Step":
@@ -140,8 +142,8 @@ class Rooted:
     async def put(self, request: PutRequest) -> WriteResult:
         return await self.store.put(replace(request, key=self.root + request.key))
 
-    async def delete(self, key: str) -> None:
-        await self.store.delete(self.root + key)
+    async def delete(self, key: str, *, expect: Expectation = ANY) -> None:
+        await self.store.delete(self.root + key, expect=expect)
 
 
 def copy_documents(
@@ -193,7 +195,7 @@ async def _store(target: CopyTarget, meta: Meta, upload: Upload, expect: Expecta
         return Step.broken(meta.key, error)
     if written.meta.version != meta.version:
         return Step.broken(meta.key, f"it was stored as version {written.meta.version} instead of {meta.version}")
-    return Step(meta.key, StepOutcome.STORED, meta.size)
+    return Step(meta.key, StepOutcome.STORED, meta.size, version=meta.version)
 
 
 def clamp_times(meta: Meta) -> Meta:
