@@ -32,7 +32,7 @@ from tests.stores import DOCUMENTS, FIELDS, LARGE, LATE_NS, ON_DISK, kept, opene
         ("get", "{}#a"),
         ("info", "{}#a"),
         ("cp", "{}#a", "sqlite:{target}#a"),
-        ("copy", "{}", "sqlite:{target}"),
+        ("cp", "-r", "{}", "sqlite:{target}"),
         ("export", "{}", "-"),
     ],
 )

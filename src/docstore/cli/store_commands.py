@@ -44,7 +44,12 @@ from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
 from docstore.export.copy import Rooted
 from docstore.units import format_count, format_size
 
-_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_FILE: Final = click.argument(
+    "file",
+    required=False,
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=lambda _, __, file: None if file == Path("-") else file,  # as for most programs
+)
 _REFUSED: Final = (".zip", ".7z", ".rar", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lz4")
 """Ends of names that ask for a format which an export does not have."""
 
@@ -91,7 +96,7 @@ Examples:
   docstore export docs/ backup.tar.gz"""
 )
 @click.argument("address", type=ADDRESS)
-@click.argument("file", required=False, type=_FILE)
+@_FILE
 @click.option("--format", type=click.Choice(list(ARCHIVE_FORMATS)),
               help="tar for any store; ndjson, one line of JSON per document, for small ones.  "
               "[default: by the name of FILE, otherwise tar]")  # fmt: skip
@@ -100,7 +105,7 @@ Examples:
 @access_options
 @exits
 def export(address: Address, file: Path | None, format: str | None, live: bool, access: Access) -> int:
-    """Write a store as one file, to FILE or standard output.
+    """Write a store as one file, to FILE, or to standard output without FILE or for -.
 
     The documents are those whose keys begin with ADDRESS, with all metadata. FILE is compressed if its name ends with
     .gz or .tgz. It appears only when it is complete; a pipe or a device is written to directly. The store may be in use
@@ -146,7 +151,7 @@ Examples:
   zcat backup.tar.gz | docstore import docs/""",
 )
 @click.argument("address", type=ADDRESS)
-@click.argument("file", required=False, type=_FILE)
+@_FILE
 @click.option("--replace", is_flag=True, help="Replace documents that exist in another version.")
 @access_options
 @exits
