@@ -83,3 +83,12 @@ def test_a_broken_registration_is_refused_in_one_line(value: str, why: str, monk
     with pytest.raises(SetupError, match=why) as refused:
         open_engine(EngineURL("strange", ""))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("scheme", ["file", "sqlite", "shelve"])
+def test_a_mistyped_path_is_not_made_as_a_tree_of_folders(tmp_path: Path, scheme: str) -> None:
+    with pytest.raises(OpenError, match=f"{tmp_path}/mistyped: no such folder; create it first"):
+        open_engine(EngineURL(scheme, f"{tmp_path}/mistyped/data/store"))
+    assert list(tmp_path.iterdir()) == []
+    asyncio.run(open_engine(EngineURL(scheme, f"{tmp_path}/data/store")).close())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

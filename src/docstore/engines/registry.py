@@ -149,7 +149,19 @@ def open_engine(url: EngineURL, clock: Clock = time.time_ns) -> Engine:
     """Open the engine behind `url`. Raise SetupError for an unknown scheme or option, OpenError for failing storage."""
     kind = kind_of(url.scheme)
     url.refuse_options(*kind.options)
+    if kind.on_disk and url.location:
+        _check_folder_above(Path(url.location).parent.parent)
     return kind.open(url, clock)
+
+
+def _check_folder_above(folder: Path) -> None:
+    """Raise OpenError if it does not exist: of a mistyped path, at most one folder above the store is created."""
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        raise OpenError(f"{folder}: no such folder; create it first if the path is right") from None
+    except (OSError, ValueError):
+        return  # the engine says what is wrong with the path
 
 
 def open_read_only(url: EngineURL, clock: Clock = time.time_ns) -> ReadOnlyEngine:
