@@ -79,7 +79,9 @@ def test_engines_their_files_and_servers_are_completed(
     (tmp_path / "docstore" / "config.toml").write_text(f'[servers.square]\nurl = "{url}"\n')
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert complete("sq", "http://127.0.0.1:1/") == ["sqlite:", "square:"]
-    assert [name for name in complete("sqlite:n", url) if not name.endswith(("-wal", "-shm", ".sealed/"))] == [
+    assert [
+        name for name in complete("sqlite:n", url) if not name.endswith(("-wal", "-shm", "-reserve", ".sealed/"))
+    ] == [
         "sqlite:new/",
         "sqlite:notes.db",
     ]

@@ -92,7 +92,7 @@ def test_keys_are_exact(url: str, tmp_path: Path) -> None:
         done("put", f"{store}#{encoded}", data=name.encode())
         done("cp", f"{store}#{encoded}", f"file/exact/{encoded}")
         assert done("get", f"{url}/file/exact/{encoded}").data == name.encode()
-    listed = done("ls", f"{url}/file/exact/").out.splitlines()
+    listed = done("ls", "-R", f"{url}/file/exact/").out.splitlines()
     assert listed == sorted((f"exact/{name}" for name in names), key=lambda key: key.encode())
 
 

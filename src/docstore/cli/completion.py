@@ -111,7 +111,8 @@ def complete(incomplete: str, base: str) -> list[str]:
 
     def search() -> None:
         with suppress(DocstoreError, OSError, ValueError):  # a message would spoil the line that the user is typing
-            found.extend(list(_candidates(incomplete, base, timeout_s)))
+            for candidate in _candidates(incomplete, base, timeout_s):
+                found.append(candidate)
 
     # A daemon thread, so that a server that hangs does not keep the process from ending.
     thread = threading.Thread(target=search, daemon=True)
