@@ -17,13 +17,14 @@ STATES ?= 300
 ROUNDS ?= 20
 SEED ?=
 SEEDS ?= 100
+SECONDS ?= 60
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-local bench-instructions lock clean help
+.PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -43,6 +44,9 @@ crash: $(TOOLS) ## Kill servers under load a thousand times and check what they 
 power: $(TOOLS) ## Simulate power loss after each step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
 		-n auto --maxprocesses 4 -rP -o faulthandler_timeout=3600 tests/power $(ARGS)
+
+test-cluster: $(TOOLS) ## Test the S3 engine on a Ceph cluster that is started for it (root on Debian); SECONDS=600
+	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/clusters/test_s3.sh $(VENV)/bin/pytest $(ARGS)
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
@@ -78,8 +82,14 @@ bench-wire: $(RUNTIME) ## Compare Docstore's HTTP protocol with uvicorn's
 bench-large: $(RUNTIME) ## Upload and download large documents and measure peak memory; ARGS='--sizes 20GiB'
 	@$(VENV)/bin/python benchmarks/large.py $(ARGS)
 
+bench-command: $(RUNTIME) ## Compare the command with curl: its start, many small files, a large one
+	@$(VENV)/bin/python benchmarks/command.py $(ARGS)
+
 bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of ten thousand
 	@$(VENV)/bin/python benchmarks/many.py $(ARGS)
+
+bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it; ARGS=s3://bucket?endpoint=URL
+	@$(VENV)/bin/python benchmarks/object_store.py $(ARGS)
 
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
@@ -91,8 +101,12 @@ bench-local: $(RUNTIME) ## Measure small durable writes in process, compared wit
 	@$(VENV)/bin/python benchmarks/local.py $(ARGS)
 
 lock: ## Resolve the lock files again (needs uv); ARGS=--upgrade takes newer versions
-	@$(call resolve,requirements/serve.txt,--group build)
-	@$(call resolve,requirements/dev.txt,--group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/serve.txt,--all-extras --group build)
+	@$(call resolve,requirements/dev.txt,--all-extras --group build --group dev --constraint requirements/serve.txt)
+	@$(call resolve,requirements/cluster.txt,--group cluster --constraint requirements/dev.txt)
+
+bench-postgres: $(TOOLS) ## Measure PostgreSQL, that of a wheel or another: ARGS='--url postgresql://...'
+	@$(VENV)/bin/python -m benchmarks.postgres $(ARGS)
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,13 +1,16 @@
 """Fixtures of all tests: a server for each module, and Hypothesis settings for a shared machine."""
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.postgresql_server import stop_shared_server
 from tests.server_process import RunningServer
 
 settings.register_profile("docstore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
@@ -17,6 +20,19 @@ settings.load_profile("docstore")
 # tests that interrupt a process would hang.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# One folder for what the workers of a session share; workers inherit the variable.
+_OWNS_SESSION = "DOCSTORE_TEST_SESSION" not in os.environ
+if _OWNS_SESSION:
+    os.environ["DOCSTORE_TEST_SESSION"] = tempfile.mkdtemp(prefix="docstore-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """End what the workers shared, in the process that started them."""
+    if _OWNS_SESSION:
+        stop_shared_server()
+        shutil.rmtree(os.environ["DOCSTORE_TEST_SESSION"])
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -43,8 +43,12 @@ TERMINAL = {"click", "rich"}
 """Libraries of the command line, for cli/ alone."""
 
 LAZY = {
+    "docstore.content": "a command over HTTP needs no asyncio, which takes long to load",
+    "docstore.http.stored_headers": "a command that only reads needs the names of the headers",
+    "docstore.engines.object_store": "obstore is an extra, and the registration of its engines works without it",
     "docstore.client": "a client of a server loads no engine, and one of an engine no HTTP library",
     "docstore.cli": "a command starts faster without the libraries of the others",
+    "docstore.engines.postgresql.__init__": "asyncpg is an extra, and the registration is read without it",
     "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",
     "docstore.testing.server": "the command is loaded in the child process only",
 }

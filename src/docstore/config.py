@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_existing, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
-from docstore.errors import SetupError
+from docstore.errors import SetupError, without_password
 from docstore.http.message import Headers
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import normalize_origin
@@ -114,7 +114,7 @@ class MountSettings(MountOptions):
         """Parse `NAME=ENGINE-URL`, whose query has the options of the mount too. Raise SetupError."""
         name, equals, url = text.partition("=")
         if not equals:
-            raise SetupError(f"{text!r} is not a mount, such as docs=sqlite:docs.db")
+            raise SetupError(f"{without_password(text)!r} is not a mount, such as docs=sqlite:docs.db")
         return cls.make(name, EngineURL.parse(url))
 
     @classmethod

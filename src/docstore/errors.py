@@ -16,7 +16,7 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
     ├── EngineError              500   the storage failed; logged with its cause
     │   ├── NoSpace              507   the disk, the quota or the mount is full
     │   ├── StorageUnavailable   503   busy, locked or unreachable: a retry may help
-    │   │   └── OutcomeUnknown    -    a write got no response and may have been applied (raised by the client)
+    │   │   └── OutcomeUnknown   503   a write got no response, and may have been applied
     │   └── CorruptData          500   what is stored is not what was written; names the file
     ├── ArchiveError              -    the input of an import is not an export, or an incomplete one
     └── SetupError                -    a start that can't succeed; one line, exit status 2
@@ -27,11 +27,17 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
 An error from a server's response has its `problem`.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from docstore.model import Meta
+
+
+def without_password(text: str) -> str:
+    """Remove user and password from a URL, for a message."""
+    return re.sub(r"://.*@", "://", text)
 
 
 @dataclass(frozen=True, slots=True)

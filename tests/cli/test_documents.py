@@ -25,7 +25,7 @@ def place(request: pytest.FixtureRequest, url: str, tmp_path: Path) -> str:
 
 def done(*arguments: object, data: bytes = b"") -> CommandResult:
     result = run(*arguments, data=data)
-    assert (result.status, result.err) == (0, "")
+    assert (result.status, result.err.startswith("docstore: ")) == (0, False), result.err
     return result
 
 
@@ -104,7 +104,8 @@ def test_a_folder_is_uploaded_copied_and_downloaded_unchanged(url: str, tmp_path
         (folder / name).write_bytes(content)
     (folder / "loop").symlink_to(folder)
     result = run("put", "-r", "file/round/", folder)
-    assert (result.status, result.err) == (1, f"docstore: {folder}/loop: links to folders are not followed\n")
+    said = f"docstore: {folder}/loop: links to folders are not followed\n"
+    assert (result.status, said in result.err) == (1, True)
     (folder / "loop").unlink()
     done("put", "-r", "file/round/", folder)
     assert metadata("file/round/deep/er/b.json")["media_type"] == "application/json"
@@ -140,11 +141,11 @@ def test_several_files_are_stored_under_their_names(url: str, tmp_path: Path) ->
 
 def test_the_exit_status_says_whether_any_of_several_files_were_stored(url: str, tmp_path: Path) -> None:
     (tmp_path / "bad name.txt").write_bytes(b"x")
-    result = run("put", "-r", "docs/", tmp_path)
+    result = run("put", "-qr", "docs/", tmp_path)
     assert (result.status, result.err.count("\n")) == (2, 1), "none could be stored"
     for name in ("some-good", "some-good2"):
         (tmp_path / name).write_bytes(b"x")
-    result = run("put", "-r", "docs/", tmp_path)
+    result = run("put", "-qr", "docs/", tmp_path)
     assert (result.status, result.err.count("\n")) == (1, 1)
     assert "bad name.txt: " in result.err
     assert done("ls", "docs/some-").out == "some-good\nsome-good2\n"
@@ -200,7 +201,7 @@ def test_a_copy_reports_the_documents_that_the_target_rejects(url: str) -> None:
     for key in ("in.valid", "valid"):
         done("put", f"file/rejected/{key}", data=b"x")
     for status in (1, 2):  # 2 if there is nothing else
-        result = run("cp", "-r", "file/rejected/", "docs/")
+        result = run("cp", "-qr", "file/rejected/", "docs/")
         assert (result.status, result.err.count("\n")) == (status, 1), result.err
         assert result.err.startswith("docstore: 'rejected/in.valid': ")
         done("rm", "file/rejected/valid") if status == 1 else None
@@ -288,7 +289,7 @@ REFUSED = [
     ("cp docs/here http://127.0.0.1:1/docs/", 3, "docstore serve"),
     ("cp docs/here docs/in.valid", 2, "keys=path"),
     ("cp -r sqlite:FOLDER/none.db docs/", 2, "no such store"),
-    ("fetch docs/key", 2, "No such command"),
+    ("fetch docs/key", 2, "no such command"),
     ("get", 2, "Missing argument"),
     ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),
     ("ls http://127.0.0.1:1/", 3, "docstore serve"),

@@ -19,7 +19,7 @@ class FakeClient:
         self.content = content
 
     def download(
-        self, key: str, path: str, *, progress: Callable[[int], None], dir_fd: int, partial_dir_fd: int
+        self, key: str, path: str, *, info: Info, progress: Callable[[int], None], dir_fd: int, partial_dir_fd: int
     ) -> None:
         with os.fdopen(os.open("part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, dir_fd=partial_dir_fd), "wb") as file:
             file.write(self.content)
@@ -92,7 +92,6 @@ def test_a_link_in_the_place_of_the_file_is_replaced_and_not_followed(tmp_path: 
     inside.mkdir()
     (inside / "a").symlink_to(victim)
     with Folder(inside) as folder:
-        assert folder.digest_of(["a"], len(b"precious")) is None
         write(folder, "a")
     assert (victim.read_bytes(), (inside / "a").read_bytes()) == (b"precious", b"x")
 
@@ -132,11 +131,17 @@ def test_a_disk_that_distinguishes_case_is_detected(tmp_path: Path) -> None:
         assert list((tmp_path / PARTS).iterdir()) == []
 
 
-def test_an_existing_file_is_recognized_by_its_digest(tmp_path: Path) -> None:
-    with Folder(tmp_path) as folder:
-        write(folder, "a/b", b"content")
-        os.mkfifo(tmp_path / "pipe")
-        assert folder.digest_of(["a", "b"], 7) is not None
-        assert folder.digest_of(["a", "b"], 8) is None
-        assert folder.digest_of(["a", "c"], 7) is None
-        assert folder.digest_of(["pipe"], 0) is None
+def test_a_file_is_removed_with_the_folders_that_it_leaves_empty(tmp_path: Path) -> None:
+    with Folder(tmp_path / "to") as folder:
+        write(folder, "a/b/c")
+        write(folder, "a/d")
+        folder.delete("a/b/c")
+        assert sorted(path.name for path in (tmp_path / "to" / "a").iterdir()) == ["d"]
+        with pytest.raises(UnsafeKey):
+            folder.delete("../x")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "x").write_bytes(b"mine")
+        (tmp_path / "to" / "link").symlink_to(tmp_path / "out")
+        with pytest.raises(OSError, match=r"link|directory"):
+            folder.delete("link/x")
+        assert (tmp_path / "out" / "x").exists()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from docstore.cli import errors
-from docstore.cli.main import COMMANDS, CommandGroup, main
+from docstore.cli.main import _OTHER_NAMES, COMMANDS, CommandGroup, main
 from tests.cli.guide import GUIDE, SHOWN, renewed
 from tests.server_process import RunningServer
 from tests.stores import run, store
@@ -122,3 +122,27 @@ def test_the_guide_names_every_exit_status_and_variable() -> None:
     assert [name for name in named if name not in guide] == []
     for status in {value for name, value in vars(errors).items() if name.startswith("EXIT_")}:
         assert f"| {status} |" in guide
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("cat", "docstore get"),
+        ("stat", "docstore info"),
+        ("ping", "docstore info"),
+        ("list", "docstore ls"),
+        ("delete", "docstore rm"),
+        ("copy", "docstore cp -r"),
+        ("exprot", "docstore export"),
+        ("xyzzy", ""),
+    ],
+)
+def test_a_word_that_is_no_command_names_the_one_that_does_it(word: str, hint: str) -> None:
+    result = run(word, "docs/key")
+    assert (result.status, f"no such command '{word}'" in result.err, hint in result.err) == (2, True, True)
+
+
+def test_every_hint_is_a_command() -> None:
+    for instead in set(_OTHER_NAMES.values()):
+        assert instead.startswith("--") or instead.split()[0] in COMMANDS
+    assert not _OTHER_NAMES.keys() & COMMANDS.keys()

@@ -17,7 +17,7 @@ docstore get 'sqlite:é.db#fé'
 docstore get 'sqlite:é.db#fé' -o größe
 docstore get -r 'sqlite:é.db#bäume/' -o ördner
 docstore cp -r 'sqlite:é.db#bäume/' 'file:dätä#kopieñ/'
-docstore copy 'sqlite:é.db' 'file:ällés' --prefix bä
+docstore cp -r 'sqlite:é.db#bä' 'file:ällés'
 docstore export 'sqlite:é.db' äus.tar
 docstore import 'sqlite:neü.db' äus.tar
 EDITOR='sed -i s/1/3/' docstore edit 'sqlite:é.db#fé'

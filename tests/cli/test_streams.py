@@ -24,7 +24,7 @@ COMMANDS = {
     "cp -r {url}/docs/ {url}/memory/": 0,
     "check sqlite:{data}/docs.db": 0,
     "export sqlite:{data}/docs.db {folder}/out.tar": 0,
-    "copy sqlite:{data}/docs.db file:{folder}/copy": 0,
+    "cp -r sqlite:{data}/docs.db file:{folder}/copy": 0,
     "get {url}/docs/missing": 1,
     "get": 2,
 }

@@ -22,7 +22,13 @@ def at_terminal(*arguments: object) -> pexpect.spawn:
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160"}
     words = ["-m", "docstore", *map(str, arguments)]
     return pexpect.spawn(
-        sys.executable, words, env=environment, timeout=TIMEOUT_S, encoding="utf-8", dimensions=(40, 160)
+        sys.executable,
+        words,
+        env=environment,
+        timeout=TIMEOUT_S,
+        encoding="utf-8",
+        codec_errors="replace",
+        dimensions=(40, 160),
     )
 
 
@@ -95,3 +101,14 @@ def test_ctrl_c_ends_a_copy_with_130_and_stores_no_part_of_a_document(tmp_path: 
     assert status == 130
     assert "Traceback" not in shown
     assert not list((tmp_path / "to").glob("k*"))
+
+
+def test_binary_content_is_not_written_to_a_terminal(url: str) -> None:
+    run("put", "docs/binary", data=b"\x00\xff")
+    run("put", "docs/text", data="é\x1b[1m\t\n".encode())
+    status, shown = wait_for_end(at_terminal("get", "docs/binary"))
+    assert (status, "binary" in shown, "-o -" in shown) == (2, True, True)
+    assert wait_for_end(at_terminal("get", "docs/binary", "-o", "-"))[0] == 0
+    status, shown = wait_for_end(at_terminal("get", "docs/text"))
+    assert (status, "é" in shown) == (0, True)
+    assert run("get", "docs/binary").data == b"\x00\xff", "a pipe gets everything"

@@ -4,19 +4,22 @@ Every response of a real server is linted."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from docstore import AsyncClient, Client
 from docstore.client import retry
+from docstore.client.retry import read_content
+from docstore.client.socket_transport import SocketTransport
+from docstore.client.transport import ClientRequest, ResponseStream
 from tests.client.faulty_server import FaultyServer
+from tests.engine_urls import ENGINES, url_in, with_options
 from tests.lint import lint_one_of_many
 from tests.server_process import MOUNTS, RunningServer
 
-ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
-WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
+WAYS = ["http-docs", *(f"inside-{engine}" for engine in ENGINES)]
 """Over HTTP, where the engine makes no difference, and each engine in this process."""
 
 
@@ -24,7 +27,7 @@ WAYS = ["http-docs", *(f"inside-{mount}" for mount in MOUNTS)]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with four mounts whose keys may be paths."""
     folder = tmp_path_factory.mktemp("data")
-    mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={ENGINES[name].format(folder)}?keys=path")]
+    mounts = [part for name in MOUNTS for part in ("--mount", f"{name}={url_in(folder, name)}?keys=path")]
     with RunningServer(folder, *mounts, "--log-level", "error") as running:
         yield running
 
@@ -36,7 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if way == "http":
         server: RunningServer = request.getfixturevalue("server")
         return f"{server.url}/{mount}/"
-    return ENGINES[mount].format(tmp_path) + "?keys=path"
+    return with_options(url_in(tmp_path, mount), keys="path")
 
 
 @pytest.fixture
@@ -74,24 +77,37 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.002)
 
 
+@dataclass
+class LintedResponse:
+    """A response whose content was read."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    async def read(self) -> bytes:
+        content, self.content = self.content, b""
+        return content
+
+    async def close(self) -> None:
+        self.content = b""
+
+
 @pytest.fixture(autouse=True)
 def linted(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Lint the responses to Client by httplint, except those of a FaultyServer."""
-    if "faulty" in request.fixturenames:
+    if {"faulty", "certificate"} & {*request.fixturenames}:
         return
-    transport = httpx2.HTTPTransport
-    handle = transport.handle_request
+    send = SocketTransport.send
 
-    def linting(self: httpx2.HTTPTransport, asked: httpx2.Request) -> httpx2.Response:
-        response = handle(self, asked)
+    async def linting(self: SocketTransport, request: ClientRequest, timeout_s: float) -> ResponseStream:
+        response = await send(self, request, timeout_s)
         if int(response.headers.get("content-length", 0)) > 100_000:
             return response
-        content = b"".join(response.stream)
-        response.close()
-        target = asked.url.raw_path.decode("ascii")
-        lint_one_of_many(asked.method, target, asked.headers.raw, response.status_code, response.headers.raw, content)
-        return httpx2.Response(
-            response.status_code, headers=response.headers, stream=httpx2.ByteStream(content), extensions={}
-        )
+        content = await read_content(response, None)
+        headers = [[(name.encode(), value.encode()) for name, value in pairs]
+                   for pairs in (request.headers, response.headers.items())]  # fmt: skip
+        lint_one_of_many(request.method, request.target, headers[0], response.status, headers[1], content)
+        return LintedResponse(response.status, response.headers, content)
 
-    monkeypatch.setattr(transport, "handle_request", linting)
+    monkeypatch.setattr(SocketTransport, "send", linting)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,3 +177,20 @@ def test_progress_of_an_upload_is_reported_and_can_end_it(docs: Client) -> None:
         with pytest.raises(ZeroDivisionError):
             docs.put("b", io.BytesIO(LARGE), digest=digest, progress=fail)
     assert "b" not in docs
+
+
+def test_a_file_that_is_written_to_while_it_is_sent_is_not_stored(docs: Client, tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(bytes(1_000_000))
+    docs["log"] = b"before"
+
+    def write(_: int) -> None:
+        with path.open("r+b") as file:
+            file.write(b"x")
+
+    with path.open("rb") as file:
+        for content in (file, path):
+            with pytest.raises(IncompleteUpload, match="changed while it was sent"):
+                docs.put("log", content, progress=write, digest="after")
+            assert docs["log"] == b"before"
+            os.utime(path, ns=(0, 0))

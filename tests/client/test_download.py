@@ -12,11 +12,17 @@ from typing import Any
 
 import pytest
 
-from docstore import AsyncClient, Client, Conflict, DigestMismatch, NotFound, StorageUnavailable
+from docstore import AsyncClient, Client, Conflict, DigestMismatch, Info, NotFound, StorageUnavailable
+from docstore.client import download
 from docstore.http.digests import structured_digest
 from tests.client.faulty_server import FaultyServer, Step, answer, hang_up
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-docs"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "RESUMED_SIZE", 1)
 
 
 LARGE = bytes(range(256)) * 4096
@@ -162,6 +168,22 @@ def test_an_interrupted_download_is_resumed(faulty: FaultyServer, tmp_path: Path
     assert target.read_bytes() == CONTENT
     assert names(tmp_path) == {"target"}
     assert sizes == [4, 6]
+
+
+def test_a_small_document_is_not_resumed(faulty: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("docstore.client.retry.FIRST_PAUSE_S", 0.002)
+    head = answer(200, size=10, etag='"v"')
+    faulty.script = [head, broken(CONTENT, 4), hang_up]
+    with Client(faulty.url, tries=1) as docs, pytest.raises(StorageUnavailable):
+        docs.download("a", tmp_path / "target")
+    faulty.script, faulty.asked[:] = [whole(CONTENT, "v")], []
+    with Client(faulty.url) as docs:
+        info = Info("a", "v", 10)  # as from a listing
+        docs.download("a", tmp_path / "target", info=info)
+    assert [(asked.method, asked.headers.get("range")) for asked in faulty.asked] == [("GET", None)]
+    assert (tmp_path / "target").read_bytes() == CONTENT
+    assert names(tmp_path) == {"target"}
 
 
 def test_files_of_the_user_beside_the_target_are_neither_used_nor_removed(docs: Client, tmp_path: Path) -> None:

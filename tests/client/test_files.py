@@ -8,12 +8,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 
-import httpx2
 import pytest
 
 from docstore import AsyncClient, Client, ClientClosed, Conflict, ContentTooLarge, InvalidKey, NotFound, RequestError
 from docstore.client.body import SPOOL_SIZE
 from docstore.client.files import READ_AHEAD_SIZE
+from docstore.client.socket_transport import SocketTransport
+from docstore.client.transport import ClientRequest, ResponseStream
 from tests.client.conftest import WAYS
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
@@ -54,13 +55,13 @@ def test_small_reads_request_ranges_and_a_complete_read_is_one_request(
 ) -> None:
     docs["a"] = bytes(4 * READ_AHEAD_SIZE)
     requests: list[str] = []
-    handle = httpx2.HTTPTransport.handle_request
+    send = SocketTransport.send
 
-    def recording(self: httpx2.HTTPTransport, request: httpx2.Request) -> httpx2.Response:
-        requests.append(f"{request.method} {request.headers.get('range', 'whole')}")
-        return handle(self, request)
+    async def recording(self: SocketTransport, request: ClientRequest, timeout_s: float) -> ResponseStream:
+        requests.append(f"{request.method} {dict(request.headers).get('range', 'whole')}")
+        return await send(self, request, timeout_s)
 
-    monkeypatch.setattr(httpx2.HTTPTransport, "handle_request", recording)
+    monkeypatch.setattr(SocketTransport, "send", recording)
     with docs.open("a") as file:
         for _ in range(10):
             file.read(100)

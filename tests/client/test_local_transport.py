@@ -13,7 +13,7 @@ import pytest
 import docstore
 from docstore import AsyncClient, Client, OpenError, RequestError
 from docstore.client.transport import IN_FLIGHT
-from tests.client.conftest import ENGINES
+from tests.engine_urls import ENGINES, url_in
 
 
 def held() -> tuple[int, set[threading.Thread]]:
@@ -23,7 +23,7 @@ def held() -> tuple[int, set[threading.Thread]]:
 
 @pytest.mark.parametrize("mount", ENGINES)
 def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> None:
-    url = ENGINES[mount].format(tmp_path)
+    url = url_in(tmp_path, mount)
     with docstore.open(url, create=True) as docs:
         docs["first"] = b""  # loads what is loaded once
     before = held()
@@ -38,7 +38,7 @@ def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
 def test_an_unreferenced_client_releases_its_engine(mount: str, tmp_path: Path) -> None:
     """Only one process can open a shelve, so a second open would fail."""
-    url = ENGINES[mount].format(tmp_path)
+    url = url_in(tmp_path, mount)
     docstore.open(url, create=True)["a"] = b"1"
     gc.collect()
     assert docstore.open(url)["a"] == b"1"
@@ -80,7 +80,7 @@ def ended(code: str) -> str:
     ids=["plain", "asynchronous, forgotten", "asynchronous"],
 )
 def test_an_open_engine_is_closed_when_the_interpreter_exits(mount: str, code: str, tmp_path: Path) -> None:
-    url = ENGINES[mount].format(tmp_path)
+    url = url_in(tmp_path, mount)
     assert ended(code.format(url=url)) == ""
     assert [*tmp_path.glob("*-wal"), *tmp_path.glob("*-shm")] == []
     if mount != "memory":
@@ -113,7 +113,7 @@ asyncio.run(main())
 
 
 def test_an_open_shelve_cannot_be_opened_again(tmp_path: Path) -> None:
-    url = ENGINES["shelve"].format(tmp_path)
+    url = url_in(tmp_path, "shelve")
     with docstore.open(url, create=True):
         threads = set(threading.enumerate())
         for kind in (Client, AsyncClient):
@@ -125,7 +125,7 @@ def test_an_open_shelve_cannot_be_opened_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_only_create_creates_a_store(mount: str, client: type[Client | AsyncClient], tmp_path: Path) -> None:
-    url = ENGINES[mount].format(tmp_path)
+    url = url_in(tmp_path, mount)
     for options in ({}, {"create": False}):
         with pytest.raises(OpenError, match="no such store; create=True creates it"):
             client(url, **options)

@@ -69,6 +69,12 @@ LISTED, EMPTY = (
 LATER = answer(503, retry_after="0")
 
 
+UNKNOWN = answer(
+    503,
+    json.dumps({"type": "/-/problems#outcome-unknown", "title": "outcome unknown"}).encode(),
+    retry_after="0",
+    content_type="application/problem+json",
+)
 NEW = hashlib.sha256(b"new").digest()
 OURS, OTHER = (version_of(NEW, Fields(media_type)) for media_type in ("text/plain", "text/x"))
 """The versions that `new` is stored as, with two types."""
@@ -158,7 +164,9 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (put, [hang_up, DONE], "v", 2),
     (put, [answer(502), DONE], "v", 2),
     (put, [LATER, MADE], "v", 2),
+    (put, [UNKNOWN, DONE], "v", 2),
     (put, [hang_up] * 4, OutcomeUnknown, 4),
+    (put, [UNKNOWN, LATER, LATER, LATER], OutcomeUnknown, 4),
     (put, [LATER] * 4, StorageUnavailable, 4),
     (put, [hang_up, LATER, LATER, LATER], OutcomeUnknown, 4),
     (delete, [hang_up, answer(200)], None, 2),
@@ -176,6 +184,7 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     (put_if, [LATER, failed("another")], Conflict, 2),
     (put_new, [answer(504), failed(OURS), HEAD], OURS, 3),
     (put_new, [hang_up, failed("another"), OK], OutcomeUnknown, 3),
+    (put_new, [UNKNOWN, failed(OURS), HEAD], OURS, 3),
     (delete_if, [hang_up, answer(404)], OutcomeUnknown, 2),
     (delete_if, [hang_up, failed("another")], OutcomeUnknown, 2),
     (patch_if, [hang_up, DONE], "v", 2),
@@ -183,6 +192,7 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     # what is not idempotent is sent once
     (add, [hang_up], OutcomeUnknown, 1),
     (add, [LATER], StorageUnavailable, 1),
+    (add, [UNKNOWN], OutcomeUnknown, 1),
     (add, [answer(502)], OutcomeUnknown, 1),
     (patch, [hang_up], OutcomeUnknown, 1),
     (patch, [LATER], StorageUnavailable, 1),
@@ -269,7 +279,7 @@ def test_a_restarted_server_is_found(faulty: FaultyServer, monkeypatch: pytest.M
 def test_pauses_are_random_and_their_bound_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "FIRST_PAUSE_S", 0.1)
     bounds: list[float] = []
-    monkeypatch.setattr(retry.random, "uniform", lambda low, high: bounds.append(high) or low)
+    monkeypatch.setattr("random.uniform", lambda low, high: bounds.append(high) or low)
     attempts = retry.RetryState(retry.RetryPolicy(tries=9))
     while attempts.next_pause_s() is not None:
         pass

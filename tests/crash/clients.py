@@ -53,6 +53,12 @@ def condition_of(expect: Expectation) -> dict[str, str]:
     return {"If-None-Match": "*"} if expect is ABSENT else {"If-Match": f'"{expect}"'}
 
 
+class _Unavailable(Exception):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"503 for {key}")
+        self.key = key
+
+
 @dataclass
 class Client:
     """A client with one connection, and its history."""
@@ -66,6 +72,8 @@ class Client:
     """Weights of reading, writing, creating, replacing the version last seen, and deleting."""
     history: History = field(default_factory=lambda: defaultdict(list))
     lost: bool = False
+    late_s: float | None = None
+    """Continue after a 503: the request may take effect up to so many seconds later. None if a 503 is a failure."""
     _seen: dict[str, str] = field(default_factory=dict)
     _count: int = 0
 
@@ -74,7 +82,12 @@ class Client:
         connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=TIMEOUT_S)
         try:
             while not stop.is_set():
-                self._step(connection)
+                try:
+                    self._step(connection)
+                except _Unavailable as unavailable:
+                    assert self.late_s is not None
+                    ended = time.monotonic_ns() + int(self.late_s * 10**9)
+                    self.history[unavailable.key][-1] = replace(self.history[unavailable.key][-1], returned=ended)
         except (OSError, http.client.HTTPException):
             self.lost = True
             if not killed.is_set():
@@ -151,4 +164,6 @@ def _request(
     received = response.read()
     asked, fields = as_pairs((headers or {}).items()), as_pairs(response.getheaders())
     lint_one_of_many(method, path_of(key), asked, response.status, fields, received)
+    if response.status == 503:
+        raise _Unavailable(key)
     return response.status, response.headers["ETag"], received

@@ -6,7 +6,9 @@ distinguished from uploads in progress.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ import apsw
 
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Finding, check_store
+from docstore.model import Meta
+from tests.postgresql_server import postgres_url
+from tests.remote import SERVERS, remote_url
 
 Listed = dict[str, dict[str, Any]]
 """The entries of the JSON listing, by key."""
@@ -58,17 +63,34 @@ def _of_sqlite(data: Path, listed: Listed) -> Iterator[str]:
         yield f"the database is damaged: {found}"
 
 
+def _of_postgresql(data: Path, listed: Listed) -> Iterator[str]:
+    checked = list(check_store(EngineURL.parse(postgres_url(data))))
+    yield from (str(found) for found in checked if isinstance(found, Finding))
+    missing = listed.keys() - {meta.key for meta in checked if isinstance(meta, Meta)}
+    if missing:
+        yield f"{missing} are listed and were not checked"
+
+
 def check_exclusively(url: str) -> list[str]:
     """Return what `docstore check` finds, except orphans that --repair removes."""
     asked = EngineURL.parse(url)
-    asked = EngineURL(asked.scheme, asked.location, {k: v for k, v in asked.options.items() if k != "keys"})
     found = [each for each in check_store(asked, repair=True) if isinstance(each, Finding)]
     wrong = [f"{each}" for each in found if not each.orphan or not each.removed]
     return wrong + [f"after a repair: {each}" for each in check_store(asked) if isinstance(each, Finding)]
+
+
+def _of_remote(engine: str, data: Path, listed: Listed) -> Iterator[str]:
+    checked = list(check_store(EngineURL.parse(remote_url(engine, data))))
+    yield from (str(each) for each in checked if isinstance(each, Finding))
+    keys = {each.key for each in checked if isinstance(each, Meta) and not each.expired(time.time_ns())}
+    if keys != set(listed):
+        yield f"{sorted(keys)} for {sorted(listed)}"
 
 
 CHECKS: dict[str, Callable[[Path, Listed], Iterator[str]]] = {
     "file": _of_file,
     "shelve": _of_shelve,
     "sqlite": _of_sqlite,
+    "postgresql": _of_postgresql,
+    **{engine: partial(_of_remote, engine) for engine in SERVERS},
 }

@@ -20,18 +20,31 @@ from typing import Final
 
 from tests.crash.clients import Client, History
 from tests.crash.history import Operation
+from tests.engine_urls import url_in
+from tests.remote import SERVERS, remote_url
 from tests.server_process import RunningServer
 
 CYCLES: Final = int(os.environ.get("DOCSTORE_CRASH_CYCLES") or 12)
 """The number of kills, of all engines together."""
 
 URLS: Final = {
-    "memory": "memory:?keys=path",
-    "file": "file:{}/files?keys=path",
-    "shelve": "shelve:{}/shelf?dbm=dumb&keys=path",
-    "sqlite": "sqlite:{}/docs.db?keys=path",
+    "memory": "memory:",
+    "file": "file:{}/files",
+    "shelve": "shelve:{}/shelf?dbm=dumb",
+    "sqlite": "sqlite:{}/docs.db",
 }
 """shelve uses dbm.dumb: every Python has it, and a kill can do most harm to it."""
+
+ENGINES: Final = (*URLS, "postgresql", *SERVERS)
+"""The servers behind an engine are not killed here, only those of Docstore."""
+LATE_S: Final = {engine: 5.0 if engine in SERVERS else 0.0 for engine in ENGINES}
+
+
+def store_url(engine: str, data: Path) -> str:
+    """The URL of the store in `data`."""
+    if engine in SERVERS:
+        return remote_url(engine, data)
+    return URLS[engine].format(data) if engine in URLS else url_in(data, engine)
 
 
 def seeded_random(what: str) -> Random:
@@ -42,11 +55,17 @@ def seeded_random(what: str) -> Random:
 
 
 def options(engine: str, data: Path) -> list[str]:
-    return ["--mount", f"docs={URLS[engine].format(data)}", "--log-level", "warning"]
+    url = store_url(engine, data)
+    return ["--mount", f"docs={url}{'&' if '?' in url else '?'}keys=path", "--log-level", "warning"]
 
 
-def run_clients(server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool) -> History:
-    """Run the clients for some time, then kill the server or stop the clients. Return their history by key."""
+def run_clients(
+    server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool, late_s: float = 0
+) -> History:
+    """Run the clients for some time, then kill the server or stop the clients. Return their history by key.
+
+    A request that a killed server has sent to a remote store may take effect up to `late_s` later.
+    """
     stop, killed = Event(), Event()
     with ThreadPoolExecutor(len(clients)) as threads:
         running = [threads.submit(client.run, stop, killed) for client in clients]
@@ -54,7 +73,7 @@ def run_clients(server: RunningServer, clients: Sequence[Client], seconds: float
         if kill:
             killed.set()
             server.kill()
-            ended = time.monotonic_ns()
+            ended = time.monotonic_ns() + int(late_s * 10**9)
         else:
             stop.set()
             ended = None

@@ -15,7 +15,7 @@ import pytest
 from tests.crash.clients import MOUNT, Client, History, path_of, version_of_content
 from tests.crash.history import State, allowed, result
 from tests.crash.leftovers import CHECKS, Listed, check_exclusively
-from tests.crash.restarts import CYCLES, URLS, kill_at_start, options, run_clients, seeded_random
+from tests.crash.restarts import CYCLES, kill_at_start, options, run_clients, seeded_random, store_url
 from tests.http_client import Client as Asking
 from tests.server_process import RunningServer
 
@@ -50,14 +50,14 @@ def test_no_acknowledged_write_is_lost_by_a_kill(tmp_path: Path, engine: str, st
                 kill_at_start(engine, tmp_path, chance.uniform(0.2, 0.8))
             # Only every other time, because the next start must also clean up without it.
             if cycle % 2:
-                assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"after kill {cycle}"
+                assert check_exclusively(store_url(engine, tmp_path)) == [], f"after kill {cycle}"
             server.start()
             states = {
                 key: one_of(found, possible(history, key, states[key])) for key, found in read_documents(server).items()
             }
             assert list(CHECKS[engine](tmp_path, listing(server))) == [], f"after kill {cycle}"
             if engine != "shelve":  # which no other process can open
-                assert check_exclusively(URLS[engine].format(tmp_path)) == [], f"beside the server after kill {cycle}"
+                assert check_exclusively(store_url(engine, tmp_path)) == [], f"beside the server after kill {cycle}"
     print(f"{engine} {store}: {cycles} kills, {answered} answered, {unanswered} unanswered")
     assert answered > 0
 

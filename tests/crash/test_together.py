@@ -26,15 +26,17 @@ from tests.crash.clients import Client, History
 from tests.crash.history import Action
 from tests.crash.leftovers import CHECKS, check_exclusively
 from tests.crash.linear import contradiction
-from tests.crash.restarts import CYCLES, URLS, options, run_clients, seeded_random
+from tests.crash.restarts import CYCLES, LATE_S, options, run_clients, seeded_random, store_url
 from tests.crash.test_kill import listing
 from tests.http_client import Client as Asking
 from tests.http_client import ask
+from tests.remote import SERVERS
 from tests.server_process import RunningServer
 from tests.stores import run, store
 
-SHARED = ("file", "sqlite")
-"""The multi-process engines."""
+LINKED = ("file", "sqlite")
+SHARED = (*LINKED, "postgresql", *SERVERS)
+"""The multi-process engines, those on a disk first."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)
 LIFE_S = 0.5
@@ -72,10 +74,6 @@ def clients_of(server: RunningServer, name: str, chance: Random) -> list[Client]
     return [Client(server, f"{name} {n}", Random(chance.getrandbits(64)), KEYS, MIX) for n in range(3)]
 
 
-def url_of(engine: str, data: Path) -> str:
-    return URLS[engine].format(data).partition("?")[0]
-
-
 def test_two_servers_on_one_store_are_linearizable(pair: Pair) -> None:
     chance = seeded_random(f"two {pair.engine}")
     history: History = defaultdict(list)
@@ -84,7 +82,7 @@ def test_two_servers_on_one_store_are_linearizable(pair: Pair) -> None:
             threads.submit(run_clients, server, clients_of(server, name, chance), LIFE_S * LIVES, kill=False)
             for server, name in ((pair.one, "one"), (pair.other, "other"))
         ]
-        checked = run("check", url_of(pair.engine, pair.data))
+        checked = run("check", store_url(pair.engine, pair.data))
         assert (checked.status, checked.out) == (0, ""), checked.err
         for operations_of in told:
             for key, operations in operations_of.result().items():
@@ -110,17 +108,22 @@ def test_a_server_continues_when_the_other_is_killed(tmp_path: Path, engine: str
                 other.start()
             survivor = threads.submit(run_clients, one, clients_of(one, f"{life} one", chance), LIFE_S, kill=False)
             killed = threads.submit(
-                run_clients, other, clients_of(other, f"{life} other", chance), LIFE_S / 2, kill=True
+                run_clients,
+                other,
+                clients_of(other, f"{life} other", chance),
+                LIFE_S / 2,
+                kill=True,
+                late_s=LATE_S[engine],
             )
             told = [survivor.result(), killed.result()]
             for operations_of in told:
                 for key, operations in operations_of.items():
                     history[key] += operations
-            ended = max(each.returned for operations in told[1].values() for each in operations)
+            ended = max(each.called for operations in told[1].values() for each in operations)
             answers = [each for operations in told[0].values() for each in operations if each.called > ended]
             assert any(each.answered and each.act is not Action.READ for each in answers)
         one.stop()
-        assert check_exclusively(url_of(engine, tmp_path)) == []
+        assert check_exclusively(store_url(engine, tmp_path)) == []
     in_one_order(history)
 
 
@@ -173,7 +176,7 @@ def test_the_sweepers_of_two_servers_remove_only_expired_documents(pair: Pair) -
 
 def _left(pair: Pair) -> int:
     """Documents that are on the disk, expired or not."""
-    found = [each for each in check_store(EngineURL.parse(url_of(pair.engine, pair.data))) if isinstance(each, Meta)]
+    found = [each for each in check_store(EngineURL.parse(store_url(pair.engine, pair.data))) if isinstance(each, Meta)]
     return len(found)
 
 
@@ -181,8 +184,8 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
     """Two mounts of one server may share a store like processes, also through a link, with different key rules."""
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     mounts: list[str] = []
-    for engine in (*SHARED, "memory"):
-        url, linked = (url_of(engine, path) for path in (tmp_path, tmp_path / "link"))
+    for engine in (*LINKED, "memory"):
+        url, linked = (store_url(engine, path) for path in (tmp_path, tmp_path / "link"))
         mounts += ["--mount", f"{engine}/0={url}", "--mount", f"{engine}/1={linked}?keys=path"]
     with RunningServer(tmp_path, *mounts) as server, ThreadPoolExecutor(8) as threads:
 
@@ -200,7 +203,7 @@ def test_two_mounts_of_one_store_are_one_store_unless_it_is_memory(tmp_path: Pat
 
 
 def test_a_shelve_that_another_process_has_open_is_refused_in_one_line(tmp_path: Path) -> None:
-    url = EngineURL.parse(url_of("shelve", tmp_path))
+    url = EngineURL.parse(store_url("shelve", tmp_path))
     engine = open_engine(url)
     try:
         command = [sys.executable, "-m", "docstore", "serve", "--port", "0", "--mount", f"docs={url}"]
@@ -240,7 +243,7 @@ def test_an_export_during_writes_of_two_servers_is_one_state_of_the_store(tmp_pa
         try:
             for format in ("tar", "ndjson", "tar"):
                 file = tmp_path / "export"
-                ended = run("export", url_of("sqlite", tmp_path), file, "--format", format)
+                ended = run("export", store_url("sqlite", tmp_path), file, "--format", format)
                 assert ended.status == 0, ended.err
                 numbers = _numbers(file, format)
                 for name in SIZES:
@@ -264,7 +267,7 @@ def _numbers(file: Path, format: str) -> dict[str, int]:
 
 
 def test_a_killed_export_leaves_an_orphan_that_the_next_start_removes(tmp_path: Path) -> None:
-    url = url_of("sqlite", tmp_path)
+    url = store_url("sqlite", tmp_path)
     store(url, {"large": LARGE})
     command = [sys.executable, "-m", "docstore", "export", url]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -12,6 +12,7 @@ from docstore.keys import check_path
 from docstore.model import Clock
 from docstore.testing.contract import EngineContract
 from docstore.testing.contract.keys import HOSTILE_KEYS
+from tests.postgresql_server import postgres_url
 
 
 def findings(scheme: str, store: Path) -> Iterable[Finding]:
@@ -53,6 +54,16 @@ class TestSQLite(EngineContract):
 
     def check(self, folder: Path) -> Iterable[Finding]:
         return findings("sqlite", folder / "store.db")
+
+
+class TestPostgreSQL(EngineContract):
+    durable = True
+
+    def open(self, folder: Path, clock: Clock) -> Engine:
+        return open_engine(EngineURL.parse(postgres_url(folder)), clock)
+
+    def check(self, folder: Path) -> Iterable[Finding]:
+        return (found for found in check_store(EngineURL.parse(postgres_url(folder))) if isinstance(found, Finding))
 
 
 @pytest.mark.parametrize("name", [name for name in dir(EngineContract) if name.startswith("test_")])

@@ -92,12 +92,12 @@ def test_every_command_that_reads_works_on_a_read_only_file_system(engine: str, 
         assert b"small" in command("info", f"{url}#small")
         assert len(command("export", "--format", "ndjson", url).splitlines()) >= len(DOCUMENTS)
         copied = f"sqlite:{folder.parent / 'copied'}"
-        command("copy", url, copied)
+        command("cp", "-r", url, copied)
         assert kept(copied) == expected
         command("cp", f"{url}#large", f"{copied}#larger")
         command("check", url)
         assert b"read-only" in command("put", f"{url}#new", str(Path(__file__)), status=3)
-        assert str(folder).encode() in command("copy", copied, url, status=2)
+        assert str(folder).encode() in command("cp", "-r", copied, url, status=2)
     assert everything_in(folder) == before
 
 

@@ -31,7 +31,7 @@ def test_it_works_like_a_built_in_engine(tmp_path: Path) -> None:
     assert "log" in schemes()
     store(url)
     assert run("check", url).status == 0
-    assert run("copy", url, other).status == 0
+    assert run("cp", "-r", url, other).status == 0
     assert {key: data for key, (_, data) in stored(other).items()} == DOCUMENTS
     assert {key: meta.modified_ns for key, (meta, _) in stored(other).items()} == {
         key: meta.modified_ns for key, (meta, _) in stored(url).items()
@@ -41,7 +41,7 @@ def test_it_works_like_a_built_in_engine(tmp_path: Path) -> None:
 def test_documents_are_copied_to_it(tmp_path: Path) -> None:
     url, other = f"log:{tmp_path / 'store.log'}", f"sqlite:{tmp_path / 'other.db'}"
     store(other)
-    ended = run("copy", other, url)
+    ended = run("cp", "-r", other, url)
     assert ended.status == 0
     assert {key: data for key, (_, data) in stored(url).items()} == DOCUMENTS
 

@@ -144,7 +144,7 @@ def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.Mon
                 PutRequest(key, BytesContent(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
             )
         outcomes = []
-        async for step in copy.copy_documents(source, target):
+        async for step in copy.copy_documents(source, target, await source.list()):
             outcomes.append(step.outcome)
             clock.set_ns(clock() + 5)
             await source.delete("c")

@@ -15,14 +15,14 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import list_keys, put_data, read_data, version_of_data
-from tests.in_process import ENGINES, InProcess, on_a_store
-from tests.server_process import MOUNTS
+from tests.engine_urls import ENGINES, url_in
+from tests.in_process import InProcess, on_a_store
 
 SECOND_NS = 10**9
 YEAR_S = 365 * 86_400
 JUMPS_S = {"back by a year": -YEAR_S, "back by a second": -1, "not at all": 0, "forward by a year": YEAR_S}
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 each_jump = pytest.mark.parametrize("jump_s", JUMPS_S.values(), ids=JUMPS_S)
 
 
@@ -132,11 +132,11 @@ async def test_an_expired_document_exists_again_if_the_clock_goes_back_before_a_
     assert (await store.send("GET", path)).status == 404
 
 
-@pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
-def test_a_sweep_with_a_clock_a_year_ahead_deletes_only_documents_that_expire(tmp_path: Path, scheme: str) -> None:
+@each_mount
+def test_a_sweep_with_a_clock_a_year_ahead_deletes_only_documents_that_expire(tmp_path: Path, mount: str) -> None:
     async def run() -> None:
         clock = SetClock()
-        engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
+        engine = open_engine(EngineURL.parse(url_in(tmp_path, mount)), clock)
         try:
             await put_data(engine, "in an hour", b"1", expires_ns=clock() + 3600 * SECOND_NS)
             await put_data(engine, "in two years", b"2", expires_ns=clock() + 2 * YEAR_S * SECOND_NS)
@@ -152,13 +152,13 @@ def test_a_sweep_with_a_clock_a_year_ahead_deletes_only_documents_that_expire(tm
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("scheme", ENGINES.values(), ids=ENGINES)
-def test_writes_of_the_same_or_an_earlier_time_have_different_versions(tmp_path: Path, scheme: str) -> None:
+@each_mount
+def test_writes_of_the_same_or_an_earlier_time_have_different_versions(tmp_path: Path, mount: str) -> None:
     """No engine identifies a version by its time: two versions of the same time and size differ."""
 
     async def run() -> None:
         clock = SetClock()
-        engine = open_engine(EngineURL.parse(scheme.format(tmp_path)), clock)
+        engine = open_engine(EngineURL.parse(url_in(tmp_path, mount)), clock)
         try:
             for number, jump_s in enumerate((0, 0, -1, 0, 1, -YEAR_S, YEAR_S, 0)):
                 clock.advance_s(jump_s)

@@ -17,11 +17,12 @@ from docstore.errors import EngineError, StorageUnavailable
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.server.mounts import Mount
 from docstore.server.sweeper import SWEEP_LIMIT, Sweeper
+from tests.engine_urls import ENGINES
 from tests.http_client import Client, prepare
 from tests.in_process import InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 JSON = {"content-type": "application/json"}
 MERGE = {"content-type": "application/merge-patch+json"}
 LIFE_S = 60

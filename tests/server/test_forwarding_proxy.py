@@ -126,7 +126,7 @@ def test_a_store_with_the_field_is_read_copied_exported_and_imported(tmp_path: P
     for name in ("tar", "ndjson"):
         run("export", f"file:{tmp_path}/old", tmp_path / name, "--format", name)
         run("import", f"sqlite:{tmp_path}/{name}.db", tmp_path / name)
-    run("copy", f"file:{tmp_path}/old", f"sqlite:{tmp_path}/copy.db")
+    run("cp", "-r", f"file:{tmp_path}/old", f"sqlite:{tmp_path}/copy.db")
     run("cp", f"file:{tmp_path}/old#key", f"sqlite:{tmp_path}/cp.db")
     for url in (f"file:{tmp_path}/old", *(f"sqlite:{tmp_path}/{name}.db" for name in ("tar", "ndjson", "copy", "cp"))):
         with docstore.open(url) as docs:

@@ -14,12 +14,12 @@ import pytest
 
 from docstore.model import Meta
 from docstore.testing.contract.keys import HOSTILE_KEYS
+from tests.engine_urls import ENGINES, url_in, with_options
 from tests.http_client import Answer, Client
 from tests.in_process import InProcess, on_a_store
-from tests.server_process import MOUNTS, RunningServer
+from tests.server_process import RunningServer
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
-ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 
 def encoded(key: str) -> str:
@@ -34,7 +34,7 @@ def bytewise(keys: list[str]) -> list[str]:
 def deep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose mounts are /deep/{engine}/x/ with `keys=path`."""
     folder: Path = tmp_path_factory.mktemp("deep")
-    mounts = [f"deep/{name}/x={url.format(folder)}?keys=path" for name, url in ENGINES.items()]
+    mounts = [f"deep/{name}/x={with_options(url_in(folder, name), keys='path')}" for name in ENGINES]
     with RunningServer(folder, *(part for mount in mounts for part in ("--mount", mount))) as server:
         yield server
 

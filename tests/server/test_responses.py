@@ -13,10 +13,10 @@ from docstore.server import responses
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.server.responses import CACHED_BLOCK_COUNT, document_headers, full_response, not_modified_response
+from tests.engine_urls import ENGINES
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.server_process import MOUNTS
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 EVERY_FIELD = {
     "content-type": 'Text/Plain; Charset="utf-8"',

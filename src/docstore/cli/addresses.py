@@ -2,6 +2,7 @@
 
     http://host:8080/docs/a/b        a document on a server; with a slash at the end, a collection
     docs/a/b                         the same, relative to DOCSTORE_URL
+    work:docs/a/b                    the same on a server of the user's configuration
     sqlite:docs.db#a/b               a document in an engine; without a key, or with a bare #, the collection
 
 Percent-encoding is decoded once; any other character stands for itself in UTF-8, so a key needs encoding only for `%`,
@@ -16,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from docstore.errors import SetupError
+from docstore.cli.profiles import expand
+from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
 
 DEFAULT_BASE: Final = "http://127.0.0.1:8080/"
@@ -37,6 +39,8 @@ class Address:
     store: str = field(repr=False)
     path: str
     on_server: bool
+    token: str | None = field(default=None, repr=False)
+    """Of the server in the user's configuration."""
 
     @property
     def is_collection(self) -> bool:
@@ -53,14 +57,15 @@ class Address:
 
     def __str__(self) -> str:
         """The address as typed, without a password."""
+        store = without_password(self.store)
         if not self.on_server:
-            return f"{self.store}#{encode(self.path)}" if self.path else self.store
-        return f"{without_password(self.store)}/{encode(self.path)}"
+            return f"{store}#{encode(self.path)}" if self.path else store
+        return f"{store}/{encode(self.path)}"
 
 
-def without_password(text: str) -> str:
-    """Remove user and password from a URL."""
-    return re.sub(r"://.*@", "://", text)
+def is_folder(text: str) -> bool:
+    """Whether an argument that may be an address or a folder is a folder on this machine."""
+    return text in (".", "..", "~") or text.startswith(("./", "../", "/", "~/"))
 
 
 def parse(text: str, base: str = DEFAULT_BASE) -> Address:
@@ -69,13 +74,16 @@ def parse(text: str, base: str = DEFAULT_BASE) -> Address:
         raise SetupError(
             f"{text!r} is not an address; examples: docs/key, http://host:8080/docs/key, sqlite:docs.db#key"
         )
-    if not _SCHEME.match(text):
+    if _SCHEME.match(text):
+        text, token = expand(text)
+    else:
+        base, token = expand(base)
         text = _absolute(text.removeprefix("./"), base)
     scheme = text.partition(":")[0].lower()
     address = _parse_server(text) if scheme in ("http", "https") else _parse_engine(text)
     if {".", ".."} & set(address.path.split("/")):
         raise SetupError(f"{without_password(text)}: an address has no segments '.' or '..'")
-    return address
+    return address if token is None else replace(address, token=token)
 
 
 def _absolute(text: str, base: str) -> str:

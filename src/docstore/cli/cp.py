@@ -1,41 +1,38 @@
 """`docstore cp`: copy documents between any two addresses, with all their metadata.
 
-A copy has the same version and the same ETag as the original, which is verified after each write. It runs on the engine
-of `docstore copy`, to which a collection looks like a store of documents. `docstore copy` does more between two
-engines: it keeps modification times, which no client can set.
+A copy has the same version and the same ETag as the original, which is verified after each write. Between two engines
+it also keeps the modification times, which no client can set on a server.
 """
 
 import asyncio
-import math
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits
+from docstore.cli.collection_engine import open_place
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits, print_error
 from docstore.cli.options import ADDRESS, Access, access_options
-from docstore.cli.progress import Bar
-from docstore.cli.put import SMALL_SIZE
-from docstore.cli.summary import Summary
-from docstore.content import Stream, read_all
-from docstore.engines.contract import PutRequest
-from docstore.errors import Conflict, DocstoreError, NotFound, SetupError
-from docstore.export.copy import StepOutcome, copy_document, copy_documents
-from docstore.model import Document, Fields, Meta, WriteResult
+from docstore.cli.transfer import ALL, TransferOptions, check_plan, print_plan, split_prefix
+from docstore.errors import DocstoreError, NotFound, SetupError
+from docstore.export.compare import compare
+from docstore.export.copy import Rooted, StepOutcome, copy_document, copy_documents, is_same, list_all
+from docstore.model import Meta
 
 if TYPE_CHECKING:
-    from docstore import AsyncClient, Info, PutOptions
+    from docstore.cli.summary import Summary
+
+_TOLERANCE_NS: Final = 2 * 10**9
+"""Servers take TTLs in whole seconds, so that the copy of a document expires up to a second later."""
 
 
 @click.command(
     epilog="""\b
 Examples:
   docstore cp docs/greeting file/greeting
-  docstore cp -r docs/ sqlite:backup.db"""
+  docstore cp -r docs/ sqlite:backup.db
+  docstore cp -r file:docstore-data/file sqlite:new.db"""
 )
 @click.argument("source", type=ADDRESS, metavar="FROM")
 @click.argument("target", type=ADDRESS, metavar="TO")
@@ -45,91 +42,91 @@ Examples:
 def cp(source: Address, target: Address, recursive: bool, access: Access) -> int:
     """Copy documents between any two addresses: servers, engines, or both.
 
-    Content, type, fields, ETag and the remaining TTL are kept. If TO ends with a slash, the name is kept. Documents
-    that TO already has in the same version are skipped, so an interrupted copy can be run again.
+    Content, type, fields, ETag and the remaining TTL are kept, and between two engines the modification time. If TO
+    ends with a slash, the name is kept. Documents that TO already has in the same version are skipped, so an
+    interrupted copy can be run again. Each document is copied in one complete version.
     """
-    if recursive and not target.is_collection:
-        raise SetupError(f"{target} is a document; with -r TO must be a collection, which ends with a slash")
-    if not recursive and target.is_collection:
+    if recursive:
+        with access.summary("cp", target, "copied") as summary:
+            return copy_all(source, target, summary, access)
+    if source.is_collection:
+        raise SetupError(f"{source} is a collection; add -r to copy all its documents")
+    if target.is_collection:
         target = target.child(source.name)
-    find = access.find_prefix if recursive else access.find_document
-    (source_url, key), (target_url, new_key) = find(source), find(target)
-    cut = key.rfind("/") + 1 if recursive else len(key)
+    copy_one(source, target, access)
+    return EXIT_OK
 
-    async def run(bar: Bar) -> int:
-        async with access.async_client(source_url) as docs, access.async_client(target_url, writes=True) as others:
-            reader, writer = _CollectionEngine(docs), _CollectionEngine(others, cut, new_key)
-            if recursive:
-                summary = Summary(bar)
-                await summary.count_steps(copy_documents(reader, writer, prefix=key, on_bytes=bar.advance))
-                return summary.status
-            info = await docs.info(key)
-            bar.set_total(info.size)
-            reader.listed[key] = _meta_of(info)
-            step = await copy_document(reader, writer, reader.listed[key], bar.advance)
+
+def copy_one(source: Address, target: Address, access: Access) -> None:
+    """Copy one document. Raise NotFound, CommandError and what reading and writing raise."""
+    (source_url, key), (target_url, new_key) = access.find_document(source), access.find_document(target)
+
+    async def run() -> None:
+        async with (
+            open_place(access.for_address(source), source_url, writes=False) as reader,
+            open_place(access.for_address(target), target_url, writes=True) as writer,
+        ):
+            meta = await reader.head(key)
+            if meta is None:
+                raise NotFound(f"{source}: not found")
+            present = await writer.head(new_key)
+            if present is not None and is_same(meta, present, tolerance_ns=_TOLERANCE_NS):
+                return
+            bar.set_total(meta.size)
+            step = await copy_document(Rooted(reader, key), Rooted(writer, new_key), replace(meta, key=""), bar.advance)
             if isinstance(step.why, DocstoreError):
                 raise step.why
             if step.outcome is StepOutcome.EXPIRED:
-                raise NotFound(f"{key!r} has just expired")
+                raise NotFound(f"{source} has just expired")
             if step.outcome is StepOutcome.BROKEN:
-                raise CommandError(EXIT_FAILED, f"{key!r}: {step.why}")
-            return EXIT_OK
+                raise CommandError(EXIT_FAILED, f"{source}: {step.why}")
 
     with access.progress("cp") as bar:
-        return asyncio.run(run(bar))
+        asyncio.run(run())
 
 
-@dataclass(slots=True)
-class _CollectionEngine:
-    """A collection as the source or target of a copy. In a target, `prefix` replaces `cut` characters of each key."""
+def copy_all(
+    source: Address, target: Address, summary: "Summary", access: Access, transfer: TransferOptions = ALL
+) -> int:
+    """Copy the documents whose keys begin with an address; return the exit status."""
+    if not target.is_collection:
+        raise SetupError(f"{target} is a document; to copy several, name a collection, which ends with a slash")
+    (source_url, prefix), (target_url, new_root) = access.find_prefix(source), access.find_prefix(target)
+    root, rest = split_prefix(prefix)
+    exact = not (source.on_server or target.on_server)
 
-    client: "AsyncClient"
-    cut: int = 0
-    prefix: str = ""
-    listed: dict[str, Meta] = field(default_factory=dict)
-    """What the last page says about documents that were not read since, which saves a request for each."""
+    def same(meta: Meta, present: Meta) -> bool:
+        return is_same(meta, present, tolerance_ns=0 if exact else _TOLERANCE_NS)
 
-    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
-        page = await self.client.list(prefix=prefix, after=after, limit=limit)
-        self.listed = {info.key: _meta_of(info) for info in page.documents}
-        return [*self.listed.values()]
+    async def run() -> None:
+        async with (
+            open_place(access.for_address(source), source_url, writes=False) as source_store,
+            open_place(
+                access.for_address(target), target_url, writes=not transfer.dry_run, missing_ok=True
+            ) as target_store,
+        ):
+            reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
+            selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
+            plan = await compare(
+                selected,
+                lambda after: (meta async for meta in list_all(writer, rest, after) if transfer.selects(meta.key)),
+                same,
+                delete=transfer.delete,
+            )
+            check_plan(plan)
+            summary.skipped += plan.same
+            if transfer.dry_run:
+                print_plan(plan)
+                return
+            summary.bar.set_total(plan.size, len(plan.copies))
+            steps = copy_documents(reader, writer, plan.copies, on_bytes=summary.bar.advance)
+            await summary.count_steps(steps, root)
+            if plan.deletes and summary.failed:
+                print_error("nothing was deleted, because not all documents were copied")
+                return
+            for key in plan.deletes:
+                await writer.delete(key)
+                summary.deleted += 1
 
-    async def head(self, key: str) -> Meta | None:
-        try:
-            return _meta_of(await self.client.info(self.prefix + key[self.cut :]))
-        except NotFound:
-            return None
-
-    async def get(self, key: str) -> Document | None:
-        meta = self.listed.pop(key, None) or await self.head(key)
-        if meta is None or meta.expired(time.time_ns()):
-            return None
-        return Document(meta, Stream(lambda *_: self._pieces(meta), 0, meta.size))
-
-    async def _pieces(self, meta: Meta) -> AsyncIterator[bytes]:
-        """Raise Conflict if the document is no longer of this version."""
-        try:
-            async for piece in self.client.iter_content(meta.key, if_match=meta.version):
-                yield piece
-        except NotFound:
-            raise Conflict(None) from None
-
-    async def put(self, request: PutRequest) -> WriteResult:
-        upload, fields = request.upload, request.fields
-        options: PutOptions = {"type": fields.media_type, "fields": dict(fields.others), "digest": True}
-        if request.expires_ns is not None:
-            # TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
-            options["ttl"] = max(1, math.ceil((request.expires_ns - time.time_ns()) / 10**9))
-        content = await read_all(upload) if (upload.size or 0) < SMALL_SIZE else aiter(upload)
-        result = await self.client.put(self.prefix + request.key[self.cut :], content, **options)
-        return WriteResult(Meta(result.key, result.version, 0, b"", fields, 0), result.created)
-
-
-def _meta_of(info: "Info") -> Meta:
-    fields = Fields.make(info.type, {**info.fields, **{f"meta-{name}": value for name, value in info.meta.items()}})
-    expires_ns = None if info.expires is None else _ns(info.expires)
-    return Meta(info.key, info.version, info.size, info.digest or b"", fields, 0, expires_ns)
-
-
-def _ns(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000) * 10**6
+    asyncio.run(run())
+    return summary.status

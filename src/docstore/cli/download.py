@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import re
-import stat
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -95,13 +94,13 @@ class Folder:
         os.close(self._root)
 
     def download(self, docs: "Client", info: "Info", name: str, progress: Callable[[int], None]) -> None:
-        """Download a document as the file `name` in this folder, unless it is there already. Raise UnsafeKey."""
+        """Download a document as the file `name` in this folder. Raise UnsafeKey."""
         segments = self.claim(name)
-        if info.digest is not None and self.digest_of(segments, info.size) == info.digest:
-            return
         try:
             with self._open_parent(segments, create=True) as parent:
-                docs.download(info.key, segments[-1], progress=progress, dir_fd=parent, partial_dir_fd=self._parts)
+                docs.download(
+                    info.key, segments[-1], info=info, progress=progress, dir_fd=parent, partial_dir_fd=self._parts
+                )
         except OSError as error:
             if error.errno in _OBSTACLES:
                 raise UnsafeKey("a file, a folder or a link is in the way") from error
@@ -116,19 +115,17 @@ class Folder:
                 raise UnsafeKey(f"the disk takes it for the same file as {other!r}")
         return segments
 
-    def digest_of(self, segments: list[str], size: int) -> bytes | None:
-        """Return the SHA-256 of a regular file, or None if there is none of this size."""
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        try:
-            with self._open_parent(segments, create=False) as parent:
-                descriptor = os.open(segments[-1], flags, dir_fd=parent)
-        except OSError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != size:
-                return None
-            return hashlib.file_digest(file, "sha256").digest()
+    def delete(self, name: str) -> None:
+        """Remove a file, and the folders above it that are empty then. Raise OSError."""
+        segments = check_segments(name)
+        with self._open_parent(segments, create=False) as parent:
+            os.unlink(segments[-1], dir_fd=parent)
+        while len(segments := segments[:-1]) > 0:
+            try:
+                with self._open_parent(segments, create=False) as parent:
+                    os.rmdir(segments[-1], dir_fd=parent)
+            except OSError:
+                return  # it is not empty
 
     @contextmanager
     def _open_parent(self, segments: list[str], *, create: bool) -> Iterator[int]:

@@ -1,9 +1,10 @@
 """`docstore get`: a document to standard output or into a file, a collection into a folder."""
 
+import codecs
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
@@ -12,11 +13,11 @@ from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, 
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.errors import SetupError
 
-if TYPE_CHECKING:
-    from docstore import Info
-    from docstore.cli.progress import Advance
-
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
+
+
+_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+"""The control characters that text does not have; colours begin with another one."""
 
 
 @click.command(
@@ -38,7 +39,8 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
     """Get a document, byte for byte.
 
     A file appears only when it is complete and its digest is verified. If a download breaks off, the same command
-    resumes it, or starts again if the document has changed; Ctrl-C removes the partial file.
+    resumes it, or starts again if the document has changed; Ctrl-C removes the partial file. Binary content is not
+    written to a terminal, except with -o -.
 
     With -r keys become paths in a folder, and files with the same content are skipped. Nothing is written outside the
     folder. A key that can't be a file name is reported, and the exit status is 1.
@@ -49,7 +51,7 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
             raise SetupError("-r needs a folder to write to (-o FOLDER) and can't be combined with --range")
         return _get_folder(address, Path(output or ""), access)
     if to_stdout:
-        return _print(address, byte_range, access)
+        return _print(address, byte_range, access, guarded=output is None)
     if byte_range is not None:
         raise SetupError("--range writes to standard output; redirect it with > instead of -o")
     return _get_file(address, str(output), access)
@@ -67,7 +69,7 @@ def parse_range(text: str) -> tuple[int | None, int | None]:
     raise SetupError(f"{text!r} is not a range; examples: 0-99, 100-, -10")
 
 
-def _print(address: Address, byte_range: str | None, access: Access) -> int:
+def _print(address: Address, byte_range: str | None, access: Access, *, guarded: bool) -> int:
     if sys.__stdout__ is None:
         raise CommandError(EXIT_FAILED, "standard output is closed")
     start, stop = (None, None) if byte_range is None else parse_range(byte_range)
@@ -75,7 +77,13 @@ def _print(address: Address, byte_range: str | None, access: Access) -> int:
         access.open_document(address) as (docs, key),
         access.progress("get", (lambda: docs.info(key).size) if byte_range is None else None) as bar,
     ):
+        guarded = guarded and sys.stdout.isatty()
         for piece in docs.iter_content(key, start=start, stop=stop):
+            if guarded and is_binary(piece):
+                raise CommandError(
+                    EXIT_USAGE, "the content is binary; write it to a file with -o FILE, or print it with -o -"
+                )
+            guarded = False
             try:
                 sys.stdout.buffer.write(piece)
                 sys.stdout.buffer.flush()
@@ -85,6 +93,15 @@ def _print(address: Address, byte_range: str | None, access: Access) -> int:
                 raise CommandError(EXIT_FAILED, f"standard output: {error.strerror}") from error
             bar.advance(len(piece))
     return EXIT_OK
+
+
+def is_binary(start: bytes) -> bool:
+    """Whether content that begins so would disturb a terminal: it is not UTF-8 text."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return True
+    return _CONTROL.search(start) is not None
 
 
 def _get_file(address: Address, output: str, access: Access) -> int:
@@ -105,14 +122,7 @@ def _get_file(address: Address, output: str, access: Access) -> int:
 
 
 def _get_folder(address: Address, path: Path, access: Access) -> int:
-    from docstore.cli.download import Folder
-    from docstore.cli.parallel import WorkerPool
+    from docstore.cli.transfer import download_all
 
-    with access.open_prefix(address) as (docs, prefix), Folder(path) as folder, access.progress("get") as bar:
-        cut = prefix.rfind("/") + 1  # folders of the address are no part of the paths
-
-        def download(info: "Info", advance: "Advance") -> None:
-            folder.download(docs, info, info.key[cut:], advance)
-            bar.advance(documents=1)
-
-        return WorkerPool(download, lambda info: repr(info.key), bar).run(docs.documents(prefix))
+    with access.open_prefix(address) as (docs, prefix), access.summary("get", address, "fetched") as summary:
+        return download_all(docs, prefix, path, summary)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from docstore.cli.addresses import Address, without_password
+from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
 from docstore.cli.options import ADDRESS, Access, access_options, base_url
 from docstore.cli.output import escape_controls, info_json, json_line
-from docstore.errors import EngineError, StorageUnavailable
+from docstore.errors import EngineError, StorageUnavailable, without_password
 
 if TYPE_CHECKING:
     from docstore import Info
@@ -40,7 +40,7 @@ def info(address: Address | None, as_json: bool, access: Access) -> int:
     """
     address = address or ADDRESS.convert(base_url(), None, None)
     if address.on_server and address.path in ("", "-", "-/"):
-        return _show_server(address, as_json, access)
+        return _show_server(address, as_json, access.for_address(address))
     with access.open_document(address) as (docs, key):
         document = docs.info(key)
     click.echo(json_line(info_json(document)) if as_json else _info_text(document))

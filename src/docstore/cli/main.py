@@ -5,6 +5,7 @@ A command's module is loaded when the command runs, so `docstore get` does not w
 with the commands' own.
 """
 
+import gc
 import importlib
 import os
 import sys
@@ -19,13 +20,13 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "rm": "Remove documents.",
         "ls": "List the documents whose keys begin with ADDRESS, in bytewise order.",
         "cp": "Copy documents between any two addresses: servers, engines, or both.",
+        "sync": "Copy what differs from FROM to TO: between a folder and a store, or between two stores.",
         "info": "Show the metadata of a document, or the state of a server.",
         "edit": "Edit a document in $VISUAL or $EDITOR.",
     },
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
-        "copy": "Copy documents between two engines, given as URLs.",
         "export": "Write a store as one file, to FILE or standard output.",
         "import": "Store the documents of an export, tar or ndjson, from FILE or standard input.",
         "engines": "List the installed engines and what each guarantees.",
@@ -38,9 +39,19 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
-_MODULES: Final = dict.fromkeys(("check", "copy", "export", "import", "engines"), "store_commands")
+_MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store_commands")
 """Where a command is, unless its module has its name."""
 _FUNCTIONS: Final = {"import": "import_"}
+
+
+_OTHER_NAMES: Final = {
+    "cat": "get", "download": "get", "read": "get", "upload": "put", "add": "put", "set": "put", "write": "put",
+    "delete": "rm", "del": "rm", "remove": "rm", "list": "ls", "dir": "ls", "copy": "cp -r", "stat": "info",
+    "head": "info", "show": "info", "ping": "info", "status": "info", "health": "info", "mirror": "sync",
+    "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import", "fsck": "check",
+    "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help", "version": "--version",
+}  # fmt: skip
+"""What other programs call the commands."""
 
 
 class CommandGroup(click.Group):
@@ -55,8 +66,22 @@ class CommandGroup(click.Group):
         module = importlib.import_module(f"docstore.cli.{_MODULES.get(cmd_name, cmd_name)}")
         return cast(click.Command, getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the command that does it for a word that is no command."""
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches  # not loaded for a command
+
+        instead = _OTHER_NAMES.get(name.lower()) or next(iter(get_close_matches(name, COMMANDS, 1)), None)
+        hint = f"; 'docstore {instead}' does that" if instead else ""
+        raise click.UsageError(f"no such command {name!r}{hint}", ctx)
+
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
+        gc.set_threshold(10_000)  # PERF: loading modules creates no garbage, and Python would search for it 100 times
         if not args and "args" not in options:
             _use_utf8()
         _open_missing_streams()

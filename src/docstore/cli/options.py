@@ -9,14 +9,15 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 from click.shell_completion import CompletionItem
 
 from docstore.cli import addresses
-from docstore.cli.addresses import Address
-from docstore.cli.errors import print_error
+from docstore.cli.addresses import Address, is_folder
+from docstore.cli.errors import print_error, print_notice
 from docstore.cli.progress import Bar, progress
 from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.http.url import encode
@@ -24,6 +25,7 @@ from docstore.units import parse_duration_s
 
 if TYPE_CHECKING:
     from docstore import AsyncClient, Client
+    from docstore.cli.summary import Summary
     from docstore.client.options import ClientOptions
     from docstore.config import MountSettings
 
@@ -74,6 +76,9 @@ def _parse_etag(text: str) -> str:
 
 
 ADDRESS: Final = _AddressType("address", lambda text: addresses.parse(text, base_url()))
+PLACE: Final = _ParsedType(
+    "place", lambda text: Path(text).expanduser() if is_folder(text) else addresses.parse(text, base_url())
+)
 HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
 META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
 ETAG: Final = _ParsedType("etag", _parse_etag)
@@ -103,6 +108,7 @@ class Access:
     timeout_s: float
     quiet: bool
     tries: int = TRIES
+    verbose: bool = False
 
     def hint(self, line: str) -> None:
         """Print a line that is of interest at a terminal only."""
@@ -113,6 +119,28 @@ class Access:
         """Show a bar; `total_bytes` is called, which may take another request, only if the bar can be seen."""
         visible = not self.quiet and sys.stderr.isatty()
         return progress(title, total_bytes() if visible and total_bytes else None, quiet=self.quiet)
+
+    @contextmanager
+    def summary(self, title: str, subject: object, done: str) -> Iterator["Summary"]:
+        """Count documents with a bar, and print the closing line when all are processed."""
+        from docstore.cli.summary import Summary
+
+        with self.progress(title) as bar:
+            summary = Summary(bar, done, verbose=self.verbose)
+            ended = False
+            try:
+                yield summary
+                ended = True
+            finally:
+                bar.close()
+                if not self.quiet and (ended or summary.documents or summary.failed):
+                    print_notice(summary.closing_line(str(subject), done, "the same already", bar.size))
+
+    def for_address(self, address: Address) -> "Access":
+        """Return the access that sends the token of the address too, unless --header has credentials."""
+        if address.token is None or any(name.lower() == "authorization" for name in self.headers):
+            return self
+        return replace(self, headers={**self.headers, "Authorization": f"Bearer {address.token}"})
 
     def find_document(self, address: Address) -> tuple[str, str]:
         """Return the URL of a document's collection, and the key. Raise SetupError for a collection's address."""
@@ -140,7 +168,7 @@ class Access:
     ) -> Iterator[tuple["Client", str]]:
         """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
         url, key = self.find_document(address)
-        with self.open_collection(url, writes=writes, must_exist=must_exist) as docs:
+        with self.for_address(address).open_collection(url, writes=writes, must_exist=must_exist) as docs:
             yield docs, key
 
     @contextmanager
@@ -152,15 +180,16 @@ class Access:
             with self.open_collection(address.store, writes=writes, must_exist=must_exist) as docs:
                 yield docs, address.path
             return
-        # The longest path that is a collection is the mount, as on the server.
+        # The longest path that is a collection or a folder; its listing names the mount.
         path, prefix = address.path.rstrip("/"), address.path
         while path:
             prefix = address.path[len(path) + 1 :]
-            with self.open_collection(f"{address.store}/{encode(path)}/") as docs:
-                if _is_collection(docs):
+            with self.for_address(address).open_collection(f"{address.store}/{encode(path)}/") as docs:
+                collection = _find_collection(docs, path)
+                if collection == path:
                     yield docs, prefix
                     return
-            path = path.rpartition("/")[0]
+            path = path.rpartition("/")[0] if collection is None else collection
         raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
 
     @contextmanager
@@ -192,12 +221,14 @@ class Access:
         }
 
 
-def _is_collection(docs: "Client") -> bool:
+def _find_collection(docs: "Client", path: str) -> str | None:
+    """Return the part of `path` that is a collection, if all of it is one or a folder of one; otherwise None."""
     try:
-        docs.list(limit=1)
+        mount = docs.list(limit=1).mount
     except (NotFound, InvalidKey):
-        return False
-    return True
+        return None
+    start = f"/{path}/".find(mount)  # a proxy may add a path before it
+    return path if start < 0 or not mount else path[: start + len(mount) - 2]
 
 
 def _client_url(url: str, *, creates: bool) -> str:
@@ -231,9 +262,12 @@ def access_options(command: Callable[..., Any]) -> Callable[..., Any]:
                   help="Send this header with every request; repeatable.")  # fmt: skip
     @click.option("--timeout", "timeout_s", type=click.FloatRange(0, LONGEST_TIMEOUT_S, min_open=True),
                   default=30, show_default=True, help="Give up after this many seconds of silence.")  # fmt: skip
-    @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar.")
+    @click.option("-q", "--quiet", is_flag=True, help="Show no progress bar and no closing line.")
+    @click.option("-v", "--verbose", is_flag=True, help="Show each document that is processed.")
     @wraps(command)
-    def wrapper(headers: tuple[tuple[str, str], ...], timeout_s: float, quiet: bool, **options: Any) -> Any:
-        return command(access=Access(dict(headers), timeout_s, quiet), **options)
+    def wrapper(
+        headers: tuple[tuple[str, str], ...], timeout_s: float, quiet: bool, verbose: bool, **options: Any
+    ) -> Any:
+        return command(access=Access(dict(headers), timeout_s, quiet, verbose=verbose), **options)
 
     return wrapper

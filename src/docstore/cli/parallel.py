@@ -15,11 +15,11 @@ from queue import Empty, Queue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from docstore.cli.errors import CommandError
-from docstore.cli.summary import Summary
 from docstore.errors import DocstoreError, NoSpace, StorageUnavailable
 
 if TYPE_CHECKING:
-    from docstore.cli.progress import Advance, Bar
+    from docstore.cli.progress import Advance
+    from docstore.cli.summary import Summary
 
 _T = TypeVar("_T")
 
@@ -38,10 +38,10 @@ class WorkerPool(Generic[_T]):
     error message calls an item.
     """
 
-    def __init__(self, work: Callable[[_T, "Advance"], None], name: Callable[[_T], str], bar: "Bar") -> None:
+    def __init__(self, work: Callable[[_T, "Advance"], None], name: Callable[[_T], str], summary: "Summary") -> None:
         self._work = work
         self._name = name
-        self._summary = Summary(bar)
+        self._summary = summary
         self._queue: Queue[_T | None] = Queue(THREADS)
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -86,7 +86,8 @@ class WorkerPool(Generic[_T]):
             try:
                 if not self._stopping.is_set():
                     self._work(item, self._advance)
-                    self._summary.documents += 1
+                    with self._lock:
+                        self._summary.count(self._name(item))
             except Stopped:
                 continue
             except Exception as error:

@@ -37,6 +37,7 @@ class Bar:
     def __init__(self, title: str, total_bytes: int | None, now_s: Callable[[], float], *, visible: bool) -> None:
         self._title = title
         self._total = total_bytes
+        self._total_documents: int | None = None
         self._now_s = now_s
         self._visible = visible
         self._size = self._documents = 0
@@ -54,8 +55,18 @@ class Bar:
                 self._draw()
                 self._next_draw_s = self._now_s() + _REDRAW_S
 
-    def set_total(self, total_bytes: int) -> None:
+    def set_total(self, total_bytes: int, documents: int | None = None) -> None:
         self._total = total_bytes
+        self._total_documents = documents
+
+    @property
+    def size(self) -> int:
+        """The bytes counted so far."""
+        return self._size
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._now_s() - self._start_s
 
     def print_with(self, write: Callable[[], None]) -> None:
         """Call `write`, which prints lines, while the bar is cleared from the terminal."""
@@ -85,6 +96,8 @@ class Bar:
 
     def _done_text(self) -> str:
         parts = [format_count(self._documents, "document")] if self._documents else []
+        if self._total_documents is not None:
+            parts = [f"{self._documents:,} of {format_count(self._total_documents, 'document')}"]
         parts.append(format_size(self._size) + (f" of {format_size(self._total)}" if self._total is not None else ""))
         parts.append(f"{format_size(self._size / (self._now_s() - self._start_s))}/s")
         return ", ".join(parts)

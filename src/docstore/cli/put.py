@@ -1,14 +1,14 @@
 """`docstore put`: store content from files, folders or standard input.
 
-All uploads carry or verify a digest. It is sent ahead of the content, so a file is read twice; a trailer would avoid
-that, but hardly any proxy forwards trailers.
+All uploads carry or verify a digest. Of a small file it is sent ahead of the content. A large one would be read twice
+for that, so its digest is compared with that of the stored document. A trailer would be better, but hardly any proxy
+forwards trailers.
 """
 
 import os
-import re
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, CommandError, exits
 from docstore.cli.options import ADDRESS, DURATION, ETAG, META, Access, access_options, unique_names
 from docstore.errors import SetupError
 from docstore.http.stored_headers import STORED_HEADERS
@@ -63,8 +63,9 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 
     Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
     their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
-    their paths, several at once; the mount must allow paths (keys=path). The server verifies the digest of what it
-    receives, and guesses the media type if there is no --type; --type application/octet-stream prevents that.
+    their paths, several at once; the mount must allow paths (keys=path). Files that are stored already, with the same
+    content, are skipped unless an option would change them. The server verifies the digest of what it receives, and
+    guesses the media type if there is no --type; --type application/octet-stream prevents that.
     """
     put_options = _put_options(**options)
     if recursive or len(files) > 1:
@@ -79,7 +80,7 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
         access.open_document(target, writes=True) as (docs, key),
         access.progress("put", lambda: path.stat().st_size) as bar,
     ):
-        _put_file(docs, key, path, put_options, bar.advance)
+        put_file(docs, key, path, put_options, bar.advance)
     return EXIT_OK
 
 
@@ -115,7 +116,7 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
 
 
 def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options: "PutOptions", access: Access) -> int:
-    from docstore.cli.parallel import WorkerPool
+    from docstore.cli.transfer import upload_all
 
     if not address.is_collection:
         raise SetupError(f"{address} is a document; to store several, name a collection, which ends with a slash")
@@ -123,49 +124,19 @@ def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options
         raise SetupError("several documents need files or folders; name them after the address")
     if not recursive and (folder := next((path for path in files if path.is_dir()), None)):
         raise SetupError(f"{folder} is a folder; add -r to store its files")
-    skipped: list[str] = []
-    with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
-
-        def store(file: tuple[Path, str], advance: "Advance") -> None:
-            path, key = file
-            _put_file(docs, prefix + key, path, options, advance)
-            bar.advance(documents=1)
-
-        status = WorkerPool(store, lambda file: str(file[0]), bar).run(_find_files(files, skipped))
-    for line in skipped:
-        print_error(line)
-    return max(status, EXIT_PARTIAL if skipped else EXIT_OK)
+    opened = access.open_prefix(address, writes=True)
+    with opened as (docs, prefix), access.summary("put", address, "stored") as summary:
+        return upload_all(docs, prefix, files, options, summary)
 
 
-def _find_files(paths: tuple[Path, ...], skipped: list[str]) -> Iterator[tuple[Path, str]]:
-    """Yield every regular file in and below `paths` with its key; append a line to `skipped` for anything else."""
-    for top in paths:
-        for path in _walk(top, skipped) if top.is_dir() else [top]:
-            key = path.name if path == top else path.relative_to(top).as_posix()
-            if path.exists() and not path.is_file():
-                skipped.append(f"{path}: not a regular file")
-            elif re.search("[\ud800-\udfff]", key):  # how Python represents bytes that are not UTF-8
-                skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
-            else:
-                yield path, key
-
-
-def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
-        subfolders.sort()
-        for path in (Path(folder) / name for name in subfolders):
-            if path.is_symlink():
-                skipped.append(f"{path}: links to folders are not followed")
-        yield from (Path(folder) / name for name in sorted(names))
-
-
-def _put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advance: "Advance") -> None:
+def put_file(docs: "Client", key: str, path: Path, options: "PutOptions", advance: "Advance") -> None:
     """Store the content of a regular file. Raise OSError, and IncompleteUpload if the file changes meanwhile."""
     # O_NONBLOCK: opening a named pipe would wait for a writer.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CommandError(EXIT_FAILED, f"{path} is not a regular file; pipe it to standard input and name -")
-        options = {**options, "digest": True, "progress": advance}
+        small = os.fstat(file.fileno()).st_size < SMALL_SIZE
+        options = {**options, "digest": True if small else "after", "progress": advance}
         docs.put(key, file, **options)
 
 

@@ -69,10 +69,9 @@ def _remove_all(address: Address, yes: bool, access: Access) -> int:
                 docs.delete(key)
             except NotFound:
                 return  # another client removed it
-            bar.advance(documents=1)
 
-        with access.progress("rm") as bar:
-            return WorkerPool(remove, repr, bar).run(info.key for info in docs.documents(prefix))
+        with access.summary("rm", address, "removed") as summary:
+            return WorkerPool(remove, repr, summary).run(info.key for info in docs.documents(prefix))
 
 
 def _confirmed(docs: "Client", prefix: str, address: Address) -> bool:

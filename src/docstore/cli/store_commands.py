@@ -1,23 +1,26 @@
-"""The commands on whole stores: check, copy, export, import and engines.
+"""The commands on whole stores: check, export, import and engines.
 
 Results go to standard output; the summary and the progress bar go to standard error. Exit status of all but `engines`:
 0 success, 1 some documents failed or the work ended early, 2 the command could not start.
 """
 
 import asyncio
+import gzip
 import io
 import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, cast
 
 import click
 
+from docstore.cli.addresses import Address
+from docstore.cli.collection_engine import open_place
 from docstore.cli.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -28,20 +31,22 @@ from docstore.cli.errors import (
     print_notice,
     report_error,
 )
-from docstore.cli.options import existing_store
+from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
 from docstore.cli.summary import Summary
 from docstore.config import MountSettings
 from docstore.engines.contract import Engine, Readable, Snapshotting
-from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, open_engine, schemes
+from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError, without_password
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
-from docstore.export.copy import copy_documents
+from docstore.export.copy import Rooted
 from docstore.units import format_count, format_size
 
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_REFUSED: Final = (".zip", ".7z", ".rar", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".lz4")
+"""Ends of names that ask for a format which an export does not have."""
 
 
 @click.command(
@@ -62,114 +67,114 @@ def check(engine_url: str, repair: bool) -> int:
     try:
         with progress("check") as bar:
             summary = Summary(bar)
-            for checked in check_store(_parse(engine_url).engine, repair=repair):
+            for checked in check_store(MountSettings.make("store", EngineURL.parse(engine_url)).engine, repair=repair):
                 if isinstance(checked, Finding):
                     bar.print_with(partial(click.echo, str(checked)))
                     removed += checked.removed
                     summary.failed += not checked.removed
                 else:
-                    summary.count(checked.size)
+                    summary.count("", checked.size)
                     bar.advance(checked.size)
     except (EngineError, OSError) as error:
         report_error(error)
         summary.failed += 1
     text = f"{format_count(summary.documents, 'sound document')} of {format_size(summary.size)}"
     text += f", {format_count(removed, 'orphan')} removed" if repair else ""
-    print_notice(f"{engine_url}: {text}, {format_count(summary.failed, 'finding')}")
+    print_notice(f"{without_password(engine_url)}: {text}, {format_count(summary.failed, 'finding')}")
     return EXIT_PARTIAL if summary.failed else EXIT_OK
 
 
 @click.command(
     epilog="""\b
-Example:
-  docstore copy file:docstore-data/file sqlite:new.db --prefix 2026/"""
+Examples:
+  docstore export sqlite:docs.db backup.tar
+  docstore export docs/ backup.tar.gz"""
 )
-@click.argument("source", metavar="FROM")
-@click.argument("target", metavar="TO")
-@click.option("--prefix", default="", help="Only documents whose keys begin with this.")
-@exits
-def copy(source: str, target: str, prefix: str) -> int:
-    """Copy documents between two engines, given as URLs.
-
-    Content, fields, expiry, ETags and modification times are kept. Documents that TO already has in the same version
-    are skipped, so an interrupted copy can be run again. Each document is copied in one complete version.
-    """
-
-    async def run(summary: Summary) -> None:
-        async with (
-            _opened(existing_store(source).open_engine(create=False)) as reader,
-            _opened(_open_writable(target)) as writer,
-        ):
-            await summary.count_steps(copy_documents(reader, writer, prefix=prefix, on_bytes=summary.bar.advance))
-
-    return _run(run, "copy", target, "copied", "the same already or gone")
-
-
-@click.command(
-    epilog="""\b
-Example:
-  docstore export sqlite:docs.db backup.tar"""
-)
-@click.argument("engine_url")
+@click.argument("address", type=ADDRESS)
 @click.argument("file", required=False, type=_FILE)
-@click.option("--format", type=click.Choice(list(ARCHIVE_FORMATS)), default="tar", show_default=True,
-              help="tar for any store; ndjson, one line of JSON per document, for small ones.")  # fmt: skip
+@click.option("--format", type=click.Choice(list(ARCHIVE_FORMATS)),
+              help="tar for any store; ndjson, one line of JSON per document, for small ones.  "
+              "[default: by the name of FILE, otherwise tar]")  # fmt: skip
 @click.option("--live", is_flag=True,
               help="Read each document when its turn comes. Needs no disk space beside the store.")  # fmt: skip
+@access_options
 @exits
-def export(engine_url: str, file: Path | None, format: str, live: bool) -> int:
+def export(address: Address, file: Path | None, format: str | None, live: bool, access: Access) -> int:
     """Write a store as one file, to FILE or standard output.
 
-    The file contains all metadata. FILE appears only when it is complete; a pipe or a device is written to directly.
-    The store may be in use (not on shelve). On sqlite the export is one state of the whole store, which is kept beside
-    it until the end; on file each document is exported in one complete version.
+    The documents are those whose keys begin with ADDRESS, with all metadata. FILE is compressed if its name ends with
+    .gz or .tgz. It appears only when it is complete; a pipe or a device is written to directly. The store may be in use
+    (not on shelve). On sqlite the export is one state of the whole store, which is kept beside it until the end; on
+    file and on a server each document is exported in one complete version.
     """
-    source = existing_store(engine_url)
+    guessed, compressed = _format_of(file)
+    format = format or guessed
     if file is None and sys.__stdout__ is None:
         raise SetupError("standard output is closed; name a file")
     if file is None and sys.stdout.isatty() and format == "tar":
         raise SetupError("a tar is binary and standard output is a terminal; name a file, or redirect with > or |")
+    url, prefix = access.find_prefix(address)
 
     async def run(summary: Summary) -> None:
         async with AsyncExitStack() as stack:
-            engine = await stack.enter_async_context(_opened(source.open_engine(create=False)))
+            engine = await stack.enter_async_context(open_place(access.for_address(address), url, writes=False))
             state = engine if live else await _snapshot(engine, stack, summary.bar)
-            with _output_file(file) as archive:
-                await summary.count_steps(export_store(state, archive, format=format, on_bytes=summary.bar.advance))
+            with _output_file(file) as raw:
+                archive = cast(IO[bytes], gzip.GzipFile("", "wb", 6, raw, mtime=0)) if compressed else raw
+                steps = export_store(state, archive, format=format, prefix=prefix, on_bytes=summary.bar.advance)
+                await summary.count_steps(steps)
+                if archive is not raw:
+                    archive.close()
 
-    return _run(run, "export", str(file or "standard output"), "exported", "gone")
+    return _run(run, "export", str(file or "standard output"), "exported", "gone", access)
+
+
+def _format_of(file: Path | None) -> tuple[str, bool]:
+    """Return the format that the name of a file asks for, and whether it is compressed. Raise SetupError."""
+    name = "" if file is None else file.name.lower()
+    if name.endswith(_REFUSED):
+        raise SetupError(f"{file}: an export is a tar or ndjson; name it .tar, .tar.gz, .ndjson or .ndjson.gz")
+    compressed = name.endswith((".gz", ".tgz"))
+    return "ndjson" if name.removesuffix(".gz").endswith((".ndjson", ".jsonl")) else "tar", compressed
 
 
 @click.command(
     "import",
     epilog="""\b
-Example:
-  zcat backup.tar.gz | docstore import sqlite:docs.db""",
+Examples:
+  docstore import sqlite:docs.db backup.tar.gz
+  zcat backup.tar.gz | docstore import docs/""",
 )
-@click.argument("engine_url")
+@click.argument("address", type=ADDRESS)
 @click.argument("file", required=False, type=_FILE)
 @click.option("--replace", is_flag=True, help="Replace documents that exist in another version.")
+@access_options
 @exits
-def import_(engine_url: str, file: Path | None, replace: bool) -> int:
+def import_(address: Address, file: Path | None, replace: bool, access: Access) -> int:
     """Store the documents of an export, tar or ndjson, from FILE or standard input.
 
-    Each document is verified, and stored completely or not at all. Documents that exist in the same version are
-    skipped, so an import can be run again. Documents that exist in another version are kept unless --replace is given.
+    If ADDRESS is a folder, the documents are stored below it. Each document is verified, and stored completely or not
+    at all. Documents that exist in the same version are skipped, so an import can be run again. Documents that exist in
+    another version are kept unless --replace is given.
     """
+    if not address.is_collection:
+        raise SetupError(f"{address} is a document; name a collection, which ends with a slash")
     if file is None and sys.__stdin__ is None:
         raise SetupError("standard input is closed; name a file")
+    url, prefix = access.find_prefix(address)
 
     async def run(summary: Summary) -> None:
         with sys.stdin.buffer if file is None else _open(file, "rb") as raw:
             if file is not None:
                 summary.bar.set_total(os.fstat(raw.fileno()).st_size)
             archive: io.BufferedReader = io.BufferedReader(cast(Any, raw))
-            async with _opened(_open_writable(engine_url)) as engine:
+            async with open_place(access.for_address(address), url, writes=True) as store:
+                target = Rooted(store, prefix) if prefix else store
                 await summary.count_steps(
-                    import_store(engine, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
+                    import_store(target, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
                 )
 
-    return _run(run, "import", engine_url, "imported", "the same already or expired")
+    return _run(run, "import", str(address), "imported", "the same already or expired", access)
 
 
 @click.command(
@@ -218,13 +223,18 @@ def _engine_json(scheme: str, kind: EngineKind) -> dict[str, object]:
 
 
 def _run(
-    work: Callable[[Summary], Coroutine[Any, Any, None]], title: str, subject: str, done: str, skipped: str
+    work: Callable[[Summary], Coroutine[Any, Any, None]],
+    title: str,
+    subject: str,
+    done: str,
+    skipped: str,
+    access: Access,
 ) -> int:
     """Run `work`, then print its summary and why it ended early, if it did; return the exit status."""
     failure = ""
     try:
-        with progress(title) as bar:
-            summary = Summary(bar)
+        with access.progress(title) as bar:
+            summary = Summary(bar, done, verbose=access.verbose)
             asyncio.run(work(summary))
     except ArchiveError as error:
         failure = f"not a complete export: {error}; all documents before that are stored, a complete file adds the rest"
@@ -237,33 +247,12 @@ def _run(
         failure = "the reader of the export closed the pipe"
     except OSError as error:
         failure = f"{error.filename or subject}: {error.strerror or error}"
-    text = f"{subject}: {format_count(summary.documents, 'document')} {done}, {format_size(summary.size)}"
-    text += f"; {summary.skipped:,} {skipped}" if summary.skipped else ""
-    text += f"; {summary.failed:,} not {done}" if summary.failed else ""
-    print_notice(text)
+    text = summary.closing_line(subject, done, skipped)
+    if not access.quiet:
+        print_notice(text)
     if failure:
         print_error(failure)
     return EXIT_PARTIAL if failure or summary.failed else EXIT_OK
-
-
-def _parse(url: str) -> MountSettings:
-    """Parse an engine's URL, which may have the options of a mount. Raise SetupError."""
-    return MountSettings.make("store", EngineURL.parse(url))
-
-
-def _open_writable(url: str) -> Engine:
-    settings = _parse(url)
-    if settings.readonly:
-        raise SetupError(f"{url} is read-only")
-    return open_engine(settings.engine)
-
-
-@asynccontextmanager
-async def _opened(engine: Engine) -> AsyncIterator[Engine]:
-    try:
-        yield engine
-    finally:
-        await engine.close()
 
 
 async def _snapshot(engine: Engine, stack: AsyncExitStack, bar: Bar) -> Readable:

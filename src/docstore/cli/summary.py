@@ -1,4 +1,4 @@
-"""What becomes of several documents: counts, a line for each that failed, and the exit status of the command."""
+"""What becomes of several documents: counts, a line for each that failed, a closing line, and the exit status."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -14,7 +14,10 @@ from docstore.cli.errors import (
     error_lines,
     exit_status,
     print_error,
+    print_notice,
 )
+from docstore.cli.output import escape_controls
+from docstore.units import format_count, format_size
 
 if TYPE_CHECKING:
     from docstore.cli.progress import Bar
@@ -22,11 +25,13 @@ if TYPE_CHECKING:
 
 
 class Summary:
-    """Counts documents. Threads may share it if they hold a lock."""
+    """Counts documents. Threads may share it if they hold a lock. With `verbose` each document is one line."""
 
-    def __init__(self, bar: "Bar") -> None:
-        self.documents = self.size = self.skipped = self.failed = 0
+    def __init__(self, bar: "Bar", done: str = "", *, verbose: bool = False) -> None:
+        self.documents = self.size = self.skipped = self.failed = self.deleted = 0
         self.bar = bar
+        self._done = done
+        self._verbose = verbose
         self._worst = EXIT_OK
 
     @property
@@ -34,26 +39,41 @@ class Summary:
         """The worst exit status of any document, but EXIT_USAGE only if all failed."""
         return EXIT_PARTIAL if self._worst == EXIT_USAGE and self.documents + self.skipped else self._worst
 
-    def count(self, size: int) -> None:
+    def count(self, name: str, size: int = 0) -> None:
         self.documents += 1
         self.size += size
         self.bar.advance(documents=1)
+        if self._verbose:
+            self.bar.print_with(partial(print_notice, f"{self._done} {escape_controls(name)}"))
 
     def fail(self, name: str, error: Exception) -> None:
         self.failed += 1
         self._worst = max(self._worst, exit_status(error))
         self.bar.print_with(partial(print_error, f"{name}: {error_lines(error)[0]}"))
 
-    async def count_steps(self, steps: "AsyncGenerator[Step, None]") -> None:
-        """Count what a copy reports."""
+    async def count_steps(self, steps: "AsyncGenerator[Step, None]", root: str = "") -> None:
+        """Count what a copy reports; `root` precedes its keys."""
         from docstore.export.copy import StepOutcome  # not loaded for get, put and rm
 
         async with aclosing(steps):
             async for step in steps:
                 if step.outcome in (StepOutcome.REFUSED, StepOutcome.BROKEN):
                     error = CommandError(EXIT_FAILED, step.why) if isinstance(step.why, str) else step.why
-                    self.fail(repr(step.key), error)
+                    self.fail(repr(root + step.key), error)
                 elif step.outcome is StepOutcome.STORED:
-                    self.count(step.size)
+                    self.count(root + step.key, step.size)
                 else:
                     self.skipped += 1
+
+    def closing_line(self, subject: str, done: str, skipped: str, size: int | None = None) -> str:
+        """Return the line with counts, bytes, time and rate."""
+        size = self.size if size is None else size
+        text = f"{subject}: {format_count(self.documents, 'document')} {done}"
+        text += f", {format_size(size)}" if size or done != "removed" else ""
+        text += f"; {self.skipped:,} {skipped}" if self.skipped else ""
+        text += f"; {self.deleted:,} deleted" if self.deleted else ""
+        text += f"; {self.failed:,} not {done}" if self.failed else ""
+        elapsed_s = self.bar.elapsed_s
+        return f"{text}; {elapsed_s:.1f} s" + (
+            f", {format_size(int(size / elapsed_s))}/s" if size and elapsed_s else ""
+        )

@@ -71,7 +71,11 @@ class CollectionAddress:
 
 
 def _authorization(parts: SplitResult) -> dict[str, str]:
-    if parts.username is None and parts.password is None:
-        return {}
+    named = parts.username is not None or parts.password is not None
+    return {"Authorization": basic_authorization(parts)} if named else {}
+
+
+def basic_authorization(parts: SplitResult) -> str:
+    """The credentials for the user and the password of a URL (RFC 7617)."""
     user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-    return {"Authorization": f"Basic {base64.b64encode(user.encode('utf-8')).decode('ascii')}"}
+    return f"Basic {base64.b64encode(user.encode('utf-8')).decode('ascii')}"

@@ -11,10 +11,12 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
-from typing import IO, Final, cast
+from typing import IO, TYPE_CHECKING, Final, cast
 
 from docstore.errors import IncompleteUpload
+
+if TYPE_CHECKING:
+    from tempfile import SpooledTemporaryFile
 
 ContentLike = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Iterable[bytes] | AsyncIterable[bytes]
@@ -151,11 +153,13 @@ def spooled_content(file: "SpooledTemporaryFile[bytes]") -> ContentLike:
 
 
 def _path_body(path: Path) -> ClientBody:
+    size = path.stat().st_size
+
     def read() -> Iterator[bytes]:
         with path.open("rb") as file:
-            yield from _file_blocks(file)
+            yield from _unchanged_blocks(file, size)
 
-    return ClientBody(path.stat().st_size, read, replayable=True)
+    return ClientBody(size, read, replayable=True)
 
 
 def _file_body(file: IO[bytes]) -> ClientBody:
@@ -171,7 +175,7 @@ def _file_body(file: IO[bytes]) -> ClientBody:
 
     def read() -> Iterator[bytes]:
         file.seek(start)
-        return _file_blocks(file)
+        return _unchanged_blocks(file, size)
 
     return ClientBody(size, read, replayable=True)
 
@@ -179,3 +183,20 @@ def _file_body(file: IO[bytes]) -> ClientBody:
 def _file_blocks(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(_BLOCK_SIZE):
         yield block
+
+
+def _unchanged_blocks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """The blocks of a file of `size` bytes. Raise IncompleteUpload before the last one if the file was written to."""
+    modified_ns, left = _modified_ns(file), size
+    for block in _file_blocks(file):
+        left -= len(block)
+        if left <= 0 and _modified_ns(file) != modified_ns:
+            raise IncompleteUpload("the file changed while it was sent")
+        yield block
+
+
+def _modified_ns(file: IO[bytes]) -> int | None:
+    try:
+        return os.fstat(file.fileno()).st_mtime_ns
+    except (OSError, AttributeError):  # it is not a file of the system
+        return None

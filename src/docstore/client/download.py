@@ -34,6 +34,8 @@ if sys.platform != "win32":
 
 PROGRESS_SIZE: Final = 256 * 1024
 """Bytes that have to arrive before the count of attempts starts again."""
+RESUMED_SIZE: Final = 64 * 1024
+"""Smaller documents are not resumed, which saves writing the file with the ETag."""
 _BLOCK_SIZE: Final = 1024 * 1024
 _ETAG_LIMIT: Final = 1024
 _NAME_LIMIT: Final = 40
@@ -100,7 +102,7 @@ class _ContentStream:
     async def _open(self, state: RetryState) -> ResponseStream:
         """A response that starts at the position."""
         operations = self._operations
-        wanted = self._options if self._info is None else {**self._options, "start": self._position}
+        wanted = {**self._options, "start": self._position} if self._info and self._position else self._options
         conditions = condition_headers(self._options.get("if_match"))
         headers: RequestHeaders = (*operations.headers, WANT_DIGEST, *range_headers(wanted), *conditions)
         if self._info is not None and self._position:
@@ -152,6 +154,7 @@ async def download(
     /,
     *,
     progress: Callable[[int], object] | None = None,
+    info: Info | None = None,
     dir_fd: int | None = None,
     partial_dir_fd: int | None = None,
 ) -> Info:
@@ -162,17 +165,18 @@ async def download(
     digest is wrong, `progress` raises an exception, or the caller interrupts or cancels the download. If the document
     is replaced meanwhile, the download starts again with the new version.
 
-    `progress` is called with the number of bytes after each block, those of a resumed partial file included. With
-    `dir_fd`, an open folder, `path` is the name of a file in it; with `partial_dir_fd` too, that open folder has the
-    partial file. Raise NotFound, Conflict when the document changes too often, DigestMismatch, StorageUnavailable, and
-    OSError, with EBUSY while another download writes the partial file.
+    `info`, which a listing may have returned, saves the request for it. `progress` is called with the number of bytes
+    after each block, those of a resumed partial file included. With `dir_fd`, an open folder, `path` is the name of a
+    file in it; with `partial_dir_fd` too, that open folder has the partial file. Raise NotFound, Conflict when the
+    document changes too often, DigestMismatch, StorageUnavailable, and OSError, with EBUSY while another download
+    writes the partial file.
     """
     target, work = Path(path), operations.transport.work
     await work(lambda: _check_target(target, dir_fd))
     partial = _Partial.of(operations.address.shown, key, target, dir_fd if partial_dir_fd is None else partial_dir_fd)
     file = await work(partial.open)
     try:
-        info = await _complete(operations, key, partial, file, progress or (lambda _: None))
+        info = await _complete(operations, key, info, partial, file, progress or (lambda _: None))
         await work(lambda: partial.move_to(target, dir_fd))  # while it is locked
         return info
     except BaseException as error:
@@ -185,14 +189,19 @@ async def download(
 
 
 async def _complete(
-    operations: Operations, key: str, partial: "_Partial", file: IO[bytes], progress: Callable[[int], object]
+    operations: Operations,
+    key: str,
+    info: Info | None,
+    partial: "_Partial",
+    file: IO[bytes],
+    progress: Callable[[int], object],
 ) -> Info:
     """Download what `file` does not contain yet, again if the document is replaced meanwhile."""
     state, work = RetryState(operations.policy), operations.transport.work
     while True:
-        info = await operations.head_info(key)
-        await work(lambda: partial.prepare(file, info))  # noqa: B023 - it is called at once
-        stream = _ContentStream(operations, key, PartOptions(), info)
+        known = info or await operations.head_info(key)
+        await work(lambda: partial.prepare(file, known))  # noqa: B023 - it is called at once
+        stream = _ContentStream(operations, key, PartOptions(), known)
         while block := await work(lambda: file.read(_BLOCK_SIZE)):
             stream.add(block)
             progress(len(block))
@@ -201,8 +210,9 @@ async def _complete(
                 await work(lambda: file.write(piece))  # noqa: B023 - it is called at once
                 progress(len(piece))
             await work(file.flush)
-            return info
+            return known
         except _Changed as error:
+            info = None
             await pause_or_raise(operations.transport, state, error)
 
 
@@ -244,9 +254,12 @@ class _Partial:
 
     def prepare(self, file: IO[bytes], info: Info) -> None:
         """Empty `file` unless it is the beginning of the version of `info`."""
-        etag = f"{info.etag}\n".encode("latin-1")
-        if self._etag() != etag or os.fstat(file.fileno()).st_size > info.size:
+        file.flush()
+        etag, size = f"{info.etag}\n".encode("latin-1"), os.fstat(file.fileno()).st_size
+        if size and (self._etag() != etag or size > info.size):
+            size = 0
             file.truncate(0)
+        if not size and info.size >= RESUMED_SIZE:
             with self._open(self.etag_path, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as etag_file:
                 etag_file.write(etag)
         file.seek(0)

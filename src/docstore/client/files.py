@@ -8,7 +8,6 @@ AsyncClient hands out the first two classes. Client wraps them in files as those
 """
 
 import io
-from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
 from docstore.client.body import SPOOL_SIZE, spooled_content
@@ -80,6 +79,8 @@ class AsyncWriter:
         self._operations = operations
         self._key = key
         self._options = options
+        from tempfile import SpooledTemporaryFile  # PERF: not for reading
+
         self.file: Final = SpooledTemporaryFile(SPOOL_SIZE)  # noqa: SIM115 - `close` closes it
 
     async def __aenter__(self) -> Self:

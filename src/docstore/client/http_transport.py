@@ -1,11 +1,6 @@
-"""Requests over HTTP by httpx2: its two clients behind the Transport protocol, and its errors as TransportError.
+"""The Transport of AsyncClient: requests over HTTP by httpx2, and its errors as TransportError.
 
-Redirects are not followed, content is not decoded, cookies are not kept: content that is stored with a Content-Encoding
-arrives as it was stored. Proxies of the environment are used, but not for this machine. Idle connections are kept for
-less time than the server keeps them, so that a request seldom meets one that is being closed.
-
-A forked child shares the sockets of its parent, and a response would reach whichever of the two reads first. So every
-transport creates new connections in the child, and does not touch those of the parent.
+It behaves as `socket_transport`, whose docstring says how; only the loop differs.
 """
 
 import os
@@ -19,42 +14,24 @@ import httpx2
 
 from docstore.client import stalls
 from docstore.client.address import CollectionAddress
-from docstore.client.transport import AsyncTransport, ClientRequest, SyncTransport, TransportError
+from docstore.client.async_transport import AsyncTransport
+from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S, LOOPBACK
+from docstore.client.transport import ClientRequest, TransportError
 from docstore.errors import ClientClosed, SetupError
 
-CONNECTIONS: Final = 100
-"""Connections of one client; further requests wait."""
-KEEPALIVE_S: Final = 15.0
-_LIMITS: Final = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=20, keepalive_expiry=KEEPALIVE_S)
+_LIMITS: Final = httpx2.Limits(
+    max_connections=CONNECTION_LIMIT, max_keepalive_connections=IDLE_LIMIT, keepalive_expiry=IDLE_S
+)
 _UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-_LOOPBACK: Final = ("127.", "localhost", "::1")
 
 
-class _Response:
-    """The head of a response of httpx2."""
+class HTTPResponse:
+    """A response of httpx2 whose content has not been read yet."""
 
     def __init__(self, response: httpx2.Response) -> None:
         self.status = response.status_code
         self.headers = {name.lower(): value for name, value in response.headers.items()}
         self._response = response
-
-
-class SyncHTTPResponse(_Response):
-    def __init__(self, response: httpx2.Response) -> None:
-        super().__init__(response)
-        self._pieces: Iterator[bytes] = response.iter_raw()
-
-    async def read(self) -> bytes:
-        with _transport_errors():
-            return next(self._pieces, b"")
-
-    async def close(self) -> None:
-        self._response.close()
-
-
-class AsyncHTTPResponse(_Response):
-    def __init__(self, response: httpx2.Response) -> None:
-        super().__init__(response)
         self._pieces: AsyncIterator[bytes] = response.aiter_raw()
 
     async def read(self) -> bytes:
@@ -65,39 +42,7 @@ class AsyncHTTPResponse(_Response):
         await self._response.aclose()
 
 
-class SyncHTTPTransport(SyncTransport):
-    """A Transport whose coroutines block and never suspend."""
-
-    def __init__(self, address: CollectionAddress) -> None:
-        self._address = address
-        self.connect()
-
-    def connect(self) -> None:
-        with _setup_errors(self._address):
-            self._client = httpx2.Client(**_client_options(self._address))
-        self._finalizer = weakref.finalize(self, self._client.close)
-        _transports.add(self)
-
-    async def send(self, request: ClientRequest, timeout_s: float) -> SyncHTTPResponse:
-        if self._client.is_closed:
-            raise ClientClosed("the client is closed")
-        body = request.body
-        content = None if body is None else body.data if body.data is not None else body.blocks()
-        with _transport_errors():
-            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
-            return SyncHTTPResponse(self._client.send(sent, stream=True))
-
-    def reconnect_after_fork(self) -> None:
-        self._finalizer.detach()
-        _inherited.append(self._client)
-        if not self._client.is_closed:
-            self.connect()
-
-    async def close(self) -> None:
-        self._client.close()
-
-
-class AsyncHTTPTransport(AsyncTransport):
+class HTTPTransport(AsyncTransport):
     """A Transport on the caller's event loop."""
 
     def __init__(self, address: CollectionAddress) -> None:
@@ -109,15 +54,15 @@ class AsyncHTTPTransport(AsyncTransport):
             self._client = httpx2.AsyncClient(**_client_options(self._address))
         _transports.add(self)
 
-    async def send(self, request: ClientRequest, timeout_s: float) -> AsyncHTTPResponse:
+    async def send(self, request: ClientRequest, timeout_s: float) -> HTTPResponse:
         if self._client.is_closed:
             raise ClientClosed("the client is closed")
         self.check_loop()
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
         with _transport_errors():
-            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.async_trace)
-            return AsyncHTTPResponse(await self._client.send(sent, stream=True))
+            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
+            return HTTPResponse(await self._client.send(sent, stream=True))
 
     def reconnect_after_fork(self) -> None:
         self.forget_loop()
@@ -129,8 +74,8 @@ class AsyncHTTPTransport(AsyncTransport):
         await self._client.aclose()
 
 
-_transports: Final["weakref.WeakSet[SyncHTTPTransport | AsyncHTTPTransport]"] = weakref.WeakSet()
-_inherited: Final[list[httpx2.Client | httpx2.AsyncClient]] = []
+_transports: Final["weakref.WeakSet[HTTPTransport]"] = weakref.WeakSet()
+_inherited: Final[list[httpx2.AsyncClient]] = []
 """Clients of the parent process, kept so that this process never closes them."""
 
 
@@ -170,7 +115,7 @@ def _transport_errors() -> Iterator[None]:
 def _http_request(
     origin: str,
     request: ClientRequest,
-    content: bytes | Iterator[bytes] | AsyncIterator[bytes] | None,
+    content: bytes | AsyncIterator[bytes] | None,
     timeout_s: float,
     trace: Callable[[str, dict[str, Any]], object],
 ) -> httpx2.Request:
@@ -184,7 +129,7 @@ def _http_request(
 
 
 def _client_options(address: CollectionAddress) -> dict[str, Any]:
-    remote = not address.origin.partition("://")[2].strip("[").startswith(_LOOPBACK)
+    remote = not address.origin.partition("://")[2].strip("[").startswith(LOOPBACK)
     verify: ssl.SSLContext | bool = True
     if address.origin.startswith("http:") and not remote:
         # PERF: no certificate is needed. Loading those of all authorities takes 20 of the 22 ms of creating a client.

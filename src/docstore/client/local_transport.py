@@ -22,15 +22,9 @@ from queue import SimpleQueue
 from typing import Any, Final, ParamSpec, TypeVar
 
 from docstore.client.address import LOCAL_PATH
+from docstore.client.async_transport import AsyncTransport
 from docstore.client.body import ClientBody
-from docstore.client.transport import (
-    IN_FLIGHT,
-    AsyncTransport,
-    ClientRequest,
-    SyncTransport,
-    Transport,
-    TransportError,
-)
+from docstore.client.transport import IN_FLIGHT, ClientRequest, SyncTransport, Transport, TransportError
 from docstore.config import MountSettings
 from docstore.content import BytesContent
 from docstore.engines.registry import check_exists

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def open_operations(url: str, options: ClientOptions, *, sync: bool) -> Operations:
-    """Raise SetupError. The server is imported only for an engine in this process, httpx2 only for HTTP."""
+    """Raise SetupError. Only an engine in this process loads the server, and only AsyncClient over HTTP httpx2."""
     check_options(options, ClientOptions)
     address = CollectionAddress.parse(url, options.get("headers", {}))
     default = RetryPolicy()
@@ -36,9 +36,14 @@ def open_operations(url: str, options: ClientOptions, *, sync: bool) -> Operatio
         raise SetupError("tries, retry_timeout_s and timeout_s must be more than 0")
     transport: Transport
     if address.origin:
-        from docstore.client.http_transport import AsyncHTTPTransport, SyncHTTPTransport
+        if sync:
+            from docstore.client.socket_transport import SocketTransport
 
-        transport = SyncHTTPTransport(address) if sync else AsyncHTTPTransport(address)
+            transport = SocketTransport(address)
+        else:
+            from docstore.client.http_transport import HTTPTransport
+
+            transport = HTTPTransport(address)
     else:
         from docstore.client.local_transport import AsyncLocalTransport, SyncLocalTransport
 

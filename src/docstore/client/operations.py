@@ -43,8 +43,6 @@ from docstore.errors import (
     RequestError,
     StorageUnavailable,
 )
-from docstore.http.digests import STORED_ALGORITHM
-from docstore.http.message import Headers
 from docstore.http.stored_headers import parse_stored_fields
 from docstore.http.url import InvalidTarget, segments
 from docstore.model import Fields, version_of
@@ -56,7 +54,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 ACCEPT: Final = ("accept", "application/problem+json, */*;q=0.5")
 """The type of a document is fixed by its writer; an error should be a problem (RFC 9457)."""
-WANT_DIGEST: Final = ("want-repr-digest", f"{STORED_ALGORITHM}=1")
+WANT_DIGEST: Final = ("want-repr-digest", "sha-256=1")
 
 
 class Operations:
@@ -148,9 +146,9 @@ class Operations:
         are streamed. `type` is the media type, which the store guesses from key and content by default; `ttl` the time
         until the document expires (seconds, a timedelta, or text such as `1h`), `fields` other header fields to store,
         such as Content-Language, and `meta` your own fields. With `digest=True` the SHA-256 is sent before the content,
-        for which a file is read twice. If content can be read only once, the digest is compared after the write. If
-        the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called with the number of bytes after
-        each block.
+        for which a file is read twice. With `digest="after"`, and for content that can be read only once, the digest is
+        compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called
+        with the number of bytes after each block.
 
         Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
         RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
@@ -205,7 +203,8 @@ class Operations:
         result = _put_result(key, response, method)
         if body.data is not None:
             body.report(len(body.data))
-        check = options.get("digest") is True and not body.replayable
+        digest = options.get("digest")
+        check = digest == "after" or (digest is True and not body.replayable)
         if check and result.version != _expected_version(options, body):
             try:
                 info = await self.head_info(key)
@@ -311,6 +310,8 @@ def _expected_version(options: StoreOptions, body: ClientBody) -> str | None:
 
 def _fields(headers: RequestHeaders) -> Fields:
     """The fields that a store makes of these headers. Raise RequestError for headers that no store accepts."""
+    from docstore.http.message import Headers  # PERF: only writes need it, which loads the kinds of content
+
     for name, value in headers:
         if value != value.strip(" \t"):
             raise RequestError(f"{name}: a header value cannot start or end with a blank")

@@ -7,12 +7,11 @@ Each option is defined once, in one of these TypedDicts: the methods of the clie
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Final, TypedDict
+from typing import Final, Literal, TypedDict
 
 from docstore.client.body import ClientBody
 from docstore.client.transport import RequestHeaders
 from docstore.errors import SetupError
-from docstore.http.digests import structured_digest
 from docstore.http.stored_headers import request_name
 from docstore.units import parse_duration_s
 
@@ -56,8 +55,9 @@ class StoreOptions(TypedDict, total=False):
     """Other header fields that are stored, such as Content-Language and Cache-Control."""
     meta: Mapping[str, str] | None
     """The user's own header fields: `author` is sent as Meta-Author."""
-    digest: bool | bytes | None
-    """Whether the SHA-256 of the content is compared with what the store received; bytes are the digest itself."""
+    digest: bool | bytes | Literal["after"] | None
+    """Whether the SHA-256 of the content is compared with what the store received; bytes are the digest itself. With
+    `after` it is compared when the document is stored, so that a file is read only once."""
     progress: Callable[[int], object] | None
     """Called with the number of bytes after each block is sent, and with 0 after each block that is only hashed. An
     exception raised by it ends the upload. AsyncClient may call it in a worker thread."""
@@ -88,6 +88,8 @@ def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
     if digest is True and body.replayable:
         digest = body.digest
     if isinstance(digest, bytes):
+        from docstore.http.digests import structured_digest  # PERF: not for reading
+
         named["repr-digest"] = structured_digest("sha-256", digest)
     return (*named.items(), *ttl_headers(options.get("ttl")))
 

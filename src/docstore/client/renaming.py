@@ -6,7 +6,6 @@ be repeated. It is sent with its digest.
 
 import math
 from datetime import UTC, datetime
-from tempfile import SpooledTemporaryFile
 
 from docstore.client.body import SPOOL_SIZE, spooled_content
 from docstore.client.download import iter_content
@@ -55,6 +54,8 @@ async def _copy(operations: Operations, key: str, new_key: str, replace: bool) -
     state, work = RetryState(operations.policy), operations.transport.work
     while True:
         info = await stored_info(operations, await operations.head_info(key))
+        from tempfile import SpooledTemporaryFile  # PERF: not for reading
+
         with SpooledTemporaryFile(SPOOL_SIZE) as file:
             try:
                 async for piece in iter_content(operations, key, if_match=info.version):

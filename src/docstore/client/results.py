@@ -108,6 +108,8 @@ class Page:
     """With a delimiter: the common prefixes of the keys that contain it."""
     after: str | None = None
     """The value of `after` for the next page; None on the last page."""
+    mount: str = field(default="", compare=False)
+    """The path of the mount on its server, such as `/docs/`."""
 
 
 def version_in(headers: Mapping[str, str]) -> str:

@@ -3,8 +3,8 @@
     failure                           GET, HEAD, OPTIONS   PUT, DELETE, conditional PATCH   POST, other PATCH
     no connection                     retry                retry                            retry
     connection lost, timeout          retry                retry, then `maybe_applied`      OutcomeUnknown
-    502, 504                          retry                retry, then `maybe_applied`      OutcomeUnknown
-    408, 429, 503                     retry                retry                            StorageUnavailable
+    502, 504, `outcome-unknown`       retry                retry, then `maybe_applied`      OutcomeUnknown
+    408, 429, any other 503           retry                retry                            StorageUnavailable
     any other status                  final                final                            final
 
 A PUT or DELETE without a condition is retried too, because it is idempotent (RFC 9110 §9.2.2). A body is sent again
@@ -15,7 +15,6 @@ The pause between attempts is random, below a bound that doubles (full jitter), 
 number of attempts and their total time are limited.
 """
 
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,8 @@ T = TypeVar("T")
 
 TEMPORARY_STATUSES: Final = frozenset({408, 429, 503})
 """The server did not apply the request and may do so later."""
+OUTCOME_UNKNOWN: Final = "outcome-unknown"
+"""The problem of a write that the server's storage may have applied."""
 GATEWAY_STATUSES: Final = frozenset({502, 504})
 """A proxy got no response from the server, which may have applied the request."""
 
@@ -74,6 +75,8 @@ class RetryState:
     def next_pause_s(self, retry_after_s: float | None = None) -> float | None:
         """Count an attempt, and return the pause before the next one; None if no attempt is left."""
         self._attempts += 1
+        import random  # PERF: seldom needed, and a hundredth of the time in which a command starts
+
         longest = min(self._longest_pause_s, self._first_pause_s * 2 ** min(self._attempts - 1, 16))
         pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
         return None if self._attempts >= self._policy.tries or pause >= self.left_s() else pause
@@ -112,23 +115,23 @@ async def send_with_retries(
     """The response to a request, what `receive` makes of it, and whether an earlier attempt may have been applied."""
     maybe_applied = False
     while True:
-        outcome: ResponseStream | TransportError
+        failure: DocstoreError
         try:
-            outcome = await transport.send(request, state.timeout_s())
-            if outcome.status not in TEMPORARY_STATUSES | GATEWAY_STATUSES:
-                return outcome, await receive(outcome), maybe_applied
-            was_applied, retry_after = outcome.status in GATEWAY_STATUSES, retry_after_s(outcome.headers)
-            may_retry = not request.send_once
+            response = await transport.send(request, state.timeout_s())
+            if response.status not in TEMPORARY_STATUSES | GATEWAY_STATUSES:
+                return response, await receive(response), maybe_applied
+            failure = error_for(await read_problem(response, RetryState(RetryPolicy())), call)
+            unknown = failure.problem is not None and failure.problem.name == OUTCOME_UNKNOWN
+            was_applied = unknown or response.status in GATEWAY_STATUSES
+            may_retry, retry_after = not request.send_once, retry_after_s(response.headers)
         except TransportError as error:
-            outcome = error
+            failure = StorageUnavailable(f"{call}: {error}")
             was_applied, retry_after = error.sent, None
             may_retry = not (request.send_once and error.sent)
         maybe_applied = maybe_applied or (was_applied and not request.safe)
         pause = state.next_pause_s(retry_after) if may_retry and request.can_be_sent else None
         if pause is None:
-            raise await _final_error(outcome, maybe_applied, call)
-        if not isinstance(outcome, TransportError):
-            await outcome.close()
+            raise _uncertain(failure) if maybe_applied else failure
         await transport.pause(pause)
 
 
@@ -162,15 +165,10 @@ async def read_problem(response: ResponseStream, state: RetryState) -> ClientRes
     return ClientResponse(response.status, response.headers, content)
 
 
-async def _final_error(outcome: ResponseStream | TransportError, maybe_applied: bool, call: str) -> DocstoreError:
-    """The error to raise after the last attempt."""
-    if isinstance(outcome, TransportError):
-        error: DocstoreError = StorageUnavailable(f"{call}: {outcome}")
-    else:
-        error = error_for(await read_problem(outcome, RetryState(RetryPolicy())), call)
-    if maybe_applied:
-        problem, error = error.problem, OutcomeUnknown(f"{error}; the write may have been applied")
-        error.problem = problem
+def _uncertain(failure: DocstoreError) -> OutcomeUnknown:
+    """The error to raise after the last attempt at a write that may have been applied."""
+    error = OutcomeUnknown(f"{failure}; the write may have been applied")
+    error.problem = failure.problem
     return error
 
 

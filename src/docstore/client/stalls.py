@@ -1,4 +1,4 @@
-"""Time limits for a server that sends without end but makes no progress.
+"""Time limits of AsyncClient for a server that sends without end but makes no progress.
 
 httpx2 limits the time of each read of a connection. A server that sends a byte within each of these times, or one
 informational response after the other, would hold a client for ever. So the head of a response must be complete within
@@ -17,28 +17,20 @@ from typing import Any, Final
 
 import httpcore2
 
-LOWEST_RATE: Final = 500
-"""Bytes a second of a response's content, over the read timeout."""
+from docstore.client.http_connection import LOWEST_RATE
 
 _head_end: Final[ContextVar[float | None]] = ContextVar("docstore_head_end", default=None)
 """The time at which the head of the response must be complete; None while no head is expected."""
 
 
-def trace(event: str, info: dict[str, Any]) -> None:
+async def trace(event: str, info: dict[str, Any]) -> None:
     """The `trace` extension of a request."""
     if event.endswith("receive_response_headers.started"):
         _head_end.set(monotonic() + info["request"].extensions["timeout"]["read"])
     elif "receive_response_headers" in event:
         _head_end.set(None)
-    elif isinstance(stream := info.get("return_value"), httpcore2.NetworkStream):
+    elif isinstance(stream := info.get("return_value"), httpcore2.AsyncNetworkStream):
         _limit_reads(stream)
-    elif isinstance(stream, httpcore2.AsyncNetworkStream):
-        _limit_async_reads(stream)
-
-
-async def async_trace(event: str, info: dict[str, Any]) -> None:
-    """The same for an asynchronous client."""
-    trace(event, info)
 
 
 class _Progress:
@@ -69,20 +61,7 @@ class _Progress:
             self._waited_s, self._received = 0.0, 0
 
 
-def _limit_reads(stream: httpcore2.NetworkStream) -> None:
-    read: Callable[[int, float], bytes] = stream.read
-    progress = _Progress()
-
-    def limited(max_bytes: int, timeout: float) -> bytes:
-        began = monotonic()
-        data = read(max_bytes, progress.limit(timeout))
-        progress.add(began, len(data), timeout)
-        return data
-
-    stream.read = limited  # type: ignore[method-assign, assignment]
-
-
-def _limit_async_reads(stream: httpcore2.AsyncNetworkStream) -> None:
+def _limit_reads(stream: httpcore2.AsyncNetworkStream) -> None:
     read: Callable[[int, float], Awaitable[bytes]] = stream.read
     progress = _Progress()
 

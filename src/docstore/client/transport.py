@@ -5,17 +5,14 @@ event loop; a synchronous one blocks and never suspends, so that `run_sync` comp
 of operations, one for each client, were rejected, and so was generating one from the other.
 """
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from docstore.client.body import ClientBody
-from docstore.errors import SetupError
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -118,6 +115,8 @@ class SyncTransport:
         self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
     ) -> AsyncGenerator[T, None]:
         """Each call blocks a thread."""
+        from concurrent.futures import Future, ThreadPoolExecutor  # PERF: loads logging
+
         transport = cast(Transport, self)
         with ThreadPoolExecutor(IN_FLIGHT, "docstore-many") as threads:
             started: deque[Future[T]] = deque()
@@ -127,50 +126,6 @@ class SyncTransport:
                 if not started:
                     return
                 yield started.popleft().result()
-
-
-class AsyncTransport:
-    """Waiting for a Transport on an event loop."""
-
-    _loop: asyncio.AbstractEventLoop | None = None
-
-    def check_loop(self) -> None:
-        """Bind the transport to the running loop. Raise SetupError if it is bound to another one."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise SetupError("this AsyncClient was used in another event loop; create one for each loop")
-
-    def forget_loop(self) -> None:
-        self._loop = None
-
-    async def pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def work(self, function: Callable[[], T]) -> T:
-        return await asyncio.to_thread(function)
-
-    async def run_many(
-        self, call: Callable[[Transport, A], Coroutine[Any, Any, T]], arguments: Iterator[A]
-    ) -> AsyncGenerator[T, None]:
-        """Each call is a task. Those in flight are cancelled with the caller."""
-        transport = cast(Transport, self)
-        started: deque[asyncio.Task[T]] = deque()
-        try:
-            while True:
-                for argument in islice(arguments, IN_FLIGHT - len(started)):
-                    started.append(asyncio.create_task(call(transport, argument)))
-                if not started:
-                    return
-                yield await started.popleft()
-        except Exception:
-            await asyncio.gather(*started, return_exceptions=True)
-            raise
-        finally:
-            for task in started:
-                task.cancel()
-            await asyncio.gather(*started, return_exceptions=True)
 
 
 def run_sync(operation: Coroutine[Any, Any, T]) -> T:

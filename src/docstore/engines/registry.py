@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 
 from docstore.engines.contract import Engine
 from docstore.engines.shared.read_only import ReadOnlyEngine
-from docstore.errors import NotWritable, OpenError, SetupError
+from docstore.errors import NotWritable, OpenError, SetupError, without_password
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ class EngineURL:
         """Raise SetupError for text that is not an engine URL."""
         scheme, colon, rest = text.partition(":")
         if not colon or not scheme:
-            raise SetupError(f"{text!r} is not an engine URL; one looks like sqlite:docs.db or memory:")
+            raise SetupError(
+                f"{without_password(text)!r} is not an engine URL; one looks like sqlite:docs.db or memory:"
+            )
         location, _, query = rest.partition("?")
         pairs = parse_qsl(query, keep_blank_values=True)
         options = dict(pairs)
         if len(options) != len(pairs):
-            raise SetupError(f"{text!r} has an option twice")
+            raise SetupError(f"{without_password(text)!r} has an option twice")
         return cls(scheme, location, options)
 
     def __str__(self) -> str:
@@ -100,6 +102,10 @@ _BUILT_IN: Final = {
     "file": "docstore.engines.file:FILE",
     "shelve": "docstore.engines.shelve:SHELVE",
     "sqlite": "docstore.engines.sqlite:SQLITE",
+    "postgresql": "docstore.engines.postgresql:POSTGRESQL",
+    "s3": "docstore.engines.object_store:S3",
+    "gs": "docstore.engines.object_store:GS",
+    "az": "docstore.engines.object_store:AZ",
 }
 
 

@@ -10,16 +10,28 @@ each of them is a header of later responses.
 """
 
 import codecs
+import gzip
 import io
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from functools import partial
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from docstore.content import BytesContent, Upload
-from docstore.engines.contract import Engine, Readable
+from docstore.engines.contract import Readable
 from docstore.errors import ArchiveError, CorruptData, IncompleteUpload, InvalidKey
-from docstore.export.copy import OnBytes, Step, StepOutcome, Task, ignore_bytes, list_all, run_tasks, store_document
+from docstore.export.copy import (
+    ImportTarget,
+    OnBytes,
+    Step,
+    StepOutcome,
+    Task,
+    ignore_bytes,
+    list_all,
+    run_tasks,
+    store_document,
+)
 from docstore.export.ndjson import LineWriter, read_lines
 from docstore.export.tar import TarWriter, read_tar
 from docstore.http.message import Headers
@@ -27,19 +39,22 @@ from docstore.http.stored_headers import InvalidStoredField, parse_stored_fields
 from docstore.keys import check_path
 from docstore.model import Clock, Meta
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 ARCHIVE_FORMATS: Final[dict[str, type[TarWriter] | type[LineWriter]]] = {"tar": TarWriter, "ndjson": LineWriter}
 
 
 async def export_store(
-    source: Readable, file: IO[bytes], *, format: str = "tar", on_bytes: OnBytes = ignore_bytes
+    source: Readable, file: IO[bytes], *, format: str = "tar", prefix: str = "", on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Write all documents to `file`; leave out one that can't be read.
+    """Write all documents whose keys begin with `prefix` to `file`; leave out one that can't be read.
 
     Raises CorruptData when a content ends early, and TooLargeForLines. The file then has no end mark, and no import
     takes it for complete.
     """
     writer, count = ARCHIVE_FORMATS[format](file, on_bytes), 0
-    async for meta in list_all(source):
+    async for meta in list_all(source, prefix):
         try:
             document = await source.get(meta.key)
         except CorruptData as error:
@@ -51,17 +66,39 @@ async def export_store(
     writer.end(count)
 
 
-_COMPRESSED: Final = {b"\x1f": "gzip", b"B": "bzip2", b"\xfd": "xz", b"(": "zstd", b"P": "zip"}
+_COMPRESSED: Final = {b"B": "bzip2", b"\xfd": "xz", b"(": "zstd", b"P": "zip"}
 """The first byte of files that are often taken for an export."""
 
 
+class _Decompressed(io.RawIOBase):
+    """The content of a gzip file. Raise ArchiveError if it is damaged or ends early."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = gzip.GzipFile(fileobj=file)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        try:
+            return self._file.readinto(buffer)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ArchiveError(f"the gzip file is damaged or ends early: {error}") from error
+
+
 def import_store(
-    engine: Engine, file: io.BufferedReader, clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
+    engine: ImportTarget, file: io.BufferedReader, clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Store all documents of `file`, a tar or ndjson. Raise ArchiveError if it is not an export, or ends early."""
+    """Store all documents of `file`, a tar or ndjson, perhaps compressed with gzip.
+
+    Raise ArchiveError if it is not an export, or ends early.
+    """
     if file.peek(3).startswith(codecs.BOM_UTF8):
         file.read(3)  # editors write a byte order mark before the first line of ndjson
     first = file.peek(1)[:1]
+    if first == b"\x1f":
+        file = io.BufferedReader(_Decompressed(file))
+        first = file.peek(1)[:1]
     if first in _COMPRESSED:
         raise ArchiveError(f"the file is compressed with {_COMPRESSED[first]}: decompress it first")
     # A tar of ours begins with a PAX header, whose name begins with a dot.
@@ -75,7 +112,7 @@ def import_store(
 
 
 async def _task(
-    engine: Engine, document: tuple[Meta, Upload] | Step, clock: Clock, replace: bool, on_bytes: OnBytes
+    engine: ImportTarget, document: tuple[Meta, Upload] | Step, clock: Clock, replace: bool, on_bytes: OnBytes
 ) -> Task:
     """Return the task that stores a document. A large one is stored now, before anything after it is read."""
     if isinstance(document, Step):

@@ -1,7 +1,7 @@
-"""Copying documents from one store to another, or from an archive to an engine: `copy`, `cp -r` and `import`.
+"""Copying documents from one store to another, or from an archive to a store: `cp`, `sync` and `import`.
 
-A document keeps its content, fields and expiry, and therefore its version and ETag, and its modification time.
-Documents that the target has in the same version are skipped, so an interrupted copy can be run again.
+A document keeps its content, fields and expiry, and therefore its version and ETag, and its modification time. What is
+copied is decided before, by a comparison (`compare`), so that an interrupted copy can be run again.
 
 Content is hashed on the way, and nothing is stored that does not match its metadata: a fault of the source does not
 become a valid document elsewhere. Several documents are copied at a time, because a durable write waits for the disk,
@@ -11,7 +11,7 @@ which takes many at once nearly as fast as one.
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
@@ -20,7 +20,7 @@ from typing import Final, Protocol
 from docstore.content import Upload
 from docstore.engines.contract import Engine, PutRequest, Readable
 from docstore.errors import Conflict, DigestMismatch, DocstoreError, NoSpace, PathConflict, StorageUnavailable
-from docstore.model import ABSENT, ANY, Expectation, Meta, WriteResult
+from docstore.model import ABSENT, ANY, Document, Expectation, Meta, WriteResult
 
 PAGE_SIZE: Final = 1000
 """Documents whose metadata is in memory at a time."""
@@ -99,9 +99,8 @@ class VerifiedUpload:
             raise DigestMismatch("the content does not match its digest")
 
 
-async def list_all(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
-    """Yield the metadata of every document whose key begins with `prefix`, in order of key."""
-    after = ""
+async def list_all(source: Readable, prefix: str = "", after: str = "") -> AsyncIterator[Meta]:
+    """Yield the metadata of every document whose key begins with `prefix` and comes after `after`, in order of key."""
     while page := await source.list(prefix=prefix, after=after, limit=PAGE_SIZE):
         for meta in page:
             after = meta.key
@@ -109,20 +108,49 @@ async def list_all(source: Readable, prefix: str = "") -> AsyncIterator[Meta]:
 
 
 class CopyTarget(Protocol):
-    """The methods of an engine that a copy needs of its target."""
-
-    async def head(self, key: str) -> Meta | None: ...
+    """The method of an engine that a copy needs of its target."""
 
     async def put(self, request: PutRequest) -> WriteResult: ...
 
 
+class ImportTarget(CopyTarget, Protocol):
+    """The methods of an engine that an import needs of its target."""
+
+    async def head(self, key: str) -> Meta | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooted:
+    """The documents of a store whose keys begin with `root`, under the rest of their keys."""
+
+    store: Engine
+    root: str
+
+    async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+        after = self.root + after if after else ""
+        listed = await self.store.list(prefix=self.root + prefix, after=after, limit=limit)
+        return [replace(meta, key=meta.key[len(self.root) :]) for meta in listed]
+
+    async def head(self, key: str) -> Meta | None:
+        return await self.store.head(self.root + key)
+
+    async def get(self, key: str) -> Document | None:
+        return await self.store.get(self.root + key)
+
+    async def put(self, request: PutRequest) -> WriteResult:
+        return await self.store.put(replace(request, key=self.root + request.key))
+
+    async def delete(self, key: str) -> None:
+        await self.store.delete(self.root + key)
+
+
 def copy_documents(
-    source: Readable, target: CopyTarget, *, prefix: str = "", on_bytes: OnBytes = ignore_bytes
+    source: Readable, target: CopyTarget, metas: Iterable[Meta], *, on_bytes: OnBytes = ignore_bytes
 ) -> AsyncGenerator[Step, None]:
-    """Copy every document whose key begins with `prefix`, replacing documents with the same keys."""
+    """Copy these documents, replacing documents with the same keys."""
 
     async def tasks() -> AsyncIterator[Task]:
-        async for meta in list_all(source, prefix):
+        for meta in metas:
             yield Task(meta.key, meta.size, partial(copy_document, source, target, meta, on_bytes))
 
     return run_tasks(tasks())
@@ -131,14 +159,11 @@ def copy_documents(
 async def copy_document(source: Readable, target: CopyTarget, meta: Meta, on_bytes: OnBytes) -> Step:
     """Copy one document. Raise an error only if all other documents would fail in the same way."""
     try:
-        if _is_same(await target.head(meta.key), meta):
-            on_bytes(meta.size)
-            return Step(meta.key, StepOutcome.SAME)
         for _ in range(ATTEMPTS):
             document = await source.get(meta.key)
             if document is None:
                 return Step(meta.key, StepOutcome.EXPIRED)  # or deleted since it was listed
-            step = await _store(target, document.meta, document.content, ANY, on_bytes)
+            step = await _store(target, replace(document.meta, key=meta.key), document.content, ANY, on_bytes)
             if step.outcome is not StepOutcome.REFUSED:
                 return step
         return Step.broken(meta.key, Conflict(None, "it changes faster than it can be copied"))
@@ -148,10 +173,10 @@ async def copy_document(source: Readable, target: CopyTarget, meta: Meta, on_byt
         return Step.broken(meta.key, error)
 
 
-async def store_document(target: Engine, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
+async def store_document(target: ImportTarget, meta: Meta, upload: Upload, *, replace: bool, on_bytes: OnBytes) -> Step:
     """Store one document; refuse it if the target has another version, unless `replace`."""
     present = await target.head(meta.key)
-    if _is_same(present, meta):
+    if present is not None and is_same(meta, present):
         on_bytes(meta.size)
         return Step(meta.key, StepOutcome.SAME)
     same_version = present is not None and present.version == meta.version  # with another expiry
@@ -177,11 +202,15 @@ def clamp_times(meta: Meta) -> Meta:
     return replace(meta, modified_ns=min(max(meta.modified_ns, 0), LAST_DATE_NS), expires_ns=expires_ns)
 
 
-def _is_same(present: Meta | None, meta: Meta) -> bool:
-    # The version does not include the expiry. Another modification time alone is not worth writing all content again.
-    return (
-        present is not None and present.version == meta.version and present.expires_ns == clamp_times(meta).expires_ns
-    )
+def is_same(meta: Meta, present: Meta, *, tolerance_ns: int = 0) -> bool:
+    """Whether a document need not be copied over the present one: the version does not include the expiry.
+
+    Another modification time alone is not worth writing all content again.
+    """
+    expires_ns = clamp_times(meta).expires_ns
+    if expires_ns is None or present.expires_ns is None:
+        return present.version == meta.version and expires_ns == present.expires_ns
+    return present.version == meta.version and abs(expires_ns - present.expires_ns) <= tolerance_ns
 
 
 @dataclass(frozen=True, slots=True)

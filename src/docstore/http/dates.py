@@ -1,8 +1,8 @@
 """Times in HTTP: HTTP-date (RFC 9110 §5.6.7), TTL on writes (RFC 8030 §5.2) and Sunset on responses (RFC 8594).
 
 Dates are parsed in three forms and written in one. Names of days and months are English whatever the locale, so
-`strptime` was rejected; the parser of `email.utils` accepts far more than the RFC's grammar. A day's name must be one
-of the seven but need not match the date: the RFC asks for robustness, and to reject such a date would drop an
+`strptime` was rejected; `email.utils` accepts far more than the RFC's grammar and is slow to load. A day's name must be
+one of the seven but need not match the date: the RFC asks for robustness, and to reject such a date would drop an
 If-Unmodified-Since and let its write happen.
 
 Expiry is rounded down to whole seconds, so that no client is promised time that the document does not have.
@@ -10,12 +10,13 @@ Expiry is rounded down to whole seconds, so that no client is promised time that
 
 import re
 from datetime import UTC, datetime
-from email.utils import formatdate
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from docstore.http.headers import parse_natural
-from docstore.http.message import Headers
+
+if TYPE_CHECKING:
+    from docstore.http.message import Headers
 
 TTL_LIMIT_S: Final = 10 * 365 * 86_400
 """Ten years. A longer TTL is rejected, not shortened: a document that expires too early is lost data."""
@@ -34,8 +35,9 @@ _YEAR: Final = "(?P<year>[0-9]{4})"
 _TIME: Final = "(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 
 _IMF: Final = re.compile(f"{_NAME}, {_DAY} {_MONTH} {_YEAR} {_TIME} GMT")
-_RFC850: Final = re.compile(f"{_LONG_NAME}, {_DAY}-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT")
-_ASCTIME: Final = re.compile(f"{_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} {_YEAR}")
+# Compiled on first use: hardly anything sends these.
+_RFC850: Final = f"{_LONG_NAME}, {_DAY}-{_MONTH}-(?P<year>[0-9]{{2}}) {_TIME} GMT"
+_ASCTIME: Final = f"{_NAME} {_MONTH} (?P<day>[0-9]{{2}}| [0-9]) {_TIME} {_YEAR}"
 
 
 def parse_http_date(value: str, now: int) -> int | None:
@@ -43,10 +45,10 @@ def parse_http_date(value: str, now: int) -> int | None:
 
     `now`, in POSIX seconds, decides the century of a two-digit year. Second 60 is the instant after second 59.
     """
-    match = _IMF.fullmatch(value) or _ASCTIME.fullmatch(value)
+    match = _IMF.fullmatch(value) or re.fullmatch(_ASCTIME, value)
     if match is not None:
         return _seconds(int(match["year"]), match)
-    match = _RFC850.fullmatch(value)
+    match = re.fullmatch(_RFC850, value)
     return None if match is None else _seconds(_full_year(match, now), match)
 
 
@@ -75,14 +77,16 @@ def _seconds(year: int, match: re.Match[str]) -> int | None:
 def format_http_date(seconds: int) -> str:
     """Return the IMF-fixdate of POSIX `seconds`. Raise ValueError or OverflowError outside the years 1 to 9999."""
     # PERF: every answer carries the Date of this second and a Last-Modified that was often formatted before.
-    return formatdate(seconds, usegmt=True)
+    moment = datetime.fromtimestamp(seconds, UTC)
+    day, month = _DAYS[moment.weekday()], _MONTHS[moment.month - 1]
+    return f"{day}, {moment.day:02} {month} {moment.year:04} {moment:%H:%M:%S} GMT"
 
 
 class InvalidTTL(ValueError):
     """The TTL of a write is invalid; storing the document without an expiry instead would be wrong."""
 
 
-def parse_ttl_s(headers: Headers) -> int | None:
+def parse_ttl_s(headers: "Headers") -> int | None:
     """Return the seconds after which a write expires; None without a TTL header: it never does. 0 is valid.
 
     Raise InvalidTTL for anything but one line of digits with a value up to TTL_LIMIT_S.

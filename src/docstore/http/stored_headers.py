@@ -15,8 +15,8 @@ the caches on its way (RFC 9111 §5.2.1), and proxies and browsers add one to th
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Final
 
 from docstore.http.headers import (
     TooManyMembers,
@@ -26,9 +26,11 @@ from docstore.http.headers import (
     parse_parameters,
     split_list,
 )
-from docstore.http.message import HeaderPairs, Headers
 from docstore.media_types import LONGEST_GUESS
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
+
+if TYPE_CHECKING:
+    from docstore.http.message import HeaderPairs, Headers
 
 STORED_SIZE_LIMIT: Final = 8 * 1024
 """Bytes of all stored names and values of one document."""
@@ -65,7 +67,7 @@ class StoredHeader:
     """The canonical spelling, as in `Content-Language`; in lower case it is the stored name."""
     request_name: str
     """The header of a write: the same name for all but Cache-Control."""
-    parse: Callable[[str, Headers], str]
+    parse: "Callable[[str, Headers], str]"
     """Return the value to store from the request's header of this name, "" for nothing. Raise InvalidStoredField."""
     pattern: str
     """What a valid value looks like, as JSON Schema writes a regular expression."""
@@ -73,7 +75,7 @@ class StoredHeader:
     """One line for the OpenAPI document and the command's help."""
 
 
-def parse_stored_fields(headers: Headers) -> Fields:
+def parse_stored_fields(headers: "Headers") -> Fields:
     """Return the fields of a write that are stored with its content. Raise InvalidStoredField.
 
     Without Content-Type the media type is the default, and the limit leaves space for a guessed one.
@@ -82,7 +84,7 @@ def parse_stored_fields(headers: Headers) -> Fields:
     return _parse_pairs(tuple(pairs))
 
 
-def stored_header_pairs(fields: Fields) -> HeaderPairs:
+def stored_header_pairs(fields: Fields) -> "HeaderPairs":
     """Return the stored fields for a response with the document: Content-Type, then the others by name."""
     pairs = [(b"content-type", fields.media_type.encode("ascii"))]
     pairs.extend((name.encode("ascii"), value.encode("ascii")) for name, value in fields.others)
@@ -94,7 +96,7 @@ def request_name(name: str) -> str:
     return STORED_HEADERS[name].request_name.lower() if name in STORED_HEADERS else name
 
 
-def request_header_pairs(fields: Fields) -> HeaderPairs:
+def request_header_pairs(fields: Fields) -> "HeaderPairs":
     """Return the headers of a write that stores these fields."""
     return [(request_name(name.decode("ascii")).encode("ascii"), value) for name, value in stored_header_pairs(fields)]
 
@@ -102,6 +104,8 @@ def request_header_pairs(fields: Fields) -> HeaderPairs:
 @lru_cache(128)
 def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     # PERF: clients store many documents with the same few fields. Errors are not cached.
+    from docstore.http.message import Headers  # PERF: not for reading
+
     headers = Headers(pairs)
     media_type = DEFAULT_MEDIA_TYPE
     others: dict[str, str] = {}
@@ -116,7 +120,7 @@ def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     return Fields.make(media_type, others)
 
 
-def _parse_content_type(headers: Headers) -> str:
+def _parse_content_type(headers: "Headers") -> str:
     value = _single_line("content-type", headers)
     parsed = parse_media_type(value)
     if parsed is None or "*" in (parsed.type, parsed.subtype):
@@ -124,7 +128,7 @@ def _parse_content_type(headers: Headers) -> str:
     return _check_value("content-type", value)
 
 
-def _parse_disposition(name: str, headers: Headers) -> str:
+def _parse_disposition(name: str, headers: "Headers") -> str:
     """RFC 6266 §4.1."""
     value = _single_line(name, headers)
     kind, semicolon, rest = value.partition(";")
@@ -133,7 +137,7 @@ def _parse_disposition(name: str, headers: Headers) -> str:
     return _check_value(name, value)
 
 
-def _parse_meta(name: str, headers: Headers) -> str:
+def _parse_meta(name: str, headers: "Headers") -> str:
     if not is_token(name):
         raise InvalidStoredField(name.encode("ascii", "backslashreplace").decode("ascii"), "not a header name")
     return _check_value(name, headers.get(name) or "")
@@ -145,15 +149,15 @@ def _list_header(
     """Return a header that is a list of members with the pattern `member`; those equal to `default` are left out."""
     # Empty members are ignored (RFC 9110 §5.6.1). Members contain no blanks, so that matching takes linear time.
     pattern = f"^[\\t ,]*(?:{member}(?:[\\t ]*,[\\t ,]*{member})*[\\t ,]*)?$"
-    matches = re.compile(pattern).fullmatch
+    compiled = cache(lambda: re.compile(pattern))  # PERF: on first use; reading needs only the names
 
-    def parse(name: str, headers: Headers) -> str:
+    def parse(name: str, headers: "Headers") -> str:
         value = headers.get(name) or ""
         try:
             members = split_list(value, complete=True)
         except TooManyMembers as error:
             raise StoredFieldsTooLarge(name, str(error)) from None
-        if not matches(value):
+        if not compiled().fullmatch(value):
             raise InvalidStoredField(name, f"not a list of {kind}")
         return _check_value(name, ", ".join(found for found in members if found.lower() != default))
 
@@ -193,7 +197,7 @@ _BY_REQUEST_NAME: Final = {header.request_name.lower(): header for header in STO
 _REQUEST_NAMES: Final = frozenset({b"content-type", *(name.encode("ascii") for name in _BY_REQUEST_NAME)})
 
 
-def _single_line(name: str, headers: Headers) -> str:
+def _single_line(name: str, headers: "Headers") -> str:
     lines = headers.lines(name)
     if len(lines) != 1:
         raise InvalidStoredField(name, f"sent {len(lines)} times; only lists may be repeated")

@@ -74,13 +74,20 @@ PROBLEM_TYPES: Final = {
         ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),
         ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
         ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=RETRY_AFTER_S),
+        ProblemType(
+            "outcome-unknown",
+            503,
+            "outcome unknown",
+            "Read the document again: the write may have been applied or not.",
+            retry_after_s=RETRY_AFTER_S,
+        ),
         ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
 }
 
 
 class HTTPProblem(Exception):
-    """The request failed and nothing was changed; `detail` says what is wrong with this request."""
+    """The request failed, and nothing was changed unless the type says so; `detail` says what is wrong with it."""
 
     def __init__(self, name: str, detail: str = "", headers: HeaderPairs | None = None) -> None:
         super().__init__(name, detail)
@@ -98,6 +105,7 @@ _PROBLEM_NAMES: Final[list[tuple[type[errors.DocstoreError], str]]] = [
     (errors.UploadTooSlow, "timeout"),
     (errors.UploadError, "incomplete"),
     (errors.NoSpace, "no-space"),
+    (errors.OutcomeUnknown, "outcome-unknown"),
     (errors.StorageUnavailable, "unavailable"),
     (errors.DocstoreError, "engine-failed"),
 ]

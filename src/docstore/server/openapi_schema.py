@@ -279,7 +279,15 @@ OPERATIONS: Final[dict[object, Operation]] = {}
 ENGINE_PROBLEMS: Final = ("engine-failed", "unavailable")
 KEY_PROBLEMS: Final = ("invalid-target", "invalid-key")
 READ_PROBLEMS: Final = ("precondition-failed", "not-found", *KEY_PROBLEMS, *ENGINE_PROBLEMS)
-UNSAFE_PROBLEMS: Final = ("invalid-query", "invalid-field", "cross-site", "forbidden", "no-space", *ENGINE_PROBLEMS)
+UNSAFE_PROBLEMS: Final = (
+    "invalid-query",
+    "invalid-field",
+    "cross-site",
+    "forbidden",
+    "no-space",
+    "outcome-unknown",
+    *ENGINE_PROBLEMS,
+)
 UPLOAD_PROBLEMS: Final = (
     "expectation-failed",
     "incomplete",

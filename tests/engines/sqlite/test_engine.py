@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL
+from docstore.engines.shared.columns import end_of
 from docstore.engines.sqlite import open_sqlite, queries, writer
 from docstore.errors import Conflict
 from docstore.model import ABSENT, WriteResult
@@ -119,7 +120,7 @@ def test_the_end_of_a_prefix_bounds_exactly_its_keys(prefix: str, key: str, tail
     connection = apsw.Connection(":memory:")
     for candidate in (key, prefix + key, prefix, prefix + "\U0010ffff" + key):
         within = connection.execute(
-            "SELECT cast(?1 AS TEXT) >= ?2 AND cast(?1 AS TEXT) < ?3", (candidate, prefix, queries.end_of(prefix))
+            "SELECT cast(?1 AS TEXT) >= ?2 AND cast(?1 AS TEXT) < ?3", (candidate, prefix, end_of(prefix) or b"")
         ).get
         assert bool(within) == candidate.startswith(prefix)
     connection.close()

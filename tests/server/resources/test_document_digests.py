@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from docstore.content import BytesContent, Upload
+from tests.engine_urls import ENGINES
 from tests.in_process import Chunked, InProcess, on_a_store
-from tests.server_process import MOUNTS
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 
 def encoded(algorithm: str, content: bytes) -> str:

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
+from tests.engine_urls import ENGINES
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.server_process import MOUNTS
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 each_size = pytest.mark.parametrize("size", [100, 1_000_000], ids=["small", "large"])
 
 

@@ -5,11 +5,12 @@ import re
 import pytest
 
 from docstore.server.resources.resource import KNOWN_METHODS
+from tests.engine_urls import ENGINES
 from tests.http_client import Client
 from tests.in_process import Chunked, InProcess, Reply, on_a_store
 from tests.server_process import MOUNTS, RunningServer
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 DOCUMENT = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 COLLECTION = "GET, HEAD, OPTIONS, POST, PUT"
@@ -230,7 +231,7 @@ async def test_a_dot_segment_at_the_end_names_the_collection(store: InProcess, p
     assert (await store.send("DELETE", path)).status == 405
 
 
-@each_mount
+@pytest.mark.parametrize("mount", MOUNTS)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "chunked"])
 def test_an_unexpected_body_does_no_harm(server: RunningServer, mount: str, method: str, chunked: bool) -> None:

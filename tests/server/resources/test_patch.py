@@ -7,11 +7,12 @@ import pytest
 
 from docstore.http import json_patch as operations
 from docstore.server.resources.patch import PATCH_LIMIT, PATCHED_LIMIT
+from tests.engine_urls import ENGINES
 from tests.http_client import Client
 from tests.in_process import Chunked, InProcess, on_a_store
 from tests.server_process import MOUNTS, RunningServer
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 MERGE, OPERATIONS = "application/merge-patch+json", "application/json-patch+json"
 FIELDS = {
@@ -195,7 +196,7 @@ async def test_a_large_document_is_patched_too(store: InProcess, mount: str) -> 
 CLIENTS, INCREMENTS = 8, 20
 
 
-@each_mount
+@pytest.mark.parametrize("mount", MOUNTS)
 def test_no_increment_by_test_and_replace_is_lost(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/counter"
     with Client(server) as client:
@@ -221,7 +222,7 @@ def test_no_increment_by_test_and_replace_is_lost(server: RunningServer, mount: 
         assert json.loads(client.ask("GET", path).content) == {"n": CLIENTS * INCREMENTS}
 
 
-@each_mount
+@pytest.mark.parametrize("mount", MOUNTS)
 def test_no_member_of_concurrent_merges_is_lost(server: RunningServer, mount: str) -> None:
     path = f"/{mount}/members"
     with Client(server) as client:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.engine_urls import ENGINES
 from tests.in_process import InProcess, NeverRead, on_a_store
-from tests.server_process import MOUNTS
 
 PATCH = {"content-type": "application/json-patch+json"}
 BEYOND = 1001
@@ -41,7 +41,7 @@ EARLY: dict[str, tuple[str, str, dict[str, str], int, int | None]] = {
 }
 
 
-@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("mount", ENGINES)
 @on_a_store(max_document=BEYOND - 1)
 async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InProcess, mount: str) -> None:
     await store.prepare("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.engine_urls import ENGINES
 from tests.in_process import InProcess, on_a_store
-from tests.server_process import MOUNTS
 
-each_mount = pytest.mark.parametrize("mount", MOUNTS)
+each_mount = pytest.mark.parametrize("mount", ENGINES)
 
 JSON = {"content-type": "application/json", "meta-a": "1"}
 WRITES = {

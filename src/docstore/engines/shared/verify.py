@@ -21,7 +21,7 @@ from typing import Final
 from docstore.content import CHUNK_SIZE, Descriptor
 from docstore.engines.registry import EngineURL, kind_of
 from docstore.engines.shared.fs import try_exclusive_lock
-from docstore.errors import EngineError, InvalidKey, SetupError
+from docstore.errors import EngineError, InvalidKey, SetupError, without_password
 from docstore.keys import check_path
 from docstore.model import Meta, version_of
 
@@ -53,7 +53,7 @@ def check_store(url: EngineURL, *, repair: bool = False) -> Checked:
     url.refuse_options(*kind.options)
     if kind.check is None:
         raise SetupError(f"{url.scheme}: keeps nothing that can be checked")
-    return _report_errors(kind.check(url, repair), url.location)
+    return _report_errors(kind.check(url, repair), without_password(url.location))
 
 
 def _report_errors(checked: Checked, location: str) -> Checked:

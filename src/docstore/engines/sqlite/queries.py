@@ -9,7 +9,7 @@ each operation. An expired row is absent, and the next write replaces it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, cast
 
@@ -17,12 +17,10 @@ import apsw
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest, check_expectation
+from docstore.engines.shared.columns import end_of, limit_times
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import CorruptData
 from docstore.model import Clock, Expectation, Fields, Meta, WriteResult
-
-MAX_SQLITE_TIME_NS: Final = 2**63 - 1
-"""The latest time that SQLite can store, in the year 2262; a later expiry becomes this one."""
 
 FREE_PAGES_KEPT: Final = 1024
 """Free pages kept in the file for the next writes, 4 MiB; more are returned to the file system."""
@@ -96,22 +94,9 @@ def inline_content(connection: apsw.Connection, key: str, size: int, data: bytes
 
 def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str, limit: int) -> list[Meta]:
     """Return what `Engine.list` returns. All rows are read then: no read transaction stays open."""
-    first, end = max(prefix, after), end_of(prefix)
+    first, end = max(prefix, after), end_of(prefix) or b""  # SQLite sorts every BLOB after every TEXT
     rows = cast(list[MetaRow], connection.execute(SELECT_PAGE, (first, end, after, now_ns, limit)).fetchall())
     return [meta_of(connection, row) for row in rows]
-
-
-def end_of(prefix: str) -> str | bytes:
-    """Return the least value that sorts after all keys that start with `prefix`.
-
-    Bytewise order of UTF-8 is that of code points, so this is the prefix with its last character replaced by the next.
-    No character follows U+10FFFF, and none lies between U+D7FF and U+E000. SQLite sorts every BLOB after every TEXT.
-    """
-    stem = prefix.rstrip("\U0010ffff")
-    if not stem:
-        return b""
-    following = ord(stem[-1]) + 1
-    return stem[:-1] + chr(0xE000 if following == 0xD800 else following)
 
 
 def find_row(transaction: Transaction, key: str) -> tuple[int | None, str | None, Meta | None]:
@@ -129,10 +114,7 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
     row_id, file, stored = find_row(transaction, request.key)
     current = current_at(now_ns, stored)
     check_expectation(request.expect, current)
-    meta = request.meta(spooled.digest, spooled.size, now_ns)
-    if max(meta.modified_ns, meta.expires_ns or 0) > MAX_SQLITE_TIME_NS:
-        expires_ns = None if meta.expires_ns is None else min(meta.expires_ns, MAX_SQLITE_TIME_NS)
-        meta = replace(meta, modified_ns=min(meta.modified_ns, MAX_SQLITE_TIME_NS), expires_ns=expires_ns)
+    meta = limit_times(request.meta(spooled.digest, spooled.size, now_ns))
     new_file = spooled.path.name if spooled.path is not None else None
     state = (meta.version, meta.size, meta.digest, meta.fields.pack(), meta.modified_ns, meta.expires_ns, new_file)
     if row_id is None:

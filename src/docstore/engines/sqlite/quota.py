@@ -17,6 +17,7 @@ from typing import Final, cast
 import apsw
 
 from docstore.engines.contract import PutRequest, Usage, check_expectation
+from docstore.engines.shared.columns import MAX_TIME_NS
 from docstore.engines.shared.quota import Quota
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.engines.sqlite import queries
@@ -33,7 +34,7 @@ ACCESSES_LIMIT: Final = 10_000
 _BYTES: Final = "{0}.size + octet_length({0}.key) + octet_length({0}.fields)"
 _NEW, _OLD, _ROW = (_BYTES.format(name) for name in ("NEW", "OLD", "documents"))
 # Not the time of modification, which an import may set to the future. QuotaWriter then sets the time of its own clock.
-_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {queries.MAX_SQLITE_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
+_USED: Final = f"(SELECT min(ifnull(max(used_ns), 0), {MAX_TIME_NS - 1}) + 1 FROM uses)"  # noqa: S608 - of constants
 
 _CREATE: Final = f"""
 CREATE TABLE room (
@@ -136,7 +137,7 @@ class AccessTimes:
         """A time later than all before, and than `last_ns`, which another process may have written."""
         with self._lock:
             # Later than a write at the same instant: a clock may be coarse.
-            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, queries.MAX_SQLITE_TIME_NS)
+            self._last_ns = min(max(self._last_ns, last_ns, self._clock()) + 1, MAX_TIME_NS)
             return self._last_ns
 
     def get(self, key: str) -> int | None:

@@ -1,0 +1,72 @@
+"""Files on this machine as the source or the target of a transfer: their keys, sizes and digests, in order of key."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from docstore.cli.download import PARTS
+from docstore.errors import SetupError
+from docstore.model import Fields, Meta
+
+_NO_FIELDS = Fields()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """A file, and its metadata as a document; the digest is computed only if the sizes are equal."""
+
+    path: Path
+    meta: Meta
+
+    def has_content(self, other: Meta) -> bool:
+        """Whether this is the content of a document."""
+        if self.meta.size != other.size:
+            return False
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").digest() == other.digest
+        except OSError:
+            return False
+
+
+def find_files(paths: tuple[Path, ...], skipped: list[str]) -> dict[str, LocalFile]:
+    """Return every regular file in and below `paths` by its key, in order.
+
+    Append a line to `skipped` for anything else. Raise SetupError for two files that have one key.
+    """
+    files: dict[str, LocalFile] = {}
+    for top in paths:
+        for path in _walk(top, skipped) if top.is_dir() else [top]:
+            key = path.name if path == top else path.relative_to(top).as_posix()
+            if path.exists() and not path.is_file():
+                skipped.append(f"{path}: not a regular file")
+            elif re.search("[\ud800-\udfff]", key):  # how Python represents bytes that are not UTF-8
+                skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
+            elif key in files:
+                raise SetupError(f"{files[key].path} and {path} would both be stored as {key!r}")
+            else:
+                files[key] = _local_file(path, key)
+    return dict(sorted(files.items()))
+
+
+def _local_file(path: Path, key: str) -> LocalFile:
+    try:
+        status = path.stat()
+        size, modified_ns = status.st_size, status.st_mtime_ns
+    except OSError:  # a broken link, or a file that is gone: reading it will say so
+        size = modified_ns = 0
+    return LocalFile(path, Meta(key, "", size, b"", _NO_FIELDS, modified_ns))
+
+
+def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
+        if Path(folder) == top and PARTS in subfolders:
+            subfolders.remove(PARTS)  # partial downloads
+        subfolders.sort()
+        for path in (Path(folder) / name for name in subfolders):
+            if path.is_symlink():
+                skipped.append(f"{path}: links to folders are not followed")
+        yield from (Path(folder) / name for name in sorted(names))

@@ -1,0 +1,190 @@
+"""Transfers of many documents: `put -r`, `get -r`, `cp -r` and `sync` make a plan here and carry it out.
+
+A plan is complete before anything is transferred, so that totals are known, and a dry run only prints it. Documents are
+deleted after all copies have succeeded: an incomplete copy is no reason to remove anything.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from docstore.cli.collection_engine import meta_of_info
+from docstore.cli.download import Folder, UnsafeKey
+from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, print_error, print_notice
+from docstore.cli.local_files import find_files
+from docstore.cli.output import escape_controls
+from docstore.cli.parallel import WorkerPool
+from docstore.cli.put import put_file
+from docstore.cli.summary import Summary
+from docstore.client.transport import run_sync
+from docstore.errors import NotFound, SetupError
+from docstore.export.compare import Plan, compare
+from docstore.model import Meta
+from docstore.units import format_count, format_size
+
+if TYPE_CHECKING:
+    from docstore import Client, PutOptions
+    from docstore.cli.progress import Advance
+
+Selects = Callable[[str], bool]
+"""Whether a key takes part."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOptions:
+    """The options of `sync`; the other commands use the defaults."""
+
+    delete: bool = False
+    dry_run: bool = False
+    selects: Selects = lambda _: True
+
+
+ALL: Final = TransferOptions()
+
+
+def upload_all(
+    docs: "Client",
+    prefix: str,
+    paths: tuple[Path, ...],
+    options: "PutOptions",
+    summary: Summary,
+    transfer: TransferOptions = ALL,
+) -> int:
+    """Store the files of `paths` under `prefix`; return the exit status."""
+    skipped: list[str] = []
+    found = find_files(paths, skipped)
+    files = {key: file for key, file in found.items() if transfer.selects(key)}
+    # What the options would change is written again, and what expires, because a write without a TTL clears it.
+    may_skip = not any(value for value in options.values())
+
+    def is_same(meta: Meta, stored: Meta) -> bool:
+        return may_skip and stored.expires_ns is None and files[meta.key].has_content(stored)
+
+    plan = _plan((file.meta for file in files.values()), docs, prefix, is_same, transfer)
+
+    def store(meta: Meta, advance: "Advance") -> None:
+        put_file(docs, prefix + meta.key, files[meta.key].path, options, advance)
+
+    status = EXIT_OK
+    if transfer.dry_run:
+        print_plan(plan)
+    else:
+        status = _run(plan, store, partial(_delete, docs, prefix), summary, lambda key: str(files[key].path))
+    for line in skipped:
+        print_error(line)
+    return max(status, EXIT_PARTIAL if skipped else EXIT_OK)
+
+
+def download_all(docs: "Client", prefix: str, path: Path, summary: Summary, transfer: TransferOptions = ALL) -> int:
+    """Store the documents whose keys begin with `prefix` as files in a folder; return the exit status."""
+    root, rest = split_prefix(prefix)
+    there = find_files((path,), []) if path.is_dir() else {}
+    local = {key: file for key, file in there.items() if key.startswith(rest) and transfer.selects(key)}
+    infos = {info.key[len(root) :]: info for info in docs.documents(prefix) if transfer.selects(info.key[len(root) :])}
+
+    async def listing(after: str) -> AsyncIterator[Meta]:
+        for key, file in local.items():
+            if key > after:
+                yield file.meta
+
+    plan = run_sync(
+        compare(
+            _iterate(meta_of_info(info, key) for key, info in infos.items()),
+            listing,
+            lambda meta, other: local[other.key].has_content(meta),
+            delete=transfer.delete,
+        )
+    )
+    if transfer.dry_run:
+        return print_plan(plan)
+    with Folder(path) as folder:
+        copied = {meta.key for meta in plan.copies}
+        for key in infos.keys() - copied:
+            with suppress(UnsafeKey):
+                folder.claim(key)  # no other document may be stored in this file
+
+        def fetch(meta: Meta, advance: "Advance") -> None:
+            folder.download(docs, infos[meta.key], meta.key, advance)
+
+        return _run(plan, fetch, folder.delete, summary, lambda key: repr(root + key))
+
+
+def split_prefix(prefix: str) -> tuple[str, str]:
+    """Return the folders of a prefix, which are no part of the names in the target, and the rest."""
+    cut = prefix.rfind("/") + 1
+    return prefix[:cut], prefix[cut:]
+
+
+def _plan(
+    source: Iterable[Meta],
+    docs: "Client",
+    prefix: str,
+    is_same: Callable[[Meta, Meta], bool],
+    transfer: TransferOptions,
+) -> Plan:
+    """Compare files with the documents under `prefix`."""
+
+    async def listing(after: str) -> AsyncIterator[Meta]:
+        for info in docs.documents(prefix, after=prefix + after if after else ""):
+            if transfer.selects(key := info.key[len(prefix) :]):
+                yield meta_of_info(info, key)
+
+    return run_sync(compare(_iterate(source), listing, is_same, delete=transfer.delete))
+
+
+async def _iterate(metas: Iterable[Meta]) -> AsyncIterator[Meta]:
+    for meta in metas:
+        yield meta
+
+
+def _run(
+    plan: Plan,
+    copy: Callable[[Meta, "Advance"], None],
+    delete: Callable[[str], None],
+    summary: Summary,
+    name: Callable[[str], str],
+) -> int:
+    check_plan(plan)
+    summary.skipped += plan.same
+    summary.bar.set_total(plan.size, len(plan.copies))
+    WorkerPool(copy, lambda meta: name(meta.key), summary).run(plan.copies)
+    if plan.deletes and not summary.failed:
+        delete_all(plan.deletes, delete, summary)
+    elif plan.deletes:
+        print_error("nothing was deleted, because not all documents were copied")
+    return summary.status
+
+
+def delete_all(keys: Iterable[str], delete: Callable[[str], None], summary: Summary) -> None:
+    for key in keys:
+        try:
+            delete(key)
+        except NotFound:
+            continue
+        summary.deleted += 1
+
+
+def _delete(docs: "Client", prefix: str, key: str) -> None:
+    docs.delete(prefix + key)
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise SetupError for a plan that would empty the target: its source may be a disk that is not mounted."""
+    if plan.deletes and not plan.copies and not plan.same:
+        raise SetupError("the source has no documents; nothing was deleted; 'docstore rm -r' empties a collection")
+
+
+def print_plan(plan: Plan) -> int:
+    """Print what would be done, one line for each document, and the totals; return the exit status."""
+    for meta in plan.copies:
+        click.echo(f"copy {escape_controls(meta.key)}")
+    for key in plan.deletes:
+        click.echo(f"delete {escape_controls(key)}")
+    totals = f"{format_count(len(plan.copies), 'document')} to copy, {format_size(plan.size)}"
+    print_notice(f"{totals}; {len(plan.deletes):,} to delete; {plan.same:,} the same already")
+    return EXIT_OK

@@ -1,0 +1,59 @@
+"""A small S3 server for tests: moto, with one request at a time, because it does not keep conditional writes otherwise.
+
+    python -m tests.engines.object_store.s3_server
+
+It prints its port, has the bucket `docs` and stops at the end of standard input.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from subprocess import PIPE, Popen
+from typing import Any
+
+BUCKET = "docs"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AK", "AWS_SECRET_ACCESS_KEY": "SK", "AWS_REGION": "us-east-1"}
+
+
+@contextmanager
+def running_s3_server() -> Iterator[str]:
+    """Start the server in a process of its own, set its credentials, and yield the URL of stores in its bucket."""
+    os.environ.update(CREDENTIALS)
+    with Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield f"s3://{BUCKET}/{{}}?endpoint=http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.stdin.close()
+
+
+def main() -> None:
+    import boto3
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Handler(WSGIRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log(self, type: str, message: str, *args: Any) -> None:
+            """Log nothing."""
+
+    moto, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def application(environ: Any, start_response: Any) -> Iterable[bytes]:
+        with turn:
+            return list(moto(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    boto3.client("s3", endpoint_url=f"http://127.0.0.1:{server.port}").create_bucket(Bucket=BUCKET)
+    print(server.port, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
