@@ -125,7 +125,7 @@ def test_an_open_shelve_cannot_be_opened_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mount", ["file", "shelve", "docs"])
 @pytest.mark.parametrize("client", [Client, AsyncClient])
 def test_only_create_creates_a_store(mount: str, client: type[Client | AsyncClient], tmp_path: Path) -> None:
-    url = ENGINES[mount].format(tmp_path)
+    url = url_in(tmp_path, mount)
     for options in ({}, {"create": False}):
         with pytest.raises(OpenError, match="no such store; create=True creates it"):
             client(url, **options)

@@ -187,8 +187,7 @@ class Access:
     ) -> Iterator[tuple["Client", str]]:
         """Open the collection of a document; yield it with the key. Raise SetupError for a collection's address."""
         url, key = self.find_document(address)
-        access = self.for_address(address)
-        with access.open_collection(url, writes=writes, must_exist=must_exist) as docs:
+        with self.for_address(address).open_collection(url, writes=writes, must_exist=must_exist) as docs:
             yield docs, key
 
     @contextmanager
