@@ -121,9 +121,9 @@ async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
         )
 
 
-async def clear(operations: Operations, /) -> None:
-    """Remove every document, page by page."""
-    while documents := (await get_page(operations)).documents:
+async def clear(operations: Operations, /, *, prefix: str = "") -> None:
+    """Remove every document whose key starts with `prefix`, page by page."""
+    while documents := (await get_page(operations, prefix=prefix)).documents:
         for document in documents:
             with suppress(NotFound):
                 await operations.delete(document.key)
