@@ -28,12 +28,9 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.testing.clock import SetClock
 from tests.lint import lint
-from tests.server_process import MOUNTS
+from tests.server_process import ENGINES, MOUNTS
 
 HANGS_AFTER_S = 120
-
-ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
-"""The engine URL of each of MOUNTS, over a folder."""
 
 
 @dataclass(frozen=True)

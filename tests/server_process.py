@@ -8,6 +8,15 @@ from docstore.testing.server import ServerProcess
 MOUNTS = ("memory", "file", "shelve", "docs")
 """The four default mounts, one for each engine."""
 
+ENGINES = {"memory": "memory:", "file": "file:{}/file", "shelve": "shelve:{}/shelve", "docs": "sqlite:{}/docs.db"}
+"""The engine URL of each of MOUNTS, over a folder."""
+
+
+def plain_name_mounts(folder: Path) -> list[str]:
+    """The arguments for the default mounts with the key rule of the original."""
+    return [f"--mount={name}={url.format(folder)}?keys=name" for name, url in ENGINES.items()]
+
+
 STARTS_WITHIN_S = 30
 
 

@@ -5,12 +5,22 @@ import pytest
 from docstore import (
     Client,
     EngineError,
+    NotFound,
     Page,
     RequestError,
 )
 from tests.client.faulty_server import FaultyServer, answer
+from tests.server_process import RunningServer
 
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
+
+
+def test_the_url_of_a_folder_is_not_that_of_a_collection(server: RunningServer) -> None:
+    with Client(f"{server.url}/memory/") as docs, Client(f"{server.url}/memory/a/") as folder:
+        docs["a/b"] = b"x"
+        with pytest.raises(NotFound, match="/memory/a/ is the folder 'a/' of a collection"):
+            folder.list()
+        assert folder["b"] == b"x"
 
 
 @BOTH

@@ -66,7 +66,7 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 
     Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
     their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
-    their paths, several at once; the mount must allow paths (keys=path). The server verifies the digest of what it
+    their paths, several at once; a mount with keys=name rejects paths. The server verifies the digest of what it
     receives.
     """
     put_options = _put_options(**options)

@@ -14,7 +14,7 @@ from docstore.client.operations import Operations
 from docstore.client.results import Info, Page, info_from_listing
 from docstore.client.retry import RetryState, read_content, send_with_retries
 from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream
-from docstore.errors import EngineError
+from docstore.errors import EngineError, NotFound
 from docstore.model import Fields, version_of
 
 LARGEST_PAGE: Final = 10_000
@@ -55,9 +55,13 @@ async def get_page(
     if response.status != 200:
         raise error_for(ClientResponse(response.status, response.headers, content), call)
     try:
-        return _parse_page(json.loads(content))
+        listing = json.loads(content)
+        page, folder = _parse_page(listing), listing.get("folder")
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise EngineError(f"{operations.address.shown} is not a collection of Docstore") from None
+    if folder:
+        raise NotFound(f"{operations.address.shown} is the folder {folder!r} of a collection, whose URL is needed")
+    return page
 
 
 def _parse_page(listing: Any) -> Page:
