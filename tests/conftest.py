@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgresql_server import stop_shared_server
-from tests.server_process import RunningServer
+from tests.server_process import RunningServer, plain_name_mounts
 
 settings.register_profile("docstore", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
 settings.load_profile("docstore")
@@ -41,9 +41,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """`docstore serve` with its default mounts, one for each module."""
-    with RunningServer(tmp_path_factory.mktemp("data")) as running:
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """`docstore serve` with its default mounts, one for each module; `keys=name` if the module has PLAIN_NAMES."""
+    folder = tmp_path_factory.mktemp("data")
+    arguments = plain_name_mounts(folder) if getattr(request.module, "PLAIN_NAMES", False) else []
+    with RunningServer(folder, *arguments) as running:
         yield running
 
 

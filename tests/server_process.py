@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from docstore.testing.server import ServerProcess
+from tests.engine_urls import ON_DISK_URLS
 
 MOUNTS = ("memory", "file", "shelve", "docs")
 """The four default mounts, one for each engine."""
+
+
+def plain_name_mounts(folder: Path) -> list[str]:
+    """The arguments for the default mounts with the key rule of the original."""
+    return [f"--mount={name}={url.format(folder)}?keys=name" for name, url in ON_DISK_URLS.items()]
+
 
 STARTS_WITHIN_S = 30
 

@@ -75,7 +75,7 @@ def _option(default: object, parse: Callable[[str], object], help: str) -> Any: 
 class MountOptions:
     """The options of a mount: the default, the parser for engine URLs and TOML files, and the help."""
 
-    keys: str = _option("name", str, "name|path")
+    keys: str = _option("path", str, "path|name")
     """The rule of `keys.KEY_RULES` that its keys follow."""
     max_document: int | None = _option(None, parse_size, "SIZE")
     """Bytes of the largest document; None for a default that depends on the engine."""

@@ -25,7 +25,7 @@ is_name: Final = re.compile(r"[A-Za-z0-9_-]{1,255}").fullmatch
 def check_name(key: str) -> None:
     """Check the rule of the original: 1 to 255 of `A-Z a-z 0-9 _ -`."""
     if not is_name(key):
-        raise InvalidKey("a key here is 1 to 255 characters of A-Z a-z 0-9 _ -; a mount with keys=path takes others")
+        raise InvalidKey("a key of this mount is 1 to 255 characters of A-Z a-z 0-9 _ -, because of keys=name")
 
 
 def check_path(key: str) -> None:

@@ -17,7 +17,7 @@ def data_of_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def paths_server(data_of_server: Path) -> Iterator[RunningServer]:
     """One server for all tests of the command; each test uses its own keys."""
     data = data_of_server
-    mounts = [f"docs=sqlite:{data}/docs.db", f"file=file:{data}/file?keys=path", "cache/ac=memory:?keys=path"]
+    mounts = [f"docs=sqlite:{data}/docs.db?keys=name", f"file=file:{data}/file", "cache/ac=memory:"]
     arguments = [part for mount in [*mounts, "tiny=memory:?max_document=10B"] for part in ("--mount", mount)]
     with RunningServer(data, *arguments) as running:
         yield running

@@ -28,7 +28,7 @@ def test_a_key_that_no_store_accepts_is_never_sent(docs: Client, key: str) -> No
 
 
 def test_the_store_rejects_a_key_that_breaks_its_rule(server: RunningServer) -> None:
-    with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
+    with docstore.open("memory:?keys=name") as docs, pytest.raises(InvalidKey, match="keys=name") as caught:
         docs["a/b"] = b""
     assert caught.value.problem is not None
     assert caught.value.problem.status == 400
@@ -36,7 +36,7 @@ def test_the_store_rejects_a_key_that_breaks_its_rule(server: RunningServer) -> 
 
 @pytest.mark.parametrize("ask", [lambda docs: docs["a b"], lambda docs: "a b" in docs, lambda docs: docs.info("a b")])
 def test_every_operation_gives_the_reason_why_a_key_is_rejected(ask: Callable[[Client], object]) -> None:
-    with docstore.open("memory:") as docs, pytest.raises(InvalidKey, match="keys=path") as caught:
+    with docstore.open("memory:?keys=name") as docs, pytest.raises(InvalidKey, match="keys=name") as caught:
         ask(docs)
     assert caught.value.problem is not None
     assert caught.value.problem.advice

@@ -234,6 +234,23 @@ BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=T
 
 
 @BOTH
+def test_clear_with_a_prefix_leaves_other_documents(docs: Client, run: Callable[..., object]) -> None:
+    names = ["a", "item", "item-1", "item-2", "iten", "items/3"]
+    for name in names:
+        docs[name] = b"x"
+    docs.clear(prefix="item-")
+    assert list(docs) == ["a", "item", "items/3", "iten"]
+
+    async def cleared(others: AsyncClient) -> list[str]:
+        for name in names:
+            await others.put(name, b"x")
+        await others.clear(prefix="item")
+        return [info.key async for info in others.documents()]
+
+    assert run(cleared) == ["a", "iten"]
+
+
+@BOTH
 def test_a_closed_client_raises_client_closed(docs: Client) -> None:
     docs.close()
     docs.close()

@@ -29,7 +29,9 @@ def blocks(text: str) -> list[str]:
 def test_every_example_runs_and_prints_the_output_shown(
     text: str, docs: docstore.Client, server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert not docs
+    others = {"0": b"other", "item": b"other", "zz/other": b"other"}
+    for key, content in others.items():
+        docs[key] = content
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
@@ -43,6 +45,7 @@ def test_every_example_runs_and_prints_the_output_shown(
         else:
             exec(compile(block, f"block {number}", "exec"), names)
     assert runner.summarize().failed == 0
+    assert {key: docs[key] for key in others} == others, "an example removed a document of others"
     for value in names.values():
         if isinstance(value, docstore.Client):
             value.close()
@@ -56,7 +59,7 @@ class RunningServerAsFixture(DocstoreServer):
     """The fixture `docstore_server`, with a server of this test."""
 
     def __init__(self, data: Path) -> None:
-        super().__init__(RunningServer(data, "--mount", "docs=memory:?keys=path"))
+        super().__init__(RunningServer(data, "--mount", "docs=memory:"))
 
     def __enter__(self) -> "RunningServerAsFixture":
         return self

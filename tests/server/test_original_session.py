@@ -11,6 +11,7 @@ import pytest
 
 from tests.server_process import MOUNTS, RunningServer
 
+PLAIN_NAMES = True
 UUID_LINE = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n")
 
 

@@ -143,7 +143,7 @@ def _candidates(incomplete: str, base: str, timeout_s: float) -> Iterator[str]:
     if address.on_server and "/" not in address.path:
         from docstore.cli.info import list_mounts
 
-        for mount, _ in list_mounts(address.store, access.for_address(address)):
+        for mount, *_ in list_mounts(address.store, access.for_address(address)):
             if mount[1:].startswith(address.path):
                 yield incomplete + mount[1 + len(address.path) :]
         return

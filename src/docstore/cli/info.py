@@ -69,18 +69,23 @@ def _show_server(address: Address, as_json: bool, access: Access) -> int:
         **{name: text for name, (_, text) in states.items()},
     }
     if as_json:
-        click.echo(json_line({**values, "mounts": [{"mount": mount, "engine": engine} for mount, engine in mounts]}))
+        described = [{"mount": mount, "engine": engine} | ({"hidden": n} if n else {}) for mount, engine, n in mounts]
+        click.echo(json_line({**values, "mounts": described}))
     else:
-        click.echo(_text_lines({**values, **dict(mounts)}))
+        lines = {mount: engine + (f", {n} or more names not shown" if n else "") for mount, engine, n in mounts}
+        click.echo(_text_lines({**values, **lines}))
     return EXIT_OK if all(is_ok for is_ok, _ in states.values()) else EXIT_FAILED
 
 
-def list_mounts(store: str, access: Access) -> list[tuple[str, str]]:
-    """Return the path and the engine of each mount of a server. Raise EngineError if it is not a Docstore."""
+def list_mounts(store: str, access: Access) -> list[tuple[str, str, int]]:
+    """Return the path and the engine of each mount of a server, and how many names in it are not shown, at least.
+
+    Raise EngineError if it is not a Docstore.
+    """
     mounts = _member(store, "/", access, "mounts")
     try:
-        return [(str(mount["mount"]), str(mount["engine"])) for mount in mounts]
-    except (KeyError, TypeError):
+        return [(str(mount["mount"]), str(mount["engine"]), int(mount.get("hidden", 0))) for mount in mounts]
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise _not_a_docstore(store) from None
 
 

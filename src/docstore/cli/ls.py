@@ -54,7 +54,7 @@ def ls(address: Address | None, recursive: bool, long: bool, as_json: bool, limi
     if address.on_server and not address.path.strip("/"):
         from docstore.cli.info import list_mounts
 
-        for mount, engine in list_mounts(address.store, access.for_address(address)):
+        for mount, engine, _ in list_mounts(address.store, access.for_address(address)):
             click.echo(json_line({"mount": mount, "engine": engine}) if as_json else mount)
         return EXIT_OK
     table = long or (sys.stdout.isatty() and not as_json)

@@ -262,17 +262,16 @@ def _is_collection(docs: "Client") -> bool:
 
 
 def _client_url(url: str, *, creates: bool) -> str:
-    """Add to an engine's URL that it allows any key. Raise OpenError if there is no store and none is to be created."""
+    """Return `url`. Raise OpenError if it is an engine without a store and none is to be created."""
     if url.startswith(("http://", "https://")):
         return url
     from docstore.engines.registry import EngineURL
 
     parsed = EngineURL.parse(url)
-    options = dict(parsed.options)
-    keys = options.pop("keys", "path")
     if not creates:
+        options = {name: value for name, value in parsed.options.items() if name != "keys"}
         existing_store(str(EngineURL(parsed.scheme, parsed.location, options)))
-    return str(EngineURL(parsed.scheme, parsed.location, {**options, "keys": keys}))
+    return str(parsed)
 
 
 def existing_store(text: str) -> "MountSettings":

@@ -63,7 +63,7 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 
     Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
     their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
-    their paths, several at once; the mount must allow paths (keys=path). Files that are stored already, with the same
+    their paths, several at once; a mount with keys=name rejects paths. Files that are stored already, with the same
     content, are skipped unless an option would change them. The server verifies the digest of what it receives, and
     guesses the media type if there is no --type; --type application/octet-stream prevents that.
     """

@@ -61,7 +61,7 @@ async def get_page(
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError):
         raise EngineError(f"{operations.address.shown} is not a collection of Docstore") from None
     if folder:
-        raise NotFound(f"{operations.address.shown} is a folder of the collection {listing['mount']}, not a collection")
+        raise NotFound(f"{operations.address.shown} is the folder {folder!r} of a collection, whose URL is needed")
     return page
 
 

@@ -11,9 +11,11 @@
 Nothing here depends on a protocol: adapters (asgi, http1) make a Request and send the Response.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from docstore.errors import DocstoreError, EngineError
@@ -27,6 +29,7 @@ from docstore.server.errors import HTTPProblem, problem_for, problem_response
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
+from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
@@ -61,11 +64,13 @@ class Store:
         self._read_only = anonymous != "write"
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
+        self._counting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start the sweeper in the running event loop."""
+        """Start the sweeper in the running event loop, and look for names that mounts do not show."""
         self._sweeper = Sweeper(self.mounts, self._sweep_interval_s)
         self._sweeper.start()
+        self._counting = asyncio.create_task(_report_hidden(self.mounts))
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
@@ -146,11 +151,22 @@ class Store:
         """Stop sweeping and close all engines, even if one fails to close."""
         if self._sweeper is not None:
             await self._sweeper.stop()
+        counting = self._counting
+        if counting is not None and counting.get_loop() is asyncio.get_running_loop():
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)
         for mount in self.mounts:
             try:
                 await mount.engine.close()
             except Exception as error:
                 log.error("can't close %s: %s", mount.prefix, error, exc_info=not isinstance(error, DocstoreError))
+
+
+async def _report_hidden(mounts: Mounts) -> None:
+    """Log which mounts do not show all names in their engines."""
+    for mount in mounts:
+        with suppress(EngineError):  # whoever uses the mount gets it
+            await count_hidden(mount)
 
 
 def _remove_unsafe_methods(response: Response) -> None:

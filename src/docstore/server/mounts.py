@@ -1,7 +1,8 @@
 """Mounts: which engine serves which URL prefix, opening them, and finding the mount of a path."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -12,6 +13,8 @@ from docstore.engines.shared.read_only import ReadOnlyEngine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
 from docstore.server.security.cors import CorsPolicy
+
+log: Final = logging.getLogger("docstore")
 
 DEFAULT_MAX_DOCUMENT: Final = 20 * 1024**3
 """Bytes; 20 GiB, on engines that stream."""
@@ -28,6 +31,7 @@ class Mount(MountOptions):
     engine: Engine
     scheme: str = "memory"
     """The scheme of the engine's URL, for display."""
+    _reported: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_mount(self.name, self.keys, self.index)
@@ -58,6 +62,15 @@ class Mount(MountOptions):
         except InvalidKey:
             return False
         return True
+
+    def report_hidden(self, names: list[str]) -> None:
+        """Log once that the engine holds names that the mount does not show."""
+        if names and not self._reported:
+            self._reported.update(names[:1])
+            log.warning(
+                "%s does not show %d or more names that its engine holds, such as %r: they are no keys with keys=%s",
+                *(self.prefix, len(names), names[0][:100], self.keys),
+            )
 
 
 def open_mount(settings: MountSettings, *, create: bool = True) -> Mount:

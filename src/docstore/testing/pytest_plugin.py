@@ -103,7 +103,7 @@ def _running_docstore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     def running() -> DocstoreServer:
         if not servers or not servers[-1].alive:
             folder = tmp_path_factory.mktemp("docstore")
-            mounts = [f"--mount={name}={url.format(folder)}?keys=path" for name, url in _MOUNTS.items()]
+            mounts = [f"--mount={name}={url.format(folder)}" for name, url in _MOUNTS.items()]
             servers.append(DocstoreServer(ServerProcess(folder, "--log-level", "warning", *mounts)))
         return servers[-1]
 

@@ -85,7 +85,7 @@ export class Listing {
     this.search.value = this.query.prefix.slice(this.base.length);
   }
 
-  #show({ documents, folders = [], next }) {
+  #show({ documents, folders = [], next, hidden }) {
     this.#shown = location.pathname + location.search;
     const before = [...this.body.querySelectorAll("a")];
     const focused = before.indexOf(document.activeElement);
@@ -98,6 +98,7 @@ export class Listing {
       const links = [...this.body.querySelectorAll("a")];
       (links.find(({ href }) => href === before[focused].href) ?? links[focused] ?? links.at(-1) ?? this.search).focus();
     }
+    find("#hidden").textContent = hidden ? `${plural(hidden, "name")} here can't be shown: keys=name` : "";
     this.#crumbs();
     this.#pages(next);
     const counts = [folders.length && plural(folders.length, "folder"), plural(documents.length, "key")].filter(Boolean).join(", ");

@@ -11,6 +11,7 @@ from tests.http_client import Client, ask, prepare, send_raw
 from tests.server.test_original_session import png
 from tests.server_process import MOUNTS, RunningServer
 
+PLAIN_NAMES = True
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 
 CONTENTS = {

@@ -96,7 +96,7 @@ async def test_spellings_of_a_folder(store: InProcess) -> None:
         assert (await store.send("GET", f"/memory/{path}")).status == 400, path
 
 
-@on_a_store("memory")
+@on_a_store("memory", keys="name")
 async def test_a_mount_with_plain_names_has_no_folders(store: InProcess) -> None:
     assert [(await store.send(method, "/memory/f/")).status for method in ("GET", "PUT", "OPTIONS")] == [400] * 3
 

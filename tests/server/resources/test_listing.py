@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import urllib.parse
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 
 from docstore.server.resources.listing import Query
 from tests.http_client import Answer, Client, ask
-from tests.server_process import MOUNTS, RunningServer
+from tests.server_process import MOUNTS, RunningServer, plain_name_mounts
 
+PLAIN_NAMES = True
 each_mount = pytest.mark.parametrize("mount", MOUNTS)
 
 KEYS = sorted(["a", "a-b", "a0", "a_", "aa", "B", "b", "_", "-", "0", "z" * 255, *(f"page-{n:03}" for n in range(40))])
@@ -229,10 +232,38 @@ def test_a_collection_without_its_slash_is_redirected_or_405_with_a_hint(server:
     assert ask(server, "GET", '/docs?a="<^%20')["location"] == "/docs/?a=%22%3C%5E%20"
 
 
-def test_a_file_whose_name_is_not_a_key_is_not_listed(tmp_path: Path) -> None:
-    with RunningServer(tmp_path / "data") as server:
-        folder = tmp_path / "data" / "file"
-        for name in ("a", "notes.txt", "b c", "z"):
-            (folder / name).write_text(name)
+def test_names_that_a_mount_cannot_show_are_counted_and_said(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "file"
+    folder.mkdir(parents=True)
+    for name in ("a", "notes.txt", "b c", "z"):
+        (folder / name).write_text(name)
+    with RunningServer(tmp_path / "data", *plain_name_mounts(tmp_path / "data")) as server:
         assert pages(server, "/file/?limit=1") == [["a"], ["z"]]
         assert ask(server, "GET", "/file/a").content == b"a"
+        assert json.loads(listing(server, "/file/").content)["hidden"] == 2
+        counts = [json.loads(listing(server, target).content).get("hidden") for target in ("/file/?limit=1", "/docs/")]
+        assert counts == [None, None]
+        assert json.loads(listing(server, "/file/?limit=1&after=a").content)["hidden"] == 2
+        assert b"2 names not shown: keys=name" in listing(server, "/file/", "*/*").content
+        assert b"2 names here can't be shown: keys=name" in listing(server, "/file/", "text/html").content
+        mounts = {entry["mount"]: entry for entry in json.loads(listing(server, "/").content)["mounts"]}
+        assert mounts["/file/"] == {"mount": "/file/", "engine": "file", "hidden": 2}
+        assert mounts["/docs/"] == {"mount": "/docs/", "engine": "sqlite"}
+        assert "2 or more names in it are not shown" in listing(server, "/", "text/html").content.decode()
+        info = subprocess.run(
+            [sys.executable, "-m", "docstore", "info", f"{server.url}/"], capture_output=True, text=True, check=True
+        )
+        assert re.search(r"^/file/: +file, 2 or more names not shown$", info.stdout, re.MULTILINE)
+    [line] = [line for line in server.errors if "does not show" in line]
+    assert "/file/ does not show 2 or more names that its engine holds, such as 'b c': they are no keys" in line
+
+
+def test_by_default_every_name_in_a_folder_is_a_key(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "file"
+    names = ["README.md", "a b.txt", "docs/v1.2/x", "docs/ü.html"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    with RunningServer(tmp_path / "data") as server:
+        assert pages(server, "/file/") == [names]
+        assert ask(server, "GET", "/file/docs/%C3%BC.html").content == "docs/ü.html".encode()

@@ -60,7 +60,7 @@ async def test_each_method_has_its_status_and_others_are_405_with_allow(
 
 
 @pytest.mark.parametrize("method", sorted(KNOWN_METHODS))
-@on_a_store("memory")
+@on_a_store("memory", keys="name")
 async def test_an_unknown_path_is_404_and_an_invalid_key_400_for_each_method(store: InProcess, method: str) -> None:
     assert {path: (await tried(store, method, path)).status for path in NOWHERE} == dict.fromkeys(NOWHERE, 404)
     assert {path: (await tried(store, method, path)).status for path in BAD_KEYS} == dict.fromkeys(BAD_KEYS, 400)

@@ -42,7 +42,7 @@ EARLY: dict[str, tuple[str, str, dict[str, str], int, int | None]] = {
 
 
 @pytest.mark.parametrize("mount", ENGINES)
-@on_a_store(max_document=BEYOND - 1)
+@on_a_store(max_document=BEYOND - 1, keys="name")
 async def test_errors_in_headers_are_answered_before_the_body_is_read(store: InProcess, mount: str) -> None:
     await store.prepare("PUT", f"/{mount}/there", b"{}", {"content-type": "application/json"})
     before = await store.send("GET", f"/{mount}/?format=json")

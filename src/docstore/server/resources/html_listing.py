@@ -15,6 +15,7 @@ from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount
 from docstore.server.resources.listing import ListingPage, Query, next_link, read_page
+from docstore.units import format_count
 
 
 def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str) -> str:
@@ -33,6 +34,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
         folders=[(_link(mount, query, folder, root), folder[skipped:]) for folder in page.folders],
         first_link=f"?{replace(query, after='').encoded()}",
         next_link=next_link(mount, page, root),
+        hidden=page.hidden,
         now_ns=now_ns,
         nonce=nonce,
     )
@@ -52,7 +54,9 @@ async def stream_index(mount: Mount, query: Query, page: ListingPage, root: str)
     """Yield the index from its first `page` on, with one page in memory. In each, folders precede documents."""
     title = escape(f"Index of {mount.prefix}{query.prefix}")
     yield f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n<pre>\n'.encode()
+    hidden = 0
     while True:
+        hidden += page.hidden
         entries = [(folder, "-", "-") for folder in page.folders]
         entries += [(meta.key, _minute(meta.modified_ns), str(meta.size)) for meta in page.documents]
         lines = []
@@ -65,6 +69,8 @@ async def stream_index(mount: Mount, query: Query, page: ListingPage, root: str)
             break
         page = await read_page(mount, page.next)
     yield b"</pre>\n"
+    if hidden:
+        yield f"<p>{format_count(hidden, 'name')} not shown: keys=name</p>\n".encode()
 
 
 def _minute(modified_ns: int) -> str:

@@ -78,18 +78,31 @@ class ListingPage:
     documents: list[Meta]
     folders: list[str]
     next: Query | None
+    hidden: int = 0
+    """The names that the engine holds between these, and that the key rule of the mount does not allow."""
     folder: str = ""
-    """The folder whose URL was requested, "" for the collection."""
+    """`Query.folder`."""
 
 
 async def read_page(mount: Mount, query: Query, *, html: bool = False) -> ListingPage:
     """Read the page of `query`, and one document more to know whether there is a next page."""
     limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
     if query.delimiter:
-        return await _read_folders(mount, query, limit)
-    metas = await _list(mount, query.prefix, query.after, limit + 1)
+        return replace(await _read_folders(mount, query, limit), folder=query.folder)
+    metas, hidden = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
-    return ListingPage(page, [], replace(query, after=page[-1].key) if len(metas) > limit else None)
+    following = replace(query, after=page[-1].key) if len(metas) > limit else None
+    shown = [key for key in hidden if following is None or key < following.after]
+    return ListingPage(page, [], following, len(shown), query.folder)
+
+
+async def count_hidden(mount: Mount) -> int:
+    """Return how many of the first names in the engine the mount does not show. Raise an EngineError."""
+    if mount.keys == "path":
+        return 0  # engines hold no other names; counting would read them all
+    hidden = [meta.key for meta in await mount.engine.list(limit=DEFAULT_LIMIT) if not mount.allows(meta.key)]
+    mount.report_hidden(hidden)
+    return len(hidden)
 
 
 def without_future(page: ListingPage, now_ns: int) -> ListingPage:
@@ -101,18 +114,24 @@ def without_future(page: ListingPage, now_ns: int) -> ListingPage:
 
 
 async def has_documents(mount: Mount, folder: str) -> bool:
-    return bool(await _list(mount, folder, "", 1))
+    return bool((await _list(mount, folder, "", 1))[0])
 
 
-async def _list(mount: Mount, prefix: str, after: str, limit: int) -> list[Meta]:
-    """List documents whose keys the mount allows: a folder of the file engine may contain files of any name."""
+async def _list(mount: Mount, prefix: str, after: str, limit: int) -> tuple[list[Meta], list[str]]:
+    """List documents whose keys the mount allows, and the names of others that the engine holds between them."""
     found: list[Meta] = []
+    hidden: list[str] = []
     asked = limit
     while True:
         metas = await mount.engine.list(prefix=prefix, after=after, limit=asked)
-        found += [meta for meta in metas if mount.allows(meta.key)]
+        for meta in metas:
+            if mount.allows(meta.key):
+                found.append(meta)
+            else:
+                hidden.append(meta.key)
         if len(metas) < asked or len(found) >= limit:
-            return found[:limit]
+            mount.report_hidden(hidden)
+            return found[:limit], hidden
         after, asked = metas[-1].key, max(limit, DEFAULT_LIMIT)
 
 
@@ -126,7 +145,7 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> ListingPage:
     last, batch = query.after, _FOLDER_BATCH
     while True:
         await asyncio.sleep(0)  # an engine may never yield, and there may be thousands of folders
-        metas = await _list(mount, query.prefix, after, batch)
+        metas, _ = await _list(mount, query.prefix, after, batch)
         for meta in metas:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash
@@ -163,13 +182,14 @@ def next_link(mount: Mount, page: ListingPage, root: str) -> str:
 def _render_json(mount: Mount, page: ListingPage, root: str) -> str:
     listing: dict[str, object] = {
         "mount": mount.prefix,
+        **({"folder": page.folder} if page.folder else {}),
         "documents": [meta_json(meta) for meta in page.documents],
         "next": next_link(mount, page, root) or None,
     }
     if page.folders:
         listing["folders"] = page.folders
-    if page.folder:
-        listing["folder"] = page.folder
+    if page.hidden:
+        listing["hidden"] = page.hidden
     return _json_line(listing)
 
 

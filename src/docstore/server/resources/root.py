@@ -13,6 +13,7 @@ from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import Answer, Operation
+from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.responses import small_response
 from docstore.units import format_count
@@ -46,14 +47,14 @@ class RootResource(ReadableResource):
         """List the mounts, and the usage of those with a quota."""
         offers = ("text/html", "application/json", "text/plain")
         media_type = negotiate(request, offers)
-        rows = [(mount, await _usage(mount)) for mount in self._mounts]
+        rows = [(mount, await _usage(mount), await _hidden(mount)) for mount in self._mounts]
         if media_type == "text/html":
-            mounts = [(mount, usage and _usage_line(usage)) for mount, usage in rows]
+            mounts = [(mount, usage and _usage_line(usage), hidden) for mount, usage, hidden in rows]
             body = pages.render("mounts.html", request.root, mounts=mounts)
         elif media_type == "text/plain":
-            body = "".join(f"{mount.prefix}\n" for mount, _ in rows)
+            body = "".join(f"{mount.prefix}\n" for mount, *_ in rows)
         else:
-            body = json.dumps({"mounts": [_mount_json(mount, usage) for mount, usage in rows]}) + "\n"
+            body = json.dumps({"mounts": [_mount_json(*row) for row in rows]}) + "\n"
         links = ", ".join(f'<{request.root}{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
         return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", links.encode("ascii"))])
 
@@ -69,9 +70,20 @@ async def _usage(mount: Mount) -> Usage | None:
         return None
 
 
-def _mount_json(mount: Mount, usage: Usage | None) -> dict[str, object]:
+async def _hidden(mount: Mount) -> int:
+    """0 also when the storage fails."""
+    try:
+        return await count_hidden(mount)
+    except EngineError as error:
+        log.error("can't list %s: %s", mount.prefix, error)
+        return 0
+
+
+def _mount_json(mount: Mount, usage: Usage | None, hidden: int) -> dict[str, object]:
     members: dict[str, object] = {"mount": mount.prefix, "engine": mount.scheme}
-    return members if usage is None else {**members, "usage": asdict(usage)}
+    if usage is not None:
+        members["usage"] = asdict(usage)
+    return {**members, "hidden": hidden} if hidden else members
 
 
 def _usage_line(usage: Usage) -> str:
