@@ -122,6 +122,7 @@ HEAVY = {
     "urllib.request",
     "docstore.cli.parallel",
     "docstore.content",
+    "docstore.media_types",
     "docstore.http.message",
     "docstore.export",
     "docstore.server",
@@ -135,7 +136,7 @@ HEAVY = {
 }
 LOADS = {
     "get": set(),
-    "put": {"docstore.content", "docstore.http.message"},
+    "put": {"docstore.content", "docstore.media_types", "docstore.http.message"},
     "get --help": set(),
 }
 

@@ -26,7 +26,6 @@ from docstore.http.headers import (
     parse_parameters,
     split_list,
 )
-from docstore.media_types import LONGEST_GUESS
 from docstore.model import DEFAULT_MEDIA_TYPE, Fields
 
 if TYPE_CHECKING:
@@ -105,6 +104,7 @@ def request_header_pairs(fields: Fields) -> "HeaderPairs":
 def _parse_pairs(pairs: tuple[tuple[bytes, bytes], ...]) -> Fields:
     # PERF: clients store many documents with the same few fields. Errors are not cached.
     from docstore.http.message import Headers  # PERF: not for reading
+    from docstore.media_types import LONGEST_GUESS  # PERF: not for reading
 
     headers = Headers(pairs)
     media_type = DEFAULT_MEDIA_TYPE
