@@ -19,7 +19,7 @@ from pathlib import Path
 
 from large import Server, pieces, serving
 
-from docstore.engines.object_store.opening import connect
+from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL
 
 CONTENT = b"hello" * 40
@@ -40,7 +40,7 @@ def compare(what: str, rounds: int, direct: Act, served: Act) -> None:
 
 
 def latency(url: str, server: Server, rounds: int) -> None:
-    _, store = connect(EngineURL.parse(url))
+    _, store = open_bucket(EngineURL.parse(url))
     connection = socket.create_connection((server.host, int(server.port)))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -62,7 +62,7 @@ def latency(url: str, server: Server, rounds: int) -> None:
 
 
 def throughput(url: str, server: Server, size: int) -> None:
-    _, store = connect(EngineURL.parse(url))
+    _, store = open_bucket(EngineURL.parse(url))
     connection = http.client.HTTPConnection(server.host, int(server.port), timeout=600)
     buffer = bytearray(1 << 20)
 

@@ -45,6 +45,14 @@ def test_reading_a_folder_of_files_creates_nothing_in_it(tmp_path: Path, command
     assert [path.name for path in folder.iterdir()] == ["a"]
 
 
+def test_a_document_of_a_folder_of_files_is_copied_and_moved_in_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"content")
+    prepare("cp", f"file:{tmp_path}#a", f"file:{tmp_path}#b")
+    prepare("mv", f"file:{tmp_path}#a", f"sqlite:{tmp_path.parent}/moved.db#a")
+    assert not (tmp_path / "a").exists()
+    assert (tmp_path / "b").read_bytes() == b"content"
+
+
 def test_a_document_of_a_folder_of_files_is_removed(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"content")
     assert run("rm", f"file:{tmp_path}#a").status == 0

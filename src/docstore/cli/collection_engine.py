@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def open_place(access: "Access", url: str, *, writes: bool, missing_ok: bool = False) -> AsyncIterator["Engine"]:
+async def open_place(
+    access: "Access", url: str, *, writes: bool, must_exist: bool = False, missing_ok: bool = False
+) -> AsyncIterator["Engine"]:
     """Open the collection or the engine of a URL.
 
-    If there is no store and none is to be created, raise OpenError, or open an empty one with `missing_ok`.
+    With `writes` a store that does not exist is created, unless it must exist. If there is none and none is to be
+    created, raise OpenError, or open an empty one with `missing_ok`.
     """
     if url.startswith(("http://", "https://")):
         async with access.async_client(url) as docs:
@@ -38,6 +41,8 @@ async def open_place(access: "Access", url: str, *, writes: bool, missing_ok: bo
     from docstore.engines.registry import EngineURL, open_engine
 
     if writes:
+        if must_exist:
+            existing_store(url)
         settings = MountSettings.make("store", EngineURL.parse(url))
         if settings.readonly:
             raise SetupError(f"{url} is read-only")

@@ -65,7 +65,7 @@ def copy_one(source: Address, target: Address, access: Access, *, remove: bool =
     (source_url, key), (target_url, new_key) = access.find_document(source), access.find_document(target)
 
     async def run() -> None:
-        async with _open_both(source, source_url, target, target_url, access) as (reader, writer):
+        async with _open_both(source, source_url, target, target_url, access, remove=remove) as (reader, writer):
             meta = await reader.head(key)
             if meta is None:
                 raise NotFound(f"{source}: not found")
@@ -111,7 +111,7 @@ def copy_all(
         return is_same(meta, present, tolerance_ns=0 if exact else _TOLERANCE_NS)
 
     async def run() -> None:
-        opened = _open_both(source, source_url, target, target_url, access, dry_run=transfer.dry_run)
+        opened = _open_both(source, source_url, target, target_url, access, remove=remove, dry_run=transfer.dry_run)
         async with opened as (source_store, target_store):
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
             selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
@@ -143,10 +143,18 @@ def copy_all(
 
 @asynccontextmanager
 async def _open_both(
-    source: Address, source_url: str, target: Address, target_url: str, access: Access, *, dry_run: bool = False
+    source: Address,
+    source_url: str,
+    target: Address,
+    target_url: str,
+    access: Access,
+    *,
+    remove: bool,
+    dry_run: bool = False,
 ) -> AsyncIterator[tuple["Engine", "Engine"]]:
     """Open two stores, or one if they are the same: some engines can be opened only once."""
-    async with open_place(access.for_address(source), source_url, writes=False) as reader:
+    writes = not dry_run and (remove or source_url == target_url)
+    async with open_place(access.for_address(source), source_url, writes=writes, must_exist=True) as reader:
         if source_url == target_url:
             yield reader, reader
             return

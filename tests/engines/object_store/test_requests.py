@@ -11,7 +11,7 @@ from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.object_store import bucket, collector, verify
 from docstore.engines.object_store.bucket import Bucket
 from docstore.engines.object_store.engine import ObjectStoreEngine
-from docstore.engines.object_store.opening import connect
+from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import IncompleteUpload
 from docstore.model import ABSENT
@@ -25,7 +25,7 @@ LARGE = 3_000_000
 
 def objects(proxy: Proxy) -> list[str]:
     """Return the folders of all objects of the store."""
-    _, store = connect(proxy.url)
+    _, store = open_bucket(proxy.url)
     found = [entry["path"].partition("/")[0] for page in store.list() for entry in page]
     proxy.sent.clear()
     return sorted(folder for folder in found if folder != "clock")
@@ -201,7 +201,7 @@ def test_check_reports_damage_and_removes_orphans(proxy: Proxy, monkeypatch: pyt
             await put_data(store, "replaced", b"small")
 
     asyncio.run(leave())
-    _, direct = connect(proxy.url)
+    _, direct = open_bucket(proxy.url)
     blobs = {entry["path"].split("/")[1]: entry["path"] for page in direct.list("b") for entry in page}
     direct.delete(blobs["lost!"])
     direct.put(blobs["cut!"], b"short")

@@ -42,7 +42,7 @@ _raced: Final[set[tuple[str, str, str | None]]] = set()
 
 def open_object_store(url: EngineURL, clock: Clock) -> ObjectStoreEngine:
     """Open `s3://BUCKET/PREFIX`, `gs://…` or `az://…`. Raise OpenError."""
-    bucket, store = connect(url)
+    bucket, store = open_bucket(url)
     raced = url.scheme, url.location.split("/")[2], url.options.get("endpoint")
     if raced not in _raced:
         _race(bucket, store)
@@ -50,7 +50,7 @@ def open_object_store(url: EngineURL, clock: Clock) -> ObjectStoreEngine:
     return ObjectStoreEngine(bucket, clock)
 
 
-def connect(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
+def open_bucket(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
     """Return the bucket of a URL, and its store for blocking calls. Nothing is sent yet."""
     match = _LOCATION.fullmatch(url.location)
     if match is None:

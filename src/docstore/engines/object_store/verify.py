@@ -11,7 +11,7 @@ from docstore.engines.object_store.bucket import LISTED_AT_ONCE, Bucket
 from docstore.engines.object_store.collector import BLOB_S
 from docstore.engines.object_store.manifest import Manifest
 from docstore.engines.object_store.names import BLOBS, DOCUMENTS, blob_name, name_of, parse_blob
-from docstore.engines.object_store.opening import connect
+from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Checked, Finding, fault_of
 from docstore.errors import CorruptData, OpenError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def check_object_store(url: EngineURL, repair: bool) -> Checked:
     """Check all documents of a bucket; other processes may use it meanwhile."""
-    bucket, store = connect(url)
+    bucket, store = open_bucket(url)
     try:
         store.put("clock", b"")
         now = store.head("clock")["last_modified"]
