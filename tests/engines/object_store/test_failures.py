@@ -184,7 +184,7 @@ class Seal:
 
 def test_a_create_waits_for_the_removal_of_a_tombstone(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A DELETE that is on its way when the key is created again would remove the new document."""
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
     monkeypatch.setattr(engine, "SEAL_WAIT_S", 0.3)
     seal = Seal()
 
@@ -213,7 +213,7 @@ def test_a_create_waits_for_the_removal_of_a_tombstone(proxy: Proxy, monkeypatch
 
 
 def test_the_seal_of_a_killed_collector_is_taken_over_at_last(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
     monkeypatch.setattr(engine, "SEAL_WAIT_S", 0.2)
 
     async def run() -> None:
@@ -233,7 +233,7 @@ def test_the_seal_of_a_killed_collector_is_taken_over_at_last(proxy: Proxy, monk
 
 
 def test_a_create_before_the_collector_keeps_its_document(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
 
     async def run() -> None:
         async with opened(proxy) as collecting, opened(proxy) as store:
