@@ -11,7 +11,7 @@ from docstore.content import read_all
 from docstore.engines.contract import Engine
 from docstore.engines.object_store import bucket, collector, engine
 from docstore.engines.object_store.engine import ObjectStoreEngine
-from docstore.engines.registry import open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import Conflict, NoSpace, OutcomeUnknown, StorageUnavailable
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
@@ -168,6 +168,21 @@ def test_no_failure_of_the_store_looks_like_an_absent_document(
             assert (await put_data(store, "other", make_data(LARGE))).created
 
     asyncio.run(run())
+
+
+def test_the_next_endpoint_is_used_when_one_does_not_answer(proxy: Proxy) -> None:
+    working = proxy.url.options["endpoint"]
+
+    async def run(endpoint: str) -> None:
+        store = open_engine(EngineURL("s3", proxy.url.location, {"endpoint": endpoint}), SetClock())
+        for size in (LARGE, 10):
+            await put_data(store, f"{size}", make_data(size))
+            assert await read_data(store, f"{size}") == make_data(size)
+        assert [meta.key for meta in await store.list()] == ["10", str(LARGE)]
+        await store.close()
+
+    for endpoint in (f"http://127.0.0.1:9,{working}", f"{working},http://127.0.0.1:9"):
+        asyncio.run(run(endpoint))
 
 
 class Seal:
