@@ -27,7 +27,8 @@ from tests.server_process import RunningServer
 FOLDER = Path(os.environ["DOCSTORE_CLUSTER_FOLDER"])
 SECONDS = float(os.environ.get("DOCSTORE_CLUSTER_S") or 60)
 SERVERS = 3
-KEYS = [f"key-{number}" for number in range(6)]
+KEYS = [f"key-{number}" for number in range(max(6, int(SECONDS / 10)))]
+"""More for a longer run, because the check of a history takes longer than its length."""
 MIX = (6, 4, 2, 4, 2)
 LATE_S = 20.0
 """After so long no request of a client that got no answer is on its way any more."""

@@ -11,7 +11,7 @@ from docstore.content import read_all
 from docstore.engines.contract import Engine
 from docstore.engines.object_store import bucket, collector, engine
 from docstore.engines.object_store.engine import ObjectStoreEngine
-from docstore.engines.registry import open_engine
+from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import Conflict, NoSpace, OutcomeUnknown, StorageUnavailable
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
@@ -170,6 +170,21 @@ def test_no_failure_of_the_store_looks_like_an_absent_document(
     asyncio.run(run())
 
 
+def test_the_next_endpoint_is_used_when_one_does_not_answer(proxy: Proxy) -> None:
+    working = proxy.url.options["endpoint"]
+
+    async def run(endpoint: str) -> None:
+        store = open_engine(EngineURL("s3", proxy.url.location, {"endpoint": endpoint}), SetClock())
+        for size in (LARGE, 10):
+            await put_data(store, f"{size}", make_data(size))
+            assert await read_data(store, f"{size}") == make_data(size)
+        assert [meta.key for meta in await store.list()] == ["10", str(LARGE)]
+        await store.close()
+
+    for endpoint in (f"http://127.0.0.1:9,{working}", f"{working},http://127.0.0.1:9"):
+        asyncio.run(run(endpoint))
+
+
 class Seal:
     """Holds the DELETE of a tombstone back until it is released."""
 
@@ -184,7 +199,7 @@ class Seal:
 
 def test_a_create_waits_for_the_removal_of_a_tombstone(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """A DELETE that is on its way when the key is created again would remove the new document."""
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
     monkeypatch.setattr(engine, "SEAL_WAIT_S", 0.3)
     seal = Seal()
 
@@ -213,7 +228,7 @@ def test_a_create_waits_for_the_removal_of_a_tombstone(proxy: Proxy, monkeypatch
 
 
 def test_the_seal_of_a_killed_collector_is_taken_over_at_last(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
     monkeypatch.setattr(engine, "SEAL_WAIT_S", 0.2)
 
     async def run() -> None:
@@ -233,7 +248,7 @@ def test_the_seal_of_a_killed_collector_is_taken_over_at_last(proxy: Proxy, monk
 
 
 def test_a_create_before_the_collector_keeps_its_document(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "TOMBSTONE_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
 
     async def run() -> None:
         async with opened(proxy) as collecting, opened(proxy) as store:

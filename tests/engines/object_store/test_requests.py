@@ -122,9 +122,7 @@ def test_an_upload_that_fails_leaves_nothing(proxy: Proxy) -> None:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Collect without waiting for readers and lost answers."""
-    for name in ("TOMBSTONE_S", "BLOB_S"):
-        monkeypatch.setattr(collector, name, 0)
-    monkeypatch.setattr(verify, "BLOB_S", 0)
+    monkeypatch.setattr(collector, "GRACE_S", 0)
     real = Bucket.now
 
     async def later(self: Any) -> datetime:
@@ -179,6 +177,33 @@ def test_what_killed_processes_left_is_collected_by_the_next(proxy: Proxy) -> No
     assert objects(proxy) == ["b", "b", "d", "d"]
 
 
+@pytest.mark.parametrize("end", ["replaced", "deleted"])
+def test_a_scan_keeps_old_content_that_was_replaced_or_deleted_just_now(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(collector, "GRACE_S", 1)
+
+    async def run() -> None:
+        async with opened(proxy) as store, opened(proxy) as other:
+            await put_data(store, "key", make_data(LARGE))
+            document = await store.get("key")
+            assert document is not None
+            await asyncio.sleep(2.1)  # The store's times are in seconds.
+            await (put_data(store, "key", b"new") if end == "replaced" else store.delete("key"))
+            _, direct = connect(proxy.url)
+            ended = direct.head("d/key!")["last_modified"]
+
+            async def now(self: Any) -> datetime:
+                return ended
+
+            monkeypatch.setattr(Bucket, "now", now)
+            assert isinstance(other, ObjectStoreEngine)
+            assert await other.sweep() == await other.sweep() == 0
+            assert await read_all(document.content) == make_data(LARGE)
+
+    asyncio.run(run())
+
+
 @pytest.mark.usefixtures("at_once")
 def test_a_scan_that_fails_begins_again(proxy: Proxy) -> None:
     async def run() -> None:
@@ -215,7 +240,7 @@ def test_check_reports_damage_and_removes_orphans(proxy: Proxy, monkeypatch: pyt
         f"its content, {blobs['lost!']}, is missing",
     ]
     assert sorted(each.key for each in found if not isinstance(each, Finding)) == ["moved", "replaced", "sound"]
-    monkeypatch.setattr(verify, "BLOB_S", -2)
+    monkeypatch.setattr(verify, "GRACE_S", -2)
     orphans = [each for each in check_store(proxy.url, repair=True) if isinstance(each, Finding) and each.orphan]
     assert [orphan.removed for orphan in orphans] == [True]
     assert [each for each in check_store(proxy.url) if isinstance(each, Finding) and each.orphan] == []

@@ -98,7 +98,7 @@ class Bucket:
         manifest = Manifest.unpack(body, name)
         if manifest is None:
             return await self._read(store, name, None)
-        return Stored(manifest, self.state_of(found.meta))
+        return Stored(manifest, self.state_of(found.meta), found.meta["last_modified"])
 
     async def swap(self, name: str, base: Stored | None, manifest: Manifest) -> Stored:
         """Replace `base` (None for no object) by `manifest`, exactly once however many answers are lost.

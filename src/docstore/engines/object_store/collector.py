@@ -5,14 +5,15 @@ a tombstone by its size, a blob by reading the manifest of its key. The scan com
 
 A blob is deleted an hour after nothing refers to it, so that readers of a replaced document can finish, and so that an
 upload whose manifest is not written yet is not taken for an orphan. Its name is never used again, so the DELETE can't
-hit another. `manifest.py` explains the removal of tombstones.
+hit another. A tombstone stays as long: it has the time of the deletion, and the ids that a lost answer looks for.
+`manifest.py` explains its removal.
 """
 
 import asyncio
 import heapq
 import logging
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from time import monotonic
 from typing import Final
@@ -38,9 +39,8 @@ from docstore.engines.object_store.names import (
 from docstore.errors import EngineError
 from docstore.model import Clock
 
-TOMBSTONE_S: Final = 600
-"""Age of a tombstone that is removed. Until then a lost answer finds the ids of earlier writes in it."""
-BLOB_S: Final = 3600
+GRACE_S: Final = 3600
+"""How long tombstones, and blobs that were replaced or deleted, stay."""
 SCAN_INTERVAL_S: Final = 24 * 3600
 SCANNED_AT_ONCE: Final = 10_000
 """Objects that one sweep scans."""
@@ -70,11 +70,11 @@ class Collector:
     def collect_replaced(self, name: str, old: Stored | None, new: Stored) -> None:
         """Queue what the replaced state leaves, and the new one if it is a tombstone."""
         if old is not None and old.manifest.blob is not None:
-            self.delete_later(blob_name(name, old.manifest.blob), BLOB_S)
+            self.delete_later(blob_name(name, old.manifest.blob), GRACE_S)
         if old is not None and old.manifest.meta is not None and old.manifest.meta.expires_ns is not None:
             self.delete_later(marker_name(name, old.manifest.meta.expires_ns, old.manifest.write))
         if new.manifest.meta is None:
-            self.delete_later(DOCUMENTS + name, TOMBSTONE_S, new)
+            self.delete_later(DOCUMENTS + name, GRACE_S, new)
 
     def is_replaceable(self, stored: Stored) -> bool:
         """Return whether a write may replace this state: not a seal, unless this process has seen it for long."""
@@ -116,7 +116,7 @@ class Collector:
                     return False
                 self.collect_replaced(name, stored, new)
                 return True
-        if self._clock() - expires_ns > BLOB_S * 10**9:  # else its document may not be written yet
+        if self._clock() - expires_ns > GRACE_S * 10**9:  # else its document may not be written yet
             await self._bucket.delete(marker)
         return False
 
@@ -137,10 +137,13 @@ class Collector:
 
     async def _remove_tombstone(self, path: str, stored: Stored) -> None:
         async with self._lock(path.removeprefix(DOCUMENTS)):
+            began_s = monotonic()
             try:
                 await self._bucket.swap(path, stored, Manifest(new_write_id(), ancestors_of(stored), sealed=True))
             except Raced:
                 return
+            if monotonic() - began_s > SEAL_TIMEOUT_S / 2:
+                return  # This process was stopped meanwhile, and another may have taken the seal over.
             await self._bucket.delete_sealed(path)
             self._seals.pop(stored.manifest.write, None)
 
@@ -159,17 +162,22 @@ class Collector:
 
     async def _scan_all(self) -> AsyncIterator[bool]:
         """Queue what other processes left; yield True after each object."""
-        now = await self._bucket.now()
+        before = await self._bucket.now() - timedelta(seconds=GRACE_S)
         async for entry in self._bucket.entries(DOCUMENTS):
-            if entry.size < TOMBSTONE_SIZE and entry.modified < now - timedelta(seconds=TOMBSTONE_S):
+            if entry.size < TOMBSTONE_SIZE and entry.modified < before:
                 stored = await self._bucket.read(entry.path)
                 if stored is not None and stored.manifest.meta is None and self.is_replaceable(stored):
                     self.delete_later(entry.path, 0, stored)
             yield True
         async for entry in self._bucket.entries(BLOBS):
-            if entry.modified < now - timedelta(seconds=BLOB_S):
+            if entry.modified < before:
                 name, blob = parse_blob(entry.path)
                 stored = await self._bucket.read(DOCUMENTS + name, meta_only=True)
-                if stored is None or stored.manifest.blob != blob:
+                if is_unreferenced(blob, stored, before):
                     self.delete_later(entry.path)
             yield True
+
+
+def is_unreferenced(blob: str, stored: Stored | None, before: datetime) -> bool:
+    """Return whether a blob that is older than `before` belongs to no document, since before then."""
+    return stored is None or (stored.manifest.blob != blob and stored.modified is not None and stored.modified < before)

@@ -20,6 +20,7 @@ can take.
 
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from docstore.errors import CorruptData
@@ -83,6 +84,8 @@ class Stored:
 
     manifest: Manifest
     version: "UpdateVersion"
+    modified: datetime | None = None
+    """When it was written, by the clock of the store; None for a write of this process."""
 
     def descends_from(self, write: str) -> bool:
         return write == self.manifest.write or write in self.manifest.ancestors

@@ -51,7 +51,7 @@ def open_object_store(url: EngineURL, clock: Clock) -> ObjectStoreEngine:
 
 
 def open_bucket(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
-    """Return the bucket of a URL, and its store for blocking calls. Nothing is sent yet."""
+    """Return the bucket of a URL, and its store for blocking calls."""
     match = _LOCATION.fullmatch(url.location)
     if match is None:
         raise OpenError(f"{url.scheme}: needs the name of a bucket, as in {url.scheme}://bucket/prefix")
@@ -65,7 +65,20 @@ def open_bucket(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
         bulk = [_store(url, match[1], prefix, each, BULK_TIMEOUT_S, 4) for each in endpoints]
     except (BaseError, ValueError, OSError) as error:
         raise OpenError(f"cannot open {where}: {' '.join(str(error).split())[:300]}") from error
-    return Bucket(where, stores, bulk, bare_tags=url.scheme == "s3"), stores[0]
+    return Bucket(where, stores, bulk, bare_tags=url.scheme == "s3"), _first_answering(stores)
+
+
+def _first_answering(stores: "list[ObjectStore]") -> "ObjectStore":
+    """Return the store at the first endpoint that can be reached, the last if none can. Only one is not asked."""
+    for store in stores[:-1]:
+        try:
+            store.head("clock")
+        except GenericError:
+            continue
+        except (BaseError, OSError):
+            pass  # It answered; what is wrong is reported by the race or the check.
+        return store
+    return stores[-1]
 
 
 def _store(url: EngineURL, bucket: str, prefix: str, endpoint: str, timeout_s: int, retries: int) -> "ObjectStore":

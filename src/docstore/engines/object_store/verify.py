@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import BaseError
 
 from docstore.engines.object_store.bucket import LISTED_AT_ONCE, Bucket
-from docstore.engines.object_store.collector import BLOB_S
-from docstore.engines.object_store.manifest import Manifest
+from docstore.engines.object_store.collector import GRACE_S, is_unreferenced
+from docstore.engines.object_store.manifest import Manifest, Stored
 from docstore.engines.object_store.names import BLOBS, DOCUMENTS, blob_name, name_of, parse_blob
 from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL
@@ -26,11 +26,11 @@ def check_object_store(url: EngineURL, repair: bool) -> Checked:
     bucket, store = open_bucket(url)
     try:
         store.put("clock", b"")
-        now = store.head("clock")["last_modified"]
+        before = store.head("clock")["last_modified"] - timedelta(seconds=GRACE_S)
         for entry in _entries(store, DOCUMENTS):
             yield from _check_document(bucket, store, entry["path"])
         for entry in _entries(store, BLOBS):
-            yield from _check_blob(bucket, store, entry, now, repair)
+            yield from _check_blob(bucket, store, entry, before, repair)
     except (BaseError, OSError) as error:
         raise OpenError(f"cannot check {bucket.translate(error)}") from error
 
@@ -40,22 +40,26 @@ def _entries(store: "ObjectStore", folder: str) -> "Iterator[ObjectMeta]":
         yield from page
 
 
-def _read(store: "ObjectStore", path: str) -> Manifest | None:
+def _read(store: "ObjectStore", path: str) -> Stored | None:
     try:
-        return Manifest.unpack(bytes(store.get(path).bytes()), path)
+        found = store.get(path)
+        manifest = Manifest.unpack(bytes(found.bytes()), path)
     except FileNotFoundError:
         return None
+    if manifest is None:
+        raise CorruptData(f"{path} is incomplete")
+    return Stored(manifest, {}, found.meta["last_modified"])
 
 
 def _check_document(bucket: Bucket, store: "ObjectStore", path: str) -> Checked:
     try:
-        manifest = _read(store, path)
+        stored = _read(store, path)
     except CorruptData as error:
         yield Finding(f"{bucket.where}: {path}", str(error))
         return
-    if manifest is None or manifest.meta is None:
+    if stored is None or stored.manifest.meta is None:
         return
-    meta, name = manifest.meta, path.removeprefix(DOCUMENTS)
+    manifest, meta, name = stored.manifest, stored.manifest.meta, path.removeprefix(DOCUMENTS)
     state, size = hashlib.sha256(manifest.content), len(manifest.content)
     if manifest.blob is not None:
         try:
@@ -63,7 +67,7 @@ def _check_document(bucket: Bucket, store: "ObjectStore", path: str) -> Checked:
                 state.update(piece)
                 size += len(piece)
         except FileNotFoundError:
-            if _read(store, path) == manifest:  # else it was replaced meanwhile
+            if _read(store, path) == stored:  # else it was replaced meanwhile
                 yield Finding(meta.key, f"its content, {blob_name(name, manifest.blob)}, is missing")
             return
     fault = fault_of(meta, state.digest(), size)
@@ -72,16 +76,16 @@ def _check_document(bucket: Bucket, store: "ObjectStore", path: str) -> Checked:
     yield meta if fault is None else Finding(meta.key, fault)
 
 
-def _check_blob(bucket: Bucket, store: "ObjectStore", entry: "ObjectMeta", now: datetime, repair: bool) -> Checked:
+def _check_blob(bucket: Bucket, store: "ObjectStore", entry: "ObjectMeta", before: datetime, repair: bool) -> Checked:
     """A young blob may be of an upload in progress, or may have readers."""
-    if entry["last_modified"] > now - timedelta(seconds=BLOB_S):
+    if entry["last_modified"] >= before:
         return
     name, blob = parse_blob(entry["path"])
     try:
-        manifest = _read(store, DOCUMENTS + name)
+        stored = _read(store, DOCUMENTS + name)
     except CorruptData:
         return  # found among the documents
-    if manifest is None or manifest.blob != blob:
+    if is_unreferenced(blob, stored, before):
         if repair:
             store.delete(entry["path"])
         problem = "content that no document refers to"

@@ -1,0 +1,41 @@
+"""The commands and the library on a bucket: its URL is the address of a store, as that of a database is."""
+
+from pathlib import Path
+
+import docstore
+from tests.remote import remote_url
+from tests.stores import DOCUMENTS, kept, run, store
+
+
+def test_a_copy_there_and_back_is_the_same_store(tmp_path: Path) -> None:
+    url, there, back = remote_url("s3", tmp_path), f"sqlite:{tmp_path / 'there.db'}", f"sqlite:{tmp_path / 'back.db'}"
+    store(there)
+    for command in (("copy", there, url), ("copy", there, url), ("copy", url, back), ("check", url)):
+        done = run(*command)
+        assert done.status == 0, done.err
+    assert kept(url) == kept(there) == kept(back)
+
+
+def test_an_export_has_all_documents(tmp_path: Path) -> None:
+    url, file, back = remote_url("s3", tmp_path), tmp_path / "export.tar", f"sqlite:{tmp_path / 'back.db'}"
+    store(url)
+    for command in (("export", url, file), ("import", back, file)):
+        done = run(*command)
+        assert done.status == 0, done.err
+    assert kept(url) == kept(back)
+
+
+def test_a_key_of_a_bucket_is_an_address(tmp_path: Path) -> None:
+    url = remote_url("s3", tmp_path)
+    store(url)
+    assert run("get", f"{url}#small").data == DOCUMENTS["small"]
+    assert run("put", f"{url}#new", data=b"new").status == 0
+    listed = run("ls", url)
+    assert all(key in listed.out for key in (*DOCUMENTS, "new")), listed.err
+
+
+def test_the_library_opens_a_bucket(tmp_path: Path) -> None:
+    with docstore.open(remote_url("s3", tmp_path)) as documents:
+        documents["greeting"] = b"hello"
+        assert documents["greeting"] == b"hello"
+        assert list(documents) == ["greeting"]
