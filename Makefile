@@ -22,8 +22,10 @@ SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
+CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
+
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-instructions bench-postgres lock clean help
+.PHONY: check serve install test test-cluster crash power disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-many bench-cache bench-instructions bench-postgres lock clean help
 
 check: lint types test ## Run all checks of CI: format, lint, types, tests (the default)
 
@@ -35,6 +37,9 @@ install: $(RUNTIME) ## Install the runtime and the command .venv/bin/docstore
 # The tests of one file run in one process, because they share a server or a browser.
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+test-cluster: $(CLUSTER) ## Test against a PostgreSQL cluster and kill its nodes (needs root and etcd); ARGS='-k dies'
+	@$(VENV)/bin/python -m tests.cluster.run $(ARGS)
 
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what they leave; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
@@ -112,6 +117,11 @@ $(RUNTIME): requirements/serve.txt pyproject.toml
 $(TOOLS): $(RUNTIME) requirements/dev.txt
 	@echo "installing the test tools into $(VENV)"
 	@$(call pip,requirements/dev.txt,--only-binary :all: --no-binary $(SOURCE_ONLY) --require-hashes -r requirements/dev.txt)
+	@touch $@
+
+$(CLUSTER): $(TOOLS) requirements/cluster.txt
+	@echo "installing the manager of clusters into $(VENV)"
+	@$(call pip,requirements/cluster.txt,--only-binary :all: --no-binary python-etcd --require-hashes -r requirements/cluster.txt)
 	@touch $@
 
 # Stop with one line, before anything is created, if PYTHON is not usable.
