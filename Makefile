@@ -4,7 +4,7 @@
 # the test tools. Their names contain PYTHON, and they depend on the lock files and pyproject.toml. So a second run
 # installs nothing, and a change of any of these creates a clean environment.
 #
-# pip installs the pinned versions by hash. Nothing is compiled: all but two packages must be wheels, and those two
+# pip installs the pinned versions by hash. Nothing is compiled: all but three packages must be wheels, and those three
 # (plain Python, for tests only) are built by the pinned setuptools. `pip install -e .` was rejected, because it installs
 # the newest versions of that day.
 
