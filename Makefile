@@ -4,7 +4,7 @@
 # the test tools. Their names contain PYTHON, and they depend on the lock files and pyproject.toml. So a second run
 # installs nothing, and a change of any of these creates a clean environment.
 #
-# pip installs the pinned versions by hash. Nothing is compiled: all but two packages must be wheels, and those two
+# pip installs the pinned versions by hash. Nothing is compiled: all but three packages must be wheels, and those three
 # (plain Python, for tests only) are built by the pinned setuptools. `pip install -e .` was rejected, because it installs
 # the newest versions of that day.
 
@@ -23,8 +23,10 @@ SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 
+CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
+
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power test-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
+.PHONY: check serve install test crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -40,6 +42,11 @@ install: $(RUNTIME) ## Install the runtime and the command .venv/bin/docstore
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
+test-cluster: test-postgres-cluster test-ceph-cluster ## Test on clusters that are started for it, and kill their nodes
+
+test-postgres-cluster: $(CLUSTER) ## Test the PostgreSQL engine on three nodes (needs root and etcd); ARGS='-k dies'
+	@$(VENV)/bin/python -m tests.cluster.run $(ARGS)
+
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what they leave; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
 		tests/crash/test_kill.py tests/crash/test_linear.py tests/crash/test_together.py $(ARGS)
@@ -48,8 +55,8 @@ power: $(TOOLS) ## Simulate power loss after each step of the engines on disk; S
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
 		-n auto --maxprocesses 4 -rP -o faulthandler_timeout=3600 tests/power $(ARGS)
 
-test-cluster: $(TOOLS) ## Test the S3 engine on a Ceph cluster that is started for it (root on Debian); SECONDS=600
-	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/clusters/test_s3.sh $(VENV)/bin/pytest $(ARGS)
+test-ceph-cluster: $(TOOLS) ## Test the S3 engine on Ceph (needs root on Debian); SECONDS=600
+	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/cluster/test_s3.sh $(VENV)/bin/pytest $(ARGS)
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
@@ -126,6 +133,11 @@ $(RUNTIME): requirements/serve.txt pyproject.toml
 $(TOOLS): $(RUNTIME) requirements/dev.txt
 	@echo "downloading and installing the test tools into $(VENV), which may take some minutes"
 	@$(call pip,requirements/dev.txt,--only-binary :all: --no-binary $(SOURCE_ONLY) --require-hashes -r requirements/dev.txt)
+	@touch $@
+
+$(CLUSTER): $(TOOLS) requirements/cluster.txt
+	@echo "installing the manager of clusters into $(VENV)"
+	@$(call pip,requirements/cluster.txt,--only-binary :all: --no-binary python-etcd --require-hashes -r requirements/cluster.txt)
 	@touch $@
 
 # Stop with one line, before anything is created, if PYTHON is not usable.

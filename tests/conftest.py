@@ -28,6 +28,17 @@ if _OWNS_SESSION:
     os.environ["DOCSTORE_TEST_SESSION"] = tempfile.mkdtemp(prefix="docstore-tests-")
 
 
+# Clusters need root and minutes to start.
+_WITH_CLUSTERS = "DOCSTORE_CLUSTER" in os.environ
+collect_ignore = [] if _WITH_CLUSTERS else ["cluster"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what a run leaves out."""
+    if not _WITH_CLUSTERS:
+        terminalreporter.write_line("clusters of databases are not tested here, but by: make test-cluster")
+
+
 def pytest_unconfigure() -> None:
     """End what the workers shared, in the process that started them."""
     if _OWNS_SESSION:

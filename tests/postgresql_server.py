@@ -88,9 +88,13 @@ def _without_root() -> dict[str, Any]:
 
 
 def postgres_url(folder: Path) -> str:
-    """The engine URL of the store that belongs to `folder`: its prefix is made of that path. Starts the server."""
+    """The engine URL of the store that belongs to `folder`: its prefix is made of that path.
+
+    The database is the one in DOCSTORE_POSTGRESQL, or the server of the session, which is started.
+    """
     prefix = hashlib.sha256(str(folder).encode()).hexdigest()[:20]
-    return f"{shared_server().url}?prefix=t{prefix}"
+    database = os.environ.get("DOCSTORE_POSTGRESQL") or shared_server().url
+    return f"{database}?prefix=t{prefix}"
 
 
 def _place() -> Path:

@@ -185,6 +185,8 @@ class Cluster:
     @staticmethod
     def _remove_network() -> None:
         for node in NODES:
+            # The system removes a namespace only after its last process, and its link not at once.
+            _ip("link", "del", f"{_NAME}{node}h", check=False)
             _ip("netns", "del", f"{_NAME}{node}", check=False)
         _ip("link", "del", _NAME, check=False)
 

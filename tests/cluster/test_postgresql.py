@@ -20,7 +20,7 @@ import pytest
 from docstore.testing.server import ServerProcess
 from tests.cluster.clients import Client
 from tests.cluster.postgresql import Cluster, running_cluster
-from tests.crash.clients import History
+from tests.crash.clients import History, path_of
 from tests.crash.linear import contradiction
 from tests.crash.restarts import seeded_random
 from tests.http_client import ask
@@ -145,13 +145,22 @@ def test_no_acknowledged_write_is_lost_when(
     unknown, unavailable = sum(c.unknown for c in clients), sum(c.unavailable for c in clients)
     print(
         f"{name}: {gap_s:.1f} s without an acknowledged write; {len(times)} acknowledged, {unknown} unknown, "
-        f"{unavailable} unavailable, {sum(map(len, history.values()))} operations"
+        f"{unavailable} unavailable, {sum(map(len, history.values()))} operations; {cluster.members()}"
     )
     for key, operations in history.items():
         assert contradiction(operations) == [], key
     for client in clients:
         for key, version in client.created.items():
-            assert ask(servers.running[1], "GET", f"/docs/{key.replace(' ', '%20')}").headers["etag"] == f'"{version}"'
+            assert etag_of(servers.running[1], key) == f'"{version}"', key
+
+
+def etag_of(server: ServerProcess, key: str) -> str | None:
+    """The ETag of a document, asked for until the server answers: the leader may change at any time."""
+    end = time.monotonic() + 60
+    while (answer := ask(server, "GET", path_of(key))).status == 503:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    return answer.headers["etag"]
 
 
 def test_the_check_finds_nothing(cluster: Cluster) -> None:

@@ -190,7 +190,7 @@ def test_a_scan_keeps_old_content_that_was_replaced_or_deleted_just_now(
             assert document is not None
             await asyncio.sleep(2.1)  # The store's times are in seconds.
             await (put_data(store, "key", b"new") if end == "replaced" else store.delete("key"))
-            _, direct = connect(proxy.url)
+            _, direct = open_bucket(proxy.url)
             ended = direct.head("d/key!")["last_modified"]
 
             async def now(self: Any) -> datetime:

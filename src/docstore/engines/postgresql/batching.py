@@ -29,7 +29,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class BatchedOperation(Generic[_R]):
+class BatchedCall(Generic[_R]):
     """What a caller waits for."""
 
     key: str
@@ -46,7 +46,7 @@ class BatchedOperation(Generic[_R]):
             self.future.set_exception(error)
 
 
-_T = TypeVar("_T", bound=BatchedOperation[Any])
+_T = TypeVar("_T", bound=BatchedCall[Any])
 
 
 class Batcher(Generic[_T]):

@@ -100,6 +100,9 @@ class Pool:
     async def close(self) -> None:
         """Close the idle connections; others are closed when they are returned."""
         self._closed = True
+        for turn in self._waiting:
+            if not turn.done():
+                turn.set_result(None)
         while self._idle:
             connection = self._idle.pop()
             try:

@@ -14,7 +14,7 @@ import asyncpg
 from docstore.content import Content
 from docstore.engines.contract import PutRequest
 from docstore.engines.postgresql.asyncpg_errors import ASYNCPG_ERRORS, asyncpg_error
-from docstore.engines.postgresql.batching import BatchedOperation, Batcher
+from docstore.engines.postgresql.batching import BatchedCall, Batcher
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.contents import Contents
 from docstore.engines.postgresql.snapshot import PostgresSnapshot, open_snapshot
@@ -38,7 +38,7 @@ ORPHANS_PER_SWEEP: Final = 100
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class _Read(BatchedOperation["asyncpg.Record | None"]):
+class _Read(BatchedCall["asyncpg.Record | None"]):
     with_data: bool
 
 

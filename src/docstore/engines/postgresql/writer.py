@@ -24,7 +24,7 @@ from docstore.engines.postgresql.asyncpg_errors import (
     is_rolled_back,
     one_line,
 )
-from docstore.engines.postgresql.batching import BatchedOperation
+from docstore.engines.postgresql.batching import BatchedCall
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.statements import row_meta
 from docstore.errors import DocstoreError, EngineError, OutcomeUnknown, StorageUnavailable
@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
-class Write(BatchedOperation[_T]):
+class Write(BatchedCall[_T]):
     """A write of one document, and its caller."""
 
     expect: Expectation

@@ -7,13 +7,13 @@ export AWS_ACCESS_KEY_ID=AK AWS_SECRET_ACCESS_KEY=SK AWS_REGION=us-east-1
 export DOCSTORE_TEST_S3='s3://docs/{}?endpoint=http://127.0.0.1:7481,http://127.0.0.1:7482'
 
 stop() {
-  tests/clusters/ceph.sh down "$DOCSTORE_CLUSTER_FOLDER"
+  tests/cluster/ceph.sh down "$DOCSTORE_CLUSTER_FOLDER"
   sleep 1
   rm -rf /tmp/docstore-ceph
 }
 
 [[ -e $DOCSTORE_CLUSTER_FOLDER ]] && stop
 trap stop EXIT
-tests/clusters/ceph.sh up "$DOCSTORE_CLUSTER_FOLDER"
+tests/cluster/ceph.sh up "$DOCSTORE_CLUSTER_FOLDER"
 "$@" -n 3 --dist load -o faulthandler_timeout=1200 tests/engines/object_store tests/server/test_oracle.py tests/crash -k 's3 or S3'
-"$@" -rP -o faulthandler_timeout=1200 tests/clusters/ceph_deaths.py
+"$@" -rP -o faulthandler_timeout=1200 tests/cluster/ceph_deaths.py
