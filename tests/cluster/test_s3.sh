@@ -2,7 +2,7 @@
 # Start a Ceph cluster, run the tests of the S3 engine on it with the given pytest command, and stop it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-export DOCSTORE_CLUSTER_FOLDER=/tmp/docstore-ceph
+export DOCSTORE_CLUSTER=1 DOCSTORE_CLUSTER_FOLDER=/tmp/docstore-ceph
 export AWS_ACCESS_KEY_ID=AK AWS_SECRET_ACCESS_KEY=SK AWS_REGION=us-east-1
 export DOCSTORE_TEST_S3='s3://docs/{}?endpoint=http://127.0.0.1:7481,http://127.0.0.1:7482'
 
