@@ -32,7 +32,7 @@ from tests.server.resources.test_document_conditions import (  # noqa: F401
     test_the_etag_is_made_from_content_and_type,
 )
 from tests.server.test_original_session import test_the_session_of_the_article_works_line_by_line  # noqa: F401
-from tests.server_process import STARTS_WITHIN_S, RunningServer
+from tests.server_process import STARTS_WITHIN_S, RunningServer, plain_name_mounts
 
 
 class RunningGranian(RunningServer):
@@ -84,5 +84,7 @@ class RunningGranian(RunningServer):
 @pytest.fixture(scope="module", params=["uvicorn", "granian"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     data = tmp_path_factory.mktemp("data")
-    with RunningServer(data, "--http", "uvicorn") if request.param == "uvicorn" else RunningGranian(data) as running:
+    plain = plain_name_mounts(data)
+    uvicorn = request.param == "uvicorn"
+    with RunningServer(data, "--http", "uvicorn", *plain) if uvicorn else RunningGranian(data) as running:
         yield running

@@ -67,7 +67,7 @@ async def test_listings_show_a_document_until_its_expiry(store: InProcess, mount
     end_ns = store.clock() + LIFE_S * 10**9
     await store.prepare("PUT", f"/{mount}/f/ending", b"x", {"ttl": str(LIFE_S)})
     await store.prepare("PUT", f"/{mount}/lasting", b"x")
-    targets = [f"/{mount}/?format={name}" for name in ("html", "json", "ndjson", "text")]
+    targets = [f"/{mount}/f/?format=html", *(f"/{mount}/?format={name}" for name in ("json", "ndjson", "text"))]
     targets += [f"/{mount}/?format=ndjson&limit=5", f"/{mount}/?format=text&prefix=f"]
     for late_ns, there in ((-1, True), (0, False)):
         store.clock.set_ns(end_ns + late_ns)

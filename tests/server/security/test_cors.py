@@ -26,7 +26,7 @@ ANSWERS = {
     ("HEAD", "/memory/key", ""): 200,
     ("GET", "/memory/key", "range: bytes=0-0"): 206,
     ("GET", "/memory/key", "if-none-match: *"): 304,
-    ("GET", "/memory/a.b", ""): 400,
+    ("GET", "/memory/a//b", ""): 400,
     ("GET", "/memory/missing", ""): 404,
     ("TRACE", "/memory/key", ""): 405,
     ("GET", "/memory/", "accept: image/png"): 406,
