@@ -25,6 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # One folder for what the workers of a session share; workers inherit the variable.
 _OWNS_SESSION = "DOCSTORE_TEST_SESSION" not in os.environ
 if _OWNS_SESSION:
+    os.environ["DOCSTORE_TEST_OWNER"] = str(os.getpid())
     os.environ["DOCSTORE_TEST_SESSION"] = tempfile.mkdtemp(prefix="docstore-tests-")
 
 

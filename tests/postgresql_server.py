@@ -69,6 +69,11 @@ class PostgresServer:
         """Stop the server; `fast` disconnects its clients, `immediate` is a crash."""
         self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
 
+    def stop_after(self, process: int) -> None:
+        """Stop the server when another process is gone, even if that was killed."""
+        watch = f"while kill -0 {process}; do sleep 2; done; kill -INT $(head -1 '{self._data}/postmaster.pid')"
+        subprocess.run(["sh", "-c", f"({watch}) >/dev/null 2>&1 </dev/null &"], check=True)
+
     def sql(self, *statements: str) -> str:
         """Run statements as the owner of the database. Return the rows, one a line, columns separated by `|`."""
         command = [BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]
@@ -113,7 +118,9 @@ def shared_server() -> PostgresServer:
             place.write_text(tempfile.mkdtemp(prefix="docstore-postgresql-"))
         data = Path(place.read_text())
         data.chmod(0o711)
-        return PostgresServer(data / "server")
+        server = PostgresServer(data / "server")
+        server.stop_after(int(os.environ["DOCSTORE_TEST_OWNER"]))
+        return server
 
 
 def stop_shared_server() -> None:

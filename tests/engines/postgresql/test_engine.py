@@ -223,6 +223,17 @@ def test_a_check_finds_each_damage(store: Store) -> None:
     assert len(command("check", store.url).out.splitlines()) == 3
 
 
+def test_an_error_of_the_reader_of_a_snapshot_is_not_changed(store: Store) -> None:
+    async def test(engine: Postgres) -> None:
+        await put_data(engine, "key", b"data")
+        with pytest.raises(BrokenPipeError):
+            async with engine.snapshot():
+                raise BrokenPipeError
+        assert await read_data(engine, "key") == b"data"
+
+    store.run(test)
+
+
 def test_a_damaged_row_is_reported_and_not_served(store: Store) -> None:
     async def test(engine: Postgres) -> None:
         await put_data(engine, "small", b"small")

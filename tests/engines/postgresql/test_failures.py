@@ -9,7 +9,7 @@ import pytest
 
 from docstore.engines.postgresql import connections, writer
 from docstore.engines.postgresql.engine import Postgres
-from docstore.errors import NoSpace, OutcomeUnknown, StorageUnavailable
+from docstore.errors import NoSpace, OpenError, OutcomeUnknown, StorageUnavailable
 from docstore.testing.contract.documents import make_data, put_data, read_data
 from tests.engines.postgresql.servers import Network, opened, own_server
 from tests.postgresql_server import PostgresServer
@@ -153,6 +153,32 @@ def test_a_network_that_hangs_is_unavailable_and_a_write_in_it_unknown(
             network.resume()
             await recovered(engine, "other")
             assert await read_data(engine, "key") in (b"before", b"unknown")
+
+    run(test())
+
+
+def test_a_network_that_hangs_at_the_start_is_refused(server: PostgresServer, url: str) -> None:
+    async def test() -> None:
+        async with Network(server.port) as network:
+            network.stop()
+            with pytest.raises(OpenError, match="no answer in time"):
+                async with opened(through(network, url)):
+                    pass
+
+    run(test())
+
+
+def test_a_read_whose_connection_is_cut_is_sent_again(server: PostgresServer, url: str) -> None:
+    async def test() -> None:
+        async with Network(server.port) as network, opened(through(network, url)) as engine:
+            await put_data(engine, "key", b"data")
+            network.stop()
+            read = asyncio.create_task(engine.get("key"))
+            await asyncio.sleep(0.1)
+            network.cut()
+            network.resume()
+            document = await read
+            assert document is not None
 
     run(test())
 

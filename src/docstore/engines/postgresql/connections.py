@@ -62,13 +62,13 @@ class Pool:
         """The last warning that a server sent on each connection."""
 
     @asynccontextmanager
-    async def connection(self, limit_s: float = READ_TIMEOUT_S) -> AsyncIterator[Connection]:
-        """Lend a connection for one statement or transaction, which must end within `limit_s`.
+    async def connection(self, limit_s: float | None = None) -> AsyncIterator[Connection]:
+        """Lend a connection for one statement or transaction, which must end within `limit_s` (READ_TIMEOUT_S).
 
         Raise StorageUnavailable when there is none. What fails inside is asyncpg's error.
         """
         connection = await self._acquire()
-        timer = asyncio.get_running_loop().call_later(limit_s, self._drop, connection)
+        timer = asyncio.get_running_loop().call_later(limit_s or READ_TIMEOUT_S, self._drop, connection)
         try:
             yield connection
         except BaseException as error:
@@ -89,7 +89,7 @@ class Pool:
                 async with self.connection() as connection:
                     return await connection.fetch(statement, *arguments)
             except ASYNCPG_ERRORS as error:
-                if isinstance(error, asyncpg.PostgresError) and not is_retried(error):
+                if is_rolled_back(error) and not is_retried(error):
                     raise
             # The connection was lost, perhaps long ago: a new one tells.
             async with self.connection() as connection:
@@ -136,6 +136,7 @@ class Pool:
         try:
             connection = await connect(self._urls)
             connection.add_log_listener(self._note_warning)
+            timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_S, connection.terminate)
             try:
                 await connection.execute(_SETTINGS)
                 if await read_version(connection, self._prefix) is None:
@@ -143,6 +144,8 @@ class Pool:
             except BaseException:
                 connection.terminate()
                 raise
+            finally:
+                timer.cancel()
         except BaseException as error:
             self._free += 1
             self._wake()

@@ -13,7 +13,6 @@ import asyncpg
 
 from docstore.content import Content
 from docstore.engines.contract import PutRequest
-from docstore.engines.postgresql.asyncpg_errors import ASYNCPG_ERRORS, asyncpg_error
 from docstore.engines.postgresql.batching import BatchedCall, Batcher
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.contents import Contents
@@ -134,8 +133,6 @@ class Postgres:
         try:
             async with open_snapshot(self._pool, self._statements, self._clock(), self._content) as snapshot:
                 yield snapshot
-        except ASYNCPG_ERRORS as error:
-            raise asyncpg_error(error, self._pool.place) from error
         finally:
             self._contents.snapshots -= 1
 

@@ -25,6 +25,8 @@ _PREFIX: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _LOCATION: Final = re.compile(r"//(?:(?P<user>.*)@)?(?P<hosts>[^@/]*)/(?P<database>[^/]+)")
 _OWN_OPTIONS: Final = ("prefix", "connections")
 DEFAULT_CONNECTIONS: Final = 8
+START_TIMEOUT_S: Final = 60
+"""The longest wait for the tables, which another process may be creating."""
 _T = TypeVar("_T")
 
 
@@ -77,9 +79,11 @@ def open_engine_at(url: EngineURL, clock: Clock) -> Postgres:
 async def _prepare(database: Database) -> None:
     try:
         connection = await connect(database.urls)
+        timer = asyncio.get_running_loop().call_later(START_TIMEOUT_S, connection.terminate)
         try:
             await prepare_tables(connection, database.prefix)
         finally:
+            timer.cancel()
             await connection.close(timeout=1)
     except OpenError as error:
         raise OpenError(f"cannot open {database.place}: {error}") from error

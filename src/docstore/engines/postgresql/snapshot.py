@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 
 from docstore.content import Content
-from docstore.engines.postgresql.asyncpg_errors import translate_asyncpg_errors
+from docstore.engines.postgresql.asyncpg_errors import ASYNCPG_ERRORS, translate_asyncpg_errors
 from docstore.engines.postgresql.connections import READ_TIMEOUT_S, Pool
 from docstore.engines.postgresql.schema import Connection
 from docstore.engines.postgresql.statements import Statements, document_of, list_arguments, row_meta
@@ -67,10 +67,16 @@ class PostgresSnapshot:
 async def open_snapshot(
     pool: Pool, statements: Statements, now_ns: int, content_of: Callable[[asyncpg.Record], Content]
 ) -> AsyncIterator[PostgresSnapshot]:
-    async with (
-        pool.connection(LONGEST_S) as connection,
-        connection.transaction(isolation="repeatable_read", readonly=True),
-    ):
-        snapshot = PostgresSnapshot(connection, pool.place, statements, now_ns, content_of)
-        await snapshot.count()
-        yield snapshot
+    """Open a snapshot. Errors of the caller are raised as they are. Raise EngineError."""
+    async with pool.connection(LONGEST_S) as connection:
+        with translate_asyncpg_errors(pool.place):
+            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            snapshot = PostgresSnapshot(connection, pool.place, statements, now_ns, content_of)
+            await snapshot.count()
+            yield snapshot
+        finally:
+            try:
+                await connection.execute("ROLLBACK")
+            except ASYNCPG_ERRORS:
+                connection.terminate()
