@@ -6,6 +6,7 @@ repeat when other clients were faster, `download.py` those that stream, `listing
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import CollectionAddress
@@ -102,9 +103,9 @@ class Operations:
         if response.status in (200, 206):
             return _stored_content(key, response)
         error = error_for(response, describe_call("GET", key))
-        if isinstance(error, NotFound):
+        if isinstance(error, NotFound) and error.problem is not None and not error.problem.detail:
             return default
-        raise error
+        raise error  # a detail says that more is missing than the document, such as the mount
 
     async def content(self, key: str) -> StoredContent:
         """The content of a document. Raise NotFound."""
@@ -118,11 +119,14 @@ class Operations:
         content = await self.get(key)
         return content.json() if isinstance(content, StoredContent) else default
 
-    async def head_info(self, key: str) -> Info:
-        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound."""
+    async def head_info(self, key: str, *, explain: bool = True) -> Info:
+        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound.
+
+        Without `explain` no other request asks for the reason of a failure.
+        """
         response = await self.send("HEAD", key, (WANT_DIGEST,))
         if response.status != 200:
-            raise await self._head_error(key, response)
+            raise await self._head_error(key, response) if explain else error_for(response, describe_call("HEAD", key))
         return info_from_headers(key, response.headers, document_size(response.headers))
 
     async def contains(self, key: str) -> bool:
@@ -134,7 +138,7 @@ class Operations:
 
     async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
         """The error for a response to HEAD. It has no content, so a GET of one byte asks for the reason."""
-        if response.status != 404:
+        with suppress(StorageUnavailable):
             spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
             response = spoken if spoken.status == response.status else response
         return error_for(response, describe_call("HEAD", key))
@@ -168,7 +172,7 @@ class Operations:
         given."""
         if "content-type" not in dict(store_headers(options, body)):
             try:
-                options = {**options, "type": (await self.head_info(key)).type}
+                options = {**options, "type": (await self.head_info(key, explain=False)).type}
             except DocstoreError:
                 return False
         return version == _expected_version(options, body)
