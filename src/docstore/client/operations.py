@@ -143,23 +143,8 @@ class Operations:
             response = spoken if spoken.status == response.status else response
         return error_for(response, describe_call("HEAD", key))
 
-    async def put(self, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `content` under `key`, replacing the present document.
-
-        `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
-        are streamed. `type` is the media type, which the store guesses from key and content by default; `ttl` the time
-        until the document expires (seconds, a timedelta, or text such as `1h`), `fields` other header fields to store,
-        such as Content-Language, and `meta` your own fields. With `digest=True` the SHA-256 is sent before the content,
-        for which a file is read twice. With `digest="after"`, and for content that can be read only once, the digest is
-        compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called
-        with the number of bytes after each block.
-
-        Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
-        RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
-        content can be read again; if the retry finds exactly this document stored, the write counts as successful.
-        """
-        check_options(options, PutOptions)
-        body = body_of(content)
+    async def put(self, key: str, body: ClientBody, options: PutOptions) -> PutResult:
+        """Store content; see `atomic.put`."""
         response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
         if response.maybe_applied and response.status in (409, 412):
             if not await self._is_stored(key, version_in(response.headers), body, options):
@@ -217,11 +202,6 @@ class Operations:
             if info.version == result.version and info.digest not in (None, body.digest):
                 raise DigestMismatch(f"{describe_call(method, key)}: the store received other content; send it again")
         return result
-
-    async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
-        typed: PutOptions = {"type": JSON_TYPE, **options}
-        return await self.put(key, json_bytes(value), **typed)
 
     async def patch(
         self,
