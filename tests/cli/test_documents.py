@@ -255,7 +255,10 @@ REFUSED = [
     ("info docs/nothing", 1, "not found"),
     ("rm docs/nothing", 1, "not found"),
     ("cp docs/nothing docs/new", 1, "not found"),
-    ("get nowhere/key", 1, "not found"),
+    ("get nowhere/key", 1, "there is no mount at /nowhere/"),
+    ("info nowhere/key", 1, "there is no mount at /nowhere/"),
+    ("put nowhere/key FILE", 1, "there is no mount at /nowhere/"),
+    ("edit nowhere/key", 1, "there is no mount at /nowhere/"),
     ("ls nowhere/", 1, "docstore ls"),
     ("put docs/key -r FILE", 2, "ends with a slash"),
     ("put docs/ -r", 2, "name them"),
@@ -291,7 +294,11 @@ REFUSED = [
     ("cp -r sqlite:FOLDER/none.db docs/", 2, "no such store"),
     ("fetch docs/key", 2, "no such command 'fetch'; 'docstore get' does that"),
     ("get", 2, "Missing argument"),
-    ("get http://127.0.0.1:1/docs/key", 3, "docstore serve"),
+    (
+        "get http://127.0.0.1:1/docs/key",
+        3,
+        "cannot reach http://127.0.0.1:1: connection refused\ndocstore: is the server",
+    ),
     ("ls http://127.0.0.1:1/", 3, "docstore serve"),
     ("put http://127.0.0.1:1/docs/key FILE", 3, "docstore serve"),
     ("get docs/here -o FOLDER/none/file", 3, "No such file"),
@@ -323,3 +330,23 @@ def test_an_error_shows_no_password(tmp_path: Path, line: str, monkeypatch: pyte
     assert result.status == 3
     assert "s3cret" not in result.err
     assert "s3cret" not in run("get", "http://ana:s3cret@127.0.0.1:1/docs/").err
+
+
+def test_put_drops_ttl_and_fields_unless_it_keeps_them(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    path.write_bytes(b"1")
+    done("put", "file/keeping/kept", path, "--ttl", "1h", "--meta", "a=1", "--type", "text/html", "--language", "de")
+    path.write_bytes(b"2")
+    done("put", "--keep", "file/keeping/kept", path, "--meta", "b=2")
+    path.write_bytes(b"3")
+    done("put", "--keep", "-r", "file/keeping/", tmp_path)
+    kept = json.loads(done("info", "--json", "file/keeping/kept").out)
+    assert (kept["size"], kept["media_type"], "expires" in kept) == (1, "text/html", True)
+    assert kept["fields"] == {"content-language": "de", "meta-a": "1", "meta-b": "2"}
+    assert "1 the same already" in run("put", "--keep", "-r", "file/keeping/", tmp_path).err
+    done("put", "file/keeping/kept", path)
+    dropped = json.loads(done("info", "--json", "file/keeping/kept").out)
+    assert ("expires" in dropped, dropped.get("fields", {})) == (False, {})
+    assert done("get", "file/keeping/kept").data == b"3"
+    for line in ("put docs/ --keep", "put docs/key --keep --if-none-match *"):
+        assert "--keep" in run(*line.split(), data=b"").err

@@ -11,8 +11,13 @@ import pytest
 
 from docstore import (
     Client,
+    Conflict,
+    Info,
+    PutOptions,
     StoredContent,
 )
+from docstore.client import listing
+from docstore.client.operations import Operations
 
 
 @pytest.mark.parametrize("url", ["http-docs", "inside-memory", "inside-docs"], indirect=True)
@@ -104,3 +109,75 @@ def test_a_default_that_is_not_in_memory_is_rejected_and_not_stored(docs: Client
         with pytest.raises(TypeError, match="in memory"):
             docs.setdefault("set", default)
     assert list(docs) == []
+
+
+BOTH_WAYS = pytest.mark.parametrize("url", ["http-docs", "inside-memory", "inside-file"], indirect=True)
+
+
+@BOTH_WAYS
+def test_a_put_drops_what_is_not_given_and_keeps_it_with_keep(docs: Client) -> None:
+    given: PutOptions = {"type": "text/html", "fields": {"Cache-Control": "max-age=60"}, "meta": {"a": "1", "b": "2"}}
+    docs.put("a", b"1", ttl=1000, **given)
+    first = docs.info("a")
+    assert not docs.put("a", b"2", keep=True).created
+    kept = docs.info("a")
+    assert (docs["a"], kept.type, kept.fields, kept.meta) == (b"2", first.type, first.fields, first.meta)
+    assert kept.expires is not None
+    assert first.expires is not None
+    assert abs((kept.expires - first.expires).total_seconds()) <= 60
+    docs.put("a", b"3", keep=True, type="text/css", ttl=10**6, meta={"B": "3"}, fields={"Content-Language": "de"})
+    changed = docs.info("a")
+    assert (changed.type, changed.meta) == ("text/css", {"a": "1", "b": "3"})
+    assert changed.fields == {"cache-control": "max-age=60", "content-language": "de"}
+    assert changed.expires is not None
+    assert (changed.expires - kept.expires).total_seconds() > 10**5
+    docs.put_many({"a": b"4"}, keep=True)
+    with docs.open("a", "wb", keep=True) as file:
+        file.write(b"5")
+    assert docs.info("a").meta == changed.meta
+    docs.put("a", b"6")
+    dropped = docs.info("a")
+    assert (dropped.fields, dropped.meta, dropped.expires) == ({}, {}, None)
+
+
+@BOTH_WAYS
+def test_keep_stores_a_new_document_and_obeys_if_match(docs: Client) -> None:
+    first = docs.put("a", b"1", keep=True, meta={"a": "1"})
+    assert first.created
+    second = docs.put("a", b"2", keep=True, if_match=first.etag)
+    for condition in (first.etag, [first.version, "x"]):
+        with pytest.raises(Conflict) as caught:
+            docs.put("a", b"3", keep=True, if_match=condition)
+        assert caught.value.version == second.version
+    docs.put("a", b"3", keep=True, if_match="*")
+    assert (docs["a"], docs.info("a").meta) == (b"3", {"a": "1"})
+    with pytest.raises(Conflict):
+        docs.put("none", b"", keep=True, if_match="*")
+    with pytest.raises(ValueError, match="if_none_match"):
+        docs.put("a", b"", keep=True, if_none_match="*")
+
+
+@pytest.mark.parametrize("replayable", [True, False])
+def test_keep_reads_again_what_another_client_changes_meanwhile(
+    docs: Client, url: str, replayable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docs.put("a", b"1", meta={"a": "1"})
+    stored_info, others = listing.stored_info, iter([b"2", b"3"])
+
+    async def changed_after(operations: Operations, answered: Info, /) -> Info:
+        info = await stored_info(operations, answered)
+        if (other := next(others, None)) is not None:
+            with Client(url) as client:
+                client.put("a", other, meta={"a": other.decode()})
+        return info
+
+    monkeypatch.setattr(listing, "stored_info", changed_after)
+    if replayable:
+        docs.put("a", b"new", keep=True)
+        monkeypatch.undo()
+        assert (docs["a"], docs.info("a").meta) == (b"new", {"a": "3"})
+    else:
+        with pytest.raises(Conflict):
+            docs.put("a", iter([b"new"]), keep=True)
+        monkeypatch.undo()
+        assert (docs["a"], docs.info("a").meta) == (b"2", {"a": "2"})

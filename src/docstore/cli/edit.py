@@ -4,7 +4,6 @@ Edits are never lost: what can't be written stays in its file, and the command p
 """
 
 import difflib
-import math
 import os
 import shlex
 import signal
@@ -13,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -119,12 +117,7 @@ class _Session:
         if self.base is None:
             self.docs.put(self.key, text, type=self.media_type, if_none_match="*")
             return
-        info = self.docs.info(self.key)
-        left_s = None if info.expires is None else math.ceil((info.expires - datetime.now(UTC)).total_seconds())
-        if left_s is not None and left_s <= 0:
-            raise Conflict(None)
-        etag = self.base.info.etag
-        self.docs.put(self.key, text, type=info.type, fields=info.fields, meta=info.meta, ttl=left_s, if_match=etag)
+        self.docs.put(self.key, text, keep=True, if_match=self.base.info.etag)
 
     def _report_conflict(self, text: bytes, theirs: "StoredContent | None", path: Path) -> None:
         base_name = "base" if self.base is None else f"base {self.base.info.version}"

@@ -46,7 +46,7 @@ _USAGE_PROBLEMS: Final = (400, 416, 431)
 """Statuses with which a server rejects what the user typed."""
 
 _UNREACHED: Final = re.compile(
-    r"\b(connection refused|connection attempts failed|name or service|name resolution|no route to host|unreachable)\b",
+    r"\b(connection refused|name or service|name resolution|no route to host|unreachable)\b",
     re.IGNORECASE,
 )
 
@@ -149,9 +149,6 @@ def error_lines(error: Exception) -> list[str]:
         name = f"{error.filename}: " if error.filename else ""
         return [f"{name}{error.strerror or error}"]
     message = " ".join(str(error).split())
-    if isinstance(error, NotFound) and (problem := error.problem) is not None:
-        # Answers to HEAD have no words; those of other methods add nothing to "not found".
-        message = message.removesuffix(f": {problem.detail}").removesuffix(problem.title) + "not found"
     # A server's words may come from a stranger: control characters are escaped.
     return [escape_controls(line) for line in (message, _advice(error)) if line]
 

@@ -56,6 +56,7 @@ Examples:
 @click.option("--meta", type=META, multiple=True, callback=unique_names,
               help="A field of your own to store with the document; repeatable.")  # fmt: skip
 @_stored_header_options
+@click.option("--keep", is_flag=True, help="Keep type, remaining TTL and fields of the present document unless given.")
 @access_options
 @exits
 def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Access, **options: Any) -> int:
@@ -64,10 +65,13 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
     Standard input is read if there is no FILE, or if FILE is -. If ADDRESS ends with a slash, files are stored under
     their names, and standard input under a new key, which is printed. With -r the files of folders are stored under
     their paths, several at once; a mount with keys=name rejects paths. Files that are stored already, with the same
-    content, are skipped unless an option would change them. The server verifies the digest of what it receives, and
+    content, are skipped unless an option would change them. A document is replaced with all its fields: those that
+    are not given are dropped, the TTL too, except with --keep. The server verifies the digest of what it receives, and
     guesses the media type if there is no --type; --type application/octet-stream prevents that.
     """
     put_options = _put_options(**options)
+    if put_options["keep"] and put_options["if_none_match"] is not None:
+        raise SetupError("--keep can't be combined with --if-none-match")
     if recursive or len(files) > 1:
         return _put_all(address, files, recursive, put_options, access)
     path = files[0] if files else Path("-")
@@ -85,7 +89,7 @@ def put(address: Address, files: tuple[Path, ...], recursive: bool, access: Acce
 
 
 def _put_options(
-    media_type: str | None, meta: tuple[tuple[str, str], ...], ttl: int | None, **others: str | None
+    media_type: str | None, meta: tuple[tuple[str, str], ...], ttl: int | None, keep: bool, **others: str | None
 ) -> "PutOptions":
     fields = {name: others[f"header_{name}".replace("-", "_")] for name in STORED_HEADERS}
     return {
@@ -95,6 +99,7 @@ def _put_options(
         "fields": {name: value for name, value in fields.items() if value is not None},
         "if_match": others["if_match"],
         "if_none_match": others["if_none_match"],
+        "keep": keep,
     }
 
 
@@ -105,8 +110,8 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
         with access.open_document(address, writes=True) as (docs, key), access.progress("put") as bar:
             _put_stream(docs, key, sys.stdin.buffer, options, bar.advance)
         return EXIT_OK
-    if options.pop("if_match") is not None or options.pop("if_none_match") is not None:
-        raise SetupError(f"{address} is a collection; a condition needs the address of a document")
+    if any([options.pop("if_match"), options.pop("if_none_match"), options.pop("keep")]):
+        raise SetupError(f"{address} is a collection; conditions and --keep need the address of a document")
     with access.open_prefix(address, writes=True) as (docs, prefix), access.progress("put") as bar:
         if prefix:
             raise SetupError(f"{address} is a folder; name a document in it, or the collection")

@@ -60,10 +60,11 @@ def upload_all(
     found = find_files(paths, skipped)
     files = {key: file for key, file in found.items() if transfer.selects(key)}
     # What the options would change is written again, and what expires, because a write without a TTL clears it.
-    may_skip = not any(value for value in options.values())
+    keeps = options.get("keep", False)
+    may_skip = not any(value for name, value in options.items() if name != "keep")
 
     def is_same(meta: Meta, stored: Meta) -> bool:
-        return may_skip and stored.expires_ns is None and files[meta.key].has_content(stored)
+        return may_skip and (keeps or stored.expires_ns is None) and files[meta.key].has_content(stored)
 
     plan = _plan((file.meta for file in files.values()), docs, prefix, is_same, transfer)
 

@@ -23,8 +23,8 @@ class AsyncClient:
         self._url, self._options = url, options
         self._operations = open_operations(url, options, sync=False)
 
-    put = async_method(Operations.put)
-    put_json = async_method(Operations.put_json)
+    put = async_method(atomic.put)
+    put_json = async_method(atomic.put_json)
     add = async_method(Operations.add)
     get_json = async_method(Operations.get_json)
     patch = async_method(Operations.patch)

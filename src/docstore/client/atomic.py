@@ -9,14 +9,14 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from inspect import isawaitable
-from typing import Any, Final, TypeVar, Unpack
+from typing import Any, Final, TypeVar, Unpack, cast
 
 from docstore.client.body import ContentLike, body_of
 from docstore.client.errors import error_for
-from docstore.client.listing import get_page, stored_info
-from docstore.client.operations import Operations, describe_call, outcome_unknown
-from docstore.client.options import StoreOptions, check_options
-from docstore.client.results import PutResult, StoredContent
+from docstore.client.listing import get_page, info, stored_info, stored_options
+from docstore.client.operations import JSON_TYPE, Operations, describe_call, json_bytes, outcome_unknown
+from docstore.client.options import PutOptions, StoreOptions, check_options, etags
+from docstore.client.results import Info, PutResult, StoredContent
 from docstore.client.retry import RetryState, pause_or_raise
 from docstore.errors import Conflict, NotFound
 
@@ -31,6 +31,67 @@ def _retry_state(operations: Operations) -> RetryState:
     """For writes that fail because other clients write meanwhile; only time limits their number."""
     policy = replace(operations.policy, tries=sys.maxsize)
     return RetryState(policy, first_pause_s=0.004, longest_pause_s=0.25)
+
+
+async def put(operations: Operations, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
+    """Store `content` under `key`, replacing the present document.
+
+    `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
+    are streamed. `type` is the media type, which the store guesses from key and content by default; `ttl` the time
+    until the document expires (seconds, a timedelta, or text such as `1h`), `fields` other header fields to store,
+    such as Content-Language, and `meta` your own fields. With `digest=True` the SHA-256 is sent before the content,
+    for which a file is read twice. With `digest="after"`, and for content that can be read only once, the digest is
+    compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called
+    with the number of bytes after each block.
+
+    Without `keep` the options replace all of the present document, so those that are not given drop its fields, meta
+    and TTL. With `keep=True` its type, remaining TTL and each of its fields and meta stay unless given, and the write
+    is repeated if another client writes meanwhile and the content can be read again.
+
+    Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
+    RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
+    content can be read again; if the retry finds exactly this document stored, the write counts as successful.
+    """
+    check_options(options, PutOptions)
+    body = body_of(content)
+    if not options.get("keep"):
+        return await operations.put(key, body, options)
+    if options.get("if_none_match") is not None:
+        raise ValueError("keep needs a document, so it can't be combined with if_none_match")
+    required, state = options.get("if_match"), _retry_state(operations)
+    while True:
+        kept = options
+        try:
+            present = await info(operations, key)
+            if required is not None and not {"*", present.etag} & set(etags(required)):
+                raise Conflict(None, f"the version is {present.version}", version=present.version)
+            kept = _kept_options(present, options)
+        except NotFound as error:
+            if error.problem is None or error.problem.detail:
+                raise
+            if required is None:
+                kept = {**options, "if_none_match": "*"}
+        try:
+            return await operations.put(key, body, kept)
+        except Conflict as error:
+            if required is not None or not body.can_be_sent:
+                raise
+            await pause_or_raise(operations.transport, state, error)
+
+
+def _kept_options(present: Info, options: PutOptions) -> PutOptions:
+    """The options that replace the document `present` and no other one, and keep what `options` do not give."""
+    given = {name: value for name, value in options.items() if value is not None}
+    fields = {**present.fields, **(options.get("fields") or {})}
+    meta = {**present.meta, **(options.get("meta") or {})}
+    kept = {**stored_options(present), **given, "fields": fields, "meta": meta, "if_match": present.etag}
+    return cast(PutOptions, kept)
+
+
+async def put_json(operations: Operations, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
+    """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
+    typed: PutOptions = {"type": JSON_TYPE, **options}
+    return await put(operations, key, json_bytes(value), **typed)
 
 
 async def update(
@@ -51,8 +112,8 @@ async def update(
         new = function(old)
         body = body_of(await new if isawaitable(new) else new)
         if old is not None:
-            info = await stored_info(operations, old.info)
-            kept: StoreOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
+            now = await stored_info(operations, old.info)
+            kept: StoreOptions = {"type": now.type, "fields": now.fields, "meta": now.meta}
             response = await operations.write(key, body, {**kept, **options}, if_match=old.info.etag)
         else:
             response = await operations.write(key, body, options, if_none_match="*")

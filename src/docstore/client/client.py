@@ -30,8 +30,8 @@ class Client(MutableMapping[str, bytes]):
         self._url, self._options = url, options
         self._operations = open_operations(url, options, sync=True)
 
-    put = sync_method(Operations.put)
-    put_json = sync_method(Operations.put_json)
+    put = sync_method(atomic.put)
+    put_json = sync_method(atomic.put_json)
     add = sync_method(Operations.add)
     get_json = sync_method(Operations.get_json)
     patch = sync_method(Operations.patch)

@@ -58,4 +58,5 @@ def _problem(response: ClientResponse) -> Problem:
     if 300 <= response.status < 400:
         title = f"the server answered {response.status}; this client does not follow redirects"
     name = str(members.get("type", "")).partition("#")[2]
-    return Problem(response.status, name, title, str(members.get("detail", "")), str(members.get("advice", "")))
+    detail = str(members.get("detail", ""))
+    return Problem(response.status, name, title, "" if detail == title else detail, str(members.get("advice", "")))

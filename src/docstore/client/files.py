@@ -10,6 +10,7 @@ AsyncClient hands out the first two classes. Client wraps them in files as those
 import io
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack, cast
 
+from docstore.client.atomic import put
 from docstore.client.body import SPOOL_SIZE, spooled_content
 from docstore.client.operations import Operations, describe_call
 from docstore.client.options import PutOptions, check_options
@@ -100,7 +101,7 @@ class AsyncWriter:
         if not self.file.closed:
             with self.file:
                 content = await self._operations.transport.work(lambda: spooled_content(self.file))
-                self.result = await self._operations.put(self._key, content, **self._options)
+                self.result = await put(self._operations, self._key, content, **self._options)
 
     def discard(self) -> None:
         """Close the file and store nothing."""

@@ -22,7 +22,6 @@ from docstore.errors import ClientClosed, SetupError
 _LIMITS: Final = httpx2.Limits(
     max_connections=CONNECTION_LIMIT, max_keepalive_connections=IDLE_LIMIT, keepalive_expiry=IDLE_S
 )
-_UNSENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
 
 
 class HTTPResponse:
@@ -60,7 +59,7 @@ class HTTPTransport(AsyncTransport):
         self.check_loop()
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
-        with _transport_errors():
+        with _transport_errors(self._address.origin):
             sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
             return HTTPResponse(await self._client.send(sent, stream=True))
 
@@ -102,14 +101,18 @@ def _setup_errors(address: CollectionAddress) -> Iterator[None]:
 
 
 @contextmanager
-def _transport_errors() -> Iterator[None]:
-    """Raise TransportError for errors of httpx2."""
+def _transport_errors(origin: str = "") -> Iterator[None]:
+    """Raise TransportError for errors of httpx2; `origin` is the server to which a connection may be opened."""
     try:
         yield
+    except httpx2.PoolTimeout as error:
+        raise TransportError("all connections of this client are in use", sent=False) from error
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.UnsupportedProtocol) as error:
+        raise TransportError.unreachable(origin, error) from error
     except httpx2.TimeoutException as error:
-        raise TransportError("no response in time", sent=not isinstance(error, _UNSENT)) from error
+        raise TransportError("no response in time") from error
     except (httpx2.HTTPError, httpx2.StreamError) as error:
-        raise TransportError(str(error) or type(error).__name__, sent=not isinstance(error, _UNSENT)) from error
+        raise TransportError(str(error) or type(error).__name__) from error
 
 
 def _http_request(

@@ -5,12 +5,15 @@ is written back must be what is stored, or the version would change. The version
 """
 
 import json
+import math
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from docstore.client.errors import error_for
 from docstore.client.operations import Operations
+from docstore.client.options import PutOptions
 from docstore.client.results import Info, Page, info_from_listing
 from docstore.client.retry import RetryState, read_content, send_with_retries
 from docstore.client.transport import ClientRequest, ClientResponse, ResponseStream
@@ -111,6 +114,15 @@ async def stored_info(operations: Operations, answered: Info, /) -> Info:
         return answered
     first = (await get_page(operations, prefix=answered.key, limit=1)).documents
     return first[0] if first and first[0].key == answered.key else answered
+
+
+def stored_options(info: Info) -> PutOptions:
+    """The options that store a document's type, fields, meta and remaining TTL again."""
+    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta}
+    if info.expires is not None:
+        # TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
+        options["ttl"] = max(1, math.ceil((info.expires - datetime.now(UTC)).total_seconds()))
+    return options
 
 
 async def count(operations: Operations, prefix: str = "", /) -> int:

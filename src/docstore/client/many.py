@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mappi
 from contextlib import aclosing
 from typing import Any, TypeVar, Unpack
 
+from docstore.client import atomic
 from docstore.client.body import ContentLike
 from docstore.client.listing import pages
 from docstore.client.operations import Operations
@@ -51,7 +52,7 @@ async def put_many(
 
     async def put(each: Operations, item: tuple[str, ContentLike]) -> PutResult:
         key, content = item
-        return await each.put(key, content, **options)
+        return await atomic.put(each, key, content, **options)
 
     async with _run(operations, put, contents.items() if isinstance(contents, Mapping) else contents) as results:
         return [result async for result in results]

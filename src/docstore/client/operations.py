@@ -6,6 +6,7 @@ repeat when other clients were faster, `download.py` those that stream, `listing
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import CollectionAddress
@@ -102,9 +103,9 @@ class Operations:
         if response.status in (200, 206):
             return _stored_content(key, response)
         error = error_for(response, describe_call("GET", key))
-        if isinstance(error, NotFound):
+        if isinstance(error, NotFound) and error.problem is not None and not error.problem.detail:
             return default
-        raise error
+        raise error  # a detail says that more is missing than the document, such as the mount
 
     async def content(self, key: str) -> StoredContent:
         """The content of a document. Raise NotFound."""
@@ -118,11 +119,14 @@ class Operations:
         content = await self.get(key)
         return content.json() if isinstance(content, StoredContent) else default
 
-    async def head_info(self, key: str) -> Info:
-        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound."""
+    async def head_info(self, key: str, *, explain: bool = True) -> Info:
+        """The info that a response to HEAD contains; see `listing.stored_info`. Raise NotFound.
+
+        Without `explain` no other request asks for the reason of a failure.
+        """
         response = await self.send("HEAD", key, (WANT_DIGEST,))
         if response.status != 200:
-            raise await self._head_error(key, response)
+            raise await self._head_error(key, response) if explain else error_for(response, describe_call("HEAD", key))
         return info_from_headers(key, response.headers, document_size(response.headers))
 
     async def contains(self, key: str) -> bool:
@@ -134,28 +138,13 @@ class Operations:
 
     async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
         """The error for a response to HEAD. It has no content, so a GET of one byte asks for the reason."""
-        if response.status != 404:
+        with suppress(StorageUnavailable):
             spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
             response = spoken if spoken.status == response.status else response
         return error_for(response, describe_call("HEAD", key))
 
-    async def put(self, key: str, content: ContentLike, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `content` under `key`, replacing the present document.
-
-        `content` is bytes, text (stored as UTF-8), a path, a binary file or an iterable of bytes; files and iterables
-        are streamed. `type` is the media type, which the store guesses from key and content by default; `ttl` the time
-        until the document expires (seconds, a timedelta, or text such as `1h`), `fields` other header fields to store,
-        such as Content-Language, and `meta` your own fields. With `digest=True` the SHA-256 is sent before the content,
-        for which a file is read twice. With `digest="after"`, and for content that can be read only once, the digest is
-        compared after the write. If the SHA-256 is known already, `digest` may be its 32 bytes. `progress` is called
-        with the number of bytes after each block.
-
-        Raise Conflict when `if_match` or `if_none_match` does not hold, ContentTooLarge, DigestMismatch, NoSpace,
-        RequestError, and OutcomeUnknown if no response arrived. A write whose response was lost is sent again if its
-        content can be read again; if the retry finds exactly this document stored, the write counts as successful.
-        """
-        check_options(options, PutOptions)
-        body = body_of(content)
+    async def put(self, key: str, body: ClientBody, options: PutOptions) -> PutResult:
+        """Store content; see `atomic.put`."""
         response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
         if response.maybe_applied and response.status in (409, 412):
             if not await self._is_stored(key, version_in(response.headers), body, options):
@@ -168,7 +157,7 @@ class Operations:
         given."""
         if "content-type" not in dict(store_headers(options, body)):
             try:
-                options = {**options, "type": (await self.head_info(key)).type}
+                options = {**options, "type": (await self.head_info(key, explain=False)).type}
             except DocstoreError:
                 return False
         return version == _expected_version(options, body)
@@ -213,11 +202,6 @@ class Operations:
             if info.version == result.version and info.digest not in (None, body.digest):
                 raise DigestMismatch(f"{describe_call(method, key)}: the store received other content; send it again")
         return result
-
-    async def put_json(self, key: str, value: Any, /, **options: Unpack[PutOptions]) -> PutResult:
-        """Store `value` as JSON; otherwise like `put`. Raise TypeError or ValueError if JSON cannot express it."""
-        typed: PutOptions = {"type": JSON_TYPE, **options}
-        return await self.put(key, json_bytes(value), **typed)
 
     async def patch(
         self,

@@ -68,6 +68,8 @@ class PutOptions(StoreOptions, total=False):
 
     if_match: Condition | None
     if_none_match: Condition | None
+    keep: bool
+    """Whether type, fields, meta and remaining TTL of the present document stay unless they are given."""
 
 
 def check_options(given: Mapping[str, object], known: type) -> None:
@@ -117,11 +119,11 @@ _ETAG: Final = re.compile(r'(?:W/)?"[!#-~]*"')
 
 def condition_headers(if_match: Condition | None, if_none_match: Condition | None = None) -> RequestHeaders:
     named = (("if-match", if_match), ("if-none-match", if_none_match))
-    return tuple((name, _etags(condition)) for name, condition in named if condition is not None)
+    return tuple((name, ", ".join(etags(condition))) for name, condition in named if condition is not None)
 
 
-def _etags(condition: Condition) -> str:
-    return ", ".join(map(format_etag, (condition,) if isinstance(condition, str) else condition))
+def etags(condition: Condition) -> list[str]:
+    return [*map(format_etag, (condition,) if isinstance(condition, str) else condition)]
 
 
 def format_etag(text: str) -> str:

@@ -4,15 +4,11 @@ The content is collected in memory, or in a temporary file if it is large, so th
 be repeated. It is sent with its digest.
 """
 
-import math
-from datetime import UTC, datetime
-
-from docstore.client.body import SPOOL_SIZE, spooled_content
+from docstore.client.body import SPOOL_SIZE, body_of, spooled_content
 from docstore.client.download import iter_content
-from docstore.client.listing import stored_info
+from docstore.client.listing import stored_info, stored_options
 from docstore.client.operations import Operations
-from docstore.client.options import PutOptions
-from docstore.client.results import Info, PutResult
+from docstore.client.results import PutResult
 from docstore.client.retry import RetryState, pause_or_raise
 from docstore.errors import Conflict, NotFound, OutcomeUnknown
 
@@ -64,15 +60,8 @@ async def _copy(operations: Operations, key: str, new_key: str, replace: bool) -
                 await pause_or_raise(operations.transport, state, error)
                 continue
             content = await work(lambda: spooled_content(file))
-            options = _options_of(info)
+            options = stored_options(info)
+            options["digest"] = info.digest or True
             if not replace:
                 options["if_none_match"] = "*"
-            return info.version, await operations.put(new_key, content, **options)
-
-
-def _options_of(info: Info) -> PutOptions:
-    options: PutOptions = {"type": info.type, "fields": info.fields, "meta": info.meta, "digest": info.digest or True}
-    if info.expires is not None:
-        # TTLs are whole seconds; the remaining time is rounded up so that a copy never expires early.
-        options["ttl"] = max(1, math.ceil((info.expires - datetime.now(UTC)).total_seconds()))
-    return options
+            return info.version, await operations.put(new_key, body_of(content), options)

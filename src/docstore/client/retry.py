@@ -125,7 +125,7 @@ async def send_with_retries(
             was_applied = unknown or response.status in GATEWAY_STATUSES
             may_retry, retry_after = not request.send_once, retry_after_s(response.headers)
         except TransportError as error:
-            failure = StorageUnavailable(f"{call}: {error}")
+            failure = StorageUnavailable(f"{call}: {error}" if error.sent or maybe_applied else str(error))
             was_applied, retry_after = error.sent, None
             may_retry = not (request.send_once and error.sent)
         maybe_applied = maybe_applied or (was_applied and not request.safe)

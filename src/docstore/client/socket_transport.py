@@ -175,6 +175,7 @@ class _Route:
         self._port = parts.port or (443 if self._tls else 80)
         authority = f"[{self._host}]" if ":" in self._host else self._host
         self._proxy = _proxy_of(parts, self._host, address.shown)
+        self._shown = address.origin
         self._proxy_headers: RequestHeaders = ()
         if self._proxy is not None and self._proxy.username is not None:
             value = basic_authorization(self._proxy)
@@ -204,10 +205,8 @@ class _Route:
         except BaseException as error:
             if sock is not None:
                 sock.close()
-            if isinstance(error, TimeoutError):
-                raise TransportError("no response in time", sent=False) from error
-            if isinstance(error, OSError | UnicodeError):
-                raise TransportError(_reason(error), sent=False) from error
+            if isinstance(error, OSError | UnicodeError | TransportError):
+                raise TransportError.unreachable(self._shown, error) from error
             raise
         return HTTPConnection(sock)
 
@@ -218,7 +217,7 @@ class _Route:
         connection.send(f"CONNECT {self._tunnel} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"), b"", timeout_s)
         status, _ = connection.receive_head("CONNECT")
         if not 200 <= status < 300:
-            raise TransportError(f"the proxy answered {status}", sent=False)
+            raise TransportError(f"the proxy answered {status}")
 
     def _tls_context(self) -> "ssl.SSLContext":
         if self._context is None:
@@ -261,10 +260,6 @@ def _proxy_of(parts: SplitResult, host: str, shown: str) -> SplitResult | None:
     except ValueError:
         raise SetupError(f"{shown}: the URL of the proxy is invalid") from None
     return proxy
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
 
 
 _transports: Final["weakref.WeakSet[SocketTransport]"] = weakref.WeakSet()

@@ -5,6 +5,7 @@ event loop; a synchronous one blocks and never suspends, so that `run_sync` comp
 of operations, one for each client, were rejected, and so was generating one from the other.
 """
 
+import os
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
@@ -45,11 +46,34 @@ class ClientRequest:
 
 
 class TransportError(Exception):
-    """No response arrived, or only part of it. `sent` is False if the request cannot have reached the server."""
+    """No response arrived, or only part of it.
+
+    `sent` is False if the request cannot have reached the server; then the message does not need the request.
+    """
 
     def __init__(self, reason: str, *, sent: bool = True) -> None:
         super().__init__(reason)
         self.sent = sent
+
+    @classmethod
+    def unreachable(cls, origin: str, error: BaseException) -> "TransportError":
+        """The error of a connection that can't be opened, with the cause at the end of the chain of `error`."""
+        while (inner := _cause_of(error)) is not None:
+            error = inner
+        reason = str(getattr(error, "strerror", None) or error or type(error).__name__)
+        if isinstance(error, TimeoutError):
+            reason = "no response in time"
+        elif isinstance(error, OSError) and error.errno and reason.startswith("Connect call failed"):
+            reason = os.strerror(error.errno)  # asyncio puts the address in the place of the reason
+        return cls(f"cannot reach {origin}: {reason[:1].lower()}{reason[1:]}", sent=False)
+
+
+def _cause_of(error: BaseException) -> BaseException | None:
+    """The cause: a group has one for each address of a host, and an error of httpcore2 has it as its argument."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.exceptions[0]
+    first = error.args[0] if error.args else None
+    return error.__cause__ or (first if isinstance(first, Exception) else None)
 
 
 class ResponseStream(Protocol):

@@ -21,7 +21,7 @@ from typing import Final
 from docstore.errors import DocstoreError, EngineError
 from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
-from docstore.http.url import InvalidTarget, root_from, segments
+from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server.access_log import escape
@@ -145,7 +145,7 @@ class Store:
             return find_service(parts, self.mounts)
         if self.mounts.find([*parts, ""]):
             return MissingSlash(f"/{'/'.join(parts)}/")
-        raise HTTPProblem("not-found")
+        raise HTTPProblem("not-found", f"there is no mount at /{encode(parts[0])}/")
 
     async def close(self) -> None:
         """Stop sweeping and close all engines, even if one fails to close."""
