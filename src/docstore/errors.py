@@ -5,6 +5,7 @@ The tree, with the HTTP status to which `server/` maps each error, and from whic
     DocstoreError
     ├── InvalidKey               400   the key breaks the rule of the mount
     ├── NotFound                 404   the document does not exist; also a KeyError (only clients raise it, as the next)
+    ├── NotJSON                   -    a document is not JSON; also a ValueError
     ├── RequestError             4xx   the store rejects the request, for a reason without a class here
     ├── Conflict                 412   the document is not what the write expected; `current` is its state
     ├── PathConflict             409   something that is not a document occupies the key's path
@@ -83,6 +84,10 @@ class NotFound(DocstoreError, KeyError):
 
     def __str__(self) -> str:
         return Exception.__str__(self)  # a KeyError shows its argument in quotes
+
+
+class NotJSON(DocstoreError, ValueError):
+    """The content of the document is not JSON."""
 
 
 class RequestError(DocstoreError):

@@ -170,3 +170,22 @@ def test_verbose_names_each_document_and_quiet_prints_nothing(place: str, tmp_pa
     assert run("sync", source, place, "-v").err.startswith("copied ")
     (source / "a").write_bytes(b"2")
     assert run("sync", source, place, "-q").err == ""
+
+
+def test_the_metadata_of_a_file_store_is_not_uploaded(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    for store in (folder, folder / "below"):
+        assert run("put", f"file:{store}#a", "--meta", "by=me", data=b"1").status == 0
+        assert (store / ".docstore" / "format").is_file()
+    write(folder, {"other/.docstore/format": b"of another program"})
+    assert counts(run("put", "-r", place, folder)) == "3 documents stored"
+    assert counts(run("sync", folder, place, "--delete")) == "0 documents copied 3 the same already"
+
+
+def test_sync_deletes_no_metadata_of_a_file_store(place: str, tmp_path: Path) -> None:
+    folder = tmp_path / "served"
+    for key in ("a", "b"):
+        assert run("put", f"file:{folder}#{key}", "--meta", "by=me", data=b"1").status == 0
+    run("put", f"{place}a", data=b"1")
+    assert counts(run("sync", place, folder, "--delete")) == "0 documents copied 1 the same already; 1 deleted"
+    assert (folder / ".docstore" / "format").is_file()

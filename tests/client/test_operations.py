@@ -1,6 +1,7 @@
 """The operations of one request, over HTTP and in this process: one contract for both."""
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 
 import docstore
 from docstore import (
+    AsyncClient,
     Client,
     Conflict,
     ContentTooLarge,
     DigestMismatch,
     NotFound,
+    NotJSON,
     PutResult,
     RequestError,
 )
@@ -90,7 +93,7 @@ def test_json_values_are_a_mapping(docs: Client) -> None:
     assert (list(docs.json), len(docs.json), "a" in docs.json, "c" in docs.json) == (["a", "b"], 2, True, False)
     assert docs.json.pop("b") == 5
     docs["text"] = "no JSON"
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(ValueError, match="'text' is not JSON: Expecting value"):
         docs.json["text"]
     del docs.json["text"]
     assert (docs.json.setdefault("c", [1]), docs.json.setdefault("c", [2]), docs.info("c").type) == (
@@ -103,6 +106,41 @@ def test_json_values_are_a_mapping(docs: Client) -> None:
     docs.json.clear()
     assert not docs
     assert repr(docs.json) == f"{docs!r}.json"
+
+
+@BOTH
+@pytest.mark.parametrize("content", [b"no JSON", b"\xff", b"", b"[" * 100_000])
+def test_a_document_that_is_not_json_is_named(docs: Client, content: bytes) -> None:
+    docs["text"] = content
+    reads: list[Callable[[], Any]] = [
+        lambda: docs.json["text"],
+        lambda: docs.get_json("text"),
+        lambda: list(docs.json.items()),
+        lambda: list(docs.json.values()),
+        lambda: docs.json.setdefault("text", 1),
+        lambda: docs.json.update("text", lambda value: value),
+    ]
+    for read in reads:
+        with pytest.raises(NotJSON, match="'text' is not JSON"):
+            read()
+    assert docs["text"] == content
+
+
+@BOTH
+def test_an_asynchronous_client_names_a_document_that_is_not_json(run: Callable[..., object]) -> None:
+    async def test(docs: AsyncClient) -> None:
+        await docs.put("text", b"no JSON")
+        with pytest.raises(NotJSON, match="'text' is not JSON"):
+            await docs.get_json("text")
+
+    run(test)
+
+
+@BOTH
+def test_a_json_value_is_updated(docs: Client) -> None:
+    assert docs.json.update("n", lambda value: (value or 0) + 1).created
+    docs.json.update("n", lambda value: value + 1, meta={"by": "me"})
+    assert (docs.json["n"], docs.info("n").type, docs.info("n").meta) == (2, "application/json", {"by": "me"})
 
 
 @BOTH

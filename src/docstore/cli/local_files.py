@@ -12,6 +12,8 @@ from docstore.errors import SetupError
 from docstore.model import Fields, Meta
 
 _NO_FIELDS = Fields()
+_ENGINE_FOLDER = ".docstore"
+"""The metadata folder of a `file:` store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class LocalFile:
 
 
 def find_files(paths: tuple[Path, ...], skipped: list[str]) -> dict[str, LocalFile]:
-    """Return every regular file in and below `paths` by its key, in order.
+    """Return every regular file in and below `paths` by its key, in order, without the metadata of `file:` stores.
 
     Append a line to `skipped` for anything else. Raise SetupError for two files that have one key.
     """
@@ -65,8 +67,19 @@ def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
         if Path(folder) == top and PARTS in subfolders:
             subfolders.remove(PARTS)  # partial downloads
+        if _ENGINE_FOLDER in subfolders and _is_engine_folder(Path(folder) / _ENGINE_FOLDER):
+            subfolders.remove(_ENGINE_FOLDER)
         subfolders.sort()
         for path in (Path(folder) / name for name in subfolders):
             if path.is_symlink():
                 skipped.append(f"{path}: links to folders are not followed")
         yield from (Path(folder) / name for name in sorted(names))
+
+
+def _is_engine_folder(folder: Path) -> bool:
+    """Whether a `file:` store wrote its metadata here. The engine itself is not loaded, because that takes long."""
+    try:
+        with (folder / "format").open("rb") as file:
+            return file.read(14) == b"docstore file "
+    except OSError:
+        return False

@@ -115,7 +115,7 @@ class Operations:
         return _stored_content(key, response)
 
     async def get_json(self, key: str, default: Any = None, /) -> Any:
-        """The value of a JSON document, or `default`. Raise ValueError if the content is not JSON."""
+        """The value of a JSON document, or `default`. Raise NotJSON."""
         content = await self.get(key)
         return content.json() if isinstance(content, StoredContent) else default
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NoReturn
 
-from docstore.errors import EngineError
+from docstore.errors import EngineError, NotJSON
 from docstore.http import structured
 from docstore.http.dates import parse_http_date
 from docstore.http.headers import parse_natural
@@ -74,8 +74,11 @@ class StoredContent(bytes):
         return self.decode("utf-8")
 
     def json(self) -> Any:
-        """The content as JSON. Raise ValueError."""
-        return json.loads(self)
+        """The content as JSON. Raise NotJSON."""
+        try:
+            return json.loads(self)
+        except (ValueError, RecursionError) as error:
+            raise NotJSON(f"{self.info.key[:100]!r} is not JSON: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,13 @@
 """Views of a Client: its items and values as a mapping has them, and its documents as JSON values."""
 
 import json
-from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from docstore.client.atomic import NO_DEFAULT
 from docstore.client.operations import JSON_TYPE, json_bytes
-from docstore.client.results import StoredContent
+from docstore.client.options import StoreOptions
+from docstore.client.results import PutResult, StoredContent
 
 if TYPE_CHECKING:
     from docstore.client.client import Client
@@ -31,7 +32,7 @@ class DocumentValues(ValuesView[Any]):
 class JSONDocuments(MutableMapping[str, Any]):
     """The documents of a collection as JSON values, with its atomic operations.
 
-    Reading a document that is not JSON raises ValueError.
+    Reading a document that is not JSON raises NotJSON.
     """
 
     def __init__(self, docs: "Client") -> None:
@@ -65,10 +66,24 @@ class JSONDocuments(MutableMapping[str, Any]):
 
     def popitem(self) -> tuple[str, Any]:
         key, content = self._docs.popitem()
-        return key, json.loads(content)
+        return key, _value(content)
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:
-        return json.loads(self._docs.setdefault(key, json_bytes(default), type=JSON_TYPE))
+        return _value(self._docs.setdefault(key, json_bytes(default), type=JSON_TYPE))
+
+    @overload
+    def update(self, key: str, function: Callable[[Any], Any], /, **options: Unpack[StoreOptions]) -> PutResult: ...
+    @overload
+    def update(self, other: Any = (), /, **more: Any) -> None: ...
+    def update(self, other: Any = (), function: Any = None, /, **more: Any) -> Any:
+        """`update(key, function)` atomically replaces a value by what `function` returns for it; see Client.update."""
+        if function is None:
+            return super().update(other, **more)
+
+        def change(content: StoredContent | None) -> bytes:
+            return json_bytes(function(None if content is None else content.json()))
+
+        return self._docs.update(other, change, **{"type": JSON_TYPE, **more})
 
     def clear(self) -> None:
         self._docs.clear()
@@ -84,3 +99,8 @@ class JSONDocuments(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"{self._docs!r}.json"
+
+
+def _value(content: bytes) -> Any:
+    """Raise NotJSON, with the key if the content is from the store."""
+    return content.json() if isinstance(content, StoredContent) else json.loads(content)

@@ -1,9 +1,10 @@
 """A store as one tar, written and read as a stream, one document at a time, in constant memory.
 
 Each document is a regular file named by its key, with all metadata in the PAX header `DOCSTORE.meta`, as `Meta.pack`
-writes it. Any tar program lists and unpacks the documents; an import uses only the metadata. The last member is the
-folder `.` with the number of documents in `DOCSTORE.documents`; no key is `.`. A tar without this member was cut off,
-even between two members, where tarfile finds nothing wrong.
+writes it. Any tar program lists and unpacks the documents; an import uses only the metadata. The last member is an
+empty file with the number of documents in `DOCSTORE.documents`; an import does not use its name. It is a file and not
+the folder `.`, as in older exports, because unpacking that changes the mode and the time of the target folder. A tar
+without this member was cut off, even between two members, where tarfile finds nothing wrong.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from docstore.model import Document, Meta
 
 META_HEADER: Final = "DOCSTORE.meta"
 COUNT_HEADER: Final = "DOCSTORE.documents"
+END_NAME: Final = ".docstore-export-end"
 
 BUFFERED_SIZE: Final = 1024 * 1024
 """Content up to this size is read into memory, so the next document can be read while this one is stored."""
@@ -28,15 +30,19 @@ TAR_ERRORS: Final = (tarfile.TarError, EOFError, ValueError, TypeError, LookupEr
 """What tarfile raises for damaged and hostile files; headers without numbers are a ValueError."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TarWriter:
-    """Writes documents to `file`. Raises CorruptData if a content ends early; the tar then has no end mark."""
+    """Writes documents in order of key. Raises CorruptData if a content ends early; the tar then has no end mark."""
 
     file: IO[bytes]
     on_bytes: OnBytes
+    end_name: str = END_NAME
+    """The name of the end mark. No document has this name or is below it, so unpacking loses none."""
 
     async def add(self, document: Document) -> Step:
         meta = document.meta
+        if f"{meta.key}/".startswith(f"{self.end_name}/"):
+            self.end_name += "_"  # comes after this key and all keys below it
         member = tarfile.TarInfo(meta.key)
         member.size = meta.size
         member.mtime = meta.modified_ns // 1_000_000_000
@@ -51,8 +57,7 @@ class TarWriter:
         return Step.exported(meta, state.digest())
 
     def end(self, count: int) -> None:
-        member = tarfile.TarInfo(".")
-        member.type, member.mode = tarfile.DIRTYPE, 0o755
+        member = tarfile.TarInfo(self.end_name)
         member.pax_headers = {COUNT_HEADER: str(count)}
         self.file.write(_header(member))
         self.file.write(bytes(2 * tarfile.BLOCKSIZE))
