@@ -64,7 +64,19 @@ def test_mounts_folders_and_keys_are_completed(url: str, tmp_path: Path) -> None
     prepare("put", f"sqlite:{tmp_path}/c.db#some-thing", data=b"x")
     assert complete("f", url) == ["file:", "file/"]
     assert complete("cac", url) == ["cache/ac/"]
-    assert complete("", url) == ["file:", "shelve:", "sqlite:", "docs/", "file/", "cache/ac/", "tiny/"]
+    assert complete("", url) == [
+        "az:",
+        "file:",
+        "gs:",
+        "postgresql:",
+        "s3:",
+        "shelve:",
+        "sqlite:",
+        "docs/",
+        "file/",
+        "cache/ac/",
+        "tiny/",
+    ]
     start = f"sqlite:{tmp_path}/c.db#so"
     assert complete(start, url) == [f"{start}me-thing", f"{start}me/"]
 
@@ -73,7 +85,7 @@ def test_engines_their_files_and_servers_are_completed(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    run("put", "sqlite:notes.db#key", data=b"x")
+    prepare("put", "sqlite:notes.db#key", data=b"x")
     (tmp_path / "new").mkdir()
     (tmp_path / "docstore").mkdir()
     (tmp_path / "docstore" / "config.toml").write_text(f'[servers.square]\nurl = "{url}"\n')

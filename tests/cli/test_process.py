@@ -236,15 +236,15 @@ def in_removed_folder(tmp_path: Path, *arguments: str) -> subprocess.CompletedPr
         "check sqlite:x.db",
         "check file:x",
         "check shelve:x",
-        "copy STORE sqlite:x.db",
-        "copy STORE file:x",
-        "copy STORE shelve:x",
+        "cp -r STORE sqlite:x.db",
+        "cp -r STORE file:x",
+        "cp -r STORE shelve:x",
         "import sqlite:x.db archive.tar",
     ],
 )
 def test_a_command_in_a_removed_folder_says_so(tmp_path: Path, line: str) -> None:
     store = f"sqlite:{tmp_path}/docs.db"
-    run("put", f"{store}#key", data=b"content")
+    prepare("put", f"{store}#key", data=b"content")
     ended = in_removed_folder(tmp_path, *line.replace("STORE", store).split())
     *others, last = ended.stderr.splitlines()
     assert (ended.returncode, last) == (2, f"docstore: {REMOVED}")
@@ -254,8 +254,8 @@ def test_a_command_in_a_removed_folder_says_so(tmp_path: Path, line: str) -> Non
 
 def test_a_command_with_absolute_paths_works_in_a_removed_folder(tmp_path: Path) -> None:
     store = f"sqlite:{tmp_path}/docs.db"
-    run("put", f"{store}#key", data=b"content")
-    for line in ("get STORE#key", "ls STORE", "check STORE", "copy STORE file:FOLDER/x", "export STORE", "engines"):
+    prepare("put", f"{store}#key", data=b"content")
+    for line in ("get STORE#key", "ls STORE", "check STORE", "cp -r STORE file:FOLDER/x", "export STORE", "engines"):
         arguments = line.replace("STORE", store).replace("FOLDER", str(tmp_path)).split()
         ended = in_removed_folder(tmp_path, *arguments)
         assert (ended.returncode, "removed" in ended.stderr) == (0, False), ended
@@ -264,7 +264,7 @@ def test_a_command_with_absolute_paths_works_in_a_removed_folder(tmp_path: Path)
 @pytest.mark.parametrize("command", ["check", "ls"])
 def test_a_shelve_without_a_temporary_folder_is_one_line(tmp_path: Path, command: str) -> None:
     """Only reading needs one: a check, or a store that is open for reading only."""
-    run("put", f"shelve:{tmp_path}/store#key", data=b"content")
+    prepare("put", f"shelve:{tmp_path}/store#key", data=b"content")
     program = (
         "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere'];"
         "from docstore.cli.main import main; main()"

@@ -366,14 +366,14 @@ def test_other_formats_are_refused_with_a_hint(source: str, tmp_path: Path, name
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: data[:50] + b"xxxx" + data[54:]])
 def test_a_damaged_gzip_file_is_one_line(source: str, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     archive = tmp_path / "x.tar.gz"
-    run("export", source, archive)
+    prepare("export", source, archive)
     archive.write_bytes(damage(archive.read_bytes()))
     result = run("import", f"sqlite:{tmp_path}/restored.db", archive)
     assert (result.status, "gzip" in result.err or "not a complete export" in result.err) == (1, True)
 
 
 def test_servers_are_exported_and_imported(source: str, tmp_path: Path, url: str) -> None:
-    run("cp", "-qr", source, "file/exported/")  # but for `small`, whose TTL no server takes
+    prepare("cp", "-qr", source, "file/exported/")  # but for `small`, whose TTL no server takes
     assert run("export", "file/exported/", tmp_path / "x.tar").status == 0
     assert run("import", "file/again/", tmp_path / "x.tar").status == 0
     contents = {key.removeprefix("again/exported/"): content for key, content in listed("file/again/").items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stores import CommandResult, run
+from tests.stores import CommandResult, prepare, run
 
 FILES = {"a.txt": b"1", "deep/er/b.json": b"{}", "deep/c": b"x" * 100_000, "é ☃": b"", "log.tmp": b"t"}
 _NUMBERS = itertools.count()
@@ -51,8 +51,8 @@ def test_a_folder_goes_to_a_store_and_back(place: str, tmp_path: Path) -> None:
 
 def test_only_differences_are_copied_and_deleted(place: str, tmp_path: Path) -> None:
     source, back = write(tmp_path / "source", FILES), tmp_path / "back"
-    run("sync", source, place)
-    run("sync", place, back)
+    prepare("sync", source, place)
+    prepare("sync", place, back)
     (source / "a.txt").unlink()
     (source / "deep" / "er" / "b.json").write_bytes(b"[]")
     planned = run("sync", source, place, "--delete", "--dry-run")
@@ -66,14 +66,14 @@ def test_only_differences_are_copied_and_deleted(place: str, tmp_path: Path) -> 
 
 def test_what_is_excluded_is_neither_copied_nor_deleted(place: str, tmp_path: Path) -> None:
     source = write(tmp_path / "source", FILES)
-    run("sync", source, place, "--exclude", "*.tmp", "--exclude", "er")
+    prepare("sync", source, place, "--exclude", "*.tmp", "--exclude", "er")
     assert read_store(place, tmp_path) == {name: FILES[name] for name in ("a.txt", "deep/c", "é ☃")}
-    run("sync", source, place)
+    prepare("sync", source, place)
     (source / "log.tmp").unlink()
     (source / "a.txt").unlink()
-    run("sync", source, place, "--delete", "--exclude", "*.tmp")
+    prepare("sync", source, place, "--delete", "--exclude", "*.tmp")
     assert read_store(place, tmp_path).keys() == FILES.keys() - {"a.txt"}
-    run("sync", source, place, "--delete", "--include", "*.tmp", "--include", "deep/")
+    prepare("sync", source, place, "--delete", "--include", "*.tmp", "--include", "deep/")
     assert read_store(place, tmp_path).keys() == FILES.keys() - {"a.txt", "log.tmp"}
 
 
@@ -86,13 +86,13 @@ def read_store(place: str, tmp_path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("target", ["file/mirror{}/", "sqlite:{path}/mirror{}.db", "file:{path}/mirror{}#deep/"])
 def test_two_stores_become_alike(place: str, target: str, tmp_path: Path) -> None:
     mirror = target.format(next(_NUMBERS), path=tmp_path)
-    run("sync", write(tmp_path / "source", FILES), place)
-    run("put", f"{place}typed", "--type", "text/x", "--meta", "a=b", "--ttl", "1h", data=b"typed")
+    prepare("sync", write(tmp_path / "source", FILES), place)
+    prepare("put", f"{place}typed", "--type", "text/x", "--meta", "a=b", "--ttl", "1h", data=b"typed")
     assert counts(run("sync", place, mirror)) == "6 documents copied"
     assert counts(run("sync", place, mirror)) == "0 documents copied 6 the same already"
     assert '"meta-a":"b"' in run("info", "--json", f"{mirror}{'' if '/' in mirror[-1] else '#'}typed").out
-    run("put", f"{place}typed", "--type", "text/y", "--ttl", "1h", data=b"typed")
-    run("rm", f"{place}a.txt")
+    prepare("put", f"{place}typed", "--type", "text/y", "--ttl", "1h", data=b"typed")
+    prepare("rm", f"{place}a.txt")
     assert run("sync", place, mirror, "--delete", "-n").out.splitlines() == ["copy typed", "delete a.txt"]
     assert counts(run("sync", place, mirror, "--delete")) == "1 document copied 4 the same already; 1 deleted"
     assert read_store(mirror, tmp_path) == read_store(place, tmp_path)
@@ -101,7 +101,7 @@ def test_two_stores_become_alike(place: str, target: str, tmp_path: Path) -> Non
 def test_an_empty_source_deletes_nothing(place: str, tmp_path: Path) -> None:
     source, empty = write(tmp_path / "source", FILES), tmp_path / "empty"
     empty.mkdir()
-    run("sync", source, place)
+    prepare("sync", source, place)
     result = run("sync", empty, place, "--delete")
     assert (result.status, "nothing was deleted" in result.err) == (2, True)
     assert run("sync", tmp_path / "missing", place, "--delete").status == 2
@@ -110,7 +110,7 @@ def test_an_empty_source_deletes_nothing(place: str, tmp_path: Path) -> None:
 
 def test_nothing_is_deleted_when_a_copy_fails(url: str, tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"new": b"x" * 11})
-    run("put", "tiny/old", data=b"1")
+    prepare("put", "tiny/old", data=b"1")
     result = run("sync", source, "tiny/", "--delete")
     assert (result.status, "nothing was deleted" in result.err) == (3, True)
     assert run("get", "tiny/old").data == b"1"
@@ -118,10 +118,10 @@ def test_nothing_is_deleted_when_a_copy_fails(url: str, tmp_path: Path) -> None:
 
 def test_a_dry_run_creates_no_store_and_no_folder(url: str, tmp_path: Path) -> None:
     source = write(tmp_path / "source", FILES)
-    run("put", "file/dry/a", data=b"1")
+    prepare("put", "file/dry/a", data=b"1")
     assert run("sync", "file/dry/", f"sqlite:{tmp_path}/new.db", "-n").out == "copy a\n"
     assert run("sync", "file/dry/", tmp_path / "new", "-n").out == "copy a\n"
-    run("sync", source, f"sqlite:{tmp_path}/new.db", "-n")
+    prepare("sync", source, f"sqlite:{tmp_path}/new.db", "-n")
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
 
 
@@ -141,7 +141,7 @@ def test_mistakes_are_one_line(url: str, words: tuple[str, str], said: str) -> N
 
 def test_put_writes_again_what_its_options_change_and_what_expires(place: str, tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a": b"1", "b": b"2"})
-    run("put", f"{place}a", "--ttl", "1h", data=b"1")
+    prepare("put", f"{place}a", "--ttl", "1h", data=b"1")
     assert counts(run("put", "-r", place, source)) == "2 documents stored"
     assert counts(run("put", "-r", place, source)) == "0 documents stored 2 the same already"
     assert counts(run("put", "-r", place, source, "--meta", "x=1")) == "2 documents stored"
@@ -149,7 +149,7 @@ def test_put_writes_again_what_its_options_change_and_what_expires(place: str, t
 
 
 def test_a_link_in_the_target_is_removed_and_not_followed(url: str, tmp_path: Path) -> None:
-    run("put", "file/links/a", data=b"1")
+    prepare("put", "file/links/a", data=b"1")
     precious, back = tmp_path / "precious", write(tmp_path / "back", {"deep/own": b"2"})
     precious.write_bytes(b"mine")
     (back / "deep" / "link").symlink_to(precious)
@@ -186,6 +186,6 @@ def test_sync_deletes_no_metadata_of_a_file_store(place: str, tmp_path: Path) ->
     folder = tmp_path / "served"
     for key in ("a", "b"):
         assert run("put", f"file:{folder}#{key}", "--meta", "by=me", data=b"1").status == 0
-    run("put", f"{place}a", data=b"1")
+    prepare("put", f"{place}a", data=b"1")
     assert counts(run("sync", place, folder, "--delete")) == "0 documents copied 1 the same already; 1 deleted"
     assert (folder / ".docstore" / "format").is_file()

@@ -104,8 +104,8 @@ def test_ctrl_c_ends_a_copy_with_130_and_stores_no_part_of_a_document(tmp_path: 
 
 
 def test_binary_content_is_not_written_to_a_terminal(url: str) -> None:
-    run("put", "docs/binary", data=b"\x00\xff")
-    run("put", "docs/text", data="é\x1b[1m\t\n".encode())
+    prepare("put", "docs/binary", data=b"\x00\xff")
+    prepare("put", "docs/text", data="é\x1b[1m\t\n".encode())
     status, shown = wait_for_end(at_terminal("get", "docs/binary"))
     assert (status, "binary" in shown, "-o -" in shown) == (2, True, True)
     assert wait_for_end(at_terminal("get", "docs/binary", "-o", "-"))[0] == 0

@@ -96,6 +96,6 @@ def test_the_url_of_a_folder_is_no_collection(server: RunningServer, docs: Clien
     docs["folder/a"] = b"1"
     with Client(f"{server.url}/docs/folder/") as folder:
         for operation in (folder.list, lambda: list(folder), lambda: len(folder), folder.clear):
-            with pytest.raises(NotFound, match="is a folder of the collection /docs/"):
+            with pytest.raises(NotFound, match="is the folder 'folder/' of a collection"):
                 operation()
     assert docs["folder/a"] == b"1"

@@ -87,7 +87,7 @@ def test_every_command_that_reads_works_on_a_read_only_file_system(engine: str, 
             assert b"Traceback" not in ended.stderr
             return ended.stdout + (ended.stderr if status else b"")
 
-        assert sorted(command("ls", url).decode().split()) == sorted(DOCUMENTS)
+        assert sorted(command("ls", "-R", url).decode().split()) == sorted(DOCUMENTS)
         assert command("get", f"{url}#large") == LARGE
         assert b"small" in command("info", f"{url}#small")
         assert len(command("export", "--format", "ndjson", url).splitlines()) >= len(DOCUMENTS)
@@ -169,7 +169,7 @@ def test_files_that_docstore_never_saw_are_read(folder: Path) -> None:
     (folder / "below").mkdir()
     (folder / "below" / "page.html").write_text("<p>")
     before = everything_in(folder)
-    assert run("ls", f"file:{folder}?readonly=yes").out == "below/page.html\n"
+    assert run("ls", "-R", f"file:{folder}?readonly=yes").out == "below/page.html\n"
     assert run("get", f"file:{folder}?readonly=yes#below/page.html").data == b"<p>"
     assert everything_in(folder) == before
 

@@ -152,10 +152,11 @@ def test_pages_of_the_store_may_write_and_others_may_not(proxied: Proxied) -> No
 
 def test_a_change_is_seen_at_once(proxied: Proxied) -> None:
     for content in (b"1", b"2"):
-        ask(proxied.server.port, "PUT", "/docs/changing", content)
+        assert ask(proxied.server.port, "PUT", "/docs/changing", content).status < 300
         assert proxied.ask("GET", "/docs/changing").content == content
     for content in (b"1", b"2"):
-        proxied.ask("PUT", "/docs/cached", content, docstore_cache_control="public, max-age=60")
+        answer = proxied.ask("PUT", "/docs/cached", content, docstore_cache_control="public, max-age=60")
+        assert answer.status < 300
         assert proxied.ask("GET", "/docs/cached").content == content
     assert proxied.stored("/docs/cached").headers["cache-control"] == "public, max-age=60"
 

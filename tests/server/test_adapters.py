@@ -61,7 +61,7 @@ class RunningGranian(RunningServer):
             stderr=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parent.parent.parent,
-            env={**os.environ, "DOCSTORE_DATA": str(self._data)},
+            env={**os.environ, "DOCSTORE_DATA": str(self.data)},
         )
         self._reader = threading.Thread(target=self._read_errors, args=(self.process.stderr,), daemon=True)
         self._reader.start()

@@ -117,11 +117,11 @@ def test_pip_installs_from_folders_and_from_stored_indexes(site: RunningServer, 
     with Client(site) as client:
         for minor in range(120):
             made = wheel(tmp_path, "demo", f"1.{minor}", "other")
-            client.ask("PUT", f"/site/simple/demo/{made.name}", made.read_bytes())
+            client.prepare("PUT", f"/site/simple/demo/{made.name}", made.read_bytes())
         made = wheel(tmp_path, "other", "2.0")
-        client.ask("PUT", f"/site/pool/{made.name}", made.read_bytes())
+        client.prepare("PUT", f"/site/pool/{made.name}", made.read_bytes())
         page = f'<!doctype html><a href="../../pool/{made.name}">{made.name}</a>'
-        client.ask("PUT", "/site/simple/other/index.html", page.encode(), {"content-type": "text/html"})
+        client.prepare("PUT", "/site/simple/other/index.html", page.encode(), {"content-type": "text/html"})
     sources = [option, f"{site.url}/site/simple/"]
     if option == "--find-links":
         sources = ["--no-index"]

@@ -19,7 +19,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.model import Fields, version_of
-from tests.http_client import ask
+from tests.http_client import ask, prepare
 from tests.server_process import RunningServer
 
 ADDED = "max-age=259200"
@@ -95,9 +95,9 @@ def test_the_field_of_docstore_is_stored_as_it_was_sent(server: RunningServer, p
 
 def test_the_command_sends_and_copies_the_field(server: RunningServer, proxy: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
-    run("put", f"{proxy}/docs/from-command", tmp_path / "file", "--cache-control", "max-age=7")
-    run("cp", f"{proxy}/docs/from-command", f"{proxy}/memory/copied")
-    run("cp", "-r", f"{proxy}/docs/from-command", f"sqlite:{tmp_path}/copy.db")
+    command("put", f"{proxy}/docs/from-command", tmp_path / "file", "--cache-control", "max-age=7")
+    command("cp", f"{proxy}/docs/from-command", f"{proxy}/memory/copied")
+    command("cp", "-r", f"{proxy}/docs/from-command", f"sqlite:{tmp_path}/copy.db")
     with docstore.open(f"sqlite:{tmp_path}/copy.db") as copy, Client(f"{server.url}/memory/") as memory:
         assert copy.info("from-command").fields == memory.info("copied").fields == {"cache-control": "max-age=7"}
         assert copy.info("from-command").version == memory.info("copied").version
@@ -105,7 +105,7 @@ def test_the_command_sends_and_copies_the_field(server: RunningServer, proxy: st
 
 def test_a_mount_has_a_default(tmp_path: Path) -> None:
     with RunningServer(tmp_path, "--mount", "cached=memory:?cache_control=max-age%3D60,public") as cached:
-        ask(cached, "PUT", "/cached/key", b"x")
+        prepare(cached, "PUT", "/cached/key", b"x")
         assert ask(cached, "GET", "/cached/key")["Cache-Control"] == "max-age=60, public"
         with Client(f"{cached.url}/cached/") as docs:
             assert docs.info("key").fields == {}
@@ -124,16 +124,16 @@ def test_a_store_with_the_field_is_read_copied_exported_and_imported(tmp_path: P
     version = asyncio.run(store())
     assert version == version_of(hashlib.sha256(b"content").digest(), fields)
     for name in ("tar", "ndjson"):
-        run("export", f"file:{tmp_path}/old", tmp_path / name, "--format", name)
-        run("import", f"sqlite:{tmp_path}/{name}.db", tmp_path / name)
-    run("cp", "-r", f"file:{tmp_path}/old", f"sqlite:{tmp_path}/copy.db")
-    run("cp", f"file:{tmp_path}/old#key", f"sqlite:{tmp_path}/cp.db")
+        command("export", f"file:{tmp_path}/old", tmp_path / name, "--format", name)
+        command("import", f"sqlite:{tmp_path}/{name}.db", tmp_path / name)
+    command("cp", "-r", f"file:{tmp_path}/old", f"sqlite:{tmp_path}/copy.db")
+    command("cp", f"file:{tmp_path}/old#key", f"sqlite:{tmp_path}/cp.db")
     for url in (f"file:{tmp_path}/old", *(f"sqlite:{tmp_path}/{name}.db" for name in ("tar", "ndjson", "copy", "cp"))):
         with docstore.open(url) as docs:
             info = docs.get("key").info
             assert (info.version, info.fields) == (version, {"cache-control": "max-age=5"}), url
 
 
-def run(*arguments: str | Path) -> None:
+def command(*arguments: str | Path) -> None:
     ended = subprocess.run([sys.executable, "-m", "docstore", *map(str, arguments)], capture_output=True, timeout=60)
     assert ended.returncode == 0, ended

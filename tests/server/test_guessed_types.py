@@ -81,13 +81,13 @@ async def test_a_type_is_guessed_however_the_content_arrives(
 async def test_a_type_that_is_sent_is_stored_as_it_is(store: InProcess, mount: str) -> None:
     path = f"/{mount}/page.html"
     for media_type in (BYTES, "application/x-www-form-urlencoded", "Text/HTML;Charset=latin1", "multipart/form-data"):
-        await store.send("PUT", path, b'{"a":1}', {"content-type": media_type})
+        await store.prepare("PUT", path, b'{"a":1}', {"content-type": media_type})
         assert (await store.send("GET", path))["content-type"] == media_type
 
 
 @on_a_store("memory", guess_type=False)
 async def test_a_mount_may_guess_nothing(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", b"text")
+    await store.prepare("PUT", "/memory/key", b"text")
     assert (await store.send("GET", "/memory/key"))["content-type"] == BYTES
     location = (await store.send("POST", "/memory/", b"text"))["location"]
     assert (await store.send("GET", location))["content-type"] == BYTES
@@ -105,13 +105,13 @@ async def test_a_new_key_has_a_guessed_type_too(store: InProcess, mount: str) ->
 async def test_coded_content_has_the_type_of_its_key(store: InProcess) -> None:
     coded = {"content-encoding": "gzip"}
     for key, media_type in (("page.html", "text/html"), ("key", BYTES)):
-        await store.send("PUT", f"/memory/{key}", gzip.compress(b"<p>"), coded)
+        await store.prepare("PUT", f"/memory/{key}", gzip.compress(b"<p>"), coded)
         assert (await store.send("GET", f"/memory/{key}"))["content-type"] == media_type
 
 
 @on_a_store("memory")
 async def test_a_patch_keeps_the_type(store: InProcess) -> None:
-    await store.send("PUT", "/memory/key", b'{"a":1}', {"content-type": BYTES})
+    await store.prepare("PUT", "/memory/key", b'{"a":1}', {"content-type": BYTES})
     patched = await store.send("PATCH", "/memory/key", b'{"a":2}', {"content-type": "application/merge-patch+json"})
     assert patched.status == 200
     assert (await store.send("GET", "/memory/key"))["content-type"] == BYTES
@@ -150,7 +150,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def run(*arguments: str | Path, content: bytes = b"") -> None:
+def command(*arguments: str | Path, content: bytes = b"") -> None:
     command = [sys.executable, "-m", "docstore", *map(str, arguments)]
     ended = subprocess.run(command, input=content, capture_output=True, timeout=60)
     assert ended.returncode == 0, ended
@@ -170,7 +170,7 @@ def test_curl_the_command_and_the_library_get_the_same_types(paths: RunningServe
             subprocess.run(curl, check=True, capture_output=True, timeout=60)
         assert types_in(docs) == EXPECTED
         docs.clear()
-        run("put", "-r", f"{paths.url}/docs/", files)
+        command("put", "-r", f"{paths.url}/docs/", files)
         assert types_in(docs) == EXPECTED
         docs.clear()
         for key in EXPECTED:
@@ -179,7 +179,7 @@ def test_curl_the_command_and_the_library_get_the_same_types(paths: RunningServe
         assert types_in(docs) == EXPECTED
         docs.put("text", "a text")
         assert docs.info("text").type == TEXT
-    with docstore.open(f"sqlite:{tmp_path}/docs.db?keys=path") as local:
+    with docstore.open(f"sqlite:{tmp_path}/docs.db", create=True) as local:
         for key in EXPECTED:
             local.put(key, files / key, digest=True)
         assert types_in(local) == EXPECTED
@@ -189,13 +189,13 @@ def test_curl_the_command_and_the_library_get_the_same_types(paths: RunningServe
 
 def test_the_command_stores_standard_input_as_text_unless_a_type_is_given(paths: RunningServer) -> None:
     with Client(f"{paths.url}/docs/") as docs:
-        run("put", f"{paths.url}/docs/x", content=b"x\n")
+        command("put", f"{paths.url}/docs/x", content=b"x\n")
         assert docs.info("x").type == TEXT
-        run("put", f"{paths.url}/docs/x", "--type", BYTES, content=b"x\n")
+        command("put", f"{paths.url}/docs/x", "--type", BYTES, content=b"x\n")
         assert docs.info("x").type == BYTES
         docs.update("x", lambda content: "other text")
         assert docs.info("x").type == BYTES
-    run("put", f"{paths.url}/raw/x", content=b"x\n")
+    command("put", f"{paths.url}/raw/x", content=b"x\n")
     assert ask(paths, "GET", "/raw/x")["Content-Type"] == BYTES
 
 
@@ -210,10 +210,10 @@ def test_copies_keep_the_stored_type(paths: RunningServer, tmp_path: Path, store
     version = asyncio.run(store())
     old = f"sqlite:{tmp_path}/old.db"
     for name in ("tar", "ndjson"):
-        run("export", old, tmp_path / name, "--format", name)
-        run("import", f"file:{tmp_path}/{name}.d", tmp_path / name)
-    run("copy", old, f"file:{tmp_path}/copy.d")
-    run("cp", "-r", old, f"{paths.url}/docs/copied/")
+        command("export", old, tmp_path / name, "--format", name)
+        command("import", f"file:{tmp_path}/{name}.d", tmp_path / name)
+    command("cp", "-r", old, f"file:{tmp_path}/copy.d")
+    command("cp", "-r", old, f"{paths.url}/docs/copied/")
     with Client(f"{paths.url}/docs/") as docs:
         info = docs.info("copied/page.html")
         assert (info.version, info.type) == (version, stored)

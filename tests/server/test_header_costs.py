@@ -194,7 +194,10 @@ GUARDS: dict[str, tuple[str, Callable[[int], dict[str, str]]]] = {
     "If-None-Match of GET": ("GET", lambda count: {"if-none-match": tags(count)}),
     "Digest": ("PUT", lambda count: {"digest": ",".join(["unknown=x"] * count)}),
     "Content-Language": ("PUT", lambda count: {"content-language": ",".join(["en"] * count)}),
-    "Cache-Control": ("PUT", lambda count: {"cache-control": ",".join(f"a{number}" for number in range(count))}),
+    "Docstore-Cache-Control": (
+        "PUT",
+        lambda count: {"docstore-cache-control": ",".join(f"a{number}" for number in range(count))},
+    ),
 }
 
 

@@ -204,7 +204,7 @@ async def test_a_mount_has_a_default_for_documents_without_cache_control(store: 
         ({"docstore-cache-control": own}, own),
         ({"docstore-cache-control": "no-cache"}, "no-cache"),
     ]:
-        await store.send("PUT", path, b"abc", headers)
+        await store.prepare("PUT", path, b"abc", headers)
         for method, asked, status in requests:
             reply = await store.send(method, path, headers=asked)
             assert (reply.status, reply["cache-control"]) == (status, expected)
@@ -217,7 +217,7 @@ async def test_each_mount_has_its_own_default(store: InProcess) -> None:
     engine = store.engines["memory"]
     mounts = [Mount("plain", engine), Mount("cached", engine, cache_control="max-age=9")]
     both = InProcess(Store(mounts, clock=store.clock), store.clock)
-    await both.send("PUT", "/plain/key", b"x")
+    await both.prepare("PUT", "/plain/key", b"x")
     for name, expected in [("plain", "no-cache"), ("cached", "max-age=9")] * 2:
         assert (await both.send("GET", f"/{name}/key"))["cache-control"] == expected
 

@@ -30,7 +30,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
         "init": "Write a configuration with comments for the server, which serves the default mounts.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
-        "export": "Write a store as one file, to FILE or standard output.",
+        "export": "Write a store as one file, to FILE, or to standard output without FILE or for -.",
         "import": "Store the documents of an export, tar or ndjson, from FILE or standard input.",
         "engines": "List the installed engines and what each guarantees.",
     },

@@ -57,10 +57,11 @@ def parse_dictionary(text: str) -> dict[str, Value] | None:
     members: dict[str, Value] = {}
     text = text.lstrip(" ")
     position = 0
+    match_member = _member_pattern().match
     for _ in range(_MEMBERS_LIMIT):
         if position == len(text):
             break
-        match = _member_pattern().match(text, position)
+        match = match_member(text, position)
         if match is None:
             return None
         members[match[1]] = _value(match[2] or "")

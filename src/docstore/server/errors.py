@@ -117,11 +117,6 @@ def problem_for(error: errors.DocstoreError) -> HTTPProblem:
     return HTTPProblem(name, "" if isinstance(error, errors.EngineError) else str(error))
 
 
-def accepts_json(accept: str | None) -> bool:
-    """Whether the client gets problems as JSON, as programs for this store do."""
-    return (choose(accept, _OFFERS) or "").endswith("json")
-
-
 def problem_response(problem: HTTPProblem, accept: str | None, root: str = "") -> Response:
     """The problem in the representation that `accept` prefers; plain text when it accepts none of them."""
     kind = problem.type

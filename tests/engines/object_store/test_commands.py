@@ -10,7 +10,7 @@ from tests.stores import DOCUMENTS, kept, run, store
 def test_a_copy_there_and_back_is_the_same_store(tmp_path: Path) -> None:
     url, there, back = remote_url("s3", tmp_path), f"sqlite:{tmp_path / 'there.db'}", f"sqlite:{tmp_path / 'back.db'}"
     store(there)
-    for command in (("copy", there, url), ("copy", there, url), ("copy", url, back), ("check", url)):
+    for command in (("cp", "-r", there, url), ("cp", "-r", there, url), ("cp", "-r", url, back), ("check", url)):
         done = run(*command)
         assert done.status == 0, done.err
     assert kept(url) == kept(there) == kept(back)
@@ -30,7 +30,7 @@ def test_a_key_of_a_bucket_is_an_address(tmp_path: Path) -> None:
     store(url)
     assert run("get", f"{url}#small").data == DOCUMENTS["small"]
     assert run("put", f"{url}#new", data=b"new").status == 0
-    listed = run("ls", url)
+    listed = run("ls", "-R", url)
     assert all(key in listed.out for key in (*DOCUMENTS, "new")), listed.err
 
 

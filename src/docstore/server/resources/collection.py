@@ -83,7 +83,7 @@ class ListingResource(ReadableResource):
         if query.limit is None and not names(request.headers.get("accept"), "text/html"):
             headers += content_headers("text/html")
             page = await listing.read_page(self._mount, query)
-            chunks = html_listing.stream_index(self._mount, query, page, request.root)
+            chunks = html_listing.stream_index(self._mount, query, page, root=request.root, now_ns=self._clock())
             if page.next:
                 return Response(200, headers, StreamedContent(chunks))
             return self._list_response(headers, page, b"".join([chunk async for chunk in chunks]), request.root)

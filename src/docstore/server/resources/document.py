@@ -13,10 +13,11 @@ from docstore.http.conditions import ConditionOutcome, Conditions, if_range_hold
 from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
+from docstore.http.negotiation import names
 from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Meta
 from docstore.server import openapi_schema as schema
-from docstore.server.errors import HTTPProblem, accepts_json
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.listing import has_documents
@@ -95,14 +96,14 @@ class ReadOnlyDocument(Resource):
     async def _folder(self, request: Request) -> Response:
         """303 to the folder of this name. Raise HTTPProblem (404) if there is none.
 
-        Clients that accept problems as JSON, such as the library, always get 404: they look for documents only. So does
-        a mount with a quota, where misses are frequent and must be cheap. 308 would be wrong, because a document may be
-        stored here later.
+        It is for browsers, and for programs that accept everything, as those that read folders do. Others look for
+        documents only, and so does a mount with a quota, where misses are frequent and must be cheap. 308 would be
+        wrong, because a document may be stored here later.
         """
-        folder = f"{self._key}/"
+        folder, accept = f"{self._key}/", request.headers.get("accept")
         if (
             self._mount.keys != "path"
-            or accepts_json(request.headers.get("accept"))
+            or not (names(accept, "text/html") or names(accept, "*/*"))
             or isinstance(self._mount.engine, Metered)
             or not await has_documents(self._mount, folder)
         ):

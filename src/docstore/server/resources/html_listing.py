@@ -50,15 +50,20 @@ def _link(mount: Mount, query: Query, name: str, root: str) -> str:
     return encode(name[len(query.folder) :])
 
 
-async def stream_index(mount: Mount, query: Query, page: ListingPage, root: str) -> AsyncIterator[bytes]:
-    """Yield the index from its first `page` on, with one page in memory. In each, folders precede documents."""
+async def stream_index(
+    mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int
+) -> AsyncIterator[bytes]:
+    """Yield the index from its first `page` on, with one page in memory. In each, folders precede documents.
+
+    Modification times that another clock put into the future are shown as now, as in Last-Modified.
+    """
     title = escape(f"Index of {mount.prefix}{query.prefix}")
     yield f'<!doctype html>\n<meta charset="utf-8">\n<title>{title}</title>\n<h1>{title}</h1>\n<pre>\n'.encode()
     hidden = 0
     while True:
         hidden += page.hidden
         entries = [(folder, "-", "-") for folder in page.folders]
-        entries += [(meta.key, _minute(meta.modified_ns), str(meta.size)) for meta in page.documents]
+        entries += [(meta.key, _minute(min(meta.modified_ns, now_ns)), str(meta.size)) for meta in page.documents]
         lines = []
         for name, modified, size in entries:
             text = name[len(query.folder) :]
