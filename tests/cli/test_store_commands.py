@@ -276,7 +276,7 @@ def test_a_failure_of_the_storage_ends_with_status_1(
 
     monkeypatch.setattr(store_commands, f"{command}_store", fail)
     arguments = {"export": [source], "import": [f"file:{tmp_path}/new"]}
-    result = run(command, *arguments[command])
+    result = run(command, *arguments[command], data=b'{"documents":0}\n')
     assert (result.status, result.err.count("\n"), "1 document" in result.err) == (1, 2, True)
 
 
@@ -363,13 +363,19 @@ def test_other_formats_are_refused_with_a_hint(source: str, tmp_path: Path, name
     assert (result.status, ".tar.gz" in result.err, (tmp_path / name).exists()) == (2, True, False)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: data[:50] + b"xxxx" + data[54:]])
-def test_a_damaged_gzip_file_is_one_line(source: str, tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    ("damage", "status"),
+    [(lambda data: data[: len(data) // 2], 1), (lambda data: data[:50] + b"xxxx" + data[54:], 2)],
+    ids=["truncated", "damaged before the first document"],
+)
+def test_a_damaged_gzip_file_is_one_line(
+    source: str, tmp_path: Path, damage: Callable[[bytes], bytes], status: int
+) -> None:
     archive = tmp_path / "x.tar.gz"
     prepare("export", source, archive)
     archive.write_bytes(damage(archive.read_bytes()))
     result = run("import", f"sqlite:{tmp_path}/restored.db", archive)
-    assert (result.status, "gzip" in result.err or "not a complete export" in result.err) == (1, True)
+    assert (result.status, "gzip" in result.err or "not a complete export" in result.err) == (status, True)
 
 
 def test_servers_are_exported_and_imported(source: str, tmp_path: Path, url: str) -> None:
@@ -383,5 +389,5 @@ def test_servers_are_exported_and_imported(source: str, tmp_path: Path, url: str
 
 def listed(address: str) -> dict[str, bytes]:
     mount = address.partition("/")[0]
-    keys = [json.loads(line)["key"] for line in run("ls", "--json", address).out.splitlines()]
+    keys = [json.loads(line)["key"] for line in run("ls", "-R", "--json", address).out.splitlines()]
     return {key: run("get", f"{mount}/{quote(key)}").data for key in keys}

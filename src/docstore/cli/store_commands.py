@@ -40,7 +40,7 @@ from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, schemes
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError, without_password
-from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store
+from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store, read_archive
 from docstore.export.copy import Rooted
 from docstore.units import format_count, format_size
 
@@ -159,8 +159,8 @@ def import_(address: Address, file: Path | None, replace: bool, access: Access) 
     """Store the documents of an export, tar or ndjson, from FILE or standard input.
 
     If ADDRESS is a folder, the documents are stored below it. Each document is verified, and stored completely or not
-    at all. Documents that exist in the same version are skipped, so an import can be run again. Documents that exist in
-    another version are kept unless --replace is given.
+    at all. If FILE is not an export, no store is created. Documents that exist in the same version are skipped, so an
+    import can be run again. Documents that exist in another version are kept unless --replace is given.
     """
     if not address.is_collection:
         raise SetupError(f"{address} is a document; name a collection, which ends with a slash")
@@ -173,10 +173,14 @@ def import_(address: Address, file: Path | None, replace: bool, access: Access) 
             if file is not None:
                 summary.bar.set_total(os.fstat(raw.fileno()).st_size)
             archive: io.BufferedReader = io.BufferedReader(cast(Any, raw))
+            try:
+                documents = await read_archive(archive)
+            except ArchiveError as error:  # before a store is created
+                raise SetupError(f"{file or 'standard input'}: not a complete export: {error}") from error
             async with open_place(access.for_address(address), url, writes=True) as store:
                 target = Rooted(store, prefix) if prefix else store
                 await summary.count_steps(
-                    import_store(target, archive, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
+                    import_store(target, documents, time.time_ns, replace=replace, on_bytes=summary.bar.advance)
                 )
 
     return _run(run, "import", str(address), "imported", "the same already or expired", access)

@@ -86,12 +86,10 @@ class _Decompressed(io.RawIOBase):
             raise ArchiveError(f"the gzip file is damaged or ends early: {error}") from error
 
 
-def import_store(
-    engine: ImportTarget, file: io.BufferedReader, clock: Clock, *, replace: bool, on_bytes: OnBytes = ignore_bytes
-) -> AsyncGenerator[Step, None]:
-    """Store all documents of `file`, a tar or ndjson, perhaps compressed with gzip.
+async def read_archive(file: io.BufferedReader) -> AsyncIterator[tuple[Meta, Upload] | Step]:
+    """Return the documents of `file`, a tar or ndjson, perhaps compressed with gzip; the first has been read.
 
-    Raise ArchiveError if it is not an export, or ends early.
+    Raise ArchiveError if it is not an export, or ends before its first document; the iterator raises it later.
     """
     if file.peek(3).startswith(codecs.BOM_UTF8):
         file.read(3)  # editors write a byte order mark before the first line of ndjson
@@ -103,6 +101,26 @@ def import_store(
         raise ArchiveError(f"the file is compressed with {_COMPRESSED[first]}: decompress it first")
     # A tar of ours begins with a PAX header, whose name begins with a dot.
     documents = read_lines(file) if first == b"{" else read_tar(file)
+    first_document = await anext(documents, None)
+
+    async def all_documents() -> AsyncIterator[tuple[Meta, Upload] | Step]:
+        if first_document is not None:
+            yield first_document
+        async for document in documents:
+            yield document
+
+    return all_documents()
+
+
+def import_store(
+    engine: ImportTarget,
+    documents: AsyncIterator[tuple[Meta, Upload] | Step],
+    clock: Clock,
+    *,
+    replace: bool,
+    on_bytes: OnBytes = ignore_bytes,
+) -> AsyncGenerator[Step, None]:
+    """Store all documents of an archive. Raise ArchiveError if it ends early."""
 
     async def tasks() -> AsyncIterator[Task]:
         async for document in documents:

@@ -96,6 +96,8 @@ async def read_lines(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Ste
                 if value["documents"] != count:
                     raise ArchiveError(f"the file has {count} documents of {value['documents']}")
                 return
+            if count == 0 and "key" not in value:
+                raise ArchiveError("the first line has no key")
             yield _document(value)
             count += 1
     raise ArchiveError(f"the file ends early, after {count} documents")

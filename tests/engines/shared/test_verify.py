@@ -225,6 +225,8 @@ def test_orphans_are_named_and_removed_on_request(
     lines = ended.out.splitlines()
     assert (ended.status, len(lines)) == (1, len(named))
     assert all(any(name in line for line in lines) for name in named)
+    assert all(": an orphan that no document refers to (" in line for line in lines)
+    assert all(line.endswith("; --repair removes it") for line in lines)
     assert before.keys() <= on_the_disk(tmp_path).keys()
     ended = run("check", url, "--repair")
     assert ended.status == 0
@@ -270,7 +272,8 @@ def test_orphans_are_not_reported_while_the_store_is_open(
             assert all(any(name in path for path in on_the_disk(tmp_path)) for name in named)
 
     asyncio.run(check_beside())
-    assert "is in use" in caplog.text
+    what = "1 file is an orphan or an upload" if len(named) == 1 else f"{len(named)} files are orphans or uploads"
+    assert f"is in use: {what} in progress" in caplog.text
 
 
 def test_a_check_runs_beside_a_server_but_not_on_shelve(data: Path) -> None:

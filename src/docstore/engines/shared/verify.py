@@ -39,7 +39,10 @@ class Finding:
     """Whether it was an orphan and has been removed."""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (", removed" if self.removed else "")
+        if not self.orphan:
+            return f"{self.where}: {self.what}"
+        text = f"{self.where}: an orphan that no document refers to ({self.what})"
+        return text + (", removed" if self.removed else "; --repair removes it")
 
 
 Checked = Iterator[Meta | Finding]
@@ -128,5 +131,6 @@ class OrphanCheck:
     def warn(self) -> None:
         """Log how many files could not be decided."""
         if self._undecided:
-            folder = self._lock.parent
-            _log.warning("%s is in use: %d files are orphans or uploads in progress", folder, self._undecided)
+            count = self._undecided
+            what = "1 file is an orphan or an upload" if count == 1 else f"{count:,} files are orphans or uploads"
+            _log.warning("%s is in use: %s in progress", self._lock.parent, what)
