@@ -73,14 +73,16 @@ class Address:
         return "".join(wild.get(token) or re.escape(decode(token)) for token in tokens)
 
     def child(self, name: str) -> "Address":
-        return replace(self, path=self.path + name)
+        return replace(self, path=self.path + name, raw_path="")
 
     def __str__(self) -> str:
         """The address as typed, without a password."""
         store = without_password(self.store)
+        path = "".join(part if "*" in part else encode(decode(part)) for part in re.split(r"(\*+)", self.raw_path))
+        path = path if self.is_pattern else encode(self.path)
         if not self.on_server:
-            return f"{store}#{encode(self.path)}" if self.path else store
-        return f"{store}/{encode(self.path)}"
+            return f"{store}#{path}" if path else store
+        return f"{store}/{path}"
 
 
 def is_folder(text: str) -> bool:

@@ -61,7 +61,7 @@ def sync(
             with access.open_prefix(target, writes=not dry_run) as (docs, prefix):
                 return upload_all(docs, prefix, (source,), {}, summary, transfer)
         if isinstance(target, Path):
-            with access.open_prefix(source) as (docs, prefix):
+            with access.open_matching(replace(source, raw_path="")) as (docs, prefix, _):
                 return download_all(docs, prefix, target, summary, transfer)
         from docstore.cli.cp import copy_all
 
