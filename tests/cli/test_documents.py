@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from docstore.cli.download import PARTS
+from tests.server_process import RunningServer
 from tests.stores import ON_DISK, CommandResult, opened, run
 
 WHERE = ["docs", "file", *ON_DISK]
@@ -257,7 +258,7 @@ REFUSED = [
     ("cp docs/nothing docs/new", 1, "not found"),
     ("get nowhere/key", 1, "not found"),
     ("ls nowhere/", 1, "docstore ls"),
-    ("put docs/key -r FILE", 2, "ends with a slash"),
+    ("put docs/key -r FILE", 2, "end the address with a slash"),
     ("put docs/ -r", 2, "name them"),
     ("put docs/ FOLDER", 2, "add -r to store its files"),
     ("put docs/key NOFILE", 2, "does not exist"),
@@ -284,7 +285,7 @@ REFUSED = [
     ("ls file:FOLDER/none", 2, "no such store"),
     ("rm -r docs/", 2, "--yes"),
     ("rm docs/a docs/b --if-match x", 2, "one document"),
-    ("cp -r docs/ docs/key", 2, "ends with a slash"),
+    ("cp -r docs/ docs/key", 2, "end the address with a slash"),
     ("cp -r docs/ http://127.0.0.1:1/docs/", 3, "docstore serve"),
     ("cp docs/here http://127.0.0.1:1/docs/", 3, "docstore serve"),
     ("cp docs/here docs/in.valid", 2, "keys=name"),
@@ -323,3 +324,25 @@ def test_an_error_shows_no_password(tmp_path: Path, line: str, monkeypatch: pyte
     assert result.status == 3
     assert "s3cret" not in result.err
     assert "s3cret" not in run("get", "http://ana:s3cret@127.0.0.1:1/docs/").err
+
+
+def test_a_read_only_mount_stores_nothing_and_no_bytes(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "deep").mkdir(parents=True)
+    for name in ("a", "deep/b"):
+        (tmp_path / "folder" / name).write_bytes(b"12345")
+    run("put", f"sqlite:{tmp_path}/docs.db#old", data=b"1")
+    mounts = ("--mount", f"docs=sqlite:{tmp_path}/docs.db?readonly=yes", "--mount", "names=memory:?keys=name")
+    with RunningServer(tmp_path, *mounts) as running:
+        base = running.url.rstrip("/")
+        for words in (
+            ["put", "-r", f"{base}/docs/", tmp_path / "folder"],
+            ["sync", tmp_path / "folder", f"{base}/docs/"],
+        ):
+            result = run(*words)
+            done = "stored" if words[0] == "put" else "copied"
+            closing = f"{base}/docs/: 0 documents {done}, 0 bytes; 2 not {done}; "
+            assert (result.status, closing in result.err) == (2, True), result.err
+        result = run("put", "-r", f"{base}/names/in/", tmp_path / "folder")
+        assert (result.status, "0 documents stored, 0 bytes; 2 not stored" in result.err) == (2, True), result.err
+        result = run("put", f"{base}/docs/key", data=b"1")
+        assert (result.status, result.err.count("\n"), "Allow" in result.err) == (2, 1, False), result.err

@@ -179,7 +179,7 @@ def test_a_mistyped_folder_is_not_found_and_an_empty_collection_is_empty(
 ) -> None:
     engine = f"sqlite:{tmp_path}/find.db"
     run("put", f"{engine}#a", data=b"1")
-    for address, shown in (("file/typo/", f"{url.rstrip("/")}/file/typo/"), (f"{engine}#typo/", f"{engine}#typo/")):
+    for address, shown in (("file/typo/", f"{url.rstrip('/')}/file/typo/"), (f"{engine}#typo/", f"{engine}#typo/")):
         result = run(*(word.format(address, path=tmp_path) for word in words))
         assert (result.status, result.out, result.err) == (
             1,

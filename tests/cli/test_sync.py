@@ -129,8 +129,8 @@ def test_a_dry_run_creates_no_store_and_no_folder(url: str, tmp_path: Path) -> N
     ("words", "said"),
     [
         (("./a", "./b"), "both are folders"),
-        (("docs/key", "./b"), "a document"),
-        (("./b", "docs/key"), "a document"),
+        (("docs/key", "./b"), "docs/key: end the address with a slash to store several documents: docs/key/\n"),
+        (("./b", "docs"), "docs: end the address with a slash to store several documents: docs/\n"),
         (("./nowhere", "docs/"), "no such folder"),
     ],
 )

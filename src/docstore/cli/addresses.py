@@ -72,6 +72,12 @@ class Address:
         wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
         return "".join(wild.get(token) or re.escape(decode(token)) for token in tokens)
 
+    def check_collection(self) -> None:
+        """Raise SetupError for the address of a document."""
+        if not self.is_collection:
+            text = without_password(self.text)
+            raise SetupError(f"{text}: end the address with a slash to store several documents: {text}/")
+
     def child(self, name: str) -> "Address":
         return replace(self, path=self.path + name, raw_path="")
 

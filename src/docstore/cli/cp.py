@@ -101,8 +101,7 @@ def copy_all(
     remove: bool = False,
 ) -> int:
     """Copy the documents whose keys begin with an address, or move them; return the exit status."""
-    if not target.is_collection:
-        raise SetupError(f"{target} is a document; to copy several, name a collection, which ends with a slash")
+    target.check_collection()
     (source_url, prefix), (target_url, new_root) = access.find_prefix(source), access.find_prefix(target)
     root, rest = split_prefix(prefix)
     exact = not (source.on_server or target.on_server)

@@ -42,7 +42,7 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int], ...]] = (
     (SetupError, EXIT_USAGE),
     (InvalidKey, EXIT_USAGE),
 )
-_USAGE_PROBLEMS: Final = (400, 416, 431)
+_USAGE_PROBLEMS: Final = (400, 405, 416, 431)
 """Statuses with which a server rejects what the user typed."""
 
 _UNREACHED: Final = re.compile(
@@ -164,7 +164,7 @@ def _advice(error: Exception) -> str:
     if isinstance(error, NotFound):
         return "" if error.problem is None else "'docstore ls' lists the documents"
     if isinstance(error, DocstoreError) and error.problem is not None:
-        return error.problem.advice
+        return error.problem.advice if error.problem.status != 405 else ""  # it is about methods of HTTP
     if isinstance(error, UploadError):
         return "nothing was stored; try again"
     return ""

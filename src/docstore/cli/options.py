@@ -153,7 +153,7 @@ class Access:
             finally:
                 bar.close()
                 if not self.quiet and (ended or summary.documents or summary.failed):
-                    print_notice(summary.closing_line(str(subject), done, "the same already", bar.size))
+                    print_notice(summary.closing_line(str(subject), done, "the same already"))
 
     def for_address(self, address: Address) -> "Access":
         """Return the access that sends the token of the address too, unless --header has credentials."""

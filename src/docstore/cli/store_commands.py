@@ -163,8 +163,7 @@ def import_(address: Address, file: Path | None, replace: bool, access: Access) 
     at all. Documents that exist in the same version are skipped, so an import can be run again. Documents that exist in
     another version are kept unless --replace is given.
     """
-    if not address.is_collection:
-        raise SetupError(f"{address} is a document; name a collection, which ends with a slash")
+    address.check_collection()
     if file is None and sys.__stdin__ is None:
         raise SetupError("standard input is closed; name a file")
     url, prefix = access.find_prefix(address)

@@ -65,9 +65,9 @@ class Summary:
                 else:
                     self.skipped += 1
 
-    def closing_line(self, subject: str, done: str, skipped: str, size: int | None = None) -> str:
+    def closing_line(self, subject: str, done: str, skipped: str) -> str:
         """Return the line with counts, bytes, time and rate."""
-        size = self.size if size is None else size
+        size = self.size
         text = f"{subject}: {format_count(self.documents, 'document')} {done}"
         text += f", {format_size(size)}" if size or done != "removed" else ""
         text += f"; {self.skipped:,} {skipped}" if self.skipped else ""

@@ -50,8 +50,8 @@ def sync(
     if isinstance(source, Path) and isinstance(target, Path):
         raise SetupError("both are folders; one must be an address, such as docs/")
     for place in (source, target):
-        if isinstance(place, Address) and not place.is_collection:
-            raise SetupError(f"{place} is a document; a collection ends with a slash, a folder begins with ./")
+        if isinstance(place, Address):
+            place.check_collection()
     access = replace(access, quiet=True) if dry_run else access
     with access.summary("sync", target, "copied") as summary:
         if isinstance(source, Path):

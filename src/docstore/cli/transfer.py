@@ -152,7 +152,7 @@ def _run(
     check_plan(plan)
     summary.skipped += plan.same
     summary.bar.set_total(plan.size, len(plan.copies))
-    WorkerPool(copy, lambda meta: name(meta.key), summary).run(plan.copies)
+    WorkerPool(copy, lambda meta: name(meta.key), summary, lambda meta: meta.size).run(plan.copies)
     if plan.deletes and not summary.failed:
         delete_all(plan.deletes, delete, summary)
     elif plan.deletes:
