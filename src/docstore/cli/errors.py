@@ -147,7 +147,7 @@ def error_lines(error: Exception) -> list[str]:
     """One line that says what went wrong, and a second one if there is advice."""
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        return [f"{name}{error.strerror or error}"]
+        return [escape_controls(f"{name}{error.strerror or error}")]
     message = " ".join(str(error).split())
     if isinstance(error, NotFound) and (problem := error.problem) is not None:
         # Answers to HEAD have no words; those of other methods add nothing to "not found".

@@ -49,7 +49,8 @@ class Summary:
     def fail(self, name: str, error: Exception) -> None:
         self.failed += 1
         self._worst = max(self._worst, exit_status(error))
-        self.bar.print_with(partial(print_error, f"{name}: {error_lines(error)[0]}"))
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error_lines(error)[0]
+        self.bar.print_with(partial(print_error, escape_controls(f"{name}: {why}")))
 
     async def count_steps(self, steps: "AsyncGenerator[Step, None]", root: str = "") -> None:
         """Count what a copy reports; `root` precedes its keys."""
