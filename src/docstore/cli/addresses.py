@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from docstore.cli.profiles import expand
+from docstore.cli.profiles import check_scheme, expand
 from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
 
@@ -155,6 +155,7 @@ def _parse_engine(text: str) -> Address:
 
         if match["host"] not in schemes():
             raise SetupError(f"{store}: for a server write http:// before it, as in http://{store}")
+    check_scheme(store.partition(":")[0])
     return Address(store, decode(key), on_server=False, raw_path=key)
 
 
