@@ -156,3 +156,42 @@ def test_a_move_onto_itself_removes_nothing(place: str, tmp_path: Path) -> None:
         assert "5 the same already" in result.err
         assert run("mv", f"{place}a.txt", f"{same}a.txt").status == 1
     assert names(place, "ls", "-R", place) == sorted(CONTENTS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get", "-r", "{}", "-o", "{path}/back"],
+        ["sync", "{}", "{path}/back"],
+        ["sync", "{}", "file/sync/"],
+        ["cp", "-r", "{}", "sqlite:{path}/copy.db"],
+        ["mv", "-r", "{}", "sqlite:{path}/copy.db"],
+        ["rm", "-r", "--yes", "{}"],
+        ["export", "{}", "{path}/back.tar"],
+        ["ls", "{}"],
+        ["ls", "-R", "{}"],
+        ["find", "{}"],
+        ["find", "--count", "{}"],
+    ],
+)
+def test_a_mistyped_folder_is_not_found_and_an_empty_collection_is_empty(
+    url: str, tmp_path: Path, words: list[str]
+) -> None:
+    engine = f"sqlite:{tmp_path}/find.db"
+    prepare("put", f"{engine}#a", data=b"1")
+    for address, shown in (("file/typo/", f"{url.rstrip('/')}/file/typo/"), (f"{engine}#typo/", f"{engine}#typo/")):
+        result = run(*(word.format(address, path=tmp_path) for word in words))
+        assert (result.status, result.out, result.err) == (
+            1,
+            "",
+            f"docstore: {shown}: not found\n",
+        )
+    assert not {"back", "back.tar"} & {path.name for path in tmp_path.iterdir()}
+    prepare("rm", f"{engine}#a")
+    assert run(*(word.format(f"{engine}", path=tmp_path) for word in words)).status == 0
+
+
+def test_a_pattern_is_named_as_it_was_typed(url: str) -> None:
+    prepare("put", "file/stars/a b", data=b"1")
+    result = run("rm", "--yes", "file/stars/a%20**")
+    assert (result.status, "/file/stars/a%20**: 1 document removed" in result.err) == (0, True), result.err

@@ -74,8 +74,8 @@ def example_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> 
 
 def follow(line: str) -> None:
     """Run a line of a guide after storing the documents that it uses."""
-    for key in ("greeting", "report", "2026-01", "drafts"):
-        assert run("put", f"docs/{key}", data=b"hello").status == 0
+    for address in ("docs/greeting", "docs/report", "docs/2026-01", "file/drafts/a"):
+        assert run("put", address, data=b"hello").status == 0
     before, _, command = line.rpartition("| ")
     data = subprocess.run(["bash", "-c", before], capture_output=True, check=True).stdout if before else b""
     assert command.startswith("docstore ")

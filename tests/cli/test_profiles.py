@@ -38,7 +38,7 @@ def test_an_address_shows_no_token(config: Path) -> None:
     assert str(address) == "https://store.example/base/docs/a%20b"
     assert "s3cret" not in repr(address) + repr(read_profiles())
     assert parse("work:").path == "base/"
-    assert not parse("other:docs#k").on_server
+    assert not parse("sqlite:docs#k").on_server
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,15 @@ def test_without_a_configuration_nothing_changes(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read_profiles() == {}
+
+
+def test_a_mistyped_name_suggests_the_servers_of_the_configuration(config: Path) -> None:
+    config.write_text('[servers.work]\nurl = "http://127.0.0.1:1"\n')
+    for text, said in (
+        ("wrok:docs/", "'wrok' is no server or engine; did you mean 'work'?"),
+        ("sqlit:docs.db", "did you mean 'sqlite'?"),
+        ("nosuch:docs/", f"; the servers of {config} are work, and the engines "),
+        ("localhost:8080/docs/", "for a server write http:// before it"),
+    ):
+        result = run("ls", text)
+        assert (result.status, said in result.err) == (2, True), result.err

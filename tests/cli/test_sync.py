@@ -1,6 +1,7 @@
 """`docstore sync` between folders, servers and engines, and what it shares with `put -r`, `get -r` and `cp -r`."""
 
 import itertools
+import os
 import re
 from pathlib import Path
 
@@ -129,8 +130,8 @@ def test_a_dry_run_creates_no_store_and_no_folder(url: str, tmp_path: Path) -> N
     ("words", "said"),
     [
         (("./a", "./b"), "both are folders"),
-        (("docs/key", "./b"), "a document"),
-        (("./b", "docs/key"), "a document"),
+        (("docs/key", "./b"), "docs/key: end the address with a slash to store several documents: docs/key/\n"),
+        (("./b", "docs"), "docs: end the address with a slash to store several documents: docs/\n"),
         (("./nowhere", "docs/"), "no such folder"),
     ],
 )
@@ -189,3 +190,32 @@ def test_sync_deletes_no_metadata_of_a_file_store(place: str, tmp_path: Path) ->
     prepare("put", f"{place}a", data=b"1")
     assert counts(run("sync", place, folder, "--delete")) == "0 documents copied 1 the same already; 1 deleted"
     assert (folder / ".docstore" / "format").is_file()
+
+
+@pytest.mark.parametrize(("name", "kind"), [("dangling", "link"), ("pipe", "fifo"), ("new\nline", "file")])
+def test_what_cannot_be_a_document_is_reported_counted_and_not_promised(
+    place: str, tmp_path: Path, name: str, kind: str
+) -> None:
+    source = write(tmp_path / "source", {"a": b"1"})
+    prepare("put", f"{place}old", data=b"1")
+    path = source / name
+    if kind == "link":
+        path.symlink_to(tmp_path / "nowhere")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"x")
+    shown = str(path).replace("\n", "\\n")
+    planned = run("sync", source, place, "--dry-run")
+    assert (planned.status, planned.out) == (1, "copy a\n")
+    for words in (["put", "-r", place, source], ["sync", source, place, "--delete"]):
+        result = run(*words)
+        done = "stored" if words[0] == "put" else "copied"
+        assert (result.status, f"; 1 not {done}; " in result.err) == (1, True), result.err
+        [line] = [line for line in result.err.splitlines() if line.startswith(f"docstore: {source}")]
+        assert (line.startswith(f"docstore: {shown}: "), line.count(str(source))) == (True, 1)
+    assert run("get", f"{place}old").data == b"1"
+    (source / "a").unlink()
+    alone = run("put", "-r", place, source)
+    assert (alone.status, "0 documents stored, 0 bytes; 1 not stored" in alone.err) == (1, True), alone.err
+    assert run("sync", source, place, "--exclude", name).status == 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from docstore.cli.profiles import expand
+from docstore.cli.profiles import check_scheme, expand
 from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
 
@@ -72,15 +72,23 @@ class Address:
         wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
         return "".join(wild.get(token) or re.escape(decode(token)) for token in tokens)
 
+    def check_collection(self) -> None:
+        """Raise SetupError for the address of a document."""
+        if not self.is_collection:
+            text = without_password(self.text)
+            raise SetupError(f"{text}: end the address with a slash to store several documents: {text}/")
+
     def child(self, name: str) -> "Address":
-        return replace(self, path=self.path + name)
+        return replace(self, path=self.path + name, raw_path="")
 
     def __str__(self) -> str:
         """The address as typed, without a password."""
         store = without_password(self.store)
+        path = "".join(part if "*" in part else encode(decode(part)) for part in re.split(r"(\*+)", self.raw_path))
+        path = path if self.is_pattern else encode(self.path)
         if not self.on_server:
-            return f"{store}#{encode(self.path)}" if self.path else store
-        return f"{store}/{encode(self.path)}"
+            return f"{store}#{path}" if path else store
+        return f"{store}/{path}"
 
 
 def is_folder(text: str) -> bool:
@@ -147,6 +155,7 @@ def _parse_engine(text: str) -> Address:
 
         if match["host"] not in schemes():
             raise SetupError(f"{store}: for a server write http:// before it, as in http://{store}")
+    check_scheme(store.partition(":")[0])
     return Address(store, decode(key), on_server=False, raw_path=key)
 
 

@@ -15,7 +15,7 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.collection_engine import open_place
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
-from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.options import ADDRESS, Access, access_options, check_found
 from docstore.cli.transfer import ALL, TransferOptions, check_plan, print_plan, split_prefix
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
@@ -101,8 +101,7 @@ def copy_all(
     remove: bool = False,
 ) -> int:
     """Copy the documents whose keys begin with an address, or move them; return the exit status."""
-    if not target.is_collection:
-        raise SetupError(f"{target} is a document; to copy several, name a collection, which ends with a slash")
+    target.check_collection()
     (source_url, prefix), (target_url, new_root) = access.find_prefix(source), access.find_prefix(target)
     root, rest = split_prefix(prefix)
     exact = not (source.on_server or target.on_server)
@@ -113,6 +112,7 @@ def copy_all(
     async def run() -> None:
         opened = _open_both(source, source_url, target, target_url, access, remove=remove, dry_run=transfer.dry_run)
         async with opened as (source_store, target_store):
+            check_found(source, prefix, await source_store.list(prefix=prefix, limit=1))
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
             selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
             plan = await compare(

@@ -42,7 +42,7 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int], ...]] = (
     (SetupError, EXIT_USAGE),
     (InvalidKey, EXIT_USAGE),
 )
-_USAGE_PROBLEMS: Final = (400, 416, 431)
+_USAGE_PROBLEMS: Final = (400, 405, 416, 431)
 """Statuses with which a server rejects what the user typed."""
 
 _UNREACHED: Final = re.compile(
@@ -147,7 +147,7 @@ def error_lines(error: Exception) -> list[str]:
     """One line that says what went wrong, and a second one if there is advice."""
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        return [f"{name}{error.strerror or error}"]
+        return [escape_controls(f"{name}{error.strerror or error}")]
     message = " ".join(str(error).split())
     # A server's words may come from a stranger: control characters are escaped.
     return [escape_controls(line) for line in (message, _advice(error)) if line]
@@ -161,7 +161,7 @@ def _advice(error: Exception) -> str:
     if isinstance(error, NotFound):
         return "" if error.problem is None else "'docstore ls' lists the documents"
     if isinstance(error, DocstoreError) and error.problem is not None:
-        return error.problem.advice
+        return error.problem.advice if error.problem.status != 405 else ""  # it is about methods of HTTP
     if isinstance(error, UploadError):
         return "nothing was stored; try again"
     return ""

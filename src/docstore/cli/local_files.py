@@ -34,19 +34,19 @@ class LocalFile:
             return False
 
 
-def find_files(paths: tuple[Path, ...], skipped: list[str]) -> dict[str, LocalFile]:
+def find_files(paths: tuple[Path, ...], skipped: dict[str, str]) -> dict[str, LocalFile]:
     """Return every regular file in and below `paths` by its key, in order, without the metadata of `file:` stores.
 
-    Append a line to `skipped` for anything else. Raise SetupError for two files that have one key.
+    Add a line to `skipped` for anything else, by what would be its key. Raise SetupError for two files with one key.
     """
     files: dict[str, LocalFile] = {}
     for top in paths:
         for path in _walk(top, skipped) if top.is_dir() else [top]:
             key = path.name if path == top else path.relative_to(top).as_posix()
-            if path.exists() and not path.is_file():
-                skipped.append(f"{path}: not a regular file")
+            if not path.is_file():
+                skipped[key] = f"{path}: {'not a regular file' if path.exists() else 'a link to nothing'}"
             elif re.search("[\ud800-\udfff]", key):  # how Python represents bytes that are not UTF-8
-                skipped.append(f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key")
+                skipped[key] = f"{os.fsencode(path)!r}: the name is not valid UTF-8, so it can't be a key"
             elif key in files:
                 raise SetupError(f"{files[key].path} and {path} would both be stored as {key!r}")
             else:
@@ -58,13 +58,16 @@ def _local_file(path: Path, key: str) -> LocalFile:
     try:
         status = path.stat()
         size, modified_ns = status.st_size, status.st_mtime_ns
-    except OSError:  # a broken link, or a file that is gone: reading it will say so
+    except OSError:  # a file that is gone: reading it will say so
         size = modified_ns = 0
     return LocalFile(path, Meta(key, "", size, b"", _NO_FIELDS, modified_ns))
 
 
-def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(top, onerror=lambda error: skipped.append(str(error))):
+def _walk(top: Path, skipped: dict[str, str]) -> Iterator[Path]:
+    def skip(path: Path, why: str | None) -> None:
+        skipped[path.relative_to(top).as_posix()] = f"{path}: {why}"
+
+    for folder, subfolders, names in os.walk(top, onerror=lambda error: skip(Path(error.filename), error.strerror)):
         if Path(folder) == top and PARTS in subfolders:
             subfolders.remove(PARTS)  # partial downloads
         if _ENGINE_FOLDER in subfolders and _is_engine_folder(Path(folder) / _ENGINE_FOLDER):
@@ -72,7 +75,7 @@ def _walk(top: Path, skipped: list[str]) -> Iterator[Path]:
         subfolders.sort()
         for path in (Path(folder) / name for name in subfolders):
             if path.is_symlink():
-                skipped.append(f"{path}: links to folders are not followed")
+                skip(path, "links to folders are not followed")
         yield from (Path(folder) / name for name in sorted(names))
 
 

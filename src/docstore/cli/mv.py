@@ -13,7 +13,7 @@ from docstore.errors import SetupError
     epilog="""\b
 Examples:
   docstore mv docs/greeting docs/hello
-  docstore mv -r docs/drafts/ file/drafts/"""
+  docstore mv -r file/drafts/ docs/"""
 )
 @click.argument("source", type=ADDRESS, metavar="FROM")
 @click.argument("target", type=ADDRESS, metavar="TO")

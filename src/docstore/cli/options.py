@@ -6,7 +6,7 @@ The client library is loaded when a store is opened, so that help and usage erro
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial, wraps
@@ -153,7 +153,7 @@ class Access:
             finally:
                 bar.close()
                 if not self.quiet and (ended or summary.documents or summary.failed):
-                    print_notice(summary.closing_line(str(subject), done, "the same already", bar.size))
+                    print_notice(summary.closing_line(str(subject), done, "the same already"))
 
     def for_address(self, address: Address) -> "Access":
         """Return the access that sends the token of the address too, unless --header has credentials."""
@@ -208,21 +208,24 @@ class Access:
                     yield docs, prefix
                     return
             path = path.rpartition("/")[0]
-        raise NotFound(f"{address}: no such collection; 'docstore ls {replace(address, path='')}' lists them")
+        raise NotFound(
+            f"{address}: no such collection; 'docstore ls {replace(address, path='', raw_path='')}' lists them"
+        )
 
     @contextmanager
     def open_matching(
         self, address: Address, *, writes: bool = False, must_exist: bool = False
     ) -> Iterator[tuple["Client", str, Callable[[str], bool]]]:
-        """Open a collection; yield it with a prefix, and whether a key that begins with it matches the address."""
-        if not address.is_pattern:
-            with self.open_prefix(address, writes=writes, must_exist=must_exist) as (docs, prefix):
-                yield docs, prefix, lambda _: True
-            return
-        beginning, matches = address.beginning(), re.compile(address.expression(), re.DOTALL).fullmatch
+        """Open a collection; yield it with a prefix, and whether a key that begins with it matches the address.
+
+        Raise NotFound if no key begins with the prefix.
+        """
+        beginning = address.beginning() if address.is_pattern else address
+        matches = re.compile(address.expression(), re.DOTALL).fullmatch if address.is_pattern else None
         with self.open_prefix(beginning, writes=writes, must_exist=must_exist) as (docs, prefix):
+            check_found(address, prefix, docs.list(prefix=prefix, limit=1).documents if prefix else ())
             mount = beginning.path[: len(beginning.path) - len(prefix)]
-            yield docs, prefix, lambda key: matches(mount + key) is not None
+            yield docs, prefix, lambda key: matches is None or matches(mount + key) is not None
 
     @contextmanager
     def open_collection(self, url: str, *, writes: bool = True, must_exist: bool = False) -> Iterator["Client"]:
@@ -251,6 +254,12 @@ class Access:
             "retry_timeout_s": retry_s,
             "tries": self.tries,
         }
+
+
+def check_found(address: Address, prefix: str, listed: Sized) -> None:
+    """Raise NotFound if no key begins with `prefix`: it may be mistyped. A collection may be empty."""
+    if prefix and not listed:
+        raise NotFound(f"{address}: not found")
 
 
 def _is_collection(docs: "Client") -> bool:

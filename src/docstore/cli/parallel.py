@@ -35,12 +35,19 @@ class WorkerPool(Generic[_T]):
     """Calls `work` with each of many items, several at once.
 
     Its second argument counts bytes on the bar, and raises Stopped when the command ends early. `name` returns what an
-    error message calls an item.
+    error message calls an item, `size` its bytes.
     """
 
-    def __init__(self, work: Callable[[_T, "Advance"], None], name: Callable[[_T], str], summary: "Summary") -> None:
+    def __init__(
+        self,
+        work: Callable[[_T, "Advance"], None],
+        name: Callable[[_T], str],
+        summary: "Summary",
+        size: Callable[[_T], int] = lambda _: 0,
+    ) -> None:
         self._work = work
         self._name = name
+        self._size = size
         self._summary = summary
         self._queue: Queue[_T | None] = Queue(THREADS)
         self._stopping = threading.Event()
@@ -87,7 +94,7 @@ class WorkerPool(Generic[_T]):
                 if not self._stopping.is_set():
                     self._work(item, self._advance)
                     with self._lock:
-                        self._summary.count(self._name(item))
+                        self._summary.count(self._name(item), self._size(item))
             except Stopped:
                 continue
             except Exception as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from docstore.errors import SetupError
+from docstore.errors import SetupError, did_you_mean
 
 _RESERVED: Final = ("http", "https", "memory", "file", "shelve", "sqlite")
 
@@ -72,3 +72,14 @@ def expand(text: str) -> tuple[str, str | None]:
     if not colon or name.lower() in _RESERVED or (profile := read_profiles().get(name)) is None:
         return text, None
     return f"{profile.url.rstrip('/')}/{rest.lstrip('/')}", profile.token
+
+
+def check_scheme(name: str) -> None:
+    """Raise SetupError if there are servers with names and `name` is neither one of them nor an engine."""
+    if name.lower() in _RESERVED or not (profiles := read_profiles()):
+        return
+    from docstore.engines.registry import schemes  # loaded only for text that may be a mistake
+
+    if name.lower() not in (engines := schemes()):
+        known = f"; the servers of {config_path()} are {', '.join(profiles)}, and the engines {', '.join(engines)}"
+        raise SetupError(f"{name!r} is no server or engine{did_you_mean(name, [*profiles, *engines]) or known}")

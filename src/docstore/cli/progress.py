@@ -60,11 +60,6 @@ class Bar:
         self._total_documents = documents
 
     @property
-    def size(self) -> int:
-        """The bytes counted so far."""
-        return self._size
-
-    @property
     def elapsed_s(self) -> float:
         return self._now_s() - self._start_s
 

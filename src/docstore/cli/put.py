@@ -123,8 +123,7 @@ def _put_stdin(address: Address, options: "PutOptions", access: Access) -> int:
 def _put_all(address: Address, files: tuple[Path, ...], recursive: bool, options: "PutOptions", access: Access) -> int:
     from docstore.cli.transfer import upload_all
 
-    if not address.is_collection:
-        raise SetupError(f"{address} is a document; to store several, name a collection, which ends with a slash")
+    address.check_collection()
     if not files or Path("-") in files:
         raise SetupError("several documents need files or folders; name them after the address")
     if not recursive and (folder := next((path for path in files if path.is_dir()), None)):

@@ -25,7 +25,7 @@ _COUNT_LIMIT: Final = 10_000
     epilog="""\b
 Examples:
   docstore rm docs/greeting
-  docstore rm -r --yes docs/drafts/
+  docstore rm -r --yes file/drafts/
   docstore rm --yes 'docs/*.tmp'"""
 )
 @click.argument("targets", type=ADDRESS, nargs=-1, required=True, metavar="ADDRESS...")

@@ -31,7 +31,7 @@ from docstore.cli.errors import (
     print_notice,
     report_error,
 )
-from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.options import ADDRESS, Access, access_options, check_found
 from docstore.cli.output import json_line
 from docstore.cli.progress import Bar, progress
 from docstore.cli.summary import Summary
@@ -39,7 +39,7 @@ from docstore.config import MountSettings
 from docstore.engines.contract import Engine, Readable, Snapshotting
 from docstore.engines.registry import EngineKind, EngineURL, Processes, kind_of, schemes
 from docstore.engines.shared.verify import Finding, check_store
-from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, SetupError, without_password
+from docstore.errors import ArchiveError, DocstoreError, EngineError, NoSpace, NotFound, SetupError, without_password
 from docstore.export.archive import ARCHIVE_FORMATS, export_store, import_store, read_archive
 from docstore.export.copy import Rooted
 from docstore.units import format_count, format_size
@@ -123,6 +123,7 @@ def export(address: Address, file: Path | None, format: str | None, live: bool, 
     async def run(summary: Summary) -> None:
         async with AsyncExitStack() as stack:
             engine = await stack.enter_async_context(open_place(access.for_address(address), url, writes=False))
+            check_found(address, prefix, await engine.list(prefix=prefix, limit=1))
             state = engine if live else await _snapshot(engine, stack, summary.bar)
             with _output_file(file) as raw:
                 archive = cast(IO[bytes], gzip.GzipFile("", "wb", 6, raw, mtime=0)) if compressed else raw
@@ -162,8 +163,7 @@ def import_(address: Address, file: Path | None, replace: bool, access: Access) 
     at all. If FILE is not an export, no store is created. Documents that exist in the same version are skipped, so an
     import can be run again. Documents that exist in another version are kept unless --replace is given.
     """
-    if not address.is_collection:
-        raise SetupError(f"{address} is a document; name a collection, which ends with a slash")
+    address.check_collection()
     if file is None and sys.__stdin__ is None:
         raise SetupError("standard input is closed; name a file")
     url, prefix = access.find_prefix(address)
@@ -247,7 +247,7 @@ def _run(
             asyncio.run(work(summary))
     except ArchiveError as error:
         failure = f"not a complete export: {error}; all documents before that are stored, a complete file adds the rest"
-    except SetupError:
+    except (SetupError, NotFound):
         raise
     except DocstoreError as error:
         failure = str(error)

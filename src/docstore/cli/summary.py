@@ -49,7 +49,8 @@ class Summary:
     def fail(self, name: str, error: Exception) -> None:
         self.failed += 1
         self._worst = max(self._worst, exit_status(error))
-        self.bar.print_with(partial(print_error, f"{name}: {error_lines(error)[0]}"))
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error_lines(error)[0]
+        self.bar.print_with(partial(print_error, escape_controls(f"{name}: {why}")))
 
     async def count_steps(self, steps: "AsyncGenerator[Step, None]", root: str = "") -> None:
         """Count what a copy reports; `root` precedes its keys."""
@@ -65,9 +66,9 @@ class Summary:
                 else:
                     self.skipped += 1
 
-    def closing_line(self, subject: str, done: str, skipped: str, size: int | None = None) -> str:
+    def closing_line(self, subject: str, done: str, skipped: str) -> str:
         """Return the line with counts, bytes, time and rate."""
-        size = self.size if size is None else size
+        size = self.size
         text = f"{subject}: {format_count(self.documents, 'document')} {done}"
         text += f", {format_size(size)}" if size or done != "removed" else ""
         text += f"; {self.skipped:,} {skipped}" if self.skipped else ""

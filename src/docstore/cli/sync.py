@@ -50,8 +50,8 @@ def sync(
     if isinstance(source, Path) and isinstance(target, Path):
         raise SetupError("both are folders; one must be an address, such as docs/")
     for place in (source, target):
-        if isinstance(place, Address) and not place.is_collection:
-            raise SetupError(f"{place} is a document; a collection ends with a slash, a folder begins with ./")
+        if isinstance(place, Address):
+            place.check_collection()
     access = replace(access, quiet=True) if dry_run else access
     with access.summary("sync", target, "copied") as summary:
         if isinstance(source, Path):
@@ -61,7 +61,7 @@ def sync(
             with access.open_prefix(target, writes=not dry_run) as (docs, prefix):
                 return upload_all(docs, prefix, (source,), {}, summary, transfer)
         if isinstance(target, Path):
-            with access.open_prefix(source) as (docs, prefix):
+            with access.open_matching(replace(source, raw_path="")) as (docs, prefix, _):
                 return download_all(docs, prefix, target, summary, transfer)
         from docstore.cli.cp import copy_all
 

@@ -22,8 +22,9 @@ from docstore.cli.parallel import WorkerPool
 from docstore.cli.put import put_file
 from docstore.cli.summary import Summary
 from docstore.client.transport import run_sync
-from docstore.errors import NotFound, SetupError
+from docstore.errors import InvalidKey, NotFound, SetupError
 from docstore.export.compare import Plan, compare
+from docstore.keys import check_path
 from docstore.model import Meta
 from docstore.units import format_count, format_size
 
@@ -56,9 +57,15 @@ def upload_all(
     transfer: TransferOptions = ALL,
 ) -> int:
     """Store the files of `paths` under `prefix`; return the exit status."""
-    skipped: list[str] = []
-    found = find_files(paths, skipped)
-    files = {key: file for key, file in found.items() if transfer.selects(key)}
+    skipped: dict[str, str] = {}
+    files = {key: file for key, file in find_files(paths, skipped).items() if transfer.selects(key)}
+    for key in [*files]:
+        try:
+            check_path(prefix + key)  # no mount allows more
+        except InvalidKey as error:
+            skipped[key] = f"{files.pop(key).path}: {error}"
+    lines = [line for key, line in skipped.items() if transfer.selects(key)]
+    summary.failed += len(lines)
     # What the options would change is written again, and what expires, because a write without a TTL clears it.
     keeps = options.get("keep", False)
     may_skip = not any(value for name, value in options.items() if name != "keep")
@@ -76,15 +83,15 @@ def upload_all(
         print_plan(plan)
     else:
         status = _run(plan, store, partial(_delete, docs, prefix), summary, lambda key: str(files[key].path))
-    for line in skipped:
-        print_error(line)
-    return max(status, EXIT_PARTIAL if skipped else EXIT_OK)
+    for line in lines:
+        print_error(escape_controls(line))
+    return max(status, EXIT_PARTIAL if lines else EXIT_OK)
 
 
 def download_all(docs: "Client", prefix: str, path: Path, summary: Summary, transfer: TransferOptions = ALL) -> int:
     """Store the documents whose keys begin with `prefix` as files in a folder; return the exit status."""
     root, rest = split_prefix(prefix)
-    there = find_files((path,), []) if path.is_dir() else {}
+    there = find_files((path,), {}) if path.is_dir() else {}
     local = {key: file for key, file in there.items() if key.startswith(rest) and transfer.selects(key)}
     infos = {info.key[len(root) :]: info for info in docs.documents(prefix) if transfer.selects(info.key[len(root) :])}
 
@@ -153,7 +160,7 @@ def _run(
     check_plan(plan)
     summary.skipped += plan.same
     summary.bar.set_total(plan.size, len(plan.copies))
-    WorkerPool(copy, lambda meta: name(meta.key), summary).run(plan.copies)
+    WorkerPool(copy, lambda meta: name(meta.key), summary, lambda meta: meta.size).run(plan.copies)
     if plan.deletes and not summary.failed:
         delete_all(plan.deletes, delete, summary)
     elif plan.deletes:
