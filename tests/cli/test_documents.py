@@ -357,7 +357,7 @@ def test_a_read_only_mount_stores_nothing_and_no_bytes(tmp_path: Path) -> None:
     (tmp_path / "folder" / "deep").mkdir(parents=True)
     for name in ("a", "deep/b"):
         (tmp_path / "folder" / name).write_bytes(b"12345")
-    prepare("put", f"sqlite:{tmp_path}/docs.db#old", data=b"1")
+    done("put", f"sqlite:{tmp_path}/docs.db#old", data=b"1")
     mounts = ("--mount", f"docs=sqlite:{tmp_path}/docs.db?readonly=yes", "--mount", "names=memory:?keys=name")
     with RunningServer(tmp_path, *mounts) as running:
         base = running.url.rstrip("/")
