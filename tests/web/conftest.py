@@ -62,7 +62,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server shared by all tests, with a mount for each key rule. Each test uses different keys."""
     folder = tmp_path_factory.mktemp("page")
     mounts = ["docs=memory:", "site=memory:?keys=path", "many=memory:", "small=memory:?max_document=1000&keys=path"]
-    mounts += [f"disk=sqlite:{folder}/docs.db"]
+    mounts += [f"disk=sqlite:{folder}/docs.db", "names=memory:?keys=name"]
     with RunningServer(folder / "data", *(part for mount in mounts for part in ("--mount", mount))) as running:
         yield running
 

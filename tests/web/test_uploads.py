@@ -16,7 +16,7 @@ def expect_status(tab: Tab, text: str) -> None:
 
 
 def test_file_names_become_valid_keys(tab: Tab) -> None:
-    tab.open("/docs/?prefix=upload-")
+    tab.open("/names/?prefix=upload-")
     names = ["upload-as_it-is", "upload-My Photo (1).jpg", "upload-My Photo +1+.jpg"]
     tab.choose(*[file(name, media_type="text/x-a") for name in names])
     expect(tab.dialog.locator("label")).to_have_text(names[1:])
@@ -29,7 +29,7 @@ def test_file_names_become_valid_keys(tab: Tab) -> None:
     tab.press("Upload")
     tab.wait_for_keys("upload-My-Photo-1-jpg", "upload-as_it-is", "upload-chosen")
     expect_status(tab, "3 of 3 stored")
-    answer = tab.stored("/docs/upload-My-Photo-1-jpg")
+    answer = tab.stored("/names/upload-My-Photo-1-jpg")
     expected = (b"new", "text/plain; charset=utf-8", "no-cache")
     assert (answer.content, answer["content-type"], answer["cache-control"]) == expected, "guessed by the server"
 
