@@ -366,8 +366,8 @@ def test_a_read_only_mount_stores_nothing_and_no_bytes(tmp_path: Path) -> None:
             ["sync", tmp_path / "folder", f"{base}/docs/"],
         ):
             result = run(*words)
-            done = "stored" if words[0] == "put" else "copied"
-            closing = f"{base}/docs/: 0 documents {done}, 0 bytes; 2 not {done}; "
+            verb = "stored" if words[0] == "put" else "copied"
+            closing = f"{base}/docs/: 0 documents {verb}, 0 bytes; 2 not {verb}; "
             assert (result.status, closing in result.err) == (2, True), result.err
         result = run("put", "-r", f"{base}/names/in/", tmp_path / "folder")
         assert (result.status, "0 documents stored, 0 bytes; 2 not stored" in result.err) == (2, True), result.err
