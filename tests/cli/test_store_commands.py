@@ -379,7 +379,7 @@ def test_a_damaged_gzip_file_is_one_line(
 
 
 def test_servers_are_exported_and_imported(source: str, tmp_path: Path, url: str) -> None:
-    prepare("cp", "-qr", source, "file/exported/")  # but for `small`, whose TTL no server takes
+    assert run("cp", "-qr", source, "file/exported/").status == 1  # but for `small`, whose TTL no server takes
     assert run("export", "file/exported/", tmp_path / "x.tar").status == 0
     assert run("import", "file/again/", tmp_path / "x.tar").status == 0
     contents = {key.removeprefix("again/exported/"): content for key, content in listed("file/again/").items()}

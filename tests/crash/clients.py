@@ -18,7 +18,7 @@ from threading import Event
 from typing import Final
 from urllib.parse import quote
 
-from docstore.model import ABSENT, ANY, Expectation, Fields, version_of
+from docstore.model import ABSENT, ANY, DEFAULT_MEDIA_TYPE, Expectation, Fields, version_of
 from tests.crash.history import FOREVER, Action, Answer, Operation, State
 from tests.http_client import as_pairs
 from tests.lint import lint_one_of_many
@@ -159,6 +159,8 @@ def _request(
     content: bytes | None = None,
     headers: dict[str, str] | None = None,
 ) -> tuple[int, str | None, bytes]:
+    if content is not None:
+        headers = {"Content-Type": DEFAULT_MEDIA_TYPE, **(headers or {})}  # the type of `version_of_content`
     connection.request(method, path_of(key), body=content, headers=headers or {})
     response = connection.getresponse()
     received = response.read()

@@ -58,6 +58,8 @@ def sync(
             assert isinstance(target, Address)  # noqa: S101 - checked above
             if not source.is_dir():
                 raise SetupError(f"{source}: no such folder")
+            if dry_run and not target.on_server and not _exists(target):
+                target = replace(target, store="memory:")  # as empty as a store that does not exist yet
             with access.open_prefix(target, writes=not dry_run) as (docs, prefix):
                 return upload_all(docs, prefix, (source,), {}, summary, transfer)
         if isinstance(target, Path):
@@ -66,3 +68,9 @@ def sync(
         from docstore.cli.cp import copy_all
 
         return copy_all(source, target, summary, access, transfer)
+
+
+def _exists(address: Address) -> bool:
+    from docstore.engines.registry import EngineURL, store_exists
+
+    return store_exists(EngineURL.parse(address.store))
