@@ -21,6 +21,8 @@ TEXT_LIMIT: Final = 4096
 """Bytes of the content that must be text."""
 JSON_LIMIT: Final = 32 * 1024
 """Bytes of the largest content that is parsed, in a millisecond or two."""
+JSON_DEPTH_LIMIT: Final = 200
+"""The deepest nesting that is parsed: what Python's parser accepts differs among its versions."""
 
 _UTF_8: Final = "; charset=utf-8"
 _TEXT: Final = f"text/plain{_UTF_8}"
@@ -166,13 +168,27 @@ def _is_text(start: bytes, complete: bool) -> bool:
 
 
 def _is_json(content: bytes) -> bool:
-    if not _JSON_START.match(content):
+    if not _JSON_START.match(content) or _depth(content) > JSON_DEPTH_LIMIT:
         return False
     try:
         _DECODER.decode(content.decode("utf-8"))
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _depth(content: bytes) -> int:
+    """The deepest nesting of arrays and objects, if the content is JSON; 0 if there are few of them."""
+    depth = deepest = 0
+    if content.count(b"[") + content.count(b"{") > JSON_DEPTH_LIMIT:
+        for bracket in _BRACKET.findall(_JSON_STRING.sub(b"", content)):
+            depth += 1 if bracket in b"[{" else -1
+            deepest = max(deepest, depth)
+    return deepest
+
+
+_JSON_STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKET: Final = re.compile(rb"[\[\]{}]")
 
 
 def _reject_constant(name: str) -> NoReturn:
