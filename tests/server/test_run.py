@@ -336,7 +336,7 @@ def test_a_removed_working_folder_does_not_matter_to_absolute_paths(data: Path) 
     removed = "import os, tempfile; folder = tempfile.mkdtemp(); os.chdir(folder); os.rmdir(folder)"
     program = f"{removed}; from docstore.cli.main import main; main()"
     mount = ["--mount", f"docs=sqlite:{data}/docs.db"]
-    with RunningServer(data, *mount, program=("-c", program)) as server:
+    with RunningServer(data, *mount, program=("-P", "-c", program)) as server:
         assert ask(server, "PUT", "/docs/a", b"stored").status == 201
         assert server.stop() == 0
 
