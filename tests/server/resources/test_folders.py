@@ -160,6 +160,14 @@ async def test_index_html_is_served_instead_of_the_listing(store: InProcess, mou
     assert (await store.send("GET", f"/{mount}/")).content == b"index.html"
 
 
+@each_mount
+@on_a_store(keys="path", index=True)
+async def test_a_folder_named_index_html_is_not_an_index(store: InProcess, mount: str) -> None:
+    await fill(store, mount, ["f/index.html/x"])
+    for accept in ("*/*", BROWSER["accept"]):
+        assert links(await store.send("GET", f"/{mount}/f/", headers={"accept": accept}), "/f/") == ["/f/index.html/"]
+
+
 def test_an_index_needs_keys_that_are_paths() -> None:
     assert MountSettings.parse("site=memory:?keys=path&index=yes").index
     with pytest.raises(SetupError, match="index=yes of mount 'site' needs keys=path"):

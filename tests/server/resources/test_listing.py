@@ -241,6 +241,7 @@ def test_names_that_a_mount_cannot_show_are_counted_and_said(tmp_path: Path) -> 
         assert pages(server, "/file/?limit=1") == [["a"], ["z"]]
         assert ask(server, "GET", "/file/a").content == b"a"
         assert json.loads(listing(server, "/file/").content)["hidden"] == 2
+        assert json.loads(listing(server, "/file/?delimiter=/").content)["hidden"] == 2
         counts = [json.loads(listing(server, target).content).get("hidden") for target in ("/file/?limit=1", "/docs/")]
         assert counts == [None, None]
         assert json.loads(listing(server, "/file/?limit=1&after=a").content)["hidden"] == 2

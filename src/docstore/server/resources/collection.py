@@ -74,6 +74,8 @@ class ListingResource(ReadableResource):
             if problem.type.name != "not-found":
                 raise
             return None
+        if response.status == 303:  # `index.html` is a folder
+            return None
         response.headers.append((b"vary", b"Accept"))
         return response
 

@@ -87,7 +87,7 @@ class ListingPage:
 async def read_page(mount: Mount, query: Query, *, html: bool = False) -> ListingPage:
     """Read the page of `query`, and one document more to know whether there is a next page."""
     limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
-    if query.delimiter:
+    if query.delimiter and mount.keys == "path":  # plain names have no slash
         return replace(await _read_folders(mount, query, limit), folder=query.folder)
     metas, hidden = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
