@@ -323,10 +323,13 @@ def test_the_signals_of_a_terminal_reach_all_its_processes(data: Path, workers: 
         assert ask(server, "GET", "/docs/a").content == b"stored"
 
 
-def test_a_hangup_that_is_ignored_stays_ignored(data: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hangup_that_is_ignored_stays_ignored(data: Path, workers: int) -> None:
     nohup = "import signal; from docstore.cli.main import main; signal.signal(signal.SIGHUP, signal.SIG_IGN); main()"
-    with RunningServer(data, program=("-c", nohup)) as server:
+    with RunningServer(data, "--workers", f"{workers}", program=("-c", nohup)) as server:
+        assert ask(server, "GET", "/docs/").status == 200  # it is past its start
         server.process.send_signal(signal.SIGHUP)
+        time.sleep(0 if workers == 1 else 2)  # the parent of several workers looks for signals twice a second
         assert ask(server, "PUT", "/docs/a", b"stored").status == 201
         assert ask(server, "GET", "/docs/a").content == b"stored"
         assert server.process.poll() is None

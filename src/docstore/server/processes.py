@@ -67,6 +67,12 @@ class WorkerProcess(Process):
 class Workers(Multiprocess):
     """The parent of several workers. It alone gets the signals of a terminal, and passes them on as SIGTERM."""
 
+    def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
+        hangup = None if sys.platform == "win32" else signal.getsignal(signal.SIGHUP)
+        super().__init__(config, sockets)
+        if sys.platform != "win32" and hangup is signal.SIG_IGN:  # as under nohup; uvicorn handles it nevertheless
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
     def init_processes(self) -> None:
         resource_tracker.ensure_running()  # it would unblock signals when the first worker starts
         self.processes = [self._start() for _ in range(self.processes_num)]
