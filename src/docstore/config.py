@@ -30,9 +30,10 @@ def _parse_names(text: str) -> tuple[str, ...]:
 
 
 def _parse_origin(text: str) -> str:
-    origin, path = _parse_url(text, "an origin looks like https://app.example")
+    advice = "an origin looks like https://app.example"
+    origin, path = _parse_url(text, advice)
     if path:
-        raise SetupError("an origin looks like https://app.example")
+        raise SetupError(advice)
     return origin
 
 

@@ -67,7 +67,7 @@ class Store:
         self._counting: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start the sweeper in the running event loop, and look for names that mounts do not show."""
+        """Start the sweeper in the running event loop, and log which mounts do not show all names."""
         self._sweeper = Sweeper(self.mounts, self._sweep_interval_s)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))
@@ -109,7 +109,7 @@ class Store:
         return response
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
-        """Return the mount and the key of a path, and the path's segments (none for `*`).
+        """Return the mount and the key of a path, and the path's segments: [] for `*`.
 
         The segments are None when the key is a plain name, which every key rule allows. Raise HTTPProblem.
         """
@@ -165,7 +165,7 @@ class Store:
 async def _report_hidden(mounts: Mounts) -> None:
     """Log which mounts do not show all names in their engines."""
     for mount in mounts:
-        with suppress(EngineError):  # whoever uses the mount gets it
+        with suppress(EngineError):  # requests to the mount report the failure
             await count_hidden(mount)
 
 

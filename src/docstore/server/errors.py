@@ -87,7 +87,7 @@ PROBLEM_TYPES: Final = {
 
 
 class HTTPProblem(Exception):
-    """The request failed, and nothing was changed unless the type says so; `detail` says what is wrong with it."""
+    """The request failed and changed nothing, unless the type says otherwise; `detail` says what is wrong with it."""
 
     def __init__(self, name: str, detail: str = "", headers: HeaderPairs | None = None) -> None:
         super().__init__(name, detail)

@@ -32,6 +32,7 @@ class Mount(MountOptions):
     scheme: str = "memory"
     """The scheme of the engine's URL, for display."""
     _reported: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """The hidden name that was logged, if any."""
 
     def __post_init__(self) -> None:
         check_mount(self.name, self.keys, self.index)

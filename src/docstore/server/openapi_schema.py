@@ -307,7 +307,7 @@ DOCUMENT_HEADERS: Final = (
 DOCUMENT_NOT_MODIFIED: Final = Answer("The client has this version.", {}, (*_VALIDATORS, "Sunset?"))
 
 FOLDER_ANSWER: Final = Answer(
-    "There is no document, but a folder of this name; not for clients that accept problems as JSON.",
+    "There is no document, but a folder of this name; for clients that accept text/html or */* with full weight.",
     {"text/plain": ""},
     ("Cache-Control", "Location", "Vary"),
 )

@@ -93,10 +93,7 @@ def not_modified_response(meta: Meta, now_ns: int, cache_control: str) -> Respon
 
 
 def _cache_block(cache_key: tuple[int, str, int, str], block: HeaderBlock) -> None:
-    """Keep the headers of a version that depend on nothing else.
-
-    They depend on the time too if the document expires, or if its time lies in the future.
-    """
+    """Keep headers that depend on the version only: the document does not expire, and its time is not in the future."""
     if len(block.lines) <= CACHED_BLOCK_SIZE:
         if len(_blocks) >= CACHED_BLOCK_COUNT:
             _blocks.popitem(last=False)

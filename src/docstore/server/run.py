@@ -48,7 +48,7 @@ def run(settings: Settings) -> None:
     """Serve until a signal arrives. Raise SetupError if the server can't start."""
     set_up_logging(settings.log_level)
     if settings.workers > 1:
-        Path.cwd()  # Python starts no process in a removed folder
+        Path.cwd()  # raises if the folder was removed: Python can't start workers there
     raise_descriptor_limit()
     stop = _SignalHandler()
     for number in STOP_SIGNALS:
@@ -65,7 +65,7 @@ def run(settings: Settings) -> None:
         stop.server = Server(_config(settings, application(store, settings)))
         stop.server.run(sockets=[listener])
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # Python's exit restores the default of other handlers
+        signal.signal(number, signal.SIG_IGN)  # at exit Python resets other handlers, and a signal would kill it
     _print("docstore: stopped")
 
 
@@ -150,7 +150,7 @@ def announce(settings: Settings) -> None:
 
 
 def _print(text: str) -> None:
-    """Print for a person. Nobody reading it, or a full disk behind standard output, does not stop the server."""
+    """Print for a person. The server runs on if standard output is closed or its disk is full."""
     try:
         print(text, flush=True)
     except OSError:

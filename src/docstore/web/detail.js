@@ -54,8 +54,8 @@ async function fill(page, detail, body, meta) {
       element("a", { href: address, download: meta.key.split("/").at(-1) }, "Download"),
       element("a", { href: address, target: "_blank", rel: "noopener" }, "Open")),
     shown, metadata(meta), addresses(page, meta));
-  const mend = page.writable ? (type) => run(() => changeType(page, meta, type))() : null;
-  shown.append(await preview(page.collection, meta, mend).catch((error) => element("p", { class: "alert" }, error.message)));
+  const setType = page.writable ? (type) => run(() => changeType(page, meta, type))() : null;
+  shown.append(await preview(page.collection, meta, setType).catch((error) => element("p", { class: "alert" }, error.message)));
 }
 
 function metadata(meta) {

@@ -36,20 +36,20 @@ export class Listing {
   }
 
   // The folder of the URL, "" for the collection.
-  get #base() {
+  get #folderOfURL() {
     return decodeURIComponent(location.pathname.slice(this.collection.mount.length));
   }
 
   get query() {
     const given = new URLSearchParams(location.search);
     const delimiter = given.get("delimiter") ?? (this.byFolders ? "/" : "");
-    return { prefix: this.#base + (given.get("prefix") ?? ""), delimiter, after: given.get("after") ?? "", limit: given.get("limit") ?? "" };
+    return { prefix: this.#folderOfURL + (given.get("prefix") ?? ""), delimiter, after: given.get("after") ?? "", limit: given.get("limit") ?? "" };
   }
 
   // The folder shown, in which new documents are created.
   get folder() {
     const { prefix, delimiter } = this.query;
-    return delimiter ? prefix.slice(0, prefix.lastIndexOf("/") + 1) : this.#base;
+    return delimiter ? prefix.slice(0, prefix.lastIndexOf("/") + 1) : this.#folderOfURL;
   }
 
   keyOf = (link) => decodeURIComponent(new URL(link.href).pathname.slice(this.collection.mount.length));
@@ -173,7 +173,7 @@ export class Listing {
       const parameters = new URLSearchParams(location.search);
       parameters.delete("after");
       parameters.delete("prefix");
-      const prefix = (this.base + this.search.value).slice(this.#base.length);
+      const prefix = (this.base + this.search.value).slice(this.#folderOfURL.length);
       if (prefix) parameters.set("prefix", prefix);
       this.go(location.pathname + (parameters.size ? `?${parameters}` : ""), { replace: true });
     }, TYPING_MS);

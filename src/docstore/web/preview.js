@@ -14,13 +14,13 @@ const MAX_PDF_SIZE = 64 * 2 ** 20;
 const FORM = "application/x-www-form-urlencoded";
 const REAL_FORM = /^[^\s{["<]+=[^\s]*$/;
 
-// `mend(type)` changes the media type of the document; null if this client may not.
-export async function preview(collection, meta, mend) {
+// `setType(type)` changes the media type of the document; null if this client may not.
+export async function preview(collection, meta, setType) {
   const type = meta.media_type.split(";")[0].trim().toLowerCase();
   const kind = { image: "img", audio: "audio", video: "video" }[type.split("/")[0]];
   if (kind) return media(kind, collection, meta);
   if (type === "application/pdf") return pdf(collection, meta);
-  return text(collection, meta, type, mend);
+  return text(collection, meta, type, setType);
 }
 
 const hint = (text, ...rest) => element("p", { class: "hint" }, text, ...rest);
@@ -50,13 +50,13 @@ async function pdf(collection, meta) {
   return frame;
 }
 
-async function text(collection, meta, type, mend) {
+async function text(collection, meta, type, setType) {
   const { bytes, complete } = await collection.readPrefix(meta, PREVIEW_SIZE);
   const parts = [];
   if (!complete) parts.push(hint(`Only the first ${formatSize(PREVIEW_SIZE)} of ${formatSize(meta.size)} are shown.`));
   const content = decode(bytes, meta.media_type, complete);
   if (content === null) return element("div", {}, ...parts, hexadecimal(bytes, meta));
-  if (type === FORM && mend) parts.push(...betterType(content, complete, mend));
+  if (type === FORM && setType) parts.push(...betterType(content, complete, setType));
   if (type === "text/html") parts.push(pageFrame(collection, meta));
   const parsed = complete && /[/+]json$/.test(type) ? parse(content) : null;
   if (parsed) parts.push(element("div", { class: "json" }, tree(parsed.value, 2)));
@@ -64,11 +64,11 @@ async function text(collection, meta, type, mend) {
   return element("div", {}, ...parts);
 }
 
-function betterType(content, complete, mend) {
+function betterType(content, complete, setType) {
   if (!content || REAL_FORM.test(content)) return [];
   const isJSON = complete && /^\s*[{[]/.test(content) && parse(content);
   const [kind, better] = isJSON ? ["JSON", "application/json"] : ["text", "text/plain; charset=utf-8"];
-  return [hint(`This looks like ${kind}, but its type is that of a form, which curl -d sends. `, button(`Change the type to ${better}`, () => mend(better)))];
+  return [hint(`This looks like ${kind}, but its type is that of a form, which curl -d sends. `, button(`Change the type to ${better}`, () => setType(better)))];
 }
 
 function pageFrame(collection, meta) {

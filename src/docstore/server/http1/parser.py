@@ -245,7 +245,7 @@ def _check_codings(codings: list[bytes]) -> None:
 
 
 def _parse_tokens(values: list[bytes]) -> list[bytes]:
-    """Return the members of comma-separated lists, in lower case. Raises ProtocolError."""
+    """Return the members of comma-separated lists, in lower case. Raise ProtocolError."""
     members = b",".join(values).split(b",", LIST_LIMIT)
     if len(members) > LIST_LIMIT:
         raise ProtocolError(431, f"a list has more than {LIST_LIMIT} members")

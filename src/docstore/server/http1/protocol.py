@@ -115,7 +115,7 @@ class Protocol(asyncio.Protocol):
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The name of it in uvicorn's protocols; a forced stop aborts it."""
+        """Named as in uvicorn's protocols, for a forced stop, which aborts it."""
         return self._transport
 
     def check_timeout(self, now_s: float) -> None:

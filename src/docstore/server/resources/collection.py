@@ -1,4 +1,4 @@
-"""A collection: the documents of a mount, listed, and a place to store a document under a new key. And its folders."""
+"""A collection, which lists the documents of a mount and stores documents under new keys, and its folders."""
 
 from dataclasses import replace
 from uuid import uuid4
@@ -58,7 +58,6 @@ class ListingResource(ReadableResource):
             return await self._html(request, query, headers)
         headers += content_headers(chosen.media_type)
         page = listing.without_future(await listing.read_page(self._mount, query), self._clock())
-        page = replace(page, folder=self._folder)
         if chosen.in_lines and query.limit is None:
             lines = listing.stream_lines(self._mount, page, chosen.render, self._clock)
             return Response(200, headers, StreamedContent(lines))

@@ -96,9 +96,9 @@ class ReadOnlyDocument(Resource):
     async def _folder(self, request: Request) -> Response:
         """303 to the folder of this name. Raise HTTPProblem (404) if there is none.
 
-        It is for browsers, and for programs that accept everything, as those that read folders do. Others look for
-        documents only, and so does a mount with a quota, where misses are frequent and must be cheap. 308 would be
-        wrong, because a document may be stored here later.
+        Browsers name text/html, and programs that read folders accept everything. Other clients look for documents
+        only. Mounts with a quota never redirect: misses are frequent there and must be cheap. 308 would be wrong,
+        because a document may be stored here later.
         """
         folder, accept = f"{self._key}/", request.headers.get("accept")
         if (

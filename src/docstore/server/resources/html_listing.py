@@ -41,7 +41,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
 
 
 def _link(mount: Mount, query: Query, name: str, root: str) -> str:
-    """The link to a document or folder: relative to the listing, or an absolute path on a mount as in the original.
+    """The link to a document or folder: relative to the listing, or to the root on a mount with `keys=name`.
 
     A relative link has no scheme, because `:` is encoded. fsspec takes a link that begins with http for a URL.
     """

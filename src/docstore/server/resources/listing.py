@@ -99,7 +99,7 @@ async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Listin
 async def count_hidden(mount: Mount) -> int:
     """Return how many of the first names in the engine the mount does not show. Raise an EngineError."""
     if mount.keys == "path":
-        return 0  # engines hold no other names; counting would read them all
+        return 0  # this rule allows every name that an engine lists
     hidden = [meta.key for meta in await mount.engine.list(limit=DEFAULT_LIMIT) if not mount.allows(meta.key)]
     mount.report_hidden(hidden)
     return len(hidden)

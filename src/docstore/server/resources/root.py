@@ -112,9 +112,8 @@ class MissingSlash(ReadableResource):
         self.hint = f"a collection's path ends with a slash: {path}"
 
     async def GET(self, request: Request) -> Response:
-        location = (
-            request.root + encode(self._path) + (f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else "")
-        )
+        query = f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else ""
+        location = request.root + encode(self._path) + query
         return small_response(
             f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))]
         )

@@ -80,9 +80,8 @@ class OpenAPI(ServiceResource):
     @Operation({200: Answer("The OpenAPI document.", {"application/json": "OpenAPI"})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for programs."""
-        body = (
-            json.dumps(openapi_document(self._mounts, request.root), ensure_ascii=False, separators=(",", ":")) + "\n"
-        )
+        document = openapi_document(self._mounts, request.root)
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
         return small_response(body, "application/json", cache=_CACHE)
 
 
@@ -92,9 +91,8 @@ class Docs(ServiceResource):
     @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for people."""
-        return small_response(
-            pages.docs_page(openapi_document(self._mounts, request.root), request.root), "text/html", cache=_CACHE
-        )
+        document = openapi_document(self._mounts, request.root)
+        return small_response(pages.docs_page(document, request.root), "text/html", cache=_CACHE)
 
 
 class Problems(ServiceResource):

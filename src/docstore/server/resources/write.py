@@ -56,8 +56,10 @@ class WriteHeaders:
         return None if self.ttl_s is None else clock() + self.ttl_s * 10**9
 
     async def receive(self, key: str, body: Upload, mount: Mount) -> tuple[Upload, Fields, Callable[[], str] | None]:
-        """Return the body for the engine: limited in size, verified at its end, BytesContent when it is small; then the
-        fields to store, and what returns their media type after a longer body was read, None if they have it."""
+        """Return the upload, the fields and `guess_type` of a PutRequest.
+
+        The upload is limited in size, verified at its end, and BytesContent when it is small.
+        """
         upload = body
         if self.digests or not isinstance(body, BytesContent):  # `of` has checked the size of BytesContent
             limited = SizeLimitedUpload(body, mount.size_limit)
