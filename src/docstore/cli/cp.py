@@ -71,10 +71,8 @@ def copy_one(source: Address, target: Address, access: Access, *, remove: bool =
                 raise NotFound(f"{source}: not found")
             present = await writer.head(new_key)
             if present is not None and is_same(meta, present, tolerance_ns=_TOLERANCE_NS):
-                if remove and key == new_key:
+                if remove:  # both may be the same document, of a store with two addresses
                     raise CommandError(EXIT_PARTIAL, f"{target} has this version already; nothing was removed")
-                if remove:
-                    await reader.delete(key, expect=meta.version)
                 return
             bar.set_total(meta.size)
             step = await copy_document(Rooted(reader, key), Rooted(writer, new_key), replace(meta, key=""), bar.advance)
