@@ -103,8 +103,9 @@ def test_an_empty_source_deletes_nothing(place: str, tmp_path: Path) -> None:
     source, empty = write(tmp_path / "source", FILES), tmp_path / "empty"
     empty.mkdir()
     prepare("sync", source, place)
-    result = run("sync", empty, place, "--delete")
-    assert (result.status, "nothing was deleted" in result.err) == (2, True)
+    for options in (["--delete"], ["--delete", "--dry-run"]):
+        result = run("sync", empty, place, *options)
+        assert (result.status, result.out, "nothing was deleted" in result.err) == (2, "", True)
     assert run("sync", tmp_path / "missing", place, "--delete").status == 2
     assert read_store(place, tmp_path) == FILES
 

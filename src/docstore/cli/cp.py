@@ -14,9 +14,9 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.collection_engine import open_place
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options, check_found
-from docstore.cli.transfer import ALL, TransferOptions, check_plan, print_plan, split_prefix
+from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, split_prefix, start
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
 from docstore.export.copy import Rooted, Step, StepOutcome, copy_document, copy_documents, is_same, list_all
@@ -119,19 +119,12 @@ def copy_all(
                 same,
                 delete=transfer.delete,
             )
-            check_plan(plan)
-            summary.skipped += plan.same
-            if transfer.dry_run:
-                print_plan(plan)
+            if not start(plan, summary, transfer):
                 return
-            summary.bar.set_total(plan.size, len(plan.copies))
             steps = copy_documents(reader, writer, plan.copies, on_bytes=summary.bar.advance)
             steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
-            if plan.deletes and summary.failed:
-                print_error("nothing was deleted, because not all documents were copied")
-                return
-            for key in plan.deletes:
+            for key in keys_to_delete(plan, summary):
                 await writer.delete(key)
                 summary.deleted += 1
 
