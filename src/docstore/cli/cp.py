@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.collection_engine import open_place
+from docstore.cli.collection_engine import open_place, remember
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits
 from docstore.cli.options import ADDRESS, Access, access_options, check_found
 from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, split_prefix, start
@@ -121,7 +121,8 @@ def copy_all(
             )
             if not start(plan, summary, transfer):
                 return
-            steps = copy_documents(reader, writer, plan.copies, on_bytes=summary.bar.advance)
+            copies = remember(source_store, root, plan.copies)
+            steps = copy_documents(reader, writer, copies, on_bytes=summary.bar.advance)
             steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
             for key in keys_to_delete(plan, summary):
