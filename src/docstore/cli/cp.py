@@ -15,8 +15,8 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.collection_engine import open_place, remember
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits
-from docstore.cli.options import ADDRESS, Access, access_options, check_found
-from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, split_prefix, start
+from docstore.cli.options import ADDRESS, Access, access_options, check_found, split_prefix
+from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, start
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
 from docstore.export.copy import Rooted, Step, StepOutcome, copy_document, copy_documents, is_same, list_all

@@ -256,7 +256,7 @@ def _run(
         failure = "the reader of the export closed the pipe"
     except OSError as error:
         failure = f"{error.filename or subject}: {error.strerror or error}"
-    text = summary.closing_line(subject, done, skipped)
+    text = summary.closing_line(subject, skipped)
     if not access.quiet:
         print_notice(text)
     if failure:

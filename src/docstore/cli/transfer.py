@@ -16,6 +16,7 @@ from docstore.cli.collection_engine import meta_of_info
 from docstore.cli.download import Folder, UnsafeKey
 from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, print_error, print_notice
 from docstore.cli.local_files import find_files
+from docstore.cli.options import split_prefix
 from docstore.cli.output import escape_controls
 from docstore.cli.parallel import WorkerPool
 from docstore.cli.put import put_file
@@ -125,12 +126,6 @@ def download_all(docs: "Client", prefix: str, path: Path, summary: Summary, tran
             folder.download(docs, infos[meta.key], meta.key, advance)
 
         return _run(plan, fetch, folder.delete, summary, lambda key: repr(root + key))
-
-
-def split_prefix(prefix: str) -> tuple[str, str]:
-    """Return the folders of a prefix, which are no part of the names in the target, and the rest."""
-    cut = prefix.rfind("/") + 1
-    return prefix[:cut], prefix[cut:]
 
 
 async def _iterate(metas: Iterable[Meta]) -> AsyncIterator[Meta]:
