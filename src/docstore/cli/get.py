@@ -49,7 +49,7 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
 
     With -r, and if ADDRESS contains * or **, keys become paths in a folder, and files with the same content are
     skipped. Nothing is written outside the folder. A key that can't be a file name is reported, and the exit status is
-    1.
+    1. Without -o, an ADDRESS with * or ** must match one document, which is printed.
     """
     to_stdout = output is None or output == "-"
     if address.is_pattern and to_stdout:
