@@ -6,7 +6,7 @@ it also keeps the modification times, which no client can set on a server.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -85,7 +85,7 @@ def copy_one(source: Address, target: Address, access: Access, *, remove: bool =
             if remove:
                 await reader.delete(key, expect=step.version)
 
-    with access.progress("cp") as bar:
+    with access.progress("mv" if remove else "cp") as bar:
         asyncio.run(run())
 
 
@@ -126,8 +126,9 @@ def copy_all(
             steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
             for key in keys_to_delete(plan, summary):
-                await writer.delete(key)
-                summary.deleted += 1
+                with suppress(NotFound):
+                    await writer.delete(key)
+                    summary.deleted += 1
 
     asyncio.run(run())
     return summary.status
