@@ -1,8 +1,8 @@
 # Sets up, runs, tests and checks Docstore, locally and in CI; `make help` lists the targets.
 #
-# Everything is installed into one virtual environment, VENV. Two files in it mark what is installed: the runtime, then
-# the test tools. Their names contain PYTHON, and they depend on the lock files and pyproject.toml. So a second run
-# installs nothing, and a change of any of these creates a clean environment.
+# Everything is installed into one virtual environment, VENV. Three files in it mark what is installed: the runtime, the
+# test tools, and what tests on clusters need. Their names contain PYTHON, and they depend on the lock files and
+# pyproject.toml. So a second run installs nothing, and a change of any of these creates a clean environment.
 #
 # pip installs the pinned versions by hash. Nothing is compiled: all but three packages must be wheels, and those three
 # (plain Python, for tests only) are built by the pinned setuptools. `pip install -e .` was rejected, because it installs
@@ -22,7 +22,6 @@ SECONDS ?= 60
 SOURCE_ONLY := forbiddenfruit,sniffpy
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
-
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.server_process import RunningServer
 from tests.stores import prepare, run
 
 CONTENTS = {"a.txt": b"1", "b.md": b"22", "d/a.txt": b"x" * 3000, "d/e/c.txt": b"4", "ü x": b"5"}
@@ -156,6 +157,16 @@ def test_a_move_onto_itself_removes_nothing(place: str, tmp_path: Path) -> None:
         assert "5 the same already" in result.err
         assert run("mv", f"{place}a.txt", f"{same}a.txt").status == 1
     assert names(place, "ls", "-R", place) == sorted(CONTENTS)
+
+
+def test_a_move_onto_itself_under_another_key_removes_nothing(tmp_path: Path) -> None:
+    """The address of a document does not show where the name of the mount ends, so that its key may look different."""
+    direct = f"sqlite:{tmp_path}/store.db#a"
+    prepare("put", direct, data=b"1")
+    with RunningServer(tmp_path, "--mount", f"cache/ac=sqlite:{tmp_path}/store.db") as server:
+        result = run("mv", f"{server.url}/cache/ac/a", direct)
+    assert (result.status, "nothing was removed" in result.err) == (1, True)
+    assert run("get", direct).data == b"1"
 
 
 @pytest.mark.parametrize(

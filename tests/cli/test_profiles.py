@@ -7,6 +7,7 @@ import pytest
 from docstore import SetupError
 from docstore.cli.addresses import parse
 from docstore.cli.profiles import read_profiles
+from docstore.engines.registry import _BUILT_IN
 from tests.cli.fake_store import FakeStore, serving
 from tests.stores import run
 
@@ -51,7 +52,6 @@ def test_an_address_shows_no_token(config: Path) -> None:
         "[servers.work]\nurl = 1",
         '[servers.work]\nurl = "sqlite:x"',
         '[servers.work]\nurl = "http://a"\nuser = "x"',
-        '[servers.sqlite]\nurl = "http://a"',
         '[servers."a b"]\nurl = "http://a"',
     ],
 )
@@ -61,6 +61,13 @@ def test_a_mistake_in_the_configuration_is_one_line_with_its_path(config: Path, 
         parse("work:docs/key")
     result = run("get", "work:docs/key")
     assert (result.status, "config.toml" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["http", "https", *_BUILT_IN])
+def test_a_server_cannot_have_the_name_of_an_engine(config: Path, name: str) -> None:
+    config.write_text(f'[servers.{name}]\nurl = "http://a"\n')
+    with pytest.raises(SetupError, match="can't be the name of a server"):
+        read_profiles()
 
 
 def test_without_a_configuration_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

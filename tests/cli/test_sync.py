@@ -1,12 +1,16 @@
 """`docstore sync` between folders, servers and engines, and what it shares with `put -r`, `get -r` and `cp -r`."""
 
+import asyncio
 import itertools
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from docstore import AsyncClient
+from docstore.cli.collection_engine import CollectionEngine, remember
 from tests.stores import CommandResult, prepare, run
 
 FILES = {"a.txt": b"1", "deep/er/b.json": b"{}", "deep/c": b"x" * 100_000, "é ☃": b"", "log.tmp": b"t"}
@@ -103,8 +107,9 @@ def test_an_empty_source_deletes_nothing(place: str, tmp_path: Path) -> None:
     source, empty = write(tmp_path / "source", FILES), tmp_path / "empty"
     empty.mkdir()
     prepare("sync", source, place)
-    result = run("sync", empty, place, "--delete")
-    assert (result.status, "nothing was deleted" in result.err) == (2, True)
+    for options in (["--delete"], ["--delete", "--dry-run"]):
+        result = run("sync", empty, place, *options)
+        assert (result.status, result.out, "nothing was deleted" in result.err) == (2, "", True)
     assert run("sync", tmp_path / "missing", place, "--delete").status == 2
     assert read_store(place, tmp_path) == FILES
 
@@ -124,6 +129,28 @@ def test_a_dry_run_creates_no_store_and_no_folder(url: str, tmp_path: Path) -> N
     assert run("sync", "file/dry/", tmp_path / "new", "-n").out == "copy a\n"
     prepare("sync", source, f"sqlite:{tmp_path}/new.db", "-n")
     assert {path.name for path in tmp_path.iterdir()} == {"source"}
+
+
+def test_a_collection_holds_one_page_and_reads_what_is_listed_without_another_request(url: str) -> None:
+    keys = [f"held/{number}" for number in range(5)]
+    for key in keys:
+        prepare("put", f"file/{key}", data=b"1")
+
+    async def check() -> None:
+        async with AsyncClient(f"{url}/file/") as client:
+            engine = CollectionEngine(client)
+            metas = [
+                meta for after in ("", *keys[1::2]) for meta in await engine.list(prefix="held/", after=after, limit=2)
+            ]
+            assert [meta.key for meta in metas] == keys
+            assert [*engine.listed] == keys[4:]
+            rooted = [replace(meta, key=meta.key.removeprefix("held/")) for meta in metas]
+            for meta in remember(engine, "held/", rooted):
+                assert engine.listed[f"held/{meta.key}"].version == meta.version
+                assert await engine.get(f"held/{meta.key}") is not None
+            assert engine.listed == {}
+
+    asyncio.run(check())
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from docstore.cli.globs import STARS
 from docstore.cli.profiles import check_scheme, expand
 from docstore.errors import SetupError, without_password
 from docstore.http.url import encode
@@ -69,8 +70,7 @@ class Address:
     def expression(self) -> str:
         """The regular expression of the paths that this pattern matches."""
         tokens = re.split(r"(\*\*/|\*\*|\*)", self.raw_path)
-        wild = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
-        return "".join(wild.get(token) or re.escape(decode(token)) for token in tokens)
+        return "".join(STARS.get(token) or re.escape(decode(token)) for token in tokens)
 
     def check_collection(self) -> None:
         """Raise SetupError for the address of a document."""

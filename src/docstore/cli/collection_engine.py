@@ -5,12 +5,13 @@ An engine of an address is opened directly, which keeps the modification times t
 
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from docstore.cli.options import Access, existing_store
 from docstore.cli.put import SMALL_SIZE
 from docstore.content import Stream, read_all
 from docstore.engines.contract import PutRequest
@@ -19,13 +20,12 @@ from docstore.model import ANY, Document, Expectation, Fields, Meta, WriteResult
 
 if TYPE_CHECKING:
     from docstore import AsyncClient, Info, PutOptions
-    from docstore.cli.options import Access
     from docstore.engines.contract import Engine
 
 
 @asynccontextmanager
 async def open_place(
-    access: "Access", url: str, *, writes: bool, must_exist: bool = False, missing_ok: bool = False
+    access: Access, url: str, *, writes: bool, must_exist: bool = False, missing_ok: bool = False
 ) -> AsyncIterator["Engine"]:
     """Open the collection or the engine of a URL.
 
@@ -36,7 +36,6 @@ async def open_place(
         async with access.async_client(url) as docs:
             yield CollectionEngine(docs)
         return
-    from docstore.cli.options import existing_store
     from docstore.config import MountSettings
     from docstore.engines.registry import EngineURL, open_engine
 
@@ -66,13 +65,12 @@ class CollectionEngine:
 
     client: "AsyncClient"
     listed: dict[str, Meta] = field(default_factory=dict)
-    """What the last page says about documents that were not read since, which saves a request for each."""
+    """Documents of the last page, and the next ones of a plan, until they are read: it saves a request for each."""
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
         page = await self.client.list(prefix=prefix, after=after, limit=limit)
-        metas = [meta_of_info(info, info.key) for info in page.documents]
-        self.listed.update((meta.key, meta) for meta in metas)
-        return metas
+        self.listed = {info.key: meta_of_info(info, info.key) for info in page.documents}
+        return [*self.listed.values()]
 
     async def head(self, key: str) -> Meta | None:
         try:
@@ -115,6 +113,14 @@ class CollectionEngine:
 
     async def close(self) -> None:
         await self.client.close()
+
+
+def remember(store: "Engine", root: str, metas: Iterable[Meta]) -> Iterator[Meta]:
+    """Yield listed documents, whose keys continue `root`; a collection then reads each without another request."""
+    for meta in metas:
+        if isinstance(store, CollectionEngine):
+            store.listed[root + meta.key] = replace(meta, key=root + meta.key)
+        yield meta
 
 
 def meta_of_info(info: "Info", key: str) -> Meta:

@@ -6,17 +6,17 @@ it also keeps the modification times, which no client can set on a server.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.collection_engine import open_place
-from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits, print_error
-from docstore.cli.options import ADDRESS, Access, access_options, check_found
-from docstore.cli.transfer import ALL, TransferOptions, check_plan, print_plan, split_prefix
+from docstore.cli.collection_engine import open_place, remember
+from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_PARTIAL, CommandError, exits
+from docstore.cli.options import ADDRESS, Access, access_options, check_found, split_prefix
+from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, start
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
 from docstore.export.copy import Rooted, Step, StepOutcome, copy_document, copy_documents, is_same, list_all
@@ -71,10 +71,8 @@ def copy_one(source: Address, target: Address, access: Access, *, remove: bool =
                 raise NotFound(f"{source}: not found")
             present = await writer.head(new_key)
             if present is not None and is_same(meta, present, tolerance_ns=_TOLERANCE_NS):
-                if remove and key == new_key:
+                if remove:  # both may be the same document, of a store with two addresses
                     raise CommandError(EXIT_PARTIAL, f"{target} has this version already; nothing was removed")
-                if remove:
-                    await reader.delete(key, expect=meta.version)
                 return
             bar.set_total(meta.size)
             step = await copy_document(Rooted(reader, key), Rooted(writer, new_key), replace(meta, key=""), bar.advance)
@@ -87,7 +85,7 @@ def copy_one(source: Address, target: Address, access: Access, *, remove: bool =
             if remove:
                 await reader.delete(key, expect=step.version)
 
-    with access.progress("cp") as bar:
+    with access.progress("mv" if remove else "cp") as bar:
         asyncio.run(run())
 
 
@@ -121,21 +119,16 @@ def copy_all(
                 same,
                 delete=transfer.delete,
             )
-            check_plan(plan)
-            summary.skipped += plan.same
-            if transfer.dry_run:
-                print_plan(plan)
+            if not start(plan, summary, transfer):
                 return
-            summary.bar.set_total(plan.size, len(plan.copies))
-            steps = copy_documents(reader, writer, plan.copies, on_bytes=summary.bar.advance)
+            copies = remember(source_store, root, plan.copies)
+            steps = copy_documents(reader, writer, copies, on_bytes=summary.bar.advance)
             steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
-            if plan.deletes and summary.failed:
-                print_error("nothing was deleted, because not all documents were copied")
-                return
-            for key in plan.deletes:
-                await writer.delete(key)
-                summary.deleted += 1
+            for key in keys_to_delete(plan, summary):
+                with suppress(NotFound):
+                    await writer.delete(key)
+                    summary.deleted += 1
 
     asyncio.run(run())
     return summary.status

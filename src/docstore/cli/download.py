@@ -120,7 +120,7 @@ class Folder:
         segments = check_segments(name)
         with self._open_parent(segments, create=False) as parent:
             os.unlink(segments[-1], dir_fd=parent)
-        while len(segments := segments[:-1]) > 0:
+        while segments := segments[:-1]:
             try:
                 with self._open_parent(segments, create=False) as parent:
                     os.rmdir(segments[-1], dir_fd=parent)

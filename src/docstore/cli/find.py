@@ -12,7 +12,7 @@ import click
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_OK, exits
 from docstore.cli.globs import key_filter, translate
-from docstore.cli.options import ADDRESS, DURATION, META_TEST, SIZE, Access, access_options
+from docstore.cli.options import ADDRESS, DURATION, META_TEST, SIZE, Access, access_options, split_prefix
 from docstore.cli.output import escape_controls, info_json, json_line
 from docstore.http.url import encode
 from docstore.units import format_count, format_size
@@ -83,7 +83,7 @@ def find(
     with access.open_matching(address) as (docs, prefix, matches):
         found = (info for info in docs.documents(prefix) if matches(info.key) and all(test(info) for test in tests))
         if count:
-            _print_counts(found, prefix[: prefix.rfind("/") + 1], as_json)
+            _print_counts(found, split_prefix(prefix)[0], as_json)
             return EXIT_OK
         beginning = _beginning(address, prefix)
         for info in found:

@@ -12,7 +12,7 @@ import click
 
 from docstore.cli.addresses import Address
 from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, exits
-from docstore.cli.options import ADDRESS, Access, access_options
+from docstore.cli.options import ADDRESS, Access, access_options, split_prefix
 from docstore.errors import NotFound, SetupError
 
 _RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
@@ -49,7 +49,7 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
 
     With -r, and if ADDRESS contains * or **, keys become paths in a folder, and files with the same content are
     skipped. Nothing is written outside the folder. A key that can't be a file name is reported, and the exit status is
-    1.
+    1. Without -o, an ADDRESS with * or ** must match one document, which is printed.
     """
     to_stdout = output is None or output == "-"
     if address.is_pattern and to_stdout:
@@ -136,7 +136,7 @@ def _get_folder(address: Address, path: Path, access: Access) -> int:
 
     opened = access.open_matching(address)
     with opened as (docs, prefix, matches), access.summary("get", address, "fetched") as summary:
-        root = prefix[: prefix.rfind("/") + 1]
+        root, _ = split_prefix(prefix)
         transfer = TransferOptions(selects=lambda name: matches(root + name))
         return download_all(docs, prefix, path, summary, transfer)
 

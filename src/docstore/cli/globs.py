@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final
 
+STARS: Final = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
+"""The regular expressions of what addresses can have too."""
 _TOKEN: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\[")
 
 
@@ -18,7 +20,7 @@ def translate(pattern: str) -> str:
 
 
 def _translate_token(token: str) -> str:
-    fixed = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    fixed = {**STARS, "?": "[^/]"}
     if token in fixed:
         return fixed[token]
     if token.startswith("[") and len(token) > 1:

@@ -111,7 +111,10 @@ def _member(store: str, path: str, access: Access, *names: str) -> Any:
 
 
 def _get(store: str, path: str, access: Access) -> str:
-    """Return the text of a 200 response. Raise the error that any other one is, EngineError if not a Docstore's."""
+    """Return the text of a 200 response.
+
+    Raise the library's error for a problem that a Docstore sent, EngineError for any other response.
+    """
     from docstore.client.errors import error_for
     from docstore.client.retry import exchange
     from docstore.client.transport import ClientRequest, run_sync

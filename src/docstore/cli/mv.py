@@ -25,7 +25,7 @@ def mv(source: Address, target: Address, recursive: bool, access: Access) -> int
 
     A document is removed only when its copy is stored, and only in the version that was copied: one that another
     client replaced meanwhile stays. If TO ends with a slash, the name is kept. A document of TO is replaced. One that
-    TO already has under the same key in the same version stays in FROM, because both may be the same document.
+    TO already has in the same version stays in FROM, because both may be the same document.
     """
     if recursive:
         with access.summary("mv", target, "moved") as summary:

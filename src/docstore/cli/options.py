@@ -83,10 +83,6 @@ def _parse_etag(text: str) -> str:
         raise SetupError(str(error)) from None
 
 
-def _parse_bytes(text: str) -> int:
-    return parse_size(text if text[-1:].isalpha() or not text.isdigit() else f"{text}B")
-
-
 def _parse_meta_test(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
     return name.strip(), value.strip() if equals else None
@@ -99,7 +95,7 @@ PLACE: Final = _PlaceType(
 HEADER: Final = _ParsedType("name:value", partial(_parse_pair, "name:value", ":", "X-Team:red"))
 META: Final = _ParsedType("name=value", partial(_parse_pair, "name=value", "=", "author=ana"))
 ETAG: Final = _ParsedType("etag", _parse_etag)
-SIZE: Final = _ParsedType("size", _parse_bytes)
+SIZE: Final = _ParsedType("size", parse_size)
 META_TEST: Final = _ParsedType("name[=value]", _parse_meta_test)
 DURATION: Final = _ParsedType("time", parse_duration_s)
 
@@ -153,7 +149,7 @@ class Access:
             finally:
                 bar.close()
                 if not self.quiet and (ended or summary.documents or summary.failed):
-                    print_notice(summary.closing_line(str(subject), done, "the same already"))
+                    print_notice(summary.closing_line(str(subject), "the same already"))
 
     def for_address(self, address: Address) -> "Access":
         """Return the access that sends the token of the address too, unless --header has credentials."""
@@ -256,6 +252,12 @@ class Access:
         }
 
 
+def split_prefix(prefix: str) -> tuple[str, str]:
+    """Return the folders of a prefix, which are no part of the names in the target, and the rest."""
+    cut = prefix.rfind("/") + 1
+    return prefix[:cut], prefix[cut:]
+
+
 def check_found(address: Address, prefix: str, listed: Sized) -> None:
     """Raise NotFound if no key begins with `prefix`: it may be mistyped. A collection may be empty."""
     if prefix and not listed:
@@ -274,13 +276,9 @@ def _client_url(url: str, *, creates: bool) -> str:
     """Return `url`. Raise OpenError if it is an engine without a store and none is to be created."""
     if url.startswith(("http://", "https://")):
         return url
-    from docstore.engines.registry import EngineURL
-
-    parsed = EngineURL.parse(url)
     if not creates:
-        options = {name: value for name, value in parsed.options.items() if name != "keys"}
-        existing_store(str(EngineURL(parsed.scheme, parsed.location, options)))
-    return str(parsed)
+        existing_store(url)
+    return url
 
 
 def existing_store(text: str) -> "MountSettings":

@@ -15,7 +15,8 @@ from typing import Any, Final
 
 from docstore.errors import SetupError, did_you_mean
 
-_RESERVED: Final = ("http", "https", "memory", "file", "shelve", "sqlite")
+_RESERVED: Final = ("http", "https", "memory", "file", "shelve", "sqlite", "postgresql", "s3", "gs", "az")
+"""The schemes of URLs. The registry, which has those of engines too, is not loaded for each address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The commands on whole stores: check, export, import and engines.
 
 Results go to standard output; the summary and the progress bar go to standard error. Exit status of all but `engines`:
-0 success, 1 some documents failed or the work ended early, 2 the command could not start.
+0 success, 1 some documents failed or the work ended early, others if the command could not start.
 """
 
 import asyncio
@@ -256,7 +256,7 @@ def _run(
         failure = "the reader of the export closed the pipe"
     except OSError as error:
         failure = f"{error.filename or subject}: {error.strerror or error}"
-    text = summary.closing_line(subject, done, skipped)
+    text = summary.closing_line(subject, skipped)
     if not access.quiet:
         print_notice(text)
     if failure:

@@ -66,9 +66,9 @@ class Summary:
                 else:
                     self.skipped += 1
 
-    def closing_line(self, subject: str, done: str, skipped: str) -> str:
+    def closing_line(self, subject: str, skipped: str) -> str:
         """Return the line with counts, bytes, time and rate."""
-        size = self.size
+        size, done = self.size, self._done
         text = f"{subject}: {format_count(self.documents, 'document')} {done}"
         text += f", {format_size(size)}" if size or done != "removed" else ""
         text += f"; {self.skipped:,} {skipped}" if self.skipped else ""

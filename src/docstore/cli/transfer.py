@@ -7,7 +7,6 @@ deleted after all copies have succeeded: an incomplete copy is no reason to remo
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +16,7 @@ from docstore.cli.collection_engine import meta_of_info
 from docstore.cli.download import Folder, UnsafeKey
 from docstore.cli.errors import EXIT_OK, EXIT_PARTIAL, print_error, print_notice
 from docstore.cli.local_files import find_files
+from docstore.cli.options import split_prefix
 from docstore.cli.output import escape_controls
 from docstore.cli.parallel import WorkerPool
 from docstore.cli.put import put_file
@@ -73,16 +73,22 @@ def upload_all(
     def is_same(meta: Meta, stored: Meta) -> bool:
         return may_skip and (keeps or stored.expires_ns is None) and files[meta.key].has_content(stored)
 
-    plan = _plan((file.meta for file in files.values()), docs, prefix, is_same, transfer)
+    async def listing(after: str) -> AsyncIterator[Meta]:
+        for info in docs.documents(prefix, after=prefix + after if after else ""):
+            if transfer.selects(key := info.key[len(prefix) :]):
+                yield meta_of_info(info, key)
+
+    plan = run_sync(compare(_iterate(file.meta for file in files.values()), listing, is_same, delete=transfer.delete))
 
     def store(meta: Meta, advance: "Advance") -> None:
         put_file(docs, prefix + meta.key, files[meta.key].path, options, advance)
 
+    def delete(key: str) -> None:
+        docs.delete(prefix + key)
+
     status = EXIT_OK
-    if transfer.dry_run:
-        print_plan(plan)
-    else:
-        status = _run(plan, store, partial(_delete, docs, prefix), summary, lambda key: str(files[key].path))
+    if start(plan, summary, transfer):
+        status = _run(plan, store, delete, summary, lambda key: str(files[key].path))
     for line in lines:
         print_error(escape_controls(line))
     return max(status, EXIT_PARTIAL if lines else EXIT_OK)
@@ -108,8 +114,8 @@ def download_all(docs: "Client", prefix: str, path: Path, summary: Summary, tran
             delete=transfer.delete,
         )
     )
-    if transfer.dry_run:
-        return print_plan(plan)
+    if not start(plan, summary, transfer):
+        return EXIT_OK
     with Folder(path) as folder:
         copied = {meta.key for meta in plan.copies}
         for key in infos.keys() - copied:
@@ -122,32 +128,24 @@ def download_all(docs: "Client", prefix: str, path: Path, summary: Summary, tran
         return _run(plan, fetch, folder.delete, summary, lambda key: repr(root + key))
 
 
-def split_prefix(prefix: str) -> tuple[str, str]:
-    """Return the folders of a prefix, which are no part of the names in the target, and the rest."""
-    cut = prefix.rfind("/") + 1
-    return prefix[:cut], prefix[cut:]
-
-
-def _plan(
-    source: Iterable[Meta],
-    docs: "Client",
-    prefix: str,
-    is_same: Callable[[Meta, Meta], bool],
-    transfer: TransferOptions,
-) -> Plan:
-    """Compare files with the documents under `prefix`."""
-
-    async def listing(after: str) -> AsyncIterator[Meta]:
-        for info in docs.documents(prefix, after=prefix + after if after else ""):
-            if transfer.selects(key := info.key[len(prefix) :]):
-                yield meta_of_info(info, key)
-
-    return run_sync(compare(_iterate(source), listing, is_same, delete=transfer.delete))
-
-
 async def _iterate(metas: Iterable[Meta]) -> AsyncIterator[Meta]:
     for meta in metas:
         yield meta
+
+
+def start(plan: Plan, summary: Summary, transfer: TransferOptions) -> bool:
+    """Count what is in the plan; print it and return False in a dry run.
+
+    Raise SetupError for a plan that would empty the target: its source may be a disk that is not mounted.
+    """
+    if plan.deletes and not plan.copies and not plan.same:
+        raise SetupError("the source has no documents; nothing was deleted; 'docstore rm -r' empties a collection")
+    if transfer.dry_run:
+        _print_plan(plan)
+        return False
+    summary.skipped += plan.same
+    summary.bar.set_total(plan.size, len(plan.copies))
+    return True
 
 
 def _run(
@@ -157,42 +155,27 @@ def _run(
     summary: Summary,
     name: Callable[[str], str],
 ) -> int:
-    check_plan(plan)
-    summary.skipped += plan.same
-    summary.bar.set_total(plan.size, len(plan.copies))
     WorkerPool(copy, lambda meta: name(meta.key), summary, lambda meta: meta.size).run(plan.copies)
-    if plan.deletes and not summary.failed:
-        delete_all(plan.deletes, delete, summary)
-    elif plan.deletes:
-        print_error("nothing was deleted, because not all documents were copied")
+    for key in keys_to_delete(plan, summary):
+        with suppress(NotFound):
+            delete(key)
+            summary.deleted += 1
     return summary.status
 
 
-def delete_all(keys: Iterable[str], delete: Callable[[str], None], summary: Summary) -> None:
-    for key in keys:
-        try:
-            delete(key)
-        except NotFound:
-            continue
-        summary.deleted += 1
+def keys_to_delete(plan: Plan, summary: Summary) -> list[str]:
+    """Return the keys to delete after the copies; none if one failed."""
+    if plan.deletes and summary.failed:
+        print_error("nothing was deleted, because not all documents were copied")
+        return []
+    return plan.deletes
 
 
-def _delete(docs: "Client", prefix: str, key: str) -> None:
-    docs.delete(prefix + key)
-
-
-def check_plan(plan: Plan) -> None:
-    """Raise SetupError for a plan that would empty the target: its source may be a disk that is not mounted."""
-    if plan.deletes and not plan.copies and not plan.same:
-        raise SetupError("the source has no documents; nothing was deleted; 'docstore rm -r' empties a collection")
-
-
-def print_plan(plan: Plan) -> int:
-    """Print what would be done, one line for each document, and the totals; return the exit status."""
+def _print_plan(plan: Plan) -> None:
+    """Print what would be done, one line for each document, and the totals."""
     for meta in plan.copies:
         click.echo(f"copy {escape_controls(meta.key)}")
     for key in plan.deletes:
         click.echo(f"delete {escape_controls(key)}")
     totals = f"{format_count(len(plan.copies), 'document')} to copy, {format_size(plan.size)}"
     print_notice(f"{totals}; {len(plan.deletes):,} to delete; {plan.same:,} the same already")
-    return EXIT_OK
