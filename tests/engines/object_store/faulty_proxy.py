@@ -56,6 +56,7 @@ def faulty_proxy(folder: Path) -> Iterator[Proxy]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_one(self) -> None:
             size = int(self.headers.get("content-length") or 0)
@@ -102,7 +103,7 @@ def faulty_proxy(folder: Path) -> Iterator[Proxy]:
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # the engine closes connections at will
     endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     proxy = Proxy(EngineURL("s3", direct.location, {"endpoint": endpoint}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # `shutdown` waits so long
     thread.start()
     try:
         yield proxy
