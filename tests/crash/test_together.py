@@ -29,14 +29,14 @@ from tests.crash.leftovers import CHECKS, check_exclusively
 from tests.crash.linear import contradiction
 from tests.crash.restarts import CYCLES, LATE_S, options, run_clients, seeded_random, store_url
 from tests.crash.test_kill import listing
+from tests.engine_urls import REMOTE_URLS
 from tests.http_client import Client as Asking
 from tests.http_client import ask
-from tests.remote import SERVERS
 from tests.server_process import RunningServer
 from tests.stores import run, store
 
 LINKED = ("file", "sqlite")
-SHARED = (*LINKED, "postgresql", *SERVERS)
+SHARED = (*LINKED, *REMOTE_URLS)
 """The multi-process engines, those on a disk first."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)

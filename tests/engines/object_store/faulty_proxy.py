@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from docstore.engines.registry import EngineURL
-from tests.remote import remote_url
+from tests.engines.object_store.s3_server import s3_url
 
 ERROR = '<?xml version="1.0"?><Error><Code>{}</Code><Message>no</Message></Error>'
 
@@ -51,7 +51,7 @@ class Proxy:
 
 @contextmanager
 def faulty_proxy(folder: Path) -> Iterator[Proxy]:
-    direct = EngineURL.parse(remote_url("s3", folder))
+    direct = EngineURL.parse(s3_url(folder))
     target = urlsplit(direct.options["endpoint"].partition(",")[0]).netloc
 
     class Handler(BaseHTTPRequestHandler):
