@@ -278,5 +278,5 @@ def test_a_killed_export_leaves_an_orphan_that_the_next_start_removes(tmp_path: 
         process.kill()
     [left] = (tmp_path / "docs.db.sealed").glob("snapshot-*")
     store(url, {"large": b"replaced"})
-    assert not left.exists(), "whoever opens the store alone collects it"
+    assert not left.exists(), "the next process that opens the store alone collects it"
     assert (run("check", url).status, run("check", url).out) == (0, "")
