@@ -28,15 +28,11 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.testing.clock import SetClock
 from tests.engine_urls import url_in
+from tests.engines.object_store.s3_server import ON_CLUSTER
 from tests.lint import lint
-from tests.remote import SERVERS, is_cluster, remote_url
 from tests.server_process import MOUNTS
 
-HANGS_AFTER_S = 1200 if any(map(is_cluster, SERVERS)) else 120
-
-
-def _url(mount: str, folder: Path) -> EngineURL:
-    return EngineURL.parse(remote_url(mount, folder) if mount in SERVERS else url_in(folder, mount))
+HANGS_AFTER_S = 1200 if ON_CLUSTER else 120
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ async def opened(
 ) -> AsyncIterator[InProcess]:
     """Open a store in `folder` with some of ENGINES, each with these `options` of Mount."""
     clock = SetClock()
-    engines = {mount: open_engine(_url(mount, folder), clock) for mount in mounts}
+    engines = {mount: open_engine(EngineURL.parse(url_in(folder, mount)), clock) for mount in mounts}
     made = [Mount(name, engine, **{"max_document": 10**9, **options}) for name, engine in engines.items()]
     store = Store(
         made,

@@ -17,8 +17,7 @@ import apsw
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Meta
-from tests.postgresql_server import postgres_url
-from tests.remote import SERVERS, remote_url
+from tests.engine_urls import REMOTE_URLS, url_in
 
 Listed = dict[str, dict[str, Any]]
 """The entries of the JSON listing, by key."""
@@ -63,14 +62,6 @@ def _of_sqlite(data: Path, listed: Listed) -> Iterator[str]:
         yield f"the database is damaged: {found}"
 
 
-def _of_postgresql(data: Path, listed: Listed) -> Iterator[str]:
-    checked = list(check_store(EngineURL.parse(postgres_url(data))))
-    yield from (str(found) for found in checked if isinstance(found, Finding))
-    missing = listed.keys() - {meta.key for meta in checked if isinstance(meta, Meta)}
-    if missing:
-        yield f"{missing} are listed and were not checked"
-
-
 def check_exclusively(url: str) -> list[str]:
     """Return what `docstore check` finds, except orphans that --repair removes."""
     asked = EngineURL.parse(url)
@@ -80,7 +71,7 @@ def check_exclusively(url: str) -> list[str]:
 
 
 def _of_remote(engine: str, data: Path, listed: Listed) -> Iterator[str]:
-    checked = list(check_store(EngineURL.parse(remote_url(engine, data))))
+    checked = list(check_store(EngineURL.parse(url_in(data, engine))))
     yield from (str(each) for each in checked if isinstance(each, Finding))
     keys = {each.key for each in checked if isinstance(each, Meta) and not each.expired(time.time_ns())}
     if keys != set(listed):
@@ -91,6 +82,5 @@ CHECKS: dict[str, Callable[[Path, Listed], Iterator[str]]] = {
     "file": _of_file,
     "shelve": _of_shelve,
     "sqlite": _of_sqlite,
-    "postgresql": _of_postgresql,
-    **{engine: partial(_of_remote, engine) for engine in SERVERS},
+    **{engine: partial(_of_remote, engine) for engine in REMOTE_URLS},
 }

@@ -20,8 +20,7 @@ from typing import Final
 
 from tests.crash.clients import Client, History
 from tests.crash.history import Operation
-from tests.engine_urls import url_in
-from tests.remote import SERVERS, remote_url
+from tests.engine_urls import REMOTE_URLS, url_in
 from tests.server_process import RunningServer
 
 CYCLES: Final = int(os.environ.get("DOCSTORE_CRASH_CYCLES") or 12)
@@ -35,15 +34,13 @@ URLS: Final = {
 }
 """shelve uses dbm.dumb: every Python has it, and a kill can do most harm to it."""
 
-ENGINES: Final = (*URLS, "postgresql", *SERVERS)
+ENGINES: Final = (*URLS, *REMOTE_URLS)
 """The servers behind an engine are not killed here, only those of Docstore."""
-LATE_S: Final = {engine: 5.0 if engine in SERVERS else 0.0 for engine in ENGINES}
+LATE_S: Final = {engine: 5.0 if engine == "s3" else 0.0 for engine in ENGINES}
 
 
 def store_url(engine: str, data: Path) -> str:
     """The URL of the store in `data`."""
-    if engine in SERVERS:
-        return remote_url(engine, data)
     return URLS[engine].format(data) if engine in URLS else url_in(data, engine)
 
 

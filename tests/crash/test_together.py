@@ -29,14 +29,14 @@ from tests.crash.leftovers import CHECKS, check_exclusively
 from tests.crash.linear import contradiction
 from tests.crash.restarts import CYCLES, LATE_S, options, run_clients, seeded_random, store_url
 from tests.crash.test_kill import listing
+from tests.engine_urls import REMOTE_URLS
 from tests.http_client import Client as Asking
 from tests.http_client import ask
-from tests.remote import SERVERS
 from tests.server_process import RunningServer
 from tests.stores import run, store
 
 LINKED = ("file", "sqlite")
-SHARED = (*LINKED, "postgresql", *SERVERS)
+SHARED = (*LINKED, *REMOTE_URLS)
 """The multi-process engines, those on a disk first."""
 KEYS = ("name", "name/below", "another")
 MIX = (8, 4, 2, 4, 2)
@@ -278,5 +278,5 @@ def test_a_killed_export_leaves_an_orphan_that_the_next_start_removes(tmp_path: 
         process.kill()
     [left] = (tmp_path / "docs.db.sealed").glob("snapshot-*")
     store(url, {"large": b"replaced"})
-    assert not left.exists(), "whoever opens the store alone collects it"
+    assert not left.exists(), "the next process that opens the store alone collects it"
     assert (run("check", url).status, run("check", url).out) == (0, "")

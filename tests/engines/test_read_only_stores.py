@@ -73,12 +73,16 @@ def content_of(url: str) -> dict[str, tuple[object, ...]]:
     return asyncio.run(read())
 
 
-@EACH_ENGINE
-def test_every_command_that_reads_works_on_a_read_only_file_system(engine: str, folder: Path) -> None:
+def stored(engine: str, folder: Path) -> tuple[str, dict[str, tuple[object, ...]], dict[str, tuple[object, ...]]]:
+    """Return the URL of a store with DOCUMENTS, what it keeps, and its files."""
     url = url_of(engine, folder)
     store(url)
-    expected = kept(url)
-    before = everything_in(folder)
+    return url, kept(url), everything_in(folder)
+
+
+@EACH_ENGINE
+def test_every_command_that_reads_works_on_a_read_only_file_system(engine: str, folder: Path) -> None:
+    url, expected, before = stored(engine, folder)
     with read_only(folder) as python:
 
         def command(*arguments: str, status: int = 0) -> bytes:
@@ -103,10 +107,7 @@ def test_every_command_that_reads_works_on_a_read_only_file_system(engine: str, 
 
 @EACH_ENGINE
 def test_a_store_in_a_folder_of_another_user_is_opened_for_reading(engine: str, folder: Path) -> None:
-    url = url_of(engine, folder)
-    store(url)
-    expected = kept(url)
-    before = everything_in(folder)
+    url, expected, before = stored(engine, folder)
     folders = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
     with nobody():
         if not os.access(folder, os.X_OK, effective_ids=True):
@@ -131,10 +132,7 @@ def test_a_store_in_a_folder_of_another_user_is_opened_for_reading(engine: str, 
 
 @EACH_ENGINE
 def test_opening_for_reading_changes_and_creates_nothing(engine: str, folder: Path) -> None:
-    url = url_of(engine, folder)
-    store(url)
-    expected = kept(url)
-    before = everything_in(folder)
+    url, expected, before = stored(engine, folder)
     assert content_of(url) == expected
     assert run("check", url).status == 0
     assert everything_in(folder) == before

@@ -12,9 +12,9 @@ from docstore.engines.contract import PutRequest
 from docstore.model import Document, Fields, version_of
 from docstore.testing.contract.documents import GatedUpload
 from tests.engine_urls import ENGINES
+from tests.engines.object_store.s3_server import ON_CLUSTER
 from tests.http.oracle import Answer, Case, State, cases, expected
 from tests.in_process import InProcess, Reply, on_a_store
-from tests.remote import SERVERS, is_cluster
 
 CONTENT = b'{"a":"ten"}'
 NEW = b'{"b":1}'
@@ -125,12 +125,12 @@ async def faulty(scene: Scene, case: Case, state: State) -> str:
 
 
 @pytest.mark.parametrize("late_s", [3600, 0], ids=["settled", "in the second of its last change"])
-@pytest.mark.parametrize("mount", ["memory", "docs", *SERVERS])
+@pytest.mark.parametrize("mount", ["memory", "docs", "s3"])
 @on_a_store()
 async def test_every_case_of_the_matrix_agrees_with_the_oracle(store: InProcess, mount: str, late_s: int) -> None:
     state = State(VERSION, MODIFIED, len(CONTENT), MODIFIED + late_s)
     scene = Scene(store, mount, f"/{mount}/key")
-    chosen = list(cases())[:: SMALL_SERVER_STEP if mount == "s3" and not is_cluster(mount) else 1]
+    chosen = list(cases())[:: SMALL_SERVER_STEP if mount == "s3" and not ON_CLUSTER else 1]
     faults = [(case, wrong) for case in chosen if (wrong := await faulty(scene, case, state))]
     assert faults[:5] == []
 
@@ -147,7 +147,7 @@ MEANWHILE = {
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
 @pytest.mark.parametrize("field", MEANWHILE)
-@pytest.mark.parametrize("mount", [*ENGINES, *SERVERS])
+@pytest.mark.parametrize("mount", [*ENGINES, "s3"])
 @on_a_store()
 async def test_conditions_are_evaluated_again_inside_the_commit(
     store: InProcess, mount: str, field: str, size: int
@@ -168,7 +168,7 @@ async def test_conditions_are_evaluated_again_inside_the_commit(
 
 
 @pytest.mark.parametrize("size", [100, 300_000], ids=["small", "large"])
-@pytest.mark.parametrize("mount", [*ENGINES, *SERVERS])
+@pytest.mark.parametrize("mount", [*ENGINES, "s3"])
 @on_a_store()
 async def test_of_two_creations_the_first_to_commit_succeeds(store: InProcess, mount: str, size: int) -> None:
     body = GatedUpload(b"x" * size)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from docstore.engines.registry import EngineURL
-from tests.remote import remote_url
+from tests.engines.object_store.s3_server import s3_url
 
 ERROR = '<?xml version="1.0"?><Error><Code>{}</Code><Message>no</Message></Error>'
 
@@ -51,11 +51,12 @@ class Proxy:
 
 @contextmanager
 def faulty_proxy(folder: Path) -> Iterator[Proxy]:
-    direct = EngineURL.parse(remote_url("s3", folder))
+    direct = EngineURL.parse(s3_url(folder))
     target = urlsplit(direct.options["endpoint"].partition(",")[0]).netloc
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_one(self) -> None:
             size = int(self.headers.get("content-length") or 0)
@@ -102,7 +103,7 @@ def faulty_proxy(folder: Path) -> Iterator[Proxy]:
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # the engine closes connections at will
     endpoint = f"http://127.0.0.1:{server.server_address[1]}"
     proxy = Proxy(EngineURL("s3", direct.location, {"endpoint": endpoint}))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)  # `shutdown` waits so long
     thread.start()
     try:
         yield proxy

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import docstore
-from tests.remote import remote_url
+from tests.engines.object_store.s3_server import s3_url
 from tests.stores import DOCUMENTS, kept, run, store
 
 
 def test_a_copy_there_and_back_is_the_same_store(tmp_path: Path) -> None:
-    url, there, back = remote_url("s3", tmp_path), f"sqlite:{tmp_path / 'there.db'}", f"sqlite:{tmp_path / 'back.db'}"
+    url, there, back = s3_url(tmp_path), f"sqlite:{tmp_path / 'there.db'}", f"sqlite:{tmp_path / 'back.db'}"
     store(there)
     for command in (("cp", "-r", there, url), ("cp", "-r", there, url), ("cp", "-r", url, back), ("check", url)):
         done = run(*command)
@@ -17,7 +17,7 @@ def test_a_copy_there_and_back_is_the_same_store(tmp_path: Path) -> None:
 
 
 def test_an_export_has_all_documents(tmp_path: Path) -> None:
-    url, file, back = remote_url("s3", tmp_path), tmp_path / "export.tar", f"sqlite:{tmp_path / 'back.db'}"
+    url, file, back = s3_url(tmp_path), tmp_path / "export.tar", f"sqlite:{tmp_path / 'back.db'}"
     store(url)
     for command in (("export", url, file), ("import", back, file)):
         done = run(*command)
@@ -26,7 +26,7 @@ def test_an_export_has_all_documents(tmp_path: Path) -> None:
 
 
 def test_a_key_of_a_bucket_is_an_address(tmp_path: Path) -> None:
-    url = remote_url("s3", tmp_path)
+    url = s3_url(tmp_path)
     store(url)
     assert run("get", f"{url}#small").data == DOCUMENTS["small"]
     assert run("put", f"{url}#new", data=b"new").status == 0
@@ -35,7 +35,7 @@ def test_a_key_of_a_bucket_is_an_address(tmp_path: Path) -> None:
 
 
 def test_the_library_opens_a_bucket(tmp_path: Path) -> None:
-    with docstore.open(remote_url("s3", tmp_path)) as documents:
+    with docstore.open(s3_url(tmp_path)) as documents:
         documents["greeting"] = b"hello"
         assert documents["greeting"] == b"hello"
         assert list(documents) == ["greeting"]

@@ -8,15 +8,15 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.model import Clock
 from docstore.testing.contract import EngineContract
-from tests.remote import remote_url
+from tests.engines.object_store.s3_server import s3_url
 
 
 class TestS3(EngineContract):
     durable = True
 
     def open(self, folder: Path, clock: Clock) -> Engine:
-        return open_engine(EngineURL.parse(remote_url("s3", folder)), clock)
+        return open_engine(EngineURL.parse(s3_url(folder)), clock)
 
     def check(self, folder: Path) -> Iterable[Finding]:
-        checked = check_store(EngineURL.parse(remote_url("s3", folder)))
+        checked = check_store(EngineURL.parse(s3_url(folder)))
         return (found for found in checked if isinstance(found, Finding))

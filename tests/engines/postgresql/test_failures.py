@@ -1,6 +1,7 @@
 """A database that stops, hangs, refuses writes or ends sessions: no wrong success, and recovery without a restart."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -269,6 +270,21 @@ def test_sessions_that_are_terminated_are_replaced(server: PostgresServer, url: 
                 server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
                 await asyncio.sleep(0.1)
                 assert await read_data(engine, "7") == b"%d" % number
+
+    run(test())
+
+
+def test_a_session_that_is_terminated_while_it_is_idle_leaves_nothing(server: PostgresServer, url: str) -> None:
+    async def test() -> None:
+        async with opened(url) as engine:
+            pool = engine._pool
+            await pool.fetch("DO $$ BEGIN RAISE WARNING 'late'; END $$")
+            assert len(pool.warnings) == 1
+            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            await asyncio.sleep(0.1)
+            await engine.probe()
+            gc.collect()
+            assert not pool.warnings
 
     run(test())
 

@@ -1,4 +1,4 @@
-"""What is wrong at the start is one line, and tables are made once, by whoever comes first."""
+"""Each error of the start is one line, and of many processes one makes the tables."""
 
 import asyncio
 import sys

@@ -15,13 +15,11 @@ compare-and-swap of it by the store (If-None-Match, If-Match). There is no lock,
 may end at any time.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineKind, EngineURL, Processes
-from docstore.errors import SetupError
+from docstore.engines.shared.extras import needs_extra
 from docstore.model import Clock
 
 if TYPE_CHECKING:
@@ -31,25 +29,15 @@ __all__ = ["AZ", "GS", "S3"]
 
 
 def _open(url: EngineURL, clock: Clock) -> Engine:
-    with _needs_obstore(url):
+    with needs_extra(url.scheme, "obstore", "s3"):
         from docstore.engines.object_store.opening import open_object_store
     return open_object_store(url, clock)
 
 
 def _check(url: EngineURL, repair: bool) -> "Checked":
-    with _needs_obstore(url):
+    with needs_extra(url.scheme, "obstore", "s3"):
         from docstore.engines.object_store.verify import check_object_store
     return check_object_store(url, repair)
-
-
-@contextmanager
-def _needs_obstore(url: EngineURL) -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "obstore":
-            raise
-        raise SetupError(f"{url.scheme}: needs the package obstore; install docstore[s3]") from None
 
 
 def _kind(scheme: str, summary: str, options: dict[str, str]) -> EngineKind:

@@ -20,30 +20,22 @@ from typing import Final
 
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineKind, EngineURL, Processes
+from docstore.engines.shared.extras import needs_extra
 from docstore.engines.shared.verify import Checked
-from docstore.errors import OpenError
 from docstore.model import Clock
-
-
-def _missing(error: ModuleNotFoundError) -> OpenError:
-    return OpenError(f"postgresql: needs the module {error.name}; install it with: pip install 'docstore[postgres]'")
 
 
 def open_postgresql(url: EngineURL, clock: Clock) -> Engine:
     """Open `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`; create the tables when they are absent."""
-    try:
+    with needs_extra(url.scheme, "asyncpg", "postgres"):
         from docstore.engines.postgresql.opening import open_engine_at
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
     return open_engine_at(url, clock)
 
 
 def check_postgresql(url: EngineURL, repair: bool) -> Checked:
     """Check the tables behind `url`."""
-    try:
+    with needs_extra(url.scheme, "asyncpg", "postgres"):
         from docstore.engines.postgresql.verify import check_tables
-    except ModuleNotFoundError as error:
-        raise _missing(error) from error
     return check_tables(url, repair)
 
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -58,7 +59,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._closed = False
-        self.warnings: dict[Connection, str] = {}
+        self.warnings: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         """The last warning that a server sent on each connection."""
 
     @asynccontextmanager
@@ -163,7 +164,6 @@ class Pool:
     def _release(self, connection: Connection) -> None:
         if connection.is_closed() or self._closed:
             connection.terminate()
-            self.warnings.pop(connection, None)
             self._free += 1
         else:
             self._idle.append(connection)

@@ -26,9 +26,13 @@ class PostgresSnapshot:
     """The documents at one instant, and at `now_ns` of the engine's clock."""
 
     def __init__(
-        self, connection: Connection, place: str, statements: Statements, now_ns: int,
+        self,
+        connection: Connection,
+        place: str,
+        statements: Statements,
+        now_ns: int,
         content_of: Callable[[asyncpg.Record], Content],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._connection = connection
         self._place = place
         self._statements = statements
@@ -41,9 +45,7 @@ class PostgresSnapshot:
     async def count(self) -> None:
         [(self.documents, self.size)] = await self._fetch(self._statements.count, self._now_ns, limit_s=COUNT_TIMEOUT_S)
 
-    async def _fetch(
-        self, statement: str, *arguments: Any, limit_s: float = READ_TIMEOUT_S
-    ) -> list[asyncpg.Record]:  # fmt: skip
+    async def _fetch(self, statement: str, *arguments: Any, limit_s: float = READ_TIMEOUT_S) -> list[asyncpg.Record]:
         async with self._turn:
             timer = asyncio.get_running_loop().call_later(limit_s, self._connection.terminate)
             try:
