@@ -1,5 +1,6 @@
 """Connections of Client: proxies, TLS, limits."""
 
+import asyncio
 import socket
 import ssl
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore import Client, SetupError, StorageUnavailable
+from docstore import AsyncClient, Client, SetupError, StorageUnavailable
 from docstore.client import socket_transport
 from tests.client.faulty_server import FaultyServer, answer
 from tests.server_process import RunningServer
@@ -97,6 +98,19 @@ def test_tls_verifies_the_name_and_the_certificate(
         pytest.raises(StorageUnavailable, match=r"(?i)certificate"),
     ):
         docs.get("a")
+
+
+def test_async_client_trusts_the_same_certificates(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+
+    async def get(port: int) -> bytes:
+        async with AsyncClient(f"https://localhost:{port}/docs/", tries=1) as docs:
+            return bytes(await docs.get("a") or b"")
+
+    with tls_server(certificate) as port:
+        assert asyncio.run(get(port)) == b"hello"
 
 
 def test_tls_passes_through_a_proxy(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
