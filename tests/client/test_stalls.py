@@ -107,6 +107,16 @@ def test_a_response_larger_than_it_says_is_an_error(faulty: FaultyServer) -> Non
         list(docs.iter_content("a", start=0, stop=10))
 
 
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_problem_without_an_end_is_limited_by_the_time_for_retries(faulty: FaultyServer, status: int) -> None:
+    head = f"HTTP/1.1 {status} No\r\ncontent-length: 1000000\r\n\r\n".encode()
+    faulty.script = [endless(head, b"x" * 100, 0.02)]
+    began = time.monotonic()
+    with Client(faulty.url, tries=1, retry_timeout_s=0.5) as docs, pytest.raises(EngineError):
+        docs.delete("a")
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
 def test_slow_content_is_received_if_it_is_steady(
     faulty: FaultyServer, asynchronous: bool, monkeypatch: pytest.MonkeyPatch

@@ -49,7 +49,7 @@ async def get_page(
 
     async def receive(response: ResponseStream) -> bytes:
         if response.status != 200:
-            return await read_content(response, RetryState(operations.policy))
+            return await read_content(response, operations.policy)
         if not response.headers.get("content-type", "").startswith("application/json"):
             await response.close()
             raise EngineError(f"{operations.address.shown} is not a collection of Docstore")
