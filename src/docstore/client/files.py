@@ -240,7 +240,8 @@ class TextWriter(io.TextIOWrapper):
 
     def discard(self) -> None:
         """Close the file and store nothing."""
-        cast(DocumentWriter, self.buffer).discard()
+        if self.buffer is not None:  # the encoding was valid
+            cast(DocumentWriter, self.buffer).discard()
 
     __exit__ = cast(Any, DocumentWriter.__exit__)
     __del__ = cast(Any, DocumentWriter.__del__)
