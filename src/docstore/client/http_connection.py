@@ -13,6 +13,7 @@ from typing import Final
 
 from docstore.client.stalls import ReceiveLimits, head_end_after
 from docstore.client.transport import TransportError
+from docstore.http.headers import parse_natural
 
 HEAD_LIMIT: Final = 128 * 1024
 """Bytes of the head of a response, and of the line of a chunk."""
@@ -26,7 +27,7 @@ _JOINED_SIZE: Final = 64 * 1024
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t -~\x80-\xff]*)?")
 _HEADER_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
-_SIZE: Final = re.compile("[0-9]{1,18}")
+_SIZE_LIMIT: Final = 2**63 - 1
 
 
 class HTTPConnection:
@@ -121,10 +122,11 @@ class HTTPConnection:
             self._keep_alive = False
             return iter(self._read_some, b"")
         sizes = {size.strip() for size in length.split(",")}  # the lines of a repeated field are joined
-        if len(sizes) > 1 or not _SIZE.fullmatch(size := sizes.pop()):
+        size = parse_natural(sizes.pop(), _SIZE_LIMIT)
+        if size is None or sizes:
             raise TransportError("the response has an invalid Content-Length")
-        self._complete = size.strip("0") == ""
-        return self._sized(int(size), last=True)
+        self._complete = not size
+        return self._sized(size, last=True)
 
     def _sized(self, left: int, *, last: bool) -> Iterator[bytes]:
         while left:
