@@ -160,7 +160,7 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 client.download(key, target, progress=callback.relative_update)
 
     def cp_file(self, path1: str, path2: str, **_: object) -> None:
-        """Copy a document; a folder needs no copy of its own."""
+        """Copy a document. A folder is not copied: it exists if a document in it does."""
         client, _base, key = self._find(path1)
         target, _base, new_key = self._find(path2)
         try:
@@ -208,8 +208,8 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> Any:
         """A document as a file; the options are those of `Client.open`. An exception in the with-block stores nothing.
 
-        fsspec would wrap the file: its text files store what was written before an exception, and its compressed files
-        leave it to the garbage collector to close the one below.
+        fsspec's own `open` would wrap the file: its text files store what was written before an exception, and its
+        compressed files do not close the file below.
         """
         if "r" in mode:
             return super().open(path, mode, block_size, cache_options, compression, **options)

@@ -68,7 +68,7 @@ class SocketTransport(SyncTransport):
         _transports.add(self)
 
     def reset(self) -> None:
-        """Begin without connections: at the start, and in a forked child."""
+        """Start without connections: at first, and in a forked child."""
         self._pool = _Pool(self._route)
         self._finalizer = weakref.finalize(self, self._pool.close)
 
