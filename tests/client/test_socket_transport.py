@@ -46,6 +46,22 @@ def test_no_proxy_is_used_for_this_machine_or_where_the_environment_says_so(
     assert "refused" not in str(raised.value)
 
 
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_host_whose_name_begins_like_this_machine_is_reached_by_the_proxy(
+    faulty: FaultyServer, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", faulty.url.removesuffix("/docs/"))
+    faulty.script = [answer(200, b"hello", etag='"v"')]
+    url = "http://localhost-a.example:8080/docs/"
+
+    async def get() -> object:
+        async with AsyncClient(url, tries=1) as docs:
+            return await docs.get("a")
+
+    with Client(url, tries=1) as docs:
+        assert (asyncio.run(get()) if asynchronous else docs.get("a")) == b"hello"
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for store.example and localhost, and its key."""

@@ -14,16 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
 
 from docstore.client.address import CollectionAddress
 from docstore.client.async_transport import AsyncTransport
-from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S, LOOPBACK
+from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S
 from docstore.client.stalls import ReceiveLimits, head_end_after
 from docstore.client.transport import ClientRequest, TransportError
 from docstore.errors import ClientClosed, SetupError
+from docstore.http.url import is_loopback
 
 _LIMITS: Final = httpx2.Limits(
     max_connections=CONNECTION_LIMIT, max_keepalive_connections=IDLE_LIMIT, keepalive_expiry=IDLE_S
@@ -133,11 +135,11 @@ def _http_request(
 
 
 def _client_options(address: CollectionAddress) -> dict[str, Any]:
-    scheme, _, authority = address.origin.partition("://")
+    parts = urlsplit(address.origin)
     # With `trust_env` it would also use proxies for this machine; without, not the certificates of SSL_CERT_FILE.
     # PERF: HTTP needs no certificate. Loading those of all authorities takes 20 of the 22 ms of creating a client.
-    verify = httpx2.create_ssl_context() if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return {"limits": _LIMITS, "trust_env": not authority.strip("[").startswith(LOOPBACK), "verify": verify}
+    verify = httpx2.create_ssl_context() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return {"limits": _LIMITS, "trust_env": not is_loopback(parts.hostname or ""), "verify": verify}
 
 
 _head_end: Final[ContextVar[float | None]] = ContextVar("docstore_head_end", default=None)

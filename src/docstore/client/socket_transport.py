@@ -22,6 +22,7 @@ from docstore.client.address import CollectionAddress, basic_authorization
 from docstore.client.http_connection import HTTPConnection
 from docstore.client.transport import ClientRequest, RequestHeaders, SyncTransport, TransportError
 from docstore.errors import ClientClosed, SetupError
+from docstore.http.url import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -30,7 +31,6 @@ CONNECTION_LIMIT: Final = 100
 """Connections of one client; further requests wait."""
 IDLE_LIMIT: Final = 20
 IDLE_S: Final = 15.0
-LOOPBACK: Final = ("127.", "localhost", "::1")
 _LABEL_LIMIT: Final = 63
 
 
@@ -240,7 +240,7 @@ def _ascii_host(parts: SplitResult, shown: str) -> str:
 def _proxy_of(parts: SplitResult, host: str, shown: str) -> SplitResult | None:
     """Return the URL of the proxy for a server, from the environment or the system. Raise SetupError."""
     named = any(name.lower().endswith("_proxy") for name in os.environ) or sys.platform in ("darwin", "win32")
-    if host.startswith(LOOPBACK) or not named:
+    if is_loopback(host) or not named:
         return None
     from urllib.request import getproxies, proxy_bypass  # loads http.client
 
