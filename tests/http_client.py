@@ -2,12 +2,15 @@
 
 import http.client
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from typing import Any, Concatenate, ParamSpec
 
 from tests.lint import lint
 from tests.server_process import RunningServer
+
+P = ParamSpec("P")
 
 TIMEOUT_S = 60
 
@@ -49,15 +52,9 @@ class Client:
         lint(method, path, asked, answer.status, fields, answer.content)
         return answer
 
-    def prepare(
-        self,
-        method: str,
-        path: str,
-        content: bytes | Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    def prepare(self, method: str, path: str, *args: Any, **kwargs: Any) -> Answer:
         """As `ask`, for a request that must succeed; there may be nothing to delete."""
-        answer = self.ask(method, path, content, headers)
+        answer = self.ask(method, path, *args, **kwargs)
         assert answer.status < 400 or (method, answer.status) == ("DELETE", 404), f"{method} {path}: {answer}"
         return answer
 
@@ -71,28 +68,20 @@ class Client:
         self.close()
 
 
-def ask(
-    server: RunningServer,
-    method: str,
-    path: str,
-    content: bytes | Iterable[bytes] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """Send one request on a new connection."""
-    with Client(server) as client:
-        return client.ask(method, path, content, headers)
+def on_a_new_connection(
+    method: Callable[Concatenate[Client, P], Answer],
+) -> Callable[Concatenate[RunningServer, P], Answer]:
+    """Return a function that calls the method of a Client with one connection to a server."""
+
+    def send(server: RunningServer, /, *args: P.args, **kwargs: P.kwargs) -> Answer:
+        with Client(server) as client:
+            return method(client, *args, **kwargs)
+
+    return send
 
 
-def prepare(
-    server: RunningServer,
-    method: str,
-    path: str,
-    content: bytes | Iterable[bytes] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> Answer:
-    """As `ask`, for a request that must succeed."""
-    with Client(server) as client:
-        return client.prepare(method, path, content, headers)
+ask = on_a_new_connection(Client.ask)
+prepare = on_a_new_connection(Client.prepare)
 
 
 def send_raw(server: RunningServer, request: bytes) -> bytes:

@@ -5,7 +5,6 @@ each error is one line. An option of a mount is one row of MountOptions.
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -19,7 +18,7 @@ from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError, did_you_mean, without_password
 from docstore.http.message import Headers
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
-from docstore.http.url import normalize_origin
+from docstore.http.url import is_loopback, normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
 from docstore.units import parse_size
@@ -269,10 +268,6 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                     f"mounts {mount.name!r} ({mount.engine}) and {other.name!r} ({other.engine}) overlap: "
                     "a folder of documents must not contain another mount's storage; use separate folders"
                 )
-
-
-def is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None
 
 
 _TOML_TYPES: Final = {

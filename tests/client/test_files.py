@@ -220,3 +220,9 @@ def test_the_asynchronous_client_reads_and_writes_files(run: Callable[..., objec
             docs.open("a", "r")
 
     run(used)
+
+
+def test_an_unknown_encoding_is_one_error(docs: Client) -> None:
+    with pytest.raises(LookupError, match="unknown encoding"):
+        docs.open("a", "w", encoding="nope")
+    assert "a" not in docs

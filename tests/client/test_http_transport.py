@@ -1,5 +1,6 @@
 """Connections of clients over HTTP."""
 
+import asyncio
 import gc
 import threading
 import time
@@ -9,9 +10,7 @@ from pathlib import Path
 import pytest
 
 import docstore
-from docstore import (
-    Client,
-)
+from docstore import AsyncClient, Client, StorageUnavailable
 from tests.client.faulty_server import FaultyServer, answer
 from tests.server_process import RunningServer
 
@@ -72,3 +71,22 @@ def test_surplus_content_is_not_part_of_the_next_response(faulty: FaultyServer) 
     with Client(faulty.url) as docs:
         assert docs["a"] == b"hello"
         assert docs["b"] == b"next"
+
+
+def test_a_header_of_the_caller_replaces_that_of_the_client() -> None:
+    received = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async def ask() -> None:
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/docs/"
+            async with AsyncClient(url, headers={"User-Agent": "mine"}, tries=1) as docs:
+                with pytest.raises(StorageUnavailable):
+                    await docs.get("a")
+
+    asyncio.run(ask())
+    assert received[0].lower().count(b"user-agent:") == 1
+    assert b": mine\r\n" in received[0]

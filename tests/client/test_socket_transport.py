@@ -1,5 +1,6 @@
 """Connections of Client: proxies, TLS, limits."""
 
+import asyncio
 import socket
 import ssl
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from docstore import Client, SetupError, StorageUnavailable
+from docstore import AsyncClient, Client, SetupError, StorageUnavailable
 from docstore.client import socket_transport
 from tests.client.faulty_server import FaultyServer, answer
 from tests.server_process import RunningServer
@@ -43,6 +44,22 @@ def test_no_proxy_is_used_for_this_machine_or_where_the_environment_says_so(
     with Client("http://store.invalid/docs/", tries=1) as docs, pytest.raises(StorageUnavailable) as raised:
         docs.get("a")
     assert "refused" not in str(raised.value)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_host_whose_name_begins_like_this_machine_is_reached_by_the_proxy(
+    faulty: FaultyServer, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", faulty.url.removesuffix("/docs/"))
+    faulty.script = [answer(200, b"hello", etag='"v"')]
+    url = "http://localhost-a.example:8080/docs/"
+
+    async def get() -> object:
+        async with AsyncClient(url, tries=1) as docs:
+            return await docs.get("a")
+
+    with Client(url, tries=1) as docs:
+        assert (asyncio.run(get()) if asynchronous else docs.get("a")) == b"hello"
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +114,19 @@ def test_tls_verifies_the_name_and_the_certificate(
         pytest.raises(StorageUnavailable, match=r"(?i)certificate"),
     ):
         docs.get("a")
+
+
+def test_async_client_trusts_the_same_certificates(
+    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+
+    async def get(port: int) -> bytes:
+        async with AsyncClient(f"https://localhost:{port}/docs/", tries=1) as docs:
+            return bytes(await docs.get("a") or b"")
+
+    with tls_server(certificate) as port:
+        assert asyncio.run(get(port)) == b"hello"
 
 
 def test_tls_passes_through_a_proxy(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from docstore import AsyncClient, Client, EngineError, StorageUnavailable
+from docstore.client import stalls
 from tests.client.faulty_server import FaultyServer, Step, answer
 
 HEAD = b'HTTP/1.1 200 OK\r\netag: "v"\r\ncontent-type: application/json\r\n'
@@ -106,18 +107,39 @@ def test_a_response_larger_than_it_says_is_an_error(faulty: FaultyServer) -> Non
         list(docs.iter_content("a", start=0, stop=10))
 
 
-def test_slow_but_steady_content_is_received(faulty: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_problem_without_an_end_is_limited_by_the_time_for_retries(faulty: FaultyServer, status: int) -> None:
+    head = f"HTTP/1.1 {status} No\r\ncontent-length: 1000000\r\n\r\n".encode()
+    faulty.script = [endless(head, b"x" * 100, 0.02)]
+    began = time.monotonic()
+    with Client(faulty.url, tries=1, retry_timeout_s=0.5) as docs, pytest.raises(EngineError):
+        docs.delete("a")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_slow_content_is_received_if_it_is_steady(
+    faulty: FaultyServer, asynchronous: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = itertools.count(step=0.5)
-    monkeypatch.setattr("docstore.client.stalls.monotonic", lambda: next(clock))
+    monkeypatch.setattr(stalls, "monotonic", lambda: next(clock))
 
     def steady(connection: socket.socket) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\netag: "v"\r\ncontent-length: 100000\r\n\r\n')
         for _ in range(100):
             connection.sendall(b"x" * 1000)
+            time.sleep(0.003)
 
     faulty.script = [steady]
-    with Client(faulty.url, tries=1, timeout_s=10) as docs:
-        assert docs["a"] == b"x" * 100_000
+    run(faulty.url, in_memory, asynchronous=asynchronous, timeout_s=10)
+    assert next(clock) > 2 * 10, "the rate was checked"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_the_message_says_that_content_is_too_slow(faulty: FaultyServer, asynchronous: bool) -> None:
+    faulty.script = [STEPS["slow content"]]
+    with pytest.raises(StorageUnavailable, match="the response is too slow"):
+        run(faulty.url, in_memory, asynchronous=asynchronous)
 
 
 @pytest.mark.parametrize("command", [["ls"], ["get", "a"], ["info", "a"], ["rm", "a"], ["put", "a", "-"]], ids=" ".join)

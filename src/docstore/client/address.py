@@ -57,7 +57,8 @@ class CollectionAddress:
         path = parts.path if parts.path.endswith("/") else parts.path + "/"
         if path == "/":
             raise SetupError(f"{origin}/ is a whole store; add the name of a collection, as in {origin}/docs/")
-        return cls(origin, path, origin + path, tuple({**_authorization(parts), **headers}.items()))
+        authorization = {} if parts.username is None else {"Authorization": basic_authorization(parts)}
+        return cls(origin, path, origin + path, tuple({**authorization, **headers}.items()))
 
     def target(self, key: str) -> str:
         """The path of a document. Raise InvalidKey for a key whose path might be that of another document."""
@@ -68,11 +69,6 @@ class CollectionAddress:
         except InvalidKey as error:
             raise InvalidKey(f"{key[:100]!r}: {error}") from None
         return self.path + encode(key)
-
-
-def _authorization(parts: SplitResult) -> dict[str, str]:
-    named = parts.username is not None or parts.password is not None
-    return {"Authorization": basic_authorization(parts)} if named else {}
 
 
 def basic_authorization(parts: SplitResult) -> str:

@@ -12,7 +12,7 @@ from inspect import isawaitable
 from typing import Any, Final, TypeVar, Unpack, cast
 
 from docstore.client.body import ContentLike, body_of
-from docstore.client.errors import error_for
+from docstore.client.errors import error_for, only_document_missing
 from docstore.client.listing import get_page, info, stored_info, stored_options
 from docstore.client.operations import JSON_TYPE, Operations, describe_call, json_bytes, outcome_unknown
 from docstore.client.options import PutOptions, StoreOptions, check_options, etags
@@ -67,7 +67,7 @@ async def put(operations: Operations, key: str, content: ContentLike, /, **optio
                 raise Conflict(None, f"the version is {present.version}", version=present.version)
             kept = _kept_options(present, options)
         except NotFound as error:
-            if error.problem is None or error.problem.detail:
+            if not only_document_missing(error):
                 raise
             if required is None:
                 kept = {**options, "if_none_match": "*"}

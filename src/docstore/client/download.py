@@ -114,7 +114,7 @@ class _ContentStream:
     async def _accept(self, response: ResponseStream) -> None:
         """Close the response and raise its error if it is not what was requested."""
         if response.status not in (200, 206):
-            raise error_for(await read_problem(response, RetryState(self._operations.policy)), self._call)
+            raise error_for(await read_problem(response, self._operations.policy), self._call)
         try:
             self._check_start(response)
         except BaseException:

@@ -46,6 +46,11 @@ def error_for(response: ClientResponse, call: str) -> DocstoreError:
     return error
 
 
+def only_document_missing(error: DocstoreError) -> bool:
+    """Whether the collection exists without the document. A detail says that more is missing, such as the mount."""
+    return isinstance(error, errors.NotFound) and error.problem is not None and not error.problem.detail
+
+
 def _problem(response: ClientResponse) -> Problem:
     """The problem that the content describes (RFC 9457), or one made of the status."""
     members: Any = {}

@@ -4,7 +4,7 @@ Reading requests ranges, with If-Match on the version that the document had when
 content in a temporary file, because HTTP has no partial writes, and sends it with one PUT. An exception in the
 with-block, or a file that is never closed, stores nothing: half a document would look like a whole one.
 
-AsyncClient hands out the first two classes. Client wraps them in files as those of `io`.
+AsyncClient returns the first two classes. Client wraps them in files as those of `io`.
 """
 
 import io
@@ -240,7 +240,8 @@ class TextWriter(io.TextIOWrapper):
 
     def discard(self) -> None:
         """Close the file and store nothing."""
-        cast(DocumentWriter, self.buffer).discard()
+        if self.buffer is not None:  # the encoding was valid
+            cast(DocumentWriter, self.buffer).discard()
 
     __exit__ = cast(Any, DocumentWriter.__exit__)
     __del__ = cast(Any, DocumentWriter.__del__)

@@ -16,10 +16,10 @@ from pathlib import Path
 from shutil import copyfileobj
 from typing import Any, Final, cast
 
-from fsspec.callbacks import DEFAULT_CALLBACK, Callback  # type: ignore[import-untyped]
-from fsspec.core import get_compression  # type: ignore[import-untyped]
-from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
-from fsspec.utils import isfilelike  # type: ignore[import-untyped]
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.core import get_compression
+from fsspec.spec import AbstractFileSystem
+from fsspec.utils import isfilelike
 
 from docstore.client.client import Client
 from docstore.client.options import ClientOptions
@@ -114,13 +114,7 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         """Store a document; the options are those of `Client.put`."""
-        client, _base, key = self._find(path)
-        if mode == "create":
-            options["if_none_match"] = "*"
-        try:
-            client.put(key, value, **options)
-        except Conflict as error:
-            raise FileExistsError(errno.EEXIST, str(error), path) from error
+        self._put(path, value, mode, **options)
 
     def put_file(
         self,
@@ -135,7 +129,16 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return
         callback.set_size(Path(lpath).stat().st_size)
         options = {"digest": True, "progress": callback.relative_update, **options}
-        self.pipe_file(rpath, Path(lpath), mode, **options)  # type: ignore[arg-type]
+        self._put(rpath, Path(lpath), mode, **options)
+
+    def _put(self, path: str, content: bytes | Path, mode: str, **options: Any) -> None:
+        client, _base, key = self._find(path)
+        if mode == "create":
+            options["if_none_match"] = "*"
+        try:
+            client.put(key, content, **options)
+        except Conflict as error:
+            raise FileExistsError(errno.EEXIST, str(error), path) from error
 
     def get_file(
         self, rpath: str, lpath: Any, callback: Callback = DEFAULT_CALLBACK, outfile: Any = None, **_: object
@@ -157,7 +160,7 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 client.download(key, target, progress=callback.relative_update)
 
     def cp_file(self, path1: str, path2: str, **_: object) -> None:
-        """Copy a document; a folder needs no copy of its own."""
+        """Copy a document. A folder is not copied: it exists if a document in it does."""
         client, _base, key = self._find(path1)
         target, _base, new_key = self._find(path2)
         try:
@@ -205,8 +208,8 @@ class DocstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> Any:
         """A document as a file; the options are those of `Client.open`. An exception in the with-block stores nothing.
 
-        fsspec would wrap the file: its text files store what was written before an exception, and its compressed files
-        leave it to the garbage collector to close the one below.
+        fsspec's own `open` would wrap the file: its text files store what was written before an exception, and its
+        compressed files do not close the file below.
         """
         if "r" in mode:
             return super().open(path, mode, block_size, cache_options, compression, **options)

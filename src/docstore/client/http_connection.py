@@ -3,23 +3,18 @@
 It is written over sockets because a command has to start quickly: `http.client` loads the parsers of mail, and httpx2
 takes longer to load than everything else that `docstore get` needs, and several times as long for each request. What
 is not exactly a response of HTTP/1.1 or 1.0 is a TransportError, and its connection is not used again.
-
-A server that sends a byte within each timeout would hold a client for ever. So the head of a response must be complete
-within the timeout, responses 1xx included, and content must arrive at LOWEST_RATE: a slower response is treated as a
-pause, as the server treats a slow upload.
 """
 
 import re
 import select
 import socket
 from collections.abc import Iterator
-from time import monotonic
 from typing import Final
 
+from docstore.client.stalls import ReceiveLimits, head_end_after
 from docstore.client.transport import TransportError
+from docstore.http.headers import parse_natural
 
-LOWEST_RATE: Final = 500
-"""Bytes a second of a response's content, over the timeout."""
 HEAD_LIMIT: Final = 128 * 1024
 """Bytes of the head of a response, and of the line of a chunk."""
 INTERIM_LIMIT: Final = 20
@@ -32,7 +27,7 @@ _JOINED_SIZE: Final = 64 * 1024
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [\t -~\x80-\xff]*)?")
 _HEADER_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?")
-_SIZE: Final = re.compile("[0-9]{1,18}")
+_SIZE_LIMIT: Final = 2**63 - 1
 
 
 class HTTPConnection:
@@ -48,8 +43,7 @@ class HTTPConnection:
         self._timeout_s = 0.0
         self._head_end: float | None = None
         """The time at which the head must be complete; None while content is received."""
-        self._waited_s, self._arrived = 0.0, 0
-        """The time spent waiting for content, and the bytes that arrived in it."""
+        self._limits: Final = ReceiveLimits()
 
     @property
     def is_reusable(self) -> bool:
@@ -93,7 +87,7 @@ class HTTPConnection:
 
     def receive_head(self, method: str) -> tuple[int, dict[str, str]]:
         """Return status and headers of the final response. Raise TransportError."""
-        self._head_end = monotonic() + self._timeout_s
+        self._head_end = head_end_after(self._timeout_s)
         self._received = self._receive(_BLOCK_SIZE)
         if not self._received:
             raise TransportError("the server closed the connection without a response")
@@ -104,7 +98,7 @@ class HTTPConnection:
                 keeps = "close" not in options if version == b"1" else "keep-alive" in options
                 self._keep_alive = self._keep_alive and keeps
                 self._content = self._pieces(method, status, headers)
-                self._head_end, self._waited_s, self._arrived = None, 0.0, 0
+                self._head_end = None
                 self._socket.settimeout(self._timeout_s)
                 return status, headers
         raise TransportError("the server sends no final response")
@@ -128,10 +122,11 @@ class HTTPConnection:
             self._keep_alive = False
             return iter(self._read_some, b"")
         sizes = {size.strip() for size in length.split(",")}  # the lines of a repeated field are joined
-        if len(sizes) > 1 or not _SIZE.fullmatch(size := sizes.pop()):
+        size = parse_natural(sizes.pop(), _SIZE_LIMIT)
+        if size is None or sizes:
             raise TransportError("the response has an invalid Content-Length")
-        self._complete = size.strip("0") == ""
-        return self._sized(int(size), last=True)
+        self._complete = not size
+        return self._sized(size, last=True)
 
     def _sized(self, left: int, *, last: bool) -> Iterator[bytes]:
         while left:
@@ -181,26 +176,16 @@ class HTTPConnection:
 
     def _receive(self, limit: int) -> bytes:
         """Return what arrives next. Raise TransportError for an error, and for a server that makes no progress."""
-        began, head_end = monotonic(), self._head_end
+        timeout_s = self._limits.begin(self._timeout_s, self._head_end)
         try:
-            if head_end is not None:
-                self._socket.settimeout(max(0.001, head_end - began))
+            if self._head_end is not None:
+                self._socket.settimeout(timeout_s)
             data = self._socket.recv(limit)
         except TimeoutError as error:
             raise TransportError("no response in time") from error
         except OSError as error:
             raise TransportError(error.strerror or str(error)) from error
-        now = monotonic()
-        if head_end is not None:
-            if now > head_end:
-                raise TransportError("the head of the response is not complete in time")
-            return data
-        self._waited_s += now - began
-        self._arrived += len(data)
-        if self._waited_s >= self._timeout_s:
-            if self._arrived < LOWEST_RATE * self._waited_s:
-                raise TransportError("the response is too slow")
-            self._waited_s, self._arrived = 0.0, 0
+        self._limits.end(len(data), self._timeout_s, self._head_end)
         return data
 
     def close(self) -> None:

@@ -1,23 +1,31 @@
 """The Transport of AsyncClient: requests over HTTP by httpx2, and its errors as TransportError.
 
-It behaves as `socket_transport`, whose docstring says how; only the loop differs.
+It behaves as `socket_transport`, whose docstring says how, but its proxies are those of httpx2.
+
+httpx2 has no setting for the limits of `stalls`, and a network backend of our own cannot be passed to its transports.
+But its `trace` extension reports each phase of a request, and each connection when it is opened, whose `read` is
+replaced here. Sizes need no limit here: h11 limits heads, trailers and the lines of chunks.
 """
 
 import os
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2
 
-from docstore.client import stalls
 from docstore.client.address import CollectionAddress
 from docstore.client.async_transport import AsyncTransport
-from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S, LOOPBACK
+from docstore.client.socket_transport import CONNECTION_LIMIT, IDLE_LIMIT, IDLE_S
+from docstore.client.stalls import ReceiveLimits, head_end_after
 from docstore.client.transport import ClientRequest, TransportError
 from docstore.errors import ClientClosed, SetupError
+from docstore.http.url import is_loopback
 
 _LIMITS: Final = httpx2.Limits(
     max_connections=CONNECTION_LIMIT, max_keepalive_connections=IDLE_LIMIT, keepalive_expiry=IDLE_S
@@ -60,7 +68,7 @@ class HTTPTransport(AsyncTransport):
         body = request.body
         content = None if body is None else body.data if body.data is not None else body.async_blocks(self.work)
         with _transport_errors(self._address.origin):
-            sent = _http_request(self._address.origin, request, content, timeout_s, stalls.trace)
+            sent = _http_request(self._address.origin, request, content, timeout_s)
             return HTTPResponse(await self._client.send(sent, stream=True))
 
     def reconnect_after_fork(self) -> None:
@@ -120,21 +128,42 @@ def _http_request(
     request: ClientRequest,
     content: bytes | AsyncIterator[bytes] | None,
     timeout_s: float,
-    trace: Callable[[str, dict[str, Any]], object],
 ) -> httpx2.Request:
-    headers = [("accept-encoding", "identity"), ("user-agent", "docstore-python"), *request.headers]
-    if request.body is not None:
-        size = request.body.size
-        headers.append(("transfer-encoding", "chunked") if size is None else ("content-length", str(size)))
     url = httpx2.URL(origin).copy_with(raw_path=request.target.encode("ascii"))
-    extensions = {"timeout": httpx2.Timeout(timeout_s).as_dict(), "trace": trace}
-    return httpx2.Request(request.method, url, headers=headers, content=content, extensions=extensions)
+    extensions = {"timeout": httpx2.Timeout(timeout_s).as_dict(), "trace": _trace}
+    return httpx2.Request(request.method, url, headers=request.http_headers(), content=content, extensions=extensions)
 
 
 def _client_options(address: CollectionAddress) -> dict[str, Any]:
-    remote = not address.origin.partition("://")[2].strip("[").startswith(LOOPBACK)
-    verify: ssl.SSLContext | bool = True
-    if address.origin.startswith("http:") and not remote:
-        # PERF: no certificate is needed. Loading those of all authorities takes 20 of the 22 ms of creating a client.
-        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    return {"limits": _LIMITS, "trust_env": remote, "verify": verify}
+    parts = urlsplit(address.origin)
+    # With `trust_env` it would also use proxies for this machine; without, not the certificates of SSL_CERT_FILE.
+    # PERF: HTTP needs no certificate. Loading those of all authorities takes 20 of the 22 ms of creating a client.
+    verify = httpx2.create_ssl_context() if parts.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return {"limits": _LIMITS, "trust_env": not is_loopback(parts.hostname or ""), "verify": verify}
+
+
+_head_end: Final[ContextVar[float | None]] = ContextVar("docstore_head_end", default=None)
+"""The time at which the head of the response must be complete; None while no head is expected."""
+
+
+async def _trace(event: str, info: dict[str, Any]) -> None:
+    """The `trace` extension of a request."""
+    if event.endswith("receive_response_headers.started"):
+        _head_end.set(head_end_after(info["request"].extensions["timeout"]["read"]))
+    elif "receive_response_headers" in event:
+        _head_end.set(None)
+    elif isinstance(stream := info.get("return_value"), httpcore2.AsyncNetworkStream):
+        _limit_reads(stream)
+
+
+def _limit_reads(stream: httpcore2.AsyncNetworkStream) -> None:
+    read: Callable[[int, float], Awaitable[bytes]] = stream.read
+    limits = ReceiveLimits()
+
+    async def limited(max_bytes: int, timeout: float) -> bytes:  # noqa: ASYNC109 - the interface of httpcore2
+        head_end = _head_end.get()
+        data = await read(max_bytes, limits.begin(timeout, head_end))
+        limits.end(len(data), timeout, head_end)
+        return data
+
+    vars(stream)["read"] = limited

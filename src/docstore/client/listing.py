@@ -39,8 +39,8 @@ async def get_page(
     """The first documents, in key order, whose keys start with `prefix` and come after `after`.
 
     At most `limit` of them, from 1 to 10,000; 1,000 by default. With the delimiter `/` the documents of a folder are
-    one entry of `folders`. Raise RequestError for a query that the store does not accept, and NotFound for the URL of a
-    folder: its listing has the keys of the collection, by which none of them could be read there.
+    one entry of `folders`. Raise RequestError for a query that the store does not accept, and NotFound if the URL is
+    that of a folder: its listing has the keys of the collection, which are not the keys below that URL.
     """
     query = {"format": "json", "prefix": prefix, "after": after, "limit": limit, "delimiter": delimiter}
     text = urlencode({name: value for name, value in query.items() if value not in ("", None)})
@@ -49,7 +49,7 @@ async def get_page(
 
     async def receive(response: ResponseStream) -> bytes:
         if response.status != 200:
-            return await read_content(response, RetryState(operations.policy))
+            return await read_content(response, operations.policy)
         if not response.headers.get("content-type", "").startswith("application/json"):
             await response.close()
             raise EngineError(f"{operations.address.shown} is not a collection of Docstore")

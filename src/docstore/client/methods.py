@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def open_operations(url: str, options: ClientOptions, *, sync: bool) -> Operations:
-    """Raise SetupError. Only an engine in this process loads the server, and only AsyncClient over HTTP httpx2."""
+    """Raise SetupError. The server is loaded only for an engine in this process, httpx2 for AsyncClient over HTTP."""
     check_options(options, ClientOptions)
     address = CollectionAddress.parse(url, options.get("headers", {}))
     default = RetryPolicy()

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, Unpack
 
 from docstore.client.address import CollectionAddress
 from docstore.client.body import ClientBody, ContentLike, body_of
-from docstore.client.errors import error_for
+from docstore.client.errors import error_for, only_document_missing
 from docstore.client.options import (
     TTL,
     Condition,
@@ -39,7 +39,6 @@ from docstore.errors import (
     DigestMismatch,
     DocstoreError,
     EngineError,
-    NotFound,
     OutcomeUnknown,
     RequestError,
     StorageUnavailable,
@@ -103,9 +102,9 @@ class Operations:
         if response.status in (200, 206):
             return _stored_content(key, response)
         error = error_for(response, describe_call("GET", key))
-        if isinstance(error, NotFound) and error.problem is not None and not error.problem.detail:
+        if only_document_missing(error):
             return default
-        raise error  # a detail says that more is missing than the document, such as the mount
+        raise error
 
     async def content(self, key: str) -> StoredContent:
         """The content of a document. Raise NotFound."""
@@ -139,8 +138,9 @@ class Operations:
     async def _head_error(self, key: str, response: ClientResponse) -> DocstoreError:
         """The error for a response to HEAD. It has no content, so a GET of one byte asks for the reason."""
         with suppress(StorageUnavailable):
-            spoken = await self.send("GET", key, (("range", "bytes=0-0"),))
-            response = spoken if spoken.status == response.status else response
+            explained = await self.send("GET", key, (("range", "bytes=0-0"),))
+            if explained.status == response.status:
+                response = explained
         return error_for(response, describe_call("HEAD", key))
 
     async def put(self, key: str, body: ClientBody, options: PutOptions) -> PutResult:

@@ -50,7 +50,7 @@ async def _copy(operations: Operations, key: str, new_key: str, replace: bool) -
     state, work = RetryState(operations.policy), operations.transport.work
     while True:
         info = await stored_info(operations, await operations.head_info(key))
-        from tempfile import SpooledTemporaryFile  # PERF: not for reading
+        from tempfile import SpooledTemporaryFile  # PERF: only copies need it
 
         with SpooledTemporaryFile(SPOOL_SIZE) as file:
             try:

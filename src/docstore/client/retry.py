@@ -59,7 +59,7 @@ class RetryState:
     def __init__(
         self, policy: RetryPolicy, *, first_pause_s: float | None = None, longest_pause_s: float = LONGEST_PAUSE_S
     ) -> None:
-        self._policy = policy
+        self.policy: Final = policy
         self._end = time.monotonic() + policy.retry_timeout_s
         self._attempts = 0
         self._first_pause_s = FIRST_PAUSE_S if first_pause_s is None else first_pause_s
@@ -67,7 +67,7 @@ class RetryState:
 
     def timeout_s(self) -> float:
         """The timeout for each step of the next attempt."""
-        return max(0.001, min(self._policy.timeout_s, self.left_s()))
+        return max(0.001, min(self.policy.timeout_s, self.left_s()))
 
     def left_s(self) -> float:
         return self._end - time.monotonic()
@@ -79,7 +79,7 @@ class RetryState:
 
         longest = min(self._longest_pause_s, self._first_pause_s * 2 ** min(self._attempts - 1, 16))
         pause = random.uniform(0, longest) if retry_after_s is None else retry_after_s  # noqa: S311 - not a secret
-        return None if self._attempts >= self._policy.tries or pause >= self.left_s() else pause
+        return None if self._attempts >= self.policy.tries or pause >= self.left_s() else pause
 
 
 async def pause_or_raise(transport: Transport, state: RetryState, error: Exception) -> None:
@@ -98,7 +98,7 @@ async def exchange(transport: Transport, request: ClientRequest, policy: RetryPo
 
     async def receive(response: ResponseStream) -> bytes:
         unlimited = request.safe and response.status < 300
-        return await read_content(response, None if unlimited else RetryState(policy))
+        return await read_content(response, None if unlimited else policy)
 
     state = RetryState(policy)
     response, content, maybe_applied = await send_with_retries(transport, request, state, call, receive)
@@ -120,7 +120,7 @@ async def send_with_retries(
             response = await transport.send(request, state.timeout_s())
             if response.status not in TEMPORARY_STATUSES | GATEWAY_STATUSES:
                 return response, await receive(response), maybe_applied
-            failure = error_for(await read_problem(response, RetryState(RetryPolicy())), call)
+            failure = error_for(await read_problem(response, state.policy), call)
             unknown = failure.problem is not None and failure.problem.name == OUTCOME_UNKNOWN
             was_applied = unknown or response.status in GATEWAY_STATUSES
             may_retry, retry_after = not request.send_once, retry_after_s(response.headers)
@@ -135,19 +135,20 @@ async def send_with_retries(
         await transport.pause(pause)
 
 
-async def read_content(response: ResponseStream, state: RetryState | None, size_limit: int | None = None) -> bytes:
+async def read_content(response: ResponseStream, policy: RetryPolicy | None, size_limit: int | None = None) -> bytes:
     """All content of a response, which is then closed. Raise TransportError.
 
-    With a `state`, also raise it when the content is too large for anything but a document, or takes too long. Raise
-    EngineError for more than `size_limit` bytes.
+    With a `policy`, also raise it when the content is too large for anything but a document, or takes longer than
+    `retry_timeout_s`. Raise EngineError for more than `size_limit` bytes.
     """
+    end = None if policy is None else time.monotonic() + policy.retry_timeout_s
     pieces: list[bytes] = []
     size = 0
     try:
         while piece := await response.read():
             pieces.append(piece)
             size += len(piece)
-            if state is not None and (state.left_s() < 0 or size > _SMALL_CONTENT):
+            if end is not None and (time.monotonic() > end or size > _SMALL_CONTENT):
                 raise TransportError("the response does not end")
             if size_limit is not None and size > size_limit:
                 raise EngineError(f"the response has more than {size_limit:,} bytes")
@@ -156,10 +157,10 @@ async def read_content(response: ResponseStream, state: RetryState | None, size_
         await response.close()
 
 
-async def read_problem(response: ResponseStream, state: RetryState) -> ClientResponse:
+async def read_problem(response: ResponseStream, policy: RetryPolicy) -> ClientResponse:
     """A response that is an error, without its content if that cannot be read."""
     try:
-        content = await read_content(response, state)
+        content = await read_content(response, policy)
     except TransportError:
         content = b""
     return ClientResponse(response.status, response.headers, content)

@@ -22,6 +22,7 @@ from docstore.client.address import CollectionAddress, basic_authorization
 from docstore.client.http_connection import HTTPConnection
 from docstore.client.transport import ClientRequest, RequestHeaders, SyncTransport, TransportError
 from docstore.errors import ClientClosed, SetupError
+from docstore.http.url import is_loopback
 
 if TYPE_CHECKING:
     import ssl
@@ -30,8 +31,6 @@ CONNECTION_LIMIT: Final = 100
 """Connections of one client; further requests wait."""
 IDLE_LIMIT: Final = 20
 IDLE_S: Final = 15.0
-LOOPBACK: Final = ("127.", "localhost", "::1")
-_HEADERS: Final = (("accept-encoding", "identity"), ("user-agent", "docstore-python"))
 _LABEL_LIMIT: Final = 63
 
 
@@ -69,7 +68,7 @@ class SocketTransport(SyncTransport):
         _transports.add(self)
 
     def reset(self) -> None:
-        """Begin without connections: at the start, and in a forked child."""
+        """Start without connections: at first, and in a forked child."""
         self._pool = _Pool(self._route)
         self._finalizer = weakref.finalize(self, self._pool.close)
 
@@ -77,12 +76,9 @@ class SocketTransport(SyncTransport):
         if self._closed:
             raise ClientClosed("the client is closed")
         pool, body = self._pool, request.body
-        # A later header replaces an earlier one of the same name.
-        headers = {name.lower(): value for name, value in (*_HEADERS, *self._route.headers, *request.headers)}
+        headers = dict(self._route.headers) | request.http_headers()
         content: bytes | Iterator[bytes] = b""
-        chunked = body is not None and body.size is None
         if body is not None:
-            headers.update({"transfer-encoding": "chunked"} if chunked else {"content-length": str(body.size)})
             content = body.data if body.data is not None else body.blocks()
         lines = [f"{request.method} {self._route.prefix}{request.target} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -91,7 +87,7 @@ class SocketTransport(SyncTransport):
             raise ValueError("a header contains a line end")
         connection = pool.take(timeout_s)
         try:
-            connection.send(head, content, timeout_s, chunked=chunked)
+            connection.send(head, content, timeout_s, chunked=body is not None and body.size is None)
             status, received = connection.receive_head(request.method)
         except BaseException:
             pool.release(connection, broken=True)
@@ -244,7 +240,7 @@ def _ascii_host(parts: SplitResult, shown: str) -> str:
 def _proxy_of(parts: SplitResult, host: str, shown: str) -> SplitResult | None:
     """Return the URL of the proxy for a server, from the environment or the system. Raise SetupError."""
     named = any(name.lower().endswith("_proxy") for name in os.environ) or sys.platform in ("darwin", "win32")
-    if host.startswith(LOOPBACK) or not named:
+    if is_loopback(host) or not named:
         return None
     from urllib.request import getproxies, proxy_bypass  # loads http.client
 

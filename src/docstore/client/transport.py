@@ -21,6 +21,7 @@ RequestHeaders = tuple[tuple[str, str], ...]
 
 IN_FLIGHT: Final = 16
 """Requests in flight at once of an operation on many documents; their content is in memory."""
+_HTTP_HEADERS: Final = (("accept-encoding", "identity"), ("user-agent", "docstore-python"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,14 @@ class ClientRequest:
     def can_be_sent(self) -> bool:
         """Whether all of its body can still be read."""
         return self.body is None or self.body.can_be_sent
+
+    def http_headers(self) -> dict[str, str]:
+        """The headers to send over HTTP. A later header replaces an earlier one of the same name."""
+        headers = {name.lower(): value for name, value in (*_HTTP_HEADERS, *self.headers)}
+        if self.body is not None:
+            size = self.body.size
+            headers |= {"transfer-encoding": "chunked"} if size is None else {"content-length": str(size)}
+        return headers
 
 
 class TransportError(Exception):

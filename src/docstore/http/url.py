@@ -89,3 +89,8 @@ def normalize_origin(url: str) -> str | None:
     authority = f"[{host}]" if ":" in host else host
     default = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{authority}" + ("" if default else f":{port}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL, in lower case and without brackets, is this machine."""
+    return host in ("localhost", "::1") or re.fullmatch(r"127(\.[0-9]{1,3}){3}", host) is not None

@@ -22,9 +22,9 @@ from typing import Final
 
 import uvicorn
 
-from docstore.config import Settings, is_loopback
+from docstore.config import Settings
 from docstore.errors import SetupError
-from docstore.http.url import normalize_origin
+from docstore.http.url import is_loopback, normalize_origin
 from docstore.server import http1
 from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
