@@ -1,8 +1,6 @@
 """Connections of clients over HTTP."""
 
 import asyncio
-import gc
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,30 +10,24 @@ import pytest
 import docstore
 from docstore import AsyncClient, Client, StorageUnavailable
 from tests.client.faulty_server import FaultyServer, answer
+from tests.leaks import no_leaks
 from tests.server_process import RunningServer
-
-
-def held() -> tuple[int, set[threading.Thread]]:
-    gc.collect()
-    return len([*Path("/proc/self/fd").iterdir()]), set(threading.enumerate())
 
 
 def test_closing_a_client_releases_its_connections(server: RunningServer) -> None:
     with Client(f"{server.url}/memory/") as docs:
         docs["a"] = b"1"
-    before = held()
-    for _ in range(20):
-        with Client(f"{server.url}/memory/") as docs:
-            assert docs["a"] == b"1"
-            next(docs.iter_content("a"))
-    assert held() == before
+    with no_leaks():
+        for _ in range(20):
+            with Client(f"{server.url}/memory/") as docs:
+                assert docs["a"] == b"1"
+                next(docs.iter_content("a"))
 
 
 def test_an_unreferenced_client_releases_its_connections(server: RunningServer) -> None:
-    before = held()
-    for _ in range(5):
-        docstore.open(f"{server.url}/memory/")["a"] = b"1"
-    assert held() == before
+    with no_leaks():
+        for _ in range(5):
+            docstore.open(f"{server.url}/memory/")["a"] = b"1"
 
 
 @pytest.fixture

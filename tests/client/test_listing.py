@@ -15,14 +15,6 @@ from tests.server_process import RunningServer
 BOTH = pytest.mark.parametrize("url", ["http-docs", "inside-memory"], indirect=True)
 
 
-def test_the_url_of_a_folder_is_not_that_of_a_collection(server: RunningServer) -> None:
-    with Client(f"{server.url}/memory/") as docs, Client(f"{server.url}/memory/a/") as folder:
-        docs["a/b"] = b"x"
-        with pytest.raises(NotFound, match="/memory/a/ is the folder 'a/' of a collection"):
-            folder.list()
-        assert folder["b"] == b"x"
-
-
 @BOTH
 def test_a_listing_has_pages_and_folders(docs: Client) -> None:
     names = sorted(["a", "b/1", "b/2", "c é/%41?#", "z"])
@@ -98,4 +90,4 @@ def test_the_url_of_a_folder_is_no_collection(server: RunningServer, docs: Clien
         for operation in (folder.list, lambda: list(folder), lambda: len(folder), folder.clear):
             with pytest.raises(NotFound, match="is the folder 'folder/' of a collection"):
                 operation()
-    assert docs["folder/a"] == b"1"
+        assert folder["a"] == b"1"

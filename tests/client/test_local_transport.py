@@ -14,11 +14,7 @@ import docstore
 from docstore import AsyncClient, Client, OpenError, RequestError
 from docstore.client.transport import IN_FLIGHT
 from tests.engine_urls import ENGINES, url_in
-
-
-def held() -> tuple[int, set[threading.Thread]]:
-    gc.collect()
-    return len([*Path("/proc/self/fd").iterdir()]), set(threading.enumerate())
+from tests.leaks import no_leaks
 
 
 @pytest.mark.parametrize("mount", ENGINES)
@@ -26,13 +22,12 @@ def test_closing_a_client_releases_its_engine(mount: str, tmp_path: Path) -> Non
     url = url_in(tmp_path, mount)
     with docstore.open(url, create=True) as docs:
         docs["first"] = b""  # loads what is loaded once
-    before = held()
-    for _ in range(5):
-        with docstore.open(url, create=True) as docs:
-            docs["a"] = b"1"
-            docs.put("b", iter([b"1"] * 10))
-            next(docs.iter_content("b"))
-    assert held() == before
+    with no_leaks():
+        for _ in range(5):
+            with docstore.open(url, create=True) as docs:
+                docs["a"] = b"1"
+                docs.put("b", iter([b"1"] * 10))
+                next(docs.iter_content("b"))
 
 
 @pytest.mark.parametrize("mount", ["file", "shelve", "docs"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import hashlib
 import os
 import threading
@@ -15,6 +14,7 @@ import pytest
 from docstore.engines.shared.fs import translate_os_errors
 from docstore.engines.shared.spool import PIECE_SIZE, SpooledUpload, spool
 from docstore.errors import EngineError, IncompleteUpload, NoSpace, StorageUnavailable
+from tests.leaks import no_leaks
 
 LIMIT = 1000
 
@@ -45,11 +45,6 @@ async def take(upload: Pieces, folder: Path) -> SpooledUpload:
 
 def names_in(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
-
-
-def open_descriptors() -> int:
-    gc.collect()  # what earlier tests left to it is not counted
-    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.parametrize(
@@ -100,9 +95,8 @@ def test_an_interrupted_upload_leaves_no_file_and_no_descriptor(tmp_path: Path, 
 
     asyncio.run(take(Pieces([bytes(PIECE_SIZE)]), tmp_path))
     (tmp_path / "new").unlink()
-    before = open_descriptors()
-    asyncio.run(run())
-    assert open_descriptors() == before
+    with no_leaks():
+        asyncio.run(run())
 
 
 def slow(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[threading.Event, threading.Event]:
@@ -125,7 +119,6 @@ def test_a_cancelled_upload_waits_for_its_thread_and_leaves_nothing(
 ) -> None:
     asyncio.run(take(Pieces([bytes(PIECE_SIZE)]), tmp_path))
     (tmp_path / "new").unlink()
-    before = open_descriptors()
 
     async def run() -> None:
         begun, go = slow(monkeypatch, call)
@@ -141,9 +134,9 @@ def test_a_cancelled_upload_waits_for_its_thread_and_leaves_nothing(
             await task
         assert names_in(tmp_path) == []
 
-    asyncio.run(run())
-    monkeypatch.undo()
-    assert open_descriptors() == before
+    with no_leaks():
+        asyncio.run(run())
+        monkeypatch.undo()
 
 
 def test_the_next_piece_is_gathered_while_one_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
