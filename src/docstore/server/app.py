@@ -1,5 +1,6 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
+    proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, and does it know the method (501)?
     route         which mount and which key?
     access        an unsafe method: not from another site's page, and not on a read-only store
@@ -35,6 +36,7 @@ from docstore.server.resources.root import MissingSlash, RootResource, ServerRes
 from docstore.server.resources.system import find_service
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
+from docstore.server.security.proxies import TrustedProxies
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 
 log: Final = logging.getLogger("docstore")
@@ -51,16 +53,19 @@ class Store:
         hosts: frozenset[str] | None = None,
         public_origins: frozenset[str] = frozenset(),
         relative_links: bool = False,
+        proxies: TrustedProxies | None = None,
         anonymous: str = "write",
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
-        proxies; `relative_links` if a proxy adds a path; `anonymous` clients may `read` or `write`."""
+        proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request; `anonymous` clients
+        may `read` or `write`."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
         self._relative_links = relative_links
+        self._proxies = proxies
         self._read_only = anonymous != "write"
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
@@ -78,13 +83,15 @@ class Store:
         if self._relative_links:
             request.root = root_from(request.path)
         try:
+            if self._proxies is not None:
+                self._proxies.apply(request)
             check_host(request.headers, self._hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
             unsafe = method not in SAFE_METHODS
             if unsafe:
-                check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
+                check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if self._read_only:
                     raise HTTPProblem("forbidden", "this store is read-only")
             resource = self._resource(mount, key, parts)
