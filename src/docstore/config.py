@@ -160,6 +160,7 @@ def default_mounts(data: Path) -> tuple[MountSettings, ...]:
 
 
 CHOICES: Final = {
+    "auth": ("open", "tokens"),
     "anonymous": ("read", "write"),
     "http": ("wire", "uvicorn"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -176,8 +177,11 @@ class Settings:
     data: Path = Path("docstore-data")
     mounts: tuple[MountSettings, ...] = ()
     workers: int = 1
+    auth: str | None = None
+    """`open`: all clients may do what `anonymous` says. `tokens`: clients with a token may do what it allows. None is
+    `open` on loopback and `tokens` beyond."""
     anonymous: str | None = None
-    """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
+    """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     stop_timeout_s: int = 30
@@ -206,18 +210,17 @@ class Settings:
             mount.check_options()
         _check_processes(mounts, self.workers)
         _check_nesting(mounts)
-        if not is_loopback(self.host) and self.anonymous is None:
-            raise SetupError(
-                f"listening on {self.host} lets everyone who reaches that address use the store; "
-                "allow it with --anonymous read or --anonymous write"
-            )
+        auth = self.auth or ("open" if is_loopback(self.host) else "tokens")
+        anonymous = self.anonymous or ("write" if auth == "open" else None)
+        if auth == "tokens":
+            _check_tokens_apart(mounts, self.data)
         public_urls = []
         for url in self.public_urls:
             try:
                 public_urls.append("".join(_parse_url(url, "it looks like https://store.example or https://host/path")))
             except SetupError as error:
                 raise SetupError(f"public URL {url}: {error}") from None
-        return replace(self, mounts=mounts, public_urls=tuple(public_urls))
+        return replace(self, mounts=mounts, public_urls=tuple(public_urls), auth=auth, anonymous=anonymous)
 
     def _default_mounts(self) -> tuple[MountSettings, ...]:
         """With several workers, those that several processes can open."""
@@ -268,6 +271,19 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                     f"mounts {mount.name!r} ({mount.engine}) and {other.name!r} ({other.engine}) overlap: "
                     "a folder of documents must not contain another mount's storage; use separate folders"
                 )
+
+
+def _check_tokens_apart(mounts: Iterable[MountSettings], data: Path) -> None:
+    """Raise SetupError if a folder of documents contains the data folder, where the tokens are.
+
+    Clients could read the file of tokens there as a document, and replace it.
+    """
+    for mount in mounts:
+        if mount.engine.scheme == "file" and is_inside(data, Path(mount.engine.location)):
+            raise SetupError(
+                f"mount {mount.name!r} ({mount.engine}) contains the data folder {data}, where the tokens are; "
+                "choose another folder with --data"
+            )
 
 
 _TOML_TYPES: Final = {

@@ -32,6 +32,8 @@ from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
 from docstore.server.processes import STOP_SIGNALS, Server, Workers
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
+from docstore.server.security.tokens import Tokens
+from docstore.units import format_count
 
 try:
     import resource
@@ -54,10 +56,11 @@ def run(settings: Settings) -> None:
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
             signal.signal(number, stop)
+    about_clients = _about_tokens(settings) if settings.auth == "tokens" else ""
     listener = listen(settings.host, settings.port)
     settings = replace(settings, port=listener.getsockname()[1])
     store = open_store(settings)
-    announce(settings)
+    announce(settings, about_clients)
     if settings.workers > 1:
         asyncio.run(store.close())  # opened once here, so that an error is printed once
         Workers(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
@@ -113,7 +116,7 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
 def open_store(settings: Settings) -> Store:
     """Open all engines or none. Raise SetupError.
 
-    On loopback the store accepts only loopback names; beyond it the operator has allowed all clients.
+    On loopback the store accepts only loopback names; beyond it, any.
     """
     public_origins = frozenset(filter(None, map(normalize_origin, settings.public_urls)))
     hosts = None
@@ -133,7 +136,8 @@ def open_store(settings: Settings) -> Store:
             hosts=hosts,
             public_origins=public_origins,
             relative_links=not public_origins.issuperset(settings.public_urls),
-            anonymous=settings.anonymous or "write",
+            anonymous=settings.anonymous,
+            tokens=Tokens(settings.data) if settings.auth == "tokens" else None,
             sweep_interval_s=settings.sweep_interval_s,
         )
     except BaseException:
@@ -142,11 +146,20 @@ def open_store(settings: Settings) -> Store:
         raise
 
 
-def announce(settings: Settings) -> None:
+def announce(settings: Settings, about_clients: str = "") -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     width = max(len(mount.name) for mount in settings.mounts) + 2
     mounts = (f"  {f'/{mount.name}/':<{width}}  {mount.engine}" for mount in settings.mounts)
-    _print("\n".join([f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)", *mounts]))
+    lines = [f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)", *mounts, about_clients]
+    _print("\n".join(filter(None, lines)))
+
+
+def _about_tokens(settings: Settings) -> str:
+    """Say who may use the store, and how to let the first client in. Raise SetupError if the tokens can't be read."""
+    everybody = f"; everybody may {settings.anonymous}" if settings.anonymous else ""
+    count = len(Tokens(settings.data).list())
+    hint = "" if count else f"; 'docstore token create --data {settings.data} --rights all' makes one"
+    return f"docstore: {format_count(count, 'token')} may use it{hint}{everybody}"
 
 
 def _print(text: str) -> None:
