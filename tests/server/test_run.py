@@ -101,7 +101,6 @@ BAD_STARTS = {
         ["--mount", "a=shelve:s", "--mount", "b=shelve:./s?keys=path"],
         "can be opened only once",
     ),
-    "an access that nobody knows": (["--auth", "password", "--mount", "a=memory:"], "--auth"),
     "documents around the tokens": (["--auth", "tokens", "--mount", "a=file:.", "--data", "d"], "where the tokens are"),
     "a host that is none": (
         ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],
