@@ -162,6 +162,7 @@ def default_mounts(data: Path) -> tuple[MountSettings, ...]:
 
 
 CHOICES: Final = {
+    "auth": ("open", "tokens"),
     "anonymous": ("read", "write"),
     "http": ("wire", "uvicorn"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -186,8 +187,11 @@ class Settings:
     data: Path = Path("docstore-data")
     mounts: tuple[MountSettings, ...] = ()
     workers: int = 1
+    auth: str | None = None
+    """`open`: all clients may do what `anonymous` says. `tokens`: clients with a token may do what it allows. None is
+    `open` on loopback and `tokens` beyond."""
     anonymous: str | None = None
-    """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
+    """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     trusted_proxies: tuple[str, ...] = ()
@@ -203,6 +207,16 @@ class Settings:
     def is_local(self) -> bool:
         """Whether only this machine can connect."""
         return self.uds is not None or is_loopback(self.host)
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether clients need a token for what `anonymous` does not allow. The address decides if `auth` is None."""
+        return self.auth == "tokens" if self.auth else not self.is_local
+
+    @property
+    def anonymous_may(self) -> str | None:
+        """What clients without a token may do: `read`, `write` or nothing."""
+        return self.anonymous or (None if self.needs_tokens else "write")
 
     def checked(self) -> "Settings":
         """Return these settings with default mounts if there are none. Raise SetupError for invalid combinations."""
@@ -230,11 +244,8 @@ class Settings:
         for name in self.trusted_proxies:
             if not is_proxy_name(name):
                 raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")
-        if not self.is_local and self.anonymous is None:
-            raise SetupError(
-                f"listening on {self.host} lets everyone who reaches that address use the store; "
-                "allow it with --anonymous read or --anonymous write"
-            )
+        if self.needs_tokens:
+            _check_tokens_apart(mounts, self.data)
         public_urls = []
         for url in self.public_urls:
             try:
@@ -292,6 +303,19 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                     f"mounts {mount.name!r} ({mount.engine}) and {other.name!r} ({other.engine}) overlap: "
                     "a folder of documents must not contain another mount's storage; use separate folders"
                 )
+
+
+def _check_tokens_apart(mounts: Iterable[MountSettings], data: Path) -> None:
+    """Raise SetupError if a folder of documents contains the data folder, where the tokens are.
+
+    Clients could read the file of tokens there as a document, and replace it.
+    """
+    for mount in mounts:
+        if mount.engine.scheme == "file" and is_inside(data, Path(mount.engine.location)):
+            raise SetupError(
+                f"mount {mount.name!r} ({mount.engine}) contains the data folder {data}, where the tokens are; "
+                "choose another folder with --data"
+            )
 
 
 _TOML_TYPES: Final = {

@@ -114,14 +114,31 @@ def test_the_sockets_of_systemd_are_served_together(tmp_path: Path) -> None:
         assert path.exists()  # it belongs to systemd
 
 
-def test_a_socket_of_systemd_beyond_this_machine_needs_permission() -> None:
+def test_a_unix_socket_of_systemd_stays_when_the_server_stops(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as unix:
+        unix.bind(str(path))
+        unix.listen()
+        with Serving(MOUNT, sockets=[unix]) as serving:
+            assert answer_of(socket.AF_UNIX, str(path)).startswith(b"HTTP/1.1 200 ")
+            assert serving.stop() == 0
+        assert path.exists()
+
+
+def test_a_start_that_fails_leaves_no_socket(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "socket"
+    refused("--uds", str(path), f"--mount=docs=file:{tmp_path}/file")
+    assert not path.exists()
+
+
+def test_a_socket_of_systemd_beyond_this_machine_needs_tokens(tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as everywhere:
-        with Serving(MOUNT, sockets=[everywhere]) as serving:
-            assert serving.first == ""
-            serving.process.wait(WAITS_S)
-            assert "--anonymous" in serving.process.stderr.read()
-        with Serving(MOUNT, "--anonymous", "read", sockets=[everywhere]):
-            assert answer_of(socket.AF_INET, ("127.0.0.1", everywhere.getsockname()[1])).startswith(b"HTTP/1.1 200 ")
+        address = ("127.0.0.1", everywhere.getsockname()[1])
+        with Serving(MOUNT, "--data", str(tmp_path), sockets=[everywhere]):
+            assert answer_of(socket.AF_INET, address).startswith(b"HTTP/1.1 401 ")
+        with Serving(MOUNT, "--data", str(tmp_path), "--anonymous", "read", sockets=[everywhere]):
+            assert answer_of(socket.AF_INET, address).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_descriptor_that_is_no_listening_socket_is_refused() -> None:

@@ -17,6 +17,7 @@ from docstore.limits import DEFAULT_LIMITS, Limits
 
 _EXAMPLES: Final = {
     "anonymous": "read",
+    "auth": "tokens",
     "public_urls": ["https://store.example"],
     "tls_cert": "/etc/ssl/store.example.pem",
     "tls_key": "/etc/ssl/private/store.example.key",

@@ -32,8 +32,11 @@ Example:
               "[default: memory, file, shelve, docs; with several workers file and docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
+@click.option("--auth", type=click.Choice(CHOICES["auth"]),
+              help="open: everybody may use the store. tokens: clients send a token, which 'docstore token create' "
+              "makes.  [default: open on this machine, tokens beyond it]")  # fmt: skip
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
-              help="What clients may do without authentication; required to listen beyond this machine.")  # fmt: skip
+              help="What clients may do without a token.  [default: write with --auth open, else nothing]")  # fmt: skip
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
               help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
               "Host and Origin may name it. With a path, links are relative.")  # fmt: skip

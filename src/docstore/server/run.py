@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import socket
@@ -31,7 +31,9 @@ from docstore.server.mounts import Mount, open_mount
 from docstore.server.processes import STOP_SIGNALS, Config, Server, Workers
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.tokens import Tokens
 from docstore.server.tls import Certificate
+from docstore.units import format_count
 
 try:
     import resource
@@ -57,36 +59,41 @@ def run(settings: Settings) -> None:
     certificate = certificate_of(settings)
     if certificate is not None:
         certificate.context()  # an error is printed once, before anything is opened
-    listeners, settings = open_listeners(settings)
-    socket_file = SocketFile(settings.uds) if settings.uds else None
-    store = open_store(settings)
-    announce(settings, listeners)
-    if settings.workers > 1:
-        asyncio.run(store.close())  # opened once here, so that an error is printed once
-        factory = Worker(settings, os.getpid())
-        Workers(_config(settings, factory, certificate_of(settings), factory=True), sockets=listeners).run()
-    else:
-        stop.server = Server(_config(settings, application(store, settings), certificate))
-        stop.server.run(sockets=listeners)
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # at exit Python resets other handlers, and a signal would kill it
-    if socket_file is not None:
-        socket_file.remove()
+    with ExitStack() as stack:
+        listeners, settings = open_listeners(settings, stack)
+        about_clients = _about_tokens(settings) if settings.needs_tokens else ""
+        store = open_store(settings)
+        announce(settings, listeners, about_clients)
+        if settings.workers > 1:
+            asyncio.run(store.close())  # opened once here, so that an error is printed once
+            factory = Worker(settings, os.getpid())
+            Workers(_config(settings, factory, certificate_of(settings), factory=True), sockets=listeners).run()
+        else:
+            stop.server = Server(_config(settings, application(store, settings), certificate))
+            stop.server.run(sockets=listeners)
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # at exit Python resets other handlers, and a signal would kill it
     _print("docstore: stopped")
 
 
-def open_listeners(settings: Settings) -> tuple[list[socket], Settings]:
+def open_listeners(settings: Settings, stack: ExitStack) -> tuple[list[socket], Settings]:
     """Return the sockets to serve on, and the settings with the address that they have. Raise SetupError.
+
+    `stack` closes the sockets, and removes the file of a Unix socket that was made here.
 
     The sockets that systemd hands over replace those of the settings. Of several addresses, the settings get one beyond
     this machine, if there is any: it decides what must be allowed.
     """
     listeners = inherited()
     if not listeners and settings.uds is not None:
-        return [listen_on_path(settings.uds, int(settings.uds_mode, 8))], settings
+        listener = stack.enter_context(listen_on_path(settings.uds, int(settings.uds_mode, 8)))
+        stack.callback(SocketFile(settings.uds).remove)
+        return [listener], settings
     if not listeners:
-        listener = listen(settings.host, settings.port)
+        listener = stack.enter_context(listen(settings.host, settings.port))
         return [listener], replace(settings, port=listener.getsockname()[1])
+    for listener in listeners:
+        stack.enter_context(listener)
     addresses = [listener.getsockname() for listener in listeners if not is_unix(listener)]
     if not addresses:
         return listeners, replace(settings, uds=Path(os.fsdecode(listeners[0].getsockname())))
@@ -144,8 +151,7 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
 def open_store(settings: Settings) -> Store:
     """Open all engines or none. Raise SetupError.
 
-    On loopback the store accepts only loopback names. Beyond it the operator has allowed all clients, and web pages
-    can't connect to a Unix socket.
+    On loopback the store accepts only loopback names; beyond it, any. Web pages can't connect to a Unix socket.
     """
     public_origins = frozenset(filter(None, map(normalize_origin, settings.public_urls)))
     hosts = None
@@ -166,7 +172,8 @@ def open_store(settings: Settings) -> Store:
             public_origins=public_origins,
             relative_links=not public_origins.issuperset(settings.public_urls),
             proxies=TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None,
-            anonymous=settings.anonymous or "write",
+            anonymous=settings.anonymous_may,
+            tokens=Tokens(settings.data) if settings.needs_tokens else None,
             sweep_interval_s=settings.sweep_interval_s,
         )
     except BaseException:
@@ -175,13 +182,22 @@ def open_store(settings: Settings) -> Store:
         raise
 
 
-def announce(settings: Settings, listeners: Sequence[socket]) -> None:
+def announce(settings: Settings, listeners: Sequence[socket], about_clients: str = "") -> None:
     scheme = "https" if settings.tls_cert else "http"
     host = settings.host if len(listeners) == 1 else ""
     urls = " and ".join(url_of(listener, scheme, host) for listener in listeners)
     width = max(len(mount.name) for mount in settings.mounts) + 2
     mounts = (f"  {f'/{mount.name}/':<{width}}  {mount.engine}" for mount in settings.mounts)
-    _print("\n".join([f"docstore: serving on {urls}  (stop with Ctrl-C)", *mounts]))
+    lines = [f"docstore: serving on {urls}  (stop with Ctrl-C)", *mounts, about_clients]
+    _print("\n".join(filter(None, lines)))
+
+
+def _about_tokens(settings: Settings) -> str:
+    """Say who may use the store, and how to let the first client in. Raise SetupError if the tokens can't be read."""
+    everybody = f"; everybody may {settings.anonymous}" if settings.anonymous else ""
+    count = len(Tokens(settings.data).list())
+    hint = "" if count else f"; 'docstore token create --data {settings.data} --rights all' makes one"
+    return f"docstore: {format_count(count, 'token')} may use it{hint}{everybody}"
 
 
 def _print(text: str) -> None:
