@@ -7,6 +7,7 @@ raises the signals again when it has stopped.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from docstore.server.tls import Certificate
+
+log: Final = logging.getLogger("docstore")
 
 STOP_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -128,12 +131,15 @@ class Workers(Multiprocess):
         for index, process in enumerate(self.processes):
             if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 continue
+            is_stuck = process.process.is_alive()
             process.kill()
             process.join()
             if process.exitcode == STARTUP_FAILURE:
                 self.should_exit.set()
-            else:
-                self.processes[index] = self._start()
+                continue
+            reason = f"did not respond for {self.config.timeout_worker_healthcheck} s" if is_stuck else _end_of(process)
+            self.processes[index] = self._start()
+            log.warning("worker process %d %s; %d replaces it", process.pid, reason, self.processes[index].pid)
 
     def handle_hup(self) -> None:
         if cast(Config, self.config).certificate is None:  # with one, the workers load what has changed by themselves
@@ -151,6 +157,17 @@ class Workers(Multiprocess):
                 if self.signal_queue:  # a second signal; repeated, because a process may take two for one
                     for other in self.processes:
                         other.process.terminate()
+
+
+def _end_of(process: Process) -> str:
+    """Say how a worker ended that nobody stopped."""
+    status = process.exitcode or 0
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a signal without a name
+        return f"was killed by signal {-status}"
 
 
 @contextmanager
