@@ -182,6 +182,8 @@ class Settings:
     `open` on loopback and `tokens` beyond."""
     anonymous: str | None = None
     """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
+    audit: Path | None = None
+    """The file of the audit log; None for none."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     stop_timeout_s: int = 30
@@ -213,7 +215,9 @@ class Settings:
         auth = self.auth or ("open" if is_loopback(self.host) else "tokens")
         anonymous = self.anonymous or ("write" if auth == "open" else None)
         if auth == "tokens":
-            _check_tokens_apart(mounts, self.data)
+            _check_apart(mounts, self.data, "the data folder, where the tokens are")
+        if self.audit is not None:
+            _check_apart(mounts, self.audit, "the audit log")
         public_urls = []
         for url in self.public_urls:
             try:
@@ -273,17 +277,11 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                 )
 
 
-def _check_tokens_apart(mounts: Iterable[MountSettings], data: Path) -> None:
-    """Raise SetupError if a folder of documents contains the data folder, where the tokens are.
-
-    Clients could read the file of tokens there as a document, and replace it.
-    """
+def _check_apart(mounts: Iterable[MountSettings], path: Path, what: str) -> None:
+    """Raise SetupError if a folder of documents contains this path: clients could read and replace the file there."""
     for mount in mounts:
-        if mount.engine.scheme == "file" and is_inside(data, Path(mount.engine.location)):
-            raise SetupError(
-                f"mount {mount.name!r} ({mount.engine}) contains the data folder {data}, where the tokens are; "
-                "choose another folder with --data"
-            )
+        if mount.engine.scheme == "file" and is_inside(path, Path(mount.engine.location)):
+            raise SetupError(f"mount {mount.name!r} ({mount.engine}) contains {path}, {what}; choose another path")
 
 
 _TOML_TYPES: Final = {
@@ -321,7 +319,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         elif type(value) is not _TOML_TYPES[name]:
             raise SetupError(f"{path}: {name} must be {'text' if _TOML_TYPES[name] is str else 'a whole number'}")
         else:
-            settings[name] = Path(str(value)) if name == "data" else value
+            settings[name] = Path(str(value)) if name in ("data", "audit") else value
     return settings
 
 

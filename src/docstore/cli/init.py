@@ -15,7 +15,12 @@ from docstore.config import MOUNT_OPTIONS_HELP, Settings, default_mounts
 from docstore.errors import SetupError
 from docstore.limits import DEFAULT_LIMITS, Limits
 
-_EXAMPLES: Final = {"auth": "tokens", "anonymous": "read", "public_urls": ["https://store.example"]}
+_EXAMPLES: Final = {
+    "auth": "tokens",
+    "anonymous": "read",
+    "audit": "audit.jsonl",
+    "public_urls": ["https://store.example"],
+}
 """Values of the settings that have none by default; their lines are comments."""
 
 

@@ -68,6 +68,8 @@ class Request:
     body: Upload = NO_CONTENT
     root: str = ""
     """What precedes the absolute paths of links in the response: "" unless a proxy adds a path of its own."""
+    address: str = ""
+    """The IP address of the client; "" if the server does not know it."""
 
 
 class InvalidResponse(ValueError):

@@ -31,6 +31,7 @@ from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.mounts import Mount, open_mount
 from docstore.server.processes import STOP_SIGNALS, Server, Workers
+from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 from docstore.server.security.tokens import Tokens
 from docstore.units import format_count
@@ -53,6 +54,8 @@ def run(settings: Settings) -> None:
         Path.cwd()  # raises if the folder was removed: Python can't start workers there
     raise_descriptor_limit()
     stop = _SignalHandler()
+    if settings.audit is not None and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it says that the log was renamed, which each line notices anyway
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
             signal.signal(number, stop)
@@ -138,6 +141,7 @@ def open_store(settings: Settings) -> Store:
             relative_links=not public_origins.issuperset(settings.public_urls),
             anonymous=settings.anonymous,
             tokens=Tokens(settings.data) if settings.auth == "tokens" else None,
+            audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )
     except BaseException:

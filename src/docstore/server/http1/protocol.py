@@ -169,6 +169,7 @@ class Protocol(asyncio.Protocol):
         """Run a request to its end or to its first wait. Raises ProtocolError for an invalid body."""
         if self._connection.phase is not COMPLETE_PHASE:
             request.body = self._start_body()
+        request.address = self._address
         self._state.total_requests += 1
         task = self._registry.runner.run(self._respond(request))
         if task is not None:

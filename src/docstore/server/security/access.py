@@ -10,7 +10,6 @@ import base64
 import binascii
 import hmac
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rights import ALL_RIGHTS, Rights
-from docstore.server.security.tokens import TOKEN_PREFIX, Token, Tokens, file_identity
+from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens, file_identity
 
 log: Final = logging.getLogger("docstore")
 
@@ -38,8 +37,6 @@ CHALLENGES: Final = [
 
 _OPEN_SERVICES: Final = ("health", "web", "problems")
 """The services below `/-/` that everybody may use: they show nothing of the store."""
-
-_TOKEN: Final = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]+)_([0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +194,9 @@ def parse_credentials(headers: Headers) -> Credentials | None:
     scheme, _, value = lines[0].partition(" ")
     match = None
     if len(lines) == 1 and scheme.lower() == "bearer":
-        match = _TOKEN.fullmatch(value.strip(" "))
+        match = TOKEN_PATTERN.fullmatch(value.strip(" "))
     elif len(lines) == 1 and scheme.lower() == "basic":
-        match = _TOKEN.fullmatch(_password(value.strip(" ")))
+        match = TOKEN_PATTERN.fullmatch(_password(value.strip(" ")))
     # The digest is what is kept and compared, so that the time of a comparison says nothing about the secret.
     return Credentials(match[1], sha256(match[2].encode("ascii")).hexdigest()) if match else Credentials("", "")
 

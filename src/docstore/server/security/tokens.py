@@ -8,6 +8,7 @@ writes it is an error, never a store without tokens.
 
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -28,12 +29,14 @@ from docstore.units import parse_duration_s, parse_size
 if sys.platform != "win32":
     import fcntl
 
-TOKEN_PREFIX: Final = "dst_"  # noqa: S105 - how every token begins
 NOTE_LIMIT: Final = 200
 """Characters of a note."""
+_PREFIX: Final = "dst_"
 _ID_SIZE: Final = 5
 _SECRET_SIZE: Final = 24
 """Random bytes; both are written in hexadecimal digits."""
+TOKEN_PATTERN: Final = re.compile(f"{_PREFIX}([0-9a-f]{{{2 * _ID_SIZE}}})_([0-9a-f]{{{2 * _SECRET_SIZE}}})")
+"""Matches the text of a token: the id and the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class Tokens:
             )
             _check(token)
             tokens[id] = token
-        return NewToken(f"{TOKEN_PREFIX}{token.id}_{secret}", token)
+        return NewToken(f"{_PREFIX}{token.id}_{secret}", token)
 
     def revoke(self, id: str) -> Token:
         """Remove a token; requests with it are rejected within a second."""
@@ -172,6 +175,11 @@ class Tokens:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(self.path.parent)
+
+
+def redact(text: str) -> str:
+    """Remove the secrets of tokens from a text that is to be logged, such as a URL into which somebody put one."""
+    return TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", text) if _PREFIX in text else text
 
 
 def file_identity(status: os.stat_result) -> tuple[int, ...]:
