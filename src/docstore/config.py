@@ -21,7 +21,7 @@ from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import is_loopback, normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
-from docstore.units import parse_size
+from docstore.units import parse_rate, parse_size
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
@@ -184,6 +184,8 @@ class Settings:
     """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
     audit: Path | None = None
     """The file of the audit log; None for none."""
+    address_rate: str | None = None
+    """How many requests one address may send to each process, such as `100/s`; None for no limit."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     stop_timeout_s: int = 30
@@ -216,6 +218,8 @@ class Settings:
         anonymous = self.anonymous or ("write" if auth == "open" else None)
         if auth == "tokens":
             _check_apart(mounts, self.data, "the data folder, where the tokens are")
+        if self.address_rate is not None:
+            parse_rate(self.address_rate)
         if self.audit is not None:
             _check_apart(mounts, self.audit, "the audit log")
         public_urls = []

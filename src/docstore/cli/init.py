@@ -19,6 +19,7 @@ _EXAMPLES: Final = {
     "auth": "tokens",
     "anonymous": "read",
     "audit": "audit.jsonl",
+    "address_rate": "100/s",
     "public_urls": ["https://store.example"],
 }
 """Values of the settings that have none by default; their lines are comments."""

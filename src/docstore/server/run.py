@@ -34,7 +34,7 @@ from docstore.server.processes import STOP_SIGNALS, Server, Workers
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 from docstore.server.security.tokens import Tokens
-from docstore.units import format_count
+from docstore.units import format_count, parse_rate
 
 try:
     import resource
@@ -141,6 +141,7 @@ def open_store(settings: Settings) -> Store:
             relative_links=not public_origins.issuperset(settings.public_urls),
             anonymous=settings.anonymous,
             tokens=Tokens(settings.data) if settings.auth == "tokens" else None,
+            address_rate=parse_rate(settings.address_rate) if settings.address_rate else None,
             audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )

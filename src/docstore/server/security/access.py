@@ -22,8 +22,10 @@ from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.security.guarded_engine import guarded
+from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
 from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens, file_identity
+from docstore.units import parse_rate
 
 log: Final = logging.getLogger("docstore")
 
@@ -56,6 +58,8 @@ class View:
     """None for a client without credentials."""
     denial: Callable[[str], HTTPProblem] | None
     """Makes the problem for a write outside these mounts; None for a client that sees all mounts as they are."""
+
+    limiter: RateLimiter | None = None
 
     def check_unsafe(self, method: str, mount: Mount | None, key: str, parts: list[str] | None) -> None:
         """Raise HTTPProblem for an unsafe method that the client may not perform, whatever the state of the store.
@@ -117,9 +121,9 @@ class AccessControl:
     def _make_view(self, token: Token | None, denial: Callable[[str], HTTPProblem]) -> View:
         seen = [self._seen(mount, token, denial) for mount in self._mounts]
         mounts = [mount for mount in seen if mount is not None]
-        if all(mount.rights is None for mount in mounts) and len(mounts) == len(seen):
-            return View(Mounts(mounts), token, None)
-        return View(Mounts(mounts), token, denial)
+        sees_all = all(mount.rights is None for mount in mounts) and len(mounts) == len(seen)
+        limiter = RateLimiter("token", parse_rate(token.rate)) if token is not None and token.rate else None
+        return View(Mounts(mounts), token, None if sees_all else denial, limiter)
 
     def _seen(self, mount: Mount, token: Token | None, denial: Callable[[str], HTTPProblem]) -> Mount | None:
         """Return the mount as the client sees it; None if it has no rights there."""
