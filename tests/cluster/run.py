@@ -16,9 +16,12 @@ CONTRACT = [
     *("tests/crash/test_together.py", "-k", "postgresql or PostgreSQL"),
 ]
 
+HANGS_AFTER_S = 1800
+"""Nodes are killed for ten minutes and more, and then histories are checked."""
+
 
 def pytest(*arguments: str, **environment: str) -> int:
-    command = [sys.executable, "-m", "pytest", *arguments, *sys.argv[1:]]
+    command = [sys.executable, "-m", "pytest", "-o", f"faulthandler_timeout={HANGS_AFTER_S}", *arguments, *sys.argv[1:]]
     return subprocess.run(command, check=False, env=os.environ | {"DOCSTORE_CLUSTER": "1"} | environment).returncode
 
 
