@@ -167,6 +167,41 @@ def test_a_selection_is_downloaded_as_one_file(tab: Tab, mount: str) -> None:
     expect(tab.dialog.get_by_role("alert")).to_contain_text("not found. The document was deleted, or it expired.")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "authentication is required."), (503, "the storage is unavailable.")]
+)
+def test_a_download_that_fails_says_why(tab: Tab, status: int, words: str) -> None:
+    tab.expect(status)
+    fill(tab, "disk", "unloaded", 2)
+    tab.open("/disk/unloaded/")
+    tab.answer_with("HEAD", "**/disk/unloaded/?*", status=status, body="")
+    select(tab, "a.txt")
+    tab.press("Download zip")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+    tab.page.keyboard.press("Escape")
+    tab.page.get_by_role("link", name="tar", exact=True).click()
+    expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.get_by_role("checkbox", name="Select a.txt", exact=True)).to_be_checked()
+
+
+def test_a_move_that_stored_but_did_not_delete_can_be_finished(tab: Tab) -> None:
+    tab.expect(503)
+    fill(tab, "files", "half", 2)
+    tab.open("/files/half/")
+    select(tab, "a.txt")
+    press_and_wait(tab, "Move")
+    tab.answer_with("DELETE", "**/files/**", status=503, body="")
+    tab.dialog.get_by_label("Folder").fill("whole")
+    tab.press("Move")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stored as whole/a.txt, but half/a.txt was not deleted")
+    assert statuses(tab, "files", ["half/a.txt", "whole/a.txt"]) == [200, 200]
+    tab.page.unroute_all()
+    tab.press("Try again")
+    expect(tab.page.locator("dialog")).to_have_count(0)
+    assert statuses(tab, "files", ["half/a.txt", "whole/a.txt"]) == [404, 200]
+
+
 def test_a_document_that_changed_meanwhile_is_kept(tab: Tab) -> None:
     tab.expect(412)
     keys = fill(tab, "disk", "changed", 3)
@@ -202,7 +237,7 @@ def test_a_failing_store_stops_and_nothing_is_lost(tab: Tab, status: int, words:
     tab.answer_with("PUT", "**/disk/**", status=status, content_type="text/html", body="")
     tab.press("Save")
     expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
-    expect(tab.dialog.get_by_role("alert")).to_contain_text("3 documents not tried.")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("3 documents not done.")
     tab.page.unroute_all()
     tab.press("Try again")
     expect(tab.page.locator("dialog")).to_have_count(0)
@@ -245,7 +280,7 @@ def test_a_slow_action_shows_progress_and_can_be_stopped(tab: Tab) -> None:
     tab.press("Stop")
     while held:
         held.pop().continue_()
-    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stopped. 8 documents not tried.")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stopped. 8 documents not done.")
     expect(tab.dialog.get_by_role("status")).to_have_text("4 of 12 deleted")
     tab.press("Done")
     expect(tab.page.locator("#notes li")).to_contain_text("Deleted 4 documents.")

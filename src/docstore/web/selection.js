@@ -24,6 +24,12 @@ export class Selection {
     this.bar = element("section", { id: "selection", "aria-label": "Selection", hidden: true }, this.status, this.buttons);
     document.querySelector("#pages").after(this.bar);
     this.body.addEventListener("click", (event) => this.#onClick(event));
+    document.querySelector("#view").addEventListener("click", (event) => {
+      const link = event.target.closest("[download]");
+      if (!link) return;
+      event.preventDefault();
+      this.#start(link.href);
+    });
     page.listing.onshow = () => this.#update();
     this.#place = this.#here();
     this.showActions();
@@ -128,11 +134,14 @@ export class Selection {
     if (this.#names.size === count) this.status.textContent = `Selected: ${parts.filter(Boolean).join(", ")}`;
   }
 
-  // The server makes the archive. It is asked first whether it can, because a browser does not show why a download failed.
-  async #download(format) {
+  #download(format) {
     const { folder } = this.page.listing;
     const keys = [...this.#names].map((name) => name.slice(folder.length)).join("\n");
-    const url = `${this.page.collection.mount}${encode(folder)}?format=${format}&keys=${encodeURIComponent(keys)}`;
+    return this.#start(`${this.page.collection.mount}${encode(folder)}?format=${format}&keys=${encodeURIComponent(keys)}`);
+  }
+
+  // Download an archive. The server is asked first whether it can, because browsers do not show why a download failed.
+  async #start(url) {
     try {
       if (url.length > MAX_URL_SIZE) throw new Error("The names of these keys are too long for one download. Select fewer, or download the folder.");
       await this.page.collection.check(url);
