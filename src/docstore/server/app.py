@@ -1,8 +1,10 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
+    proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, and does it know the method (501)?
     route         which mount and which key?
-    access        an unsafe method: not from another site's page, and not on a read-only store
+    access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
+                  site's page, and only with the rights that it needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
@@ -33,8 +35,12 @@ from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
+from docstore.server.security.access import AccessControl, View, is_open
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
+from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.rights import ANONYMOUS_RIGHTS
+from docstore.server.security.tokens import Tokens
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 
 log: Final = logging.getLogger("docstore")
@@ -51,17 +57,23 @@ class Store:
         hosts: frozenset[str] | None = None,
         public_origins: frozenset[str] = frozenset(),
         relative_links: bool = False,
-        anonymous: str = "write",
+        proxies: TrustedProxies | None = None,
+        anonymous: str | None = "write",
+        tokens: Tokens | None = None,
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
-        proxies; `relative_links` if a proxy adds a path; `anonymous` clients may `read` or `write`."""
+        proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request. Clients without a
+        token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
         self._relative_links = relative_links
-        self._read_only = anonymous != "write"
+        self._proxies = proxies
+        open_to_all = tokens is None and anonymous == "write"
+        rights = ANONYMOUS_RIGHTS[anonymous]
+        self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -75,19 +87,30 @@ class Store:
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
         method, mount = request.method, None
+        view: View | None = None
         if self._relative_links:
             request.root = root_from(request.path)
         try:
+            if self._proxies is not None:
+                self._proxies.apply(request)
             check_host(request.headers, self._hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
-            unsafe = method not in SAFE_METHODS
+            mounts, unsafe = self.mounts, method not in SAFE_METHODS
+            if self._access is not None and not is_open(parts):
+                preflight = _is_preflight(request, mount)
+                view = self._access.anonymous_view if preflight else self._access.view(request)
+            if view is not None:
+                mounts = view.mounts
+                if mount is not None:
+                    mount = mounts.at(f"/{mount.name}")
+                    parts = segments(request.path) if mount is None else parts
             if unsafe:
-                check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
-                if self._read_only:
-                    raise HTTPProblem("forbidden", "this store is read-only")
-            resource = self._resource(mount, key, parts)
+                check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
+                if view is not None:
+                    view.check_unsafe(method, mount, key, parts)
+            resource = self._resource(mounts, mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
@@ -95,8 +118,8 @@ class Store:
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
                 check_operation(request, mount.ignore_query if mount else ())
             response = await verb(resource, request)
-            if method == "OPTIONS" and self._read_only:
-                _remove_unsafe_methods(response)
+            if method == "OPTIONS" and view is not None:
+                _remove_forbidden_methods(response, view, mount, key, parts)
         except (HTTPProblem, DocstoreError) as error:
             response = _error_response(request, error)
         except TooManyMembers as error:
@@ -125,8 +148,8 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, parts) if found else (None, "", parts)
 
-    def _resource(self, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
-        """Return the resource at a path. Raise HTTPProblem, or InvalidKey for any method."""
+    def _resource(self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
+        """Return the resource at a path, of `mounts` that the client sees. Raise HTTPProblem, or InvalidKey."""
         if mount is not None:
             if parts is None:
                 return document_class(mount)(mount, key, self.clock)
@@ -140,10 +163,11 @@ class Store:
         if not parts:
             return ServerResource()
         if parts == [""]:
-            return RootResource(self.mounts)
+            return RootResource(mounts)
         if parts[0] in ("-", ".well-known"):
-            return find_service(parts, self.mounts)
-        if self.mounts.find([*parts, ""]):
+            return find_service(parts, mounts)
+        found = mounts.find([*parts, ""])
+        if found is not None and not found[1]:
             return MissingSlash(f"/{'/'.join(parts)}/")
         raise HTTPProblem("not-found", f"there is no mount at /{encode(parts[0])}/")
 
@@ -169,15 +193,26 @@ async def _report_hidden(mounts: Mounts) -> None:
             await count_hidden(mount)
 
 
-def _remove_unsafe_methods(response: Response) -> None:
-    """Leave only safe methods in Allow, so that clients can see that the store is read-only.
+def _is_preflight(request: Request, mount: Mount | None) -> bool:
+    """Whether a browser asks, without credentials, for what a page of an allowed site may do (Fetch, CORS)."""
+    return (
+        request.method == "OPTIONS"
+        and "access-control-request-method" in request.headers
+        and mount is not None
+        and mount.cors_policy is not None
+        and mount.cors_policy.allows(request.headers)
+    )
 
-    Not in Access-Control-Allow-Methods: a preflight carries no credentials and asks for a request that may.
-    """
+
+def _remove_forbidden_methods(
+    response: Response, view: View, mount: Mount | None, key: str, parts: list[str] | None
+) -> None:
+    """Leave only the methods in Allow that this client may use, so that it can see what it may do."""
     for index, (name, value) in enumerate(response.headers):
         if name == b"allow":
-            safe = [method for method in value.decode("ascii").split(", ") if method in SAFE_METHODS]
-            response.headers[index] = (name, ", ".join(safe).encode("ascii"))
+            methods = value.decode("ascii").split(", ")
+            allowed = [word for word in methods if word in SAFE_METHODS or view.permits(word, mount, key, parts)]
+            response.headers[index] = (name, ", ".join(allowed).encode("ascii"))
 
 
 def _error_response(request: Request, error: HTTPProblem | DocstoreError) -> Response:

@@ -222,6 +222,11 @@ BODIES: Final[dict[str, Node]] = {
     },
 }
 
+SECURITY_SCHEMES: Final[dict[str, Node]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token, unless the store is open."},
+    "basic": {"type": "http", "scheme": "basic", "description": "A token as the password; the user is ignored."},
+}
+
 HEADERS: Final[dict[str, Node]] = {
     **{header.name: {"description": "As it was stored.", "schema": _text()} for header in STORED_HEADERS.values()},
     "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
@@ -244,6 +249,7 @@ HEADERS: Final[dict[str, Node]] = {
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
     "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
     "Vary": {"description": "The request headers that this response depends on.", "schema": _text()},
+    "WWW-Authenticate": {"description": "The schemes of a token: Bearer and Basic.", "schema": _text()},
 }
 
 

@@ -73,7 +73,10 @@ class ListingResource(ReadableResource):
 
     async def _index(self, request: Request) -> Response | None:
         """The document `index.html` of the folder; None if there is none."""
-        document = DocumentResource(self._mount, f"{self._folder}index.html", self._clock)
+        key = f"{self._folder}index.html"
+        if not self._mount.permits("read", key):
+            return None
+        document = DocumentResource(self._mount, key, self._clock)
         try:
             response = await document.verbs[request.method](document, request)
         except HTTPProblem as problem:

@@ -82,7 +82,9 @@ async def _usage(mount: Mount) -> Usage | None:
 
 
 async def _hidden(mount: Mount) -> int:
-    """0 also when the storage fails."""
+    """0 also when the storage fails, and for a client that may not list the mount."""
+    if not mount.permits("list", ""):
+        return 0
     try:
         return await count_hidden(mount)
     except EngineError as error:
