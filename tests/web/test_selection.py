@@ -3,10 +3,13 @@
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.http_client import prepare
+from tests.server_process import RunningServer
 from tests.web.tab import Tab
 
 ON_DISK = pytest.mark.parametrize("mount", ["disk", "files"])
@@ -285,3 +288,37 @@ def test_a_slow_action_shows_progress_and_can_be_stopped(tab: Tab) -> None:
     tab.press("Done")
     expect(tab.page.locator("#notes li")).to_contain_text("Deleted 4 documents.")
     expect(tab.page.locator("#documents tbody tr")).to_have_count(8)
+
+
+def test_a_selection_that_cannot_be_looked_up_changes_nothing(tab: Tab) -> None:
+    tab.expect(503)
+    fill(tab, "disk", "unseen", 2)
+    tab.open("/disk/unseen/")
+    tab.answer_with("GET", "**/disk/?*format=json*", status=503, content_type="text/html", body="")
+    tab.page.get_by_role("checkbox", name="Select a.txt", exact=True).check()
+    expect(tab.page.locator("#selection b")).to_have_text("1 selected")
+    press_and_wait(tab, "Delete")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("the storage is unavailable")
+    tab.page.keyboard.press("Escape")
+    tab.page.unroute_all()
+    press_and_wait(tab, "Delete")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("Delete 1 document?")
+    tab.client.prepare("DELETE", "/disk/unseen/a.txt")
+
+
+def test_a_client_that_may_only_read_can_select_and_download(tab: Tab, tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        prepare(server, "PUT", "/docs/there", b"text")
+        assert server.stop() == 0
+    with RunningServer(tmp_path / "data", "--anonymous", "read") as server:
+        reader = Tab(tab.browser, server)
+        reader.open("/docs/")
+        select(reader, "there")
+        assert reader.page.locator("#selection button").all_inner_texts() == ["Download zip", "Download tar", "Clear"]
+        reader.page.keyboard.press("Delete")
+        expect(reader.page.locator("dialog")).to_have_count(0)
+        with reader.page.expect_download() as started:
+            reader.press("Download tar")
+        assert started.value.suggested_filename == "docs.tar"
+        reader.close()
+        reader.check()

@@ -29,6 +29,7 @@ async function expand(page, { documents, folders }) {
       after = listing.documents.at(-1).key;
     }
   }
+  if (!all.length) throw new Error("These documents do not exist any more.");
   return all;
 }
 
@@ -105,7 +106,6 @@ function runAll(page, title, past, metas, work) {
 
 export async function removeAll(page, selected) {
   const metas = await expand(page, selected);
-  if (!metas.length) return announce("These documents do not exist any more.");
   const size = metas.reduce((sum, meta) => sum + meta.size, 0);
   const undoable = !metas.some((meta) => meta.fields?.["content-encoding"]) && keepForUndo(size);
   const undoText = undoable ? "You can undo it until you leave this page." : "It can't be undone: they are too large to keep here, or have a Content-Encoding.";

@@ -68,7 +68,8 @@ export class Listing {
   // The documents and folders shown, as the server listed them.
   async listed() {
     if (!this.#listing) await this.reload();
-    return this.#listing ?? { documents: [], folders: [] };
+    if (!this.#listing) throw new Error(find("#count").textContent);
+    return this.#listing;
   }
 
   // Show another part of the list.

@@ -42,10 +42,11 @@ export class Selection {
   // Show the buttons of what this client may do.
   showActions() {
     const run = (name) => () => this.act(name);
-    const more = !this.page.writable ? [] : [
-      this.page.rule === "path" ? button("Move", run("moveAll")) : null,
-      button("Fields", run("editAll")),
-      button("Delete", run("removeAll"), { class: "danger", "aria-keyshortcuts": "Delete" }),
+    const { writable, removable, rule } = this.page;
+    const more = [
+      writable && removable && rule === "path" ? button("Move", run("moveAll")) : null,
+      writable ? button("Fields", run("editAll")) : null,
+      removable ? button("Delete", run("removeAll"), { class: "danger", "aria-keyshortcuts": "Delete" }) : null,
     ];
     this.buttons.replaceChildren(...[button("Download zip", () => this.#download("zip")), button("Download tar", () => this.#download("tar")),
       ...more, button("Clear", () => this.clear(), { "aria-keyshortcuts": "Escape" })].filter(Boolean));
@@ -128,7 +129,8 @@ export class Selection {
     this.bar.hidden = !count;
     if (!count) return;
     this.status.textContent = `${count.toLocaleString("en")} selected`;
-    const { documents, folders } = await this.#selected();
+    const { documents, folders } = await this.#selected().catch(() => ({ documents: [], folders: [] }));
+    if (!documents.length && !folders.length) return;
     const size = documents.reduce((sum, meta) => sum + meta.size, 0);
     const parts = [folders.length && plural(folders.length, "folder"), documents.length && `${plural(documents.length, "key")}, ${formatSize(size)}`];
     if (this.#names.size === count) this.status.textContent = `Selected: ${parts.filter(Boolean).join(", ")}`;
