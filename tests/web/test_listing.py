@@ -55,6 +55,10 @@ def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
     page.wait_for_url("**/site/plain/")
     expect(page.locator("#crumbs")).to_have_text("all folders plain/")
     assert page.locator("#documents input").count() == 0
+    expect(page.locator("#documents .select").first).to_be_hidden()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="zip").click()
+    assert started.value.suggested_filename == "plain.zip"
     page.get_by_role("link", name="a b").click()
     page.wait_for_url("**/site/plain/a%20b")
     assert page.inner_text("body") == "there"

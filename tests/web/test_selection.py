@@ -3,10 +3,13 @@
 import io
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Route, expect
 
+from tests.http_client import prepare
+from tests.server_process import RunningServer
 from tests.web.tab import Tab
 
 ON_DISK = pytest.mark.parametrize("mount", ["disk", "files"])
@@ -167,6 +170,41 @@ def test_a_selection_is_downloaded_as_one_file(tab: Tab, mount: str) -> None:
     expect(tab.dialog.get_by_role("alert")).to_contain_text("not found. The document was deleted, or it expired.")
 
 
+@pytest.mark.parametrize(
+    ("status", "words"), [(401, "authentication is required."), (503, "the storage is unavailable.")]
+)
+def test_a_download_that_fails_says_why(tab: Tab, status: int, words: str) -> None:
+    tab.expect(status)
+    fill(tab, "disk", "unloaded", 2)
+    tab.open("/disk/unloaded/")
+    tab.answer_with("HEAD", "**/disk/unloaded/?*", status=status, body="")
+    select(tab, "a.txt")
+    tab.press("Download zip")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+    tab.page.keyboard.press("Escape")
+    tab.page.get_by_role("link", name="tar", exact=True).click()
+    expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.get_by_role("checkbox", name="Select a.txt", exact=True)).to_be_checked()
+
+
+def test_a_move_that_stored_but_did_not_delete_can_be_finished(tab: Tab) -> None:
+    tab.expect(503)
+    fill(tab, "files", "half", 2)
+    tab.open("/files/half/")
+    select(tab, "a.txt")
+    press_and_wait(tab, "Move")
+    tab.answer_with("DELETE", "**/files/**", status=503, body="")
+    tab.dialog.get_by_label("Folder").fill("whole")
+    tab.press("Move")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stored as whole/a.txt, but half/a.txt was not deleted")
+    assert statuses(tab, "files", ["half/a.txt", "whole/a.txt"]) == [200, 200]
+    tab.page.unroute_all()
+    tab.press("Try again")
+    expect(tab.page.locator("dialog")).to_have_count(0)
+    assert statuses(tab, "files", ["half/a.txt", "whole/a.txt"]) == [404, 200]
+
+
 def test_a_document_that_changed_meanwhile_is_kept(tab: Tab) -> None:
     tab.expect(412)
     keys = fill(tab, "disk", "changed", 3)
@@ -202,7 +240,7 @@ def test_a_failing_store_stops_and_nothing_is_lost(tab: Tab, status: int, words:
     tab.answer_with("PUT", "**/disk/**", status=status, content_type="text/html", body="")
     tab.press("Save")
     expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
-    expect(tab.dialog.get_by_role("alert")).to_contain_text("3 documents not tried.")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("3 documents not done.")
     tab.page.unroute_all()
     tab.press("Try again")
     expect(tab.page.locator("dialog")).to_have_count(0)
@@ -245,8 +283,42 @@ def test_a_slow_action_shows_progress_and_can_be_stopped(tab: Tab) -> None:
     tab.press("Stop")
     while held:
         held.pop().continue_()
-    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stopped. 8 documents not tried.")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("Stopped. 8 documents not done.")
     expect(tab.dialog.get_by_role("status")).to_have_text("4 of 12 deleted")
     tab.press("Done")
     expect(tab.page.locator("#notes li")).to_contain_text("Deleted 4 documents.")
     expect(tab.page.locator("#documents tbody tr")).to_have_count(8)
+
+
+def test_a_selection_that_cannot_be_looked_up_changes_nothing(tab: Tab) -> None:
+    tab.expect(503)
+    fill(tab, "disk", "unseen", 2)
+    tab.open("/disk/unseen/")
+    tab.answer_with("GET", "**/disk/?*format=json*", status=503, content_type="text/html", body="")
+    tab.page.get_by_role("checkbox", name="Select a.txt", exact=True).check()
+    expect(tab.page.locator("#selection b")).to_have_text("1 selected")
+    press_and_wait(tab, "Delete")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("the storage is unavailable")
+    tab.page.keyboard.press("Escape")
+    tab.page.unroute_all()
+    press_and_wait(tab, "Delete")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("Delete 1 document?")
+    tab.client.prepare("DELETE", "/disk/unseen/a.txt")
+
+
+def test_a_client_that_may_only_read_can_select_and_download(tab: Tab, tmp_path: Path) -> None:
+    with RunningServer(tmp_path / "data") as server:
+        prepare(server, "PUT", "/docs/there", b"text")
+        assert server.stop() == 0
+    with RunningServer(tmp_path / "data", "--anonymous", "read") as server:
+        reader = Tab(tab.browser, server)
+        reader.open("/docs/")
+        select(reader, "there")
+        assert reader.page.locator("#selection button").all_inner_texts() == ["Download zip", "Download tar", "Clear"]
+        reader.page.keyboard.press("Delete")
+        expect(reader.page.locator("dialog")).to_have_count(0)
+        with reader.page.expect_download() as started:
+            reader.press("Download tar")
+        assert started.value.suggested_filename == "docs.tar"
+        reader.close()
+        reader.check()

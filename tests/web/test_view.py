@@ -153,6 +153,29 @@ def test_a_failing_listing_keeps_the_rows_and_the_text(tab: Tab, status: int) ->
     expect(tab.page.locator("#search")).to_have_value("ab")
 
 
+def test_a_slow_server_is_shown_as_loading_until_it_times_out(tab: Tab) -> None:
+    tab.page.clock.install()
+    tab.store_document("/disk/sluggish/a")
+    tab.open("/disk/sluggish/")
+    held: list[Route] = []
+    tab.page.route("**/disk/?*format=json*", lambda route: held.append(route))
+    with tab.page.expect_request("**/disk/?*format=json*"):
+        tab.page.fill("#search", "a")
+        tab.page.clock.fast_forward(200)
+    tab.page.clock.fast_forward(1000)
+    count = tab.page.locator("#count")
+    expect(count).to_have_text("Loading…")
+    held.pop().continue_()
+    expect(count).to_have_text("1 key, 1 byte")
+    with tab.page.expect_request("**/disk/?*format=json*"):
+        tab.page.fill("#search", "ab")
+        tab.page.clock.fast_forward(200)
+    held.pop().abort("timedout")
+    tab.expect("ERR_TIMED_OUT")
+    expect(count).to_contain_text("the store can't be reached")
+    assert names(tab) == ["a"]
+
+
 def test_two_hundred_rows_are_drawn_at_once(tab: Tab) -> None:
     for number in range(200):
         tab.store_document(f"/disk/drawn/{number:03}.txt", "x" * number, content_type="text/plain")

@@ -106,7 +106,7 @@ export async function moveDocument(page, meta, key) {
   try {
     await page.collection.remove(meta);
   } catch (error) {
-    throw new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message);
+    throw Object.assign(new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message), { isStored: true });
   }
 }
 

@@ -29,6 +29,7 @@ async function expand(page, { documents, folders }) {
       after = listing.documents.at(-1).key;
     }
   }
+  if (!all.length) throw new Error("These documents do not exist any more.");
   return all;
 }
 
@@ -73,7 +74,7 @@ function runAll(page, title, past, metas, work) {
       if (active) return;
       if (done.length) page.changed();
       if (done.length === metas.length) return dialog.close();
-      const rest = waiting.length ? ` ${plural(waiting.length, "document")} not tried.` : "";
+      const rest = waiting.length ? ` ${plural(waiting.length, "document")} not done.` : "";
       dialog.showError(failed ? `${failed.message}${rest}` : failures.length ? `${plural(failures.length, "document")} failed.${rest}` : `Stopped.${rest}`);
       list.replaceChildren(...failures.slice(0, MAX_LINES).map(([meta, error]) => element("li", {}, element("bdi", {}, meta.key), ": ", error.message)),
         failures.length > MAX_LINES ? element("li", {}, `and ${plural(failures.length - MAX_LINES, "other")}`) : "");
@@ -105,7 +106,6 @@ function runAll(page, title, past, metas, work) {
 
 export async function removeAll(page, selected) {
   const metas = await expand(page, selected);
-  if (!metas.length) return announce("These documents do not exist any more.");
   const size = metas.reduce((sum, meta) => sum + meta.size, 0);
   const undoable = !metas.some((meta) => meta.fields?.["content-encoding"]) && keepForUndo(size);
   const undoText = undoable ? "You can undo it until you leave this page." : "It can't be undone: they are too large to keep here, or have a Content-Encoding.";
@@ -160,9 +160,14 @@ export async function moveAll(page, selected) {
     return prefix;
   });
   if (prefix === undefined) return;
-  const done = await runAll(page, title, "moved", metas, (meta) => {
+  const stored = new Set();
+  const done = await runAll(page, title, "moved", metas, async (meta) => {
     checkCopyable(meta);
-    return moveDocument(page, meta, prefix + meta.key.slice(folder.length));
+    if (stored.has(meta)) return page.collection.remove(meta);
+    return moveDocument(page, meta, prefix + meta.key.slice(folder.length)).catch((error) => {
+      if (error.isStored) stored.add(meta);
+      throw error;
+    });
   });
   if (done.length) announce(`Moved ${plural(done.length, "document")} to ${prefix || "the collection"}.`);
 }
@@ -183,7 +188,7 @@ export async function editAll(page, selected) {
   const more = element("textarea", { rows: 3, spellcheck: "false", placeholder: "unchanged" });
   const title = `Fields of ${plural(metas.length, "document")}`;
   const change = await form(title, "", [summary(metas),
-    field("Type", type, "such as text/plain; what you leave empty stays as it is"), field("TTL", ttl, "such as 90 s, 12 h or 7 d; never keeps them forever"),
+    field("Type", type, "such as text/plain; what you leave empty stays as it is"), field("TTL", ttl, "such as 90 s, 12 h or 7 d; \"never\" keeps them forever"),
     field("Other fields", more, "one per line, such as Meta-Author: Ann; a name without a value removes the field")], "Save", async () => {
     const never = /^\s*never\s*$/i.test(ttl.value);
     const seconds = never ? null : parseTTL(ttl.value);

@@ -12,6 +12,7 @@ const MAX_TRAIL = 1000;
 const TYPING_MS = 120;
 const TICK_MS = 30_000;
 const FRESH_MS = 2000;
+const SLOW_MS = 400;
 // A filter by words reads keys in pages, because the server finds only prefixes.
 const SEARCH_PAGE = 1000;
 const SEARCHED_KEYS = 10_000;
@@ -67,7 +68,8 @@ export class Listing {
   // The documents and folders shown, as the server listed them.
   async listed() {
     if (!this.#listing) await this.reload();
-    return this.#listing ?? { documents: [], folders: [] };
+    if (!this.#listing) throw new Error(find("#count").textContent);
+    return this.#listing;
   }
 
   // Show another part of the list.
@@ -94,12 +96,14 @@ export class Listing {
     this.#loading.abort();
     const { signal } = (this.#loading = new AbortController());
     this.#loaded_ms = Date.now();
+    const slow = setTimeout(() => signal.aborted || this.view.words || this.#count("Loading\u2026"), SLOW_MS);
     try {
       const listing = await (this.view.words ? this.#searchWords(signal) : this.#load(signal));
       if (!signal.aborted) this.#show(listing);
     } catch (error) {
       if (!signal.aborted) this.#count(error.message, true);
     }
+    clearTimeout(slow);
   }
 
   #load(signal) {
@@ -223,6 +227,7 @@ export class Listing {
       other.textContent = query.delimiter ? "as a flat list" : "by folders";
       other.setAttribute("href", this.view.url({ delimiter: query.delimiter ? "" : null, after: null, words: null }));
     }
+    find("#view span").hidden = Boolean(this.view.words);
     for (const link of document.querySelectorAll("#view [download]")) {
       const parameters = new URLSearchParams(withoutEmpty({ format: link.textContent, prefix: query.prefix.slice(folderOfURL.length) }));
       link.setAttribute("href", `${location.pathname}?${parameters}`);

@@ -19,6 +19,7 @@ const page = {
   // The page stores contents as browsers decode them, so it never sets a coding.
   storedHeaders: [...requestNames.keys()].filter((name) => name !== "content-encoding"),
   writable: false,
+  removable: false,
   detail: null,
 
   open(key) {
@@ -157,7 +158,7 @@ addEventListener("keydown", async (event) => {
     letters[event.key][1]();
   } else if (!dialogs.length && event.key === "Escape" && !page.selection.isEmpty) {
     page.selection.clear();
-  } else if (!dialogs.length && event.key === "Delete" && page.writable && !page.selection.isEmpty) {
+  } else if (!dialogs.length && event.key === "Delete" && page.removable && !page.selection.isEmpty) {
     await page.selection.act("removeAll");
   } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
     try {
@@ -186,6 +187,7 @@ addEventListener("drop", (event) => {
 
 page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
+  page.removable = allowed.has("DELETE");
   page.selection.showActions();
   if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
   tools.append(

@@ -24,6 +24,12 @@ export class Selection {
     this.bar = element("section", { id: "selection", "aria-label": "Selection", hidden: true }, this.status, this.buttons);
     document.querySelector("#pages").after(this.bar);
     this.body.addEventListener("click", (event) => this.#onClick(event));
+    document.querySelector("#view").addEventListener("click", (event) => {
+      const link = event.target.closest("[download]");
+      if (!link) return;
+      event.preventDefault();
+      this.#start(link.href);
+    });
     page.listing.onshow = () => this.#update();
     this.#place = this.#here();
     this.showActions();
@@ -36,10 +42,11 @@ export class Selection {
   // Show the buttons of what this client may do.
   showActions() {
     const run = (name) => () => this.act(name);
-    const more = !this.page.writable ? [] : [
-      this.page.rule === "path" ? button("Move", run("moveAll")) : null,
-      button("Fields", run("editAll")),
-      button("Delete", run("removeAll"), { class: "danger", "aria-keyshortcuts": "Delete" }),
+    const { writable, removable, rule } = this.page;
+    const more = [
+      writable && removable && rule === "path" ? button("Move", run("moveAll")) : null,
+      writable ? button("Fields", run("editAll")) : null,
+      removable ? button("Delete", run("removeAll"), { class: "danger", "aria-keyshortcuts": "Delete" }) : null,
     ];
     this.buttons.replaceChildren(...[button("Download zip", () => this.#download("zip")), button("Download tar", () => this.#download("tar")),
       ...more, button("Clear", () => this.clear(), { "aria-keyshortcuts": "Escape" })].filter(Boolean));
@@ -122,17 +129,21 @@ export class Selection {
     this.bar.hidden = !count;
     if (!count) return;
     this.status.textContent = `${count.toLocaleString("en")} selected`;
-    const { documents, folders } = await this.#selected();
+    const { documents, folders } = await this.#selected().catch(() => ({ documents: [], folders: [] }));
+    if (!documents.length && !folders.length) return;
     const size = documents.reduce((sum, meta) => sum + meta.size, 0);
     const parts = [folders.length && plural(folders.length, "folder"), documents.length && `${plural(documents.length, "key")}, ${formatSize(size)}`];
     if (this.#names.size === count) this.status.textContent = `Selected: ${parts.filter(Boolean).join(", ")}`;
   }
 
-  // The server makes the archive. It is asked first whether it can, because a browser does not show why a download failed.
-  async #download(format) {
+  #download(format) {
     const { folder } = this.page.listing;
     const keys = [...this.#names].map((name) => name.slice(folder.length)).join("\n");
-    const url = `${this.page.collection.mount}${encode(folder)}?format=${format}&keys=${encodeURIComponent(keys)}`;
+    return this.#start(`${this.page.collection.mount}${encode(folder)}?format=${format}&keys=${encodeURIComponent(keys)}`);
+  }
+
+  // Download an archive. The server is asked first whether it can, because browsers do not show why a download failed.
+  async #start(url) {
     try {
       if (url.length > MAX_URL_SIZE) throw new Error("The names of these keys are too long for one download. Select fewer, or download the folder.");
       await this.page.collection.check(url);

@@ -100,6 +100,7 @@ addEventListener("keydown", (event) => {
 });
 const checkAll = () => document.hidden || mounts.forEach(check);
 addEventListener("focus", checkAll);
+for (const { state } of mounts) state.textContent = "checking\u2026";
 document.querySelector("#tools").append(search, status);
 search.value = new URLSearchParams(location.search).get("search") ?? "";
 if (search.value) run();

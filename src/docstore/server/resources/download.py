@@ -34,6 +34,7 @@ async def read_archive_content(mount: Mount, query: Query, new: Callable[[], Mem
                 raise HTTPProblem("not-found", f"no key {key[:PATH_LIMIT]!r}")
         return StreamedContent(_in_blocks(_archive(mount, _list_selected(mount, selected), query.folder, new)))
     page = await read_page(mount, query)
+    _check_readable(mount, query.prefix)
     return StreamedContent(_in_blocks(_archive(mount, _list_from(mount, page), query.folder, new)))
 
 
@@ -48,8 +49,15 @@ def _without_duplicates(keys: tuple[str, ...]) -> list[str]:
 
 async def _exists(mount: Mount, key: str) -> bool:
     if key.endswith("/"):
+        _check_readable(mount, key)
         return bool((await read_page(mount, Query(key, limit=1))).documents)
     return mount.allows(key) and await mount.engine.head(key) is not None
+
+
+def _check_readable(mount: Mount, prefix: str) -> None:
+    """Raise HTTPProblem before the response begins, if the client may list a document there and not read it."""
+    if mount.rights is not None and (listed := mount.rights.listed_prefix(prefix)) is not None:
+        mount.rights.require_read(listed)
 
 
 async def _list_selected(mount: Mount, keys: list[str]) -> AsyncIterator[Meta]:
