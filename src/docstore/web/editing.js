@@ -18,8 +18,8 @@ function warnBeforeUnload(isChanged) {
   return () => removeEventListener("beforeunload", warn);
 }
 
-export async function create(page) {
-  const keyControl = keyField(page, page.listing.folder);
+export async function create(page, wanted = page.listing.folder) {
+  const keyControl = keyField(page, wanted);
   const { read, controls } = fieldControls({}, page.storedHeaders);
   const content = textArea("", "Content");
   const stopWarning = warnBeforeUnload(() => content.value);
