@@ -25,7 +25,8 @@ from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server.access_log import escape
-from docstore.server.errors import HTTPProblem, problem_for, problem_response
+from docstore.server.error_page import render_problem
+from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
@@ -98,12 +99,12 @@ class Store:
             if method == "OPTIONS" and self._read_only:
                 _remove_unsafe_methods(response)
         except (HTTPProblem, DocstoreError) as error:
-            response = _error_response(request, error)
+            response = await self._error_response(request, error)
         except TooManyMembers as error:
-            response = _error_response(request, HTTPProblem("fields-too-large", str(error)))
+            response = await self._error_response(request, HTTPProblem("fields-too-large", str(error)))
         except Exception:
             log.exception("%s %s failed", escape(method), escape(request.path))
-            response = _error_response(request, HTTPProblem("internal"))
+            response = await self._error_response(request, HTTPProblem("internal"))
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
         return response
@@ -147,6 +148,17 @@ class Store:
             return MissingSlash(f"/{'/'.join(parts)}/")
         raise HTTPProblem("not-found", f"there is no mount at /{encode(parts[0])}/")
 
+    async def _error_response(self, request: Request, error: HTTPProblem | DocstoreError) -> Response:
+        if isinstance(error, EngineError):
+            log.error("%s %s: %s", escape(request.method), escape(request.path), error)
+        problem = error if isinstance(error, HTTPProblem) else problem_for(error)
+        media_type, page = problem_media_type(request.headers.get("accept")), ""
+        if media_type == "text/html":
+            page = await render_problem(problem, request, self.mounts, writable=not self._read_only)
+        response = problem_response(problem, media_type, page)
+        response.head_only = request.method == "HEAD"
+        return response
+
     async def close(self) -> None:
         """Stop sweeping and close all engines, even if one fails to close."""
         if self._sweeper is not None:
@@ -178,12 +190,3 @@ def _remove_unsafe_methods(response: Response) -> None:
         if name == b"allow":
             safe = [method for method in value.decode("ascii").split(", ") if method in SAFE_METHODS]
             response.headers[index] = (name, ", ".join(safe).encode("ascii"))
-
-
-def _error_response(request: Request, error: HTTPProblem | DocstoreError) -> Response:
-    if isinstance(error, EngineError):
-        log.error("%s %s: %s", escape(request.method), escape(request.path), error)
-    problem = error if isinstance(error, HTTPProblem) else problem_for(error)
-    response = problem_response(problem, request.headers.get("accept"), request.root)
-    response.head_only = request.method == "HEAD"
-    return response

@@ -1,8 +1,8 @@
 """HTML pages: lists of links, errors and documentation, rendered from the templates in `web/`.
 
-Templates escape everything. The Content-Security-Policy of most pages allows no script; that of a collection allows its
-own modules, by a nonce that is new for each response. `'self'` was rejected: stored documents have the same origin, so
-one mistake in a template would run a stored script.
+Templates escape everything. The Content-Security-Policy of most pages allows no script; that of a collection and of the
+documentation allows their own modules, by a nonce that is new for each response. `'self'` was rejected: stored
+documents have the same origin, so one mistake in a template would run a stored script.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ def new_nonce() -> str:
 
 
 def policy(nonce: str) -> bytes:
-    """Return the Content-Security-Policy of a collection's page.
+    """Return the Content-Security-Policy of a page with modules.
 
     Documents are shown by their own URL or, where browsers need it, as a blob; text never becomes markup.
     """
@@ -64,8 +64,8 @@ def render(template: str, root: str, **values: object) -> str:
     return _templates().get_template(template).render(values, root=root)
 
 
-def docs_page(document: Mapping[str, object], root: str) -> str:
-    """Render the page of an OpenAPI document."""
+def docs_page(document: Mapping[str, object], root: str, nonce: str) -> str:
+    """Render the page of an OpenAPI document; its script with this nonce adds forms that send requests."""
 
     def follow(node: Mapping[str, object]) -> object:
         """Resolve a reference within the document; return other nodes unchanged."""
@@ -74,4 +74,4 @@ def docs_page(document: Mapping[str, object], root: str) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return render("docs.html", root, document=document, follow=follow)
+    return render("docs.html", root, document=document, follow=follow, nonce=nonce)

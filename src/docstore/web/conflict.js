@@ -23,7 +23,7 @@ export function conflictView(base, mine, theirs, use) {
     : button("Merge both", () => use(merged));
   const head = ["Change", "Base", "Mine", "Theirs"].map((name) => element("th", { scope: "col" }, name));
   return element("div", { class: "versions" },
-    element("div", { class: "cells", tabindex: 0, role: "region", "aria-label": "Versions" }, element("table", {},
+    element("div", { class: "cells", tabindex: 0, role: "group", "aria-label": "Versions" }, element("table", {},
       element("thead", {}, element("tr", {}, head)), element("tbody", {}, parts.flatMap(rows)))),
     element("p", { class: "buttons" }, restore, button("Use theirs", () => use(theirs)), both));
 }

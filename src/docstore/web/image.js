@@ -6,7 +6,7 @@ const STEPS = [0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8];
 
 export function image(img) {
   let zoom = null;
-  const box = element("div", { class: "media content", tabindex: 0, role: "region", "aria-label": "Image" }, img);
+  const box = element("div", { class: "media content", tabindex: 0, role: "group", "aria-label": "Image" }, img);
   const status = element("span", { role: "status" });
   const show = (next) => {
     const middle = [(box.scrollLeft + box.clientWidth / 2) / box.scrollWidth, (box.scrollTop + box.clientHeight / 2) / box.scrollHeight];

@@ -131,7 +131,7 @@ function table(lines, at, links) {
     element(tag, { ...attributes, class: numeric[index] ? "number" : null }, inlineNodes(cells[index] ?? "", links))));
   let end = at + 2;
   while (end < lines.length && !isBlank(lines[end]) && !startsBlock(lines[end])) end += 1;
-  return [element("div", { class: "cells", tabindex: 0, role: "region", "aria-label": "Table" }, element("table", {},
+  return [element("div", { class: "cells", tabindex: 0, role: "group", "aria-label": "Table" }, element("table", {},
     element("thead", {}, row("th", { scope: "col" })(head)),
     element("tbody", {}, lines.slice(at + 2, end).map((line) => row("td", {})(cellsOf(line)))))), end];
 }

@@ -101,7 +101,7 @@ function readable(collection, meta, type, setType, content, complete) {
     return [choice, first];
   }
   if (type === "text/markdown" && content.length <= MAX_MARKDOWN_SIZE) {
-    const page = () => element("div", { class: "markdown content", tabindex: 0, role: "region", "aria-label": "Content" },
+    const page = () => element("div", { class: "markdown content", tabindex: 0, role: "group", "aria-label": "Content" },
       markdownNodes(content, linksOf(collection, meta)));
     return views(["Rendered", page], ["Source", colours]);
   }

@@ -61,7 +61,7 @@ export function table(text, type, limit, complete) {
     rows.length < count - 1 || !complete ? `The first ${rows.length.toLocaleString()} of ${all} rows` : `${all} row${count === 2 ? "" : "s"}`,
     width > MAX_COLUMNS ? `the first ${MAX_COLUMNS} of ${width} columns` : `${width} column${width === 1 ? "" : "s"}`,
   ].join(", ");
-  const node = element("div", { class: "cells content", tabindex: 0, role: "region", "aria-label": "Table" },
+  const node = element("div", { class: "cells content", tabindex: 0, role: "group", "aria-label": "Table" },
     element("table", {}, element("thead", {}, cell("th", { scope: "col" })(head)), element("tbody", {}, rows.map(cell("td", {})))));
   return { node, shown, rows: rows.length };
 }

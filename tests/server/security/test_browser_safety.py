@@ -260,6 +260,10 @@ KNOWN_TAGS = {
     "td": {"colspan", "class"},
     "time": {"datetime", "class"},
     "a": {"href", "rel", "class"},
+    "h1": {"class"},
+    "ul": {"class", "aria-label"},
+    "li": set(),
+    "span": set(),
 }
 
 
