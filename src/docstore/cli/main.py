@@ -28,6 +28,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
+        "token": "Make, list and revoke the tokens with which clients use a server.",
         "init": "Write a configuration with comments for the server, which serves the default mounts.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
         "export": "Write a store as one file, to FILE, or to standard output without FILE or for -.",
@@ -54,7 +55,7 @@ _OTHER_NAMES: Final = {
     "health": "info", "du": "find --count", "count": "find --count", "search": "find", "grep": "find",
     "mirror": "sync", "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import",
     "fsck": "check", "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help",
-    "version": "--version",
+    "version": "--version", "tokens": "token", "login": "token", "auth": "token",
 }  # fmt: skip
 """What other programs call the commands."""
 

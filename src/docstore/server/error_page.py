@@ -31,15 +31,15 @@ class Link:
     href: str
 
 
-async def render_problem(problem: HTTPProblem, request: Request, mounts: Mounts, *, writable: bool) -> str:
-    """Render the page; `writable` if clients may write to the store."""
+async def render_problem(problem: HTTPProblem, request: Request, mounts: Mounts) -> str:
+    """Render the page for a client that sees these mounts."""
     try:
         parts = [] if request.path == "*" else segments(request.path)
     except InvalidTarget:
         parts = []
     found = mounts.find(parts)
     if found is not None:
-        links = await _links_in(*found, problem, request, writable=writable)
+        links = await _links_in(*found, problem, request)
     else:
         links = [_open(mount, path, request.root) for mount, path in _nearest(parts, mounts)]
     if parts[:1] == ["-"]:
@@ -57,7 +57,7 @@ async def render_problem(problem: HTTPProblem, request: Request, mounts: Mounts,
     )
 
 
-async def _links_in(mount: Mount, key: str, problem: HTTPProblem, request: Request, *, writable: bool) -> list[Link]:
+async def _links_in(mount: Mount, key: str, problem: HTTPProblem, request: Request) -> list[Link]:
     """Links within the mount of the path."""
     links = []
     if problem.type.status >= 500 and request.method in ("GET", "HEAD"):
@@ -65,15 +65,24 @@ async def _links_in(mount: Mount, key: str, problem: HTTPProblem, request: Reque
         links.append(Link("See whether every storage responds", "/-/ready", f"{request.root}/-/ready"))
     folder = await _nearest_folder(mount, key)
     place = request.root + encode(mount.prefix + folder)
-    if problem.type.name == "not-found" and key and not key.endswith("/") and writable and not mount.readonly:
+    if problem.type.name == "not-found" and key and not key.endswith("/") and _may_create(mount, key):
         links.append(Link("Create it here", mount.prefix + key, f"{place}#{encode(key)}"))
     if folder:
         links.append(Link("Open the nearest folder", mount.prefix + folder, place))
     return [*links, _open(mount, "", request.root)]
 
 
+def _may_create(mount: Mount, key: str) -> bool:
+    try:
+        if mount.rights is not None:
+            mount.rights.check_unsafe("PUT", key)
+    except HTTPProblem:
+        return False
+    return not mount.readonly
+
+
 async def _nearest_folder(mount: Mount, key: str) -> str:
-    """The longest folder above the key that has documents; "" for the collection, also when the storage fails."""
+    """The longest folder above the key that has documents; "" for the collection, also if the storage fails."""
     if mount.keys != "path":
         return ""
     ends = [index + 1 for index, character in enumerate(key[:-1]) if character == "/"]
@@ -81,7 +90,7 @@ async def _nearest_folder(mount: Mount, key: str) -> str:
         for end in ends[: -PARENT_LIMIT - 1 : -1]:
             if mount.allows(key[: end - 1]) and await has_documents(mount, key[:end]):
                 return key[:end]
-    except DocstoreError:
+    except (DocstoreError, HTTPProblem):
         return ""
     return ""
 

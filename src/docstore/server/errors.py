@@ -45,6 +45,9 @@ PROBLEM_TYPES: Final = {
         ProblemType("incomplete", 400, "incomplete content", "Send the content again; nothing was stored."),
         ProblemType("digest-mismatch", 400, "digest mismatch", "Send the content again; nothing was stored."),
         ProblemType("invalid-patch", 400, "invalid patch", "Correct the patch document."),
+        ProblemType(
+            "unauthorized", 401, "unauthorized", "Send a token of this store, as Bearer or as the password of Basic."
+        ),
         ProblemType("forbidden", 403, "forbidden", "Ask the operator of this store for access."),
         ProblemType("cross-site", 403, "cross-site write rejected", "Write from this store's pages or from a program."),
         ProblemType("not-found", 404, "not found", "Check the path, or store a document there with PUT."),
@@ -73,6 +76,13 @@ PROBLEM_TYPES: Final = {
         ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),
         ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
         ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=RETRY_AFTER_S),
+        ProblemType(
+            "access-unavailable",
+            503,
+            "access can't be checked",
+            "Ask the operator of this store: the server's log has the cause.",
+            retry_after_s=RETRY_AFTER_S,
+        ),
         ProblemType(
             "outcome-unknown",
             503,

@@ -18,6 +18,7 @@ from docstore.server.openapi_schema import (
     OPERATIONS,
     PARAMETERS,
     SCHEMAS,
+    SECURITY_SCHEMES,
     Answer,
     Node,
     Operation,
@@ -33,7 +34,7 @@ X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; docume
 Content-Security-Policy."""
 
 VERSION: Final = version("docstore")
-_EVERYWHERE: Final = ("wrong-host", "fields-too-large", "internal")
+_EVERYWHERE: Final = ("unauthorized", "forbidden", "access-unavailable", "wrong-host", "fields-too-large", "internal")
 
 
 class UndocumentedVerb(LookupError):
@@ -61,8 +62,10 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
         "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
+        "security": [{}, {"bearer": []}, {"basic": []}],
         "paths": paths,
         "components": {
+            "securitySchemes": SECURITY_SCHEMES,
             "schemas": SCHEMAS,
             "parameters": PARAMETERS,
             "requestBodies": BODIES,
@@ -163,7 +166,13 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch?",), 416: ("Content-Range",), 503: ("Retry-After?",)}
+_MORE_HEADERS: Final = {
+    401: ("WWW-Authenticate",),
+    412: ("ETag?",),
+    415: ("Accept-Patch?",),
+    416: ("Content-Range",),
+    503: ("Retry-After?",),
+}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:

@@ -10,9 +10,9 @@ export async function neighbour(page, key, step) {
   const index = keys.indexOf(key);
   if (index >= 0 && keys[index + step] !== undefined) return keys[index + step];
   const link = document.querySelector(step > 0 ? "#pages [rel=next]" : "#pages :is([rel=prev], [rel=first])");
-  if (index < 0 || !link) return null;
+  if (index < 0 || !link || listing.view.words) return null;
   const after = new URL(link.href).searchParams.get("after") ?? "";
-  const query = Object.entries({ ...listing.query, after, limit: PAGE_SIZE }).filter(([, value]) => value);
+  const query = Object.entries({ ...listing.view.query, after, limit: PAGE_SIZE }).filter(([, value]) => value);
   const { documents } = await collection.list(Object.fromEntries(query));
   if (step > 0) return documents[0]?.key ?? null;
   return documents[documents.findIndex((meta) => meta.key === key) - 1]?.key ?? null;

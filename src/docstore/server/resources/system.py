@@ -24,6 +24,7 @@ from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, MissingSlash, RootResource
 from docstore.server.responses import content_headers, small_response
+from docstore.server.security.guarded_engine import unguarded
 
 log: Final = logging.getLogger("docstore")
 
@@ -66,9 +67,10 @@ async def _answers(mount: Mount) -> bool:
     """Probe the engine, and look up some valid key."""
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            if isinstance(mount.engine, Probing):
-                await mount.engine.probe()
-            await mount.engine.head("ready")
+            engine = unguarded(mount.engine)
+            if isinstance(engine, Probing):
+                await engine.probe()
+            await engine.head("ready")
     except (EngineError, TimeoutError) as error:
         log.error("%s is not ready: %s", mount.prefix, error or f"no response within {READY_TIMEOUT_S} s")
         return False
@@ -91,7 +93,7 @@ class Service(ServiceResource):
             if resource is not Service
         ]
         if media_type == "text/html":
-            body = pages.render("service.html", request.root, rows=rows, version=openapi.VERSION, mounts=self._mounts)
+            body = pages.render("service.html", request.root, rows=rows, version=openapi.VERSION)
         else:
             body = "".join(f"{path}: {summary}\n" for path, summary in rows)
         return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])

@@ -1,0 +1,22 @@
+"""docs/tokens.md agrees with the code, and its example runs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from docstore.server.security.rights import RIGHTS
+
+GUIDE = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text()
+
+
+def test_the_guide_names_every_right() -> None:
+    assert tuple(re.findall(r"^\| `([a-z]+)` \|", GUIDE, re.MULTILINE)) == RIGHTS
+
+
+def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    [example] = re.findall(r"^```python\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "tokens.md", "exec"), {})
+    token, notes = capsys.readouterr().out.splitlines()
+    assert (token[:4], notes) == ("dst_", "['ci']")
