@@ -17,6 +17,14 @@ Example:
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
+@click.option(
+    "--uds", type=click.Path(path_type=Path), help="Path of a Unix socket to listen on, instead of --host and --port."
+)
+@click.option("--uds-mode", help="Permissions of the Unix socket.  [default: 600]")
+@click.option("--tls-cert", type=click.Path(path_type=Path),
+              help="PEM file of the certificate chain: serve https. It is loaded again when it changes.")  # fmt: skip
+@click.option("--tls-key", type=click.Path(path_type=Path),
+              help="PEM file of the private key, if --tls-cert does not contain it.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the default mounts.  [default: docstore-data]")
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
                help="Serve an engine under /NAME/; repeatable. Options go in the URL's query: "
@@ -40,6 +48,9 @@ Example:
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
               help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
               "Host and Origin may name it. With a path, links are relative.")  # fmt: skip
+@click.option("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS",
+              help="Address or network of a proxy, or unix, whose Forwarded and X-Forwarded-* fields are believed; "
+              "repeatable.")  # fmt: skip
 @click.option("--stop-timeout", "stop_timeout_s", type=int,
               help="Seconds that requests in flight have to finish on stop.  [default: 30]")  # fmt: skip
 @click.option("--sweep-interval", "sweep_interval_s", type=int,

@@ -69,7 +69,9 @@ class Request:
     root: str = ""
     """What precedes the absolute paths of links in the response: "" unless a proxy adds a path of its own."""
     address: str = ""
-    """The IP address of the client; "" if the server does not know it."""
+    """The IP address of the client; "" for a Unix socket. Behind an anonymizing proxy it may be another name."""
+    scheme: str = ""
+    """The scheme that the client used; "" if it is not known, because there may be a proxy before this server."""
 
 
 class InvalidResponse(ValueError):

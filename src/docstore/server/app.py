@@ -1,5 +1,6 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
+    proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, and does it know the method (501)?
     route         which mount and which key?
     access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
@@ -39,6 +40,7 @@ from docstore.server.security.access import AccessControl, View, is_open
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
+from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.tokens import Tokens
@@ -59,6 +61,7 @@ class Store:
         hosts: frozenset[str] | None = None,
         public_origins: frozenset[str] = frozenset(),
         relative_links: bool = False,
+        proxies: TrustedProxies | None = None,
         anonymous: str | None = "write",
         tokens: Tokens | None = None,
         audit: AuditLog | None = None,
@@ -66,14 +69,15 @@ class Store:
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
-        proxies; `relative_links` if a proxy adds a path. Clients without a token may `read`, `write` or nothing (None);
-        without `tokens`, that is so for all clients. `audit` is closed with the store.
-        `address_rate` limits the requests from one address."""
+        proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request. Clients without a
+        token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients. `audit` is closed
+        with the store. `address_rate` limits the requests from one address."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
         self._relative_links = relative_links
+        self._proxies = proxies
         open_to_all = tokens is None and anonymous == "write"
         rights = ANONYMOUS_RIGHTS[anonymous]
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
@@ -96,6 +100,8 @@ class Store:
         if self._relative_links:
             request.root = root_from(request.path)
         try:
+            if self._proxies is not None:
+                self._proxies.apply(request)
             check_host(request.headers, self._hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
@@ -118,7 +124,7 @@ class Store:
                     mount = mounts.at(f"/{mount.name}")
                     parts = segments(request.path) if mount is None else parts
             if unsafe:
-                check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
+                check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if view is not None:
                     view.check_unsafe(method, mount, key, parts)
             resource = self._resource(mounts, mount, key, parts)

@@ -17,6 +17,11 @@ from tests.postgresql_server import PostgresServer
 
 WITHOUT_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = 'none'"
 WITH_ALL = "ALTER SYSTEM RESET synchronous_standby_names"
+WRITABLE = (
+    "SET default_transaction_read_only = off",
+    "ALTER SYSTEM RESET default_transaction_read_only",
+    "SELECT pg_reload_conf()",
+)
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +174,25 @@ def test_a_network_that_hangs_at_the_start_is_refused(server: PostgresServer, ur
     run(test())
 
 
+def test_a_replica_that_becomes_the_primary_is_used_while_the_former_one_hangs(
+    server: PostgresServer, url: str
+) -> None:
+    async def test() -> None:
+        async with Network(server.port) as network:
+            hosts = url.replace(f"127.0.0.1:{server.port}", f"127.0.0.1:{network.port},127.0.0.1:{server.port}")
+            async with opened(hosts) as engine:
+                configure(server, "ALTER SYSTEM SET default_transaction_read_only = on")
+                network.stop()
+                write = asyncio.create_task(put_data(engine, "key", b"data"))
+                await asyncio.sleep(0.5)
+                assert not write.done()
+                server.sql(*WRITABLE)
+                await write
+                assert await read_data(engine, "key") == b"data"
+
+    run(test())
+
+
 def test_a_read_whose_connection_is_cut_is_sent_again(server: PostgresServer, url: str) -> None:
     async def test() -> None:
         async with Network(server.port) as network, opened(through(network, url)) as engine:
@@ -251,11 +275,7 @@ def test_a_database_that_accepts_no_writes_is_left(server: PostgresServer, url: 
                     await put_data(engine, "key", b"refused")
                 assert not isinstance(refused.value, OutcomeUnknown)
             finally:
-                server.sql(
-                    "SET default_transaction_read_only = off",
-                    "ALTER SYSTEM RESET default_transaction_read_only",
-                    "SELECT pg_reload_conf()",
-                )
+                server.sql(*WRITABLE)
             await recovered(engine, "other")
             assert await read_data(engine, "key") == b"before"
 
@@ -281,7 +301,7 @@ def test_a_session_that_is_terminated_while_it_is_idle_leaves_nothing(server: Po
             await pool.fetch("DO $$ BEGIN RAISE WARNING 'late'; END $$")
             assert len(pool.warnings) == 1
             server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            await asyncio.sleep(0.1)
+            await until(lambda: all(idle.is_closed() for idle in pool._idle))
             await engine.probe()
             gc.collect()
             assert not pool.warnings

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import docstore
 from docstore.server.resources.listing import Query
 from tests.http_client import Answer, Client, ask
 from tests.server_process import MOUNTS, RunningServer, plain_name_mounts
@@ -255,6 +256,15 @@ def test_names_that_a_mount_cannot_show_are_counted_and_said(tmp_path: Path) -> 
             [sys.executable, "-m", "docstore", "info", f"{server.url}/"], capture_output=True, text=True, check=True
         )
         assert re.search(r"^/file/: +file, 2 or more names not shown$", info.stdout, re.MULTILINE)
+        with docstore.Client(f"{server.url}/file/") as docs:
+            assert [(page.hidden, page.after) for page in (docs.list(), docs.list(limit=1))] == [(2, None), (0, "a")]
+        for options in ([], ["-R"], ["-n", "9"]):
+            command = [sys.executable, "-m", "docstore", "ls", *options, f"{server.url}/file/"]
+            ls = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert (ls.stdout, ls.stderr) == ("a\nz\n", "2 names not shown: keys=name\n")
+    with docstore.Client(f"file:{folder}?keys=name") as inside:
+        assert [info.key for info in inside.documents()] == ["a", "z"]
+        assert inside.list().hidden == 2
     [line] = [line for line in server.errors if "does not show" in line]
     assert "/file/ does not show 2 or more names that its engine holds, such as 'b c': they are no keys" in line
 
