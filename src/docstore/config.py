@@ -248,12 +248,12 @@ class Settings:
         for name in self.trusted_proxies:
             if not is_proxy_name(name):
                 raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")
+        if self.needs_tokens:
+            _check_apart(mounts, self.data, "the data folder, where the tokens are")
         if self.address_rate is not None:
             parse_rate(self.address_rate)
         if self.audit is not None:
             _check_apart(mounts, self.audit, "the audit log")
-        if self.needs_tokens:
-            _check_apart(mounts, self.data, "the data folder, where the tokens are")
         public_urls = []
         for url in self.public_urls:
             try:

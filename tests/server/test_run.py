@@ -193,6 +193,26 @@ def test_several_workers_serve_one_store(data: Path) -> None:
         assert server.stop() == 0
 
 
+def test_a_worker_that_is_killed_is_logged_and_replaced(data: Path) -> None:
+    with RunningServer(data, "--workers", "2", "--mount", f"docs=sqlite:{data}/docs.db") as server:
+        assert ask(server, "PUT", "/docs/a", b"1").status == 201
+        killed, other = workers_of(server)
+        os.kill(killed, signal.SIGKILL)
+        deadline_s = time.monotonic() + 60
+        while not (lines := [line for line in server.errors if "replaces it" in line]):
+            assert time.monotonic() < deadline_s, server.errors
+            time.sleep(0.05)
+        [new] = set(workers_of(server)) - {killed, other}
+        assert f"worker process {killed} was killed by SIGKILL; {new} replaces it" in lines[0]
+        assert ask(server, "GET", "/docs/a").content == b"1"
+        assert server.stop() == 0
+
+
+def workers_of(server: RunningServer) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
 @pytest.mark.parametrize("mount", ["memory", "file", "docs"])
 def test_a_client_that_abandons_a_download_causes_no_server_error(data: Path, mount: str) -> None:
     with RunningServer(data) as server:

@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
-VIEWS = ("mounts", "folders", "empty", "detail", "new", "fields", "conflict", "question", "shortcuts")
+VIEWS = ("mounts", "found", "folders", "selection", "move", "failures", "words", "empty", "detail", "new")
+VIEWS += ("fields", "conflict", "question", "shortcuts")
 OVERFLOW_WIDTH = """Math.max(...[document.scrollingElement, ...document.querySelectorAll("dialog")]
     .map((box) => box.scrollWidth - box.clientWidth))"""
 FOCUS_IS_INSIDE = "document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))"
@@ -13,11 +14,31 @@ FOCUS_IS_INSIDE = "document.activeElement === document.body || Boolean(document.
 
 def show(tab: Tab, view: str) -> None:
     tab.page.goto("about:blank")
+    tab.page.unroute_all()
     for key in ("seen/a.json", "seen/b/c", f"seen/{'long' * 60}"):
         tab.store_document(f"/site/{key}", '{"a": [1, {}]}', content_type="application/json", ttl="9000")
     match view:
         case "mounts":
             tab.page.goto("/")
+        case "found":
+            tab.open("/?search=seen")
+            expect(tab.page.locator("#found li").first).to_be_visible()
+        case "selection" | "move" | "failures":
+            tab.open("/site/seen/")
+            tab.page.get_by_role("checkbox", name="Select a.json").check()
+            tab.page.get_by_role("checkbox", name="Select b/").check()
+            if view != "selection":
+                tab.press("Move")
+                expect(tab.dialog).to_be_visible()
+            if view == "failures":
+                tab.expect(503)
+                tab.answer_with("PUT", "**/site/**", status=503, body="")
+                tab.dialog.get_by_label("Folder").fill("unseen")
+                tab.press("Move")
+                expect(tab.dialog.get_by_role("alert")).to_contain_text("unavailable")
+        case "words":
+            tab.open("/site/seen/?words=b%20c")
+            expect(tab.page.locator("#count")).to_contain_text("searched")
         case "folders":
             tab.open("/site/?delimiter=/&prefix=seen/b/")
         case "empty":

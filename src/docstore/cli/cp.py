@@ -122,9 +122,15 @@ def copy_all(
         async with opened as (source_store, target_store):
             check_found(source, prefix, await source_store.list(prefix=prefix, limit=1))
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
-            selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
+
+            async def selected() -> AsyncIterator[Meta]:
+                async for meta in list_all(reader, rest):
+                    summary.bar.advance_comparison()
+                    if transfer.selects(meta.key):
+                        yield meta
+
             plan = await compare(
-                selected,
+                selected(),
                 lambda after: (meta async for meta in list_all(writer, rest, after) if transfer.selects(meta.key)),
                 same,
                 delete=transfer.delete,

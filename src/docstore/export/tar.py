@@ -18,6 +18,7 @@ from docstore.errors import ArchiveError, CorruptData, IncompleteUpload
 from docstore.export.copy import OnBytes, Step
 from docstore.export.members import member_name
 from docstore.model import Document, Meta
+from docstore.units import format_count
 
 META_HEADER: Final = "DOCSTORE.meta"
 COUNT_HEADER: Final = "DOCSTORE.documents"
@@ -104,11 +105,12 @@ async def read_tar(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Step]
             tar.members.clear()  # type: ignore[attr-defined]
             if COUNT_HEADER in member.pax_headers:
                 if member.pax_headers[COUNT_HEADER] != str(count):
-                    raise ArchiveError(f"the file has {count} documents of {member.pax_headers[COUNT_HEADER]}")
+                    announced = member.pax_headers[COUNT_HEADER]
+                    raise ArchiveError(f"the file has {format_count(count, 'document')} of {announced}")
                 return
             yield _document(tar, member)
             count += 1
-    raise ArchiveError(f"the file ends early, after {count} documents")
+    raise ArchiveError(f"the file ends early, after {format_count(count, 'document')}")
 
 
 def _opened(file: IO[bytes]) -> tarfile.TarFile:

@@ -1,12 +1,12 @@
 """How the processes of a server stop: the first signal lets requests finish, a second one ends them.
 
-SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. With TLS, SIGHUP does not stop the server: changed
-certificates are in use within a second. In both cases the engines are closed after the last request, so that no
-acknowledged write is lost. uvicorn ends requests only after a second SIGINT, does not close the application then, and
-raises the signals again when it has stopped.
+SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. In both cases the engines are closed after the last
+request, so that no acknowledged write is lost. uvicorn ends requests only after a second SIGINT, does not close the
+application then, and raises the signals again when it has stopped.
 """
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Iterator
@@ -22,6 +22,8 @@ from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
 from docstore.server.tls import Certificate
+
+log: Final = logging.getLogger("docstore")
 
 STOP_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -47,8 +49,6 @@ class Server(uvicorn.Server):
     config: Config
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.config.certificate is not None and signal.Signals(sig).name == "SIGHUP":
-            return  # `on_tick` loads what has changed, without a signal too
         if self.should_exit and self.started:
             self.force_exit = True
             self._loop.call_soon_threadsafe(self._abort_connections)
@@ -128,16 +128,18 @@ class Workers(Multiprocess):
         for index, process in enumerate(self.processes):
             if self.should_exit.is_set() or process.is_alive(timeout=self.config.timeout_worker_healthcheck):
                 continue
+            is_stuck = process.process.is_alive()
             process.kill()
             process.join()
             if process.exitcode == STARTUP_FAILURE:
                 self.should_exit.set()
-            else:
-                self.processes[index] = self._start()
+                continue
+            reason = f"did not respond for {self.config.timeout_worker_healthcheck} s" if is_stuck else _end_of(process)
+            self.processes[index] = self._start()
+            log.warning("worker process %d %s; %d replaces it", process.pid, reason, self.processes[index].pid)
 
     def handle_hup(self) -> None:
-        if cast(Config, self.config).certificate is None:  # with one, the workers load what has changed by themselves
-            self.handle_term()
+        self.handle_term()
 
     def terminate_all(self) -> None:
         for listener in self.sockets:  # otherwise clients could connect, and nobody would answer
@@ -151,6 +153,17 @@ class Workers(Multiprocess):
                 if self.signal_queue:  # a second signal; repeated, because a process may take two for one
                     for other in self.processes:
                         other.process.terminate()
+
+
+def _end_of(process: Process) -> str:
+    """Say how a worker ended that nobody stopped."""
+    status = process.exitcode or 0
+    if status >= 0:
+        return f"exited with status {status}"
+    try:
+        return f"was killed by {signal.Signals(-status).name}"
+    except ValueError:  # a signal without a name
+        return f"was killed by signal {-status}"
 
 
 @contextmanager

@@ -54,8 +54,9 @@ def run(settings: Settings) -> None:
         Path.cwd()  # raises if the folder was removed: Python can't start workers there
     raise_descriptor_limit()
     stop = _SignalHandler()
-    if settings.audit is not None and hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it says that the log was renamed, which each line notices anyway
+    if (settings.audit is not None or settings.tls_cert is not None) and hasattr(signal, "SIGHUP"):
+        # It says that the audit log was renamed or the certificate replaced. The server notices both by itself.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
             signal.signal(number, stop)

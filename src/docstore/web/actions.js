@@ -10,10 +10,21 @@ const MAX_COPY_SIZE = 512 * 2 ** 20;
 const MAX_UNDO_SIZE = 64 * 2 ** 20;
 let undo_size = 0;
 
+// Whether contents of `size` bytes can be kept for an undo; then they count until `releaseUndo`.
+export function keepForUndo(size) {
+  if (undo_size + size > MAX_UNDO_SIZE) return false;
+  undo_size += size;
+  return true;
+}
+
+export const releaseUndo = (size) => {
+  undo_size -= size;
+};
+
 // Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
 export const contentCoding = (meta) => meta.fields?.["content-encoding"];
 
-function checkCopyable(meta) {
+export function checkCopyable(meta) {
   if (contentCoding(meta)) {
     throw new Error(`The document has the Content-Encoding ${contentCoding(meta)}, which browsers decode. Use a program such as curl.`);
   }
@@ -85,22 +96,27 @@ export function checkKey(page, control) {
   return key;
 }
 
+// Store a document under another key, which must be unused, and delete it.
+export async function moveDocument(page, meta, key) {
+  const content = await page.collection.content(meta);
+  await page.collection.put(key, content, headersOf(meta), null).catch((error) => {
+    throw error.status === 412 ? new Error(`The key ${key} is already used.`) : error;
+  });
+  page.changed();
+  try {
+    await page.collection.remove(meta);
+  } catch (error) {
+    throw new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message);
+  }
+}
+
 export async function rename(page, meta) {
   checkCopyable(meta);
   const keyControl = keyField(page, meta.key);
   return form(`Rename ${meta.key}`, "", [keyControl], "Rename", async () => {
     const key = checkKey(page, keyControl.children[1]);
     if (key === meta.key) return null;
-    const content = await page.collection.content(meta);
-    await page.collection.put(key, content, headersOf(meta), null).catch((error) => {
-      throw error.status === 412 ? new Error(`The key ${key} is already used.`) : error;
-    });
-    page.changed();
-    try {
-      await page.collection.remove(meta);
-    } catch (error) {
-      throw new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message);
-    }
+    await moveDocument(page, meta, key);
     announce(`Renamed to ${key}.`);
     return key;
   }).then((key) => key ?? undefined);

@@ -93,6 +93,11 @@ export class Collection {
     return (await request("GET", `${this.mount}?${parameters}`, { signal })).json();
   }
 
+  // Raise the Problem of a GET of this URL, if it has one.
+  async check(url) {
+    await request("HEAD", url);
+  }
+
   // The methods that this client may use on documents of this mount.
   async allowed() {
     const answer = await request("OPTIONS", this.mount + "any");

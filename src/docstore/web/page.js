@@ -3,8 +3,10 @@
 // are loaded at their first use.
 
 import { button, element, openDialog } from "./dom.js";
-import { Listing } from "./listing.js";
 import { Collection, encode, Problem } from "./http.js";
+import { Listing } from "./listing.js";
+import { Selection } from "./selection.js";
+import { View } from "./view.js";
 
 const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
 const requestNames = new Map(storedHeaders.split(" ").map((pair) => pair.split("=")));
@@ -42,17 +44,19 @@ const page = {
     }, CHANGED_MS);
   },
 };
-page.listing = new Listing(page.collection, page.open);
+page.listing = new Listing(page.collection, new View(page.collection.mount, keys === "path"), page.open);
 
 const loadFailed = () => {
   throw new Problem(0, "a part of this page can't be loaded", "", "Check that the store runs, then reload the page.");
 };
 const load = {
   actions: () => import("./actions.js").catch(loadFailed),
+  bulk: () => import("./bulk.js").catch(loadFailed),
   editing: () => import("./editing.js").catch(loadFailed),
   detail: () => import("./detail.js").catch(loadFailed),
   uploads: () => import("./uploads.js").catch(loadFailed),
 };
+page.selection = new Selection(page, load.bulk);
 const showError = (error) => {
   openDialog("Action failed").showError(error);
 };
@@ -88,6 +92,10 @@ async function showDetail() {
   else history.replaceState(history.state, "", location.pathname + location.search);
 }
 
+const refresh = () => document.hidden || document.querySelector("dialog") || page.listing.refresh();
+addEventListener("focus", refresh);
+document.addEventListener("visibilitychange", refresh);
+
 addEventListener("popstate", () => {
   page.detail?.close();
   showDetail().catch(showError);
@@ -105,24 +113,25 @@ const filePicker = (more) => {
 };
 const [picker, folderPicker] = [filePicker({ id: "files" }), filePicker({ id: "folder", webkitdirectory: true })];
 const tools = document.querySelector("#tools");
-tools.replaceChildren(page.listing.search);
+tools.replaceChildren(element("span", { id: "filter" }, page.listing.mode, page.listing.search));
 const announcement = element("p", { id: "announcement", class: "visually-hidden", role: "status" });
 document.querySelector("main").append(announcement, element("ul", { id: "notes", "aria-label": "Notes" }));
 document.querySelector("footer").append(" ", button("shortcuts", shortcuts, { class: "link" }));
 
 const letters = {
-  "/": ["filter by key prefix", () => page.listing.search.focus()],
+  "/": ["filter keys", () => page.listing.search.focus()],
   n: ["new document", () => page.writable && newDocument()],
   u: ["upload files", () => page.writable && picker.click()],
+  x: ["select the focused row", () => document.activeElement.matches("#documents tbody a") && page.selection.toggle(document.activeElement)],
   "?": ["show shortcuts", () => shortcuts()],
 };
 const others = {
   "\u2191 \u2193 Home End": "move through the list",
   Enter: "open a document; in the search field, the first one",
   "e r f": "in a document: edit, rename, edit fields",
-  Delete: "delete the open or focused document",
+  Delete: "delete the open or focused document, or the selection",
   "Ctrl+S": "save while editing",
-  Escape: "close the dialog",
+  Escape: "close the dialog; without one, clear the selection",
 };
 
 function shortcuts() {
@@ -136,7 +145,7 @@ function shortcuts() {
 
 addEventListener("keydown", async (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches?.("input, textarea, select")) return;
+  if (event.target.matches?.("input:not([type=checkbox]), textarea, select")) return;
   const dialogs = document.querySelectorAll("dialog");
   if (event.key.length === 1 && localStorage.getItem(NO_SHORTCUTS)) return;
   const action = dialogs.length === 1 && dialogs[0].querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -146,6 +155,10 @@ addEventListener("keydown", async (event) => {
   } else if (!dialogs.length && event.key in letters) {
     event.preventDefault();
     letters[event.key][1]();
+  } else if (!dialogs.length && event.key === "Escape" && !page.selection.isEmpty) {
+    page.selection.clear();
+  } else if (!dialogs.length && event.key === "Delete" && page.writable && !page.selection.isEmpty) {
+    await page.selection.act("removeAll");
   } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
     try {
       const { remove } = await load.actions();
@@ -173,6 +186,7 @@ addEventListener("drop", (event) => {
 
 page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
+  page.selection.showActions();
   if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
   tools.append(
     button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),

@@ -3,16 +3,15 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docstore.engines.postgresql import connections, writer
-from docstore.engines.postgresql.engine import Postgres
 from docstore.errors import NoSpace, OpenError, OutcomeUnknown, StorageUnavailable
 from docstore.testing.contract.documents import make_data, put_data, read_data
-from tests.engines.postgresql.servers import Network, opened, own_server
+from tests.engines.postgresql.servers import Network, disconnect, opened, own_server, recovered, run, until
 from tests.postgresql_server import PostgresServer
 
 WITHOUT_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = 'none'"
@@ -35,29 +34,10 @@ def url(server: PostgresServer, tmp_path: Path) -> str:
     return f"{server.url}?prefix=t{abs(hash(tmp_path))}"
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.02)
-
-
 def through(network: Network, url: str) -> str:
     """The URL of the same store behind the proxy."""
     before, _, after = url.partition("127.0.0.1:")
     return f"{before}127.0.0.1:{network.port}/{after.partition('/')[2]}"
-
-
-async def recovered(engine: Postgres, key: str, within_s: float = 20) -> None:
-    """Write until the engine accepts it."""
-    end = time.monotonic() + within_s
-    while True:
-        try:
-            await put_data(engine, key, b"recovered")
-            return
-        except StorageUnavailable:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
 
 
 def configure(server: PostgresServer, statement: str) -> None:
@@ -69,14 +49,6 @@ def configure(server: PostgresServer, statement: str) -> None:
 def waiting_for_standby(server: PostgresServer) -> str:
     """The process that waits for a standby; empty if none does."""
     return server.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'").strip()
-
-
-def run(test: Awaitable[None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(100):
-            await test
-
-    asyncio.run(limited())
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -287,7 +259,7 @@ def test_sessions_that_are_terminated_are_replaced(server: PostgresServer, url: 
         async with opened(url) as engine:
             for number in range(3):
                 await asyncio.gather(*(put_data(engine, f"{n}", b"%d" % number) for n in range(20)))
-                server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+                disconnect(server)
                 await asyncio.sleep(0.1)
                 assert await read_data(engine, "7") == b"%d" % number
 
@@ -300,7 +272,7 @@ def test_a_session_that_is_terminated_while_it_is_idle_leaves_nothing(server: Po
             pool = engine._pool
             await pool.fetch("DO $$ BEGIN RAISE WARNING 'late'; END $$")
             assert len(pool.warnings) == 1
-            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+            disconnect(server)
             await until(lambda: all(idle.is_closed() for idle in pool._idle))
             await engine.probe()
             gc.collect()

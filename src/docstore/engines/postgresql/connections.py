@@ -26,7 +26,7 @@ from docstore.engines.postgresql.asyncpg_errors import (
     is_retried,
     is_rolled_back,
 )
-from docstore.engines.postgresql.schema import Connection, read_version
+from docstore.engines.postgresql.schema import Connection, check_database_clock, read_version
 from docstore.errors import OpenError, StorageUnavailable
 
 CONNECT_TIMEOUT_S: Final = 3
@@ -144,6 +144,7 @@ class Pool:
                 await connection.execute(_SETTINGS)
                 if await read_version(connection, self._prefix) is None:
                     raise StorageUnavailable(f"{self.place}: the tables {self._prefix}_* are missing")
+                await check_database_clock(connection)
             except BaseException:
                 connection.terminate()
                 raise

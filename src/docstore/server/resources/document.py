@@ -27,6 +27,7 @@ from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, p
 from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
 from docstore.server.security.guarded_engine import unguarded
 from docstore.server.security.other_protocols import check_form
+from docstore.units import format_count
 
 
 class ReadOnlyDocument(Resource):
@@ -211,9 +212,8 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
     selected = _selected_ranges(request, meta, now_ns)
     if selected == ():
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
-        raise HTTPProblem(
-            "range-not-satisfiable", f"the document has {meta.size} bytes", [(b"content-range", unsatisfied)]
-        )
+        detail = f"the document has {format_count(meta.size, 'byte')}"
+        raise HTTPProblem("range-not-satisfiable", detail, [(b"content-range", unsatisfied)])
     wanted = wanted_digests(request.headers)
     content_digest: bytes | None = meta.digest
     if selected is None:
