@@ -93,6 +93,12 @@ PROBLEM_TYPES: Final = {
             "Read the document again: the write may have been applied or not.",
             retry_after_s=RETRY_AFTER_S,
         ),
+        ProblemType(
+            "quota-exceeded",
+            507,
+            "quota of the token exceeded",
+            "Delete documents, or ask for a token with a larger quota.",
+        ),
         ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
 }
