@@ -74,6 +74,13 @@ class PostgresServer:
         watch = f"while kill -0 {process}; do sleep 2; done; kill -INT $(head -1 '{self._data}/postmaster.pid')"
         subprocess.run(["sh", "-c", f"({watch}) >/dev/null 2>&1 </dev/null &"], check=True)
 
+    def require_passwords(self, role: str, password: str) -> None:
+        """Create a role that needs a password, and its database `docs`."""
+        self.sql(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'", f"CREATE DATABASE docs OWNER {role}")
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        self.sql("SELECT pg_reload_conf()")
+
     def sql(self, *statements: str) -> str:
         """Run statements as the owner of the database. Return the rows, one a line, columns separated by `|`."""
         command = [BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]

@@ -99,6 +99,20 @@ def test_work_of_unknown_size_shows_what_is_done() -> None:
     assert "left" not in drawn
 
 
+def test_a_comparison_before_the_work_is_counted() -> None:
+    watch = FakeClock()
+    with at_terminal() as terminal, progress("cp", now_s=watch) as bar:
+        watch.now_s += 10
+        bar.advance_comparison()
+        watch.now_s += 10
+        bar.advance_comparison()
+        assert "2 documents compared" in terminal.drawn()
+        bar.set_total(20 * MIB)
+        watch.now_s += 10
+        bar.advance(10 * MIB, documents=1)
+        assert "1 document, 10 MiB of 20 MiB" in terminal.drawn()
+
+
 def test_a_line_printed_meanwhile_is_not_mixed_with_the_bar() -> None:
     watch = FakeClock()
     with at_terminal() as terminal, progress("copy", now_s=watch) as bar:

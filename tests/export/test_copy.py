@@ -18,7 +18,8 @@ from docstore.testing.clock import SetClock
 from tests.stores import FIELDS
 
 
-def test_running_tasks_are_limited_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_a_time", [copy.MAX_RUNNING, 40])
+def test_running_tasks_are_limited_in_number_and_size(monkeypatch: pytest.MonkeyPatch, at_a_time: int) -> None:
     monkeypatch.setattr(copy, "MAX_RUNNING_BYTES", 100)
     running: list[int] = []
     seen: list[list[int]] = []
@@ -35,10 +36,10 @@ def test_running_tasks_are_limited_in_number_and_size(monkeypatch: pytest.Monkey
             for number, size in enumerate([1] * 50 + [60, 30, 20, 500, 3, 500] + [10] * 30):
                 yield Task(f"{number}", size, functools.partial(one, number, size))
 
-        return [step.key async for step in copy.run_tasks(tasks())]
+        return [step.key async for step in copy.run_tasks(tasks(), at_a_time)]
 
     assert asyncio.run(run_all()) == [f"{number}" for number in range(86)]
-    assert max(len(sizes) for sizes in seen) == copy.MAX_RUNNING
+    assert max(len(sizes) for sizes in seen) == at_a_time
     assert all(sum(sizes) <= 100 or len(sizes) == 1 for sizes in seen)
 
 
@@ -133,8 +134,7 @@ def test_a_document_that_changes_while_it_is_read_is_read_again(changes: int, ou
     assert asyncio.run(run_copy()) is outcome
 
 
-def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(copy, "MAX_RUNNING", 1)
+def test_documents_that_vanish_after_listing_are_skipped() -> None:
 
     async def run_copy() -> list[StepOutcome]:
         clock = SetClock()
@@ -144,7 +144,7 @@ def test_documents_that_vanish_after_listing_are_skipped(monkeypatch: pytest.Mon
                 PutRequest(key, BytesContent(b"data"), FIELDS, expires_ns=clock() + 5 if key == "b" else None)
             )
         outcomes = []
-        async for step in copy.copy_documents(source, target, await source.list()):
+        async for step in copy.copy_documents(source, target, await source.list(), at_a_time=1):
             outcomes.append(step.outcome)
             clock.set_ns(clock() + 5)
             await source.delete("c")

@@ -16,14 +16,15 @@ import pytest
 
 from tests.server_process import RunningServer
 
-GUIDE = (Path(__file__).parent.parent.parent / "docs" / "recipes.md").read_text()
+DOCS = Path(__file__).parent.parent.parent / "docs"
+GUIDE = (DOCS / "recipes.md").read_text()
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], "/usr/sbin"])
 STARTS_WITHIN_S = 60
 
 
-def blocks(title: str) -> list[str]:
+def blocks(title: str, guide: str = GUIDE) -> list[str]:
     """The code blocks of the section with this title, up to the next title."""
-    [section] = re.findall(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", GUIDE, re.MULTILINE | re.DOTALL)
+    [section] = re.findall(rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)", guide, re.MULTILINE | re.DOTALL)
     return re.findall(r"^```\w+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 

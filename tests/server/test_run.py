@@ -101,7 +101,7 @@ BAD_STARTS = {
         ["--mount", "a=shelve:s", "--mount", "b=shelve:./s?keys=path"],
         "can be opened only once",
     ),
-    "an open door": (["--host", "0.0.0.0", "--mount", "a=memory:"], "--anonymous"),
+    "documents around the tokens": (["--auth", "tokens", "--mount", "a=file:.", "--data", "d"], "where the tokens are"),
     "a host that is none": (
         ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],
         "listen",
@@ -170,6 +170,7 @@ def test_a_config_file_has_the_settings_of_the_command_line(tmp_path: Path) -> N
         ("mounts = 1", "mounts"),
         ("log_level = 'loud'", "log_level"),
         ("anonymous = 'none'", "anonymous"),
+        ("auth = 'none'", "auth"),
         ("[limits]\nline_size = 1.5", "line_size"),
         ("[mounts.a]\nkeys = 'path'", "engine"),
         ("[mounts.a]\nengine = 'memory:'\nkeys = [1]", "keys"),

@@ -19,7 +19,17 @@ from docstore.cli.options import ADDRESS, Access, access_options, check_found, s
 from docstore.cli.transfer import ALL, TransferOptions, keys_to_delete, start
 from docstore.errors import DocstoreError, NotFound, SetupError
 from docstore.export.compare import compare
-from docstore.export.copy import Rooted, Step, StepOutcome, copy_document, copy_documents, is_same, list_all
+from docstore.export.copy import (
+    MAX_RUNNING,
+    MAX_RUNNING_IN_ENGINES,
+    Rooted,
+    Step,
+    StepOutcome,
+    copy_document,
+    copy_documents,
+    is_same,
+    list_all,
+)
 from docstore.model import Meta
 
 if TYPE_CHECKING:
@@ -112,9 +122,15 @@ def copy_all(
         async with opened as (source_store, target_store):
             check_found(source, prefix, await source_store.list(prefix=prefix, limit=1))
             reader, writer = Rooted(source_store, root), Rooted(target_store, new_root)
-            selected = (meta async for meta in list_all(reader, rest) if transfer.selects(meta.key))
+
+            async def selected() -> AsyncIterator[Meta]:
+                async for meta in list_all(reader, rest):
+                    summary.bar.advance_comparison()
+                    if transfer.selects(meta.key):
+                        yield meta
+
             plan = await compare(
-                selected,
+                selected(),
                 lambda after: (meta async for meta in list_all(writer, rest, after) if transfer.selects(meta.key)),
                 same,
                 delete=transfer.delete,
@@ -122,7 +138,8 @@ def copy_all(
             if not start(plan, summary, transfer):
                 return
             copies = remember(source_store, root, plan.copies)
-            steps = copy_documents(reader, writer, copies, on_bytes=summary.bar.advance)
+            at_a_time = MAX_RUNNING_IN_ENGINES if exact else MAX_RUNNING
+            steps = copy_documents(reader, writer, copies, on_bytes=summary.bar.advance, at_a_time=at_a_time)
             steps = _removing(reader, steps) if remove else steps
             await summary.count_steps(steps, root)
             for key in keys_to_delete(plan, summary):

@@ -40,7 +40,7 @@ class Bar:
         self._total_documents: int | None = None
         self._now_s = now_s
         self._visible = visible
-        self._size = self._documents = 0
+        self._size = self._documents = self._compared = 0
         self._start_s = now_s()
         self._next_draw_s = self._start_s + SILENT_S
         self._drawing: tuple[Progress, TaskID] | None = None
@@ -51,9 +51,13 @@ class Bar:
         with self._lock:
             self._size += n_bytes
             self._documents += documents
-            if self._visible and self._now_s() >= self._next_draw_s:
-                self._draw()
-                self._next_draw_s = self._now_s() + _REDRAW_S
+            self._draw_if_due()
+
+    def advance_comparison(self) -> None:
+        """Count a document that is compared, before anything is read or sent."""
+        with self._lock:
+            self._compared += 1
+            self._draw_if_due()
 
     def set_total(self, total_bytes: int, documents: int | None = None) -> None:
         self._total = total_bytes
@@ -78,6 +82,11 @@ class Bar:
             self._drawing[0].stop()
             self._drawing = None
 
+    def _draw_if_due(self) -> None:
+        if self._visible and self._now_s() >= self._next_draw_s:
+            self._draw()
+            self._next_draw_s = self._now_s() + _REDRAW_S
+
     def _draw(self) -> None:
         # The work may have grown beyond the total since it was counted.
         total = None if self._total is None else max(self._total, self._size)
@@ -90,6 +99,8 @@ class Bar:
         display.refresh()
 
     def _done_text(self) -> str:
+        if self._compared and self._total is None:
+            return f"{format_count(self._compared, 'document')} compared"
         parts = [format_count(self._documents, "document")] if self._documents else []
         if self._total_documents is not None:
             parts = [f"{self._documents:,} of {format_count(self._total_documents, 'document')}"]

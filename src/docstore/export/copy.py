@@ -26,7 +26,10 @@ PAGE_SIZE: Final = 1000
 """Documents whose metadata is in memory at a time."""
 
 MAX_RUNNING: Final = 16
-"""Documents that are copied at a time."""
+"""Documents that are copied at a time from or to a server, each with a connection."""
+
+MAX_RUNNING_IN_ENGINES: Final = 128
+"""Documents that are copied at a time between engines, which read and write those that wait together."""
 
 MAX_RUNNING_BYTES: Final = 64 * 1024 * 1024
 """Their size in all, because some engines hold them in memory; a larger document is copied alone."""
@@ -147,7 +150,12 @@ class Rooted:
 
 
 def copy_documents(
-    source: Readable, target: CopyTarget, metas: Iterable[Meta], *, on_bytes: OnBytes = ignore_bytes
+    source: Readable,
+    target: CopyTarget,
+    metas: Iterable[Meta],
+    *,
+    on_bytes: OnBytes = ignore_bytes,
+    at_a_time: int = MAX_RUNNING,
 ) -> AsyncGenerator[Step, None]:
     """Copy these documents, replacing documents with the same keys."""
 
@@ -155,7 +163,7 @@ def copy_documents(
         for meta in metas:
             yield Task(meta.key, meta.size, partial(copy_document, source, target, meta, on_bytes))
 
-    return run_tasks(tasks())
+    return run_tasks(tasks(), at_a_time)
 
 
 async def copy_document(source: Readable, target: CopyTarget, meta: Meta, on_bytes: OnBytes) -> Step:
@@ -224,33 +232,42 @@ class Task:
     run: Callable[[], Awaitable[Step]]
 
 
-async def run_tasks(tasks: AsyncIterator[Task]) -> AsyncGenerator[Step, None]:
+async def run_tasks(tasks: AsyncIterator[Task], at_a_time: int = MAX_RUNNING) -> AsyncGenerator[Step, None]:
     """Run several tasks at a time, never two of the same key; yield their steps in order.
 
     If a task, or getting the next one, raises a DocstoreError, the running tasks are finished and their steps yielded
     before it is raised.
     """
     running: deque[tuple[Task, asyncio.Future[Step]]] = deque()
+    keys: set[str] = set()
+    size = 0
     failures: list[DocstoreError] = []
 
     async def finish_oldest() -> list[Step]:
+        nonlocal size
         try:
             return [await running[0][1]]
         except DocstoreError as error:
             failures.append(error)
             return []
         finally:
-            running.popleft()
+            task, _ = running.popleft()
+            keys.remove(task.key)
+            size -= task.size
 
     try:
         try:
             async for task in tasks:
-                while running and _must_wait(task, [other for other, _ in running]):
+                while running and (
+                    len(running) == at_a_time or size + task.size > MAX_RUNNING_BYTES or task.key in keys
+                ):
                     for step in await finish_oldest():
                         yield step
                 if failures:
                     break
                 running.append((task, asyncio.ensure_future(task.run())))
+                keys.add(task.key)
+                size += task.size
         except DocstoreError as error:
             failures.append(error)
         while running:
@@ -263,10 +280,3 @@ async def run_tasks(tasks: AsyncIterator[Task]) -> AsyncGenerator[Step, None]:
         await asyncio.gather(*(future for _, future in running), return_exceptions=True)
     if failures:
         raise failures[0]
-
-
-def _must_wait(task: Task, running: list[Task]) -> bool:
-    """Whether one of the running tasks has to finish before `task` starts."""
-    size = task.size + sum(other.size for other in running)
-    same_key = any(other.key == task.key for other in running)
-    return len(running) == MAX_RUNNING or size > MAX_RUNNING_BYTES or same_key

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -279,5 +280,18 @@ def test_a_download_continues_when_connections_break(proxy: Proxy) -> None:
             proxy.sent.clear()
             assert await read_all(document.content.slice(7, 2_000_000)) == make_data(LARGE)[7:2_000_000]
             assert proxy.sent[0].headers["range"] == "bytes=7-1999999"
+
+    asyncio.run(run())
+
+
+def test_a_server_whose_clock_is_ahead_removes_nothing_early(proxy: Proxy) -> None:
+    async def run() -> None:
+        now_ns = time.time_ns()
+        async with opened(proxy, SetClock(now_ns)) as store, opened(proxy, SetClock(now_ns + 3600 * 10**9)) as ahead:
+            await put_data(store, "past", b"", expires_ns=now_ns - 10 * 10**9)
+            await put_data(store, "soon", b"data", expires_ns=now_ns + 600 * 10**9)
+            assert isinstance(ahead, ObjectStoreEngine)
+            assert await ahead.sweep() == 1
+            assert await read_data(store, "soon") == b"data"
 
     asyncio.run(run())

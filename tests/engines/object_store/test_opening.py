@@ -1,14 +1,17 @@
 """Opening a bucket: everything that is wrong is one line, and a store without conditional writes is refused."""
 
 import asyncio
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from docstore.engines.object_store import opening
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.shared import clocks
 from docstore.errors import OpenError, SetupError
 from tests.engines.object_store.faulty_proxy import Proxy, Sent
 
@@ -85,7 +88,12 @@ def test_the_race_leaves_nothing_and_is_run_once_for_a_bucket(proxy: Proxy) -> N
         asyncio.run(open_engine(proxy.url).close())
     done = proxy.requests()
     assert done.count("DELETE t") == opening.RACES
-    assert set(done) == {"PUT t", "DELETE t"}
+    assert set(done) == {"PUT t", "HEAD t", "DELETE t"}
+
+
+def test_a_wrong_clock_is_named(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clocks, "time", lambda: time.time() + 600)
+    assert re.search(r"clock of this machine is \d+ s ahead of", refusal(proxy.url))
 
 
 def test_credentials_are_those_of_the_profile_unless_the_environment_has_some(

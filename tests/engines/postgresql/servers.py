@@ -3,15 +3,18 @@
 import asyncio
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from docstore.engines.postgresql.engine import Postgres
 from docstore.engines.postgresql.opening import open_engine_at
 from docstore.engines.registry import EngineURL
+from docstore.errors import StorageUnavailable
 from docstore.model import Clock
 from docstore.testing.clock import SetClock
+from docstore.testing.contract.documents import put_data
 from tests.postgresql_server import PostgresServer
 
 
@@ -34,6 +37,37 @@ async def opened(url: str, clock: Clock | None = None) -> AsyncIterator[Postgres
         yield engine
     finally:
         await engine.close()
+
+
+def disconnect(server: PostgresServer) -> None:
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+
+
+def run(test: Awaitable[None]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(100):
+            await test
+
+    asyncio.run(limited())
+
+
+async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
+    end = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.02)
+
+
+async def recovered(engine: Postgres, key: str, within_s: float = 20) -> None:
+    """Write until the engine accepts it."""
+    end = time.monotonic() + within_s
+    while True:
+        try:
+            await put_data(engine, key, b"recovered")
+            return
+        except StorageUnavailable:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
 
 
 class Network:

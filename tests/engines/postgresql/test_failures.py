@@ -3,20 +3,24 @@
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from docstore.engines.postgresql import connections, writer
-from docstore.engines.postgresql.engine import Postgres
 from docstore.errors import NoSpace, OpenError, OutcomeUnknown, StorageUnavailable
 from docstore.testing.contract.documents import make_data, put_data, read_data
-from tests.engines.postgresql.servers import Network, opened, own_server
+from tests.engines.postgresql.servers import Network, disconnect, opened, own_server, recovered, run, until
 from tests.postgresql_server import PostgresServer
 
 WITHOUT_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = 'none'"
 WITH_ALL = "ALTER SYSTEM RESET synchronous_standby_names"
+WRITABLE = (
+    "SET default_transaction_read_only = off",
+    "ALTER SYSTEM RESET default_transaction_read_only",
+    "SELECT pg_reload_conf()",
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +34,10 @@ def url(server: PostgresServer, tmp_path: Path) -> str:
     return f"{server.url}?prefix=t{abs(hash(tmp_path))}"
 
 
-async def until(condition: Callable[[], bool], within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.02)
-
-
 def through(network: Network, url: str) -> str:
     """The URL of the same store behind the proxy."""
     before, _, after = url.partition("127.0.0.1:")
     return f"{before}127.0.0.1:{network.port}/{after.partition('/')[2]}"
-
-
-async def recovered(engine: Postgres, key: str, within_s: float = 20) -> None:
-    """Write until the engine accepts it."""
-    end = time.monotonic() + within_s
-    while True:
-        try:
-            await put_data(engine, key, b"recovered")
-            return
-        except StorageUnavailable:
-            assert time.monotonic() < end
-            await asyncio.sleep(0.05)
 
 
 def configure(server: PostgresServer, statement: str) -> None:
@@ -64,14 +49,6 @@ def configure(server: PostgresServer, statement: str) -> None:
 def waiting_for_standby(server: PostgresServer) -> str:
     """The process that waits for a standby; empty if none does."""
     return server.sql("SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'").strip()
-
-
-def run(test: Awaitable[None]) -> None:
-    async def limited() -> None:
-        async with asyncio.timeout(100):
-            await test
-
-    asyncio.run(limited())
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -169,6 +146,25 @@ def test_a_network_that_hangs_at_the_start_is_refused(server: PostgresServer, ur
     run(test())
 
 
+def test_a_replica_that_becomes_the_primary_is_used_while_the_former_one_hangs(
+    server: PostgresServer, url: str
+) -> None:
+    async def test() -> None:
+        async with Network(server.port) as network:
+            hosts = url.replace(f"127.0.0.1:{server.port}", f"127.0.0.1:{network.port},127.0.0.1:{server.port}")
+            async with opened(hosts) as engine:
+                configure(server, "ALTER SYSTEM SET default_transaction_read_only = on")
+                network.stop()
+                write = asyncio.create_task(put_data(engine, "key", b"data"))
+                await asyncio.sleep(0.5)
+                assert not write.done()
+                server.sql(*WRITABLE)
+                await write
+                assert await read_data(engine, "key") == b"data"
+
+    run(test())
+
+
 def test_a_read_whose_connection_is_cut_is_sent_again(server: PostgresServer, url: str) -> None:
     async def test() -> None:
         async with Network(server.port) as network, opened(through(network, url)) as engine:
@@ -251,11 +247,7 @@ def test_a_database_that_accepts_no_writes_is_left(server: PostgresServer, url: 
                     await put_data(engine, "key", b"refused")
                 assert not isinstance(refused.value, OutcomeUnknown)
             finally:
-                server.sql(
-                    "SET default_transaction_read_only = off",
-                    "ALTER SYSTEM RESET default_transaction_read_only",
-                    "SELECT pg_reload_conf()",
-                )
+                server.sql(*WRITABLE)
             await recovered(engine, "other")
             assert await read_data(engine, "key") == b"before"
 
@@ -267,7 +259,7 @@ def test_sessions_that_are_terminated_are_replaced(server: PostgresServer, url: 
         async with opened(url) as engine:
             for number in range(3):
                 await asyncio.gather(*(put_data(engine, f"{n}", b"%d" % number) for n in range(20)))
-                server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+                disconnect(server)
                 await asyncio.sleep(0.1)
                 assert await read_data(engine, "7") == b"%d" % number
 
@@ -280,8 +272,8 @@ def test_a_session_that_is_terminated_while_it_is_idle_leaves_nothing(server: Po
             pool = engine._pool
             await pool.fetch("DO $$ BEGIN RAISE WARNING 'late'; END $$")
             assert len(pool.warnings) == 1
-            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-            await asyncio.sleep(0.1)
+            disconnect(server)
+            await until(lambda: all(idle.is_closed() for idle in pool._idle))
             await engine.probe()
             gc.collect()
             assert not pool.warnings

@@ -1,16 +1,19 @@
 """Each error of the start is one line, and of many processes one makes the tables."""
 
 import asyncio
+import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.shared import clocks
 from docstore.errors import OpenError
 from tests.engine_urls import with_options
-from tests.engines.postgresql.servers import opened
+from tests.engines.postgresql.servers import opened, own_server
 from tests.postgresql_server import postgres_url, shared_server
 from tests.stores import run
 
@@ -45,10 +48,29 @@ def test_a_store_that_cannot_be_opened_is_refused_in_one_line(url: str, why: str
     assert why in refusal(url.format(server=f"127.0.0.1:{shared_server().port}"))
 
 
-def test_a_wrong_password_is_refused_in_one_line() -> None:
+def test_a_role_without_free_connections_is_refused_in_one_line() -> None:
     server = shared_server()
-    server.sql("DROP ROLE IF EXISTS guarded; CREATE ROLE guarded LOGIN CONNECTION LIMIT 0")
-    assert "too many connections" in refusal(f"postgresql://guarded:secret@127.0.0.1:{server.port}/postgres")
+    server.sql("DROP ROLE IF EXISTS crowded; CREATE ROLE crowded LOGIN CONNECTION LIMIT 0")
+    assert "too many connections" in refusal(f"postgresql://crowded:secret@127.0.0.1:{server.port}/postgres")
+
+
+@pytest.mark.parametrize("password", ["secret", ""])
+def test_a_wrong_password_is_refused_in_one_line(password: str) -> None:
+    with own_server() as server:
+        server.require_passwords("guarded", "right")
+        asyncio.run(open_engine(EngineURL.parse(f"postgresql://guarded:right@127.0.0.1:{server.port}/docs")).close())
+        login = f"guarded:{password}" if password else "guarded"
+        assert "password" in refusal(f"postgresql://{login}@127.0.0.1:{server.port}/docs")
+
+
+@pytest.mark.parametrize(("ahead_s", "direction"), [(3600, "ahead of"), (-3600, "behind")])
+def test_a_wrong_clock_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead_s: int, direction: str
+) -> None:
+    monkeypatch.setattr(clocks, "time", lambda: time.time() + ahead_s)
+    assert re.search(
+        rf"clock of this machine is 36\d\d s {direction} |is 35\d\d s {direction} ", refusal(postgres_url(tmp_path))
+    )
 
 
 def test_another_encoding_is_refused_in_one_line() -> None:

@@ -89,11 +89,15 @@ class Collector:
         return removed
 
     async def _remove_expired(self, limit: int) -> int:
-        now_ns, removed = self._clock(), 0
+        now_ns, removed, compared = self._clock(), 0, False
         markers: list[str] = []
         async for entry in self._bucket.entries(MARKERS):
             if parse_marker(entry.path)[0] > now_ns:
                 break
+            if not compared:  # This machine's clock may be ahead.
+                now_ns, compared = min(now_ns, int((await self._bucket.now()).timestamp()) * 10**9), True
+                if parse_marker(entry.path)[0] > now_ns:
+                    break
             markers.append(entry.path)
             if len(markers) == min(_AT_ONCE, limit - removed):
                 removed += sum(await asyncio.gather(*map(self._remove_marked, markers)))

@@ -21,6 +21,7 @@ from docstore.engines.object_store.bucket import Bucket, has_no_bucket
 from docstore.engines.object_store.engine import ObjectStoreEngine
 from docstore.engines.object_store.names import PREFIX_LIMIT, TRIALS
 from docstore.engines.registry import EngineURL
+from docstore.engines.shared.clocks import clock_fault
 from docstore.errors import OpenError
 from docstore.model import Clock
 
@@ -158,6 +159,8 @@ def _race(bucket: Bucket, store: "ObjectStore") -> None:
                 race(name, "create", "If-None-Match")
                 race(name, "create", "If-None-Match")
                 stored = store.put(name, b"replaced")
+                if fault := clock_fault(store.head(name)["last_modified"].timestamp()):
+                    raise OpenError(f"cannot open {bucket.where}: {fault}")
                 race(name, bucket.state_of(stored), "If-Match")
                 if succeeded(name, RACERS, bucket.state_of(stored)) is not None:
                     raise OpenError(f"{bucket.where}: the store ignores If-Match; documents would be lost")

@@ -26,11 +26,13 @@ from docstore.engines.postgresql.asyncpg_errors import (
     is_retried,
     is_rolled_back,
 )
-from docstore.engines.postgresql.schema import Connection, read_version
+from docstore.engines.postgresql.schema import Connection, check_database_clock, read_version
 from docstore.errors import OpenError, StorageUnavailable
 
 CONNECT_TIMEOUT_S: Final = 3
 """As long as a request waits at most when a host does not answer and the others are replicas."""
+ASK_AGAIN_S: Final = 0.2
+"""The pause before a host that refused is asked again."""
 DEAD_AFTER_S: Final = 6
 _KEEPALIVE: Final = {
     "TCP_KEEPIDLE": 2,
@@ -142,6 +144,7 @@ class Pool:
                 await connection.execute(_SETTINGS)
                 if await read_version(connection, self._prefix) is None:
                     raise StorageUnavailable(f"{self.place}: the tables {self._prefix}_* are missing")
+                await check_database_clock(connection)
             except BaseException:
                 connection.terminate()
                 raise
@@ -184,19 +187,27 @@ class Pool:
 
 
 async def connect(urls: list[str]) -> Connection:
-    """Connect to the host that accepts writes. Raise one of ASYNCPG_ERRORS: of several, one that a server sent."""
-    attempts = {asyncio.ensure_future(_connect_to(url)) for url in urls}
-    waiting = attempts
+    """Connect to the host that accepts writes. Raise one of ASYNCPG_ERRORS: of several, one that a server sent.
+
+    While a host has not answered, those that refused are asked again: one of them replaces a leader that is cut off.
+    """
+    attempts = {asyncio.ensure_future(_connect_to(url)): url for url in urls}
+    silent = set(urls)
     errors: list[Exception] = []
     chosen: Connection | None = None
     try:
-        while waiting and chosen is None:
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        while silent and chosen is None:
+            done, _ = await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
             for attempt in done:
-                if isinstance(outcome := attempt.result(), Exception):
-                    errors.append(outcome)
-                else:
+                url = attempts[attempt]
+                silent.discard(url)
+                if not isinstance(outcome := attempt.result(), Exception):
                     chosen = outcome
+                    break
+                del attempts[attempt]
+                errors.append(outcome)
+                if silent:
+                    attempts[asyncio.ensure_future(_connect_to(url, ASK_AGAIN_S))] = url
         if chosen is None:
             raise max(errors, key=lambda error: isinstance(error, asyncpg.PostgresError))
         return chosen
@@ -206,7 +217,8 @@ async def connect(urls: list[str]) -> Connection:
                 other.terminate()
 
 
-async def _connect_to(url: str) -> "Connection | Exception":
+async def _connect_to(url: str, after_s: float = 0) -> "Connection | Exception":
+    await asyncio.sleep(after_s)
     try:
         connection = await asyncpg.connect(
             url, timeout=CONNECT_TIMEOUT_S, target_session_attrs=SessionAttribute.read_write

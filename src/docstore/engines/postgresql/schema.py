@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import asyncpg
 
+from docstore.engines.shared.clocks import clock_fault
 from docstore.errors import OpenError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -48,9 +49,10 @@ _ATTEMPTS: Final = 20
 
 
 async def prepare_tables(connection: Connection, prefix: str) -> None:
-    """Create the tables, or migrate them to this version. Raise OpenError for tables of a newer one."""
+    """Create the tables, or migrate them to this version. Raise OpenError for newer tables or a wrong clock."""
     if await connection.fetchval("SHOW server_encoding") not in ("UTF8", "UTF-8"):
         raise OpenError("the encoding of the database is not UTF8; create it with: CREATE DATABASE ... ENCODING 'UTF8'")
+    await check_database_clock(connection)
     for attempt in range(_ATTEMPTS):
         try:
             await _migrate(connection, prefix)
@@ -79,6 +81,12 @@ async def _migrate(connection: Connection, prefix: str) -> None:
             await connection.execute(_UNCOMPRESSED.format(p=prefix, table=table))
         except (asyncpg.FeatureNotSupportedError, asyncpg.PostgresSyntaxError):
             return
+
+
+async def check_database_clock(connection: Connection) -> None:
+    """Raise OpenError if the clocks of this machine and of the database differ."""
+    if fault := clock_fault(await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")):
+        raise OpenError(fault)
 
 
 async def read_version(connection: Connection, prefix: str) -> int | None:

@@ -105,9 +105,11 @@ _RETIRED: Final = """,
 _OUTCOME: Final = """
     SELECT EXISTS (SELECT 1 FROM done) AS done, {meta} FROM (SELECT 1) AS one LEFT JOIN found ON true"""
 _SWEEP: Final = """
-    WITH found AS (
-        DELETE FROM {d} WHERE expires_ns <= $1 AND key IN (
-            SELECT key FROM {d} WHERE expires_ns <= $1 ORDER BY expires_ns LIMIT $2 FOR UPDATE SKIP LOCKED)
+    WITH expired AS (SELECT least($1::bigint, (extract(epoch FROM now()) * 1000000000)::bigint) AS until_ns),
+    found AS (
+        DELETE FROM {d} WHERE expires_ns <= (SELECT until_ns FROM expired) AND key IN (
+            SELECT key FROM {d} WHERE expires_ns <= (SELECT until_ns FROM expired)
+            ORDER BY expires_ns LIMIT $2 FOR UPDATE SKIP LOCKED)
         RETURNING content),
     done AS (SELECT 1 FROM found)"""
 _COUNT_DONE: Final = " SELECT count(*) FROM done"
