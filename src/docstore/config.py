@@ -23,7 +23,7 @@ from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import is_loopback, normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
-from docstore.units import parse_size
+from docstore.units import parse_rate, parse_size
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
@@ -192,6 +192,10 @@ class Settings:
     `open` on loopback and `tokens` beyond."""
     anonymous: str | None = None
     """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
+    audit: Path | None = None
+    """The file of the audit log; None for none."""
+    address_rate: str | None = None
+    """How many requests one address may send to each process, such as `100/s`; None for no limit."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
     trusted_proxies: tuple[str, ...] = ()
@@ -245,7 +249,11 @@ class Settings:
             if not is_proxy_name(name):
                 raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")
         if self.needs_tokens:
-            _check_tokens_apart(mounts, self.data)
+            _check_apart(mounts, self.data, "the data folder, where the tokens are")
+        if self.address_rate is not None:
+            parse_rate(self.address_rate)
+        if self.audit is not None:
+            _check_apart(mounts, self.audit, "the audit log")
         public_urls = []
         for url in self.public_urls:
             try:
@@ -305,17 +313,11 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                 )
 
 
-def _check_tokens_apart(mounts: Iterable[MountSettings], data: Path) -> None:
-    """Raise SetupError if a folder of documents contains the data folder, where the tokens are.
-
-    Clients could read the file of tokens there as a document, and replace it.
-    """
+def _check_apart(mounts: Iterable[MountSettings], path: Path, what: str) -> None:
+    """Raise SetupError if a folder of documents contains this path: clients could read and replace the file there."""
     for mount in mounts:
-        if mount.engine.scheme == "file" and is_inside(data, Path(mount.engine.location)):
-            raise SetupError(
-                f"mount {mount.name!r} ({mount.engine}) contains the data folder {data}, where the tokens are; "
-                "choose another folder with --data"
-            )
+        if mount.engine.scheme == "file" and is_inside(path, Path(mount.engine.location)):
+            raise SetupError(f"mount {mount.name!r} ({mount.engine}) contains {path}, {what}; choose another path")
 
 
 _TOML_TYPES: Final = {
@@ -324,7 +326,7 @@ _TOML_TYPES: Final = {
     if setting.name not in ("mounts", "limits", "public_urls", "trusted_proxies")
 }
 
-_PATHS: Final = ("data", "tls_cert", "tls_key", "uds")
+_PATHS: Final = ("audit", "data", "tls_cert", "tls_key", "uds")
 """Settings that are paths."""
 
 

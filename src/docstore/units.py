@@ -5,6 +5,7 @@ are rounded down, so that nothing looks older or larger than it is.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,6 +14,8 @@ from docstore.errors import SetupError
 _SIZES: Final = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _SIZE: Final = re.compile(r"([0-9]{1,15}) ?([KMGT]iB|B|)")
 _SIZE_NAMES: Final = ("KiB", "MiB", "GiB", "TiB")
+
+_RATE: Final = re.compile(r"([1-9][0-9]{0,8}) ?/ ?(s|min|m|h|d)")
 
 _DURATIONS_S: Final = {"y": 31_536_000, "w": 604_800, "d": 86_400, "h": 3600, "min": 60, "m": 60, "s": 1}
 _DURATION_PART: Final = re.compile(r"([0-9]{1,10}) ?(y|w|d|h|min|m|s)")
@@ -38,6 +41,22 @@ def format_size(size: float) -> str:
     tenths = count * 10 // 1024**exponent
     number = f"{tenths // 10}.{tenths % 10}" if tenths < 100 else str(tenths // 10)
     return f"{number} {_SIZE_NAMES[exponent - 1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` events in a window of time."""
+
+    count: int
+    window_s: int
+
+
+def parse_rate(text: str) -> Rate:
+    """Parse `50/s`, `100/min`, `1000/h` or `5000/d`. Raise SetupError for anything else."""
+    match = _RATE.fullmatch(text)
+    if match is None:
+        raise SetupError(f"{text!r} is not a rate, such as 50/s, 100/min, 1000/h or 5000/d")
+    return Rate(int(match[1]), _DURATIONS_S[match[2]])
 
 
 def parse_duration_s(text: str) -> int:

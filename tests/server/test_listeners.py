@@ -17,6 +17,12 @@ REQUEST = b"GET /docs/%s HTTP/1.1\r\nHost: any.example\r\nConnection: close\r\n\
 WAITS_S = 30
 
 
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short path: that of a Unix socket has at most 107 bytes."""
+    return tmp_path_factory.mktemp("s")
+
+
 class Serving:
     """`docstore serve`, until the line that it prints when it serves."""
 

@@ -16,7 +16,9 @@ from docstore.errors import SetupError
 from docstore.limits import DEFAULT_LIMITS, Limits
 
 _EXAMPLES: Final = {
+    "address_rate": "100/s",
     "anonymous": "read",
+    "audit": "audit.jsonl",
     "auth": "tokens",
     "public_urls": ["https://store.example"],
     "tls_cert": "/etc/ssl/store.example.pem",

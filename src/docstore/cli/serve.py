@@ -37,6 +37,14 @@ Example:
               "makes.  [default: open on this machine, tokens beyond it]")  # fmt: skip
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
               help="What clients may do without a token.  [default: write with --auth open, else nothing]")  # fmt: skip
+@click.option(
+    "--address-rate",
+    metavar="RATE",
+    help="Requests that one address may send, such as 100/s or 1000/min, to each worker; further ones are 429.",
+)
+@click.option("--audit", type=click.Path(path_type=Path), metavar="FILE",
+              help="Append a JSON line for each request: who did what, with what result. With it, SIGHUP does not stop "
+              "the server, so that the file can be rotated.")  # fmt: skip
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
               help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
               "Host and Origin may name it. With a path, links are relative.")  # fmt: skip

@@ -45,6 +45,7 @@ Example:
 @click.option("--mount", help="Only in this mount.  [default: in all mounts]")
 @click.option("--prefix", default="", help="Only for keys that begin with this.")
 @click.option("--max-document", type=SIZE, help="Largest document that it may store, such as 10MiB.")
+@click.option("--rate", help="Requests that it may send to each worker of a server, such as 50/s or 1000/min.")
 @click.option("--expires", type=DURATION, help="Time until the token expires, such as 90d.  [default: never]")
 @click.option("--note", default="", help="What the token is for.")
 @exits
@@ -88,6 +89,8 @@ def _row(each: Token) -> str:
     parts = [each.id, rights, "/" if each.mount is None else f"/{each.mount}/{each.prefix}"]
     if each.max_document is not None:
         parts.append(f"documents of at most {format_size(each.max_document)}")
+    if each.rate is not None:
+        parts.append(f"at most {each.rate}")
     if each.expires_ns is not None:
         left_s = (each.expires_ns - time.time_ns()) // 10**9
         parts.append(f"expires in {format_duration(left_s)}" if left_s > 0 else "expired")
@@ -101,6 +104,7 @@ def _json(each: Token) -> dict[str, object]:
         "mount": each.mount,
         "prefix": each.prefix,
         "max_document": each.max_document,
+        "rate": each.rate,
         "created": format_rfc3339(each.created_ns),
         "expires": None if each.expires_ns is None else format_rfc3339(each.expires_ns),
         "note": each.note,

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from docstore.http.message import Request, Response
+from docstore.server.security.tokens import redact
 
 log: Final = logging.getLogger("docstore.access")
 
@@ -31,7 +32,7 @@ def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callabl
         started_s = time.perf_counter()
         response = await handle(request)
         size = 0 if response.head_only else response.content.size
-        target = escape(f"{request.path}?{request.query}" if request.query else request.path)
+        target = escape(redact(f"{request.path}?{request.query}" if request.query else request.path))
         size_text = "-" if size is None else f"{size} B"
         elapsed_ms = (time.perf_counter() - started_s) * 1000
         line = f"{escape(request.method)} {target} {response.status} {size_text} {elapsed_ms:.1f} ms"

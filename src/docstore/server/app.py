@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Final
 
 from docstore.errors import DocstoreError, EngineError
@@ -37,12 +38,15 @@ from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
 from docstore.server.security.access import AccessControl, View, is_open
+from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
 from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.tokens import Tokens
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
+from docstore.units import Rate
 
 log: Final = logging.getLogger("docstore")
 
@@ -63,11 +67,14 @@ class Store:
         proxies: TrustedProxies | None = None,
         anonymous: str | None = "write",
         tokens: Tokens | None = None,
+        audit: AuditLog | None = None,
+        address_rate: Rate | None = None,
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
         proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request. Clients without a
-        token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients."""
+        token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients. `audit` is closed
+        with the store. `address_rate` limits the requests from one address."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
@@ -77,6 +84,8 @@ class Store:
         open_to_all = tokens is None and anonymous == "write"
         rights = ANONYMOUS_RIGHTS[anonymous]
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
+        self._audit = audit
+        self._address_rates = AddressRates(address_rate) if address_rate else None
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -89,8 +98,8 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount = request.method, None
-        view: View | None = None
+        method, mount, key, view, is_public = request.method, None, "", None, False
+        limiter: RateLimiter | None = None
         seen = self.mounts if self._access is None else _NO_MOUNTS
         if self._relative_links:
             request.root = root_from(request.path)
@@ -101,11 +110,19 @@ class Store:
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
-            mounts, unsafe = self.mounts, method not in SAFE_METHODS
-            if self._access is not None and not is_open(parts):
+            mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
+            if self._audit is not None and not is_public:
+                self._audit.check()
+            if self._address_rates is not None and not is_public:
+                limiter = self._address_rates.limiter(request.address)
+                limiter.take()
+            if self._access is not None and not is_public:
                 preflight = _is_preflight(request, mount)
                 view = self._access.anonymous_view if preflight else self._access.view(request)
             if view is not None:
+                if view.limiter is not None:
+                    limiter = view.limiter
+                    limiter.take()
                 mounts = seen = view.mounts
                 if mount is not None:
                     mount = mounts.at(f"/{mount.name}")
@@ -133,6 +150,11 @@ class Store:
             response = await _error_response(request, HTTPProblem("internal"), seen)
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
+        if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
+            response.headers += limiter.fields()
+        if self._audit is not None and not is_public:
+            token = view.token.id if view is not None and view.token is not None else None
+            self._audit.record(request, token, request.path if mount is None else mount.prefix + key, response)
         return response
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
@@ -188,6 +210,8 @@ class Store:
                 await mount.engine.close()
             except Exception as error:
                 log.error("can't close %s: %s", mount.prefix, error, exc_info=not isinstance(error, DocstoreError))
+        if self._audit is not None:
+            self._audit.close()
 
 
 async def _report_hidden(mounts: Mounts) -> None:

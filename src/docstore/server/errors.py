@@ -71,6 +71,9 @@ PROBLEM_TYPES: Final = {
             "Use the address that the store was started with, or start it with --public-url.",
         ),
         ProblemType("not-applicable", 422, "patch not applicable", "Correct the patch: it applies to no document."),
+        ProblemType(
+            "too-many-requests", 429, "too many requests", "Send the request again after the time in Retry-After."
+        ),
         ProblemType("fields-too-large", 431, "header fields too large", "Shorten or omit the named header."),
         ProblemType("internal", 500, "internal error", "The server has a bug; see its log."),
         ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),

@@ -34,7 +34,15 @@ X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; docume
 Content-Security-Policy."""
 
 VERSION: Final = version("docstore")
-_EVERYWHERE: Final = ("unauthorized", "forbidden", "access-unavailable", "wrong-host", "fields-too-large", "internal")
+_EVERYWHERE: Final = (
+    "unauthorized",
+    "forbidden",
+    "access-unavailable",
+    "too-many-requests",
+    "wrong-host",
+    "fields-too-large",
+    "internal",
+)
 
 
 class UndocumentedVerb(LookupError):
@@ -171,6 +179,7 @@ _MORE_HEADERS: Final = {
     412: ("ETag?",),
     415: ("Accept-Patch?",),
     416: ("Content-Range",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     503: ("Retry-After?",),
 }
 

@@ -246,6 +246,8 @@ HEADERS: Final[dict[str, Node]] = {
     "Location": {"description": "The path of the document or folder.", "schema": _text(format="uri-reference")},
     "Preference-Applied": {"description": "The preference that was applied.", "schema": _text()},
     "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
+    "RateLimit": {"description": "The requests that are left, and in how many seconds all are.", "schema": _text()},
+    "RateLimit-Policy": {"description": "The requests in a window of seconds.", "schema": _text()},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
     "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
     "Vary": {"description": "The request headers that this response depends on.", "schema": _text()},

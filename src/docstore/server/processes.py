@@ -1,9 +1,8 @@
 """How the processes of a server stop: the first signal lets requests finish, a second one ends them.
 
-SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. With TLS, SIGHUP does not stop the server: changed
-certificates are in use within a second. In both cases the engines are closed after the last request, so that no
-acknowledged write is lost. uvicorn ends requests only after a second SIGINT, does not close the application then, and
-raises the signals again when it has stopped.
+SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. In both cases the engines are closed after the last
+request, so that no acknowledged write is lost. uvicorn ends requests only after a second SIGINT, does not close the
+application then, and raises the signals again when it has stopped.
 """
 
 import asyncio
@@ -50,8 +49,6 @@ class Server(uvicorn.Server):
     config: Config
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self.config.certificate is not None and signal.Signals(sig).name == "SIGHUP":
-            return  # `on_tick` loads what has changed, without a signal too
         if self.should_exit and self.started:
             self.force_exit = True
             self._loop.call_soon_threadsafe(self._abort_connections)
@@ -142,8 +139,7 @@ class Workers(Multiprocess):
             log.warning("worker process %d %s; %d replaces it", process.pid, reason, self.processes[index].pid)
 
     def handle_hup(self) -> None:
-        if cast(Config, self.config).certificate is None:  # with one, the workers load what has changed by themselves
-            self.handle_term()
+        self.handle_term()
 
     def terminate_all(self) -> None:
         for listener in self.sockets:  # otherwise clients could connect, and nobody would answer

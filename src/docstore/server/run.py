@@ -29,11 +29,12 @@ from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.listeners import SocketFile, inherited, is_unix, listen, listen_on_path, url_of
 from docstore.server.mounts import Mount, open_mount
 from docstore.server.processes import STOP_SIGNALS, Config, Server, Workers
+from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.tokens import Tokens
 from docstore.server.tls import Certificate
-from docstore.units import format_count
+from docstore.units import format_count, parse_rate
 
 try:
     import resource
@@ -53,6 +54,9 @@ def run(settings: Settings) -> None:
         Path.cwd()  # raises if the folder was removed: Python can't start workers there
     raise_descriptor_limit()
     stop = _SignalHandler()
+    if (settings.audit is not None or settings.tls_cert is not None) and hasattr(signal, "SIGHUP"):
+        # It says that the audit log was renamed or the certificate replaced. The server notices both by itself.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
             signal.signal(number, stop)
@@ -174,6 +178,8 @@ def open_store(settings: Settings) -> Store:
             proxies=TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None,
             anonymous=settings.anonymous_may,
             tokens=Tokens(settings.data) if settings.needs_tokens else None,
+            address_rate=parse_rate(settings.address_rate) if settings.address_rate else None,
+            audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )
     except BaseException:

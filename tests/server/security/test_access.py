@@ -77,11 +77,11 @@ def test_only_a_whole_and_valid_token_is_accepted(tmp_path: Path, method: str) -
 
 
 def test_two_authorizations_are_no_credentials() -> None:
-    line = (b"authorization", b"Bearer dst_00_00")
+    line = (b"authorization", f"Bearer dst_{'0' * 10}_{'0' * 48}".encode())
     one, two = parse_credentials(Headers([line])), parse_credentials(Headers([line, line]))
     assert one is not None
     assert two is not None
-    assert (one.id, two.id, parse_credentials(Headers([]))) == ("00", "", None)
+    assert (one.id, two.id, parse_credentials(Headers([]))) == ("0" * 10, "", None)
 
 
 def test_an_expired_token_is_rejected_from_that_instant_whatever_the_clock_says_before(tmp_path: Path) -> None:

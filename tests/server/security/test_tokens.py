@@ -193,7 +193,7 @@ def test_a_server_does_not_start_with_damaged_tokens(tmp_path: Path) -> None:
 
 
 def test_every_member_of_a_token_has_a_name_in_the_list(tmp_path: Path) -> None:
-    Tokens(tmp_path).create(rights=RIGHTS, mount="docs", prefix="a", max_document=1, expires=9, note="n")
+    Tokens(tmp_path).create(rights=RIGHTS, mount="docs", prefix="a", max_document=1, rate="1/s", expires=9, note="n")
     [listed] = json.loads(run("token", "list", "--data", tmp_path, "--json").out)["tokens"]
     names = {field.name.removesuffix("_ns") for field in fields(Token)}
     assert listed.keys() == names - {"sha256"}

@@ -10,7 +10,6 @@ import base64
 import binascii
 import hmac
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -23,8 +22,10 @@ from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.security.guarded_engine import guarded
+from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
-from docstore.server.security.tokens import TOKEN_PREFIX, Token, Tokens, file_identity
+from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens, file_identity
+from docstore.units import parse_rate
 
 log: Final = logging.getLogger("docstore")
 
@@ -38,8 +39,6 @@ CHALLENGES: Final = [
 
 _OPEN_SERVICES: Final = ("health", "web", "problems")
 """The services below `/-/` that everybody may use: they show nothing of the store."""
-
-_TOKEN: Final = re.compile(rf"{TOKEN_PREFIX}([0-9a-f]+)_([0-9a-f]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,8 @@ class View:
     """None for a client without credentials."""
     denial: Callable[[str], HTTPProblem] | None
     """Makes the problem for a write outside these mounts; None for a client that sees all mounts as they are."""
+
+    limiter: RateLimiter | None = None
 
     def check_unsafe(self, method: str, mount: Mount | None, key: str, parts: list[str] | None) -> None:
         """Raise HTTPProblem for an unsafe method that the client may not perform, whatever the state of the store.
@@ -120,9 +121,9 @@ class AccessControl:
     def _make_view(self, token: Token | None, denial: Callable[[str], HTTPProblem]) -> View:
         seen = [self._seen(mount, token, denial) for mount in self._mounts]
         mounts = [mount for mount in seen if mount is not None]
-        if all(mount.rights is None for mount in mounts) and len(mounts) == len(seen):
-            return View(Mounts(mounts), token, None)
-        return View(Mounts(mounts), token, denial)
+        sees_all = all(mount.rights is None for mount in mounts) and len(mounts) == len(seen)
+        limiter = RateLimiter("token", parse_rate(token.rate)) if token is not None and token.rate else None
+        return View(Mounts(mounts), token, None if sees_all else denial, limiter)
 
     def _seen(self, mount: Mount, token: Token | None, denial: Callable[[str], HTTPProblem]) -> Mount | None:
         """Return the mount as the client sees it; None if it has no rights there."""
@@ -197,9 +198,9 @@ def parse_credentials(headers: Headers) -> Credentials | None:
     scheme, _, value = lines[0].partition(" ")
     match = None
     if len(lines) == 1 and scheme.lower() == "bearer":
-        match = _TOKEN.fullmatch(value.strip(" "))
+        match = TOKEN_PATTERN.fullmatch(value.strip(" "))
     elif len(lines) == 1 and scheme.lower() == "basic":
-        match = _TOKEN.fullmatch(_password(value.strip(" ")))
+        match = TOKEN_PATTERN.fullmatch(_password(value.strip(" ")))
     # The digest is what is kept and compared, so that the time of a comparison says nothing about the secret.
     return Credentials(match[1], sha256(match[2].encode("ascii")).hexdigest()) if match else Credentials("", "")
 

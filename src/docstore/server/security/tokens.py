@@ -8,6 +8,7 @@ writes it is an error, never a store without tokens.
 
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -23,17 +24,19 @@ from docstore.engines.shared.fs import make_folder, sync_folder, translate_open_
 from docstore.errors import InvalidKey, SetupError, did_you_mean
 from docstore.keys import PATH_LIMIT, SEGMENT_LIMIT, check_mount, check_path
 from docstore.server.security.rights import ALL_RIGHTS, RIGHTS
-from docstore.units import parse_duration_s, parse_size
+from docstore.units import parse_duration_s, parse_rate, parse_size
 
 if sys.platform != "win32":
     import fcntl
 
-TOKEN_PREFIX: Final = "dst_"  # noqa: S105 - how every token begins
 NOTE_LIMIT: Final = 200
 """Characters of a note."""
+_PREFIX: Final = "dst_"
 _ID_SIZE: Final = 5
 _SECRET_SIZE: Final = 24
 """Random bytes; both are written in hexadecimal digits."""
+TOKEN_PATTERN: Final = re.compile(f"{_PREFIX}([0-9a-f]{{{2 * _ID_SIZE}}})_([0-9a-f]{{{2 * _SECRET_SIZE}}})")
+"""Matches the text of a token: the id and the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Token:
     """The rights are for keys of the mount that begin with this."""
     max_document: int | None = None
     """Bytes of the largest document that it may store; None for the limit of the mount."""
+    rate: str | None = None
+    """How many requests it may send, such as `50/s`, to each process of a server; None for no limit."""
     expires_ns: int | None = None
     note: str = ""
 
@@ -91,6 +96,7 @@ class Tokens:
         mount: str | None = None,
         prefix: str = "",
         max_document: int | str | None = None,
+        rate: str | None = None,
         expires: float | timedelta | str | None = None,
         note: str = "",
     ) -> NewToken:
@@ -109,12 +115,13 @@ class Tokens:
                 mount=None if mount is None else mount.strip("/"),
                 prefix=prefix,
                 max_document=parse_size(max_document) if isinstance(max_document, str) else max_document,
+                rate=rate,
                 expires_ns=None if expires is None else now_ns + int(_seconds(expires) * 10**9),
                 note=note,
             )
             _check(token)
             tokens[id] = token
-        return NewToken(f"{TOKEN_PREFIX}{token.id}_{secret}", token)
+        return NewToken(f"{_PREFIX}{token.id}_{secret}", token)
 
     def revoke(self, id: str) -> Token:
         """Remove a token; requests with it are rejected within a second."""
@@ -174,6 +181,11 @@ class Tokens:
         sync_folder(self.path.parent)
 
 
+def redact(text: str) -> str:
+    """Remove the secrets of tokens from a text that is to be logged, such as a URL into which somebody put one."""
+    return TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", text) if _PREFIX in text else text
+
+
 def file_identity(status: os.stat_result) -> tuple[int, ...]:
     """What differs when a file was replaced, written or made readable."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -207,6 +219,8 @@ def _check(token: Token) -> None:
         _check_prefix(token.prefix)
     if token.max_document is not None and token.max_document < 0:
         raise SetupError("max_document must not be negative")
+    if token.rate is not None:
+        parse_rate(token.rate)
     if token.expires_ns is not None and token.expires_ns <= token.created_ns:
         raise SetupError("a token must not expire when it is made")
     if len(token.note) > NOTE_LIMIT or not token.note.isprintable():
@@ -226,7 +240,14 @@ def _check_prefix(prefix: str) -> None:
 
 
 _REQUIRED: Final[dict[str, type]] = {"id": str, "sha256": str, "created_ns": int, "rights": list}
-_OPTIONAL: Final[dict[str, type]] = {"mount": str, "prefix": str, "max_document": int, "expires_ns": int, "note": str}
+_OPTIONAL: Final[dict[str, type]] = {
+    "mount": str,
+    "prefix": str,
+    "max_document": int,
+    "rate": str,
+    "expires_ns": int,
+    "note": str,
+}
 """The members of a token in the file and their types; optional ones are there only if they are not the default."""
 
 
