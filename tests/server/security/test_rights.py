@@ -148,9 +148,9 @@ def test_no_right_reaches_beyond_its_prefix_or_mount(store: Store, mount: str, c
         absent = store.ask(method, f"/{mount}/{outside.replace('/old', '/no')}", {**headers, **token})
         assert (absent.status, absent.content) == (answer.status, answer.content)
     other = next(engine for engine in ENGINES if engine != mount)
-    headers = {**headers, **store.token(set(RIGHTS), other)}
-    answer = store.ask(method, f"/{mount}/{key}", headers)
-    nowhere = store.ask(method, f"/nowhere/{key}", headers)
+    elsewhere = store.token(set(RIGHTS), other)
+    answer = store.ask(method, f"/{mount}/{key}", {**headers, **elsewhere})
+    nowhere = store.ask(method, f"/nowhere/{key}", {**headers, **elsewhere})
     assert (answer.status, answer.content) == (nowhere.status, nowhere.content.replace(b"nowhere", mount.encode()))
     assert answer.status == (404 if needed <= {"read", "list"} else 403)
     assert store.state(mount) == before
