@@ -101,8 +101,7 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount, key, is_public = request.method, None, "", False
-        view: View | None = None
+        method, mount, key, view, is_public = request.method, None, "", None, False
         limiter: RateLimiter | None = None
         seen = self.mounts if self._access is None else _NO_MOUNTS
         if self._relative_links:

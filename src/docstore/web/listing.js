@@ -333,7 +333,7 @@ export class Listing {
 
 const withoutEmpty = (parameters) => Object.fromEntries(Object.entries(parameters).filter(([, value]) => value));
 
-const folderCells = () => [element("td"), element("td", { colspan: Object.keys(COLUMNS).length - 2 }, "folder")];
+const folderCells = () => [element("td", { class: "number" }), element("td", { colspan: Object.keys(COLUMNS).length - 2 }, "folder")];
 
 const checkbox = (name) => element("input", { type: "checkbox", "aria-label": `Select ${name}` });
 
