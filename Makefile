@@ -4,7 +4,7 @@
 # test tools, and what tests on clusters need. Their names contain PYTHON, and they depend on the lock files and
 # pyproject.toml. So a second run installs nothing, and a change of any of these creates a clean environment.
 #
-# pip installs the pinned versions by hash. Nothing is compiled: all but three packages must be wheels, and those three
+# pip installs the pinned versions by hash. Nothing is compiled: all but four packages must be wheels, and those four
 # (plain Python, for tests only) are built by the pinned setuptools. `pip install -e .` was rejected, because it installs
 # the newest versions of that day.
 
@@ -23,6 +23,7 @@ EXAMPLES ?= 1000
 unexport PYTHONDONTWRITEBYTECODE
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
+CLUSTER_SOURCE_ONLY := python-etcd,ydiff
 RUNTIME := $(VENV)/.runtime-$(subst /,_,$(PYTHON))
 TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
@@ -50,8 +51,14 @@ fuzz: $(TOOLS) ## Run the tests with random examples at length: EXAMPLES=10000 i
 
 test-cluster: test-postgres-cluster test-ceph-cluster ## Test on clusters that are started for it, and kill their nodes
 
-test-postgres-cluster: $(CLUSTER) ## Test the PostgreSQL engine on three nodes (needs root and etcd); ARGS='-k dies'
-	@$(VENV)/bin/python -m tests.cluster.run $(ARGS)
+test-postgres-cluster: $(CLUSTER) ## Test the PostgreSQL engine on three nodes (needs root on Debian); SECONDS=600
+	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/cluster/isolated.sh 'etcd-server iproute2' \
+		$(VENV)/bin/python -m tests.cluster.run $(ARGS)
+
+test-ceph-cluster: $(TOOLS) ## Test the S3 engine on Ceph (needs root on Debian); SECONDS=600
+	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/cluster/isolated.sh \
+		'ceph-common ceph-mgr ceph-mon ceph-osd curl iproute2 openssl radosgw' \
+		tests/cluster/test_s3.sh $(VENV)/bin/pytest $(ARGS)
 
 crash: $(TOOLS) ## Kill servers under load a thousand times and check what they leave; CYCLES=100, SEED=7
 	@DOCSTORE_CRASH_CYCLES=$(CYCLES) DOCSTORE_CRASH_SEED=$(SEED) $(VENV)/bin/pytest -n auto --maxprocesses 4 -rP \
@@ -60,9 +67,6 @@ crash: $(TOOLS) ## Kill servers under load a thousand times and check what they 
 power: $(TOOLS) ## Simulate power loss after each step of the engines on disk; STATES=0 for all, ROUNDS=100, SEED=7
 	@DOCSTORE_POWER_STATES=$(STATES) DOCSTORE_POWER_ROUNDS=$(ROUNDS) DOCSTORE_POWER_SEED=$(SEED) $(VENV)/bin/pytest \
 		-n auto --maxprocesses 4 -rP -o faulthandler_timeout=3600 tests/power $(ARGS)
-
-test-ceph-cluster: $(TOOLS) ## Test the S3 engine on Ceph (needs root on Debian); SECONDS=600
-	@DOCSTORE_CLUSTER_S=$(SECONDS) tests/cluster/test_s3.sh $(VENV)/bin/pytest $(ARGS)
 
 disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 	@DOCSTORE_DISKS=$(SEEDS) $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/test_full_disks.py $(ARGS)
@@ -143,7 +147,7 @@ $(TOOLS): $(RUNTIME) requirements/dev.txt
 
 $(CLUSTER): $(TOOLS) requirements/cluster.txt
 	@echo "installing the manager of clusters into $(VENV)"
-	@$(call pip,requirements/cluster.txt,--only-binary :all: --no-binary python-etcd --require-hashes -r requirements/cluster.txt)
+	@$(call pip,requirements/cluster.txt,--only-binary :all: --no-binary $(CLUSTER_SOURCE_ONLY) --require-hashes -r requirements/cluster.txt)
 	@touch $@
 
 # Stop with one line, before anything is created, if PYTHON is not usable.

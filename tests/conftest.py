@@ -1,5 +1,6 @@
 """Fixtures of all tests: a server for each module, and Hypothesis settings for a shared machine."""
 
+import gc
 import os
 import shutil
 import signal
@@ -98,6 +99,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     turns = {path: _STARTED_FIRST.index(name) for path, name in files.items() if name in _STARTED_FIRST}
     counts = Counter(item.path for item in items)
     items.sort(key=lambda item: (turns.get(item.path, len(_STARTED_FIRST)), -counts[item.path], item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt the tests and their modules from collections of garbage, of which tests for leaks ask for hundreds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # A Ceph cluster with an S3 interface on loopback: 1 monitor, 1 manager, 3 OSDs (3 copies, 2 needed), 2 gateways.
 #
-#   ceph.sh up FOLDER           install missing packages, start, wait until healthy, create a user and the bucket "docs"
+#   ceph.sh up FOLDER           start, wait until healthy, create a user and the bucket "docs"
 #   ceph.sh kill FOLDER NAME    SIGKILL one daemon: osd.0 osd.1 osd.2 rgw.1 rgw.2
 #   ceph.sh start FOLDER NAME   start it again
+#   ceph.sh settle FOLDER       wait until all copies are complete
 #   ceph.sh status FOLDER
 #   ceph.sh down FOLDER         SIGKILL everything that was started in FOLDER
 #
@@ -11,13 +12,6 @@
 set -euo pipefail
 command=${1:?up, kill, start, status or down} folder=${2:?a folder} name=${3:-}
 export CEPH_CONF=$folder/ceph.conf
-
-install_missing() {
-  command -v radosgw >/dev/null && command -v ceph-osd >/dev/null && return
-  export DEBIAN_FRONTEND=noninteractive
-  apt-get update -qq
-  apt-get install -y -qq --no-install-recommends ceph-mon ceph-osd ceph-mgr radosgw ceph-common curl openssl >/dev/null
-}
 
 write_configuration() {
   cat >"$CEPH_CONF" <<EOF
@@ -43,6 +37,7 @@ mon_data_avail_warn = 2
 bluestore_block_size = 8589934592
 bluestore_block_create = true
 osd_memory_target = 939524096
+osd_recovery_sleep = 0
 osd_class_load_list = *
 osd_class_default_list = *
 mon_data = $folder/mon.\$id
@@ -72,7 +67,6 @@ start_daemon() {
 
 up() {
   local fsid osd seconds date signature
-  install_missing
   mkdir -p "$folder"/{mon.a,mgr.x,osd.0,osd.1,osd.2}
   fsid=$(cat /proc/sys/kernel/random/uuid)
   write_configuration "$fsid"
@@ -99,8 +93,20 @@ up() {
   curl -sf -X PUT -H "Date: $date" -H "Authorization: AWS AK:$signature" http://127.0.0.1:7481/docs
 }
 
+settle() {
+  local seconds states
+  for ((seconds = 0; seconds < 120; seconds++)); do
+    states=$(timeout 20 ceph pg stat)
+    [[ $states =~ ^([0-9]+)\ pgs:\ ([0-9]+)\ active\+clean\; && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] && return
+    sleep 0.5
+  done
+  echo "ceph.sh: copies stay incomplete: $states" >&2
+  return 1
+}
+
 case $command in
 up) up && ceph health ;;
+settle) settle ;;
 status) ceph -s ;;
 kill) kill -9 "$(cat "$folder/${name/#rgw/client.rgw}.pid")" ;;
 start) start_daemon "$name" ;;

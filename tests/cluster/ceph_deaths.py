@@ -38,7 +38,7 @@ REST_S = 4.0
 
 def ceph(*arguments: str) -> None:
     script = Path(__file__).parent / "ceph.sh"
-    subprocess.run([script, arguments[0], FOLDER, *arguments[1:]], check=True, timeout=60, stdout=subprocess.DEVNULL)
+    subprocess.run([script, arguments[0], FOLDER, *arguments[1:]], check=True, timeout=180, stdout=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -46,6 +46,7 @@ def killed(daemon: str) -> Iterator[None]:
     ceph("kill", daemon)
     yield
     ceph("start", daemon)
+    ceph("settle")
 
 
 @contextmanager
@@ -141,12 +142,16 @@ def test_histories_are_linearizable_while_nodes_die(tmp_path: Path) -> None:
 
 
 def describe(answered: list[Operation], spans: list[tuple[int, int]]) -> str:
-    """Return the longest time without an answer to a write of any client, and the longest request, within the spans."""
-
-    def within(called: int, returned: int) -> bool:
-        return any(called <= ended and began <= returned for began, ended in spans)
-
+    """Return the longest time without an answer to a write of any client in each span, and the longest request."""
     writes = sorted(each.returned for each in answered if each.act is not Action.READ)
-    gaps = [later - earlier for earlier, later in pairwise(writes) if within(earlier, later)]
-    waits = [each.returned - each.called for each in answered if within(each.called, each.returned)]
-    return f"no write for {max(gaps, default=0) / 10**9:.1f} s, longest request {max(waits, default=0) / 10**9:.1f} s"
+    gaps = [
+        max((later - earlier for earlier, later in pairwise(writes) if earlier <= ended and began <= later), default=0)
+        for began, ended in spans
+    ]
+    longest = max(
+        each.returned - each.called
+        for each in answered
+        if any(each.called <= ended and began <= each.returned for began, ended in spans)
+    )
+    times = ", ".join(f"{gap / 10**9:.1f}" for gap in gaps)
+    return f"no write for {times} s, longest request {longest / 10**9:.1f} s"

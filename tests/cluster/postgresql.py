@@ -5,6 +5,8 @@ can be killed or its network cut. This needs root, Debian's etcd-server and the 
 PostgreSQL refuses to run as root, so a node has a user namespace too, in which root has another number.
 
     python -m tests.cluster.postgresql    start the cluster, print its URL, and stop it at the end of standard input
+
+`isolated.sh` runs the tests; without it the network is that of the machine.
 """
 
 import os
@@ -35,7 +37,7 @@ restapi: {{listen: "{address}:8008", connect_address: "{address}:8008"}}
 etcd3: {{hosts: [{etcd}]}}
 bootstrap:
   dcs:
-    ttl: 20
+    ttl: 10
     loop_wait: 2
     retry_timeout: 3
     primary_start_timeout: 0
@@ -44,7 +46,8 @@ bootstrap:
     synchronous_node_count: 1
     postgresql:
       use_pg_rewind: true
-      parameters: {{wal_log_hints: 'on', max_connections: 100, shared_buffers: 64MB, wal_keep_size: 256MB}}
+      parameters: {{wal_log_hints: 'on', max_connections: 100, shared_buffers: 64MB, wal_keep_size: 512MB,
+                   max_wal_size: 256MB}}
   initdb: [{{encoding: UTF8}}, {{locale: C}}, data-checksums]
 postgresql:
   listen: {address}:5432
@@ -52,6 +55,9 @@ postgresql:
   data_dir: {folder}/data
   bin_dir: {binaries}
   pgpass: {folder}/pgpass
+  remove_data_directory_on_rewind_failure: true
+  remove_data_directory_on_diverged_timelines: true
+  basebackup: {{checkpoint: fast}}
   authentication:
     superuser: {{username: docs, password: pg}}
     replication: {{username: replicator, password: pg}}
@@ -79,6 +85,8 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._processes: dict[tuple[str, int], subprocess.Popen[bytes]] = {}
+        self._complete: dict[int, str] = {}
+        """The roles when the cluster was complete last."""
 
     def up(self) -> None:
         """Start all nodes."""
@@ -118,7 +126,7 @@ class Cluster:
                        "--listen-peer-urls", f"{here}:2380", "--initial-advertise-peer-urls", f"{here}:2380",
                        "--initial-cluster", peers, "--initial-cluster-state", "new"]  # fmt: skip
         else:
-            command = [str(Path(sys.executable).with_name("patroni")), f"{self._folder}/n{node}.yml"]
+            command = [sys.executable, f"{Path(__file__).with_name('patroni_node.py')}", f"{self._folder}/n{node}.yml"]
         user = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
         with (self._folder / f"{program}{node}.log").open("ab") as log:
             self._processes[program, node] = subprocess.Popen(
@@ -137,13 +145,15 @@ class Cluster:
     def wait_until_complete(self) -> None:
         """Wait until there is a leader and two quorum standbys."""
         end = time.monotonic() + _STARTS_WITHIN_S
-        while sorted(self.members().values()) != ["leader", "quorum_standby", "quorum_standby"]:
-            assert time.monotonic() < end, f"no complete cluster: {self.members()}; see {self._folder}"
+        while sorted((members := self.members()).values()) != ["leader", "quorum_standby", "quorum_standby"]:
+            assert time.monotonic() < end, f"no complete cluster: {members}; see {self._folder}"
             time.sleep(0.5)
+        self._complete = members
 
     def node(self, role: str) -> int:
-        """The number of a node with this role."""
-        return next(number for number, has in self.members().items() if has == role)
+        """The number of a node with this role, in a complete cluster: a busy machine may just replace the leader."""
+        self.wait_until_complete()
+        return next(number for number, has in self._complete.items() if has == role)
 
     def kill(self, node: int) -> None:
         """SIGKILL for Patroni and every process of PostgreSQL."""

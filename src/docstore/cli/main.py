@@ -5,7 +5,6 @@ A command's module is loaded when the command runs, so `docstore get` does not w
 with the commands' own.
 """
 
-import gc
 import importlib
 import os
 import sys
@@ -87,7 +86,6 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
-        gc.set_threshold(10_000)  # PERF: loading modules creates no garbage, and Python would search for it 100 times
         if not args and "args" not in options:
             _use_utf8()
         _open_missing_streams()

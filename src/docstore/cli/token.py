@@ -45,6 +45,7 @@ Example:
 @click.option("--mount", help="Only in this mount.  [default: in all mounts]")
 @click.option("--prefix", default="", help="Only for keys that begin with this.")
 @click.option("--max-document", type=SIZE, help="Largest document that it may store, such as 10MiB.")
+@click.option("--quota", type=SIZE, help="Size that all documents below its mount and prefix may have, such as 1GiB.")
 @click.option("--rate", help="Requests that it may send to each worker of a server, such as 50/s or 1000/min.")
 @click.option("--expires", type=DURATION, help="Time until the token expires, such as 90d.  [default: never]")
 @click.option("--note", default="", help="What the token is for.")
@@ -89,6 +90,8 @@ def _row(each: Token) -> str:
     parts = [each.id, rights, "/" if each.mount is None else f"/{each.mount}/{each.prefix}"]
     if each.max_document is not None:
         parts.append(f"documents of at most {format_size(each.max_document)}")
+    if each.quota is not None:
+        parts.append(f"at most {format_size(each.quota)} in all")
     if each.rate is not None:
         parts.append(f"at most {each.rate}")
     if each.expires_ns is not None:
@@ -104,6 +107,7 @@ def _json(each: Token) -> dict[str, object]:
         "mount": each.mount,
         "prefix": each.prefix,
         "max_document": each.max_document,
+        "quota": each.quota,
         "rate": each.rate,
         "created": format_rfc3339(each.created_ns),
         "expires": None if each.expires_ns is None else format_rfc3339(each.expires_ns),

@@ -28,7 +28,8 @@ from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server.access_log import escape
-from docstore.server.errors import HTTPProblem, problem_for, problem_response
+from docstore.server.error_page import render_problem
+from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
@@ -48,6 +49,8 @@ from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 from docstore.units import Rate
 
 log: Final = logging.getLogger("docstore")
+
+_NO_MOUNTS: Final = Mounts([])
 
 
 class Store:
@@ -95,8 +98,10 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount, key, view, is_public = request.method, None, "", None, False
+        method, mount, key, is_public = request.method, None, "", False
+        view: View | None = None
         limiter: RateLimiter | None = None
+        seen = self.mounts if self._access is None else _NO_MOUNTS
         if self._relative_links:
             request.root = root_from(request.path)
         try:
@@ -119,7 +124,7 @@ class Store:
                 if view.limiter is not None:
                     limiter = view.limiter
                     limiter.take()
-                mounts = view.mounts
+                mounts = seen = view.mounts
                 if mount is not None:
                     mount = mounts.at(f"/{mount.name}")
                     parts = segments(request.path) if mount is None else parts
@@ -138,12 +143,12 @@ class Store:
             if method == "OPTIONS" and view is not None:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except (HTTPProblem, DocstoreError) as error:
-            response = _error_response(request, error)
+            response = await _error_response(request, error, seen)
         except TooManyMembers as error:
-            response = _error_response(request, HTTPProblem("fields-too-large", str(error)))
+            response = await _error_response(request, HTTPProblem("fields-too-large", str(error)), seen)
         except Exception:
             log.exception("%s %s failed", escape(method), escape(request.path))
-            response = _error_response(request, HTTPProblem("internal"))
+            response = await _error_response(request, HTTPProblem("internal"), seen)
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -239,10 +244,14 @@ def _remove_forbidden_methods(
             response.headers[index] = (name, ", ".join(allowed).encode("ascii"))
 
 
-def _error_response(request: Request, error: HTTPProblem | DocstoreError) -> Response:
+async def _error_response(request: Request, error: HTTPProblem | DocstoreError, seen: Mounts) -> Response:
+    """The response to an error; its page names only mounts that the client may see."""
     if isinstance(error, EngineError):
         log.error("%s %s: %s", escape(request.method), escape(request.path), error)
     problem = error if isinstance(error, HTTPProblem) else problem_for(error)
-    response = problem_response(problem, request.headers.get("accept"), request.root)
+    media_type, page = problem_media_type(request.headers.get("accept")), ""
+    if media_type == "text/html":
+        page = await render_problem(problem, request, seen)
+    response = problem_response(problem, media_type, page)
     response.head_only = request.method == "HEAD"
     return response

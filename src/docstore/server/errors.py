@@ -11,7 +11,6 @@ from typing import Final
 from docstore import errors
 from docstore.http.message import HeaderPairs, Response
 from docstore.http.negotiation import choose
-from docstore.server import pages
 from docstore.server.responses import small_response
 
 TYPE_BASE: Final = "/-/problems#"
@@ -94,6 +93,12 @@ PROBLEM_TYPES: Final = {
             "Read the document again: the write may have been applied or not.",
             retry_after_s=RETRY_AFTER_S,
         ),
+        ProblemType(
+            "quota-exceeded",
+            507,
+            "quota of the token exceeded",
+            "Delete documents, or ask for a token with a larger quota.",
+        ),
         ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
 }
@@ -130,14 +135,18 @@ def problem_for(error: errors.DocstoreError) -> HTTPProblem:
     return HTTPProblem(name, "" if isinstance(error, errors.EngineError) else str(error))
 
 
-def problem_response(problem: HTTPProblem, accept: str | None, root: str = "") -> Response:
-    """The problem in the representation that `accept` prefers; plain text when it accepts none of them."""
+def problem_media_type(accept: str | None) -> str:
+    """The representation that `accept` prefers; plain text when it accepts none of them."""
+    return choose(accept, _OFFERS) or "text/plain"
+
+
+def problem_response(problem: HTTPProblem, media_type: str, page: str = "") -> Response:
+    """The problem in a representation of `problem_media_type`; `page` is the one for text/html."""
     kind = problem.type
-    media_type = choose(accept, _OFFERS) or "text/plain"
     if media_type == "text/plain":
         body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.render("problem.html", root, kind=kind, detail=problem.detail)
+        body = page
     else:
         body = _problem_json(problem)
         media_type = "application/problem+json"

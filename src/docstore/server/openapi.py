@@ -33,7 +33,7 @@ otherwise. A method without an operation here is 405 with Allow, an unknown one 
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
 Content-Security-Policy."""
 
-_VERSION: Final = version("docstore")
+VERSION: Final = version("docstore")
 _EVERYWHERE: Final = (
     "unauthorized",
     "forbidden",
@@ -67,7 +67,7 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
     paths = {path.path: _path_item(path, responses) for path in all_paths}
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Docstore", "version": _VERSION, "description": _DESCRIPTION},
+        "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
         "security": [{}, {"bearer": []}, {"basic": []}],
@@ -118,6 +118,11 @@ def _operation(path: Path, verb: str, responses: dict[str, Node]) -> Node:
         **_problems((*operation.problems, *_EVERYWHERE), responses, with_content=verb != "HEAD"),
     }
     return operation_node
+
+
+def summary_of(resource: type[Resource], verb: str) -> str:
+    """Return the first sentence about a verb. Raise UndocumentedVerb."""
+    return " ".join(_described(resource, verb)[1].partition("\n\n")[0].split())
 
 
 def _described(resource: type[Resource], verb: str) -> tuple[Operation, str]:

@@ -295,6 +295,7 @@ UNSAFE_PROBLEMS: Final = (
     "invalid-field",
     "cross-site",
     "forbidden",
+    "quota-exceeded",
     "no-space",
     "outcome-unknown",
     *ENGINE_PROBLEMS,

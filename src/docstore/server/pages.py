@@ -1,8 +1,8 @@
 """HTML pages: lists of links, errors and documentation, rendered from the templates in `web/`.
 
-Templates escape everything. The Content-Security-Policy of most pages allows no script; those of a collection and of
-the start allow their own modules, by a nonce that is new for each response. `'self'` was rejected: stored documents
-have the same origin, so one mistake in a template would run a stored script.
+Templates escape everything. The Content-Security-Policy of most pages allows no script; those of a collection, of the
+start and of the documentation allow their own modules, by a nonce that is new for each response. `'self'` was rejected:
+stored documents have the same origin, so one mistake in a template would run a stored script.
 """
 
 from collections.abc import Mapping
@@ -76,8 +76,8 @@ def render(template: str, root: str, **values: object) -> str:
     return _templates().get_template(template).render(values, root=root)
 
 
-def docs_page(document: Mapping[str, object], root: str) -> str:
-    """Render the page of an OpenAPI document."""
+def docs_page(document: Mapping[str, object], root: str, nonce: str) -> str:
+    """Render the page of an OpenAPI document; its script with this nonce adds forms that send requests."""
 
     def follow(node: Mapping[str, object]) -> object:
         """Resolve a reference within the document; return other nodes unchanged."""
@@ -86,4 +86,4 @@ def docs_page(document: Mapping[str, object], root: str) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return render("docs.html", root, document=document, follow=follow)
+    return render("docs.html", root, document=document, follow=follow, nonce=nonce)

@@ -4,9 +4,11 @@
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
 import { formatSize, formatTTL, localTime, parseTTL } from "./format.js";
 import { etagOf, headersOf, now, Problem } from "./http.js";
+import { confirmJSON, isJSONType } from "./json_check.js";
 import { describeRule, isValidKey } from "./keys.js";
 
 const MAX_COPY_SIZE = 512 * 2 ** 20;
+const MAX_CHECK_SIZE = 16 * 2 ** 20;
 const MAX_UNDO_SIZE = 64 * 2 ** 20;
 let undo_size = 0;
 
@@ -80,7 +82,7 @@ export function form(title, kind, controls, text, store, mayClose) {
         dialog.showError(error);
       }
       save.disabled = false;
-    } }, ...controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
+    } }, controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
     const dialog = openDialog(title, { kind, mayClose, onclose: () => resolve(result) }, node);
     dialog.leave = async () => (await (mayClose?.() ?? true)) && dialog.close();
   });
@@ -160,6 +162,13 @@ export async function changeType(page, meta, type) {
 
 async function storeAgain(page, meta, headers) {
   const content = await page.collection.content(meta);
+  const type = headers["Content-Type"] ?? "";
+  // A type of JSON is checked when it is given; a document that has it keeps it.
+  if (isJSONType(type) && !isJSONType(meta.media_type) && meta.size <= MAX_CHECK_SIZE) {
+    const chosen = await confirmJSON(await content.text(), type);
+    if (chosen === null) return undefined;
+    headers = { ...headers, "Content-Type": chosen };
+  }
   await page.collection.put(meta.key, content, headers, etagOf(meta));
   page.changed();
   announce("Saved.");

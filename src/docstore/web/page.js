@@ -27,15 +27,15 @@ const page = {
     history.pushState({ ...history.state, detail: true }, "", `#${encode(key)}`);
     showDetail().catch(showError);
   },
-  // Show another key in the detail view, or close the view if `key` is null.
-  replaceDetail(key) {
+  // Show another key in the detail view, or close the view if `key` is null. `step`: see openDetail.
+  replaceDetail(key, step) {
     // Back in the browser may have closed the view under an open dialog.
     if (!page.detail) return page.open(key);
     if (key === null) return page.detail.close();
     history.replaceState(history.state, "", `#${encode(key)}`);
     page.detail.replaced = true;
     page.detail.close();
-    showDetail().catch(showError);
+    showDetail(step).catch(showError);
   },
   // Reload the list after writes; writes in quick succession cause one reload.
   changed() {
@@ -72,7 +72,7 @@ async function upload(entries) {
   }
 }
 
-async function showDetail() {
+async function showDetail(step) {
   const { hash } = location;
   if (hash.length < 2) return;
   let key;
@@ -83,7 +83,7 @@ async function showDetail() {
   }
   const { openDetail } = await load.detail();
   if (location.hash !== hash) return;
-  const closed = openDetail(page, key);
+  const closed = openDetail(page, key, step);
   const { detail } = page;
   await closed;
   if (page.detail === detail) page.detail = null;
@@ -129,6 +129,8 @@ const letters = {
 const others = {
   "\u2191 \u2193 Home End": "move through the list",
   Enter: "open a document; in the search field, the first one",
+  "j k \u2192 \u2190": "in a document: next, previous document",
+  "+ - 0": "in an image: zoom in, zoom out, fit",
   "e r f": "in a document: edit, rename, edit fields",
   Delete: "delete the open or focused document, or the selection",
   "Ctrl+S": "save while editing",
@@ -185,7 +187,7 @@ addEventListener("drop", (event) => {
   if (entries.length) upload(entries);
 });
 
-page.collection.allowed().then((allowed) => {
+page.ready = page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
   page.removable = allowed.has("DELETE");
   page.selection.showActions();

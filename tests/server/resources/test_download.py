@@ -130,7 +130,7 @@ async def test_names_cannot_leave_the_folder_and_a_tar_keeps_the_keys(store: InP
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("downloads")
     with RunningServer(
-        folder / "data", "--mount", f"site=file:{folder}/site", "--mount", "docs=sqlite:{data}/docs.db"
+        folder / "data", "--mount", f"site=file:{folder}/site", "--mount", f"docs=sqlite:{folder}/docs.db"
     ) as running:
         for mount in ("docs", "site"):
             for key, content in CONTENTS.items():
@@ -189,7 +189,7 @@ def test_a_failure_in_the_middle_does_not_look_complete(tmp_path: Path, format: 
 
 @each_format
 def test_a_download_takes_constant_memory(tmp_path: Path, format: str) -> None:
-    with RunningServer(tmp_path / "data", "--mount", "docs=sqlite:{data}/docs.db") as server:
+    with RunningServer(tmp_path / "data", "--mount", f"docs=sqlite:{tmp_path}/docs.db") as server:
         piece = os.urandom(1024 * 1024)
         prepare(server, "PUT", "/docs/small", piece)
         read(server, f"/docs/?format={format}")

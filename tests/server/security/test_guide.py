@@ -1,4 +1,4 @@
-"""docs/tokens.md agrees with the code, and its example runs."""
+"""docs/tokens.md and SECURITY.md agree with the code, and the example runs."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,9 @@ import pytest
 
 from docstore.server.security.rights import RIGHTS
 
-GUIDE = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text()
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "tokens.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
 
 
 def test_the_guide_names_every_right() -> None:
@@ -21,3 +23,12 @@ def test_the_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     exec(compile(example, "tokens.md", "exec"), {})
     token, notes = capsys.readouterr().out.splitlines()
     assert (token[:4], notes) == ("dst_", "['ci']")
+
+
+def test_the_tests_of_each_threat_exist() -> None:
+    rows = re.findall(r"^\|(.*)\|(.*)\|(.*)\|$", SECURITY.partition("## Threats")[2], re.MULTILINE)[2:]
+    assert len(rows) > 20
+    for threat, _, tests in rows:
+        paths = re.findall(r"`([\w/.]+)`", tests)
+        assert paths, threat
+        assert [path for path in paths if not (ROOT / "tests" / path).exists()] == []

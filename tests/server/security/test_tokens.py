@@ -66,6 +66,8 @@ def test_an_expiry_has_the_forms_of_a_ttl(tmp_path: Path, expires: float | str |
         ),
         ({"rights": ["read"], "max_document": "large"}, "not a size"),
         ({"rights": ["read"], "max_document": -1}, "negative"),
+        ({"rights": ["read"], "quota": -1}, "negative"),
+        ({"rights": ["read"], "rate": "fast"}, "not a rate"),
         ({"rights": ["read"], "expires": "soon"}, "not a duration"),
         ({"rights": ["read"], "expires": 0}, "expire"),
         ({"rights": ["read"], "note": "a\nb"}, "one line"),
@@ -193,7 +195,9 @@ def test_a_server_does_not_start_with_damaged_tokens(tmp_path: Path) -> None:
 
 
 def test_every_member_of_a_token_has_a_name_in_the_list(tmp_path: Path) -> None:
-    Tokens(tmp_path).create(rights=RIGHTS, mount="docs", prefix="a", max_document=1, rate="1/s", expires=9, note="n")
+    Tokens(tmp_path).create(
+        rights=RIGHTS, mount="docs", prefix="a", max_document=1, quota=2, rate="1/s", expires=9, note="n"
+    )
     [listed] = json.loads(run("token", "list", "--data", tmp_path, "--json").out)["tokens"]
     names = {field.name.removesuffix("_ns") for field in fields(Token)}
     assert listed.keys() == names - {"sha256"}

@@ -24,6 +24,7 @@ from docstore.server.mounts import Mount, Mounts
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
+from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
 from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens, file_identity
 from docstore.units import parse_rate
 
@@ -119,23 +120,30 @@ class AccessControl:
         return view
 
     def _make_view(self, token: Token | None, denial: Callable[[str], HTTPProblem]) -> View:
-        seen = [self._seen(mount, token, denial) for mount in self._mounts]
+        usage = None
+        if token is not None and token.quota is not None:
+            counted = [mount for mount in self._mounts if token.mount in (None, mount.name)]
+            usage = TokenUsage([(mount.engine, token.prefix) for mount in counted], token.quota)
+        seen = [self._seen(mount, token, denial, usage) for mount in self._mounts]
         mounts = [mount for mount in seen if mount is not None]
         sees_all = all(mount.rights is None for mount in mounts) and len(mounts) == len(seen)
         limiter = RateLimiter("token", parse_rate(token.rate)) if token is not None and token.rate else None
         return View(Mounts(mounts), token, None if sees_all else denial, limiter)
 
-    def _seen(self, mount: Mount, token: Token | None, denial: Callable[[str], HTTPProblem]) -> Mount | None:
+    def _seen(
+        self, mount: Mount, token: Token | None, denial: Callable[[str], HTTPProblem], usage: TokenUsage | None
+    ) -> Mount | None:
         """Return the mount as the client sees it; None if it has no rights there."""
         covers = token is not None and token.mount in (None, mount.name)
         own, prefix = (token.rights, token.prefix) if token is not None and covers else (frozenset[str](), "")
         rights = Rights(prefix, own | self._anonymous, self._anonymous, denial)
         if not rights.below:
             return None
+        engine = TokenQuotaEngine(mount.engine, usage) if covers and usage is not None else mount.engine
         if rights.on("") == ALL_RIGHTS:
-            seen = mount
+            seen = mount if engine is mount.engine else replace(mount, engine=engine)
         else:
-            seen = replace(mount, engine=guarded(mount.engine, rights), rights=rights)
+            seen = replace(mount, engine=guarded(engine, rights), rights=rights)
         if covers and token is not None and token.max_document is not None:
             seen = replace(seen, max_document=min(mount.size_limit, token.max_document))
         return seen

@@ -54,6 +54,8 @@ class Token:
     """The rights are for keys of the mount that begin with this."""
     max_document: int | None = None
     """Bytes of the largest document that it may store; None for the limit of the mount."""
+    quota: int | None = None
+    """Bytes that all documents below its mount and prefix may take when it stores one; None for no limit."""
     rate: str | None = None
     """How many requests it may send, such as `50/s`, to each process of a server; None for no limit."""
     expires_ns: int | None = None
@@ -96,6 +98,7 @@ class Tokens:
         mount: str | None = None,
         prefix: str = "",
         max_document: int | str | None = None,
+        quota: int | str | None = None,
         rate: str | None = None,
         expires: float | timedelta | str | None = None,
         note: str = "",
@@ -115,6 +118,7 @@ class Tokens:
                 mount=None if mount is None else mount.strip("/"),
                 prefix=prefix,
                 max_document=parse_size(max_document) if isinstance(max_document, str) else max_document,
+                quota=parse_size(quota) if isinstance(quota, str) else quota,
                 rate=rate,
                 expires_ns=None if expires is None else now_ns + int(_seconds(expires) * 10**9),
                 note=note,
@@ -217,8 +221,8 @@ def _check(token: Token) -> None:
         if token.mount is None:
             raise SetupError("a prefix needs a mount: the same prefix in all mounts is hardly meant")
         _check_prefix(token.prefix)
-    if token.max_document is not None and token.max_document < 0:
-        raise SetupError("max_document must not be negative")
+    if min(token.max_document or 0, token.quota or 0) < 0:
+        raise SetupError("max_document and quota must not be negative")
     if token.rate is not None:
         parse_rate(token.rate)
     if token.expires_ns is not None and token.expires_ns <= token.created_ns:
@@ -244,6 +248,7 @@ _OPTIONAL: Final[dict[str, type]] = {
     "mount": str,
     "prefix": str,
     "max_document": int,
+    "quota": int,
     "rate": str,
     "expires_ns": int,
     "note": str,
