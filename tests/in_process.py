@@ -156,7 +156,7 @@ async def opened(
             blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
             # The file of tokens is looked at twice a second, and read when it has changed.
             for function in blocking.functions.values():
-                function.can_block_in("docstore/server/security/access.py", {"_check"})
+                function.can_block_in("docstore/server/security/state_files.py", {"_check"})
                 function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():

@@ -11,6 +11,7 @@ import pytest
 
 from docstore import AsyncClient, Client, SetupError, StorageUnavailable
 from docstore.client import socket_transport
+from docstore.client.retry import RetryPolicy
 from tests.certificates import KeyPair, make_certificate
 from tests.client.faulty_server import FaultyServer, answer
 from tests.server_process import RunningServer
@@ -147,13 +148,15 @@ def test_a_proxy_that_cannot_be_used_is_one_error(proxy: str, monkeypatch: pytes
 
 def test_threads_wait_for_a_connection(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_transport, "CONNECTION_LIMIT", 2)
-    with Client(f"{server.url}/memory/", timeout_s=0.2, tries=1) as docs:
+    with Client(f"{server.url}/memory/") as docs:
         docs["a"] = bytes(4_000_000)
         streams = [docs.iter_content("a") for _ in range(2)]
         for stream in streams:
             next(stream)
-        with pytest.raises(StorageUnavailable, match="in use"):
-            docs.get("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(docs._operations, "policy", RetryPolicy(timeout_s=0.1, tries=1))
+            with pytest.raises(StorageUnavailable, match="in use"):
+                docs.get("a")
         streams.clear()
         del stream
         assert len(docs["a"]) == 4_000_000

@@ -125,7 +125,7 @@ def _get_file(address: Address, output: str, access: Access) -> int:
             raise CommandError(EXIT_USAGE, f"{error}; name a file with -o FILE") from None
     target = target.resolve()  # a link is kept and its target replaced
     if not target.parent.is_dir():
-        raise CommandError(EXIT_USAGE, f"{target.parent}: no such folder; create it, or choose another with -o")
+        raise CommandError(EXIT_FAILED, f"{target.parent}: no such folder; create it, or choose another with -o")
     if target.exists() and not target.is_file():
         raise CommandError(EXIT_USAGE, f"{target} is not a regular file; use: docstore get {address} > {target}")
     with access.open_document(address) as (docs, key), access.progress("get", lambda: docs.info(key).size) as bar:

@@ -28,6 +28,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
         "token": "Make, list and revoke the tokens with which clients use a server.",
+        "read-only": "Stop the writes of clients to a running server, or allow them again.",
         "init": "Write a configuration with comments for the server, which serves the default mounts.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
         "export": "Write a store as one file, to FILE, or to standard output without FILE or for -.",
@@ -42,9 +43,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
-_MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store_commands")
+_MODULES: Final = {
+    **dict.fromkeys(("check", "export", "import", "engines"), "store_commands"),
+    "read-only": "read_only",
+}
 """Where a command is, unless its module has its name."""
-_FUNCTIONS: Final = {"import": "import_"}
+_FUNCTIONS: Final = {"import": "import_", "read-only": "read_only"}
 
 
 _OTHER_NAMES: Final = {

@@ -43,6 +43,7 @@ from docstore.server.security.browser_safety import SAFE_METHODS, check_host, ch
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
 from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
+from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.tokens import Tokens
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
@@ -69,12 +70,13 @@ class Store:
         tokens: Tokens | None = None,
         audit: AuditLog | None = None,
         address_rate: Rate | None = None,
+        read_only: ReadOnlySwitch | None = None,
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
         proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request. Clients without a
         token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients. `audit` is closed
-        with the store. `address_rate` limits the requests from one address."""
+        with the store. `address_rate` limits the requests from one address. `read_only` may stop writes."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
@@ -85,6 +87,7 @@ class Store:
         rights = ANONYMOUS_RIGHTS[anonymous]
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
         self._audit = audit
+        self._read_only = read_only
         self._address_rates = AddressRates(address_rate) if address_rate else None
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
@@ -98,8 +101,7 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount, key, is_public = request.method, None, "", False
-        view: View | None = None
+        method, mount, key, view, is_public = request.method, None, "", None, False
         limiter: RateLimiter | None = None
         seen = self.mounts if self._access is None else _NO_MOUNTS
         if self._relative_links:
@@ -132,6 +134,8 @@ class Store:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if view is not None:
                     view.check_unsafe(method, mount, key, parts)
+                if self._read_only is not None and mount is not None:
+                    self._read_only.check(mount)
             resource = self._resource(mounts, mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:

@@ -80,6 +80,9 @@ PROBLEM_TYPES: Final = {
         ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
         ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=RETRY_AFTER_S),
         ProblemType(
+            "read-only", 503, "read-only for now", "Send the request again later; reading works.", retry_after_s=10
+        ),
+        ProblemType(
             "access-unavailable",
             503,
             "access can't be checked",

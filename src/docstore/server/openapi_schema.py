@@ -296,6 +296,7 @@ UNSAFE_PROBLEMS: Final = (
     "cross-site",
     "forbidden",
     "quota-exceeded",
+    "read-only",
     "no-space",
     "outcome-unknown",
     *ENGINE_PROBLEMS,

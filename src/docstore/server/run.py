@@ -32,6 +32,7 @@ from docstore.server.processes import STOP_SIGNALS, Config, Server, Workers
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
 from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.tokens import Tokens
 from docstore.server.tls import Certificate
 from docstore.units import format_count, parse_rate
@@ -179,6 +180,7 @@ def open_store(settings: Settings) -> Store:
             anonymous=settings.anonymous_may,
             tokens=Tokens(settings.data) if settings.needs_tokens else None,
             address_rate=parse_rate(settings.address_rate) if settings.address_rate else None,
+            read_only=ReadOnlySwitch(settings.data),
             audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )

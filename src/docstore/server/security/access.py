@@ -9,14 +9,11 @@ ignored. Nothing is kept for failed attempts, so their number neither takes memo
 import base64
 import binascii
 import hmac
-import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Final
 
-from docstore.errors import SetupError
 from docstore.http.message import Headers, Request
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
@@ -24,14 +21,10 @@ from docstore.server.mounts import Mount, Mounts
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
+from docstore.server.security.state_files import WatchedFile
 from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
-from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens, file_identity
+from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens
 from docstore.units import parse_rate
-
-log: Final = logging.getLogger("docstore")
-
-CHECK_INTERVAL_S: Final = 0.5
-"""How often a server looks whether the file of tokens has changed."""
 
 CHALLENGES: Final = [
     (b"www-authenticate", b'Bearer realm="docstore"'),
@@ -87,7 +80,7 @@ class AccessControl:
     def __init__(self, mounts: Mounts, tokens: Tokens | None, anonymous: frozenset[str], clock: Clock) -> None:
         """Without `tokens`, credentials are ignored."""
         self._mounts = mounts
-        self._file = None if tokens is None else TokenFile(tokens)
+        self._file = None if tokens is None else WatchedFile[Mapping[str, Token]](tokens.path, tokens.parse, {})
         self._anonymous = anonymous
         self._clock = clock
         denial = _unauthorized if tokens else _read_only
@@ -98,7 +91,9 @@ class AccessControl:
 
     def view(self, request: Request) -> View:
         """Raise HTTPProblem: 401 without valid credentials, 503 if they can't be checked."""
-        tokens = {} if self._file is None else self._file.current()
+        tokens: Mapping[str, Token] | None = {} if self._file is None else self._file.current()
+        if tokens is None:
+            raise HTTPProblem("access-unavailable")
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
         if credentials is None:
             if self.anonymous_view is None:
@@ -147,45 +142,6 @@ class AccessControl:
         if covers and token is not None and token.max_document is not None:
             seen = replace(seen, max_document=min(mount.size_limit, token.max_document))
         return seen
-
-
-class TokenFile:
-    """The tokens as a running server knows them: the file is read again soon after it has changed."""
-
-    def __init__(self, tokens: Tokens, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._source = tokens
-        self._monotonic = monotonic
-        self._next_check_s = float("-inf")
-        self._identity: tuple[int, ...] | None = None
-        self._tokens: Mapping[str, Token] | None = {}
-        """None while the file can't be read."""
-
-    def current(self) -> Mapping[str, Token]:
-        """Return the tokens by id. Raise HTTPProblem while the file can't be read: then nobody is let in."""
-        # The file is read on the event loop: no request may pass with tokens that are older than the check.
-        if (now_s := self._monotonic()) >= self._next_check_s:
-            self._next_check_s = now_s + CHECK_INTERVAL_S
-            self._check()
-        if self._tokens is None:
-            raise HTTPProblem("access-unavailable")
-        return self._tokens
-
-    def _check(self) -> None:
-        """Read the file if it has changed. Whatever goes wrong, there are no tokens until it is read."""
-        known, self._tokens = self._tokens, None
-        identity: tuple[int, ...] | None = None
-        try:
-            identity = file_identity(self._source.path.stat())
-            if identity == self._identity:
-                self._tokens = known
-            else:
-                self._tokens, self._identity = self._source.read()
-        except FileNotFoundError:
-            self._tokens, self._identity = {}, None
-        except (SetupError, OSError) as error:
-            if known is not None or identity != self._identity:
-                log.error("the tokens can't be read, and every request is rejected until they can: %s", error)
-            self._identity = identity
 
 
 def is_service(parts: list[str] | None) -> bool:

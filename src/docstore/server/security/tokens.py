@@ -7,10 +7,8 @@ writes it is an error, never a store without tokens.
 """
 
 import json
-import os
 import re
 import secrets
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,14 +18,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from docstore.engines.shared.fs import make_folder, sync_folder, translate_open_errors, write_all
 from docstore.errors import InvalidKey, SetupError, did_you_mean
 from docstore.keys import PATH_LIMIT, SEGMENT_LIMIT, check_mount, check_path
 from docstore.server.security.rights import ALL_RIGHTS, RIGHTS
+from docstore.server.security.state_files import locked, read_state, replace_state
 from docstore.units import parse_duration_s, parse_rate, parse_size
-
-if sys.platform != "win32":
-    import fcntl
 
 NOTE_LIMIT: Final = 200
 """Characters of a note."""
@@ -89,7 +84,7 @@ class Tokens:
 
     def list(self) -> list[Token]:
         """Return all tokens, expired ones too, in the order of their creation."""
-        return list(self.read()[0].values())
+        return list(self._read().values())
 
     def create(
         self,
@@ -135,64 +130,36 @@ class Tokens:
                 raise SetupError(f"there is no token {id[:100]!r}{known}")
             return tokens.pop(id)
 
-    def read(self) -> tuple[dict[str, Token], tuple[int, ...] | None]:
-        """Return the tokens by id, and the identity of the file they are from; None without a file."""
-        with translate_open_errors(self.path):
-            try:
-                with self.path.open("rb") as file:
-                    data, status = file.read(), os.fstat(file.fileno())
-            except FileNotFoundError:
-                return {}, None
+    @contextmanager
+    def _change(self) -> Iterator[dict[str, Token]]:
+        """Yield the tokens by id for changing, while no other process changes them; then write them."""
+        with locked(self.path):
+            tokens = self._read()
+            yield tokens
+            self._write(tokens.values())
+
+    def _read(self) -> dict[str, Token]:
+        read = read_state(self.path)
+        return {} if read is None else self.parse(read[0])
+
+    def _write(self, tokens: Iterable[Token]) -> None:
+        document = {"version": 1, "tokens": [_to_json(token) for token in tokens]}
+        replace_state(self.path, json.dumps(document, indent=1).encode("ascii") + b"\n")
+
+    def parse(self, data: bytes) -> dict[str, Token]:
+        """Return the tokens in the file by id."""
         try:
-            return _parse_file(data), file_identity(status)
+            return _parse_file(data)
         except (ValueError, TypeError, KeyError, RecursionError, SetupError) as error:
             raise SetupError(
                 f"{self.path} is damaged, so nobody is let in: restore it, or remove it and make new tokens "
                 f"({type(error).__name__})"
             ) from None
 
-    @contextmanager
-    def _change(self) -> Iterator[dict[str, Token]]:
-        """Yield the tokens by id for changing, while no other process changes them; then write them."""
-        with translate_open_errors(self.path):
-            make_folder(self.path.parent)
-            lock = os.open(self.path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if sys.platform != "win32":
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            tokens, _ = self.read()
-            yield tokens
-            with translate_open_errors(self.path):
-                self._write(tokens.values())
-        finally:
-            os.close(lock)
-
-    def _write(self, tokens: Iterable[Token]) -> None:
-        """Replace the file durably: after a crash it has the old tokens or the new ones. Raise OSError."""
-        document = {"version": 1, "tokens": [_to_json(token) for token in tokens]}
-        temporary = self.path.with_name(f"tokens-{secrets.token_hex(8)}.partial")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                write_all(descriptor, json.dumps(document, indent=1).encode("ascii") + b"\n")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            temporary.replace(self.path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(self.path.parent)
-
 
 def redact(text: str) -> str:
     """Remove the secrets of tokens from a text that is to be logged, such as a URL into which somebody put one."""
     return TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", text) if _PREFIX in text else text
-
-
-def file_identity(status: os.stat_result) -> tuple[int, ...]:
-    """What differs when a file was replaced, written or made readable."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def parse_rights(names: Iterable[str]) -> frozenset[str]:
