@@ -55,8 +55,6 @@ class ListingResource(ReadableResource):
             return Response(304, headers)
         chosen = listing.LISTING_FORMATS[format]
         if chosen.members is not None:
-            if self._mount.rights is not None:
-                self._mount.rights.require("read", self._mount.rights.prefix)  # what the client may list begins so
             archived = download.archive_query(replace(query, format=format))
             content = await download.read_archive_content(self._mount, archived, chosen.members)
             headers += download.archive_headers(self._mount, archived, format)
