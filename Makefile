@@ -18,6 +18,9 @@ ROUNDS ?= 20
 SEED ?=
 SEEDS ?= 100
 SECONDS ?= 60
+EXAMPLES ?= 1000
+# Tests start Python a thousand times: it keeps its compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 SOURCE_ONLY := forbiddenfruit,sniffpy
 CLUSTER_SOURCE_ONLY := python-etcd,ydiff
@@ -26,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
+.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -40,7 +43,11 @@ install: $(RUNTIME) ## Install the runtime and the command .venv/bin/docstore
 
 # The tests of one file run in one process, because they share a server or a browser.
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
-	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+fuzz: $(TOOLS) ## Run the tests with random examples at length: EXAMPLES=10000 instead of 30
+	@DOCSTORE_EXAMPLES=$(EXAMPLES) $(VENV)/bin/pytest -n auto --maxprocesses 4 -m hypothesis \
+		-o faulthandler_timeout=3600 $(ARGS)
 
 test-cluster: test-postgres-cluster test-ceph-cluster ## Test on clusters that are started for it, and kill their nodes
 

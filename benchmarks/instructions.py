@@ -19,6 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,8 @@ from docstore.server import http1
 from docstore.server.app import Store
 from docstore.server.asgi import asgi
 from docstore.server.mounts import Mount
+from docstore.server.security.rights import ALL_RIGHTS
+from docstore.server.security.tokens import Token, Tokens
 
 FIRST_REQUESTS = 200
 """Requests of each case that fill caches before any is counted."""
@@ -41,6 +44,8 @@ GET = b"GET /%b/key HTTP/1.1\r\n" + FIELDS + b"%b\r\n"
 PUT = b"PUT /%b/key HTTP/1.1\r\n" + FIELDS + b"Content-Type: text/plain\r\nContent-Length: 200\r\n\r\n" + b"x" * 200
 VERSION = version_of(sha256(b"x" * 200).digest(), Fields("text/plain")).encode("ascii")
 NO_TYPE = PUT.replace(b"Content-Type: text/plain\r\n", b"")
+SECRET = "5e" * 24
+AUTHORIZATION = f"Authorization: Bearer dst_{0:010x}_{SECRET}\r\n".encode()
 CASES = {
     "PUT to memory": (PUT % b"memory", b"20"),
     "PUT without type": (NO_TYPE % b"memory", b"20"),
@@ -50,8 +55,13 @@ CASES = {
     "304 from sqlite": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304"),
     "range of sqlite": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206"),
     "404 from sqlite": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404"),
+    "GET with a token": (GET % (b"docs", AUTHORIZATION), b"200"),
+    "of 10,000 tokens": (GET % (b"docs", AUTHORIZATION), b"200"),
+    "GET below prefix": (GET % (b"docs", AUTHORIZATION), b"200"),
 }
 """Requests, and how the status of their responses begins: the first PUT is 201, the others 200."""
+TOKENS = {"GET with a token": (10, ""), "of 10,000 tokens": (10_000, ""), "GET below prefix": (10, "k")}
+"""The number of tokens of the cases that send one, and the prefix of that token."""
 
 
 def clock() -> int:
@@ -92,13 +102,15 @@ async def send_requests(case: str, count: int) -> None:
         urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
         mounts = [Mount(name, open_engine(EngineURL.parse(url), clock)) for name, url in urls.items()]
         store = Store(mounts, clock=clock)
-        config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store), store.handle))
-        state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
-        protocol, transport = http1.Protocol(config, state, {}), Transport()
-        protocol.connection_made(transport)
+        guarded = {
+            case: Store(mounts, clock=clock, tokens=make_tokens(f"{folder}/{number}", *made), anonymous=None)
+            for number, (case, made) in enumerate(TOKENS.items())
+        }
+        connections = {case: connect(each) for case, each in {"": store, **guarded}.items()}
 
         async def send(case: str, times: int) -> None:
             request, status = CASES[case]
+            protocol, transport = connections.get(case) or connections[""]
             for _ in range(times):
                 transport.written.clear()
                 protocol.data_received(request)
@@ -108,8 +120,26 @@ async def send_requests(case: str, count: int) -> None:
         for each in CASES:
             await send(each, FIRST_REQUESTS)
         await send(case, count)
-        protocol.connection_lost(None)
+        for protocol, _ in connections.values():
+            protocol.connection_lost(None)
         await store.close()
+
+
+def connect(store: Store) -> tuple[http1.Protocol, Transport]:
+    config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store), store.handle))
+    state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
+    protocol, transport = http1.Protocol(config, state, {}), Transport()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+def make_tokens(folder: str, count: int, prefix: str) -> Tokens:
+    """Make the file of `count` tokens, of which the first has SECRET."""
+    tokens, digest = Tokens(folder), sha256(SECRET.encode()).hexdigest()
+    Path(folder).mkdir()
+    limits = {"mount": "docs", "prefix": prefix} if prefix else {}
+    tokens._write([Token(f"{number:010x}", digest, ALL_RIGHTS, NOW_S * 10**9, **limits) for number in range(count)])
+    return tokens
 
 
 def instructions(case: str, count: int) -> int:

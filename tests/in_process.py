@@ -26,6 +26,7 @@ from docstore.http.dates import format_http_date
 from docstore.http.message import Headers, Request
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
+from docstore.server.security.tokens import Tokens
 from docstore.testing.clock import SetClock
 from tests.engine_urls import url_in
 from tests.engines.object_store.s3_server import ON_CLUSTER
@@ -126,7 +127,8 @@ async def opened(
     mounts: Iterable[str] = MOUNTS,
     *,
     hosts: frozenset[str] | None = None,
-    anonymous: str = "write",
+    anonymous: str | None = "write",
+    tokens: Tokens | None = None,
     sweep_interval_s: float = 60,
     relative_links: bool = False,
     **options: Any,
@@ -140,6 +142,7 @@ async def opened(
         clock=clock,
         hosts=hosts,
         anonymous=anonymous,
+        tokens=tokens,
         sweep_interval_s=sweep_interval_s,
         relative_links=relative_links,
     )
@@ -151,6 +154,10 @@ async def opened(
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
             blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
+            # The file of tokens is looked at twice a second, and read when it has changed.
+            for function in blocking.functions.values():
+                function.can_block_in("docstore/server/security/state_files.py", {"_check"})
+                function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         UploadError,
         UploadTooSlow,
     )
+    from docstore.server.security.tokens import NewToken, Token, Tokens
 
     open = Client
 
@@ -45,6 +46,7 @@ _MODULES: Final = {
     **dict.fromkeys(("Client", "open"), "docstore.client.client"),
     "PutOptions": "docstore.client.options",
     **dict.fromkeys(("Info", "NotModified", "Page", "PutResult", "StoredContent"), "docstore.client.results"),
+    **dict.fromkeys(("NewToken", "Token", "Tokens"), "docstore.server.security.tokens"),
 }
 """The modules of the names that are not from docstore.errors."""
 
@@ -63,6 +65,7 @@ __all__ = [
     "IncompleteUpload",
     "Info",
     "InvalidKey",
+    "NewToken",
     "NoSpace",
     "NotFound",
     "NotJSON",
@@ -79,6 +82,8 @@ __all__ = [
     "SetupError",
     "StorageUnavailable",
     "StoredContent",
+    "Token",
+    "Tokens",
     "UploadError",
     "UploadTooSlow",
 ]

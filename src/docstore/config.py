@@ -5,6 +5,7 @@ each error is one line. An option of a mount is one row of MountOptions.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
@@ -16,12 +17,13 @@ from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_existing, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
 from docstore.errors import SetupError, did_you_mean, without_password
+from docstore.http.forwarded import is_proxy_name
 from docstore.http.message import Headers
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
 from docstore.http.url import is_loopback, normalize_origin
 from docstore.keys import check_mount
 from docstore.limits import DEFAULT_LIMITS, Limits
-from docstore.units import parse_size
+from docstore.units import parse_rate, parse_size
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
@@ -160,6 +162,7 @@ def default_mounts(data: Path) -> tuple[MountSettings, ...]:
 
 
 CHOICES: Final = {
+    "auth": ("open", "tokens"),
     "anonymous": ("read", "write"),
     "http": ("wire", "uvicorn"),
     "log_level": ("debug", "info", "warning", "error"),
@@ -173,19 +176,51 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8080
+    uds: Path | None = None
+    """The path of a Unix socket to listen on, instead of host and port."""
+    uds_mode: str = "600"
+    """The permissions of the Unix socket, octal; whoever may write to it may connect."""
+    tls_cert: Path | None = None
+    """The PEM file of the certificate chain, for https; None for http."""
+    tls_key: Path | None = None
+    """The PEM file of the private key; None if it is in `tls_cert`."""
     data: Path = Path("docstore-data")
     mounts: tuple[MountSettings, ...] = ()
     workers: int = 1
+    auth: str | None = None
+    """`open`: all clients may do what `anonymous` says. `tokens`: clients with a token may do what it allows. None is
+    `open` on loopback and `tokens` beyond."""
     anonymous: str | None = None
-    """`read` or `write`: what clients may do when the store listens beyond loopback; None allows loopback only."""
+    """`read` or `write`: what clients without a token may do. None is `write` with `open`, nothing with `tokens`."""
+    audit: Path | None = None
+    """The file of the audit log; None for none."""
+    address_rate: str | None = None
+    """How many requests one address may send to each process, such as `100/s`; None for no limit."""
     public_urls: tuple[str, ...] = ()
     """The URLs of the root behind proxies, such as `https://store.example`: Host and Origin may name them."""
+    trusted_proxies: tuple[str, ...] = ()
+    """The addresses and networks of proxies, or `unix`, whose Forwarded and X-Forwarded-* fields are believed."""
     stop_timeout_s: int = 30
     sweep_interval_s: int = 60
     http: str = "wire"
     """The implementation of HTTP/1.1: `wire` is Docstore's own, `uvicorn` is uvicorn's."""
     limits: Limits = DEFAULT_LIMITS
     log_level: str = "info"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.uds is not None or is_loopback(self.host)
+
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether clients need a token for what `anonymous` does not allow. The address decides if `auth` is None."""
+        return self.auth == "tokens" if self.auth else not self.is_local
+
+    @property
+    def anonymous_may(self) -> str | None:
+        """What clients without a token may do: `read`, `write` or nothing."""
+        return self.anonymous or (None if self.needs_tokens else "write")
 
     def checked(self) -> "Settings":
         """Return these settings with default mounts if there are none. Raise SetupError for invalid combinations."""
@@ -206,11 +241,19 @@ class Settings:
             mount.check_options()
         _check_processes(mounts, self.workers)
         _check_nesting(mounts)
-        if not is_loopback(self.host) and self.anonymous is None:
-            raise SetupError(
-                f"listening on {self.host} lets everyone who reaches that address use the store; "
-                "allow it with --anonymous read or --anonymous write"
-            )
+        if re.fullmatch("0?[0-7]{3}", self.uds_mode) is None:
+            raise SetupError(f"uds_mode must be octal permissions, such as 660, not {self.uds_mode!r}")
+        if self.tls_key is not None and self.tls_cert is None:
+            raise SetupError("tls_key needs tls_cert, the certificate of the key")
+        for name in self.trusted_proxies:
+            if not is_proxy_name(name):
+                raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")
+        if self.needs_tokens:
+            _check_apart(mounts, self.data, "the data folder, where the tokens are")
+        if self.address_rate is not None:
+            parse_rate(self.address_rate)
+        if self.audit is not None:
+            _check_apart(mounts, self.audit, "the audit log")
         public_urls = []
         for url in self.public_urls:
             try:
@@ -270,11 +313,21 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                 )
 
 
+def _check_apart(mounts: Iterable[MountSettings], path: Path, what: str) -> None:
+    """Raise SetupError if a folder of documents contains this path: clients could read and replace the file there."""
+    for mount in mounts:
+        if mount.engine.scheme == "file" and is_inside(path, Path(mount.engine.location)):
+            raise SetupError(f"mount {mount.name!r} ({mount.engine}) contains {path}, {what}; choose another path")
+
+
 _TOML_TYPES: Final = {
     setting.name: int if setting.type is int else str
     for setting in fields(Settings)
-    if setting.name not in ("mounts", "limits", "public_urls")
+    if setting.name not in ("mounts", "limits", "public_urls", "trusted_proxies")
 }
+
+_PATHS: Final = ("audit", "data", "tls_cert", "tls_key", "uds")
+"""Settings that are paths."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -295,9 +348,9 @@ def read_toml(path: Path) -> dict[str, Any]:
                 Limits.of(settings[name])
             except SetupError as error:
                 raise SetupError(f"{path}: {error}") from None
-        elif name == "public_urls":
-            if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
-                raise SetupError(f"{path}: public_urls must be a list of texts")
+        elif name in ("public_urls", "trusted_proxies"):
+            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+                raise SetupError(f"{path}: {name} must be a list of texts")
             settings[name] = tuple(value)
         elif name not in _TOML_TYPES:
             hint = did_you_mean(name, [setting.name for setting in fields(Settings)])
@@ -305,7 +358,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         elif type(value) is not _TOML_TYPES[name]:
             raise SetupError(f"{path}: {name} must be {'text' if _TOML_TYPES[name] is str else 'a whole number'}")
         else:
-            settings[name] = Path(str(value)) if name == "data" else value
+            settings[name] = Path(str(value)) if name in _PATHS else value
     return settings
 
 

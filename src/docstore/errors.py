@@ -130,7 +130,7 @@ class ContentTooLarge(UploadError):
     """The content is larger than `limit` bytes; None when a server did not say how many."""
 
     def __init__(self, limit: int | None, said: str = "") -> None:
-        super().__init__(said or f"a document here is at most {limit} bytes")
+        super().__init__(said or f"a document here is at most {limit} byte{'' if limit == 1 else 's'}")
         self.limit = limit
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from docstore.cli.main import main
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "commands.md"
-SHOWN = re.compile(r"^```text\n\$ docstore (\S+) --help\n.*?^```$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"^```text\n\$ docstore (\S+(?: \S+)?) --help\n.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 def renewed(guide: str) -> str:
@@ -17,7 +17,7 @@ def renewed(guide: str) -> str:
 
 
 def _block(name: str) -> str:
-    result = CliRunner().invoke(main, [name, "--help"], prog_name="docstore", terminal_width=100)
+    result = CliRunner().invoke(main, [*name.split(), "--help"], prog_name="docstore", terminal_width=100)
     return f"```text\n$ docstore {name} --help\n{result.output}```"
 
 

@@ -302,7 +302,7 @@ REFUSED = [
     ),
     ("ls http://127.0.0.1:1/", 3, "docstore serve"),
     ("put http://127.0.0.1:1/docs/key FILE", 3, "docstore serve"),
-    ("get docs/here -o FOLDER/none/file", 3, "No such file"),
+    ("get docs/here -o FOLDER/none/file", 3, "no such folder"),
 ]
 
 

@@ -176,8 +176,24 @@ def test_the_text_is_kept_when_the_server_rejects_it(url: str, editor: Editor) -
 def test_binary_content_is_compared_by_its_size(url: str, editor: Editor) -> None:
     put("docs/bytes", b"\xff\x00")
     editor.does(f"curl -s -d 123 {url}/docs/bytes; printf '\\377' > \"$1\"")
-    result = edit("docs/bytes")
-    assert (result.status, "not text" in result.out) == (1, True)
+    result = edit("docs/bytes", "--yes")
+    assert (result.status, "1 byte, not text" in result.out) == (1, True)
+
+
+def test_binary_content_is_edited_only_by_those_who_want_it(url: str, editor: Editor) -> None:
+    put("docs/picture", b"\x89PNG\r\n\x1a\n")
+    editor.does('printf x > "$1"')
+    result = edit("docs/picture")
+    assert (result.status, editor.left()) == (2, [])
+    assert "docs/picture is binary, not text; add --yes to edit it" in result.err
+    for answer, status, content in (("n", 1, b"\x89PNG\r\n\x1a\n"), ("y", 0, b"x")):
+        terminal = pexpect.spawn(sys.executable, ["-m", "docstore", "edit", "docs/picture"], timeout=TIMEOUT_S)
+        terminal.expect(r"is binary, not text; edit it\? \[y/N\]: ")
+        terminal.sendline(answer)
+        terminal.expect(pexpect.EOF)
+        terminal.wait()
+        assert terminal.exitstatus == status
+        assert run("get", "docs/picture").data == content
 
 
 def test_of_two_editors_at_two_terminals_the_second_sees_the_conflict(url: str, editor: Editor, tmp_path: Path) -> None:

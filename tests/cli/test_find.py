@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,12 @@ def test_find_prints_addresses_that_other_commands_take(place: str, options: lis
     contents = {address: run("get", address).data for address in result.out.splitlines()}
     assert [*contents.values()] == [CONTENTS[key] for key in expected]
     assert all(address.startswith(place) for address in contents)
+
+
+def test_one_byte_is_not_called_bytes(url: str) -> None:
+    prepare("put", "docs/single-byte", data=b"x")
+    assert run("find", "docs/single-byte", "--count").out.endswith("  1 byte in all\n")
+    assert re.search("^size: +1 byte$", run("info", "docs/single-byte").out, re.MULTILINE)
 
 
 def test_find_counts_documents_and_bytes_by_folder(place: str) -> None:

@@ -231,3 +231,11 @@ def test_a_document_that_another_command_downloads_is_reported_and_the_others_ar
     assert result.err.startswith("docstore: 'k00': ")
     assert "another download" in result.err
     assert result.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["missing/file", "missing/"])
+def test_a_missing_folder_is_named(store: FakeStore, tmp_path: Path, name: str) -> None:
+    result = run("get", "big", "-o", f"{tmp_path}/{name}")
+    assert result.status == 3
+    assert result.err == f"docstore: {tmp_path}/missing: no such folder; create it, or choose another with -o\n"
+    assert list(tmp_path.iterdir()) == []

@@ -113,7 +113,9 @@ def test_requests_about_a_server_are_retried_and_reported_as_those_about_documen
 
 HEAVY = {
     "asyncio",
+    "click.shell_completion",
     "concurrent.futures",
+    "docstore.http.entity_tags",
     "email",
     "http.client",
     "logging",

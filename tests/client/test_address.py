@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import docstore
@@ -53,7 +53,6 @@ def is_path(key: str) -> bool:
 KEYS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20).filter(is_path)
 
 
-@settings(max_examples=60)
 @given(keys=st.sets(KEYS, min_size=1, max_size=5))
 def test_each_key_has_its_own_path(keys: set[str]) -> None:
     address = CollectionAddress.parse("http://h/docs/", {})

@@ -119,10 +119,14 @@ def test_a_document_that_is_not_json_is_named(docs: Client, content: bytes) -> N
         lambda: list(docs.json.values()),
         lambda: docs.json.setdefault("text", 1),
         lambda: docs.json.update("text", lambda value: value),
+        lambda: docs.json.pop("text"),
+        lambda: docs.json.pop("text", None),
+        lambda: docs.json.popitem(),
     ]
     for read in reads:
         with pytest.raises(NotJSON, match="'text' is not JSON"):
             read()
+        assert docs["text"] == content
     assert docs["text"] == content
 
 

@@ -174,6 +174,9 @@ TABLE: list[tuple[Callable[[Any], Any], list[Step], object, int]] = [
     # a condition that fails after a lost response may have been made false by the same write
     (put_typed, [hang_up, failed(OTHER)], OTHER, 2),
     (put_typed, [hang_up, failed(OURS)], OutcomeUnknown, 2),
+    # a client that may only create is told that the document exists, perhaps by its first attempt
+    (put_typed, [hang_up, answer(403)], OutcomeUnknown, 2),
+    (put_typed, [answer(403)], RequestError, 1),
     # without a type the store has chosen one
     (put_if, [hang_up, failed(OURS), HEAD], OURS, 3),
     (put_if, [hang_up, failed(OTHER), HEAD], OutcomeUnknown, 3),

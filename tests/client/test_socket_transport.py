@@ -3,16 +3,16 @@
 import asyncio
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
 from docstore import AsyncClient, Client, SetupError, StorageUnavailable
 from docstore.client import socket_transport
+from docstore.client.retry import RetryPolicy
+from tests.certificates import KeyPair, make_certificate
 from tests.client.faulty_server import FaultyServer, answer
 from tests.server_process import RunningServer
 
@@ -63,17 +63,13 @@ def test_a_host_whose_name_begins_like_this_machine_is_reached_by_the_proxy(
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> KeyPair:
     """A certificate for store.example and localhost, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=test -keyout key.pem -out pair.pem -addext"
-    names = "subjectAltName=DNS:store.example,DNS:localhost"
-    subprocess.run([*command.split(), names], cwd=folder, check=True, capture_output=True)
-    return folder / "pair.pem", folder / "key.pem"
+    return make_certificate(tmp_path_factory.mktemp("tls"), "store.example", "localhost")
 
 
 @contextmanager
-def tls_server(certificate: tuple[Path, Path], *, first: bytes = b"") -> Iterator[int]:
+def tls_server(certificate: KeyPair, *, first: bytes = b"") -> Iterator[int]:
     """Serve one document once over TLS. As a proxy, expect a request that begins with `first` before."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
@@ -96,9 +92,7 @@ def tls_server(certificate: tuple[Path, Path], *, first: bytes = b"") -> Iterato
         thread.join()
 
 
-def test_tls_verifies_the_name_and_the_certificate(
-    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tls_verifies_the_name_and_the_certificate(certificate: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         tls_server(certificate) as port,
         Client(f"https://localhost:{port}/docs/", tries=1) as docs,
@@ -116,9 +110,7 @@ def test_tls_verifies_the_name_and_the_certificate(
         docs.get("a")
 
 
-def test_async_client_trusts_the_same_certificates(
-    certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_async_client_trusts_the_same_certificates(certificate: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
 
     async def get(port: int) -> bytes:
@@ -129,7 +121,7 @@ def test_async_client_trusts_the_same_certificates(
         assert asyncio.run(get(port)) == b"hello"
 
 
-def test_tls_passes_through_a_proxy(certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tls_passes_through_a_proxy(certificate: KeyPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     with tls_server(certificate, first=b"CONNECT store.example:443 HTTP/1.1\r\n") as port:
         monkeypatch.setenv("https_proxy", f"127.0.0.1:{port}")
@@ -156,13 +148,15 @@ def test_a_proxy_that_cannot_be_used_is_one_error(proxy: str, monkeypatch: pytes
 
 def test_threads_wait_for_a_connection(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket_transport, "CONNECTION_LIMIT", 2)
-    with Client(f"{server.url}/memory/", timeout_s=0.2, tries=1) as docs:
+    with Client(f"{server.url}/memory/") as docs:
         docs["a"] = bytes(4_000_000)
         streams = [docs.iter_content("a") for _ in range(2)]
         for stream in streams:
             next(stream)
-        with pytest.raises(StorageUnavailable, match="in use"):
-            docs.get("a")
+        with monkeypatch.context() as patch:
+            patch.setattr(docs._operations, "policy", RetryPolicy(timeout_s=0.1, tries=1))
+            with pytest.raises(StorageUnavailable, match="in use"):
+                docs.get("a")
         streams.clear()
         del stream
         assert len(docs["a"]) == 4_000_000

@@ -97,6 +97,9 @@ class Collection(RuleBasedStateMachine):
         assert list(self.docs) == sorted(self.model)
 
 
+@pytest.mark.hypothesis
 def test_any_sequence_of_operations_has_the_results_of_a_dict(server: RunningServer) -> None:
     machine = type("OverHTTP", (Collection,), {"url": f"{server.url}/memory/"})
-    run_state_machine_as_test(machine, settings=settings(max_examples=6, stateful_step_count=15))
+    run_state_machine_as_test(
+        machine, settings=settings(max_examples=settings().max_examples // 5, stateful_step_count=15)
+    )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -57,9 +57,15 @@ def options(engine: str, data: Path) -> list[str]:
 
 
 def run_clients(
-    server: RunningServer, clients: Sequence[Client], seconds: float, *, kill: bool, late_s: float = 0
+    server: RunningServer,
+    clients: Sequence[Client],
+    seconds: float,
+    *,
+    kill: bool,
+    late_s: float = 0,
+    then: Callable[[], object] = lambda: None,
 ) -> History:
-    """Run the clients for some time, then kill the server or stop the clients. Return their history by key.
+    """Run the clients for some time and `then`, then kill the server or stop the clients. Return their history by key.
 
     A request that a killed server has sent to a remote store may take effect up to `late_s` later.
     """
@@ -67,12 +73,15 @@ def run_clients(
     with ThreadPoolExecutor(len(clients)) as threads:
         running = [threads.submit(client.run, stop, killed) for client in clients]
         time.sleep(seconds)
+        try:
+            then()
+        finally:
+            stop_all = killed if kill else stop
+            stop_all.set()
         if kill:
-            killed.set()
             server.kill()
             ended = time.monotonic_ns() + int(late_s * 10**9)
         else:
-            stop.set()
             ended = None
     for run in running:
         run.result()

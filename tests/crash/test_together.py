@@ -11,10 +11,11 @@ import tarfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -108,7 +109,7 @@ def test_a_server_continues_when_the_other_is_killed(tmp_path: Path, engine: str
         for life in range(LIVES):
             if life:
                 other.start()
-            survivor = threads.submit(run_clients, one, clients_of(one, f"{life} one", chance), LIFE_S, kill=False)
+            survivors = clients_of(one, f"{life} one", chance)
             killed = threads.submit(
                 run_clients,
                 other,
@@ -117,16 +118,27 @@ def test_a_server_continues_when_the_other_is_killed(tmp_path: Path, engine: str
                 kill=True,
                 late_s=LATE_S[engine],
             )
-            told = [survivor.result(), killed.result()]
-            for operations_of in told:
+            survived = run_clients(one, survivors, 0, kill=False, then=partial(write_after, killed, survivors))
+            for operations_of in (survived, killed.result()):
                 for key, operations in operations_of.items():
                     history[key] += operations
-            ended = max(each.called for operations in told[1].values() for each in operations)
-            answers = [each for operations in told[0].values() for each in operations if each.called > ended]
-            assert any(each.answered and each.act is not Action.READ for each in answers)
         one.stop()
         assert check_exclusively(store_url(engine, tmp_path)) == []
     in_one_order(history)
+
+
+def write_after(kill: Future[History], clients: Sequence[Client]) -> None:
+    """Wait until a write of these clients succeeds that began after the other server was killed."""
+    kill.result()
+    killed, deadline_s = time.monotonic_ns(), time.monotonic() + 60
+    while not any(
+        each.called > killed and each.answered and each.act is not Action.READ
+        for client in clients
+        for operations in list(client.history.values())
+        for each in list(operations)
+    ):
+        assert time.monotonic() < deadline_s, "no write succeeds after the other server was killed"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("engine", SHARED)

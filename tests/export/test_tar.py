@@ -251,7 +251,7 @@ def test_a_hostile_file_is_one_line(name: str, tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 511), st.binary(min_size=1, max_size=40))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_any_damage_of_a_header_is_one_line(position: int, damage: bytes) -> None:
     tar = bytearray(members(("a", meta_of("a", b"data"), b"data"), count=1))
     tar[position : position + len(damage)] = damage

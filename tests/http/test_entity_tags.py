@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from docstore.http.headers import EntityTag, Tags, TooManyMembers, parse_entity_tag, parse_entity_tags
+from docstore.http.entity_tags import EntityTag, Tags, parse_entity_tag, parse_entity_tags
+from docstore.http.headers import TooManyMembers
 
 ETAGC = "".join(map(chr, [0x21, *range(0x23, 0x7F), *range(0x80, 0x100)]))
 

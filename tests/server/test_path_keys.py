@@ -1,6 +1,7 @@
 """Mounts of several segments, with paths for keys: each hostile key is its own document, on each engine."""
 
 import html.parser
+import itertools
 import json
 import random
 import re
@@ -117,13 +118,13 @@ def test_each_hostile_key_is_its_own_document(deep: RunningServer, mount: str) -
 
 
 @each_mount
-@pytest.mark.parametrize("after", ["", "a", "a/b", "a b", "%", "é", "日本", "😀", "~", "\U0010ffff"])
-def test_prefix_and_after_are_compared_with_the_decoded_key(deep: RunningServer, mount: str, after: str) -> None:
+def test_prefix_and_after_are_compared_with_the_decoded_key(deep: RunningServer, mount: str) -> None:
     prefix, keys = f"/deep/{mount}/x/", HOSTILE_KEYS[:100:3]
+    afters = ["", "a", "a/b", "a b", "%", "é", "日本", "😀", "~", "\U0010ffff"]
     with Client(deep) as client:
         for key in keys:
             client.prepare("PUT", prefix + encoded(key), b"")
-        for beginning in ("", "a", "a/", "a%", ".", "C", "é"):
+        for after, beginning in itertools.product(afters, ("", "a", "a/", "a%", ".", "C", "é")):
             query = urllib.parse.urlencode({"prefix": beginning, "after": after, "limit": 5})
             expected = [key for key in bytewise(keys) if key.startswith(beginning) and key.encode() > after.encode()]
             assert [key for page in pages(client, f"{prefix}?{query}") for key in page["keys"]] == expected

@@ -112,7 +112,7 @@ def test_the_root_shows_the_usage_of_a_quota(data: Path) -> None:
         shown = json.loads(ask(server, "GET", "/", headers={"Accept": "application/json"}).content)
         assert shown["mounts"][0] == {"mount": "/plain/", "engine": "memory"}
         page = ask(server, "GET", "/", headers={"Accept": "text/html"}).content.decode()
-        assert "1 hits, 2 misses, 1 evictions" in page
+        assert "33 % of 3 reads hit; 1 eviction<" in page
 
 
 def test_a_mount_is_a_cache_for_build_tools(data: Path) -> None:

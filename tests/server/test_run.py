@@ -101,7 +101,7 @@ BAD_STARTS = {
         ["--mount", "a=shelve:s", "--mount", "b=shelve:./s?keys=path"],
         "can be opened only once",
     ),
-    "an open door": (["--host", "0.0.0.0", "--mount", "a=memory:"], "--anonymous"),
+    "documents around the tokens": (["--auth", "tokens", "--mount", "a=file:.", "--data", "d"], "where the tokens are"),
     "a host that is none": (
         ["--host", "no.such.host.invalid", "--anonymous", "read", "--mount", "a=memory:"],
         "listen",
@@ -170,6 +170,7 @@ def test_a_config_file_has_the_settings_of_the_command_line(tmp_path: Path) -> N
         ("mounts = 1", "mounts"),
         ("log_level = 'loud'", "log_level"),
         ("anonymous = 'none'", "anonymous"),
+        ("auth = 'none'", "auth"),
         ("[limits]\nline_size = 1.5", "line_size"),
         ("[mounts.a]\nkeys = 'path'", "engine"),
         ("[mounts.a]\nengine = 'memory:'\nkeys = [1]", "keys"),
@@ -190,6 +191,26 @@ def test_several_workers_serve_one_store(data: Path) -> None:
             assert ask(server, "PUT", f"/{mount}/k{n}", b"%d" % n).status == 201
             assert ask(server, "GET", f"/{mount}/k{n}").content == b"%d" % n
         assert server.stop() == 0
+
+
+def test_a_worker_that_is_killed_is_logged_and_replaced(data: Path) -> None:
+    with RunningServer(data, "--workers", "2", "--mount", f"docs=sqlite:{data}/docs.db") as server:
+        assert ask(server, "PUT", "/docs/a", b"1").status == 201
+        killed, other = workers_of(server)
+        os.kill(killed, signal.SIGKILL)
+        deadline_s = time.monotonic() + 60
+        while not (lines := [line for line in server.errors if "replaces it" in line]):
+            assert time.monotonic() < deadline_s, server.errors
+            time.sleep(0.05)
+        [new] = set(workers_of(server)) - {killed, other}
+        assert f"worker process {killed} was killed by SIGKILL; {new} replaces it" in lines[0]
+        assert ask(server, "GET", "/docs/a").content == b"1"
+        assert server.stop() == 0
+
+
+def workers_of(server: RunningServer) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 @pytest.mark.parametrize("mount", ["memory", "file", "docs"])

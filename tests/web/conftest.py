@@ -63,6 +63,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     folder = tmp_path_factory.mktemp("page")
     mounts = ["docs=memory:", "site=memory:?keys=path", "many=memory:", "small=memory:?max_document=1000&keys=path"]
     mounts += [f"disk=sqlite:{folder}/docs.db", "names=memory:?keys=name"]
+    mounts += [f"rows=sqlite:{folder}/rows.db?keys=name", f"files=file:{folder}/files"]
+    mounts += [f"plain=file:{folder}/plain?keys=name"]
     with RunningServer(folder / "data", *(part for mount in mounts for part in ("--mount", mount))) as running:
         yield running
 

@@ -70,11 +70,26 @@ def fill(folder: Path) -> None:
 
 def mounts(tab: Tab) -> None:
     tab.store_document("/site/shared/link.json", b"{}", content_type="application/json", ttl="13000")
-    tab.page.goto("/")
+    for number in range(34):
+        tab.store_document(f"/cache/ac/{number:02}", bytes(400_000))
+        tab.stored(f"/cache/ac/{number // 2:02}")
+    for number in range(9):
+        tab.stored(f"/cache/ac/new-{number}")
+    tab.open("/")
+    expect(tab.page.locator(".state.ready")).to_have_count(4)
 
 
 def collection(tab: Tab) -> None:
     tab.open("/site/")
+
+
+def selection(tab: Tab) -> None:
+    tab.open("/site/?delimiter=")
+    for name in ("build/app-1.4.2.tar.gz", "notes/meeting.md", "photos/hills.png"):
+        tab.page.get_by_role("checkbox", name=f"Select {name}").check()
+    tab.page.mouse.move(0, 0)
+    tab.wait_until("document.querySelector('#documents img').complete")
+    expect(tab.page.locator("#selection b")).to_contain_text("Selected: 3 keys")
 
 
 def dark(tab: Tab) -> None:
@@ -113,7 +128,7 @@ def upload(tab: Tab) -> None:
 def conflict(tab: Tab) -> None:
     tab.open_document("/site/", "notes/shopping.txt")
     tab.press("Edit")
-    tab.dialog.get_by_label("Content").fill("milk\neggs\nbutter\n")
+    tab.dialog.get_by_role("textbox", name="Content").fill("milk\neggs\nbutter\n")
     tab.store_document("/site/notes/shopping.txt", "milk\n6 eggs\nbread\nsalt\n", content_type="text/plain")
     tab.press("Save")
     expect(tab.dialog.locator("mark").first).to_be_visible()
@@ -127,6 +142,7 @@ def phone(tab: Tab) -> None:
 VIEWS: dict[str, Callable[[Tab], None]] = {
     "mounts": mounts,
     "collection": collection,
+    "selection": selection,
     "collection-dark": dark,
     "json": json_preview,
     "image": image,
@@ -146,7 +162,12 @@ def main() -> None:
     PICTURES.mkdir()
     folder = Path(tempfile.mkdtemp(prefix="docstore-pictures-"))
     fill(folder / "site")
-    given = ["docs=sqlite:{}/docs.db", "site=file:{}/site?keys=path", "cache/ac=memory:", "shelve=shelve:{}/shelve"]
+    given = [
+        "docs=sqlite:{}/docs.db",
+        "site=file:{}/site?keys=path",
+        "cache/ac=memory:?max_bytes=20MiB&evict=lru",
+        "shelve=shelve:{}/shelve",
+    ]
     arguments = [part for mount in given for part in ("--mount", mount.format(folder))]
     with RunningServer(folder / "data", *arguments) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

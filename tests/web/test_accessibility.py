@@ -4,8 +4,20 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from tests.web.tab import Tab
+from tests.web.test_preview import png
 
-VIEWS = ("mounts", "folders", "empty", "detail", "new", "fields", "conflict", "question", "shortcuts")
+VIEWS = ("mounts", "found", "folders", "selection", "move", "failures", "words", "empty", "detail", "new")
+VIEWS += ("fields", "conflict", "question", "shortcuts")
+DOCUMENTS = {
+    "a.md": "# A\n\n[a](b.md) `c`\n\n- [x] d\n\n| e | f |\n|---|---|\n| g | h |\n\n```js\nlet a = 1; // b\n```\n\n> i",
+    "a.csv": "a,b\n1,2\n" * 200,
+    "a.py": "def f(): return 'a', 1  # b",
+    "a.yaml": "a: true",
+    "broken.json": "[1,",
+    "image.png": png(),
+    "absent": None,
+}
+PAGES = ("/-/", "/-/docs", "/-/problems", "/site/nothing", "/nowhere/", "/names/not%20valid")
 OVERFLOW_WIDTH = """Math.max(...[document.scrollingElement, ...document.querySelectorAll("dialog")]
     .map((box) => box.scrollWidth - box.clientWidth))"""
 FOCUS_IS_INSIDE = "document.activeElement === document.body || Boolean(document.activeElement.closest('dialog'))"
@@ -13,11 +25,31 @@ FOCUS_IS_INSIDE = "document.activeElement === document.body || Boolean(document.
 
 def show(tab: Tab, view: str) -> None:
     tab.page.goto("about:blank")
+    tab.page.unroute_all()
     for key in ("seen/a.json", "seen/b/c", f"seen/{'long' * 60}"):
         tab.store_document(f"/site/{key}", '{"a": [1, {}]}', content_type="application/json", ttl="9000")
     match view:
         case "mounts":
             tab.page.goto("/")
+        case "found":
+            tab.open("/?search=seen")
+            expect(tab.page.locator("#found li").first).to_be_visible()
+        case "selection" | "move" | "failures":
+            tab.open("/site/seen/")
+            tab.page.get_by_role("checkbox", name="Select a.json").check()
+            tab.page.get_by_role("checkbox", name="Select b/").check()
+            if view != "selection":
+                tab.press("Move")
+                expect(tab.dialog).to_be_visible()
+            if view == "failures":
+                tab.expect(503)
+                tab.answer_with("PUT", "**/site/**", status=503, body="")
+                tab.dialog.get_by_label("Folder").fill("unseen")
+                tab.press("Move")
+                expect(tab.dialog.get_by_role("alert")).to_contain_text("unavailable")
+        case "words":
+            tab.open("/site/seen/?words=b%20c")
+            expect(tab.page.locator("#count")).to_contain_text("searched")
         case "folders":
             tab.open("/site/?delimiter=/&prefix=seen/b/")
         case "empty":
@@ -29,10 +61,10 @@ def show(tab: Tab, view: str) -> None:
             elif view == "conflict":
                 tab.expect(412)
                 tab.press("Edit")
-                tab.dialog.get_by_label("Content").fill("mine")
+                tab.dialog.get_by_label("Content").fill('"mine"')
                 tab.store_document("/site/seen/a.json", "theirs", content_type="text/plain")
                 tab.press("Save")
-                expect(tab.dialog.locator("mark")).to_be_visible()
+                expect(tab.dialog.locator("mark").first).to_be_visible()
         case _:
             tab.open("/site/?delimiter=&prefix=seen/")
             if view == "new":
@@ -58,6 +90,43 @@ def test_axe_finds_no_violation_in_light_in_dark_and_on_a_phone(tab: Tab) -> Non
             faults = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
             assert faults == [], (view, scheme)
             assert tab.page.evaluate(OVERFLOW_WIDTH) <= 0, (view, width)
+
+
+def check(tab: Tab, view: str) -> None:
+    """Run axe in light and in dark, on a desktop and on a phone."""
+    axe = Axe()
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        tab.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        tab.page.set_viewport_size({"width": width, "height": 844})
+        found = axe.run(tab.page, options={"resultTypes": ["violations"]}).response["violations"]
+        faults = [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+        assert faults == [], (view, scheme)
+        assert tab.page.evaluate(OVERFLOW_WIDTH) <= 0, (view, width)
+
+
+def test_axe_finds_no_violation_in_any_preview(tab: Tab) -> None:
+    for key, content in DOCUMENTS.items():
+        if content is not None:
+            tab.store_document(f"/files/axe/{key}", content)
+        tab.page.goto("about:blank")
+        tab.open(f"/files/axe/#axe/{key}")
+        expect(tab.page.locator("dialog.detail .content, dialog.detail .primary").first).to_be_visible()
+        check(tab, key)
+
+
+def test_axe_finds_no_violation_in_the_pages_of_the_service_and_of_errors(tab: Tab) -> None:
+    tab.expect(404, 400)
+    for path in PAGES:
+        tab.page.goto(path)
+        if path == "/-/docs":
+            for operation in ("document.files.get", "document.files.put"):
+                tab.page.locator(f"[id='{operation}'] > summary").click()
+            form = tab.page.locator("[id='document.files.get'] form")
+            form.locator("summary").click()
+            form.get_by_label("key (path)").fill("axe/a.md")
+            form.get_by_role("button").click()
+            expect(form.get_by_label("Headers")).to_be_visible()
+        check(tab, path)
 
 
 def test_focus_moves_into_a_dialog_and_returns_when_it_closes(tab: Tab) -> None:

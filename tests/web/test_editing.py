@@ -1,10 +1,14 @@
 """The editor: new documents, existing text, and changes by others meanwhile."""
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Route, expect
 
 from tests.web.tab import Tab
 
 SHARED_TAB = True
+
+MOUNTS = ("/disk/", "/files/", "/rows/", "/plain/")
+"""sqlite and file, with keys=path and keys=name."""
 
 
 def edit(tab: Tab, mount: str, key: str) -> None:
@@ -31,7 +35,7 @@ def test_a_new_document_needs_an_unused_key(tab: Tab) -> None:
     tab.dialog.get_by_text("Type, TTL, fields").click()
     tab.dialog.get_by_label("TTL").fill("2 h")
     tab.page.keyboard.press("Control+s")
-    expect(tab.page.locator("dialog.detail pre")).to_have_text("first\nsecond")
+    expect(tab.page.locator("dialog.detail .markdown")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
     assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/markdown; charset=utf-8")
@@ -89,20 +93,57 @@ def conflict(tab: Tab, key: str, theirs: str | None) -> None:
     expect(tab.dialog.get_by_role("alert")).to_contain_text("This document changed while you were editing.")
 
 
-def test_after_a_conflict_both_versions_are_shown_and_can_be_merged(tab: Tab) -> None:
+def versions(tab: Tab) -> list[list[str]]:
+    """Wait for the comparison, and return its rows: the kind of change, base, mine, theirs."""
+    expect(tab.dialog.locator(".versions mark").first).to_be_visible()
+    rows = tab.dialog.locator(".versions tbody tr").all()
+    return [row.locator("th, td").all_inner_texts() for row in rows]
+
+
+def test_after_a_conflict_three_versions_are_shown_with_marks_and_can_be_merged(tab: Tab) -> None:
     conflict(tab, "merge", "one\ntheirs\nthree\n")
     assert tab.stored("/docs/merge").content == b"one\ntheirs\nthree\n"
     expect(tab.dialog.get_by_label("Content")).to_have_value("one\nmine\nthree\n")
-    assert tab.dialog.locator("pre").text_content() == "one\ntheirs\nthree\n\n"
-    assert tab.dialog.locator("mark").all_inner_texts() == ["theirs"]
+    assert versions(tab) == [
+        ["", "one", "one", "one"],
+        ["changed by both", "two", "mine", "theirs"],
+        ["", *["three\n"] * 3],
+    ]
+    assert tab.dialog.locator("mark").all_inner_texts() == ["two", "mine", "theirs"]
+    expect(tab.dialog).to_contain_text("1 change overlaps: merge by hand below.")
     tab.dialog.get_by_label("Content").fill("one\nmine\ntheirs\nthree\n")
     tab.store_document("/docs/merge", "even\nlater", content_type="text/markdown")
     tab.press("Save")
-    expect(tab.dialog.locator("mark")).to_have_text(["even", "later"])
+    # Now the base is the version that was shown before.
+    expect(tab.dialog.locator("mark").last).to_have_text("later")
+    assert tab.dialog.locator("td[data-version=Base] mark").all_inner_texts()[:2] == ["one", "theirs"]
     tab.press("Save")
     expect(tab.page.locator("dialog.wide")).to_have_count(0)
     answer = tab.stored("/docs/merge")
     assert (answer.content, answer["content-type"]) == (b"one\nmine\ntheirs\nthree\n", "text/markdown")
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_changes_that_do_not_overlap_are_merged_on_demand(tab: Tab, mount: str) -> None:
+    tab.expect(412)
+    lines = [f"line {number}" for number in range(20)]
+    tab.store_document(f"{mount}both", "\n".join(lines), content_type="text/plain")
+    edit(tab, mount, "both")
+    mine, theirs = [*lines[:2], "my line", *lines[2:]], [*lines[:-1], "their line"]
+    tab.dialog.get_by_label("Content").fill("\n".join(mine))
+    tab.store_document(f"{mount}both", "\n".join(theirs), content_type="text/plain")
+    tab.press("Save")
+    kinds = [row[0] for row in versions(tab)]
+    assert [kind for kind in kinds if kind.startswith("changed")] == ["changed by me", "changed by others"]
+    expect(tab.dialog).to_contain_text("11 equal lines")
+    tab.press("Use theirs")
+    expect(tab.dialog.get_by_label("Content")).to_have_value("\n".join(theirs))
+    tab.press("Use mine")
+    expect(tab.dialog.get_by_label("Content")).to_have_value("\n".join(mine))
+    tab.press("Merge both")
+    tab.press("Save")
+    expect(tab.page.locator("dialog.wide")).to_have_count(0)
+    assert tab.stored(f"{mount}both").content.decode().split("\n") == [*mine[:-1], "their line"]
 
 
 def test_after_a_conflict_theirs_can_be_used_and_a_deleted_document_stored_again(tab: Tab) -> None:
@@ -144,3 +185,40 @@ def test_only_utf_8_is_edited_and_only_the_version_shown_is_deleted(tab: Tab) ->
     tab.press("Delete")
     expect(detail.get_by_role("alert")).to_contain_text("precondition failed")
     assert tab.stored("/docs/latin").content == b"newer"
+
+
+FAILURES = {
+    503: "the storage is unavailable. Try again in a moment.",
+    507: "no space left in the store.",
+    401: "authentication is required. Sign in to this store, then try again.",
+    0: "the store can't be reached",
+}
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_save_that_fails_says_why_and_keeps_the_text(tab: Tab, mount: str) -> None:
+    tab.expect(*FAILURES, "ERR_INTERNET_DISCONNECTED")
+    tab.store_document(f"{mount}failing", "old", content_type="text/plain")
+    edit(tab, mount, "failing")
+    content = tab.dialog.get_by_label("Content")
+    content.fill("typed for an hour")
+    for status, words in FAILURES.items():
+        if status:
+            tab.answer_with("PUT", f"**{mount}failing", status=status, content_type="text/html", body="<h1>no</h1>")
+        else:
+            tab.context.set_offline(True)
+        tab.press("Save")
+        expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+        expect(content).to_have_value("typed for an hour")
+        assert tab.stored(f"{mount}failing").content == b"old"
+        tab.page.unroute_all()
+    tab.context.set_offline(False)
+    held: list[Route] = []
+    tab.page.route(f"**{mount}failing", lambda route: held.append(route))
+    with tab.page.expect_request(f"**{mount}failing"):
+        tab.press("Save")
+    expect(tab.dialog.get_by_role("button", name="Save")).to_be_disabled()
+    expect(content).to_have_value("typed for an hour")
+    held[0].continue_()
+    expect(tab.page.locator("dialog.wide")).to_have_count(0)
+    assert tab.stored(f"{mount}failing").content == b"typed for an hour"

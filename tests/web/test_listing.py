@@ -9,6 +9,12 @@ from docstore.server.pages import format_age
 from docstore.units import format_size
 from tests.web.tab import Tab
 
+RED = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
+    "0000000049454e44ae426082"
+)
+"""A PNG of one red pixel."""
+
 
 def rows(tab: Tab) -> list[str]:
     """Return the markup of each row."""
@@ -18,14 +24,15 @@ def rows(tab: Tab) -> list[str]:
 def test_the_script_renders_the_same_rows_as_the_server(tab: Tab) -> None:
     for index, size in enumerate((0, 1, 2, 1023, 1024, 10_239, 10_240, 1_048_575, 1_048_576)):
         tab.store_document(f"/disk/same-{index}", b"x" * size, content_type='text/plain; charset="utf-8"')
+    tab.store_document("/disk/same-y", RED, content_type="image/png")
     tab.store_document("/disk/same-z", b"x", ttl="90000")
     tab.open("/disk/?prefix=same-")
     rendered, count = rows(tab), tab.page.inner_text("#count")
-    assert [len(rendered), count] == [10, "10 keys"]
+    assert [len(rendered), count] == [11, "11 keys, 2.0 MiB"]
     tab.page.evaluate("document.querySelector('#documents tbody').replaceChildren()")
     with tab.page.expect_response(re.compile("format=json")):
         tab.page.fill("#search", "same")
-    tab.wait_until("document.querySelectorAll('#documents tbody tr').length === 10")
+    tab.wait_until("document.querySelectorAll('#documents tbody tr').length === 11")
     assert rows(tab) == rendered
     assert tab.page.inner_text("#count") == count
     numbers = [0, 1, 59, 60, 999, 3600, 1023, 1024, 10_239, 86_399, 86_400, 31_535_999, 31_536_000, 10**6, 2**30, 2**53]
@@ -43,8 +50,15 @@ def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
     page.goto("/site/?prefix=plain/&delimiter=")
     expect(page.get_by_text("Keys with the prefix plain/")).to_be_visible()
     page.get_by_role("link", name="by folders").click()
+    page.get_by_role("link", name="all folders").click()
     page.get_by_role("link", name="plain/").click()
     page.wait_for_url("**/site/plain/")
+    expect(page.locator("#crumbs")).to_have_text("all folders plain/")
+    assert page.locator("#documents input").count() == 0
+    expect(page.locator("#documents .select").first).to_be_hidden()
+    with page.expect_download() as started:
+        page.get_by_role("link", name="zip").click()
+    assert started.value.suggested_filename == "plain.zip"
     page.get_by_role("link", name="a b").click()
     page.wait_for_url("**/site/plain/a%20b")
     assert page.inner_text("body") == "there"
@@ -61,7 +75,7 @@ def test_search_filters_by_prefix_while_typing(tab: Tab) -> None:
     tab.page.keyboard.press("/")
     tab.page.keyboard.type("find-a", delay=20)
     tab.wait_for_keys("find-a", "find-ab")
-    expect(tab.page.get_by_role("status").first).to_have_text("2 keys")
+    expect(tab.page.get_by_role("status").first).to_have_text("2 keys, 2 bytes")
     assert urlsplit(tab.page.url).query == "prefix=find-a"
     tab.page.keyboard.type("bc")
     expect(tab.page.get_by_text("No matching keys.")).to_be_visible()

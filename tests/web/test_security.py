@@ -53,6 +53,50 @@ def test_hostile_keys_and_contents_are_shown_and_nothing_runs(tab: Tab, keys: li
     assert tab.page.evaluate("document.querySelectorAll('main img, main svg, main script, main base').length") == 0
 
 
+SCRIPTS = {
+    # key: content that would run, or load something, if it became markup or an address
+    "md": f"""# {RUNS}
+[run](javascript:alert(1)) [data](data:text/html,x) ![img](https://elsewhere.example/x.png)
+<a href="javascript:alert(1)">
+[tab](java\tscript:alert(1)) <javascript:alert(1)> ![x](javascript:alert(1)) [out](../-/web/page.js) `{RUNS}`
+
+| {RUNS} | b |
+|---|---|
+| [c](vbscript:x) | {RUNS} |
+
+- [ ] {RUNS}
+> {RUNS}
+```html
+{RUNS}<script>alert(1)</script>
+```""",
+    "csv": f'{RUNS},"<script>alert(1)</script>"\n=1+1,{RUNS}\n',
+    "json": f'{{"{RUNS}": "{RUNS}<script>alert(1)</script>", "__proto__": {{"onclick": "alert(1)"}}}}',
+    "html": f"{RUNS}<script>alert(1)</script>",
+    "js": f"document.body.innerHTML = `{RUNS}`; alert(1)",
+    "py": f"x = '''{RUNS}''' # <script>alert(1)</script>",
+}
+
+
+def test_stored_markup_stays_text_in_every_preview(tab: Tab) -> None:
+    tab.page.on("dialog", lambda dialog: (tab.complaints.append(f"it ran: {dialog.message}"), dialog.dismiss()))
+    for ending, content in SCRIPTS.items():
+        tab.store_document(f"/files/runs.{ending}", content)
+        preview = tab.open_document("/files/", f"runs.{ending}").locator("section.preview")
+        for view in ("Rendered", "Table", "Tree", "Source"):
+            if preview.get_by_role("button", name=view, exact=True).count():
+                tab.press(view)
+            if view == "Tree" and ending == "json":
+                tab.press("Unfold all")
+            assert preview.locator("script, img, svg, iframe, [onerror], [onclick], [style]").count() == 0, (
+                ending,
+                view,
+            )
+            assert RUNS in (preview.text_content() or ""), (ending, view)
+            targets = [link.get_attribute("href") or "" for link in preview.locator("a").all()]
+            assert all(target.startswith(("https://elsewhere.example/", f"{tab.store.url}/")) for target in targets)
+        tab.leave()
+
+
 def test_injected_markup_cannot_load_a_stored_script(tab: Tab) -> None:
     """Simulate a template that fails to escape. `/docs/evil` has the same origin; only the nonce blocks it."""
     tab.store_document("/docs/evil", "document.title = 'run'", content_type="text/javascript")
@@ -85,6 +129,6 @@ def test_a_read_only_client_gets_no_buttons_to_write(tab: Tab, tmp_path: Path) -
         expect(detail).to_contain_text("This store is read-only for you.")
         reader.page.keyboard.press("Delete")
         names = [one.get_attribute("aria-label") or one.inner_text() for one in detail.get_by_role("button").all()]
-        assert names == ["Close", "Copy Link", "Copy curl", "Copy Python"]
+        assert names == ["Previous document", "Next document", "Close", "Copy Link", "Copy curl", "Copy Python"]
         reader.close()
         reader.check()

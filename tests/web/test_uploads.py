@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.web.tab import Tab
@@ -77,7 +78,7 @@ def test_three_uploads_run_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
     tab.page.wait_for_timeout(200)
     for route in held[4:]:
         route.continue_()
-    expect_status(tab, "4 of 5 stored")
+    expect_status(tab, "4 of 5 stored, 1 cancelled")
     keys = tab.client.ask("GET", "/site/?prefix=flight-&format=text").content.decode().split()
     assert keys == ["flight-0", "flight-2", "flight-3", "flight-4"]
 
@@ -91,7 +92,7 @@ def test_progress_is_shown_and_a_cancelled_upload_is_not_stored(tab: Tab) -> Non
     tab.choose(file("slow.bin", bytes(4_000_000)))
     tab.wait_until("(b => b && b.max > 4e6 - 1 && b.value > 0 && b.value < b.max)(document.querySelector('progress'))")
     tab.press("Cancel all")
-    expect_status(tab, "0 of 1 stored")
+    expect_status(tab, "0 of 1 stored, 1 cancelled")
     assert tab.stored("/site/slow.bin").status == 404
     tab.press("Close")
     expect(tab.page.locator("#uploads")).to_be_hidden()
@@ -100,7 +101,8 @@ def test_progress_is_shown_and_a_cancelled_upload_is_not_stored(tab: Tab) -> Non
 def test_an_upload_to_a_used_key_asks_first(tab: Tab) -> None:
     tab.expect(412)
     tab.open("/site/?delimiter=/&prefix=ask/")
-    for answer, old, new in (("Replace", b"new", None), ("Keep both", b"old", b"new"), ("Skip", b"old", None)):
+    cases = (("Replace", b"new", None), ("Keep both", b"old", b"new"), ("Skip", b"old", None))
+    for number, (answer, old, new) in enumerate(cases, 1):
         key = answer.replace(" ", "-")
         tab.store_document(f"/site/ask/{key}.txt", b"old", content_type="text/x-old")
         tab.choose(file(f"{key}.txt"))
@@ -108,7 +110,7 @@ def test_an_upload_to_a_used_key_asks_first(tab: Tab) -> None:
         expect(tab.dialog).to_contain_text("Stored: 3 bytes, text/x-old, age now. New file: 3 bytes.")
         assert tab.stored(f"/site/ask/{key}.txt").content == b"old"
         tab.press(answer)
-        expect_status(tab, f"{int(answer != 'Skip')} of 1 stored")
+        expect_status(tab, f"{number} of {number} stored" if answer != "Skip" else "2 of 3 stored, 1 skipped")
         second = tab.stored(f"/site/ask/{key}-2.txt")
         assert tab.stored(f"/site/ask/{key}.txt").content == old
         assert (second.content if second.status == 200 else None) == new
@@ -116,7 +118,7 @@ def test_an_upload_to_a_used_key_asks_first(tab: Tab) -> None:
     # A large file is not sent before the question.
     tab.choose({**file("Skip.txt"), "buffer": bytes(2**20 + 1)})
     tab.press("Skip")
-    expect_status(tab, "0 of 1 stored")
+    expect_status(tab, "2 of 4 stored, 2 skipped")
     assert len([request for request in tab.requests if request.method == "PUT"]) == sent
 
 
@@ -151,9 +153,52 @@ def test_a_failed_upload_gives_the_reason_and_can_be_retried(tab: Tab) -> None:
     tab.open("/small/")
     tab.choose(file("large", bytes(1001)), file("fits", bytes(1000)))
     expect_status(tab, "1 of 2 stored, 1 failed")
-    failed = tab.page.locator("#uploads li")
+    failed = tab.page.locator("#uploads li.alert")
     expect(failed).to_contain_text("content too large: ")
     expect(failed).to_contain_text("Send less, or use a mount with a higher limit.")
     tab.press("Try large again")
     expect_status(tab, "1 of 2 stored, 1 failed")
     assert tab.stored("/small/fits").status == 200
+
+
+FAILURES = {
+    0: "the store can't be reached",
+    401: "authentication is required. Sign in to this store",
+    503: "the storage is unavailable. Try again in a moment.",
+    507: "no space left in the store.",
+}
+
+
+@pytest.mark.parametrize("mount", ["/disk/", "/files/", "/rows/", "/plain/"])
+def test_what_became_of_each_file_stays_until_it_is_closed(tab: Tab, mount: str) -> None:
+    tab.expect(*FAILURES, "ERR_CONNECTION_REFUSED")
+    tab.open(f"{mount}?prefix=stay-")
+    for status in FAILURES:
+        if status:
+            tab.answer_with(
+                "PUT", f"**{mount}stay-{status}", status=status, content_type="text/html", body="<h1>no</h1>"
+            )
+        else:
+            tab.page.route(f"**{mount}stay-0", lambda route: route.abort("connectionrefused"))
+    tab.choose(*(file(f"stay-{status}") for status in FAILURES), file("stay-fine"))
+    expect_status(tab, "1 of 5 stored, 4 failed")
+    tab.choose(file("stay-later"))
+    expect_status(tab, "2 of 6 stored, 4 failed")
+    lines = tab.page.locator("#uploads li")
+    for status, words in FAILURES.items():
+        expect(lines.filter(has_text=f"stay-{status}")).to_contain_text(words)
+    expect(lines.filter(has_text="stay-fine")).to_contain_text("stored")
+    box = tab.page.locator("#uploads").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= 700, "it is within the window"
+    lines.get_by_role("link", name="stay-fine").click()
+    expect(tab.page.locator("dialog.detail h2")).to_have_text("stay-fine")
+    tab.leave()
+    tab.page.unroute_all()
+    tab.press("Try stay-507 again")
+    expect_status(tab, "3 of 6 stored, 3 failed")
+    tab.press("Try all again")
+    expect_status(tab, "6 of 6 stored")
+    assert {tab.stored(f"{mount}stay-{status}").content for status in FAILURES} == {b"new"}
+    tab.press("Close")
+    expect(tab.page.locator("#uploads")).to_be_hidden()

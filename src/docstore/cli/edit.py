@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +19,13 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, EXIT_USAGE, CommandError, exits, print_error
+from docstore.cli.get import is_binary
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import escape_controls
 from docstore.errors import Conflict, DocstoreError, NotFound
 from docstore.media_types import ENDINGS
+from docstore.units import format_count
 
 if TYPE_CHECKING:
     from docstore import Client, StoredContent
@@ -37,10 +40,11 @@ Example:
 )
 @click.argument("address", type=ADDRESS)
 @click.option("--type", "media_type", help="Media type of a new document.  [default: guessed from key and content]")
+@click.option("-y", "--yes", is_flag=True, help="Edit binary content without asking.")
 @access_options
 @exits
-def edit(address: Address, media_type: str | None, access: Access) -> int:
-    """Edit a document in $VISUAL or $EDITOR.
+def edit(address: Address, media_type: str | None, yes: bool, access: Access) -> int:
+    """Edit a document in $VISUAL or $EDITOR. Binary content is edited only if you agree.
 
     The document is written back unless it changed meanwhile. In that case both changes are shown, yours stays
     in a file and nothing is overwritten. A document that does not exist is created. Without a change nothing is
@@ -48,6 +52,8 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
     """
     with access.open_document(address, writes=True, must_exist=True) as (docs, key):
         session = _Session(docs, key, address, media_type, docs.get(key))
+        if is_binary(session.old) and not yes and not _confirmed(address):
+            return EXIT_NOT_FOUND
         path, status = session.create_file(), EXIT_FAILED
         try:
             _run_editor(path)
@@ -60,6 +66,13 @@ def edit(address: Address, media_type: str | None, access: Access) -> int:
         finally:
             if status == EXIT_OK or not session.is_changed(path):
                 path.unlink(missing_ok=True)
+
+
+def _confirmed(address: Address) -> bool:
+    """Ask whether to edit binary content, which many editors damage. Raise CommandError if nobody can be asked."""
+    if not sys.stdin.isatty():
+        raise CommandError(EXIT_USAGE, f"the content of {address} is binary, not text; add --yes to edit it")
+    return click.confirm(f"the content of {address} is binary, not text; edit it?", err=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +176,7 @@ def _diff(old: bytes, new: bytes, old_name: str, new_name: str) -> str:
     try:
         before, after = old.decode("utf-8").splitlines(), new.decode("utf-8").splitlines()
     except UnicodeDecodeError:
-        return f"--- {old_name}: {len(old):,} bytes\n+++ {new_name}: {len(new):,} bytes, not text"
+        sizes = format_count(len(old), "byte"), format_count(len(new), "byte")
+        return f"--- {old_name}: {sizes[0]}\n+++ {new_name}: {sizes[1]}, not text"
     lines = difflib.unified_diff(before, after, old_name, new_name, lineterm="")
     return "\n".join(escape_controls(line) for line in lines) or f"{new_name}: only the line ends differ"

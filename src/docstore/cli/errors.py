@@ -45,10 +45,7 @@ _STATUS_OF: Final[tuple[tuple[type[Exception], int], ...]] = (
 _USAGE_PROBLEMS: Final = (400, 405, 416, 431)
 """Statuses with which a server rejects what the user typed."""
 
-_UNREACHED: Final = re.compile(
-    r"\b(connection refused|name or service|name resolution|no route to host|unreachable)\b",
-    re.IGNORECASE,
-)
+_UNREACHED: Final = r"(?i)\b(connection refused|name or service|name resolution|no route to host|unreachable)\b"
 
 _P = ParamSpec("_P")
 
@@ -156,7 +153,7 @@ def error_lines(error: Exception) -> list[str]:
 def _advice(error: Exception) -> str:
     if isinstance(error, OutcomeUnknown):
         return "'docstore info' shows whether the write was carried out"
-    if isinstance(error, StorageUnavailable) and error.problem is None and _UNREACHED.search(str(error)):
+    if isinstance(error, StorageUnavailable) and error.problem is None and re.search(_UNREACHED, str(error)):
         return "is the server running? 'docstore serve' starts one"
     if isinstance(error, NotFound):
         return "" if error.problem is None else "'docstore ls' lists the documents"

@@ -122,4 +122,4 @@ def _print_counts(found: "Iterable[Info]", root: str, as_json: bool) -> None:
         click.echo(json_line({"documents": counts.total(), "bytes": sizes.total()}))
     else:
         text = format_count(counts.total(), "document")
-        click.echo(f"{format_size(sizes.total()):>10}  {text:>20}  {sizes.total():,} bytes in all")
+        click.echo(f"{format_size(sizes.total()):>10}  {text:>20}  {format_count(sizes.total(), 'byte')} in all")

@@ -15,10 +15,10 @@ from docstore.cli.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, CommandError, 
 from docstore.cli.options import ADDRESS, Access, access_options, split_prefix
 from docstore.errors import NotFound, SetupError
 
-_RANGE: Final = re.compile(r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})")
+_RANGE: Final = r"(?P<first>[0-9]{1,18})-(?P<last>[0-9]{0,18})|-(?P<suffix>[0-9]{1,18})"
 
 
-_CONTROL: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTROL: Final = rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]"
 """The control characters that text does not have; colours begin with another one."""
 
 
@@ -69,7 +69,7 @@ def get(address: Address, output: str | None, recursive: bool, byte_range: str |
 
 def parse_range(text: str) -> tuple[int | None, int | None]:
     """Return the start and stop of a slice for a range as in HTTP. Raise SetupError."""
-    match = _RANGE.fullmatch(text)
+    match = re.fullmatch(_RANGE, text)
     if match is not None and match["suffix"] is not None and int(match["suffix"]):
         return -int(match["suffix"]), None
     if match is not None and match["first"] is not None:
@@ -111,7 +111,7 @@ def is_binary(start: bytes) -> bool:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         return True
-    return _CONTROL.search(start) is not None
+    return re.search(_CONTROL, start) is not None
 
 
 def _get_file(address: Address, output: str, access: Access) -> int:
@@ -124,6 +124,8 @@ def _get_file(address: Address, output: str, access: Access) -> int:
         except UnsafeKey as error:
             raise CommandError(EXIT_USAGE, f"{error}; name a file with -o FILE") from None
     target = target.resolve()  # a link is kept and its target replaced
+    if not target.parent.is_dir():
+        raise CommandError(EXIT_FAILED, f"{target.parent}: no such folder; create it, or choose another with -o")
     if target.exists() and not target.is_file():
         raise CommandError(EXIT_USAGE, f"{target} is not a regular file; use: docstore get {address} > {target}")
     with access.open_document(address) as (docs, key), access.progress("get", lambda: docs.info(key).size) as bar:

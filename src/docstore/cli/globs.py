@@ -11,12 +11,12 @@ from typing import Final
 
 STARS: Final = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
 """The regular expressions of what addresses can have too."""
-_TOKEN: Final = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\[")
+_PART: Final = r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]|[^*?\[]+|\["
 
 
 def translate(pattern: str) -> str:
     """Return the regular expression of a pattern."""
-    return "".join(map(_translate_token, _TOKEN.findall(pattern)))
+    return "".join(map(_translate_token, re.findall(_PART, pattern)))
 
 
 def _translate_token(token: str) -> str:

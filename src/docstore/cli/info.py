@@ -15,6 +15,7 @@ from docstore.cli.errors import EXIT_FAILED, EXIT_OK, exits
 from docstore.cli.options import ADDRESS, Access, access_options, base_url
 from docstore.cli.output import escape_controls, info_json, json_line
 from docstore.errors import EngineError, StorageUnavailable, without_password
+from docstore.units import format_count
 
 if TYPE_CHECKING:
     from docstore import Info
@@ -48,7 +49,7 @@ def info(address: Address | None, as_json: bool, access: Access) -> int:
 
 
 def _info_text(info: "Info") -> str:
-    values = {**info_json(info), "size": f"{info.size:,} bytes", "etag": info.etag, **info.fields}
+    values = {**info_json(info), "size": format_count(info.size, "byte"), "etag": info.etag, **info.fields}
     values.pop("fields", None)
     return _text_lines(values | {f"meta-{name}": value for name, value in info.meta.items()})
 

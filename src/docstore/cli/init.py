@@ -15,7 +15,17 @@ from docstore.config import MOUNT_OPTIONS_HELP, Settings, default_mounts
 from docstore.errors import SetupError
 from docstore.limits import DEFAULT_LIMITS, Limits
 
-_EXAMPLES: Final = {"anonymous": "read", "public_urls": ["https://store.example"]}
+_EXAMPLES: Final = {
+    "address_rate": "100/s",
+    "anonymous": "read",
+    "audit": "audit.jsonl",
+    "auth": "tokens",
+    "public_urls": ["https://store.example"],
+    "tls_cert": "/etc/ssl/store.example.pem",
+    "tls_key": "/etc/ssl/private/store.example.key",
+    "trusted_proxies": ["10.0.0.1"],
+    "uds": "/run/docstore/socket",
+}
 """Values of the settings that have none by default; their lines are comments."""
 
 

@@ -4,15 +4,16 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_OK, exits
+from docstore.cli.errors import EXIT_OK, exits, print_notice
 from docstore.cli.options import ADDRESS, Access, access_options, base_url
 from docstore.cli.output import (
     HEADER_ROW,
@@ -24,6 +25,7 @@ from docstore.cli.output import (
     table_row,
 )
 from docstore.errors import EngineError
+from docstore.units import format_count
 
 if TYPE_CHECKING:
     from docstore import Client, Info
@@ -48,7 +50,8 @@ def ls(address: Address | None, recursive: bool, long: bool, as_json: bool, limi
     """List the documents and folders whose keys begin with ADDRESS, in bytewise order.
 
     At a terminal the output is a table, elsewhere one key per line. For the root of a server the mounts are listed. In
-    ADDRESS, * is any part of a name and ** also crosses folders.
+    ADDRESS, * is any part of a name and ** also crosses folders. Names that the mount's keys=name does not allow are
+    counted on standard error.
     """
     address = address or ADDRESS.convert(base_url(), None, None)
     if address.on_server and not address.path.strip("/"):
@@ -62,11 +65,8 @@ def ls(address: Address | None, recursive: bool, long: bool, as_json: bool, limi
         if table and not as_json:
             click.echo(LONG_HEADER_ROW if long else HEADER_ROW)
         now = datetime.now(UTC)
-        if recursive or address.is_pattern:
-            entries: Iterator[Info | str] = (info for info in docs.documents(prefix) if matches(info.key))
-        else:
-            entries = _entries(docs, prefix)
-        for entry in islice(entries, limit):
+        delimiter = "" if recursive or address.is_pattern else "/"
+        for entry in islice(_entries(docs, prefix, delimiter, matches), limit):
             if isinstance(entry, str):
                 line = json_line({"folder": entry}) if as_json else folder_row(entry, long=long) if table else entry
             elif as_json:
@@ -80,14 +80,20 @@ def ls(address: Address | None, recursive: bool, long: bool, as_json: bool, limi
     return EXIT_OK
 
 
-def _entries(docs: "Client", prefix: str) -> "Iterator[Info | str]":
-    """Yield the documents and the folders that begin with `prefix`, in order."""
+def _entries(docs: "Client", prefix: str, delimiter: str, matches: Callable[[str], bool]) -> "Iterator[Info | str]":
+    """Yield the documents that match and the folders, in order. After the last, say how many names are hidden."""
     after: str | None = ""
+    hidden = 0
     while after is not None:
-        page = docs.list(prefix=prefix, after=after, delimiter="/")
-        named: list[tuple[str, Info | str]] = [(info.key, info) for info in page.documents]
-        named += [(folder, folder) for folder in page.folders]
-        yield from (entry for _, entry in sorted(named, key=lambda pair: pair[0]))
+        page = docs.list(prefix=prefix, after=after, delimiter=delimiter)
+        named: list[tuple[str, Info | str]] = [(info.key, info) for info in page.documents if matches(info.key)]
+        if page.folders:
+            named += [(folder, folder) for folder in page.folders]
+            named.sort(key=itemgetter(0))
+        yield from (entry for _, entry in named)
         if page.after is not None and page.after <= after:
             raise EngineError("the next page of the listing does not advance")
         after = page.after
+        hidden += page.hidden
+    if hidden:
+        print_notice(f"{format_count(hidden, 'name')} not shown: keys=name")

@@ -5,7 +5,6 @@ A command's module is loaded when the command runs, so `docstore get` does not w
 with the commands' own.
 """
 
-import gc
 import importlib
 import os
 import sys
@@ -28,6 +27,8 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
+        "token": "Make, list and revoke the tokens with which clients use a server.",
+        "read-only": "Stop the writes of clients to a running server, or allow them again.",
         "init": "Write a configuration with comments for the server, which serves the default mounts.",
         "check": "Verify a store on disk: all digests, all index entries, no orphans.",
         "export": "Write a store as one file, to FILE, or to standard output without FILE or for -.",
@@ -42,9 +43,12 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
-_MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store_commands")
+_MODULES: Final = {
+    **dict.fromkeys(("check", "export", "import", "engines"), "store_commands"),
+    "read-only": "read_only",
+}
 """Where a command is, unless its module has its name."""
-_FUNCTIONS: Final = {"import": "import_"}
+_FUNCTIONS: Final = {"import": "import_", "read-only": "read_only"}
 
 
 _OTHER_NAMES: Final = {
@@ -54,7 +58,7 @@ _OTHER_NAMES: Final = {
     "health": "info", "du": "find --count", "count": "find --count", "search": "find", "grep": "find",
     "mirror": "sync", "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import",
     "fsck": "check", "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help",
-    "version": "--version",
+    "version": "--version", "tokens": "token", "login": "token", "auth": "token",
 }  # fmt: skip
 """What other programs call the commands."""
 
@@ -86,7 +90,6 @@ class CommandGroup(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run as click does, but print usage errors in the form of all other errors."""
-        gc.set_threshold(10_000)  # PERF: loading modules creates no garbage, and Python would search for it 100 times
         if not args and "args" not in options:
             _use_utf8()
         _open_missing_streams()

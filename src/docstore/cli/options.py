@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
-from click.shell_completion import CompletionItem
 
 from docstore.cli import addresses
 from docstore.cli.addresses import Address, is_folder
@@ -25,6 +24,8 @@ from docstore.http.url import encode
 from docstore.units import parse_duration_s, parse_size
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from docstore import AsyncClient, Client
     from docstore.cli.summary import Summary
     from docstore.client.options import ClientOptions
@@ -54,14 +55,18 @@ class _ParsedType(click.ParamType[_T]):
 
 
 class _AddressType(_ParsedType[Address]):
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
         from docstore.cli.completion import complete
 
         return [CompletionItem(text) for text in complete(incomplete, base_url())]
 
 
 class _PlaceType(_ParsedType[Address | Path]):
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
         if is_folder(incomplete):
             return [CompletionItem(incomplete, type="dir")]
         return ADDRESS.shell_complete(ctx, param, incomplete)

@@ -50,7 +50,9 @@ Examples:
 @click.argument("files", nargs=-1, type=click.Path(exists=True, allow_dash=True, path_type=Path), metavar="[FILE]...")
 @click.option("-r", "--recursive", is_flag=True, help="All files in folders, their paths below the folder as keys.")
 @click.option("--type", "media_type", help="Media type.  [default: guessed from key and content]")
-@click.option("--ttl", type=DURATION, help="Expire after this time: seconds, or 10m, 2h, 7d.  [default: never]")
+@click.option(
+    "--ttl", type=DURATION, help="Expire after this time: seconds, or 10m, 2h, 7d; 0 is at once.  [default: never]"
+)
 @click.option("--if-match", type=ETAG, metavar="ETAG", help="Only if the document has this version; * if it exists.")
 @click.option("--if-none-match", metavar="ETAG", help="Only if it does not have this version; * if it does not exist.")
 @click.option("--meta", type=META, multiple=True, callback=unique_names,

@@ -17,6 +17,14 @@ Example:
 )
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.  [default: 8080]")
+@click.option(
+    "--uds", type=click.Path(path_type=Path), help="Path of a Unix socket to listen on, instead of --host and --port."
+)
+@click.option("--uds-mode", help="Permissions of the Unix socket.  [default: 600]")
+@click.option("--tls-cert", type=click.Path(path_type=Path),
+              help="PEM file of the certificate chain: serve https. It is loaded again when it changes.")  # fmt: skip
+@click.option("--tls-key", type=click.Path(path_type=Path),
+              help="PEM file of the private key, if --tls-cert does not contain it.")  # fmt: skip
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of the default mounts.  [default: docstore-data]")
 @click.option("--mount", "mounts", multiple=True, metavar="NAME=ENGINE-URL",
                help="Serve an engine under /NAME/; repeatable. Options go in the URL's query: "
@@ -24,11 +32,25 @@ Example:
               "[default: memory, file, shelve, docs; with several workers file and docs]")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with the same settings.")
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
+@click.option("--auth", type=click.Choice(CHOICES["auth"]),
+              help="open: everybody may use the store. tokens: clients send a token, which 'docstore token create' "
+              "makes.  [default: open on this machine, tokens beyond it]")  # fmt: skip
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
-              help="What clients may do without authentication; required to listen beyond this machine.")  # fmt: skip
+              help="What clients may do without a token.  [default: write with --auth open, else nothing]")  # fmt: skip
+@click.option(
+    "--address-rate",
+    metavar="RATE",
+    help="Requests that one address may send, such as 100/s or 1000/min, to each worker; further ones are 429.",
+)
+@click.option("--audit", type=click.Path(path_type=Path), metavar="FILE",
+              help="Append a JSON line for each request: who did what, with what result. With it, SIGHUP does not stop "
+              "the server, so that the file can be rotated.")  # fmt: skip
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
               help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
               "Host and Origin may name it. With a path, links are relative.")  # fmt: skip
+@click.option("--trusted-proxy", "trusted_proxies", multiple=True, metavar="ADDRESS",
+              help="Address or network of a proxy, or unix, whose Forwarded and X-Forwarded-* fields are believed; "
+              "repeatable.")  # fmt: skip
 @click.option("--stop-timeout", "stop_timeout_s", type=int,
               help="Seconds that requests in flight have to finish on stop.  [default: 30]")  # fmt: skip
 @click.option("--sweep-interval", "sweep_interval_s", type=int,

@@ -144,13 +144,16 @@ async def setdefault(
         await pause_or_raise(operations.transport, state, error_for(response, describe_call("PUT", key)))
 
 
-async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> StoredContent | D:
-    """See Client.pop."""
+async def pop(
+    operations: Operations, key: str, default: D = NO_DEFAULT, /, *, check: Callable[[StoredContent], object] = bool
+) -> StoredContent | D:
+    """See Client.pop. `check` is called with the content before it is removed; what it raises prevents that."""
     state = _retry_state(operations)
     while True:
         current = await operations.get(key, None)
         try:
             if isinstance(current, StoredContent):
+                check(current)
                 await operations.delete(key, if_match=current.info.etag)
                 return current
         except Conflict as error:
@@ -165,12 +168,17 @@ async def pop(operations: Operations, key: str, default: D = NO_DEFAULT, /) -> S
 
 async def popitem(operations: Operations, /) -> tuple[str, StoredContent]:
     """Remove the first document in key order and return its key and content. Raise NotFound if there is none."""
+    return await pop_first(operations, bool)
+
+
+async def pop_first(operations: Operations, check: Callable[[StoredContent], object], /) -> tuple[str, StoredContent]:
+    """As `popitem`, with the `check` of `pop`."""
     state = _retry_state(operations)
     while True:
         first = (await get_page(operations, limit=1)).documents
         if not first:
             raise NotFound(f"{operations.address.shown} is empty")
-        content = await pop(operations, first[0].key, None)
+        content = await pop(operations, first[0].key, None, check=check)
         if content is not None:
             return first[0].key, content
         await pause_or_raise(

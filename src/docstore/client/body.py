@@ -13,6 +13,7 @@ from io import SEEK_END, UnsupportedOperation
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final, cast
 
+from docstore.client.content_hash import ContentHash
 from docstore.errors import IncompleteUpload
 
 if TYPE_CHECKING:
@@ -80,17 +81,24 @@ class ClientBody:
         if isinstance(self._read, AsyncIterable):
             raise TypeError("Client cannot read asynchronous content; use AsyncClient")
         self._started = True
-        state, sent = None if self._digest else hashlib.sha256(), 0
-        for block in self._read():
-            _check_piece(block)
-            sent += len(block)
-            if self.size is not None and sent > self.size:
-                break
+        state, sent = None if self._digest else ContentHash(), 0
+        if state is not None:
+            state.in_thread()
+        try:
+            for piece in self._read():
+                _check_piece(piece)
+                block = bytes(piece)
+                sent += len(block)
+                if self.size is not None and sent > self.size:
+                    break
+                if state is not None:
+                    state.update(block)
+                if block:
+                    yield block
+                    self.report(len(block))
+        finally:
             if state is not None:
-                state.update(block)
-            if block:
-                yield bytes(block)
-                self.report(len(block))
+                state.close()
         if self.size not in (None, sent):
             raise IncompleteUpload(f"the content changed while it was sent: {self.size} bytes were announced")
         if state is not None:

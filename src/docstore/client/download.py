@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Unpack
 
+from docstore.client.content_hash import ContentHash
 from docstore.client.errors import error_for
 from docstore.client.operations import WANT_DIGEST, Operations, describe_call
 from docstore.client.options import PartOptions, check_options, condition_headers, range_headers
 from docstore.client.results import Info, document_size, info_from_headers, version_in
 from docstore.client.retry import RetryState, pause_or_raise, read_problem, send_with_retries
-from docstore.client.transport import ClientRequest, RequestHeaders, ResponseStream, TransportError
+from docstore.client.transport import ClientRequest, RequestHeaders, ResponseStream, SyncTransport, TransportError
 from docstore.errors import Conflict, DigestMismatch, DocstoreError, EngineError, NotFound, StorageUnavailable
 
 if sys.platform != "win32":
@@ -56,7 +57,7 @@ class _ContentStream:
         self._key = key
         self._options = options
         self._call = describe_call("GET", key)
-        self._hash = None if range_headers(options) else hashlib.sha256()
+        self._hash = None if range_headers(options) else ContentHash()
         self._position = options.get("start") or 0
         """Offset of the next byte in the whole content; negative until the first response says the size."""
         self._info = info
@@ -70,27 +71,33 @@ class _ContentStream:
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Raise NotFound, Conflict when the document changes meanwhile, DigestMismatch, StorageUnavailable."""
+        if self._hash is not None and isinstance(self._operations.transport, SyncTransport):
+            self._hash.in_thread()
         state, received = RetryState(self._operations.policy), 0
-        while self._info is None or self._position < self._stop():
-            response = await self._open(state)
-            reason = "the response ended early"
-            try:
-                while piece := await response.read():
-                    self.add(piece)
-                    if self._position > self._stop():
-                        raise EngineError(f"{self._call}: the response is larger than the server said")
-                    received += len(piece)
-                    yield piece
-            except TransportError as error:
-                reason = str(error)
-            finally:
-                await response.close()
-            if self._position >= self._stop():
-                break
-            if received >= PROGRESS_SIZE:
-                state, received = RetryState(self._operations.policy), 0
-            failure = StorageUnavailable(f"{self._call}: {reason}")
-            await pause_or_raise(self._operations.transport, state, failure)
+        try:
+            while self._info is None or self._position < self._stop():
+                response = await self._open(state)
+                reason = "the response ended early"
+                try:
+                    while piece := await response.read():
+                        self.add(piece)
+                        if self._position > self._stop():
+                            raise EngineError(f"{self._call}: the response is larger than the server said")
+                        received += len(piece)
+                        yield piece
+                except TransportError as error:
+                    reason = str(error)
+                finally:
+                    await response.close()
+                if self._position >= self._stop():
+                    break
+                if received >= PROGRESS_SIZE:
+                    state, received = RetryState(self._operations.policy), 0
+                failure = StorageUnavailable(f"{self._call}: {reason}")
+                await pause_or_raise(self._operations.transport, state, failure)
+        finally:
+            if self._hash is not None:
+                self._hash.close()
         digest = None if self._info is None else self._info.digest
         if self._hash is not None and digest is not None and self._hash.digest() != digest:
             raise DigestMismatch(f"{self._call}: the content does not match the digest that the store sent")

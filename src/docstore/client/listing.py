@@ -71,7 +71,7 @@ async def get_page(
 def _parse_page(listing: Any) -> Page:
     after = listing["next"] and parse_qs(urlsplit(listing["next"]).query)["after"][0]
     documents = tuple(info_from_listing(entry) for entry in listing["documents"])
-    return Page(documents, tuple(map(str, listing.get("folders", ()))), after)
+    return Page(documents, tuple(map(str, listing.get("folders", ()))), after, int(listing.get("hidden", 0)))
 
 
 async def pages(operations: Operations, prefix: str, after: str, limit: int | None) -> AsyncGenerator[Page, None]:

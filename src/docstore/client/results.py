@@ -111,6 +111,8 @@ class Page:
     """With a delimiter: the common prefixes of the keys that contain it."""
     after: str | None = None
     """The value of `after` for the next page; None on the last page."""
+    hidden: int = 0
+    """The names that the engine holds between these documents and that are no keys of this collection."""
 
 
 def version_in(headers: Mapping[str, str]) -> str:

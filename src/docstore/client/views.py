@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, ItemsView, Iterator, MutableMapping, ValuesView
 from typing import TYPE_CHECKING, Any, Unpack, overload
 
+from docstore.client import atomic
 from docstore.client.atomic import NO_DEFAULT
 from docstore.client.operations import JSON_TYPE, json_bytes
 from docstore.client.options import StoreOptions
 from docstore.client.results import PutResult, StoredContent
+from docstore.client.transport import run_sync
 
 if TYPE_CHECKING:
     from docstore.client.client import Client
@@ -61,12 +63,13 @@ class JSONDocuments(MutableMapping[str, Any]):
     @overload
     def pop(self, key: str, /, default: Any) -> Any: ...
     def pop(self, key: str, /, default: Any = NO_DEFAULT) -> Any:
-        content = self._docs.pop(key, default)
+        """As Client.pop. Raise NotJSON, and remove nothing, if the document is not JSON."""
+        content = run_sync(atomic.pop(self._docs._operations, key, default, check=StoredContent.json))
         return content.json() if isinstance(content, StoredContent) else content
 
     def popitem(self) -> tuple[str, Any]:
-        key, content = self._docs.popitem()
-        return key, _value(content)
+        key, content = run_sync(atomic.pop_first(self._docs._operations, StoredContent.json))
+        return key, content.json()
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:
         return _value(self._docs.setdefault(key, json_bytes(default), type=JSON_TYPE))

@@ -22,6 +22,7 @@ from docstore.content import BytesContent, Upload, read_all
 from docstore.errors import ArchiveError, CorruptData, DocstoreError
 from docstore.export.copy import OnBytes, Step
 from docstore.model import DEFAULT_MEDIA_TYPE, Document, Fields, Meta, version_of
+from docstore.units import format_count
 
 _T = TypeVar("_T")
 
@@ -89,27 +90,27 @@ async def read_lines(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Ste
     count = 0
     while line := file.readline(LINE_LIMIT):
         if not line.endswith(b"\n"):
-            raise ArchiveError(f"the file ends early, or a line is too long, after {count} documents")
+            raise ArchiveError(f"the file ends early, or a line is too long, after {format_count(count, 'document')}")
         if not line.isspace():
             value = _parse(line, count)
             if "documents" in value:
                 if value["documents"] != count:
-                    raise ArchiveError(f"the file has {count} documents of {value['documents']}")
+                    raise ArchiveError(f"the file has {format_count(count, 'document')} of {value['documents']}")
                 return
             if count == 0 and "key" not in value:
                 raise ArchiveError("the first line has no key")
             yield _document(value)
             count += 1
-    raise ArchiveError(f"the file ends early, after {count} documents")
+    raise ArchiveError(f"the file ends early, after {format_count(count, 'document')}")
 
 
 def _parse(line: bytes, count: int) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ArchiveError(f"the line after {count} documents is not JSON: {error}") from error
+        raise ArchiveError(f"the line after {format_count(count, 'document')} is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise ArchiveError(f"the line after {count} documents is not a JSON object")
+        raise ArchiveError(f"the line after {format_count(count, 'document')} is not a JSON object")
     return value
 
 

@@ -1,22 +1,24 @@
 """A store as one tar, written and read as a stream, one document at a time, in constant memory.
 
-Each document is a regular file named by its key, with all metadata in the PAX header `DOCSTORE.meta`, as `Meta.pack`
-writes it. Any tar program lists and unpacks the documents; an import uses only the metadata. The last member is an
-empty file with the number of documents in `DOCSTORE.documents`; an import does not use its name. It is a file and not
-the folder `.`, as in older exports, because unpacking that changes the mode and the time of the target folder. A tar
-without this member was cut off, even between two members, where tarfile finds nothing wrong.
+Each document is a regular file named by its key (`member_name`), with all metadata in the PAX header `DOCSTORE.meta`,
+as `Meta.pack` writes it. Any tar program lists and unpacks the documents; an import uses only the metadata. The last
+member is an empty file with the number of documents in `DOCSTORE.documents`; an import does not use its name. It is a
+file and not the folder `.`, as in older exports, because unpacking that changes the mode and the time of the target
+folder. A tar without this member was cut off, even between two members, where tarfile finds nothing wrong.
 """
 
 import hashlib
 import tarfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Final
 
 from docstore.content import CHUNK_SIZE, BytesContent, Upload
 from docstore.errors import ArchiveError, CorruptData, IncompleteUpload
 from docstore.export.copy import OnBytes, Step
+from docstore.export.members import member_name
 from docstore.model import Document, Meta
+from docstore.units import format_count
 
 META_HEADER: Final = "DOCSTORE.meta"
 COUNT_HEADER: Final = "DOCSTORE.documents"
@@ -30,37 +32,61 @@ TAR_ERRORS: Final = (tarfile.TarError, EOFError, ValueError, TypeError, LookupEr
 """What tarfile raises for damaged and hostile files; headers without numbers are a ValueError."""
 
 
+class TarMembers:
+    """Members of a tar. No document is named as the end mark or is below it, so unpacking loses none."""
+
+    def __init__(self) -> None:
+        self.end_name = END_NAME
+        self._size = self._count = 0
+
+    def begin(self, meta: Meta, name: str) -> bytes:
+        if f"{name}/".startswith(f"{self.end_name}/"):
+            self.end_name += "_"  # comes after this name and all names below it
+        self._size = meta.size
+        member = tarfile.TarInfo(name)
+        member.size = meta.size
+        member.mtime = meta.modified_ns // 1_000_000_000
+        member.pax_headers = {META_HEADER: meta.pack()}
+        return _header(member)
+
+    def add(self, chunk: bytes) -> None:
+        pass
+
+    def finish(self) -> bytes:
+        self._count += 1
+        return bytes(-self._size % tarfile.BLOCKSIZE)
+
+    def end(self) -> Iterator[bytes]:
+        member = tarfile.TarInfo(self.end_name)
+        member.pax_headers = {COUNT_HEADER: str(self._count)}
+        yield _header(member)
+        yield bytes(2 * tarfile.BLOCKSIZE)
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class TarWriter:
     """Writes documents in order of key. Raises CorruptData if a content ends early; the tar then has no end mark."""
 
     file: IO[bytes]
     on_bytes: OnBytes
-    end_name: str = END_NAME
-    """The name of the end mark. No document has this name or is below it, so unpacking loses none."""
+    members: TarMembers = field(default_factory=TarMembers)
 
     async def add(self, document: Document) -> Step:
         meta = document.meta
-        if f"{meta.key}/".startswith(f"{self.end_name}/"):
-            self.end_name += "_"  # comes after this key and all keys below it
-        member = tarfile.TarInfo(meta.key)
-        member.size = meta.size
-        member.mtime = meta.modified_ns // 1_000_000_000
-        member.pax_headers = {META_HEADER: meta.pack()}
-        self.file.write(_header(member))
+        self.file.write(self.members.begin(meta, member_name(meta.key)))
         state = hashlib.sha256()
         async for chunk in document.content:
             state.update(chunk)
             self.file.write(chunk)
             self.on_bytes(len(chunk))
-        self.file.write(bytes(-meta.size % tarfile.BLOCKSIZE))
+        self.file.write(self.members.finish())
         return Step.exported(meta, state.digest())
 
     def end(self, count: int) -> None:
-        member = tarfile.TarInfo(self.end_name)
-        member.pax_headers = {COUNT_HEADER: str(count)}
-        self.file.write(_header(member))
-        self.file.write(bytes(2 * tarfile.BLOCKSIZE))
+        self.file.writelines(self.members.end())
 
 
 def _header(member: tarfile.TarInfo) -> bytes:
@@ -79,11 +105,12 @@ async def read_tar(file: IO[bytes]) -> AsyncIterator[tuple[Meta, Upload] | Step]
             tar.members.clear()  # type: ignore[attr-defined]
             if COUNT_HEADER in member.pax_headers:
                 if member.pax_headers[COUNT_HEADER] != str(count):
-                    raise ArchiveError(f"the file has {count} documents of {member.pax_headers[COUNT_HEADER]}")
+                    announced = member.pax_headers[COUNT_HEADER]
+                    raise ArchiveError(f"the file has {format_count(count, 'document')} of {announced}")
                 return
             yield _document(tar, member)
             count += 1
-    raise ArchiveError(f"the file ends early, after {count} documents")
+    raise ArchiveError(f"the file ends early, after {format_count(count, 'document')}")
 
 
 def _opened(file: IO[bytes]) -> tarfile.TarFile:

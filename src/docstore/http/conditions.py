@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final
 
 from docstore.http.dates import parse_http_date
-from docstore.http.headers import EntityTag, Tags, parse_entity_tag, parse_entity_tags
+from docstore.http.entity_tags import EntityTag, Tags, parse_entity_tag, parse_entity_tags
 from docstore.http.message import Headers
 from docstore.model import ABSENT, ANY, Expectation, Meta
 

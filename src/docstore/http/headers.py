@@ -1,4 +1,4 @@
-"""The grammar that HTTP headers share: lists, tokens, parameters, media types, weights, numbers, entity tags.
+"""The grammar that HTTP headers share: lists, tokens, parameters, media types, weights, numbers.
 
 The parsers raise only for a list that is too long. All run in linear time: the patterns are possessive (`*+`, `++`) and
 never backtrack. Digits are `[0-9]`: `\\d` and `int()` accept the digits of other scripts, and `int()` of a long text is
@@ -30,8 +30,6 @@ _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
 _ESSENCE: Final = re.compile(rf"({_TCHAR}++)/({_TCHAR}++)")
 _FIELD_VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
 _QUALITY: Final = re.compile(r"0(?:\.([0-9]{0,3}))?|1(?:\.0{0,3})?")
-_TAG_MEMBER: Final = re.compile(r'(?:[^",]++|"[^"]*+(?:"|\Z))++')
-_ENTITY_TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*+)"')
 
 
 class TooManyMembers(ValueError):
@@ -43,13 +41,14 @@ def split_list(value: str, *, complete: bool = False) -> list[str]:
 
     Members after the first LIST_LIMIT are ignored; with `complete` they raise TooManyMembers.
     A comma inside a quoted string does not separate; an unterminated quoted string takes all the rest. Entity tags are
-    not quoted strings (a backslash escapes nothing), so `parse_entity_tags` splits its own lists.
+    not quoted strings (a backslash escapes nothing), so `http.entity_tags` splits its own lists.
     """
-    members = (member.strip(" \t") for member in _first_members(_LIST_MEMBER, value, complete=complete))
+    members = (member.strip(" \t") for member in first_members(_LIST_MEMBER, value, complete=complete))
     return [member for member in members if member]
 
 
-def _first_members(member: re.Pattern[str], value: str, *, complete: bool) -> list[str]:
+def first_members(member: re.Pattern[str], value: str, *, complete: bool) -> list[str]:
+    """Return the first LIST_LIMIT matches; with `complete` raise TooManyMembers if there are more."""
     members = [found[0] for found in islice(member.finditer(value), LIST_LIMIT + 1)]
     if complete and len(members) > LIST_LIMIT:
         raise TooManyMembers(f"a list has more than {LIST_LIMIT} members")
@@ -140,42 +139,3 @@ def parse_natural(text: str, limit: int) -> int | None:
         return None
     number = int(digits or "0")
     return number if number <= limit else None
-
-
-@dataclass(frozen=True, slots=True)
-class EntityTag:
-    """RFC 9110 §8.8.3: `opaque` is the text between the quotes."""
-
-    weak: bool
-    opaque: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """The value of If-Match or If-None-Match: `*` (`star`, without members) or a list of entity tags."""
-
-    star: bool
-    members: tuple[EntityTag, ...] = ()
-
-    def match(self, opaque: str, *, weakly: bool) -> bool:
-        """Whether a member has this opaque part: with `weakly` any member, else a strong one (§8.8.3.2)."""
-        return any(tag.opaque == opaque and (weakly or not tag.weak) for tag in self.members)
-
-
-def parse_entity_tag(text: str) -> EntityTag | None:
-    """Parse one entity tag (RFC 9110 §8.8.3): a capital `W`, quotes required, no escapes."""
-    found = _ENTITY_TAG.fullmatch(text)
-    return None if found is None else EntityTag(found[1] is not None, found[2])
-
-
-def parse_entity_tags(value: str) -> Tags:
-    """Parse If-Match or If-None-Match (RFC 9110 §13.1.1, §13.1.2); commas inside a tag belong to it.
-
-    Invalid members are dropped and so match nothing; `*` is special only when it is the whole value. Raise
-    TooManyMembers.
-    """
-    if value.strip(" \t") == "*":
-        return Tags(star=True)
-    found = _first_members(_TAG_MEMBER, value, complete=True)
-    members = (parse_entity_tag(member.strip(" \t")) for member in found)
-    return Tags(star=False, members=tuple(tag for tag in members if tag is not None))

@@ -68,6 +68,10 @@ class Request:
     body: Upload = NO_CONTENT
     root: str = ""
     """What precedes the absolute paths of links in the response: "" unless a proxy adds a path of its own."""
+    address: str = ""
+    """The IP address of the client; "" for a Unix socket. Behind an anonymizing proxy it may be another name."""
+    scheme: str = ""
+    """The scheme that the client used; "" if it is not known, because there may be a proxy before this server."""
 
 
 class InvalidResponse(ValueError):

@@ -16,6 +16,10 @@ PARAMETERS_LIMIT: Final = 100
 _SEGMENTS_LIMIT: Final = 1024
 """Segments of a path, dot segments included; a key has at most 512."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_HOST: Final = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
+    rb"(?::[0-9]*)?"
+)
 
 
 class InvalidTarget(ValueError):
@@ -89,6 +93,11 @@ def normalize_origin(url: str) -> str | None:
     authority = f"[{host}]" if ":" in host else host
     default = port is None or port == _DEFAULT_PORTS.get(parts.scheme)
     return f"{parts.scheme}://{authority}" + ("" if default else f":{port}")
+
+
+def is_host(value: bytes) -> bool:
+    """Whether this is `uri-host [":" port]` (RFC 9110 §7.2)."""
+    return _HOST.fullmatch(value) is not None
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from docstore.http.message import Request, Response
+from docstore.server.security.tokens import redact
 
 log: Final = logging.getLogger("docstore.access")
 
@@ -22,7 +23,7 @@ _PLAIN: Final = re.compile(r"[!-~]*")
 
 
 def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-    """Return `handle` with logging: method, path, status, bytes of content, and milliseconds until the response."""
+    """Return `handle` with a log of method, path, status, bytes of content, milliseconds, and address."""
     batch = _Batch()
 
     async def logging_handle(request: Request) -> Response:
@@ -31,10 +32,11 @@ def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callabl
         started_s = time.perf_counter()
         response = await handle(request)
         size = 0 if response.head_only else response.content.size
-        target = escape(f"{request.path}?{request.query}" if request.query else request.path)
+        target = escape(redact(f"{request.path}?{request.query}" if request.query else request.path))
         size_text = "-" if size is None else f"{size} B"
         elapsed_ms = (time.perf_counter() - started_s) * 1000
-        batch.add(f"{escape(request.method)} {target} {response.status} {size_text} {elapsed_ms:.1f} ms")
+        line = f"{escape(request.method)} {target} {response.status} {size_text} {elapsed_ms:.1f} ms"
+        batch.add(f"{line} {escape(request.address)}" if request.address else line)
         return response
 
     return logging_handle

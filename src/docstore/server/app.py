@@ -1,8 +1,10 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
+    proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, and does it know the method (501)?
     route         which mount and which key?
-    access        an unsafe method: not from another site's page, and not on a read-only store
+    access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
+                  site's page, and only with the rights that it needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
@@ -16,6 +18,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Final
 
 from docstore.errors import DocstoreError, EngineError
@@ -25,7 +28,8 @@ from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.model import Clock
 from docstore.server.access_log import escape
-from docstore.server.errors import HTTPProblem, problem_for, problem_response
+from docstore.server.error_page import render_problem
+from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
@@ -33,11 +37,21 @@ from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.resource import KNOWN_METHODS, Resource
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
+from docstore.server.security.access import AccessControl, View, is_open
+from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
+from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.rates import AddressRates, RateLimiter
+from docstore.server.security.read_only_switch import ReadOnlySwitch
+from docstore.server.security.rights import ANONYMOUS_RIGHTS
+from docstore.server.security.tokens import Tokens
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
+from docstore.units import Rate
 
 log: Final = logging.getLogger("docstore")
+
+_NO_MOUNTS: Final = Mounts([])
 
 
 class Store:
@@ -51,17 +65,30 @@ class Store:
         hosts: frozenset[str] | None = None,
         public_origins: frozenset[str] = frozenset(),
         relative_links: bool = False,
-        anonymous: str = "write",
+        proxies: TrustedProxies | None = None,
+        anonymous: str | None = "write",
+        tokens: Tokens | None = None,
+        audit: AuditLog | None = None,
+        address_rate: Rate | None = None,
+        read_only: ReadOnlySwitch | None = None,
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
-        proxies; `relative_links` if a proxy adds a path; `anonymous` clients may `read` or `write`."""
+        proxies; `relative_links` if a proxy adds a path; `proxies` name the client of a request. Clients without a
+        token may `read`, `write` or nothing (None); without `tokens`, that is so for all clients. `audit` is closed
+        with the store. `address_rate` limits the requests from one address. `read_only` may stop writes."""
         self.mounts = Mounts(mounts)
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
         self._relative_links = relative_links
-        self._read_only = anonymous != "write"
+        self._proxies = proxies
+        open_to_all = tokens is None and anonymous == "write"
+        rights = ANONYMOUS_RIGHTS[anonymous]
+        self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
+        self._audit = audit
+        self._read_only = read_only
+        self._address_rates = AddressRates(address_rate) if address_rate else None
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -74,20 +101,42 @@ class Store:
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount = request.method, None
+        method, mount, key, view, is_public = request.method, None, "", None, False
+        limiter: RateLimiter | None = None
+        seen = self.mounts if self._access is None else _NO_MOUNTS
         if self._relative_links:
             request.root = root_from(request.path)
         try:
+            if self._proxies is not None:
+                self._proxies.apply(request)
             check_host(request.headers, self._hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
-            unsafe = method not in SAFE_METHODS
+            mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
+            if self._audit is not None and not is_public:
+                self._audit.check()
+            if self._address_rates is not None and not is_public:
+                limiter = self._address_rates.limiter(request.address)
+                limiter.take()
+            if self._access is not None and not is_public:
+                preflight = _is_preflight(request, mount)
+                view = self._access.anonymous_view if preflight else self._access.view(request)
+            if view is not None:
+                if view.limiter is not None:
+                    limiter = view.limiter
+                    limiter.take()
+                mounts = seen = view.mounts
+                if mount is not None:
+                    mount = mounts.at(f"/{mount.name}")
+                    parts = segments(request.path) if mount is None else parts
             if unsafe:
-                check_same_site(request.headers, mount.cors_policy if mount else None, self._public_origins)
-                if self._read_only:
-                    raise HTTPProblem("forbidden", "this store is read-only")
-            resource = self._resource(mount, key, parts)
+                check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
+                if view is not None:
+                    view.check_unsafe(method, mount, key, parts)
+                if self._read_only is not None and mount is not None:
+                    self._read_only.check(mount)
+            resource = self._resource(mounts, mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
@@ -95,17 +144,22 @@ class Store:
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
                 check_operation(request, mount.ignore_query if mount else ())
             response = await verb(resource, request)
-            if method == "OPTIONS" and self._read_only:
-                _remove_unsafe_methods(response)
+            if method == "OPTIONS" and view is not None:
+                _remove_forbidden_methods(response, view, mount, key, parts)
         except (HTTPProblem, DocstoreError) as error:
-            response = _error_response(request, error)
+            response = await _error_response(request, error, seen)
         except TooManyMembers as error:
-            response = _error_response(request, HTTPProblem("fields-too-large", str(error)))
+            response = await _error_response(request, HTTPProblem("fields-too-large", str(error)), seen)
         except Exception:
             log.exception("%s %s failed", escape(method), escape(request.path))
-            response = _error_response(request, HTTPProblem("internal"))
+            response = await _error_response(request, HTTPProblem("internal"), seen)
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
+        if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
+            response.headers += limiter.fields()
+        if self._audit is not None and not is_public:
+            token = view.token.id if view is not None and view.token is not None else None
+            self._audit.record(request, token, request.path if mount is None else mount.prefix + key, response)
         return response
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
@@ -125,8 +179,8 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, parts) if found else (None, "", parts)
 
-    def _resource(self, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
-        """Return the resource at a path. Raise HTTPProblem, or InvalidKey for any method."""
+    def _resource(self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
+        """Return the resource at a path, of `mounts` that the client sees. Raise HTTPProblem, or InvalidKey."""
         if mount is not None:
             if parts is None:
                 return document_class(mount)(mount, key, self.clock)
@@ -140,10 +194,11 @@ class Store:
         if not parts:
             return ServerResource()
         if parts == [""]:
-            return RootResource(self.mounts)
+            return RootResource(mounts)
         if parts[0] in ("-", ".well-known"):
-            return find_service(parts, self.mounts)
-        if self.mounts.find([*parts, ""]):
+            return find_service(parts, mounts)
+        found = mounts.find([*parts, ""])
+        if found is not None and not found[1]:
             return MissingSlash(f"/{'/'.join(parts)}/")
         raise HTTPProblem("not-found", f"there is no mount at /{encode(parts[0])}/")
 
@@ -160,6 +215,8 @@ class Store:
                 await mount.engine.close()
             except Exception as error:
                 log.error("can't close %s: %s", mount.prefix, error, exc_info=not isinstance(error, DocstoreError))
+        if self._audit is not None:
+            self._audit.close()
 
 
 async def _report_hidden(mounts: Mounts) -> None:
@@ -169,21 +226,36 @@ async def _report_hidden(mounts: Mounts) -> None:
             await count_hidden(mount)
 
 
-def _remove_unsafe_methods(response: Response) -> None:
-    """Leave only safe methods in Allow, so that clients can see that the store is read-only.
+def _is_preflight(request: Request, mount: Mount | None) -> bool:
+    """Whether a browser asks, without credentials, for what a page of an allowed site may do (Fetch, CORS)."""
+    return (
+        request.method == "OPTIONS"
+        and "access-control-request-method" in request.headers
+        and mount is not None
+        and mount.cors_policy is not None
+        and mount.cors_policy.allows(request.headers)
+    )
 
-    Not in Access-Control-Allow-Methods: a preflight carries no credentials and asks for a request that may.
-    """
+
+def _remove_forbidden_methods(
+    response: Response, view: View, mount: Mount | None, key: str, parts: list[str] | None
+) -> None:
+    """Leave only the methods in Allow that this client may use, so that it can see what it may do."""
     for index, (name, value) in enumerate(response.headers):
         if name == b"allow":
-            safe = [method for method in value.decode("ascii").split(", ") if method in SAFE_METHODS]
-            response.headers[index] = (name, ", ".join(safe).encode("ascii"))
+            methods = value.decode("ascii").split(", ")
+            allowed = [word for word in methods if word in SAFE_METHODS or view.permits(word, mount, key, parts)]
+            response.headers[index] = (name, ", ".join(allowed).encode("ascii"))
 
 
-def _error_response(request: Request, error: HTTPProblem | DocstoreError) -> Response:
+async def _error_response(request: Request, error: HTTPProblem | DocstoreError, seen: Mounts) -> Response:
+    """The response to an error; its page names only mounts that the client may see."""
     if isinstance(error, EngineError):
         log.error("%s %s: %s", escape(request.method), escape(request.path), error)
     problem = error if isinstance(error, HTTPProblem) else problem_for(error)
-    response = problem_response(problem, request.headers.get("accept"), request.root)
+    media_type, page = problem_media_type(request.headers.get("accept")), ""
+    if media_type == "text/html":
+        page = await render_problem(problem, request, seen)
+    response = problem_response(problem, media_type, page)
     response.head_only = request.method == "HEAD"
     return response

@@ -86,6 +86,8 @@ def _request(scope: Scope, receive: Receive) -> Request:
         query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=_body(headers, receive, scope["http_version"]),
+        address=(scope.get("client") or [""])[0] or "",
+        scheme="https" if scope.get("scheme") == "https" else "",
     )
 
 

@@ -11,7 +11,6 @@ from typing import Final
 from docstore import errors
 from docstore.http.message import HeaderPairs, Response
 from docstore.http.negotiation import choose
-from docstore.server import pages
 from docstore.server.responses import small_response
 
 TYPE_BASE: Final = "/-/problems#"
@@ -46,6 +45,9 @@ PROBLEM_TYPES: Final = {
         ProblemType("incomplete", 400, "incomplete content", "Send the content again; nothing was stored."),
         ProblemType("digest-mismatch", 400, "digest mismatch", "Send the content again; nothing was stored."),
         ProblemType("invalid-patch", 400, "invalid patch", "Correct the patch document."),
+        ProblemType(
+            "unauthorized", 401, "unauthorized", "Send a token of this store, as Bearer or as the password of Basic."
+        ),
         ProblemType("forbidden", 403, "forbidden", "Ask the operator of this store for access."),
         ProblemType("cross-site", 403, "cross-site write rejected", "Write from this store's pages or from a program."),
         ProblemType("not-found", 404, "not found", "Check the path, or store a document there with PUT."),
@@ -69,17 +71,36 @@ PROBLEM_TYPES: Final = {
             "Use the address that the store was started with, or start it with --public-url.",
         ),
         ProblemType("not-applicable", 422, "patch not applicable", "Correct the patch: it applies to no document."),
+        ProblemType(
+            "too-many-requests", 429, "too many requests", "Send the request again after the time in Retry-After."
+        ),
         ProblemType("fields-too-large", 431, "header fields too large", "Shorten or omit the named header."),
         ProblemType("internal", 500, "internal error", "The server has a bug; see its log."),
         ProblemType("engine-failed", 500, "storage failed", "The server's log has the cause."),
         ProblemType("not-implemented", 501, "method not implemented", "Use a method of RFC 9110."),
         ProblemType("unavailable", 503, "storage unavailable", "Try again in a moment.", retry_after_s=RETRY_AFTER_S),
         ProblemType(
+            "read-only", 503, "read-only for now", "Send the request again later; reading works.", retry_after_s=10
+        ),
+        ProblemType(
+            "access-unavailable",
+            503,
+            "access can't be checked",
+            "Ask the operator of this store: the server's log has the cause.",
+            retry_after_s=RETRY_AFTER_S,
+        ),
+        ProblemType(
             "outcome-unknown",
             503,
             "outcome unknown",
             "Read the document again: the write may have been applied or not.",
             retry_after_s=RETRY_AFTER_S,
+        ),
+        ProblemType(
+            "quota-exceeded",
+            507,
+            "quota of the token exceeded",
+            "Delete documents, or ask for a token with a larger quota.",
         ),
         ProblemType("no-space", 507, "no space left", "Delete documents or raise the limit of the mount."),
     )
@@ -117,14 +138,18 @@ def problem_for(error: errors.DocstoreError) -> HTTPProblem:
     return HTTPProblem(name, "" if isinstance(error, errors.EngineError) else str(error))
 
 
-def problem_response(problem: HTTPProblem, accept: str | None, root: str = "") -> Response:
-    """The problem in the representation that `accept` prefers; plain text when it accepts none of them."""
+def problem_media_type(accept: str | None) -> str:
+    """The representation that `accept` prefers; plain text when it accepts none of them."""
+    return choose(accept, _OFFERS) or "text/plain"
+
+
+def problem_response(problem: HTTPProblem, media_type: str, page: str = "") -> Response:
+    """The problem in a representation of `problem_media_type`; `page` is the one for text/html."""
     kind = problem.type
-    media_type = choose(accept, _OFFERS) or "text/plain"
     if media_type == "text/plain":
         body = f"{kind.title}: {problem.detail}\n" if problem.detail else f"{kind.title}\n"
     elif media_type == "text/html":
-        body = pages.render("problem.html", root, kind=kind, detail=problem.detail)
+        body = page
     else:
         body = _problem_json(problem)
         media_type = "application/problem+json"

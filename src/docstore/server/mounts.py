@@ -13,6 +13,7 @@ from docstore.engines.shared.read_only import ReadOnlyEngine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
 from docstore.server.security.cors import CorsPolicy
+from docstore.server.security.rights import Rights
 
 log: Final = logging.getLogger("docstore")
 
@@ -31,6 +32,8 @@ class Mount(MountOptions):
     engine: Engine
     scheme: str = "memory"
     """The scheme of the engine's URL, for display."""
+    rights: Rights | None = None
+    """What the client of this request may do, which `engine` enforces; None for everything."""
     _reported: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
     """The hidden name that was logged, if any."""
 
@@ -63,6 +66,10 @@ class Mount(MountOptions):
         except InvalidKey:
             return False
         return True
+
+    def permits(self, right: str, key: str) -> bool:
+        """Whether the client has this right on a key."""
+        return self.rights is None or right in self.rights.on(key)
 
     def report_hidden(self, names: list[str]) -> None:
         """Log once that the engine holds names that the mount does not show."""

@@ -18,6 +18,7 @@ from docstore.server.openapi_schema import (
     OPERATIONS,
     PARAMETERS,
     SCHEMAS,
+    SECURITY_SCHEMES,
     Answer,
     Node,
     Operation,
@@ -32,8 +33,16 @@ otherwise. A method without an operation here is 405 with Allow, an unknown one 
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
 Content-Security-Policy."""
 
-_VERSION: Final = version("docstore")
-_EVERYWHERE: Final = ("wrong-host", "fields-too-large", "internal")
+VERSION: Final = version("docstore")
+_EVERYWHERE: Final = (
+    "unauthorized",
+    "forbidden",
+    "access-unavailable",
+    "too-many-requests",
+    "wrong-host",
+    "fields-too-large",
+    "internal",
+)
 
 
 class UndocumentedVerb(LookupError):
@@ -58,11 +67,13 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
     paths = {path.path: _path_item(path, responses) for path in all_paths}
     return {
         "openapi": "3.1.1",
-        "info": {"title": "Docstore", "version": _VERSION, "description": _DESCRIPTION},
+        "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
+        "security": [{}, {"bearer": []}, {"basic": []}],
         "paths": paths,
         "components": {
+            "securitySchemes": SECURITY_SCHEMES,
             "schemas": SCHEMAS,
             "parameters": PARAMETERS,
             "requestBodies": BODIES,
@@ -107,6 +118,11 @@ def _operation(path: Path, verb: str, responses: dict[str, Node]) -> Node:
         **_problems((*operation.problems, *_EVERYWHERE), responses, with_content=verb != "HEAD"),
     }
     return operation_node
+
+
+def summary_of(resource: type[Resource], verb: str) -> str:
+    """Return the first sentence about a verb. Raise UndocumentedVerb."""
+    return " ".join(_described(resource, verb)[1].partition("\n\n")[0].split())
 
 
 def _described(resource: type[Resource], verb: str) -> tuple[Operation, str]:
@@ -158,7 +174,14 @@ def _problems(names: Iterable[str], responses: dict[str, Node], *, with_content:
     return references
 
 
-_MORE_HEADERS: Final = {412: ("ETag?",), 415: ("Accept-Patch?",), 416: ("Content-Range",), 503: ("Retry-After?",)}
+_MORE_HEADERS: Final = {
+    401: ("WWW-Authenticate",),
+    412: ("ETag?",),
+    415: ("Accept-Patch?",),
+    416: ("Content-Range",),
+    429: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    503: ("Retry-After?",),
+}
 
 
 def _problem(status: int, names: list[str], *, with_content: bool) -> Node:

@@ -14,7 +14,7 @@ from docstore.http.dates import TTL_LIMIT_S
 from docstore.http.merge_patch import PATCH_TYPES
 from docstore.http.stored_headers import META_LIMIT, STORED_HEADERS, STORED_SIZE_LIMIT
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
-from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, LISTING_FORMATS, MAX_LIMIT
+from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, KEYS_LIMIT, LISTING_FORMATS, MAX_LIMIT
 
 Node = dict[str, object]
 V = TypeVar("V")
@@ -161,7 +161,8 @@ GROUPS: Final[dict[str, list[Node]]] = {
             f"Documents in a page; by default {DEFAULT_LIMIT} in JSON, {HTML_LIMIT} in browsers, otherwise all.",
         ),
         _query("delimiter", _text(enum=["", "/"]), "With /, keys that share a prefix up to a slash are one folder."),
-        _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept."),
+        _query("format", _text(enum=list(LISTING_FORMATS)), "The format; overrides Accept. zip and tar are downloads."),
+        _query("keys", _text(), f"In a download: only these keys and folders, one a line, at most {KEYS_LIMIT}."),
     ],
     "conditions": [
         _header("If-Match", "Only if the ETag is one of these; * if the document exists."),
@@ -221,6 +222,11 @@ BODIES: Final[dict[str, Node]] = {
     },
 }
 
+SECURITY_SCHEMES: Final[dict[str, Node]] = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A token, unless the store is open."},
+    "basic": {"type": "http", "scheme": "basic", "description": "A token as the password; the user is ignored."},
+}
+
 HEADERS: Final[dict[str, Node]] = {
     **{header.name: {"description": "As it was stored.", "schema": _text()} for header in STORED_HEADERS.values()},
     "Accept-Patch": {"description": "The media types of patches.", "schema": _text()},
@@ -240,9 +246,12 @@ HEADERS: Final[dict[str, Node]] = {
     "Location": {"description": "The path of the document or folder.", "schema": _text(format="uri-reference")},
     "Preference-Applied": {"description": "The preference that was applied.", "schema": _text()},
     "Repr-Digest": {"description": "If it was requested.", "schema": _text()},
+    "RateLimit": {"description": "The requests that are left, and in how many seconds all are.", "schema": _text()},
+    "RateLimit-Policy": {"description": "The requests in a window of seconds.", "schema": _text()},
     "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}},
     "Sunset": {"description": "When the document expires (RFC 8594).", "schema": _text()},
     "Vary": {"description": "The request headers that this response depends on.", "schema": _text()},
+    "WWW-Authenticate": {"description": "The schemes of a token: Bearer and Basic.", "schema": _text()},
 }
 
 
@@ -286,6 +295,8 @@ UNSAFE_PROBLEMS: Final = (
     "invalid-field",
     "cross-site",
     "forbidden",
+    "quota-exceeded",
+    "read-only",
     "no-space",
     "outcome-unknown",
     *ENGINE_PROBLEMS,
@@ -333,16 +344,16 @@ ALLOW_ANSWER: Final = Answer("The methods of this resource.", headers=("Allow", 
 LISTING: Final = Operation(
     {
         200: Answer(
-            "The listing.",
+            "The listing, or an archive of the documents.",
             {format.media_type: format.schema for format in LISTING_FORMATS.values()},
-            ("Cache-Control", "Vary", "Link?"),
+            ("Cache-Control", "Vary", "Link?", "Content-Disposition?"),
         ),
         304: Answer("The collection exists.", {}, ("Cache-Control", "Vary")),
     },
-    ("invalid-target", "invalid-query", "not-acceptable", "precondition-failed", *ENGINE_PROBLEMS),
+    ("invalid-target", "invalid-query", "not-acceptable", "not-found", "precondition-failed", *ENGINE_PROBLEMS),
     ("listing", "conditions"),
 )
-FOLDER_LISTING: Final = replace(LISTING, problems=(*LISTING.problems, "invalid-key", "not-found"))
+FOLDER_LISTING: Final = replace(LISTING, problems=(*LISTING.problems, "invalid-key"))
 _WRITE_PARAMETERS: Final = ("conditions", "stored", "expiry", "prefer", "digests")
 COLLECTION_WRITE: Final = Operation(
     {201: CREATED}, ("invalid-target", "unsupported-type", *_WRITE_PROBLEMS), _WRITE_PARAMETERS, "content"

@@ -1,8 +1,8 @@
 """HTML pages: lists of links, errors and documentation, rendered from the templates in `web/`.
 
-Templates escape everything. The Content-Security-Policy of most pages allows no script; that of a collection allows its
-own modules, by a nonce that is new for each response. `'self'` was rejected: stored documents have the same origin, so
-one mistake in a template would run a stored script.
+Templates escape everything. The Content-Security-Policy of most pages allows no script; those of a collection, of the
+start and of the documentation allow their own modules, by a nonce that is new for each response. `'self'` was rejected:
+stored documents have the same origin, so one mistake in a template would run a stored script.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,17 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from docstore.http.stored_headers import STORED_HEADERS
-from docstore.units import format_duration, format_rfc3339, format_size
+from docstore.model import Meta
+from docstore.units import format_count, format_duration, format_rfc3339, format_size
 
 POLICY: Final = (
     b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of most pages: their own style sheet and icon only."""
+
+_THUMBNAIL_TYPES: Final = frozenset(f"image/{name}" for name in ("png", "jpeg", "gif", "webp", "avif"))
+THUMBNAIL_SIZE: Final = 256 * 1024
+"""The largest image that lists load: a page has at most a hundred of them, and loads those in view."""
 
 
 def new_nonce() -> str:
@@ -26,7 +31,7 @@ def new_nonce() -> str:
 
 
 def policy(nonce: str) -> bytes:
-    """Return the Content-Security-Policy of a collection's page.
+    """Return the Content-Security-Policy of a page with a script.
 
     Documents are shown by their own URL or, where browsers need it, as a blob; text never becomes markup.
     """
@@ -48,10 +53,17 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,  # Otherwise each page checks its template on disk first.
     )
-    environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age}
+    environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age, "count": format_count}
+    environment.tests["thumbnail"] = has_thumbnail
     names = (f"{name}={header.request_name}" for name, header in STORED_HEADERS.items())
     environment.globals["stored_headers"] = " ".join(names)
     return environment
+
+
+def has_thumbnail(meta: Meta) -> bool:
+    """Whether lists show the document as a small image; `web/listing.js` has the same rule."""
+    media_type = meta.fields.media_type.partition(";")[0]
+    return media_type in _THUMBNAIL_TYPES and meta.size <= THUMBNAIL_SIZE
 
 
 def format_age(seconds: int) -> str:
@@ -64,8 +76,8 @@ def render(template: str, root: str, **values: object) -> str:
     return _templates().get_template(template).render(values, root=root)
 
 
-def docs_page(document: Mapping[str, object], root: str) -> str:
-    """Render the page of an OpenAPI document."""
+def docs_page(document: Mapping[str, object], root: str, nonce: str) -> str:
+    """Render the page of an OpenAPI document; its script with this nonce adds forms that send requests."""
 
     def follow(node: Mapping[str, object]) -> object:
         """Resolve a reference within the document; return other nodes unchanged."""
@@ -74,4 +86,4 @@ def docs_page(document: Mapping[str, object], root: str) -> str:
             target = target[name]
         return target if "$ref" in node else node
 
-    return render("docs.html", root, document=document, follow=follow)
+    return render("docs.html", root, document=document, follow=follow, nonce=nonce)

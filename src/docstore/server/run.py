@@ -1,37 +1,41 @@
 """`docstore serve`: the sockets, processes and signals of a store, on uvicorn.
 
-The socket is bound first, so that a port in use is a one-line error and the number behind port 0 can be printed. Each
+Each
 serving process opens its engines before its first request and closes them after its last response.
 """
 
 import asyncio
-import errno
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from socket import socket
 from types import FrameType
 from typing import Final
 
-import uvicorn
-
 from docstore.config import Settings
-from docstore.errors import SetupError
 from docstore.http.url import is_loopback, normalize_origin
 from docstore.server import http1
 from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
+from docstore.server.listeners import SocketFile, inherited, is_unix, listen, listen_on_path, url_of
 from docstore.server.mounts import Mount, open_mount
-from docstore.server.processes import STOP_SIGNALS, Server, Workers
+from docstore.server.processes import STOP_SIGNALS, Config, Server, Workers
+from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import LOOPBACK_NAMES, host_of
+from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.read_only_switch import ReadOnlySwitch
+from docstore.server.security.tokens import Tokens
+from docstore.server.tls import Certificate
+from docstore.units import format_count, parse_rate
 
 try:
     import resource
@@ -51,22 +55,61 @@ def run(settings: Settings) -> None:
         Path.cwd()  # raises if the folder was removed: Python can't start workers there
     raise_descriptor_limit()
     stop = _SignalHandler()
+    if (settings.audit is not None or settings.tls_cert is not None) and hasattr(signal, "SIGHUP"):
+        # It says that the audit log was renamed or the certificate replaced. The server notices both by itself.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in STOP_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as for SIGHUP under nohup
             signal.signal(number, stop)
-    listener = listen(settings.host, settings.port)
-    settings = replace(settings, port=listener.getsockname()[1])
-    store = open_store(settings)
-    announce(settings)
-    if settings.workers > 1:
-        asyncio.run(store.close())  # opened once here, so that an error is printed once
-        Workers(_config(settings, Worker(settings, os.getpid()), factory=True), sockets=[listener]).run()
-    else:
-        stop.server = Server(_config(settings, application(store, settings)))
-        stop.server.run(sockets=[listener])
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # at exit Python resets other handlers, and a signal would kill it
+    certificate = certificate_of(settings)
+    if certificate is not None:
+        certificate.context()  # an error is printed once, before anything is opened
+    with ExitStack() as stack:
+        listeners, settings = open_listeners(settings, stack)
+        about_clients = _about_tokens(settings) if settings.needs_tokens else ""
+        store = open_store(settings)
+        announce(settings, listeners, about_clients)
+        if settings.workers > 1:
+            asyncio.run(store.close())  # opened once here, so that an error is printed once
+            factory = Worker(settings, os.getpid())
+            Workers(_config(settings, factory, certificate_of(settings), factory=True), sockets=listeners).run()
+        else:
+            stop.server = Server(_config(settings, application(store, settings), certificate))
+            stop.server.run(sockets=listeners)
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # at exit Python resets other handlers, and a signal would kill it
     _print("docstore: stopped")
+
+
+def open_listeners(settings: Settings, stack: ExitStack) -> tuple[list[socket], Settings]:
+    """Return the sockets to serve on, and the settings with the address that they have. Raise SetupError.
+
+    `stack` closes the sockets, and removes the file of a Unix socket that was made here.
+
+    The sockets that systemd hands over replace those of the settings. Of several addresses, the settings get one beyond
+    this machine, if there is any: it decides what must be allowed.
+    """
+    listeners = inherited()
+    if not listeners and settings.uds is not None:
+        listener = stack.enter_context(listen_on_path(settings.uds, int(settings.uds_mode, 8)))
+        stack.callback(SocketFile(settings.uds).remove)
+        return [listener], settings
+    if not listeners:
+        listener = stack.enter_context(listen(settings.host, settings.port))
+        return [listener], replace(settings, port=listener.getsockname()[1])
+    for listener in listeners:
+        stack.enter_context(listener)
+    addresses = [listener.getsockname() for listener in listeners if not is_unix(listener)]
+    if not addresses:
+        return listeners, replace(settings, uds=Path(os.fsdecode(listeners[0].getsockname())))
+    host, port, *_ = next((address for address in addresses if not is_loopback(address[0])), addresses[0])
+    return listeners, replace(settings, host=host, port=port, uds=None).checked()
+
+
+def certificate_of(settings: Settings) -> Certificate | None:
+    if settings.tls_cert is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key or settings.tls_cert)
 
 
 class _SignalHandler:
@@ -113,11 +156,11 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
 def open_store(settings: Settings) -> Store:
     """Open all engines or none. Raise SetupError.
 
-    On loopback the store accepts only loopback names; beyond it the operator has allowed all clients.
+    On loopback the store accepts only loopback names; beyond it, any. Web pages can't connect to a Unix socket.
     """
     public_origins = frozenset(filter(None, map(normalize_origin, settings.public_urls)))
     hosts = None
-    if is_loopback(settings.host):
+    if settings.uds is None and settings.is_local:
         hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, public_origins)}
     mounts: list[Mount] = []
     try:
@@ -133,7 +176,12 @@ def open_store(settings: Settings) -> Store:
             hosts=hosts,
             public_origins=public_origins,
             relative_links=not public_origins.issuperset(settings.public_urls),
-            anonymous=settings.anonymous or "write",
+            proxies=TrustedProxies(settings.trusted_proxies) if settings.trusted_proxies else None,
+            anonymous=settings.anonymous_may,
+            tokens=Tokens(settings.data) if settings.needs_tokens else None,
+            address_rate=parse_rate(settings.address_rate) if settings.address_rate else None,
+            read_only=ReadOnlySwitch(settings.data),
+            audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )
     except BaseException:
@@ -142,11 +190,22 @@ def open_store(settings: Settings) -> Store:
         raise
 
 
-def announce(settings: Settings) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+def announce(settings: Settings, listeners: Sequence[socket], about_clients: str = "") -> None:
+    scheme = "https" if settings.tls_cert else "http"
+    host = settings.host if len(listeners) == 1 else ""
+    urls = " and ".join(url_of(listener, scheme, host) for listener in listeners)
     width = max(len(mount.name) for mount in settings.mounts) + 2
     mounts = (f"  {f'/{mount.name}/':<{width}}  {mount.engine}" for mount in settings.mounts)
-    _print("\n".join([f"docstore: serving on http://{host}:{settings.port}/  (stop with Ctrl-C)", *mounts]))
+    lines = [f"docstore: serving on {urls}  (stop with Ctrl-C)", *mounts, about_clients]
+    _print("\n".join(filter(None, lines)))
+
+
+def _about_tokens(settings: Settings) -> str:
+    """Say who may use the store, and how to let the first client in. Raise SetupError if the tokens can't be read."""
+    everybody = f"; everybody may {settings.anonymous}" if settings.anonymous else ""
+    count = len(Tokens(settings.data).list())
+    hint = "" if count else f"; 'docstore token create --data {settings.data} --rights all' makes one"
+    return f"docstore: {format_count(count, 'token')} may use it{hint}{everybody}"
 
 
 def _print(text: str) -> None:
@@ -179,9 +238,11 @@ def set_up_logging(level: str) -> None:
     log.setLevel(level.upper())
 
 
-def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]  # an application, or its factory
+def _config(settings: Settings, app: object, certificate: Certificate | None, *, factory: bool = False) -> Config:
+    return Config(
+        app,  # an application, or its factory
+        certificate=certificate,
+        handshake_s=settings.limits.head_s,
         factory=factory,
         http=http1.Protocol if settings.http == "wire" else "httptools",
         ws="none",
@@ -197,24 +258,3 @@ def _config(settings: Settings, app: object, *, factory: bool = False) -> uvicor
         backlog=1024,
         timeout_graceful_shutdown=settings.stop_timeout_s,
     )
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raise SetupError."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "invalid host name"
-        raise SetupError(f"can't listen on {host}: {reason}") from None
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(address)
-        listener.listen(1024)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise SetupError(f"port {port} of {host} is in use; choose another with --port") from None
-        raise SetupError(f"can't listen on {host} port {port}: {error.strerror}") from None
-    listener.set_inheritable(True)
-    return listener

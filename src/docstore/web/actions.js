@@ -4,16 +4,29 @@
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
 import { formatSize, formatTTL, localTime, parseTTL } from "./format.js";
 import { etagOf, headersOf, now, Problem } from "./http.js";
+import { confirmJSON, isJSONType } from "./json_check.js";
 import { describeRule, isValidKey } from "./keys.js";
 
 const MAX_COPY_SIZE = 512 * 2 ** 20;
+const MAX_CHECK_SIZE = 16 * 2 ** 20;
 const MAX_UNDO_SIZE = 64 * 2 ** 20;
 let undo_size = 0;
+
+// Whether contents of `size` bytes can be kept for an undo; then they count until `releaseUndo`.
+export function keepForUndo(size) {
+  if (undo_size + size > MAX_UNDO_SIZE) return false;
+  undo_size += size;
+  return true;
+}
+
+export const releaseUndo = (size) => {
+  undo_size -= size;
+};
 
 // Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
 export const contentCoding = (meta) => meta.fields?.["content-encoding"];
 
-function checkCopyable(meta) {
+export function checkCopyable(meta) {
   if (contentCoding(meta)) {
     throw new Error(`The document has the Content-Encoding ${contentCoding(meta)}, which browsers decode. Use a program such as curl.`);
   }
@@ -69,7 +82,7 @@ export function form(title, kind, controls, text, store, mayClose) {
         dialog.showError(error);
       }
       save.disabled = false;
-    } }, ...controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
+    } }, controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
     const dialog = openDialog(title, { kind, mayClose, onclose: () => resolve(result) }, node);
     dialog.leave = async () => (await (mayClose?.() ?? true)) && dialog.close();
   });
@@ -85,22 +98,27 @@ export function checkKey(page, control) {
   return key;
 }
 
+// Store a document under another key, which must be unused, and delete it.
+export async function moveDocument(page, meta, key) {
+  const content = await page.collection.content(meta);
+  await page.collection.put(key, content, headersOf(meta), null).catch((error) => {
+    throw error.status === 412 ? new Error(`The key ${key} is already used.`) : error;
+  });
+  page.changed();
+  try {
+    await page.collection.remove(meta);
+  } catch (error) {
+    throw Object.assign(new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message), { isStored: true });
+  }
+}
+
 export async function rename(page, meta) {
   checkCopyable(meta);
   const keyControl = keyField(page, meta.key);
   return form(`Rename ${meta.key}`, "", [keyControl], "Rename", async () => {
     const key = checkKey(page, keyControl.children[1]);
     if (key === meta.key) return null;
-    const content = await page.collection.content(meta);
-    await page.collection.put(key, content, headersOf(meta), null).catch((error) => {
-      throw error.status === 412 ? new Error(`The key ${key} is already used.`) : error;
-    });
-    page.changed();
-    try {
-      await page.collection.remove(meta);
-    } catch (error) {
-      throw new Problem(error.status, `Stored as ${key}, but ${meta.key} was not deleted`, error.message);
-    }
+    await moveDocument(page, meta, key);
     announce(`Renamed to ${key}.`);
     return key;
   }).then((key) => key ?? undefined);
@@ -144,6 +162,13 @@ export async function changeType(page, meta, type) {
 
 async function storeAgain(page, meta, headers) {
   const content = await page.collection.content(meta);
+  const type = headers["Content-Type"] ?? "";
+  // A type of JSON is checked when it is given; a document that has it keeps it.
+  if (isJSONType(type) && !isJSONType(meta.media_type) && meta.size <= MAX_CHECK_SIZE) {
+    const chosen = await confirmJSON(await content.text(), type);
+    if (chosen === null) return undefined;
+    headers = { ...headers, "Content-Type": chosen };
+  }
   await page.collection.put(meta.key, content, headers, etagOf(meta));
   page.changed();
   announce("Saved.");

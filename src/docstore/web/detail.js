@@ -1,28 +1,72 @@
 // The detail view of one document: preview, metadata, addresses and buttons. The actions themselves are in actions.js.
 
 import { changeType, contentCoding, editFields, remove, rename } from "./actions.js";
-import { button, element, input, openDialog } from "./dom.js";
+import { announce, button, element, input, openDialog } from "./dom.js";
 import { edit, MAX_EDIT_SIZE } from "./editing.js";
 import { formatAge, formatSize, localTime } from "./format.js";
 import { now } from "./http.js";
-import { escapeBidi } from "./keys.js";
+import { escapeBidi, isValidKey } from "./keys.js";
+import { neighbour } from "./neighbours.js";
 import { preview } from "./preview.js";
 
 const BINARY = /^(?:image\/(?!svg)|audio\/|video\/|application\/pdf)/i;
 
-// Open the view; the promise resolves when it closes.
-export async function openDetail(page, key) {
-  const loading = page.collection.fetchMeta(key);
+// Open the view; the promise resolves when it closes. `step` is 1 or -1 if the user came from the document before or after.
+export async function openDetail(page, key, step = 0) {
+  const loading = Promise.all([page.collection.fetchMeta(key), page.ready]);
   const body = element("div", { class: "body" }, element("p", { class: "hint" }, "Loading\u2026"));
   return new Promise((closed) => {
-    const detail = openDialog(escapeBidi(key), { kind: "detail", onclose: closed }, body);
+    const onclose = () => {
+      const row = [...document.querySelectorAll("#documents tbody th a")].find((link) => page.listing.keyOf(link) === key);
+      if (step && !document.querySelector("dialog")) row?.focus();
+      closed();
+    };
+    const detail = openDialog(escapeBidi(key), { kind: step ? "detail still" : "detail", onclose }, body);
     page.detail = detail;
-    loading.then((meta) => (meta ? fill(page, detail, body, meta) : body.replaceChildren("This document does not exist (any more).")))
+    addSteps(page, detail, key, step);
+    loading.then(([meta]) => (meta ? fill(page, detail, body, meta) : missing(page, body, key)))
       .catch((error) => {
         body.replaceChildren();
         detail.showError(error);
       });
   });
+}
+
+// Buttons and arrow keys for the documents before and after this one.
+function addSteps(page, detail, key, step) {
+  const go = (by) => async () => {
+    try {
+      const next = await neighbour(page, key, by);
+      if (page.detail !== detail) return;
+      if (next !== null) page.replaceDetail(next, by);
+      else announce(by > 0 ? "This is the last document." : "This is the first document.");
+    } catch (error) {
+      detail.showError(error);
+    }
+  };
+  const [previous, next] = [-1, 1].map(go);
+  const buttons = [
+    button("\u2039", previous, { "aria-label": "Previous document", "aria-keyshortcuts": "k ArrowLeft", "data-key": "k", title: "Previous (k)" }),
+    button("\u203a", next, { "aria-label": "Next document", "aria-keyshortcuts": "j ArrowRight", "data-key": "j", title: "Next (j)" }),
+  ];
+  detail.querySelector(".title .cross").before(element("span", { class: "steps" }, buttons));
+  if (step) buttons[step > 0 ? 1 : 0].focus();
+  detail.addEventListener("keydown", (event) => {
+    const act = { ArrowLeft: previous, ArrowRight: next }[event.key];
+    // Elsewhere these keys scroll, seek or move the cursor.
+    if (!act || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("[tabindex], input, textarea, audio, video")) return;
+    event.preventDefault();
+    act();
+  });
+}
+
+function missing(page, body, key) {
+  const make = button("Create it", async () => {
+    const { create } = await import("./editing.js");
+    const stored = await create(page, key);
+    if (stored) page.replaceDetail(stored);
+  }, { class: "primary" });
+  body.replaceChildren(element("p", {}, "This document does not exist (any more)."), element("p", { class: "buttons" }, page.writable && isValidKey(page.rule, key) ? make : null));
 }
 
 async function fill(page, detail, body, meta) {
@@ -48,14 +92,19 @@ async function fill(page, detail, body, meta) {
     action("Fields", "f", editFields),
     action("Delete", "Delete", remove, "danger"),
   ];
-  const shown = element("section", { "aria-label": "Preview" });
+  const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(
-    element("p", { class: "buttons" }, ...actions,
+    element("p", { class: "buttons" }, actions,
       element("a", { href: address, download: meta.key.split("/").at(-1) }, "Download"),
       element("a", { href: address, target: "_blank", rel: "noopener" }, "Open")),
-    shown, metadata(meta), addresses(page, meta));
+    shown, element("div", { class: "about" }, metadata(meta), addresses(page, meta)));
   const setType = page.writable ? (type) => run(() => changeType(page, meta, type))() : null;
-  shown.append(await preview(page.collection, meta, setType).catch((error) => element("p", { class: "alert" }, error.message)));
+  const show = async () => {
+    const content = await preview(page.collection, meta, setType).catch((error) =>
+      element("p", { class: "alert" }, error.message, " ", button("Try again", show)));
+    shown.replaceChildren(content);
+  };
+  await show();
 }
 
 function metadata(meta) {

@@ -1,6 +1,7 @@
 // DOM helpers: elements, fields, dialogs with focus handling, notes, and announcements for screen readers. They create
 // text nodes and never parse markup, so a key or a content stays text. This module knows nothing of documents.
 
+// Children are nodes, texts, null, or arrays of these; long lists of children are passed as an array.
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -8,7 +9,7 @@ export function element(tag, attributes = {}, ...children) {
     else if (name === "value") node.value = value;
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children.filter((child) => child != null));
+  for (const child of children.flat()) if (child != null) node.append(child);
   return node;
 }
 

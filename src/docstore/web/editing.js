@@ -1,12 +1,13 @@
 // The editor for new and existing text documents. A save replaces only the version that was loaded. If the document was
-// changed meanwhile, the editor shows both versions side by side for a manual merge.
+// changed meanwhile, the editor shows the three versions side by side, to be merged.
 
 import { checkKey, fieldControls, form, keyField } from "./actions.js";
 import { announce, ask, button, element } from "./dom.js";
+import { conflictView } from "./conflict.js";
 import { etagOf, headersOf } from "./http.js";
+import { confirmJSON, isJSONKey, isJSONType, jsonTools, replaceText } from "./json_check.js";
 
 export const MAX_EDIT_SIZE = 2 ** 20;
-const MAX_DIFF_CELLS = 4_000_000;
 
 const textArea = (value, label) => element("textarea", { value, class: "text", "aria-label": label, spellcheck: "false" });
 const confirmLeave = async () =>
@@ -18,16 +19,23 @@ function warnBeforeUnload(isChanged) {
   return () => removeEventListener("beforeunload", warn);
 }
 
-export async function create(page) {
-  const keyControl = keyField(page, page.listing.folder);
+export async function create(page, wanted = page.listing.folder) {
+  const keyControl = keyField(page, wanted);
   const { read, controls } = fieldControls({}, page.storedHeaders);
   const content = textArea("", "Content");
+  const control = keyControl.children[1];
+  const typeOf = () => controls[0].children[1].value.trim() || (isJSONKey(control.value) ? "application/json" : "");
+  const tools = jsonTools(content, () => isJSONType(typeOf()));
+  for (const one of [control, controls[0].children[1]]) one.addEventListener("input", tools.check);
   const stopWarning = warnBeforeUnload(() => content.value);
   const mayClose = async () => !content.value || (await confirmLeave());
-  const key = await form("New document", "wide", [keyControl, content, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
+  const key = await form("New document", "wide", [keyControl, content, tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
     "Store", async () => {
-      const key = checkKey(page, keyControl.children[1]);
-      await page.collection.put(key, new Blob([content.value]), read(), null).catch((error) => {
+      const key = checkKey(page, control);
+      const headers = read();
+      const type = isJSONType(typeOf()) ? await confirmJSON(content.value, typeOf(), content) : "";
+      if (type === null) return undefined;
+      await page.collection.put(key, new Blob([content.value]), type ? { ...headers, "Content-Type": type } : headers, null).catch((error) => {
         throw error.status === 412 ? new Error(`The key ${key} is already used. Choose another key, or edit that document.`) : error;
       });
       page.changed();
@@ -55,78 +63,50 @@ async function load(page, meta) {
 
 export async function edit(page, first) {
   if (/charset="?(?!utf-8|us-ascii)[^;]/i.test(first.media_type)) throw new Error("Only UTF-8 text can be edited here.");
-  let base = { meta: first, ...(await load(page, first)) };
+  let base = await load(page, first);
   const mine = textArea(base.text, "Content");
   mine.autofocus = true;
-  const columns = element("div", { class: "columns" }, mine);
+  // The version that Save replaces, null for none, and the one whose fields it keeps.
+  let meta = first;
+  let kept = first;
+  const versions = element("div", {});
+  const tools = jsonTools(mine, () => isJSONType(kept.media_type));
   const stopWarning = warnBeforeUnload(() => mine.value !== base.text);
   const mayClose = async () => mine.value === base.text || (await confirmLeave());
   let dialog;
   const store = async (opened) => {
     dialog = opened;
+    const headers = headersOf(kept);
+    if (isJSONType(headers["Content-Type"])) headers["Content-Type"] = await confirmJSON(mine.value, headers["Content-Type"], mine);
+    if (headers["Content-Type"] === null) return undefined;
     const content = new Blob([mine.value.replaceAll("\n", base.end)]);
-    const { meta } = base;
     try {
-      await page.collection.put(first.key, content, headersOf(meta ?? first), meta && etagOf(meta));
+      await page.collection.put(first.key, content, headers, meta && etagOf(meta));
     } catch (error) {
       if (error.status !== 412 && error.status !== 409) throw error;
-      await compare();
+      await showConflict();
       return undefined;
     }
     page.changed();
     announce(`Saved ${first.key}.`);
     return first.key;
   };
-  // Show both versions. The next save replaces the version shown as theirs, and nothing newer.
-  const compare = async () => {
-    const meta = await page.collection.fetchMeta(first.key);
-    const theirs = meta ? await load(page, meta).catch(() => ({ text: "", end: base.end, binary: true })) : null;
-    base = { ...base, meta, end: theirs?.end ?? base.end };
-    const use = () => {
-      mine.value = base.text = theirs.text;
-      columns.replaceChildren(mine);
-      dialog.classList.remove("conflict");
-      dialog.showError("");
-      mine.focus();
-    };
-    const lines = theirs && !theirs.binary ? diff(mine.value.split("\n"), theirs.text.split("\n")) : [];
-    const shown = !theirs ? "This document was deleted." : theirs.binary ? "This document is not text any more." :
-      element("pre", { tabindex: 0, "aria-label": "Theirs" }, ...lines.flatMap(([line, same]) => [same ? line : element("mark", {}, line), "\n"]));
-    columns.replaceChildren(
-      element("section", {}, element("h3", {}, "Mine"), mine),
-      element("section", {}, element("h3", {}, "Theirs"), shown, theirs && !theirs.binary ? button("Use theirs", use) : null));
+  // Show the three versions. The next save replaces the version shown as theirs, and nothing newer.
+  const showConflict = async () => {
+    meta = await page.collection.fetchMeta(first.key);
+    const theirs = meta ? await load(page, meta).catch(() => undefined) : null;
+    kept = meta && theirs ? meta : first;
+    const use = (text) => replaceText(mine, text);
+    versions.replaceChildren(conflictView(base.text, mine.value, theirs && theirs.text, use), element("h3", {}, "Merged text"));
+    base = { ...base, ...theirs };
+    tools.check();
     dialog.classList.add("conflict");
-    dialog.showError("This document changed while you were editing. Merge on the left, or use theirs. Save then replaces the version on the right.");
+    dialog.showError("This document changed while you were editing. Nothing was overwritten. Merge the versions in the text below; Save then replaces theirs.");
     mine.focus();
+    dialog.scrollTop = 0;
   };
   const notes = base.mixed ? element("p", { class: "hint" }, "This text has several kinds of line endings. Saving makes them all the same.") : null;
-  const key = await form(`Edit ${first.key}`, "wide", [notes, columns].filter(Boolean), "Save", store, mayClose);
+  const key = await form(`Edit ${first.key}`, "wide", [notes, versions, mine, tools], "Save", store, mayClose);
   stopWarning();
   return key;
-}
-
-// Return the lines of `theirs`, each with whether it is also in `mine` (by longest common subsequence).
-function diff(mine, theirs) {
-  let first = 0;
-  while (first < Math.min(mine.length, theirs.length) && mine[first] === theirs[first]) first += 1;
-  let [a, b] = [mine.length, theirs.length];
-  while (a > first && b > first && mine[a - 1] === theirs[b - 1]) [a, b] = [a - 1, b - 1];
-  const [left, right] = [mine.slice(first, a), theirs.slice(first, b)];
-  const same = new Set();
-  if (left.length * right.length <= MAX_DIFF_CELLS) {
-    const width = right.length + 1;
-    const length = new Uint32Array((left.length + 1) * width);
-    for (let i = left.length - 1; i >= 0; i -= 1) {
-      for (let j = right.length - 1; j >= 0; j -= 1) {
-        const [down, across] = [length[(i + 1) * width + j], length[i * width + j + 1]];
-        length[i * width + j] = left[i] === right[j] ? length[(i + 1) * width + j + 1] + 1 : Math.max(down, across);
-      }
-    }
-    for (let [i, j] = [0, 0]; i < left.length && j < right.length; ) {
-      if (left[i] === right[j]) same.add(first + j), (i += 1), (j += 1);
-      else if (length[(i + 1) * width + j] >= length[i * width + j + 1]) i += 1;
-      else j += 1;
-    }
-  }
-  return theirs.map((line, index) => [line, index < first || index >= b || same.has(index)]);
 }

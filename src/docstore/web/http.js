@@ -68,6 +68,27 @@ async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOU
   }
 }
 
+// Send any request and return its response, whatever the status: for people who try the API. `headers` are pairs. The text is
+// null for content that is not UTF-8.
+export async function exchange(method, url, { headers = [], body } = {}) {
+  const begin = performance.now();
+  try {
+    const answer = await fetch(url, { method, headers, body, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const bytes = new Uint8Array(await answer.arrayBuffer());
+    let text = null;
+    try {
+      text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    } catch {
+      // Binary content has no text.
+    }
+    const { status, statusText, redirected } = answer;
+    return { status, statusText, redirected, url: answer.url, headers: [...answer.headers], text, size: bytes.length, time_ms: performance.now() - begin };
+  } catch (error) {
+    if (error instanceof TypeError && /header|method|value/i.test(error.message)) throw new Error(`The browser can't send this request: ${error.message}`);
+    throw toProblem(error);
+  }
+}
+
 function toProblem(error) {
   if (error.name === "TimeoutError") return timedOut();
   return error instanceof TypeError ? unreachable() : error;
@@ -91,6 +112,11 @@ export class Collection {
     const parameters = new URLSearchParams(query);
     parameters.set("format", "json");
     return (await request("GET", `${this.mount}?${parameters}`, { signal })).json();
+  }
+
+  // Raise the Problem of a GET of this URL, if it has one.
+  async check(url) {
+    await request("HEAD", url);
   }
 
   // The methods that this client may use on documents of this mount.

@@ -3,8 +3,10 @@
 // are loaded at their first use.
 
 import { button, element, openDialog } from "./dom.js";
-import { Listing } from "./listing.js";
 import { Collection, encode, Problem } from "./http.js";
+import { Listing } from "./listing.js";
+import { Selection } from "./selection.js";
+import { View } from "./view.js";
 
 const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
 const requestNames = new Map(storedHeaders.split(" ").map((pair) => pair.split("=")));
@@ -17,6 +19,7 @@ const page = {
   // The page stores contents as browsers decode them, so it never sets a coding.
   storedHeaders: [...requestNames.keys()].filter((name) => name !== "content-encoding"),
   writable: false,
+  removable: false,
   detail: null,
 
   open(key) {
@@ -24,15 +27,15 @@ const page = {
     history.pushState({ ...history.state, detail: true }, "", `#${encode(key)}`);
     showDetail().catch(showError);
   },
-  // Show another key in the detail view, or close the view if `key` is null.
-  replaceDetail(key) {
+  // Show another key in the detail view, or close the view if `key` is null. `step`: see openDetail.
+  replaceDetail(key, step) {
     // Back in the browser may have closed the view under an open dialog.
     if (!page.detail) return page.open(key);
     if (key === null) return page.detail.close();
     history.replaceState(history.state, "", `#${encode(key)}`);
     page.detail.replaced = true;
     page.detail.close();
-    showDetail().catch(showError);
+    showDetail(step).catch(showError);
   },
   // Reload the list after writes; writes in quick succession cause one reload.
   changed() {
@@ -42,17 +45,19 @@ const page = {
     }, CHANGED_MS);
   },
 };
-page.listing = new Listing(page.collection, page.open);
+page.listing = new Listing(page.collection, new View(page.collection.mount, keys === "path"), page.open);
 
 const loadFailed = () => {
   throw new Problem(0, "a part of this page can't be loaded", "", "Check that the store runs, then reload the page.");
 };
 const load = {
   actions: () => import("./actions.js").catch(loadFailed),
+  bulk: () => import("./bulk.js").catch(loadFailed),
   editing: () => import("./editing.js").catch(loadFailed),
   detail: () => import("./detail.js").catch(loadFailed),
   uploads: () => import("./uploads.js").catch(loadFailed),
 };
+page.selection = new Selection(page, load.bulk);
 const showError = (error) => {
   openDialog("Action failed").showError(error);
 };
@@ -67,7 +72,7 @@ async function upload(entries) {
   }
 }
 
-async function showDetail() {
+async function showDetail(step) {
   const { hash } = location;
   if (hash.length < 2) return;
   let key;
@@ -78,7 +83,7 @@ async function showDetail() {
   }
   const { openDetail } = await load.detail();
   if (location.hash !== hash) return;
-  const closed = openDetail(page, key);
+  const closed = openDetail(page, key, step);
   const { detail } = page;
   await closed;
   if (page.detail === detail) page.detail = null;
@@ -87,6 +92,10 @@ async function showDetail() {
   if (history.state?.detail) history.back();
   else history.replaceState(history.state, "", location.pathname + location.search);
 }
+
+const refresh = () => document.hidden || document.querySelector("dialog") || page.listing.refresh();
+addEventListener("focus", refresh);
+document.addEventListener("visibilitychange", refresh);
 
 addEventListener("popstate", () => {
   page.detail?.close();
@@ -105,24 +114,27 @@ const filePicker = (more) => {
 };
 const [picker, folderPicker] = [filePicker({ id: "files" }), filePicker({ id: "folder", webkitdirectory: true })];
 const tools = document.querySelector("#tools");
-tools.replaceChildren(page.listing.search);
+tools.replaceChildren(element("span", { id: "filter" }, page.listing.mode, page.listing.search));
 const announcement = element("p", { id: "announcement", class: "visually-hidden", role: "status" });
 document.querySelector("main").append(announcement, element("ul", { id: "notes", "aria-label": "Notes" }));
 document.querySelector("footer").append(" ", button("shortcuts", shortcuts, { class: "link" }));
 
 const letters = {
-  "/": ["filter by key prefix", () => page.listing.search.focus()],
+  "/": ["filter keys", () => page.listing.search.focus()],
   n: ["new document", () => page.writable && newDocument()],
   u: ["upload files", () => page.writable && picker.click()],
+  x: ["select the focused row", () => document.activeElement.matches("#documents tbody a") && page.selection.toggle(document.activeElement)],
   "?": ["show shortcuts", () => shortcuts()],
 };
 const others = {
   "\u2191 \u2193 Home End": "move through the list",
   Enter: "open a document; in the search field, the first one",
+  "j k \u2192 \u2190": "in a document: next, previous document",
+  "+ - 0": "in an image: zoom in, zoom out, fit",
   "e r f": "in a document: edit, rename, edit fields",
-  Delete: "delete the open or focused document",
+  Delete: "delete the open or focused document, or the selection",
   "Ctrl+S": "save while editing",
-  Escape: "close the dialog",
+  Escape: "close the dialog; without one, clear the selection",
 };
 
 function shortcuts() {
@@ -136,7 +148,7 @@ function shortcuts() {
 
 addEventListener("keydown", async (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (event.target.matches?.("input, textarea, select")) return;
+  if (event.target.matches?.("input:not([type=checkbox]), textarea, select")) return;
   const dialogs = document.querySelectorAll("dialog");
   if (event.key.length === 1 && localStorage.getItem(NO_SHORTCUTS)) return;
   const action = dialogs.length === 1 && dialogs[0].querySelector(`[data-key="${CSS.escape(event.key)}"]`);
@@ -146,6 +158,10 @@ addEventListener("keydown", async (event) => {
   } else if (!dialogs.length && event.key in letters) {
     event.preventDefault();
     letters[event.key][1]();
+  } else if (!dialogs.length && event.key === "Escape" && !page.selection.isEmpty) {
+    page.selection.clear();
+  } else if (!dialogs.length && event.key === "Delete" && page.removable && !page.selection.isEmpty) {
+    await page.selection.act("removeAll");
   } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
     try {
       const { remove } = await load.actions();
@@ -171,8 +187,10 @@ addEventListener("drop", (event) => {
   if (entries.length) upload(entries);
 });
 
-page.collection.allowed().then((allowed) => {
+page.ready = page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
+  page.removable = allowed.has("DELETE");
+  page.selection.showActions();
   if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
   tools.append(
     button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),

@@ -1,12 +1,20 @@
-// The preview of a document: text and JSON as text nodes, media from the document's own URL, where the browser sandboxes
-// it, other bytes in hexadecimal. Content that does not match its media type is shown as what it is. At most PREVIEW_SIZE
-// bytes are read for text.
+// The preview of a document: text as text nodes, media from the document's own URL, where the browser sandboxes it, other
+// bytes in hexadecimal. Content that does not match its media type is shown as what it is. At most PREVIEW_SIZE bytes are
+// read for text, and MAX_PREVIEW_SIZE when the user asks for more.
 
 import { button, element } from "./dom.js";
 import { formatSize } from "./format.js";
+import { image } from "./image.js";
+import { findJSONError } from "./json_text.js";
+import { jsonTree, parseJSON } from "./json_tree.js";
+import { markdownNodes } from "./markdown.js";
+import { coloured, languageOf } from "./syntax.js";
+import { table } from "./table.js";
 
 const PREVIEW_SIZE = 64 * 1024;
-const MAX_DEPTH = 100;
+const MAX_PREVIEW_SIZE = 1024 * 1024;
+const MAX_MARKDOWN_SIZE = 128 * 1024;
+const MAX_ROWS = 500;
 const HEX_SIZE = 512;
 const MAX_PDF_SIZE = 64 * 2 ** 20;
 
@@ -29,7 +37,7 @@ function media(kind, collection, meta) {
   // The version in the URL keeps caches from returning an earlier one.
   const src = `${collection.address(meta.key)}?version=${meta.version}`;
   const shown = element(kind, { src, ...(kind === "img" ? { alt: `Preview of ${meta.key}` } : { controls: true, preload: "metadata" }) });
-  const box = element("div", { class: "media" }, shown);
+  const box = kind === "img" ? image(shown) : element("div", { class: "media content" }, shown);
   shown.addEventListener("error", async () => {
     const fallback = await text(collection, meta, "").catch((error) => hint(error.message));
     box.replaceWith(hint(`This browser can't show the content as ${meta.media_type}.`), fallback);
@@ -50,23 +58,92 @@ async function pdf(collection, meta) {
   return frame;
 }
 
-async function text(collection, meta, type, setType) {
-  const { bytes, complete } = await collection.readPrefix(meta, PREVIEW_SIZE);
-  const parts = [];
-  if (!complete) parts.push(hint(`Only the first ${formatSize(PREVIEW_SIZE)} of ${formatSize(meta.size)} are shown.`));
+async function text(collection, meta, type, setType, size = PREVIEW_SIZE) {
+  const { bytes, complete } = await collection.readPrefix(meta, size);
+  const box = element("div", {});
+  if (!complete) box.append(tooLarge(collection, meta, type, setType, size, box));
   const content = decode(bytes, meta.media_type, complete);
-  if (content === null) return element("div", {}, ...parts, hexadecimal(bytes, meta));
-  if (type === FORM && setType) parts.push(...betterType(content, complete, setType));
-  if (type === "text/html") parts.push(pageFrame(collection, meta));
-  const parsed = complete && /[/+]json$/.test(type) ? parse(content) : null;
-  if (parsed) parts.push(element("div", { class: "json" }, tree(parsed.value, 2)));
-  else parts.push(element("pre", { tabindex: 0, "aria-label": "Content" }, content || "This document is empty."));
-  return element("div", {}, ...parts);
+  if (content === null) box.append(hexadecimal(bytes, meta));
+  else if (!content) box.append(source("This document is empty."));
+  else box.append(...readable(collection, meta, type, setType, content, complete));
+  return box;
+}
+
+function tooLarge(collection, meta, type, setType, size, box) {
+  const note = hint(`Only the first ${formatSize(size)} of ${formatSize(meta.size)} are shown. `);
+  if (size >= MAX_PREVIEW_SIZE) return note;
+  const more = button(`Show the first ${formatSize(Math.min(meta.size, MAX_PREVIEW_SIZE))}`, async () => {
+    more.disabled = true;
+    const shown = await text(collection, meta, type, setType, MAX_PREVIEW_SIZE).catch((error) => error);
+    if (!(shown instanceof Error)) return box.replaceWith(shown);
+    more.disabled = false;
+    note.firstChild.textContent = `${shown.message} `;
+  });
+  note.append(more);
+  return note;
+}
+
+// The notes and the views of a text.
+function readable(collection, meta, type, setType, content, complete) {
+  const colours = () => source(coloured(content, languageOf(type, meta.key)));
+  if (type === FORM && setType) return [...betterType(content, complete, setType), source(content)];
+  if (type === "text/html") return [pageFrame(collection, meta), colours()];
+  if (/[/+]json$/.test(type) && complete) {
+    const parsed = parseJSON(content);
+    if (parsed) return views(["Tree", () => jsonTree(parsed.value)], ["Source", colours]);
+    const error = findJSONError(content);
+    return [error && hint(`This is not valid JSON. Line ${error.line}, column ${error.column}: ${error.message}.`), colours()].filter(Boolean);
+  }
+  if (/^text\/(?:csv|tab-separated-values)$/.test(type)) {
+    const { node, shown } = table(content, type, MAX_ROWS, complete);
+    const [choice, first] = views(["Table", () => node], ["Source", colours]);
+    choice.append(element("span", {}, shown));
+    return [choice, first];
+  }
+  if (type === "text/markdown" && content.length <= MAX_MARKDOWN_SIZE) {
+    const page = () => element("div", { class: "markdown content", tabindex: 0, role: "group", "aria-label": "Content" },
+      markdownNodes(content, linksOf(collection, meta)));
+    return views(["Rendered", page], ["Source", colours]);
+  }
+  return [colours()];
+}
+
+const source = (nodes) => element("pre", { class: "content", tabindex: 0, "aria-label": "Content" }, nodes);
+
+// Return buttons that choose one of the views, and the first view.
+function views(...all) {
+  let shown = all[0][1]();
+  const buttons = all.map(([name, build], index) => button(name, () => {
+    const next = build();
+    shown.replaceWith(next);
+    shown = next;
+    for (const one of buttons) one.setAttribute("aria-pressed", String(one === buttons[index]));
+  }, { "aria-pressed": String(index === 0) }));
+  return [element("p", { class: "views", role: "group", "aria-label": "View" }, buttons), shown];
+}
+
+// The addresses in a Markdown document: a document of the same collection opens in the page, other sites open in a new
+// tab, and images are loaded from the same collection only.
+function linksOf(collection, meta) {
+  const base = new URL(collection.address(meta.key), location);
+  const resolve = (address) => (URL.canParse(address, base) ? new URL(address, base) : null);
+  const isStored = (url) => url?.origin === location.origin && url.pathname.startsWith(collection.mount) && !url.pathname.endsWith("/");
+  return {
+    link(address) {
+      const url = resolve(address);
+      if (isStored(url)) return { href: `#${url.pathname.slice(collection.mount.length)}` };
+      return ["http:", "https:", "mailto:"].includes(url?.protocol) ? { href: url.href, target: "_blank", rel: "noopener noreferrer nofollow" } : null;
+    },
+    image(address) {
+      const url = resolve(address);
+      return isStored(url) ? { src: url.pathname } : null;
+    },
+  };
 }
 
 function betterType(content, complete, setType) {
   if (!content || REAL_FORM.test(content)) return [];
-  const isJSON = complete && /^\s*[{[]/.test(content) && parse(content);
+  const isJSON = complete && /^\s*[{[]/.test(content) && parseJSON(content);
   const [kind, better] = isJSON ? ["JSON", "application/json"] : ["text", "text/plain; charset=utf-8"];
   return [hint(`This looks like ${kind}, but its type is that of a form, which curl -d sends. `, button(`Change the type to ${better}`, () => setType(better)))];
 }
@@ -98,50 +175,5 @@ function hexadecimal(bytes, meta) {
     lines.push(`${at.toString(16).padStart(6, "0")}  ${hex.padEnd(47)}  ${letters}`);
   }
   const text = meta.size > HEX_SIZE ? `Binary content, first ${HEX_SIZE} bytes:` : "Binary content:";
-  return element("div", {}, hint(text), element("pre", { tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
-}
-
-class JSONNumber {
-  constructor(source) {
-    this.source = source;
-  }
-}
-
-// Parse JSON and keep the source text of numbers, because a double can't hold 12345678901234567890.
-function parse(source) {
-  let deepest = 0;
-  let depth = 0;
-  for (const character of source) {
-    if (character === "[" || character === "{") deepest = Math.max(deepest, (depth += 1));
-    else if (character === "]" || character === "}") depth -= 1;
-  }
-  if (deepest > MAX_DEPTH) return null;
-  try {
-    return { value: JSON.parse(source, (_, value, context) =>
-      typeof value === "number" ? new JSONNumber(context?.source ?? String(value)) : value) };
-  } catch {
-    return null;
-  }
-}
-
-// Return a foldable tree of the value. Its first `open` levels are unfolded; deeper members are created when unfolded.
-function tree(value, open, ...name) {
-  if (value instanceof JSONNumber) return element("span", {}, ...name, value.source);
-  if (value === null || typeof value !== "object") {
-    const shown = element("span", { class: typeof value === "string" ? "string" : null }, JSON.stringify(value));
-    return element("span", {}, ...name, shown);
-  }
-  const [first, last, one] = Array.isArray(value) ? ["[", "]", "item"] : ["{", "}", "member"];
-  const members = Object.entries(value);
-  if (!members.length) return element("span", {}, ...name, first + last);
-  const count = element("small", {}, `${members.length} ${one}${members.length === 1 ? "" : "s"}`);
-  const node = element("details", { open: open > 0 }, element("summary", {}, ...name, `${first}\u2026${last} `, count));
-  const fill = () => {
-    if (!node.open || node.children.length > 1) return;
-    const named = (key) => [element("b", {}, Array.isArray(value) ? key : JSON.stringify(key)), ": "];
-    node.append(element("ul", {}, ...members.map(([key, member]) => element("li", {}, tree(member, open - 1, ...named(key))))));
-  };
-  node.addEventListener("toggle", fill);
-  fill();
-  return node;
+  return element("div", {}, hint(text), element("pre", { class: "content", tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
 }

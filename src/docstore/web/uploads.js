@@ -1,5 +1,6 @@
 // The upload queue: three files at a time, with progress, cancel and retry. A file is first stored under the condition that
-// the key is unused. If it is used, the user decides; "Replace" replaces only the version that the question showed.
+// the key is unused. If it is used, the user decides; "Replace" replaces only the version that the question showed. What
+// became of each file stays in the list until the user closes it.
 
 import { announce, ask, button, element, field, input, openDialog } from "./dom.js";
 import { formatAge, formatSize } from "./format.js";
@@ -27,18 +28,21 @@ async function* walk(entries, folder = "") {
 export class Uploads {
   #waiting = [];
   #active = new Set();
+  // Failed and cancelled jobs, which can be repeated, and the last of those that are stored or skipped.
   #failed = [];
+  #done = [];
   #questions = Promise.resolve();
   #always = null;
-  #stored = 0;
-  #all = 0;
+  #counts = { stored: 0, skipped: 0 };
 
   constructor(page) {
     this.page = page;
     this.status = element("b", {});
     this.list = element("ul", {});
+    this.rest = element("li", {});
     this.stop = button("Cancel all", () => this.#end());
-    this.box = element("section", { id: "uploads", "aria-label": "Uploads", hidden: true }, element("p", {}, this.status, this.stop), this.list);
+    this.repeat = button("Try all again", () => this.#again(this.#failed));
+    this.box = element("section", { id: "uploads", "aria-label": "Uploads", hidden: true }, element("p", {}, this.status, this.repeat, this.stop), this.list);
     document.querySelector("main").append(this.box);
     addEventListener("beforeunload", (event) => this.#active.size && event.preventDefault());
   }
@@ -59,8 +63,7 @@ export class Uploads {
       jobs.push({ path, key, open, changed: key !== folder + path });
     }
     if (!jobs.length || !(await this.#confirmKeys(jobs.filter((job) => job.changed)))) return;
-    if (!this.#active.size) [this.#stored, this.#all, this.#always, this.#failed] = [0, 0, null, []];
-    this.#all += jobs.length;
+    if (!this.#active.size) this.#always = null;
     this.#waiting.push(...jobs);
     this.#next();
   }
@@ -106,9 +109,10 @@ export class Uploads {
     this.#active.add(job);
     this.#show();
     try {
-      if (await this.#store(job, await job.open())) this.#stored += 1;
+      this.#finish(job, (await this.#store(job, await job.open())) ? "stored" : "skipped");
     } catch (error) {
-      if (!control.signal.aborted) this.#fail(job, error);
+      if (control.signal.aborted) this.#fail(job, "cancelled");
+      else this.#fail(job, error.name === "NotReadableError" || error.name === "NotFoundError" ? "The file can't be read." : error.message);
     }
     this.#active.delete(job);
     this.#next();
@@ -159,35 +163,53 @@ export class Uploads {
     return answer;
   }
 
-  #fail(job, error) {
-    const text = error.name === "NotReadableError" || error.name === "NotFoundError" ? "The file can't be read." : error.message;
-    const again = button("Try again", () => {
-      this.#failed = this.#failed.filter((one) => one !== job);
-      this.#waiting.push(job);
-      this.#next();
-    }, { "aria-label": `Try ${job.key} again` });
-    job.line = element("li", { class: "alert" }, element("bdi", {}, job.key), element("span", {}, text), again);
+  #finish(job, state) {
+    this.#counts[state] += 1;
+    const name = state === "stored" ? element("a", { href: this.page.collection.address(job.key) }, element("bdi", {}, job.key)) : element("bdi", {}, job.key);
+    job.line = element("li", {}, name, element("span", {}, state));
+    this.#done = [job, ...this.#done].slice(0, MAX_LINES);
+  }
+
+  #fail(job, why) {
+    const again = button("Try again", () => this.#again([job]), { "aria-label": `Try ${job.key} again` });
+    job.cancelled = why === "cancelled";
+    job.line = element("li", { class: job.cancelled ? null : "alert" }, element("bdi", {}, job.key), element("span", {}, why), again);
     this.#failed.push(job);
-    announce(`${job.key}: ${text}`);
+    if (!job.cancelled) announce(`${job.key}: ${why}`);
+  }
+
+  #again(jobs) {
+    const repeated = new Set(jobs);
+    this.#failed = this.#failed.filter((job) => !repeated.has(job));
+    this.#waiting = this.#waiting.concat(jobs);
+    this.#next();
   }
 
   #end() {
     if (!this.#active.size) {
-      this.#failed = [];
+      [this.#failed, this.#done, this.#counts] = [[], [], { stored: 0, skipped: 0 }];
       this.box.hidden = true;
       return document.querySelector("#search").focus();
     }
-    this.#all -= this.#waiting.length;
+    for (const job of this.#waiting) this.#fail(job, "cancelled");
     this.#waiting = [];
     for (const job of this.#active) job.control.abort();
   }
 
   #show() {
-    const busy = this.#active.size > 0;
+    const { stored, skipped } = this.#counts;
+    const cancelled = this.#failed.filter((job) => job.cancelled).length;
+    const failed = this.#failed.length - cancelled;
+    const all = this.#active.size + this.#waiting.length + this.#failed.length + stored + skipped;
+    const parts = Object.entries({ skipped, cancelled, failed }).filter(([, count]) => count).map(([name, count]) => `${count} ${name}`);
     this.box.hidden = false;
-    this.status.textContent = `${this.#stored} of ${this.#all} stored${this.#failed.length ? `, ${this.#failed.length} failed` : ""}`;
-    this.stop.textContent = busy ? "Cancel all" : "Close";
-    const lines = [...this.#active, ...this.#failed.slice(0, MAX_LINES)].map((job) => job.line);
+    this.status.textContent = [`${stored} of ${all} stored`, ...parts].join(", ");
+    this.stop.textContent = this.#active.size ? "Cancel all" : "Close";
+    this.repeat.hidden = this.#failed.length < 2;
+    const ended = [...this.#failed.slice(0, MAX_LINES), ...this.#done];
+    const more = this.#failed.length + stored + skipped - ended.length;
+    if (more) this.rest.textContent = `And ${more} more.`;
+    const lines = [...[...this.#active, ...ended].map((job) => job.line), ...(more ? [this.rest] : [])];
     if (lines.length !== this.list.children.length || lines.some((line, index) => line !== this.list.children[index])) this.list.replaceChildren(...lines);
   }
 }

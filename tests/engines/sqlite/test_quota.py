@@ -118,7 +118,7 @@ def test_an_old_database_can_be_opened_with_a_quota_and_again_without(tmp_path: 
 @pytest.mark.parametrize(
     ("damage", "expected"),
     [
-        ("UPDATE room SET bytes = bytes + 1", "it counts 1 documents of 36 bytes, and there are 1 of 35"),
+        ("UPDATE room SET bytes = bytes + 1", "it counts 1 document of 36 bytes, and there are 1 of 35"),
         ("UPDATE room SET documents = 7", "it counts 7 documents"),
         ("DELETE FROM room", "the totals are missing"),
         ("DELETE FROM uses", "not every document has one record of its last use"),

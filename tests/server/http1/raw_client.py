@@ -3,9 +3,13 @@
 import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tests.lint import lint
+
+TLS_PORTS: dict[int, ssl.SSLContext] = {}
+"""The servers that expect TLS, with the context of their clients."""
 
 WAITS_S = 20
 """A timeout for what must arrive; no test asserts on durations."""
@@ -35,8 +39,9 @@ def lint_refusal(answer: Answer, *, to_head: bool) -> None:
 class RawClient:
     """One connection, with the bytes received and not read yet."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None,
-                 receive_size: int | None = None, source: str = "") -> None:  # fmt: skip
+    def __init__(
+        self, port: int, *, host: str = "127.0.0.1", receive_size: int | None = None, source: str = ""
+    ) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_size is not None:
@@ -49,9 +54,11 @@ class RawClient:
         except OSError:
             self.socket.close()
             raise
-        if tls is not None:
-            self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
+        if port in TLS_PORTS:
+            self.socket = TLS_PORTS[port].wrap_socket(self.socket, server_hostname="localhost")
         self._received = b""
+        self._closing = False
+        """Whether the last response had `connection: close`."""
 
     @classmethod
     def over(cls, family: int, address: object) -> "RawClient":
@@ -61,6 +68,7 @@ class RawClient:
         raw.socket.settimeout(WAITS_S)
         raw.socket.connect(address)
         raw._received = b""
+        raw._closing = False
         return raw
 
     def send(self, *parts: bytes) -> None:
@@ -81,6 +89,7 @@ class RawClient:
         assert version == "HTTP/1.1"
         headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
         answer = Answer(int(status), headers, self._content(int(status), dict(headers), to_head=to_head))
+        self._closing = answer.get("connection") == "close"
         if answer.status in OWN_REFUSALS:
             lint_refusal(answer, to_head=to_head)
         return answer
@@ -110,7 +119,14 @@ class RawClient:
         return data
 
     def is_closed(self) -> bool:
-        """Whether the server closes the connection without another byte."""
+        """Whether the server closes the connection without another byte.
+
+        Over TLS it can't close its half alone: after `connection: close` it waits for the client to close.
+        """
+        if isinstance(self.socket, ssl.SSLSocket) and self._closing:
+            with suppress(ConnectionError):
+                self.socket.unwrap()  # raises an error for another byte
+            return self._received == b""
         return self.rest() == b""
 
     def is_open(self) -> bool:

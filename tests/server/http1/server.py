@@ -26,6 +26,8 @@ from docstore.server.app import Store
 from docstore.server.asgi import Handler, asgi
 from docstore.server.mounts import Mount
 from docstore.testing.server import record_log
+from tests.certificates import KeyPair, trusting
+from tests.server.http1.raw_client import TLS_PORTS
 
 WAITS_S = 20
 
@@ -39,7 +41,7 @@ class HTTP1Server:
         limits: Limits | None = None,
         *,
         stop_timeout_s: int = 10,
-        tls: tuple[Path, Path] | None = None,
+        tls: KeyPair | None = None,
         loop: str = "uvloop",
         unix: Path | None = None,
     ) -> None:
@@ -66,6 +68,8 @@ class HTTP1Server:
             reader.start()
         record_log(self.process, self.errors)
         self.port = int(self.wait_for("port ").removeprefix("port "))
+        if tls is not None:
+            TLS_PORTS[self.port] = trusting(tls)
 
     def _read(self, stream, lines: list[str]) -> None:
         for line in stream:

@@ -4,13 +4,12 @@ import hashlib
 import os
 import signal
 import socket
-import ssl
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.certificates import make_certificate
 from tests.server.http1.raw_client import WAITS_S, RawClient, ask, put, request
 from tests.server.http1.server import HTTP1Server
 
@@ -212,24 +211,16 @@ def test_reading_pauses_when_storage_is_slower(http1_server: HTTP1Server) -> Non
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
 def test_everything_works_over_TLS_and_on_either_loop(tmp_path: Path, loop: str) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True)  # fmt: skip
-    trusting = ssl.create_default_context()
-    trusting.check_hostname = False
-    trusting.verify_mode = ssl.CERT_NONE
-    for tls in (None, (certificate, key)):
-        context = trusting if tls else None
+    for tls in (None, make_certificate(tmp_path, "localhost")):
         with HTTP1Server(tmp_path / f"data-{tls is None}", tls=tls, loop=loop) as server:
-            with RawClient(server.port, tls=context) as raw:
+            with RawClient(server.port) as raw:
                 for mount in (b"docs", b"file"):
                     raw.send(request(b"PUT /" + mount + b"/large", CHUNKED), in_chunks(LARGE, 99_999))
                     assert raw.answer().status == 201
                     raw.send(request(b"GET /" + mount + b"/large"), request(b"GET /test/generates"))
                     assert raw.answer().content == LARGE
                     assert raw.answer().content == b"line 0\nline 1\nline 2\n"
-            with RawClient(server.port, tls=context) as raw:
+            with RawClient(server.port) as raw:
                 raw.send(b"nonsense\r\n\r\n")
                 assert raw.answer().status == 400
 

@@ -4,6 +4,8 @@ import pytest
 
 from tests.server.http1.raw_client import GET, RawClient, request
 
+OVER_TLS = True
+
 EXPECT = b"Expect: 100-continue"
 
 

@@ -11,6 +11,7 @@ from docstore.server.http1.connection import Phase
 from tests.server.http1.raw_client import GET, put, request
 from tests.server.http1.state_machine import Driven, drive
 
+EXAMPLES = settings().max_examples
 LIMITS = Limits(line_size=200, head_size=500, field_count=10, drain_size=100, linger_size=1000)
 
 PIECES = [
@@ -29,7 +30,7 @@ def split(data: bytes, positions: list[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in pairwise(cuts)]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=15 * EXAMPLES)
 @given(streams, st.lists(st.integers(0, 400), max_size=10))
 def test_any_bytes_end_in_responses_and_a_known_phase(data: bytes, positions: list[int]) -> None:
     driven = Driven(LIMITS)
@@ -48,7 +49,7 @@ near = st.integers(-6, 6)
 breaks = st.sampled_from([b"", b"", b"\r", b"\n", b"\0", b"\r\n"])
 
 
-@settings(max_examples=1000)
+@settings(max_examples=10 * EXAMPLES)
 @given(near, near, breaks, breaks, st.integers(0, 10), st.integers(0, 10))
 def test_near_the_limits_splitting_changes_nothing(
     line: int, section: int, in_line: bytes, in_section: bytes, before_line_end: int, before_end: int
@@ -69,7 +70,7 @@ def _with(added: bytes, data: bytes, before_end: int) -> bytes:
     return data[: len(data) - before_end] + added + data[len(data) - before_end :]
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * EXAMPLES)
 @given(streams)
 def test_bytes_after_a_rejection_change_nothing(data: bytes) -> None:
     refused = drive(data, limits=LIMITS)
@@ -130,7 +131,7 @@ def seen_by_h11(data: bytes) -> list[tuple[bytes, bytes, list[tuple[bytes, bytes
             return seen
 
 
-@settings(max_examples=500)
+@settings(max_examples=5 * EXAMPLES)
 @given(st.lists(requests(), min_size=1, max_size=4).map(b"".join), st.lists(st.integers(0, 900), max_size=8))
 def test_valid_requests_are_what_h11_says_they_are(data: bytes, positions: list[int]) -> None:
     driven = drive(*split(data, positions))

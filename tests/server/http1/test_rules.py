@@ -10,6 +10,8 @@ from docstore.server.http1.parser import ProtocolError, parse_fields
 from tests.server.http1.raw_client import GET, RawClient, ask, put, request
 from tests.server.http1.server import HTTP1Server
 
+OVER_TLS = True
+
 HOST = b"Host: localhost\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
 

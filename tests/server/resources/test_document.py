@@ -48,10 +48,11 @@ def test_chunked_content_is_stored_completely(server: RunningServer, mount: str)
 @each_mount
 def test_keys_up_to_the_length_limit_are_stored_and_longer_ones_are_rejected(server: RunningServer, mount: str) -> None:
     with Client(server) as client:
-        for length in range(1, 256):
+        lengths = [*range(1, 10), *range(10, 250, 17), *range(250, 256)]
+        for length in lengths:
             key = ("kK0_-" * 51)[:length]
             assert client.ask("PUT", f"/{mount}/{key}", key.encode()).status == 201, length
-        for length in range(1, 256):
+        for length in lengths:
             key = ("kK0_-" * 51)[:length]
             assert client.ask("GET", f"/{mount}/{key}").content == key.encode()
             assert client.ask("DELETE", f"/{mount}/{key}").status == 200

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import docstore
 from docstore.server.resources.listing import Query
 from tests.http_client import Answer, Client, ask
 from tests.server_process import MOUNTS, RunningServer, plain_name_mounts
@@ -93,9 +94,9 @@ def test_an_html_page_is_shorter_and_links_to_the_next(server: RunningServer) ->
         for number in range(101):
             client.prepare("PUT", f"/memory/html-{number:03}", b"x")
         answer = client.ask("GET", "/memory/?prefix=html-", headers={"accept": "text/html"})
-        assert answer.content.count(b"<tr><th scope") == 101
+        assert answer.content.count(b'<th scope="row"') == 100
         assert answer["link"] == '</memory/?prefix=html-&after=html-099>; rel="next"'
-        assert client.ask("GET", "/memory/?prefix=html-&limit=101").content.count(b"<tr><th scope") == 102
+        assert client.ask("GET", "/memory/?prefix=html-&limit=101").content.count(b'<th scope="row"') == 101
         assert len(client.ask("GET", "/memory/?prefix=html-&format=text").content.splitlines()) == 101
         for number in range(101):
             client.prepare("DELETE", f"/memory/html-{number:03}")
@@ -216,7 +217,7 @@ def test_the_number_of_query_parameters_is_limited(server: RunningServer) -> Non
 
 def test_the_root_lists_the_mounts(server: RunningServer) -> None:
     html = ask(server, "GET", "/").content.decode()
-    assert re.findall(r'<li><a href="([^"]*)">', html) == [f"/{mount}/" for mount in MOUNTS]
+    assert re.findall(r'<h2><a href="([^"]*)">', html) == [f"/{mount}/" for mount in MOUNTS]
     described = json.loads(listing(server, "/").content)
     assert [entry["mount"] for entry in described["mounts"]] == [f"/{mount}/" for mount in MOUNTS]
     assert listing(server, "/", "text/plain").content.decode() == "".join(f"/{mount}/\n" for mount in MOUNTS)
@@ -255,6 +256,15 @@ def test_names_that_a_mount_cannot_show_are_counted_and_said(tmp_path: Path) -> 
             [sys.executable, "-m", "docstore", "info", f"{server.url}/"], capture_output=True, text=True, check=True
         )
         assert re.search(r"^/file/: +file, 2 or more names not shown$", info.stdout, re.MULTILINE)
+        with docstore.Client(f"{server.url}/file/") as docs:
+            assert [(page.hidden, page.after) for page in (docs.list(), docs.list(limit=1))] == [(2, None), (0, "a")]
+        for options in ([], ["-R"], ["-n", "9"]):
+            command = [sys.executable, "-m", "docstore", "ls", *options, f"{server.url}/file/"]
+            ls = subprocess.run(command, capture_output=True, text=True, check=True)
+            assert (ls.stdout, ls.stderr) == ("a\nz\n", "2 names not shown: keys=name\n")
+    with docstore.Client(f"file:{folder}?keys=name") as inside:
+        assert [info.key for info in inside.documents()] == ["a", "z"]
+        assert inside.list().hidden == 2
     [line] = [line for line in server.errors if "does not show" in line]
     assert "/file/ does not show 2 or more names that its engine holds, such as 'b c': they are no keys" in line
 

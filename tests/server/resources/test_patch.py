@@ -193,7 +193,7 @@ async def test_a_large_document_is_patched_too(store: InProcess, mount: str) -> 
     assert json.loads((await store.send("GET", f"/{mount}/key")).content) == members
 
 
-CLIENTS, INCREMENTS = 8, 20
+CLIENTS, INCREMENTS = 6, 8
 
 
 @pytest.mark.parametrize("mount", MOUNTS)

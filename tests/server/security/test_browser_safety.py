@@ -188,7 +188,7 @@ async def test_responses_of_the_store_itself_have_safety_headers(store: InProces
                 policy = dict(part.split(" ", 1) for part in reply["content-security-policy"].split("; "))
                 assert (policy["default-src"], policy["base-uri"], policy["form-action"]) == ("'none'",) * 3
                 scripts = policy.get("script-src", "'none'")
-                assert re.fullmatch(r"'nonce-[A-Za-z0-9_-]{24}'" if path == "/memory/" else "'none'", scripts)
+                assert re.fullmatch(r"'nonce-[A-Za-z0-9_-]{24}'" if path in ("/", "/memory/") else "'none'", scripts)
 
 
 @on_a_store("memory")
@@ -255,11 +255,16 @@ KNOWN_TAGS = {
     "div": {"id"},
     "p": {"id", "class", "role"},
     "table": {"id"},
-    "tr": {"class"},
+    "tr": {"class", "data-type"},
+    "img": {"src", "alt", "loading"},
     "th": {"scope", "class"},
     "td": {"colspan", "class"},
     "time": {"datetime", "class"},
-    "a": {"href", "rel", "class"},
+    "a": {"href", "rel", "class", "download"},
+    "h1": {"class"},
+    "ul": {"class", "aria-label"},
+    "li": set(),
+    "span": set(),
 }
 
 

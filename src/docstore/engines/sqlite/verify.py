@@ -25,6 +25,7 @@ from docstore.engines.sqlite.blobs import open_blob
 from docstore.engines.sqlite.read_only import ReadOnlyDatabase
 from docstore.errors import CorruptData, EngineError, OpenError
 from docstore.model import Meta
+from docstore.units import format_count
 
 ROWS_AT_ONCE: Final = 64
 """Rows read in one transaction: with 64 KiB of content each, 4 MiB."""
@@ -84,7 +85,8 @@ def _room(database: ReadOnlyDatabase, path: Path) -> Iterator[Finding]:
         return
     documents, size, counted, summed, strangers = rows[0]
     if (documents, size) != (counted, summed):
-        what = f"it counts {documents} documents of {size} bytes, and there are {counted} of {summed}"
+        counts = f"{format_count(documents, 'document')} of {format_count(size, 'byte')}"
+        what = f"it counts {counts}, and there are {counted} of {summed}"
         yield Finding(f"{path}: room", what)
     if strangers:
         yield Finding(f"{path}: uses", "not every document has one record of its last use")

@@ -13,6 +13,7 @@ from typing import Final
 from docstore.content import BytesContent
 from docstore.http.headers import LIST_LIMIT
 from docstore.http.message import HeaderPairs, Headers, Request, Response
+from docstore.http.url import is_host
 from docstore.server.errors import PROBLEM_TYPES
 
 CHUNKED: Final = -1
@@ -45,10 +46,6 @@ _WITH_PORT: Final = re.compile(r".*[^:]:[0-9]+")
 # Possessive (*+): if blanks could also match as part of the value, a line of them would take quadratic time.
 _FIELD_LINE: Final = re.compile(rb"(?m)^(" + _NAME.encode() + rb"):[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*)\r\n")
 _NUMBER: Final = re.compile(rb"[0-9]+")
-_HOST: Final = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
-    rb"(?::[0-9]*)?"
-)
 _CODINGS: Final = frozenset({b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"identity"})
 _MESSAGE_FIELDS: Final = (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect")
 
@@ -130,7 +127,7 @@ def _parse_other_form(line: str, section: bytes, field_count: int) -> tuple[Requ
     if minor == "0":
         _check_announced(method, parsed)
     if method == "CONNECT":
-        if not _is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
+        if not is_host(target.encode("ascii")) or _WITH_PORT.fullmatch(target) is None:
             raise ProtocolError(400, "the target of CONNECT is a host and a port")
         return Request(method, "*", "", parsed.headers), parsed
     if target == "*":
@@ -144,7 +141,7 @@ def _parse_other_form(line: str, section: bytes, field_count: int) -> tuple[Requ
 
 def _parse_absolute_form(method: str, target: str, section: HeaderSection) -> Request:
     match = _ABSOLUTE_FORM.fullmatch(target)
-    if match is None or not _is_host(match[1].encode("ascii")):
+    if match is None or not is_host(match[1].encode("ascii")):
         raise ProtocolError(400, "the target is neither a path nor an http URL")
     whole_server = method == "OPTIONS" and not match[2] and match[3] is None
     path = "*" if whole_server else match[2] or "/"
@@ -198,18 +195,13 @@ def _parse_uncached(section: bytes, minor: int, field_count: int) -> HeaderSecti
 _parse_cached: Final = lru_cache(maxsize=512)(_parse_uncached)
 
 
-def _is_host(value: bytes) -> bool:
-    """Whether this is `uri-host [":" port]` (RFC 9110 §7.2)."""
-    return _HOST.fullmatch(value) is not None
-
-
 def _check_hosts(hosts: list[bytes], minor: int) -> None:
     """Raise ProtocolError unless the Host fields are as RFC 9112 §3.2 has them."""
     if len(hosts) > 1:
         raise ProtocolError(400, "more than one Host")
     if not hosts and minor >= 1:
         raise ProtocolError(400, "Host is missing")
-    if hosts and not _is_host(hosts[0]):
+    if hosts and not is_host(hosts[0]):
         raise ProtocolError(400, "Host is invalid")
 
 

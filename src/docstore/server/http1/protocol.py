@@ -45,8 +45,8 @@ _TURN: Final = range(32)
 class Protocol(asyncio.Protocol):
     """One connection. uvicorn makes it, and calls `shutdown` when the server stops."""
 
-    __slots__ = ("_address", "_body", "_connection", "_idle_timer", "_reading", "_registry", "_state", "_transport",
-                 "_writer")  # fmt: skip
+    __slots__ = ("_address", "_body", "_connection", "_idle_timer", "_reading", "_registry", "_scheme", "_state",
+                 "_transport", "_writer")  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Protocol(asyncio.Protocol):
         self._writer = ResponseWriter(self._transport, self._registry.loop)
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
+        self._scheme = "https" if self._writer.encrypted else ""
         self._state.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own classes only
         match self._registry.add(self, self._address):
             case Admission.ACCEPT:
@@ -167,6 +168,7 @@ class Protocol(asyncio.Protocol):
 
     def _start_request(self, request: Request) -> None:
         """Run a request to its end or to its first wait. Raises ProtocolError for an invalid body."""
+        request.address, request.scheme = self._address, self._scheme
         if self._connection.phase is not COMPLETE_PHASE:
             request.body = self._start_body()
         self._state.total_requests += 1

@@ -21,7 +21,7 @@ class ResponseWriter:
     """The writing half of a transport, with back-pressure."""
 
     __slots__ = ("_can_send_files", "_changed", "_file_blocked", "_loop", "_transport", "_written", "can_write_eof",
-                 "disconnected", "paused")  # fmt: skip
+                 "disconnected", "encrypted", "paused")  # fmt: skip
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -34,9 +34,9 @@ class ResponseWriter:
         self._written = 0
         self._file_blocked = False
         """Whether the socket accepts no more bytes of a file."""
-        encrypted = transport.get_extra_info("sslcontext") is not None
-        self._can_send_files = not encrypted and hasattr(os, "sendfile")
-        self.can_write_eof = not encrypted and transport.can_write_eof()
+        self.encrypted = transport.get_extra_info("sslcontext") is not None
+        self._can_send_files = not self.encrypted and hasattr(os, "sendfile")
+        self.can_write_eof = not self.encrypted and transport.can_write_eof()
         self.disconnected = False
         self.paused = False
         """Whether the transport's buffer is full."""

@@ -14,7 +14,7 @@ from docstore.server import pages
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Operation
-from docstore.server.resources import html_listing, listing
+from docstore.server.resources import download, html_listing, listing
 from docstore.server.resources.document import DocumentResource
 from docstore.server.resources.resource import ReadableResource, negotiate, options
 from docstore.server.resources.write import WriteHeaders, write_response
@@ -36,7 +36,7 @@ class ListingResource(ReadableResource):
         """List the documents in bytewise order of their keys.
 
         Without a limit, NDJSON and text are the whole listing, and so is HTML for clients that do not name text/html as
-        browsers do.
+        browsers do. Zip and tar are downloads of the documents themselves.
         """
         query = listing.Query.parse(request.query, self._folder)
         offers = {format.media_type: name for name, format in listing.LISTING_FORMATS.items()}
@@ -54,6 +54,13 @@ class ListingResource(ReadableResource):
         if outcome is ConditionOutcome.NOT_MODIFIED:
             return Response(304, headers)
         chosen = listing.LISTING_FORMATS[format]
+        if chosen.members is not None:
+            archived = download.archive_query(replace(query, format=format))
+            content = await download.read_archive_content(self._mount, archived, chosen.members)
+            headers += download.archive_headers(self._mount, archived, format)
+            return Response(200, [*headers, *content_headers(chosen.media_type)], content)
+        if query.keys:
+            raise HTTPProblem("invalid-query", "keys is for format=zip and format=tar")
         if chosen.render is None:
             return await self._html(request, query, headers)
         headers += content_headers(chosen.media_type)
@@ -66,7 +73,10 @@ class ListingResource(ReadableResource):
 
     async def _index(self, request: Request) -> Response | None:
         """The document `index.html` of the folder; None if there is none."""
-        document = DocumentResource(self._mount, f"{self._folder}index.html", self._clock)
+        key = f"{self._folder}index.html"
+        if not self._mount.permits("read", key):
+            return None
+        document = DocumentResource(self._mount, key, self._clock)
         try:
             response = await document.verbs[request.method](document, request)
         except HTTPProblem as problem:

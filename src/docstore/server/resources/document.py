@@ -23,9 +23,11 @@ from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.listing import has_documents
 from docstore.server.resources.patch import patch
 from docstore.server.resources.resource import Resource, options
-from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, write
+from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, shows_state, write
 from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
+from docstore.server.security.guarded_engine import unguarded
 from docstore.server.security.other_protocols import check_form
+from docstore.units import format_count
 
 
 class ReadOnlyDocument(Resource):
@@ -105,6 +107,7 @@ class ReadOnlyDocument(Resource):
             self._mount.keys != "path"
             or not (names(accept, "text/html") or names(accept, "*/*"))
             or isinstance(self._mount.engine, Metered)
+            or not self._mount.permits("list", folder)
             or not await has_documents(self._mount, folder)
         ):
             raise HTTPProblem("not-found")
@@ -165,10 +168,11 @@ class DocumentResource(ReadOnlyDocument):
         for _ in range(MAX_ATTEMPTS):
             expect: Expectation = ANY
             if conditions is not None:
-                current = await engine.head(self._key)
+                current = await unguarded(engine).head(self._key)
                 if current is None:
                     raise HTTPProblem("not-found")
-                expect = check_preconditions("DELETE", conditions, current, self._clock)
+                shown = shows_state(self._mount, self._key)
+                expect = check_preconditions("DELETE", conditions, current, self._clock, shown=shown)
             try:
                 removed = await engine.delete(self._key, expect=expect)
             except Conflict:
@@ -208,9 +212,8 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
     selected = _selected_ranges(request, meta, now_ns)
     if selected == ():
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
-        raise HTTPProblem(
-            "range-not-satisfiable", f"the document has {meta.size} bytes", [(b"content-range", unsatisfied)]
-        )
+        detail = f"the document has {format_count(meta.size, 'byte')}"
+        raise HTTPProblem("range-not-satisfiable", detail, [(b"content-range", unsatisfied)])
     wanted = wanted_digests(request.headers)
     content_digest: bytes | None = meta.digest
     if selected is None:

@@ -23,6 +23,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
     skipped = query.prefix.rfind("/") + 1 if query.delimiter else len(query.folder)
     ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
     place = root + mount.prefix
+    download = Query(query.prefix, folder=query.folder)
     crumbs = [(place + encode(query.prefix[:end]), query.prefix[start:end]) for start, end in pairwise([0, *ends])]
     return pages.render(
         "collection.html",
@@ -32,6 +33,11 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
         crumbs=crumbs,
         documents=[(_link(mount, query, meta.key, root), meta.key[skipped:], meta) for meta in page.documents],
         folders=[(_link(mount, query, folder, root), folder[skipped:]) for folder in page.folders],
+        size=sum(meta.size for meta in page.documents),
+        zip_link=f"?{replace(download, format='zip').encoded()}",
+        tar_link=f"?{replace(download, format='tar').encoded()}",
+        flat_link=f"?{replace(download, delimiter='').encoded()}",
+        folders_link=f"?{download.encoded()}",
         first_link=f"?{replace(query, after='').encoded()}",
         next_link=next_link(mount, page, root),
         hidden=page.hidden,

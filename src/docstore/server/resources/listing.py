@@ -12,6 +12,9 @@ from operator import itemgetter
 from typing import Final
 from urllib.parse import parse_qs, urlencode
 
+from docstore.export.members import Members
+from docstore.export.tar import TarMembers
+from docstore.export.zip import ZipMembers
 from docstore.http.headers import parse_natural
 from docstore.http.url import PARAMETERS_LIMIT, encode
 from docstore.keys import PATH_LIMIT
@@ -24,6 +27,8 @@ DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100
 """Documents in an HTML page, which browsers render at once; people filter by prefix rather than turn pages."""
 MAX_LIMIT: Final = 10_000
+KEYS_LIMIT: Final = 1000
+"""Keys that a download may name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Query:
     format: str | None = None
     folder: str = ""
     """The folder whose URL was requested, "" for the collection; `prefix` begins with it, but not in the query."""
+    keys: tuple[str, ...] = ()
+    """The documents and folders of an archive, () for all; they begin with `folder`, but not in the query."""
 
     @classmethod
     def parse(cls, query: str, folder: str = "") -> "Query":
@@ -61,7 +68,10 @@ class Query:
         if given.get("format", "html") not in LISTING_FORMATS:
             raise HTTPProblem("invalid-query", f"format must be one of {', '.join(LISTING_FORMATS)}")
         prefix = folder + given.get("prefix", "")
-        return cls(prefix, given.get("delimiter"), given.get("after", ""), limit, given.get("format"), folder)
+        keys = tuple(folder + key for key in given.get("keys", "").replace("\r", "\n").split("\n") if key)
+        if len(keys) > KEYS_LIMIT:
+            raise HTTPProblem("invalid-query", f"keys has more than {KEYS_LIMIT} keys")
+        return cls(prefix, given.get("delimiter"), given.get("after", ""), limit, given.get("format"), folder, keys)
 
     def encoded(self) -> str:
         """Return the query string that parses to this, in a URL of the same folder."""
@@ -243,10 +253,12 @@ class ListingFormat:
 
     media_type: str
     render: Renderer | None
-    """None for HTML, see `html_listing`."""
+    """None for HTML, see `html_listing`, and for archives."""
     schema: str = ""
     in_lines: bool = False
     """Whether pages can be joined, so that a listing without a limit is sent whole."""
+    members: Callable[[], Members] | None = None
+    """For an archive, which has the documents themselves; see `download`."""
 
 
 LISTING_FORMATS: Final = {
@@ -254,5 +266,7 @@ LISTING_FORMATS: Final = {
     "json": ListingFormat("application/json", _render_json, "Listing"),
     "ndjson": ListingFormat("application/x-ndjson", _render_ndjson, in_lines=True),
     "text": ListingFormat("text/plain", _render_text, in_lines=True),
+    "zip": ListingFormat("application/zip", None, members=ZipMembers),
+    "tar": ListingFormat("application/x-tar", None, members=TarMembers),
 }
 """By `?format=`, in the server's order of preference."""

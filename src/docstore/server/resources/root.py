@@ -6,17 +6,17 @@ from dataclasses import asdict
 from typing import Final
 from urllib.parse import quote
 
+from docstore.content import BytesContent
 from docstore.engines.contract import Metered, Usage
 from docstore.errors import EngineError
-from docstore.http.message import Request, Response
+from docstore.http.message import HeaderPairs, Request, Response
 from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
-from docstore.server.responses import small_response
-from docstore.units import format_count
+from docstore.server.responses import content_headers, small_response
 
 log: Final = logging.getLogger("docstore")
 
@@ -25,6 +25,10 @@ SERVICE_LINKS: Final = (
     ("service-doc", "/-/docs", "text/html"),
 )
 """The descriptions of the API (RFC 8631): relation, path and media type."""
+
+
+_Row = tuple[Mount, Usage | None, int]
+"""A mount, its usage, and how many names it hides."""
 
 
 class RootResource(ReadableResource):
@@ -48,15 +52,22 @@ class RootResource(ReadableResource):
         offers = ("text/html", "application/json", "text/plain")
         media_type = negotiate(request, offers)
         rows = [(mount, await _usage(mount), await _hidden(mount)) for mount in self._mounts]
+        links = ", ".join(f'<{request.root}{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
+        headers: HeaderPairs = [(b"vary", b"Accept"), (b"link", links.encode("ascii"))]
         if media_type == "text/html":
-            mounts = [(mount, usage and _usage_line(usage), hidden) for mount, usage, hidden in rows]
-            body = pages.render("mounts.html", request.root, mounts=mounts)
-        elif media_type == "text/plain":
+            return self._page(request, rows, headers)
+        if media_type == "text/plain":
             body = "".join(f"{mount.prefix}\n" for mount, *_ in rows)
         else:
             body = json.dumps({"mounts": [_mount_json(*row) for row in rows]}) + "\n"
-        links = ", ".join(f'<{request.root}{path}>; rel="{rel}"; type="{type}"' for rel, path, type in SERVICE_LINKS)
-        return small_response(body, media_type, more=[(b"vary", b"Accept"), (b"link", links.encode("ascii"))])
+        return small_response(body, media_type, more=headers)
+
+    def _page(self, request: Request, rows: list[_Row], headers: HeaderPairs) -> Response:
+        """The page for people, whose script has this response's nonce."""
+        nonce = pages.new_nonce()
+        data = pages.render("mounts.html", request.root, mounts=rows, nonce=nonce).encode("utf-8")
+        headers += [*content_headers("text/html", pages.policy(nonce)), (b"cache-control", b"no-cache")]
+        return Response(200, [*headers, (b"content-length", b"%d" % len(data))], BytesContent(data))
 
 
 async def _usage(mount: Mount) -> Usage | None:
@@ -71,7 +82,9 @@ async def _usage(mount: Mount) -> Usage | None:
 
 
 async def _hidden(mount: Mount) -> int:
-    """0 also when the storage fails."""
+    """0 also when the storage fails, and for a client that may not list the mount."""
+    if not mount.permits("list", ""):
+        return 0
     try:
         return await count_hidden(mount)
     except EngineError as error:
@@ -84,16 +97,6 @@ def _mount_json(mount: Mount, usage: Usage | None, hidden: int) -> dict[str, obj
     if usage is not None:
         members["usage"] = asdict(usage)
     return {**members, "hidden": hidden} if hidden else members
-
-
-def _usage_line(usage: Usage) -> str:
-    return "; ".join(
-        (
-            format_count(usage.documents, "document"),
-            f"{usage.used_bytes:,} of {usage.max_bytes:,} bytes ({usage.used_bytes * 100 // usage.max_bytes} %)",
-            f"{usage.hits:,} hits, {usage.misses:,} misses, {usage.evictions:,} evictions",
-        )
-    )
 
 
 class ServerResource(Resource):

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterable
 from typing import Final
 
+from docstore.content import BytesContent
 from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
@@ -21,8 +22,9 @@ from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
-from docstore.server.resources.root import SERVICE_LINKS, RootResource
-from docstore.server.responses import small_response
+from docstore.server.resources.root import SERVICE_LINKS, MissingSlash, RootResource
+from docstore.server.responses import content_headers, small_response
+from docstore.server.security.guarded_engine import unguarded
 
 log: Final = logging.getLogger("docstore")
 
@@ -65,13 +67,36 @@ async def _answers(mount: Mount) -> bool:
     """Probe the engine, and look up some valid key."""
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            if isinstance(mount.engine, Probing):
-                await mount.engine.probe()
-            await mount.engine.head("ready")
+            engine = unguarded(mount.engine)
+            if isinstance(engine, Probing):
+                await engine.probe()
+            await engine.head("ready")
     except (EngineError, TimeoutError) as error:
         log.error("%s is not ready: %s", mount.prefix, error or f"no response within {READY_TIMEOUT_S} s")
         return False
     return True
+
+
+class Service(ServiceResource):
+    """`/-/`: the start of the service."""
+
+    @Operation(
+        {200: Answer("The resources of the service.", {"text/html": "", "text/plain": ""}, ("Cache-Control", "Vary"))},
+        ("not-acceptable",),
+    )
+    async def GET(self, request: Request) -> Response:
+        """List the resources of the service: health, documentation and descriptions."""
+        media_type = negotiate(request, ("text/html", "text/plain"))
+        rows = [
+            (f"/{'/'.join(segments)}", openapi.summary_of(resource, "GET"))
+            for segments, resource in _FIXED.items()
+            if resource is not Service
+        ]
+        if media_type == "text/html":
+            body = pages.render("service.html", request.root, rows=rows, version=openapi.VERSION)
+        else:
+            body = "".join(f"{path}: {summary}\n" for path, summary in rows)
+        return small_response(body, media_type, cache=_CACHE, more=[(b"vary", b"Accept")])
 
 
 class OpenAPI(ServiceResource):
@@ -91,8 +116,10 @@ class Docs(ServiceResource):
     @Operation({200: Answer("The page.", {"text/html": ""})})
     async def GET(self, request: Request) -> Response:
         """Return this description of the API for people."""
-        document = openapi_document(self._mounts, request.root)
-        return small_response(pages.docs_page(document, request.root), "text/html", cache=_CACHE)
+        nonce = pages.new_nonce()
+        body = pages.docs_page(openapi_document(self._mounts, request.root), request.root, nonce).encode("utf-8")
+        headers = [(b"cache-control", b"no-cache"), (b"content-length", b"%d" % len(body))]
+        return Response(200, [*content_headers("text/html", pages.policy(nonce)), *headers], BytesContent(body))
 
 
 class Problems(ServiceResource):
@@ -134,6 +161,7 @@ _CATALOG: Final = (*SERVICE_LINKS, ("status", "/-/ready", "text/plain"))
 
 _CATALOG_PATH: Final = (".well-known", "api-catalog")
 _FIXED: Final[dict[tuple[str, ...], type[ServiceResource]]] = {
+    ("-", ""): Service,
     ("-", "health"): Health,
     ("-", "ready"): Ready,
     ("-", "openapi.json"): OpenAPI,
@@ -148,6 +176,8 @@ def find_service(segments: list[str], mounts: Mounts) -> Resource:
     fixed = _FIXED.get(tuple(segments))
     if fixed is not None:
         return fixed(mounts)
+    if segments == ["-"]:
+        return MissingSlash("/-/")
     if segments[:2] == ["-", "web"] and len(segments) == 3:
         return Asset(segments[2])
     raise HTTPProblem("not-found")
@@ -170,7 +200,8 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
         document = f"{mount.prefix}{{key}}"
         yield openapi.Path(document, f"document.{name}", document_class(mount), mount.prefix, (_key(mount),))
     for segments, resource in _FIXED.items():
-        yield openapi.Path(f"/{'/'.join(segments)}", f"service.{segments[-1].partition('.')[0]}", resource, "service")
+        name = segments[-1].partition(".")[0] or "start"
+        yield openapi.Path(f"/{'/'.join(segments)}", f"service.{name}", resource, "service")
     yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
 
 

@@ -22,6 +22,7 @@ from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.responses import document_headers, etag, small_response
+from docstore.server.security.guarded_engine import unguarded
 
 MAX_ATTEMPTS = 100
 """How often a write is retried if the document changed meanwhile and its conditions still hold."""
@@ -156,14 +157,38 @@ class StartRecorder:
             yield chunk
 
 
-def check_preconditions(method: str, conditions: Conditions | None, current: Meta | None, clock: Clock) -> Expectation:
-    """Return what the engine must expect of `current`, which the write replaces. Raise HTTPProblem (412)."""
+def check_preconditions(
+    method: str, conditions: Conditions | None, current: Meta | None, clock: Clock, *, shown: bool = True
+) -> Expectation:
+    """Return what the engine must expect of `current`, which the write replaces. Raise HTTPProblem (412).
+
+    Unless `shown`, the client may not learn the version of the document.
+    """
     if (
         conditions is not None
         and conditions.evaluate(method, current, clock() // 10**9) is not ConditionOutcome.PROCEED
     ):
-        raise precondition_failed(current)
+        raise precondition_failed(current) if shown else HTTPProblem("precondition-failed")
     return expectation(conditions, current)
+
+
+def shows_state(mount: Mount, key: str) -> bool:
+    """Whether the client may learn the version of a document."""
+    return mount.rights is None or mount.rights.shows_state(key)
+
+
+def _expected(
+    mount: Mount, key: str, method: str, conditions: Conditions | None, current: Meta | None, clock: Clock
+) -> Expectation:
+    """Return what a write must expect of `current`. Raise HTTPProblem: 412, or 403 if the client may not do it."""
+    if mount.rights is None:
+        return check_preconditions(method, conditions, current, clock)
+    creates = conditions is not None and conditions.if_none_match is not None and conditions.if_none_match.star
+    if current is not None and not creates:
+        # First, because the other conditions would tell a client that may not replace whether it guessed the version.
+        mount.rights.narrow(key, ANY, current)
+    expect = check_preconditions(method, conditions, current, clock, shown=shows_state(mount, key))
+    return mount.rights.narrow(key, expect, current)
 
 
 def precondition_failed(current: Meta | None) -> HTTPProblem:
@@ -179,15 +204,15 @@ async def write(mount: Mount, key: str, request: Request, clock: Clock) -> Respo
     conditions = Conditions.of(request.headers)
     headers = WriteHeaders.of(request, mount)
     expect: Expectation = ANY
-    if conditions is not None:
-        expect = check_preconditions(request.method, conditions, await mount.engine.head(key), clock)
+    if conditions is not None or (mount.rights is not None and not mount.rights.stores_freely(key)):
+        expect = _expected(mount, key, request.method, conditions, await unguarded(mount.engine).head(key), clock)
     upload, fields, guess_type = await headers.receive(key, request.body, mount)
     for _ in range(MAX_ATTEMPTS):
         try:
             expires_ns = headers.expires_ns(clock)
             result = await mount.engine.put(PutRequest(key, upload, fields, expires_ns, expect, guess_type=guess_type))
         except Conflict as conflict:
-            expect = check_preconditions(request.method, conditions, conflict.current, clock)
+            expect = _expected(mount, key, request.method, conditions, conflict.current, clock)
             if not isinstance(upload, BytesContent):
                 raise HTTPProblem("changed-meanwhile", "the document changed during the upload") from None
         else:
@@ -211,7 +236,7 @@ async def write_response(
             return small_response(b"", "text/plain", status=201, cache=b"no-store", more=more)
         return Response(204, [(b"cache-control", b"no-store"), *more])
     if preferred == "representation":
-        document = await mount.engine.get(meta.key)
+        document = await mount.engine.get(meta.key) if mount.permits("read", meta.key) else None
         if document is not None and document.meta.version == meta.version:
             headers = document_headers(document.meta, clock(), mount.cache_control)
             headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta, root))]

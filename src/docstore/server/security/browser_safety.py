@@ -11,7 +11,7 @@ rewrites Host makes the store's own pages look foreign: then the public URLs say
 from collections.abc import Collection
 from typing import Final
 
-from docstore.http.message import Headers
+from docstore.http.message import Headers, Request
 from docstore.http.url import normalize_origin
 from docstore.server.errors import HTTPProblem
 from docstore.server.security.cors import CorsPolicy
@@ -46,8 +46,9 @@ def _without_port(host: str) -> str:
     return (name if colon and (port.isdigit() or not port) else host).lower()
 
 
-def check_same_site(headers: Headers, cors: CorsPolicy | None, public_origins: Collection[str] = ()) -> None:
+def check_same_site(request: Request, cors: CorsPolicy | None, public_origins: Collection[str] = ()) -> None:
     """Raise HTTPProblem if a browser sends this on behalf of a site that `cors` does not allow."""
+    headers = request.headers
     if _BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows(headers)):
         return
     site = headers.get("sec-fetch-site")
@@ -58,10 +59,11 @@ def check_same_site(headers: Headers, cors: CorsPolicy | None, public_origins: C
         if url is None:
             continue
         origin = normalize_origin(url)
-        if origin is None or (origin not in public_origins and origin != _own_origin(headers, origin)):
+        if origin is None or (origin not in public_origins and origin != _own_origin(request, origin)):
             raise HTTPProblem("cross-site", f"sent by {url[:100]!r}; --public-url names other origins of the store")
 
 
-def _own_origin(headers: Headers, origin: str) -> str | None:
-    """Return the origin that Host names, with the scheme of `origin`: behind a proxy only the browser knows it."""
-    return normalize_origin(f"{origin.partition(':')[0]}://{headers.get('host') or ''}")
+def _own_origin(request: Request, origin: str) -> str | None:
+    """Return the origin that Host names, with the scheme of `origin` if only the browser knows it, behind a proxy."""
+    scheme = request.scheme or origin.partition(":")[0]
+    return normalize_origin(f"{scheme}://{request.headers.get('host') or ''}")

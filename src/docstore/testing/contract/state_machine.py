@@ -35,17 +35,15 @@ _EXPECTATIONS: Final = st.sampled_from(["any", "absent", "current", "stale", "wr
 _PREFIXES: Final = st.sampled_from(["", "", "a", "a/", "a/b", "A", "e", "\ue000", "c"])
 _AFTERS: Final = st.just("") | _KEYS | st.sampled_from(["0", "a/", "a/a", "ab", "\uffff", "\U0010ffff"])
 
-_SETTINGS: Final = settings(
-    max_examples=50, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-
-
 _made = lru_cache(make_data)
 
 
 class StateMachineTests(EngineTests):
+    @pytest.mark.hypothesis
     def test_it_behaves_like_a_dict(self, tmp_path: Path) -> None:
-        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=_SETTINGS)  # type: ignore[arg-type]  # a factory will do
+        """The Hypothesis profile sets the number of sequences."""
+        chosen = settings(stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        run_state_machine_as_test(lambda: _Machine(self, tmp_path), settings=chosen)  # type: ignore[arg-type]  # a factory will do
 
 
 class _Machine(RuleBasedStateMachine):

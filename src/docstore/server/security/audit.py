@@ -1,0 +1,90 @@
+"""The audit log: a JSON line for each request, which says who did what to which key, and with what result.
+
+A line is written before its response is sent. While lines can't be written, requests are rejected, so that nothing
+happens without a trace. Contents, credentials and queries are not logged. Each process appends whole lines to the same
+file. It looks at the file's name for each line, so a file that was renamed is replaced by a new one.
+"""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Final
+
+from docstore.engines.shared.fs import translate_open_errors
+from docstore.http.message import Request, Response
+from docstore.model import Clock
+from docstore.server.errors import HTTPProblem
+from docstore.server.security.tokens import redact
+from docstore.units import format_rfc3339
+
+log: Final = logging.getLogger("docstore")
+
+PATH_LENGTH_LIMIT: Final = 4096
+"""Characters of a path that are logged; keys are shorter."""
+
+
+class AuditLog:
+    """The file to which this process appends."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        """Create the file if it does not exist. Raise SetupError."""
+        self.path: Final = path
+        self._clock = clock
+        with translate_open_errors(path):
+            self._descriptor = self._open()
+        self._works = True
+
+    def check(self) -> None:
+        """Raise HTTPProblem if the last line could not be written and the next one can't be either."""
+        if not self._works:
+            self._write(b"")
+        if not self._works:
+            raise HTTPProblem("access-unavailable")
+
+    def record(self, request: Request, token_id: str | None, path: str, response: Response) -> None:
+        """Log a request. `path` is the mount and the key, decoded, or the path as received if it is in no mount."""
+        body = request.body.size if response.status < 300 and request.method in _WRITES else response.content.size
+        headers = dict(response.headers)
+        etag = headers.get(b"etag")
+        line = {
+            "time": format_rfc3339(self._clock()),
+            "token": token_id,
+            "address": request.address,
+            "method": request.method[:PATH_LENGTH_LIMIT],
+            "path": redact(path)[:PATH_LENGTH_LIMIT],
+            "status": response.status,
+            "bytes": 0 if response.head_only else body,
+            **({"etag": etag.decode("ascii")} if etag else {}),
+        }
+        self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        """Append a line. A failure is logged once, and `check` reports it until it is over."""
+        try:
+            if not self._is_current():
+                descriptor, self._descriptor = self._descriptor, self._open()
+                os.close(descriptor)
+            # In one call, so that lines of several processes don't mix.
+            if os.write(self._descriptor, line) != len(line):
+                raise OSError(f"only a part of a line was written to {self.path}")
+            self._works = True
+        except OSError as error:
+            if self._works:
+                log.error("the audit log can't be written, and requests are rejected until it can: %s", error)
+            self._works = False
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._descriptor))
+        except FileNotFoundError:
+            return False
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+_WRITES: Final = ("PUT", "POST", "PATCH")

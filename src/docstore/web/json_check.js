@@ -1,0 +1,58 @@
+// Broken JSON is stored with a JSON type only after a question. Also the line below an editor that says where it is broken.
+
+import { ask, button, element } from "./dom.js";
+import { findJSONError, formatJSON } from "./json_text.js";
+
+const CHECK_MS = 300;
+
+export const isJSONType = (type) => /[/+]json\s*(?:;|$)/i.test(type);
+// The type that the server gives to a key without one, where it is JSON.
+export const isJSONKey = (key) => /[^/]\.(?:geo)?json$/i.test(key);
+
+const describe = ({ line, column, message }) => `Line ${line}, column ${column}: ${message}.`;
+
+// Return the type to store the text with: `type`, text/plain, or null if the user goes on editing.
+export async function confirmJSON(text, type, control) {
+  const error = findJSONError(text);
+  if (!error) return type;
+  const answers = [["edit", "Keep editing"], ["text", "Save as text/plain"], ["broken", "Save as JSON anyway", "danger"]];
+  const answer = await ask("This is not valid JSON", answers, "edit", element("p", {}, describe(error)),
+    element("p", {}, "Programs that read it as JSON will fail."));
+  if (answer === "broken") return type;
+  if (answer === "text") return "text/plain; charset=utf-8";
+  control?.focus();
+  control?.setSelectionRange(error.at, error.at + 1);
+  return null;
+}
+
+// Return a line for a text area with JSON: where it is broken, and a button that formats it. `isJSON()` tells whether it is.
+export function jsonTools(area, isJSON) {
+  const status = element("span", { role: "status" });
+  const format = button("Format", () => {
+    const error = findJSONError(area.value);
+    if (error) return area.setSelectionRange(error.at, error.at + 1), area.focus();
+    replaceText(area, formatJSON(area.value));
+  });
+  const line = element("p", { class: "views json-tools" }, format, status);
+  let timer;
+  const check = () => {
+    line.hidden = !isJSON();
+    const error = area.value && !line.hidden ? findJSONError(area.value) : null;
+    status.classList.toggle("alert", Boolean(error));
+    status.textContent = error ? describe(error) : "Valid JSON";
+  };
+  area.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(check, CHECK_MS);
+  });
+  check();
+  return Object.assign(line, { check });
+}
+
+// Replace the text of an area so that the browser's Undo restores it.
+export function replaceText(area, text) {
+  area.focus();
+  area.select();
+  if (!document.execCommand("insertText", false, text)) area.value = text;
+  area.setSelectionRange(0, 0);
+}
