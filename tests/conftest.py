@@ -82,7 +82,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 _STARTED_FIRST: Final = (
-    *("engines/test_contract", "engines/object_store/test_contract", "server/test_openapi", "recipes/test_clients"),
+    *("engines/test_contract", "engines/object_store/test_contract", "engines/object_store/test_azure"),
+    *("server/test_openapi", "recipes/test_clients"),
     *("recipes/test_proxies", "server/test_standard_library", "crash/test_together", "crash/test_kill"),
     *("crash/test_linear", "power/test_power", "engines/test_read_only_stores", "server/test_run", "cli/test_help"),
     *("server/test_folder_clients", "engines/test_damaged_stores", "server/resources/test_patch", "client/test_files"),

@@ -18,10 +18,15 @@ from pathlib import Path
 from random import Random
 from threading import Event
 
+import pytest
+
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.errors import OpenError
 from tests.crash.clients import Client, History
 from tests.crash.history import Action, Operation
 from tests.crash.linear import contradiction
 from tests.crash.restarts import options, seeded_random
+from tests.engines.object_store.s3_server import s3_url
 from tests.server_process import RunningServer
 
 FOLDER = Path(os.environ["DOCSTORE_CLUSTER_FOLDER"])
@@ -143,6 +148,28 @@ def test_histories_are_linearizable_while_nodes_die(tmp_path: Path) -> None:
     assert set(history) == set(KEYS)
     for key in KEYS:
         assert contradiction(history[key]) == [], key
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("AWS_ACCESS_KEY_ID", r"access denied \(InvalidAccessKeyId\)"),
+        ("AWS_SECRET_ACCESS_KEY", r"access denied \(SignatureDoesNotMatch\)"),
+    ],
+)
+def test_wrong_credentials_are_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, why: str
+) -> None:
+    monkeypatch.setenv(name, "wrong")
+    with pytest.raises(OpenError, match=why) as refused:
+        open_engine(EngineURL.parse(s3_url(tmp_path)))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_bucket_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OpenError, match="the bucket does not exist") as refused:
+        open_engine(EngineURL.parse(s3_url(tmp_path).replace("//docs/", "//missing/")))
+    assert "\n" not in str(refused.value)
 
 
 def describe(answered: list[Operation], spans: list[tuple[int, int]]) -> str:
