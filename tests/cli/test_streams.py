@@ -62,7 +62,7 @@ def test_a_server_works_without_standard_streams(streams: str, tmp_path: Path) -
     try:
         url = f"http://127.0.0.1:{port}/docs/key"
         put = [sys.executable, "-m", "docstore", "put", url, __file__]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while subprocess.run(put, stderr=subprocess.DEVNULL).returncode != 0:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline

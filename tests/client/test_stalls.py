@@ -114,7 +114,7 @@ def test_a_problem_without_an_end_is_limited_by_the_time_for_retries(faulty: Fau
     began = time.monotonic()
     with Client(faulty.url, tries=1, retry_timeout_s=0.5) as docs, pytest.raises(EngineError):
         docs.delete("a")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60, "all of it would take hours"
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])

@@ -29,8 +29,10 @@ osd_pool_default_size = 3
 osd_pool_default_min_size = 2
 osd_pool_default_pg_num = 8
 osd_crush_chooseleaf_type = 0
-osd_heartbeat_interval = 2
-osd_heartbeat_grace = 6
+osd_heartbeat_interval = 1
+osd_heartbeat_grace = 4
+osd_max_markdown_count = 1000
+mon_osd_adjust_heartbeat_grace = false
 mon_osd_min_down_reporters = 1
 mon_data_avail_crit = 1
 mon_data_avail_warn = 2
@@ -48,6 +50,17 @@ admin_socket = $folder/\$name.asok
 pid_file = $folder/\$name.pid
 log_file = $folder/\$name.log
 EOF
+}
+
+# A busy monitor rejects some questions with EPERM.
+ask() {
+  local attempt
+  for attempt in 1 2 3 4 5; do
+    timeout 60 ceph "$@" 2>>"$folder/ask.out" && return
+    sleep 1
+  done
+  tail -n 1 "$folder/ask.out" >&2
+  return 1
 }
 
 # Without tcp_nodelay each GET waits 40 ms for an acknowledgement.
@@ -73,11 +86,11 @@ up() {
   monmaptool --create --clobber --addv a "[v1:127.0.0.1:6789]" --fsid "$fsid" "$folder/monmap" >/dev/null
   ceph-mon --mkfs -i a --monmap "$folder/monmap"
   ceph-mon -i a
-  timeout 60 ceph -s >/dev/null
+  ask -s >/dev/null
   ceph-mgr -i x
   for osd in 0 1 2; do
     uuid=$(cat /proc/sys/kernel/random/uuid)
-    ceph osd new "$uuid" $osd >/dev/null
+    ask osd new "$uuid" $osd >/dev/null
     ceph-osd -i $osd --mkfs --osd-uuid "$uuid" >>"$folder/osd.$osd.out" 2>&1
     start_daemon osd.$osd
   done
@@ -87,16 +100,19 @@ up() {
     curl -sf -o /dev/null http://127.0.0.1:7481/ && curl -sf -o /dev/null http://127.0.0.1:7482/ && break
     sleep 1
   done
-  radosgw-admin user create --uid=docstore --display-name=docstore --access-key=AK --secret-key=SK >/dev/null 2>&1
+  radosgw-admin user create --uid=docstore --display-name=docstore --access-key=AK --secret-key=SK >"$folder/user.out" 2>&1 || {
+    tail -n 1 "$folder/user.out" >&2
+    return 1
+  }
   date=$(date -uR)
   signature=$(printf 'PUT\n\n\n%s\n/docs' "$date" | openssl sha1 -hmac SK -binary | base64)
-  curl -sf -X PUT -H "Date: $date" -H "Authorization: AWS AK:$signature" http://127.0.0.1:7481/docs
+  curl -sSf --retry 5 --retry-all-errors -X PUT -H "Date: $date" -H "Authorization: AWS AK:$signature" http://127.0.0.1:7481/docs
 }
 
 settle() {
   local seconds states
   for ((seconds = 0; seconds < 120; seconds++)); do
-    states=$(timeout 20 ceph pg stat)
+    states=$(ask pg stat)
     [[ $states =~ ^([0-9]+)\ pgs:\ ([0-9]+)\ active\+clean\; && ${BASH_REMATCH[1]} == "${BASH_REMATCH[2]}" ]] && return
     sleep 0.5
   done
@@ -105,9 +121,9 @@ settle() {
 }
 
 case $command in
-up) up && ceph health ;;
+up) up ;;
 settle) settle ;;
-status) ceph -s ;;
+status) ask -s ;;
 kill) kill -9 "$(cat "$folder/${name/#rgw/client.rgw}.pid")" ;;
 start) start_daemon "$name" ;;
 down) for pid in "$folder"/*.pid; do kill -9 "$(cat "$pid")" 2>/dev/null || true; done ;;

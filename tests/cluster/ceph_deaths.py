@@ -33,6 +33,8 @@ MIX = (6, 4, 2, 4, 2)
 LATE_S = 20.0
 """After so long no request of a client that got no answer is on its way any more."""
 TROUBLE_S = 6.0
+HANG_S = 15.0
+"""Longer than the other OSDs wait for one that does not answer."""
 REST_S = 4.0
 
 
@@ -55,6 +57,7 @@ def hanging(daemon: str) -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     yield
     os.kill(pid, signal.SIGCONT)
+    ceph("settle")
 
 
 class Load:
@@ -114,6 +117,7 @@ def test_histories_are_linearizable_while_nodes_die(tmp_path: Path) -> None:
             load.start(threads)
         kinds: dict[str, Callable[[], object]] = {
             "osd killed": lambda: killed(f"osd.{chance.randrange(3)}"),
+            "osd hangs": lambda: hanging(f"osd.{chance.randrange(3)}"),
             "gateway killed": lambda: killed(f"rgw.{chance.choice((1, 2))}"),
             "gateway hangs": lambda: hanging(f"rgw.{chance.choice((1, 2))}"),
             "server killed": lambda: chance.choice(loads).killed(threads),
@@ -124,7 +128,7 @@ def test_histories_are_linearizable_while_nodes_die(tmp_path: Path) -> None:
                 time.sleep(REST_S)
                 began = time.monotonic_ns()
                 with trouble():  # type: ignore[attr-defined]
-                    time.sleep(TROUBLE_S)
+                    time.sleep(HANG_S if kind == "osd hangs" else TROUBLE_S)
                     troubles.append((kind, began, time.monotonic_ns()))
         time.sleep(REST_S)
         for load in loads:

@@ -15,4 +15,4 @@ stop() {
 trap stop EXIT
 tests/cluster/ceph.sh up "$DOCSTORE_CLUSTER_FOLDER"
 "$@" -n 3 --dist load -o faulthandler_timeout=1200 tests/engines/object_store tests/server/test_oracle.py tests/crash -k 's3 or S3'
-"$@" -rP -o faulthandler_timeout=1200 tests/cluster/ceph_deaths.py
+"$@" -rP -o faulthandler_timeout=1800 tests/cluster/ceph_deaths.py

@@ -28,10 +28,11 @@ export function conflictView(base, mine, theirs, use) {
     element("p", { class: "buttons" }, restore, button("Use theirs", () => use(theirs)), both));
 }
 
-// Long runs of equal lines are shortened to their ends.
+// Long runs of equal lines are shortened to their ends, and blank ones are left out.
 function rows(part) {
   if (part.kind !== "same") return [row(part)];
   const { base } = part;
+  if (base.every((line) => !line)) return [];
   if (base.length <= MAX_SAME_LINES) return [row(part)];
   const lines = (part) => row({ kind: "same", base: part, mine: part, theirs: part });
   const skipped = `\u2026 ${base.length - MAX_SAME_LINES} equal lines \u2026`;
