@@ -131,6 +131,14 @@ class Tab:
     def wait_for_keys(self, *keys: str) -> None:
         expect(self.page.locator("#documents tbody a")).to_have_text(list(keys))
 
+    def wait_for_held(self, held: list[Route], count: int) -> None:
+        """Wait until the handler of a route has kept so many requests."""
+        for _ in range(WAITS_MS // WAIT_MS):
+            if len(held) >= count:
+                return
+            self.page.wait_for_timeout(WAIT_MS)
+        raise AssertionError(f"{len(held)} of {count} requests")
+
     def answer_with(self, method: str, pattern: str, **answer: Any) -> None:
         """Answer matching requests with this response instead of the store's."""
 

@@ -280,6 +280,7 @@ def test_a_slow_action_shows_progress_and_can_be_stopped(tab: Tab) -> None:
     tab.page.route("**/disk/slow/**", hold)
     tab.press("Delete")
     expect(tab.dialog.get_by_role("status")).to_have_text("0 of 12 deleted")
+    tab.wait_for_held(held, 4)
     tab.press("Stop")
     while held:
         held.pop().continue_()

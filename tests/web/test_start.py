@@ -49,6 +49,7 @@ def card(tab: Tab, mount: str) -> Locator:
 def test_a_card_shows_documents_bytes_quota_hits_and_health(tab: Tab) -> None:
     tab.open("/")
     expect(card(tab, "/docs/").locator(".state.ready")).to_have_text("ready; 2 documents, 1.4 KiB")
+    expect(card(tab, "/docs/")).to_contain_text("one SQLite database, the durable default; writes survive kill")
     expect(card(tab, "/plain/")).to_contain_text("keys are plain names")
     expect(card(tab, "/plain/").locator(".state")).to_have_text("ready; 1 document, 20 bytes")
     cache = card(tab, "/cache/ac/")

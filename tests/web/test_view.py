@@ -165,13 +165,15 @@ def test_a_slow_server_is_shown_as_loading_until_it_times_out(tab: Tab) -> None:
     tab.page.clock.fast_forward(1000)
     count = tab.page.locator("#count")
     expect(count).to_have_text("Loading…")
+    tab.wait_for_held(held, 1)
     held.pop().continue_()
     expect(count).to_have_text("1 key, 1 byte")
     with tab.page.expect_request("**/disk/?*format=json*"):
         tab.page.fill("#search", "ab")
         tab.page.clock.fast_forward(200)
-    held.pop().abort("timedout")
     tab.expect("ERR_TIMED_OUT")
+    tab.wait_for_held(held, 1)
+    held.pop().abort("timedout")
     expect(count).to_contain_text("the store can't be reached")
     assert names(tab) == ["a"]
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from docstore.content import BytesContent
 from docstore.engines.contract import Metered, Usage
+from docstore.engines.registry import kind_of
 from docstore.errors import EngineError
 from docstore.http.message import HeaderPairs, Request, Response
 from docstore.http.url import encode
@@ -65,7 +66,7 @@ class RootResource(ReadableResource):
     def _page(self, request: Request, rows: list[_Row], headers: HeaderPairs) -> Response:
         """The page for people, whose script has this response's nonce."""
         nonce = pages.new_nonce()
-        data = pages.render("mounts.html", request.root, mounts=rows, nonce=nonce).encode("utf-8")
+        data = pages.render("mounts.html", request.root, mounts=rows, kind_of=kind_of, nonce=nonce).encode("utf-8")
         headers += [*content_headers("text/html", pages.policy(nonce)), (b"cache-control", b"no-cache")]
         return Response(200, [*headers, (b"content-length", b"%d" % len(data))], BytesContent(data))
 
