@@ -30,10 +30,12 @@ PLACES = {
     "/memory": (READABLE, {"GET": 308, "HEAD": 308, "OPTIONS": 204}),
     "/": (READABLE, {"GET": 200, "HEAD": 200, "OPTIONS": 204}),
     "*": ("OPTIONS", {"OPTIONS": 204}),
+    "/-/": (READABLE, {"GET": 200, "HEAD": 200, "OPTIONS": 204}),
+    "/-": (READABLE, {"GET": 308, "HEAD": 308, "OPTIONS": 204}),
     "/-/health": (READABLE, {"GET": 200, "HEAD": 200, "OPTIONS": 204}),
     "/-/web/docstore.css": (READABLE, {"GET": 200, "HEAD": 200, "OPTIONS": 204}),
 }
-NOWHERE = ["/nowhere", "/nowhere/", "/nowhere/key", "/-", "/-/", "/-/nothing", "/.well-known/", "/*", "/Memory/there"]
+NOWHERE = ["/nowhere", "/nowhere/", "/nowhere/key", "/-/nothing", "/.well-known/", "/*", "/Memory/there"]
 BAD_KEYS = ["/memory/a.b", "/memory/a/b", "/memory//", "/memory/there/", "/memory/%", "/memory/%ff"]
 
 
