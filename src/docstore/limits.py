@@ -39,6 +39,9 @@ class Limits:
     address_connection_count: int = _row(
         20_000, "Connections from one address.", "503; from 100 more on, closed at once"
     )
+    upload_count: int = _row(
+        1000, "Uploads in progress in one process, small ones that arrive at once excepted.", "503"
+    )
     drain_size: int = _row(1024 * 1024, "Bytes of a body read after its response, to keep the connection.",
                            "the connection is closed")  # fmt: skip
     linger_size: int = _row(

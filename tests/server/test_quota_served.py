@@ -62,7 +62,8 @@ def test_a_full_mount_is_507_for_every_way_to_write(full: RunningServer, scheme:
         "chunked": ask(full, "PUT", f"/{scheme}/b", iter([bytes(10_000)] * 3)),
     }
     assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(answers, 507)
-    assert b"no space left" in answers["PUT"].content
+    used = f"the documents of this mount take {before['used_bytes']:,} of 262,144 bytes"
+    assert answers["PUT"].content.decode() == f"no space left: {used}\n"
     assert ask(full, "GET", f"/{scheme}/b").status == 404
     assert ask(full, "GET", f"/{scheme}/a").content == DOCUMENT
     assert usage(full, scheme)["used_bytes"] == before["used_bytes"]

@@ -21,11 +21,14 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
-from docstore.errors import DocstoreError, EngineError
+from docstore.content import BytesContent
+from docstore.engines.contract import Metered
+from docstore.errors import DocstoreError, EngineError, NoSpace
 from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
+from docstore.limits import DEFAULT_LIMITS
 from docstore.model import Clock
 from docstore.server.access_log import escape
 from docstore.server.error_page import render_problem
@@ -34,7 +37,7 @@ from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
 from docstore.server.resources.listing import count_hidden
-from docstore.server.resources.resource import KNOWN_METHODS, Resource
+from docstore.server.resources.resource import KNOWN_METHODS, Resource, Verb
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
 from docstore.server.security.access import AccessControl, View, is_open
@@ -71,6 +74,7 @@ class Store:
         audit: AuditLog | None = None,
         address_rate: Rate | None = None,
         read_only: ReadOnlySwitch | None = None,
+        upload_limit: int = DEFAULT_LIMITS.upload_count,
         sweep_interval_s: float = DEFAULT_SWEEP_INTERVAL_S,
     ) -> None:
         """`hosts` are the names that the store answers to, None for any, and `public_origins` the origins it has behind
@@ -88,7 +92,10 @@ class Store:
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
         self._audit = audit
         self._read_only = read_only
+        self._upload_limit = upload_limit
+        self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
+        self._admits_some = any((self._access, self._audit, self._address_rates))
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -114,18 +121,9 @@ class Store:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
             mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
-            if self._audit is not None and not is_public:
-                self._audit.check()
-            if self._address_rates is not None and not is_public:
-                limiter = self._address_rates.limiter(request.address)
-                limiter.take()
-            if self._access is not None and not is_public:
-                preflight = _is_preflight(request, mount)
-                view = self._access.anonymous_view if preflight else self._access.view(request)
+            if self._admits_some and not is_public:
+                view, limiter = self._admit(request, mount)
             if view is not None:
-                if view.limiter is not None:
-                    limiter = view.limiter
-                    limiter.take()
                 mounts = seen = view.mounts
                 if mount is not None:
                     mount = mounts.at(f"/{mount.name}")
@@ -143,9 +141,14 @@ class Store:
             # PERF: most writes have neither, and then no function is called.
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
                 check_operation(request, mount.ignore_query if mount else ())
-            response = await verb(resource, request)
+            if unsafe and not isinstance(request.body, BytesContent):
+                response = await self._receive(verb, resource, request)
+            else:
+                response = await verb(resource, request)
             if method == "OPTIONS" and view is not None:
                 _remove_forbidden_methods(response, view, mount, key, parts)
+        except NoSpace as error:
+            response = await _error_response(request, await _no_space(request, error, mount), seen)
         except (HTTPProblem, DocstoreError) as error:
             response = await _error_response(request, error, seen)
         except TooManyMembers as error:
@@ -161,6 +164,32 @@ class Store:
             token = view.token.id if view is not None and view.token is not None else None
             self._audit.record(request, token, request.path if mount is None else mount.prefix + key, response)
         return response
+
+    def _admit(self, request: Request, mount: Mount | None) -> tuple[View | None, RateLimiter | None]:
+        """Return what the client sees, None for everything, and its rate. Raise HTTPProblem."""
+        view, limiter = None, None
+        if self._audit is not None:
+            self._audit.check()
+        if self._address_rates is not None:
+            limiter = self._address_rates.limiter(request.address)
+            limiter.take()
+        if self._access is not None:
+            preflight = _is_preflight(request, mount)
+            view = self._access.anonymous_view if preflight else self._access.view(request)
+        if view is not None and view.limiter is not None:
+            limiter = view.limiter
+            limiter.take()
+        return view, limiter
+
+    async def _receive(self, verb: Verb, resource: Resource, request: Request) -> Response:
+        """Call a verb whose request has a body that is still to come. Raise HTTPProblem for too many at once."""
+        if self._upload_count >= self._upload_limit:
+            raise HTTPProblem("unavailable", "too many uploads are in progress")
+        self._upload_count += 1
+        try:
+            return await verb(resource, request)
+        finally:
+            self._upload_count -= 1
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
         """Return the mount and the key of a path, and the path's segments: [] for `*`.
@@ -224,6 +253,20 @@ async def _report_hidden(mounts: Mounts) -> None:
     for mount in mounts:
         with suppress(EngineError):  # requests to the mount report the failure
             await count_hidden(mount)
+
+
+async def _no_space(request: Request, error: NoSpace, mount: Mount | None) -> HTTPProblem:
+    """Return the problem, with the figures of the mount's quota for clients that see them."""
+    log.error("%s %s: %s", escape(request.method), escape(request.path), error)
+    if mount is None or not isinstance(mount.engine, Metered):
+        return problem_for(error)
+    try:
+        usage = await mount.engine.usage()
+    except EngineError:  # the disk is full, too
+        return problem_for(error)
+    return HTTPProblem(
+        "no-space", f"the documents of this mount take {usage.used_bytes:,} of {usage.max_bytes:,} bytes"
+    )
 
 
 def _is_preflight(request: Request, mount: Mount | None) -> bool:

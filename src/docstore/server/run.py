@@ -181,6 +181,7 @@ def open_store(settings: Settings) -> Store:
             tokens=Tokens(settings.data) if settings.needs_tokens else None,
             address_rate=parse_rate(settings.address_rate) if settings.address_rate else None,
             read_only=ReadOnlySwitch(settings.data),
+            upload_limit=settings.limits.upload_count,
             audit=AuditLog(settings.audit, time.time_ns) if settings.audit else None,
             sweep_interval_s=settings.sweep_interval_s,
         )

@@ -2,15 +2,20 @@
 
 import asyncio
 import base64
+import hmac
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from docstore.http.message import Headers
+from docstore.server.security import access
 from docstore.server.security.access import parse_credentials
-from docstore.server.security.tokens import Tokens
+from docstore.server.security.tokens import TOKEN_PATTERN, Tokens
 from tests.http_client import Client, send_raw
 from tests.in_process import InProcess, NeverRead, opened
 from tests.server_process import RunningServer
@@ -82,6 +87,33 @@ def test_two_authorizations_are_no_credentials() -> None:
     assert one is not None
     assert two is not None
     assert (one.id, two.id, parse_credentials(Headers([]))) == ("0" * 10, "", None)
+
+
+@given(value=st.one_of(st.binary(max_size=90), st.from_regex(rb"(Bearer|Basic) [!-~]{0,90}", fullmatch=True)))
+def test_no_value_of_authorization_raises_or_is_a_token_by_accident(value: bytes) -> None:
+    credentials = parse_credentials(Headers([(b"authorization", value)]))
+    assert credentials is not None
+    assert (credentials.id, credentials.sha256) == ("", "") or TOKEN_PATTERN.search(value.decode("latin-1"))
+
+
+def test_secrets_are_compared_in_constant_time_for_known_and_unknown_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[tuple[str, str]] = []
+
+    def compare(first: str, second: str) -> bool:
+        compared.append((first, second))
+        return hmac.compare_digest(first, second)
+
+    async def test(store: InProcess, tokens: Tokens) -> None:
+        made = tokens.create(rights=["list"])
+        for text in (made.text, made.text[:-1] + ("0" if made.text[-1] != "0" else "1"), f"dst_{'0' * 10}_{'0' * 48}"):
+            await store.send("GET", "/memory/", headers=bearer(text))
+        assert [second for _, second in compared] == [made.token.sha256, made.token.sha256, ""]
+        assert all(len(first) == 64 for first, _ in compared)
+
+    monkeypatch.setattr(access, "hmac", SimpleNamespace(compare_digest=compare))
+    on_a_store(tmp_path, test)
 
 
 def test_an_expired_token_is_rejected_from_that_instant_whatever_the_clock_says_before(tmp_path: Path) -> None:

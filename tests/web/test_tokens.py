@@ -1,0 +1,49 @@
+"""The page of a client with a token shows what the token may see, and offers what it may do."""
+
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from docstore import Tokens
+from tests.http_client import Client
+from tests.server_process import RunningServer
+from tests.web.tab import Tab
+
+
+def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    admin, reader = (
+        tokens.create(rights=["all"]).text,
+        tokens.create(rights=["read", "list"], mount="docs", prefix="in/").text,
+    )
+    mounts = ("--mount=docs=memory:", "--mount=secret=memory:")
+    with RunningServer(tmp_path, "--auth", "tokens", *mounts) as server, Client(server) as client:
+        for path in ("/docs/in/old", "/docs/out/old", "/secret/old"):
+            headers = {"Authorization": f"Bearer {admin}", "Content-Type": "text/plain"}
+            assert client.ask("PUT", path, b"text", headers).status == 201
+        signed_in = Tab(tab.browser, server, http_credentials={"username": "any", "password": reader})
+        signed_in.page.goto("/")
+        expect(signed_in.page.locator("main")).to_contain_text("/docs/")
+        expect(signed_in.page.locator("main")).not_to_contain_text("secret")
+        signed_in.open("/docs/?delimiter=")
+        links = signed_in.page.locator("#documents tbody a")
+        assert links.evaluate_all("links => links.map(link => link.textContent)") == ["in/old"]
+        expect(signed_in.page.locator("#tools")).to_contain_text("This store is read-only for you.")
+        detail = signed_in.open_document("/docs/", "in/old")
+        expect(detail).to_contain_text("This store is read-only for you.")
+        before = client.ask("GET", "/docs/?format=json", None, {"Authorization": f"Bearer {admin}"}).content
+        # A script in the page has no more rights than the page.
+        script = "async ([method, path, body]) => (await fetch(path, {method, body: body ?? undefined})).status"
+        attempts = [
+            ("PUT", "/docs/in/old", "x", 403),
+            ("PUT", "/docs/in/new", "x", 403),
+            ("DELETE", "/docs/in/old", None, 403),
+            ("GET", "/docs/out/old", None, 404),
+            ("GET", "/secret/old", None, 404),
+        ]
+        for *request, status in attempts:
+            signed_in.expect(status)
+            assert signed_in.page.evaluate(script, request) == status
+        assert client.ask("GET", "/docs/?format=json", None, {"Authorization": f"Bearer {admin}"}).content == before
+        signed_in.close()
+        signed_in.check()
