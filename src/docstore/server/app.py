@@ -147,15 +147,8 @@ class Store:
                 response = await verb(resource, request)
             if method == "OPTIONS" and view is not None:
                 _remove_forbidden_methods(response, view, mount, key, parts)
-        except NoSpace as error:
-            response = await _error_response(request, await _no_space(request, error, mount), seen)
-        except (HTTPProblem, DocstoreError) as error:
-            response = await _error_response(request, error, seen)
-        except TooManyMembers as error:
-            response = await _error_response(request, HTTPProblem("fields-too-large", str(error)), seen)
-        except Exception:
-            log.exception("%s %s failed", escape(method), escape(request.path))
-            response = await _error_response(request, HTTPProblem("internal"), seen)
+        except Exception as error:
+            response = await _error_response(request, await _problem_of(request, error, mount), seen)
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -255,15 +248,32 @@ async def _report_hidden(mounts: Mounts) -> None:
             await count_hidden(mount)
 
 
-async def _no_space(request: Request, error: NoSpace, mount: Mount | None) -> HTTPProblem:
-    """Return the problem, with the figures of the mount's quota for clients that see them."""
-    log.error("%s %s: %s", escape(request.method), escape(request.path), error)
+async def _problem_of(request: Request, error: Exception, mount: Mount | None) -> HTTPProblem:
+    """Return the problem that an exception is for the client, and log what the operator has to know."""
+    where = f"{escape(request.method)} {escape(request.path)}"
+    match error:
+        case HTTPProblem():
+            return error
+        case TooManyMembers():
+            return HTTPProblem("fields-too-large", str(error))
+        case EngineError():
+            log.error("%s: %s", where, error)
+            return (isinstance(error, NoSpace) and await _full_mount(mount)) or problem_for(error)
+        case DocstoreError():
+            return problem_for(error)
+        case _:
+            log.error("%s failed", where, exc_info=error)
+            return HTTPProblem("internal")
+
+
+async def _full_mount(mount: Mount | None) -> HTTPProblem | None:
+    """Return the problem of a full mount with the figures of its quota, for clients that see them."""
     if mount is None or not isinstance(mount.engine, Metered):
-        return problem_for(error)
+        return None
     try:
         usage = await mount.engine.usage()
     except EngineError:  # the disk is full, too
-        return problem_for(error)
+        return None
     return HTTPProblem(
         "no-space", f"the documents of this mount take {usage.used_bytes:,} of {usage.max_bytes:,} bytes"
     )
@@ -291,11 +301,8 @@ def _remove_forbidden_methods(
             response.headers[index] = (name, ", ".join(allowed).encode("ascii"))
 
 
-async def _error_response(request: Request, error: HTTPProblem | DocstoreError, seen: Mounts) -> Response:
-    """The response to an error; its page names only mounts that the client may see."""
-    if isinstance(error, EngineError):
-        log.error("%s %s: %s", escape(request.method), escape(request.path), error)
-    problem = error if isinstance(error, HTTPProblem) else problem_for(error)
+async def _error_response(request: Request, problem: HTTPProblem, seen: Mounts) -> Response:
+    """Return the response to a problem; its page names only mounts that the client may see."""
     media_type, page = problem_media_type(request.headers.get("accept")), ""
     if media_type == "text/html":
         page = await render_problem(problem, request, seen)
