@@ -71,7 +71,7 @@ class Links(html.parser.HTMLParser):
             self._in_rows = True
         elif self._in_rows:
             assert tag in self.TAGS, (tag, attrs)
-            assert {name for name, _ in attrs} <= {"href", "scope", "class", "colspan", "datetime"}
+            assert {name for name, _ in attrs} <= {"href", "scope", "class", "colspan", "datetime", "data-type"}
             if tag == "a":
                 self._inside = True
                 self.found.append((dict(attrs)["href"] or "", ""))

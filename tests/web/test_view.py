@@ -112,10 +112,8 @@ def test_small_images_are_shown_and_large_or_broken_ones_are_icons(tab: Tab) -> 
     tab.wait_until("document.querySelector('#documents img').naturalWidth === 1")
     icon = "row => getComputedStyle(row.querySelector('th'), '::before').getPropertyValue('--icon')"
     assert tab.page.locator("#documents tbody tr").nth(3).evaluate(icon) == "3"
-    assert [request.url.rpartition("/")[2][:5] for request in tab.requests if "version=" in request.url] == [
-        "a.png",
-        "b.png",
-    ]
+    asked = {request.url.rpartition("/")[2][:5] for request in tab.requests if "version=" in request.url}
+    assert asked == {"a.png", "b.png"}  # the browser may ask for a broken image again
 
 
 def test_the_list_shows_what_changed_when_the_user_returns(tab: Tab) -> None:
