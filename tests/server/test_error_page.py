@@ -6,13 +6,15 @@ from html import unescape
 from pathlib import Path
 
 from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.memory import Memory
 from docstore.errors import StorageUnavailable
 from docstore.http.message import Headers, Request
-from docstore.model import Meta
+from docstore.model import Fields, Meta
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.testing.clock import SetClock
+from docstore.units import parse_rate
 from tests.http_client import Client
 from tests.server_process import RunningServer
 
@@ -128,5 +130,22 @@ def test_the_page_of_a_storage_that_fails_links_to_the_path_and_to_the_state_of_
             ("Open the nearest mount", "/ill/", "/ill/"),
             ALL_MOUNTS,
         ]
+
+    asyncio.run(run())
+
+
+def test_the_page_of_a_request_that_is_not_admitted_shows_nothing_of_the_store() -> None:
+    async def run() -> None:
+        clock = SetClock()
+        engine = Memory(clock)
+        await engine.put(PutRequest("folder/a", BytesContent(b"x"), Fields()))
+        store = Store(
+            [Mount("secret", engine)], clock=clock, hosts=frozenset({"localhost"}), address_rate=parse_rate("1/d")
+        )
+        for host, status in (("evil.example", 421), ("localhost", 404), ("localhost", 429)):
+            headers = Headers([(b"accept", BROWSER["accept"].encode()), (b"host", host.encode())])
+            response = await store.handle(Request("GET", "/secret/folder/b", "", headers, BytesContent(b"")))
+            shown = links(response.content.data.decode())
+            assert (response.status, shown == [ALL_MOUNTS]) == (status, status != 404)
 
     asyncio.run(run())

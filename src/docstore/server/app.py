@@ -110,7 +110,7 @@ class Store:
         """Answer a request. Never raise."""
         method, mount, key, view, is_public = request.method, None, "", None, False
         limiter: RateLimiter | None = None
-        seen = self.mounts if self._access is None else _NO_MOUNTS
+        seen = _NO_MOUNTS
         if self._relative_links:
             request.root = root_from(request.path)
         try:
@@ -123,7 +123,9 @@ class Store:
             mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
             if self._admits_some and not is_public:
                 view, limiter = self._admit(request, mount)
-            if view is not None:
+            if self._access is None:
+                seen = mounts
+            elif view is not None:
                 mounts = seen = view.mounts
                 if mount is not None:
                     mount = mounts.at(f"/{mount.name}")

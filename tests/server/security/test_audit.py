@@ -1,6 +1,8 @@
 """The audit log: what a line says, what it never says, and what happens when it can't be written."""
 
+import errno
 import json
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from docstore import Tokens
+from docstore.http.message import Headers, Request, Response
+from docstore.server.errors import HTTPProblem
+from docstore.server.security.audit import AuditLog
 from tests.http_client import Client, prepare
 from tests.server_process import RunningServer
 
@@ -95,7 +100,7 @@ def test_while_the_log_cannot_be_written_requests_are_rejected(tmp_path: Path) -
             assert client.ask("GET", "/docs/a").content == b"1"
         assert sum("audit log can't be written" in line for line in server.errors) == 1
         server.errors[:] = [line for line in server.errors if "audit log can't be written" not in line]
-    assert [each["method"] for each in lines(log)] == ["GET"]
+    assert [each["method"] for each in lines(log)] == ["GET", "GET"]
 
 
 @pytest.mark.parametrize(
@@ -109,3 +114,35 @@ def test_a_server_does_not_start_without_its_log(tmp_path: Path, words: list[str
     command = [sys.executable, "-m", "docstore", "serve", "--port", "0", *words]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (result.returncode, said in result.stderr, len(result.stderr.splitlines())) == (2, True, 1)
+
+
+def test_on_a_full_disk_one_request_is_carried_out_and_its_line_is_written_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, write_bytes = 0, os.write
+
+    def write(descriptor: int, data: bytes) -> int:
+        nonlocal free
+        if data and not free:  # an empty write succeeds
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write_bytes(descriptor, data[:free])
+        free -= written
+        return written
+
+    path = tmp_path / "audit.jsonl"
+    log = AuditLog(path, lambda: 0)
+    monkeypatch.setattr(os, "write", write)
+    log.check()
+    log.record(Request("PUT", "/docs/a", "", Headers([])), None, "/docs/a", Response(201, []))
+    for size in (0, 10, 0):
+        free = size
+        with pytest.raises(HTTPProblem, match="access-unavailable"):
+            log.check()
+        log.record(Request("PUT", "/docs/b", "", Headers([])), None, "/docs/b", Response(503, []))
+    free = 10_000
+    log.check()
+    log.record(Request("PUT", "/docs/c", "", Headers([])), None, "/docs/c", Response(201, []))
+    log.close()
+    part, *whole = path.read_text("ascii").splitlines()
+    assert len(part) == 10
+    assert [json.loads(line)["path"] for line in whole] == ["/docs/a", "/docs/c"]

@@ -33,13 +33,13 @@ class AuditLog:
         self._clock = clock
         with translate_open_errors(path):
             self._descriptor = self._open()
-        self._works = True
+        self._unwritten = b""
+        """The line that could not be written, if any. It comes before all others."""
 
     def check(self) -> None:
-        """Raise HTTPProblem if the last line could not be written and the next one can't be either."""
-        if not self._works:
-            self._write(b"")
-        if not self._works:
+        """Raise HTTPProblem if a line could not be written, and still can't be."""
+        # An empty write was rejected: on a full disk it succeeds.
+        if self._unwritten and not self._write(self._unwritten):
             raise HTTPProblem("access-unavailable")
 
     def record(self, request: Request, token_id: str | None, path: str, response: Response) -> None:
@@ -57,22 +57,28 @@ class AuditLog:
             "bytes": 0 if response.head_only else body,
             **({"etag": etag.decode("ascii")} if etag else {}),
         }
-        self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
+        if not self._unwritten or self._write(self._unwritten):
+            self._write(json.dumps(line, separators=(",", ":")).encode("ascii") + b"\n")
 
-    def _write(self, line: bytes) -> None:
-        """Append a line. A failure is logged once, and `check` reports it until it is over."""
+    def _write(self, line: bytes) -> bool:
+        """Append a line, and return whether it is written. A failure is logged once, until it is over."""
+        written = 0
         try:
             if not self._is_current():
                 descriptor, self._descriptor = self._descriptor, self._open()
                 os.close(descriptor)
             # In one call, so that lines of several processes don't mix.
-            if os.write(self._descriptor, line) != len(line):
+            written = os.write(self._descriptor, line)
+            if written != len(line):
                 raise OSError(f"only a part of a line was written to {self.path}")
-            self._works = True
         except OSError as error:
-            if self._works:
+            if not self._unwritten:
                 log.error("the audit log can't be written, and requests are rejected until it can: %s", error)
-            self._works = False
+            # After a part of a line, the whole line begins on a new one.
+            self._unwritten = b"\n" + line.lstrip(b"\n") if written else line
+            return False
+        self._unwritten = b""
+        return True
 
     def _is_current(self) -> bool:
         try:

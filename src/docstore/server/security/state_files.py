@@ -102,12 +102,12 @@ class WatchedFile(Generic[T]):
         return self._state
 
     def _check(self) -> None:
-        """Read the file if it has changed. Whatever goes wrong, there is no state until it is read."""
+        """Read the file if it has changed or could not be read. Whatever goes wrong, there is no state until then."""
         known, self._state = self._state, None
         identity: Identity | None = None
         try:
             identity = _identity(self._path.stat())
-            if identity == self._identity:
+            if known is not None and identity == self._identity:
                 self._state = known
                 return
             read = read_state(self._path)
