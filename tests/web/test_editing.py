@@ -160,6 +160,22 @@ def test_after_a_conflict_theirs_can_be_used_and_a_deleted_document_stored_again
     assert tab.stored("/docs/deleted").content == b"one\nmine\nthree\n"
 
 
+def test_a_version_that_could_not_be_read_is_not_overwritten(tab: Tab) -> None:
+    tab.expect(412, 503)
+    tab.store_document("/docs/unread", "old", content_type="text/plain")
+    edit(tab, "/docs/", "unread")
+    tab.dialog.get_by_label("Content").fill("mine")
+    tab.store_document("/docs/unread", "theirs", content_type="text/plain")
+    tab.answer_with("GET", "**/docs/unread", status=503, content_type="text/plain", body="no")
+    tab.press("Save")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("the storage is unavailable. Try again in a moment.")
+    tab.page.unroute_all()
+    tab.press("Save")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("This document changed while you were editing.")
+    assert tab.dialog.locator("mark").all_inner_texts() == ["old", "mine", "theirs"]
+    assert tab.stored("/docs/unread").content == b"theirs"
+
+
 def test_closing_an_editor_with_changes_asks_first(tab: Tab) -> None:
     tab.store_document("/docs/unsaved", "old", content_type="text/plain")
     edit(tab, "/docs/", "unsaved")
@@ -218,6 +234,9 @@ def test_a_save_that_fails_says_why_and_keeps_the_text(tab: Tab, mount: str) -> 
     with tab.page.expect_request(f"**{mount}failing"):
         tab.press("Save")
     expect(tab.dialog.get_by_role("button", name="Save")).to_be_disabled()
+    content.focus()
+    # What is typed now would be lost when the editor closes.
+    tab.page.keyboard.type("more")
     expect(content).to_have_value("typed for an hour")
     held[0].continue_()
     expect(tab.page.locator("dialog.wide")).to_have_count(0)

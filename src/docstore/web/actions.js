@@ -70,18 +70,23 @@ export function form(title, kind, controls, text, store, mayClose) {
   return new Promise((resolve) => {
     let result;
     const save = element("button", { class: "primary" }, text);
+    // What is typed while the request runs would not be stored.
+    const setBusy = (isBusy) => {
+      save.disabled = isBusy;
+      for (const control of node.querySelectorAll("input, textarea")) control.readOnly = isBusy;
+    };
     const node = element("form", { novalidate: true, onkeydown: saveOnCtrlS, onsubmit: async (event) => {
       event.preventDefault();
       if (save.disabled) return;
       dialog.showError("");
-      save.disabled = true;
+      setBusy(true);
       try {
         result = await store(dialog);
         if (result !== undefined) dialog.close();
       } catch (error) {
         dialog.showError(error);
       }
-      save.disabled = false;
+      setBusy(false);
     } }, controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
     const dialog = openDialog(title, { kind, mayClose, onclose: () => resolve(result) }, node);
     dialog.leave = async () => (await (mayClose?.() ?? true)) && dialog.close();

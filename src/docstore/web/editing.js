@@ -46,14 +46,14 @@ export async function create(page, wanted = page.listing.folder) {
   return key;
 }
 
-// Load the text and its kind of line ending, because a textarea normalizes line endings.
+// Load the text and its kind of line ending, because a textarea normalizes line endings. Return undefined for other content.
 async function load(page, meta) {
   const bytes = await (await page.collection.content(meta)).arrayBuffer();
   let text;
   try {
     text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
-    throw new Error("Only UTF-8 text can be edited here. Download it, change it, and upload it again.");
+    return undefined;
   }
   const [all, windows] = [text.match(/\r\n?|\n/g) ?? [], text.match(/\r\n/g) ?? []];
   const end = all.length && all.length === windows.length ? "\r\n" : "\n";
@@ -62,8 +62,9 @@ async function load(page, meta) {
 }
 
 export async function edit(page, first) {
-  if (/charset="?(?!utf-8|us-ascii)[^;]/i.test(first.media_type)) throw new Error("Only UTF-8 text can be edited here.");
-  let base = await load(page, first);
+  const isOther = /charset="?(?!utf-8|us-ascii)[^;]/i.test(first.media_type);
+  let base = isOther ? undefined : await load(page, first);
+  if (!base) throw new Error("Only UTF-8 text can be edited here. Download it, change it, and upload it again.");
   const mine = textArea(base.text, "Content");
   mine.autofocus = true;
   // The version that Save replaces, null for none, and the one whose fields it keeps.
@@ -93,11 +94,12 @@ export async function edit(page, first) {
   };
   // Show the three versions. The next save replaces the version shown as theirs, and nothing newer.
   const showConflict = async () => {
-    meta = await page.collection.fetchMeta(first.key);
-    const theirs = meta ? await load(page, meta).catch(() => undefined) : null;
-    kept = meta && theirs ? meta : first;
+    const stored = await page.collection.fetchMeta(first.key);
+    const theirs = stored && (await load(page, stored));
+    meta = stored;
+    kept = theirs ? stored : first;
     const use = (text) => replaceText(mine, text);
-    versions.replaceChildren(conflictView(base.text, mine.value, theirs && theirs.text, use), element("h3", {}, "Merged text"));
+    versions.replaceChildren(conflictView(base.text, mine.value, stored && theirs?.text, use), element("h3", {}, "Merged text"));
     base = { ...base, ...theirs };
     tools.check();
     dialog.classList.add("conflict");
