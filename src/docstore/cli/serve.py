@@ -66,8 +66,8 @@ def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...],
     """Serve mounts over HTTP until Ctrl-C or SIGTERM.
 
     Ctrl-C and SIGTERM stop the server when the requests in flight are finished, a second signal stops it at once; the
-    exit status is 0. SIGHUP does the same, except with --audit or --tls-cert: programs that replace these files send it.
-    Acknowledged writes are stored in any case.
+    exit status is 0. SIGHUP does the same, except with --audit or --tls-cert: programs that replace these files
+    send it. Acknowledged writes are stored in any case.
     """
     from docstore.server.run import run  # loads the server's libraries
 
