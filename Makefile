@@ -45,7 +45,7 @@ install: $(RUNTIME) ## Install the runtime and the command .venv/bin/docstore
 test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 	@$(VENV)/bin/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-fuzz: $(TOOLS) ## Run the tests with random examples at length: EXAMPLES=10000 instead of 30
+fuzz: $(TOOLS) ## Run the tests with random examples at length: 1000 instead of 30; EXAMPLES=10000
 	@DOCSTORE_EXAMPLES=$(EXAMPLES) $(VENV)/bin/pytest -n auto --maxprocesses 4 -m hypothesis \
 		-o faulthandler_timeout=3600 $(ARGS)
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, EXIT_USAGE, CommandError, exits, print_error
+from docstore.cli.errors import EXIT_FAILED, EXIT_NOT_FOUND, EXIT_OK, CommandError, exits, print_error
 from docstore.cli.get import is_binary
 from docstore.cli.options import ADDRESS, Access, access_options
 from docstore.cli.output import escape_controls
-from docstore.errors import Conflict, DocstoreError, NotFound
+from docstore.errors import Conflict, DocstoreError, NotFound, SetupError
 from docstore.media_types import ENDINGS
 from docstore.units import format_count
 
@@ -69,9 +69,9 @@ def edit(address: Address, media_type: str | None, yes: bool, access: Access) ->
 
 
 def _confirmed(address: Address) -> bool:
-    """Ask whether to edit binary content, which many editors damage. Raise CommandError if nobody can be asked."""
+    """Ask whether to edit binary content, which many editors damage. Raise SetupError without a terminal."""
     if not sys.stdin.isatty():
-        raise CommandError(EXIT_USAGE, f"the content of {address} is binary, not text; add --yes to edit it")
+        raise SetupError(f"the content of {address} is binary, not text; add --yes to edit it")
     return click.confirm(f"the content of {address} is binary, not text; edit it?", err=True)
 
 

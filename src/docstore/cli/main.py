@@ -43,12 +43,9 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
 
 COMMANDS: Final = {name: summary for section in SECTIONS.values() for name, summary in section.items()}
 
-_MODULES: Final = {
-    **dict.fromkeys(("check", "export", "import", "engines"), "store_commands"),
-    "read-only": "read_only",
-}
+_MODULES: Final = dict.fromkeys(("check", "export", "import", "engines"), "store_commands")
 """Where a command is, unless its module has its name."""
-_FUNCTIONS: Final = {"import": "import_", "read-only": "read_only"}
+_FUNCTIONS: Final = {"import": "import_"}
 
 
 _OTHER_NAMES: Final = {
@@ -72,8 +69,9 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"docstore.cli.{_MODULES.get(cmd_name, cmd_name)}")
-        return cast(click.Command, getattr(module, _FUNCTIONS.get(cmd_name, cmd_name)))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"docstore.cli.{_MODULES.get(name, name)}")
+        return cast(click.Command, getattr(module, _FUNCTIONS.get(name, name)))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

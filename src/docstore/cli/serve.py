@@ -43,8 +43,7 @@ Example:
     help="Requests that one address may send, such as 100/s or 1000/min, to each worker; further ones are 429.",
 )
 @click.option("--audit", type=click.Path(path_type=Path), metavar="FILE",
-              help="Append a JSON line for each request: who did what, with what result. With it, SIGHUP does not stop "
-              "the server, so that the file can be rotated.")  # fmt: skip
+              help="Append a JSON line for each request: who did what, with what result.")  # fmt: skip
 @click.option("--public-url", "public_urls", multiple=True, metavar="URL",
               help="The URL of the store behind a proxy, such as https://store.example; repeatable. "
               "Host and Origin may name it. With a path, links are relative.")  # fmt: skip
@@ -66,8 +65,9 @@ Example:
 def serve(config: Path | None, mounts: tuple[str, ...], limits: tuple[str, ...], **options: Any) -> None:
     """Serve mounts over HTTP until Ctrl-C or SIGTERM.
 
-    Ctrl-C, SIGTERM and SIGHUP stop the server when the requests in flight are finished, a second signal stops it at
-    once; the exit status is 0. Acknowledged writes are stored in any case.
+    Ctrl-C and SIGTERM stop the server when the requests in flight are finished, a second signal stops it at once; the
+    exit status is 0. SIGHUP does the same, except with --audit or --tls-cert: programs that replace these files
+    send it. Acknowledged writes are stored in any case.
     """
     from docstore.server.run import run  # loads the server's libraries
 

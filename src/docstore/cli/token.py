@@ -46,7 +46,9 @@ Example:
 @click.option("--prefix", default="", help="Only for keys that begin with this.")
 @click.option("--max-document", type=SIZE, help="Largest document that it may store, such as 10MiB.")
 @click.option("--quota", type=SIZE, help="Size that all documents below its mount and prefix may have, such as 1GiB.")
-@click.option("--rate", help="Requests that it may send to each worker of a server, such as 50/s or 1000/min.")
+@click.option(
+    "--rate", metavar="RATE", help="Requests that it may send to each worker of a server, such as 50/s or 1000/min."
+)
 @click.option("--expires", type=DURATION, help="Time until the token expires, such as 90d.  [default: never]")
 @click.option("--note", default="", help="What the token is for.")
 @exits

@@ -1,7 +1,7 @@
 """The clock of this machine compared with that of a store which several machines share.
 
-The clock of each server decides expiry. A server whose clock is ahead does not find documents whose time has not come,
-so it is refused, and its sweeper removes only what has expired by the clock of the store too.
+The clock of each server decides expiry, and one that is ahead lets documents expire too early. So a server with a wrong
+clock does not open the store, and sweepers remove only what has expired by the clock of the store too.
 """
 
 from time import time
