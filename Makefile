@@ -29,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
+.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -113,6 +113,9 @@ bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it
 
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
+
+bench-page: $(TOOLS) ## Measure the page in Chromium: first paint, rows drawn; ARGS='--keys 200,10000000'
+	@$(VENV)/bin/python -m benchmarks.page $(ARGS)
 
 bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten thousand and a million documents
 	@$(VENV)/bin/python benchmarks/cache.py $(ARGS)
