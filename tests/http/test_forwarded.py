@@ -75,6 +75,21 @@ def test_equal_fields_of_both_kinds_are_one() -> None:
     assert elements(forwarded="for=192.0.2.1;proto=https", x_forwarded_for="192.0.2.1") == [E("192.0.2.1", "https")]
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "addresses", "expected"),
+    [
+        ("host=a", "192.0.2.1", [E("192.0.2.1", None, "a")]),
+        ("proto=http", "192.0.2.1, 10.0.0.1", [E("192.0.2.1"), E("10.0.0.1", "http")]),
+        ("for=192.0.2.9, proto=http", "192.0.2.1", [E("192.0.2.9"), E("192.0.2.1", "http")]),
+    ],
+)  # fmt: skip
+def test_one_kind_does_not_hide_what_the_other_says(
+    forwarded: str, addresses: str, expected: list[ForwardedElement]
+) -> None:
+    """A client may send the kind that the proxy does not know and passes on."""
+    assert elements(forwarded=forwarded, x_forwarded_for=addresses) == expected
+
+
 @pytest.mark.parametrize("name", ["forwarded", "x_forwarded_for"])
 def test_a_long_list_is_an_error(name: str) -> None:
     with pytest.raises(TooManyMembers):

@@ -5,6 +5,8 @@ import re
 from html import unescape
 from pathlib import Path
 
+import pytest
+
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.memory import Memory
@@ -116,13 +118,18 @@ class Failing(Memory):
         raise StorageUnavailable("the disk is gone")
 
 
-def test_the_page_of_a_storage_that_fails_links_to_the_path_and_to_the_state_of_all(caplog: object) -> None:
+def test_the_page_of_a_storage_that_fails_links_to_the_path_and_to_the_state_of_all(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def run() -> None:
         clock = SetClock()
         store = Store([Mount("ill", Failing(clock))], clock=clock)
         headers = Headers([(b"accept", BROWSER["accept"].encode())])
         response = await store.handle(Request("GET", "/ill/a/", "", headers, BytesContent(b"")))
         assert response.status == 503
+        token = f"dst_{'0' * 10}_{'1' * 48}"
+        await store.handle(Request("GET", f"/ill/{token}", "", headers, BytesContent(b"")))
+        assert [token in record.getMessage() for record in caplog.records] == [False, False]
         page = response.content.data.decode()
         assert links(page) == [
             ("Try again", "/ill/a/", "/ill/a/"),

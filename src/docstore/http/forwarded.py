@@ -5,9 +5,11 @@ proxies may be believed; `server/security/proxies.py` decides that.
 """
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from itertools import zip_longest
 from typing import Final
 
 from docstore.http.headers import is_token, parse_parameters, split_list
@@ -41,14 +43,16 @@ def parse_forwarded(headers: Headers) -> list[ForwardedElement]:
     """Return the elements in the order of the proxies; the last one is of the proxy that sent this request.
 
     Raise InvalidForwarded, also if Forwarded and X-Forwarded-* contradict each other: then one of them is the client's,
-    and passed through a proxy that does not know it. Raise TooManyMembers.
+    and passed through a proxy that does not know it. For the same reason neither hides what only the other says. Raise
+    TooManyMembers.
     """
-    standard, other = _parse_standard(headers), _parse_others(headers)
-    for one, two in zip(reversed(standard), reversed(other), strict=False):
+    standard, others, merged = _parse_standard(headers), _parse_others(headers), deque[ForwardedElement]()
+    for one, two in zip_longest(reversed(standard), reversed(others), fillvalue=ForwardedElement()):
         for name in ("address", "scheme", "host"):
             if None not in (getattr(one, name), getattr(two, name)) and getattr(one, name) != getattr(two, name):
                 raise InvalidForwarded("Forwarded and X-Forwarded-* contradict each other")
-    return standard or other
+        merged.appendleft(ForwardedElement(one.address or two.address, one.scheme or two.scheme, one.host or two.host))
+    return list(merged)
 
 
 def _parse_standard(headers: Headers) -> list[ForwardedElement]:

@@ -32,10 +32,10 @@ def with_access_log(handle: Callable[[Request], Awaitable[Response]]) -> Callabl
         started_s = time.perf_counter()
         response = await handle(request)
         size = 0 if response.head_only else response.content.size
-        target = escape(redact(f"{request.path}?{request.query}" if request.query else request.path))
+        query = f"?{request.query}" if request.query else ""
         size_text = "-" if size is None else f"{size} B"
         elapsed_ms = (time.perf_counter() - started_s) * 1000
-        line = f"{escape(request.method)} {target} {response.status} {size_text} {elapsed_ms:.1f} ms"
+        line = f"{request_line(request, query)} {response.status} {size_text} {elapsed_ms:.1f} ms"
         batch.add(f"{line} {escape(request.address)}" if request.address else line)
         return response
 
@@ -70,6 +70,11 @@ class AccessLogFormatter(logging.Formatter):
             return text
         prefix = text.removesuffix(record.getMessage())
         return text.replace("\n", f"\n{prefix}")
+
+
+def request_line(request: Request, query: str = "") -> str:
+    """Return the method and the path of a request for a log line, without the secrets of tokens."""
+    return f"{escape(request.method)} {escape(redact(request.path + query))}"
 
 
 def escape(text: str) -> str:

@@ -30,7 +30,7 @@ from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.limits import DEFAULT_LIMITS
 from docstore.model import Clock
-from docstore.server.access_log import escape
+from docstore.server.access_log import request_line
 from docstore.server.error_page import render_problem
 from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
 from docstore.server.mounts import Mount, Mounts
@@ -252,7 +252,7 @@ async def _report_hidden(mounts: Mounts) -> None:
 
 async def _problem_of(request: Request, error: Exception, mount: Mount | None) -> HTTPProblem:
     """Return the problem that an exception is for the client, and log what the operator has to know."""
-    where = f"{escape(request.method)} {escape(request.path)}"
+    where = request_line(request)
     match error:
         case HTTPProblem():
             return error

@@ -1,8 +1,8 @@
 """How the processes of a server stop: the first signal lets requests finish, a second one ends them.
 
-SIGINT, SIGTERM and SIGHUP mean the same, and the exit status is 0. In both cases the engines are closed after the last
-request, so that no acknowledged write is lost. uvicorn ends requests only after a second SIGINT, does not close the
-application then, and raises the signals again when it has stopped.
+SIGINT, SIGTERM and SIGHUP mean the same, except that a server with TLS or an audit log ignores SIGHUP. The exit status
+is 0, and the engines are closed after the last request, so that no acknowledged write is lost. uvicorn ends requests
+only after a second SIGINT, does not close the application then, and raises the signals again when it has stopped.
 """
 
 import asyncio

@@ -1,7 +1,6 @@
 """`docstore serve`: the sockets, processes and signals of a store, on uvicorn.
 
-Each
-serving process opens its engines before its first request and closes them after its last response.
+Each serving process opens its engines before its first request and closes them after its last response.
 """
 
 import asyncio

@@ -1,12 +1,15 @@
 """CORS: off unless a mount enables it, then on responses of every status; a preflight needs no permission."""
 
+import asyncio
+import base64
 from pathlib import Path
 
 import pytest
 
+from docstore import Tokens
 from docstore.server.security.cors import PREFLIGHT_LIFETIME_S
 from tests.http_client import ask
-from tests.in_process import InProcess, NeverRead, Reply, on_a_store
+from tests.in_process import InProcess, NeverRead, Reply, on_a_store, opened
 from tests.server_process import RunningServer
 
 UNSAFE = ("PUT", "POST", "PATCH", "DELETE")
@@ -97,6 +100,25 @@ async def test_a_mount_for_all_origins_allows_no_credentials(store: InProcess, a
     del fields["expose-headers"]
     assert (reply.status, fields) == (ANSWERS[asked], {"allow-origin": "*"})
     assert not any("Origin" in value for value in reply.all("vary"))
+
+
+def test_a_page_of_any_site_writes_only_with_a_token_that_it_knows_itself(tmp_path: Path) -> None:
+    """A browser adds the password of its dialog to a form of another site, without a preflight."""
+    text = Tokens(tmp_path).create(rights=["all"]).text
+    basic = f"Basic {base64.b64encode(f'any:{text}'.encode()).decode()}"
+
+    async def test() -> None:
+        for cors, site, credentials, status in (
+            (STARRED, OTHER, basic, 403),
+            (STARRED, OTHER, f"Bearer {text}", 201),
+            (STARRED, "https://store.example", basic, 201),
+            (NAMED, APP, basic, 201),
+        ):
+            fields = {"origin": site, "host": "store.example", "authorization": credentials}
+            async with opened(tmp_path, ["memory"], tokens=Tokens(tmp_path), anonymous=None, cors=cors) as store:
+                assert (await store.send("POST", "/memory/", b"x", fields)).status == status
+
+    asyncio.run(test())
 
 
 @on_a_store("memory", cors=NAMED, anonymous="read")

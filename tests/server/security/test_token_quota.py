@@ -1,17 +1,20 @@
 """The quota of a token: 507 with the figures, on every engine, with one and with many writes at once."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
+from docstore.engines.memory import Memory
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.model import Fields
+from docstore.model import Fields, Meta, WriteResult
 from docstore.server.errors import HTTPProblem
 from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
 from docstore.server.security.tokens import Tokens
+from docstore.testing.clock import SetClock
 from tests.engine_urls import ENGINES
 from tests.in_process import Chunked, InProcess, opened
 
@@ -89,6 +92,70 @@ def test_writes_at_once_never_exceed_the_quota() -> None:
         assert 11 <= sum(stored) < 200
         await engine.close()
 
+    asyncio.run(test())
+
+
+class Late:
+    """A body of unknown size that comes when `gate` opens."""
+
+    size: None = None
+
+    def __init__(self, gate: asyncio.Event, content: bytes) -> None:
+        self._gate = gate
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self._gate.wait()
+        yield self._content
+
+
+def test_writes_at_once_to_one_document_free_its_space_once() -> None:
+    async def test() -> None:
+        engine = open_engine(EngineURL.parse("memory:"))
+        usage = TokenUsage([(engine, "")], 1000)
+        limited = TokenQuotaEngine(engine, usage)
+        await limited.put(PutRequest("a", BytesContent(b"x" * 900), TEXT))
+        gate = asyncio.Event()
+        writes = [asyncio.create_task(limited.put(PutRequest("a", Late(gate, b"x"), TEXT))) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        await limited.delete("a")
+        await limited.put(PutRequest("b", BytesContent(b"x" * 900), TEXT))
+        gate.set()
+        await asyncio.gather(*writes)
+        assert sum(meta.size for meta in await engine.list()) == 901
+        assert (usage.used, usage.pending, usage.targets) == (901, 0, {})
+        await engine.close()
+
+    asyncio.run(test())
+
+
+def test_a_write_that_ends_during_a_count_is_counted() -> None:
+    gate = asyncio.Event()
+
+    class Writing(Memory):
+        """Finishes the write between two pages."""
+
+        async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
+            if after:
+                gate.set()
+                await write
+            return await super().list(prefix=prefix, after=after, limit=limit)
+
+    async def test() -> None:
+        nonlocal write
+        engine = Writing(SetClock())
+        now_s = [0.0]
+        usage = TokenUsage([(engine, "")], 10_000, lambda: now_s[0])
+        write = asyncio.create_task(TokenQuotaEngine(engine, usage).put(PutRequest("a", Late(gate, b"x" * 9), TEXT)))
+        await asyncio.sleep(0.01)
+        for number in range(1000):
+            await engine.put(PutRequest(f"k{number:04}", BytesContent(b"x"), TEXT))
+        now_s[0] += 5
+        await usage.count(5)
+        assert (usage.used, usage.pending) == (1009, 0)
+        await engine.close()
+
+    write: asyncio.Task[WriteResult]
     asyncio.run(test())
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from docstore.content import BytesContent, Upload
 from docstore.errors import ContentTooLarge, IncompleteUpload, UploadError, UploadTooSlow
 from docstore.http.message import InvalidResponse, Request, Response, ResponseContent, StreamedContent
+from docstore.server.access_log import request_line
 from docstore.server.http1 import response_head
 from docstore.server.http1.connection import (
     BODY_PHASE,
@@ -196,7 +197,7 @@ class Protocol(asyncio.Protocol):
             self._transport.abort()
             return
         except Exception:
-            log.exception("%s %s failed", request.method, request.path)
+            log.exception("%s failed", request_line(request))
             response = ProtocolError(500).response
         if self._writer.disconnected:
             return
@@ -209,7 +210,7 @@ class Protocol(asyncio.Protocol):
             except Exception as error:
                 # A client that disconnects is not an error of the server.
                 if not self._writer.disconnected and not isinstance(error, ConnectionError):
-                    log.error("%s %s: sending the response failed: %s", request.method, request.path, error)
+                    log.error("%s: sending the response failed: %s", request_line(request), error)
                 self._transport.abort()
                 return
         self._connection.finish_response()
@@ -222,7 +223,7 @@ class Protocol(asyncio.Protocol):
         try:
             data, content = response_head.start_response(status_lines, response, request, connection)
         except InvalidResponse:
-            log.exception("the response to %s %s is invalid", request.method, request.path)
+            log.exception("the response to %s is invalid", request_line(request))
             response = ProtocolError(500).response
             data, content = response_head.start_response(status_lines, response, request, connection)
         self._writer.write(data)

@@ -34,6 +34,9 @@ CHALLENGES: Final = [
 _OPEN_SERVICES: Final = ("health", "web", "problems")
 """The services below `/-/` that everybody may use: they show nothing of the store."""
 
+_NO_DIGEST: Final = "0" * 64
+"""As long as a digest in hexadecimal digits: a comparison with a shorter text is faster."""
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -102,7 +105,7 @@ class AccessControl:
             return self.anonymous_view
         token = tokens.get(credentials.id)
         # For an unknown id, the comparison takes as long and fails.
-        valid = hmac.compare_digest(credentials.sha256, "" if token is None else token.sha256)
+        valid = hmac.compare_digest(credentials.sha256, _NO_DIGEST if token is None else token.sha256)
         if token is None or not valid or token.is_expired(self._clock()):
             raise _unauthorized("the token is unknown, revoked or expired")
         if self._viewed is not tokens:

@@ -49,7 +49,7 @@ def _without_port(host: str) -> str:
 def check_same_site(request: Request, cors: CorsPolicy | None, public_origins: Collection[str] = ()) -> None:
     """Raise HTTPProblem if a browser sends this on behalf of a site that `cors` does not allow."""
     headers = request.headers
-    if _BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows(headers)):
+    if _BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows_write(headers)):
         return
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):

@@ -64,6 +64,11 @@ class CorsPolicy:
         origin = headers.get("origin")
         return origin is not None and ("*" in self.origins or normalize_origin(origin) in self.origins)
 
+    def allows_write(self, headers: Headers) -> bool:
+        """As `allows`. For `*`, Basic credentials are rejected: a browser adds them by itself, also without CORS."""
+        basic = (headers.get("authorization") or "").lower().startswith("basic")
+        return self.allows(headers) and not ("*" in self.origins and basic)
+
     def add_headers(self, headers: Headers, response: Response) -> None:
         """Add the CORS headers to any response of the mount."""
         star = "*" in self.origins

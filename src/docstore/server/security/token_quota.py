@@ -38,13 +38,22 @@ class TokenUsage:
         self._monotonic = monotonic
         self._counting = asyncio.Lock()
         self._counted_s = self._took_s = float("-inf")
+        self._grown = 0
+        """All that was added."""
         self.used = 0
         """Of stored documents."""
         self.pending = 0
         """Of writes in progress, less what they replace."""
+        self.targets: dict[tuple[object, str], _Target] = {}
+        """The documents that writes in progress will replace, by engine and key."""
 
     def fits(self, size: int) -> bool:
         return size <= 0 or self.used + self.pending + size <= self._quota
+
+    def add(self, size: int) -> None:
+        """Count a change of the documents."""
+        self.used += size
+        self._grown += max(0, size)
 
     async def count(self, interval_s: float) -> None:
         """Count what is stored, unless that was done in the last `interval_s`."""
@@ -52,7 +61,7 @@ class TokenUsage:
             started_s = self._monotonic()
             if started_s < self._counted_s + max(interval_s, _REST * self._took_s):
                 return
-            used = 0
+            used, grown = 0, self._grown
             for engine, prefix in self._stores:
                 page = await engine.list(prefix=prefix, limit=_PAGE)
                 while page:
@@ -61,7 +70,8 @@ class TokenUsage:
                     page = (
                         await engine.list(prefix=prefix, after=page[-1].key, limit=_PAGE) if page[_PAGE - 1 :] else []
                     )
-            self.used, self._counted_s = used, self._monotonic()
+            # The listing may lack what was stored meanwhile, so all of that is added.
+            self.used, self._counted_s = used + self._grown - grown, self._monotonic()
             self._took_s = self._counted_s - started_s
 
     def exceeded(self, size: int) -> HTTPProblem:
@@ -72,28 +82,47 @@ class TokenUsage:
         )
 
 
-class _Reservation:
-    """The space of one write, beyond the `freed` bytes that it replaces: those become free only at its commit."""
+class _Target:
+    """A document that writes in progress will replace."""
 
-    def __init__(self, usage: TokenUsage, freed: int) -> None:
+    __slots__ = ("_usage", "size", "writes")
+
+    def __init__(self, usage: TokenUsage) -> None:
         self._usage = usage
-        self._freed = freed
-        self._taken = 0
+        self.size: int | None = None
+        """Bytes; None if it is not known yet."""
+        self.writes: set[_Write] = set()
+
+    def resize(self, size: int) -> None:
+        """Note that the document has changed, and with it what its writes take."""
+        before = sum(write.more(0) for write in self.writes)
+        self.size = size
+        self._usage.pending += sum(write.more(0) for write in self.writes) - before
+
+
+class _Write:
+    """The space of one write, beyond the bytes that it replaces: those become free only at its commit."""
+
+    __slots__ = ("_size", "_target", "_usage")
+
+    def __init__(self, usage: TokenUsage, target: _Target) -> None:
+        self._usage = usage
+        self._target = target
+        self._size = 0
+
+    def more(self, size: int) -> int:
+        """Return how much the write takes with `size` bytes more."""
+        return max(0, self._size + size - (self._target.size or 0))
 
     async def take(self, size: int) -> None:
         """Raise HTTPProblem (507) if `size` bytes more do not fit."""
-        usage, covered = self._usage, min(self._freed, size)
-        self._freed -= covered
-        size -= covered
-        if not usage.fits(size):
+        usage = self._usage
+        if not usage.fits(self.more(size) - self.more(0)):
             await usage.count(RECOUNT_INTERVAL_S)
-            if not usage.fits(size):
-                raise usage.exceeded(size)
-        usage.pending += size
-        self._taken += size
-
-    def release(self) -> None:
-        self._usage.pending -= self._taken
+            if not usage.fits(self.more(size) - self.more(0)):
+                raise usage.exceeded(self.more(size) - self.more(0))
+        usage.pending += self.more(size) - self.more(0)
+        self._size += size
 
 
 class _CountedUpload:
@@ -101,13 +130,13 @@ class _CountedUpload:
 
     size: None = None
 
-    def __init__(self, upload: Upload, reservation: _Reservation) -> None:
+    def __init__(self, upload: Upload, write: _Write) -> None:
         self._upload = upload
-        self._reservation = reservation
+        self._write = write
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._upload:
-            await self._reservation.take(len(chunk))
+            await self._write.take(len(chunk))
             yield chunk
 
 
@@ -128,26 +157,36 @@ class TokenQuotaEngine:
 
     async def put(self, request: PutRequest) -> WriteResult:
         """Raise HTTPProblem (507), before the upload is read if its size is known."""
-        usage, upload = self._usage, request.upload
+        usage, upload, place = self._usage, request.upload, (self, request.key)
         await usage.count(COUNT_INTERVAL_S)
-        current = await self._engine.head(request.key)
-        replaced = current.size if current else 0
-        reservation = _Reservation(usage, replaced)
+        target = usage.targets.setdefault(place, _Target(usage))
+        write = _Write(usage, target)
+        target.writes.add(write)
         try:
+            if target.size is None:
+                current = await self._engine.head(request.key)
+                if target.size is None:  # another write may have ended meanwhile
+                    target.resize(current.size if current else 0)
             if upload.size is None:
-                request = replace(request, upload=_CountedUpload(upload, reservation))
+                request = replace(request, upload=_CountedUpload(upload, write))
             else:
-                await reservation.take(upload.size)
+                await write.take(upload.size)
             result = await self._engine.put(request)
-            usage.used += result.meta.size - replaced
+            usage.add(result.meta.size - (target.size or 0))
+            target.resize(result.meta.size)
         finally:
-            reservation.release()
+            usage.pending -= write.more(0)
+            target.writes.remove(write)
+            if not target.writes:
+                del usage.targets[place]
         return result
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         removed = await self._engine.delete(key, expect=expect)
         if removed is not None:
-            self._usage.used -= removed.size
+            self._usage.add(-removed.size)
+            if target := self._usage.targets.get((self, key)):
+                target.resize(0)
         return removed
 
     async def list(self, *, prefix: str = "", after: str = "", limit: int = 1000) -> list[Meta]:
