@@ -162,7 +162,7 @@ addEventListener("keydown", async (event) => {
     page.selection.clear();
   } else if (!dialogs.length && event.key === "Delete" && page.removable && !page.selection.isEmpty) {
     await page.selection.act("removeAll");
-  } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
+  } else if (!dialogs.length && event.key === "Delete" && page.removable && event.target.matches("tr:not(.folder) a")) {
     try {
       const { remove } = await load.actions();
       const meta = await page.collection.fetchMeta(page.listing.keyOf(event.target));
@@ -191,7 +191,8 @@ page.ready = page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
   page.removable = allowed.has("DELETE");
   page.selection.showActions();
-  if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
+  if (!page.writable && !page.removable) return tools.append(element("small", {}, "This store is read-only for you."));
+  if (!page.writable) return undefined;
   tools.append(
     button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),
     button("Upload", () => picker.click(), { "aria-keyshortcuts": "u" }),
