@@ -213,7 +213,7 @@ export class Listing {
     const parts = this.folder.split("/").slice(0, -1);
     const links = parts.map((part, index) =>
       element("a", { href: this.collection.address(`${parts.slice(0, index + 1).join("/")}/`) }, element("bdi", {}, `${part}/`)));
-    const top = element("a", { href: this.collection.mount }, "all folders");
+    const top = element("a", { href: this.collection.mount }, "All folders");
     crumbs.replaceChildren(...(links.length ? [top, ...links] : []).flatMap((link) => [link, " "]));
   }
 
@@ -222,7 +222,7 @@ export class Listing {
     const { query, folderOfURL, hasFolders } = this.view;
     const other = find("#view .other");
     if (hasFolders) {
-      other.textContent = query.delimiter ? "as a flat list" : "by folders";
+      other.textContent = query.delimiter ? "As a flat list" : "By folders";
       other.setAttribute("href", this.view.url({ delimiter: query.delimiter ? "" : null, after: null, words: null }));
     }
     find("#view span").hidden = Boolean(this.view.words);

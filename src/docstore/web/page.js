@@ -117,7 +117,7 @@ const tools = document.querySelector("#tools");
 tools.replaceChildren(element("span", { id: "filter" }, page.listing.mode, page.listing.search));
 const announcement = element("p", { id: "announcement", class: "visually-hidden", role: "status" });
 document.querySelector("main").append(announcement, element("ul", { id: "notes", "aria-label": "Notes" }));
-document.querySelector("footer").append(" ", button("shortcuts", shortcuts, { class: "link" }));
+document.querySelector("footer").append(" ", button("Shortcuts", shortcuts, { class: "link" }));
 
 const letters = {
   "/": ["filter keys", () => page.listing.search.focus()],
