@@ -75,6 +75,7 @@ def mounts(tab: Tab) -> None:
         tab.stored(f"/cache/ac/{number // 2:02}")
     for number in range(9):
         tab.stored(f"/cache/ac/new-{number}")
+    tab.page.set_viewport_size({"width": 1000, "height": 760})
     tab.open("/")
     expect(tab.page.locator(".state.ready")).to_have_count(4)
 

@@ -110,7 +110,7 @@ def test_after_a_conflict_three_versions_are_shown_with_marks_and_can_be_merged(
         ["", *["three\n"] * 3],
     ]
     assert tab.dialog.locator("mark").all_inner_texts() == ["two", "mine", "theirs"]
-    expect(tab.dialog).to_contain_text("1 change overlaps: merge by hand below.")
+    expect(tab.dialog).to_contain_text("1 change of the same lines: merge by hand below.")
     tab.dialog.get_by_label("Content").fill("one\nmine\ntheirs\nthree\n")
     tab.store_document("/docs/merge", "even\nlater", content_type="text/markdown")
     tab.press("Save")

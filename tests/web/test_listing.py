@@ -53,7 +53,7 @@ def test_without_javascript_the_page_is_a_list_of_links(tab: Tab) -> None:
     page.get_by_role("link", name="all folders").click()
     page.get_by_role("link", name="plain/").click()
     page.wait_for_url("**/site/plain/")
-    expect(page.locator("#crumbs")).to_have_text("all folders plain/")
+    expect(page.locator("#crumbs")).to_have_text("All folders plain/")
     assert page.locator("#documents input").count() == 0
     expect(page.locator("#documents .select").first).to_be_hidden()
     with page.expect_download() as started:

@@ -47,3 +47,31 @@ def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Pat
         assert client.ask("GET", "/docs/?format=json", None, {"Authorization": f"Bearer {admin}"}).content == before
         signed_in.close()
         signed_in.check()
+
+
+BUTTONS = {
+    # rights besides read and list: buttons of the page, and of a document
+    "create replace": (["New", "Upload", "Upload folder"], ["Edit", "Fields"]),
+    "delete": ([], ["Delete"]),
+}
+
+
+def test_the_page_has_only_the_buttons_of_what_the_token_may_do(tab: Tab, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    admin = {"Authorization": f"Bearer {tokens.create(rights=['all']).text}", "Content-Type": "text/plain"}
+    made = {rights: tokens.create(rights=["read", "list", *rights.split()]).text for rights in BUTTONS}
+    with RunningServer(tmp_path, "--auth", "tokens", "--mount=docs=memory:") as server, Client(server) as client:
+        assert client.ask("PUT", "/docs/a", b"text", admin).status == 201
+        for rights, (of_page, of_document) in BUTTONS.items():
+            signed_in = Tab(tab.browser, server, http_credentials={"username": "any", "password": made[rights]})
+            detail = signed_in.open_document("/docs/", "a")
+            assert signed_in.page.locator("#tools button").all_inner_texts() == of_page
+            assert detail.locator(".body > .buttons button").all_inner_texts() == of_document
+            if rights == "delete":
+                signed_in.press("Delete")
+                expect(signed_in.dialog).to_contain_text("It can't be undone")
+                signed_in.press("Delete permanently")
+                expect(signed_in.page.locator("dialog")).to_have_count(0)
+                assert client.ask("GET", "/docs/a", None, admin).status == 404
+            signed_in.close()
+            signed_in.check()

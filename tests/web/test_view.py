@@ -49,7 +49,7 @@ def test_the_flat_list_is_remembered_for_the_mount(tab: Tab, mount: str) -> None
     assert names(tab) == ["a/"]
     tab.page.get_by_role("link", name="a/", exact=True).click()
     tab.wait_for_keys("b")
-    expect(tab.page.locator("#crumbs")).to_have_text("all folders flat/ a/")
+    expect(tab.page.locator("#crumbs")).to_have_text("All folders flat/ a/")
     tab.page.get_by_role("link", name="all folders").click()
     expect(tab.page.locator("#crumbs a")).to_have_count(0)
 

@@ -23,7 +23,7 @@ PARENT_LIMIT: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a person can do next."""
+    """An action, and the path where it leads."""
 
     text: str
     path: str
@@ -41,7 +41,7 @@ async def render_problem(problem: HTTPProblem, request: Request, mounts: Mounts)
     if found is not None:
         links = await _links_in(*found, problem, request)
     else:
-        links = [_open(mount, path, request.root) for mount, path in _nearest(parts, mounts)]
+        links = [_link(text, mount, rest, request.root) for text, mount, rest in _other_mounts(parts, mounts)]
     if parts[:1] == ["-"]:
         links.insert(0, Link("Open the start of the service", "/-/", f"{request.root}/-/"))
     links.append(Link("See all mounts", "/", f"{request.root}/"))
@@ -69,7 +69,7 @@ async def _links_in(mount: Mount, key: str, problem: HTTPProblem, request: Reque
         links.append(Link("Create it here", mount.prefix + key, f"{place}#{encode(key)}"))
     if folder:
         links.append(Link("Open the nearest folder", mount.prefix + folder, place))
-    return [*links, _open(mount, "", request.root)]
+    return [*links, _link("Open the nearest mount", mount, "", request.root)]
 
 
 def _may_create(mount: Mount, key: str) -> bool:
@@ -95,8 +95,11 @@ async def _nearest_folder(mount: Mount, key: str) -> str:
     return ""
 
 
-def _nearest(parts: list[str], mounts: Mounts) -> list[tuple[Mount, str]]:
-    """The mounts whose names are similar to the start of a path, each with the rest of it; otherwise some mounts."""
+def _other_mounts(parts: list[str], mounts: Mounts) -> list[tuple[str, Mount, str]]:
+    """The mounts whose names are similar to the start of a path, each with the rest of it; otherwise some mounts.
+
+    The first item is the text of the link.
+    """
     scores = []
     for mount in mounts:
         depth = mount.name.count("/") + 1
@@ -104,11 +107,14 @@ def _nearest(parts: list[str], mounts: Mounts) -> list[tuple[Mount, str]]:
         score = SequenceMatcher(None, start.lower(), mount.name.lower()).ratio()
         scores.append((score, mount, "/".join(parts[depth:])))
     scores.sort(key=lambda row: -row[0])
-    similar = [(mount, rest) for score, mount, rest in scores if score >= SIMILAR]
-    return similar[:3] or [(mount, "") for mount in list(mounts)[:LISTED_MOUNTS]]
+    similar = [
+        ("Open the same path in a similar mount" if rest else "Open the nearest mount", mount, rest)
+        for score, mount, rest in scores
+        if score >= SIMILAR
+    ]
+    return similar[:3] or [("Open a mount", mount, "") for mount in list(mounts)[:LISTED_MOUNTS]]
 
 
-def _open(mount: Mount, rest: str, root: str) -> Link:
+def _link(text: str, mount: Mount, rest: str, root: str) -> Link:
     path = mount.prefix + rest
-    text = "Open the same path in a similar mount" if rest else "Open the nearest mount"
     return Link(text, path[:SHOWN_PATH_SIZE], root + encode(path))

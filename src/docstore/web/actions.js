@@ -2,8 +2,8 @@
 // the content and store it again. Every write is conditional: it replaces only the version that the user has seen.
 
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
-import { formatSize, formatTTL, localTime, parseTTL } from "./format.js";
-import { etagOf, headersOf, now, Problem } from "./http.js";
+import { formatSize, formatTTL, localTime, parseTTL, totalSize } from "./format.js";
+import { contentCoding, etagOf, headersOf, now, Problem } from "./http.js";
 import { confirmJSON, isJSONType } from "./json_check.js";
 import { describeRule, isValidKey } from "./keys.js";
 
@@ -12,19 +12,26 @@ const MAX_CHECK_SIZE = 16 * 2 ** 20;
 const MAX_UNDO_SIZE = 64 * 2 ** 20;
 let undo_size = 0;
 
-// Whether contents of `size` bytes can be kept for an undo; then they count until `releaseUndo`.
-export function keepForUndo(size) {
-  if (undo_size + size > MAX_UNDO_SIZE) return false;
-  undo_size += size;
+// Whether the contents can be kept for an undo; then their size counts until `releaseUndo`.
+export function keepForUndo(page, metas) {
+  if (!page.writable || metas.some(contentCoding) || undo_size + totalSize(metas) > MAX_UNDO_SIZE) return false;
+  undo_size += totalSize(metas);
   return true;
 }
 
-export const releaseUndo = (size) => {
-  undo_size -= size;
+export const releaseUndo = (metas) => {
+  undo_size -= totalSize(metas);
 };
 
-// Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
-export const contentCoding = (meta) => meta.fields?.["content-encoding"];
+export const NO_UNDO = "It can't be undone: the content is too large to keep here or has a Content-Encoding, or you may not store documents.";
+
+// Store a deleted document again, if its key is still unused.
+export async function restore(page, meta, content) {
+  if (meta.expires && Date.parse(meta.expires) <= now()) throw new Error(`${meta.key} has expired.`);
+  await page.collection.put(meta.key, content, headersOf(meta), null).catch((error) => {
+    throw error.status === 412 ? new Error(`The key ${meta.key} is used by another document now.`) : error;
+  });
+}
 
 export function checkCopyable(meta) {
   if (contentCoding(meta)) {
@@ -35,26 +42,25 @@ export function checkCopyable(meta) {
 
 // This and the other actions return the key to show next, null to close the detail view, undefined for no change.
 export async function remove(page, meta) {
-  const undoable = !contentCoding(meta) && undo_size + meta.size <= MAX_UNDO_SIZE;
-  const reason = "It can't be undone: the document is too large to keep here, or has a Content-Encoding.";
+  const undoable = keepForUndo(page, [meta]);
   const answers = [["keep", "Cancel"], ["delete", "Delete permanently", "danger"]];
-  if (!undoable && (await ask(`Delete ${meta.key}?`, answers, "keep", element("p", {}, reason))) !== "delete") return undefined;
-  const content = undoable ? await page.collection.content(meta) : null;
-  await page.collection.remove(meta);
+  if (!undoable && (await ask(`Delete ${meta.key}?`, answers, "keep", element("p", {}, NO_UNDO))) !== "delete") return undefined;
+  let content = null;
+  try {
+    content = undoable ? await page.collection.content(meta) : null;
+    await page.collection.remove(meta);
+  } catch (error) {
+    if (undoable) releaseUndo([meta]);
+    throw error;
+  }
   page.changed();
   if (!content) return announce(`Deleted ${meta.key}.`) ?? null;
-  undo_size += meta.size;
   const undo = async () => {
-    if (meta.expires && Date.parse(meta.expires) <= now()) throw new Error(`${meta.key} has expired.`);
-    await page.collection.put(meta.key, content, headersOf(meta), null).catch((error) => {
-      throw error.status === 412 ? new Error(`The key ${meta.key} is used by another document now.`) : error;
-    });
+    await restore(page, meta, content);
     page.changed();
     announce(`Restored ${meta.key}.`);
   };
-  showNote(`Deleted ${meta.key}.`, "Undo", undo, () => {
-    undo_size -= meta.size;
-  });
+  showNote(`Deleted ${meta.key}.`, "Undo", undo, () => releaseUndo([meta]));
   return null;
 }
 
@@ -129,6 +135,17 @@ export async function rename(page, meta) {
   }).then((key) => key ?? undefined);
 }
 
+// Read the lines of "Other fields" as pairs of a name and a value, which may be empty.
+export function readFieldLines(text, storedHeaders) {
+  return text.split("\n").filter((line) => line.trim()).map((line) => {
+    const [, name = "", value = ""] = /^\s*([^\s:]+)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
+    if (!/^meta-./i.test(name) && !storedHeaders.includes(name.toLowerCase())) {
+      throw new Error(`Can't store the field "${line}". Use ${["Meta-\u2026", ...storedHeaders].join(", ")}.`);
+    }
+    return [name, value];
+  });
+}
+
 // Return controls for the stored fields, and `read`, which returns the header fields or throws for an invalid control.
 export function fieldControls(meta, storedHeaders) {
   const initial = meta.expires ? formatTTL(Math.max(1, Math.ceil((Date.parse(meta.expires) - now()) / 1000))) : "";
@@ -142,12 +159,7 @@ export function fieldControls(meta, storedHeaders) {
     if (seconds === undefined) throw new Error("Invalid TTL. Write a duration such as 90 s, 12 h, 7 d or 1h30m.");
     // An unchanged TTL keeps the time of expiry; sending it as typed would extend it.
     if (seconds !== null) headers.TTL = ttl.value === initial ? headersOf(meta).TTL : String(seconds);
-    for (const line of more.value.split("\n").filter((line) => line.trim())) {
-      const [, name = "", value] = /^\s*([^\s:]+)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
-      if (!/^meta-./i.test(name) && !storedHeaders.includes(name.toLowerCase())) throw new Error(`Can't store the field "${line}". Use ${["Meta-\u2026", ...storedHeaders].join(", ")}.`);
-      headers[name] = value;
-    }
-    return headers;
+    return Object.assign(headers, Object.fromEntries(readFieldLines(more.value, storedHeaders)));
   };
   const hint = meta.expires ? `expires ${localTime(meta.expires)}; leave empty to keep forever` : "such as 90 s, 12 h or 7 d; leave empty to keep forever";
   return { read, controls: [field("Type", type, "leave empty to let the server guess it"), field("TTL", ttl, hint),

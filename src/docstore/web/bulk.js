@@ -2,12 +2,11 @@
 // single action. A failure of one document is listed and does not stop the others; a failure of the store stops all. What
 // was not done can be tried again.
 
-import { checkCopyable, form, keepForUndo, moveDocument, releaseUndo } from "./actions.js";
+import { checkCopyable, form, keepForUndo, moveDocument, NO_UNDO, readFieldLines, releaseUndo, restore } from "./actions.js";
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
-import { formatSize, parseTTL } from "./format.js";
-import { etagOf, headersOf, now } from "./http.js";
+import { formatSize, parseTTL, plural, totalSize } from "./format.js";
+import { etagOf, headersOf } from "./http.js";
 import { describeRule, escapeBidi, isValidKey } from "./keys.js";
-import { plural } from "./listing.js";
 
 const CONCURRENT = 4;
 const MAX_DOCUMENTS = 10_000;
@@ -37,8 +36,7 @@ async function expand(page, { documents, folders }) {
 function summary(metas) {
   const keys = metas.slice(0, 3).map((meta) => element("bdi", {}, escapeBidi(meta.key)));
   const rest = metas.length > keys.length ? `, and ${plural(metas.length - keys.length, "other")}` : "";
-  const size = formatSize(metas.reduce((sum, meta) => sum + meta.size, 0));
-  return element("p", {}, `${size}: `, ...keys.flatMap((key, index) => (index ? [", ", key] : [key])), `${rest}.`);
+  return element("p", {}, `${formatSize(totalSize(metas))}: `, ...keys.flatMap((key, index) => (index ? [", ", key] : [key])), `${rest}.`);
 }
 
 // Run `work` for each document, with progress; resolve when all are done or the user ends it. `past` is the verb.
@@ -106,12 +104,11 @@ function runAll(page, title, past, metas, work) {
 
 export async function removeAll(page, selected) {
   const metas = await expand(page, selected);
-  const size = metas.reduce((sum, meta) => sum + meta.size, 0);
-  const undoable = !metas.some((meta) => meta.fields?.["content-encoding"]) && keepForUndo(size);
-  const undoText = undoable ? "You can undo it until you leave this page." : "It can't be undone: they are too large to keep here, or have a Content-Encoding.";
+  const undoable = keepForUndo(page, metas);
+  const undoText = undoable ? "You can undo it until you leave this page." : NO_UNDO;
   const answer = await ask(`Delete ${plural(metas.length, "document")}?`, [["keep", "Cancel"], ["delete", undoable ? "Delete" : "Delete permanently", "danger"]],
     "keep", summary(metas), element("p", {}, undoText));
-  if (answer !== "delete") return undoable ? releaseUndo(size) : undefined;
+  if (answer !== "delete") return undoable ? releaseUndo(metas) : undefined;
   const kept = new Map();
   const done = await runAll(page, `Deleting ${plural(metas.length, "document")}`, "deleted", metas, async (meta) => {
     const content = undoable ? await page.collection.content(meta) : null;
@@ -120,8 +117,8 @@ export async function removeAll(page, selected) {
   });
   page.selection.clear();
   const text = `Deleted ${plural(done.length, "document")}.`;
-  if (!kept.size) return undoable ? releaseUndo(size) : announce(text);
-  return showNote(text, "Undo", () => restoreAll(page, kept), () => releaseUndo(size));
+  if (!kept.size) return undoable ? releaseUndo(metas) : announce(text);
+  return showNote(text, "Undo", () => restoreAll(page, kept), () => releaseUndo(metas));
 }
 
 // Throw an error for what could not be restored; what was restored is forgotten.
@@ -129,15 +126,12 @@ async function restoreAll(page, kept) {
   const count = kept.size;
   const failures = [];
   for (const [meta, content] of kept) {
-    if (meta.expires && Date.parse(meta.expires) <= now()) failures.push(new Error(`${meta.key} has expired.`));
-    else {
-      try {
-        await page.collection.put(meta.key, content, headersOf(meta), null);
-        kept.delete(meta);
-      } catch (error) {
-        failures.push(error.status === 412 ? new Error(`The key ${meta.key} is used by another document now.`) : error);
-        if (STORE_FAILURES.has(error.status)) break;
-      }
+    try {
+      await restore(page, meta, content);
+      kept.delete(meta);
+    } catch (error) {
+      failures.push(error);
+      if (STORE_FAILURES.has(error.status)) break;
     }
   }
   page.changed();
@@ -172,15 +166,6 @@ export async function moveAll(page, selected) {
   if (done.length) announce(`Moved ${plural(done.length, "document")} to ${prefix || "the collection"}.`);
 }
 
-// Read `name: value` lines; a name without a value is removed from the documents.
-function readLines(text, storedHeaders) {
-  return text.split("\n").filter((line) => line.trim()).map((line) => {
-    const [, name = "", value = ""] = /^\s*([^\s:]+)\s*:\s*(.*?)\s*$/.exec(line) ?? [];
-    if (!/^meta-./i.test(name) && !storedHeaders.includes(name.toLowerCase())) throw new Error(`Can't store the field "${line}". Use ${["Meta-\u2026", ...storedHeaders].join(", ")}.`);
-    return [name.toLowerCase(), value];
-  });
-}
-
 export async function editAll(page, selected) {
   const metas = await expand(page, selected);
   const type = input({ placeholder: "unchanged", autofocus: true });
@@ -193,7 +178,7 @@ export async function editAll(page, selected) {
     const never = /^\s*never\s*$/i.test(ttl.value);
     const seconds = never ? null : parseTTL(ttl.value);
     if (seconds === undefined) throw new Error("Invalid TTL. Write a duration such as 90 s, 12 h, 7 d or 1h30m, or never.");
-    const lines = readLines(more.value, page.storedHeaders);
+    const lines = readFieldLines(more.value, page.storedHeaders);
     if (!type.value.trim() && !never && seconds === null && !lines.length) throw new Error("Nothing to change: write a type, a TTL or a field.");
     return (meta) => {
       const headers = Object.fromEntries(Object.entries(headersOf(meta)).map(([name, value]) => [name.toLowerCase(), value]));
@@ -201,8 +186,8 @@ export async function editAll(page, selected) {
       if (never) delete headers.ttl;
       if (seconds !== null) headers.ttl = String(seconds);
       for (const [name, value] of lines) {
-        if (value) headers[name] = value;
-        else delete headers[name];
+        if (value) headers[name.toLowerCase()] = value;
+        else delete headers[name.toLowerCase()];
       }
       return headers;
     };

@@ -3,6 +3,7 @@
 
 import { button, element } from "./dom.js";
 import { compare, merge } from "./diff.js";
+import { plural } from "./format.js";
 
 const MAX_SAME_LINES = 6;
 const WORDS = { mine: "changed by me", theirs: "changed by others", both: "the same change", conflict: "changed by both" };
@@ -19,7 +20,7 @@ export function conflictView(base, mine, theirs, use) {
   const merged = merge(parts);
   const overlapping = parts.filter(({ kind }) => kind === "conflict").length;
   const both = merged === null
-    ? element("span", { class: "hint" }, `${overlapping} change${overlapping === 1 ? " overlaps" : "s overlap"}: merge by hand below.`)
+    ? element("span", { class: "hint" }, `${plural(overlapping, "change")} of the same lines: merge by hand below.`)
     : button("Merge both", () => use(merged));
   const head = ["Change", "Base", "Mine", "Theirs"].map((name) => element("th", { scope: "col" }, name));
   return element("div", { class: "versions" },

@@ -1,10 +1,10 @@
 // The detail view of one document: preview, metadata, addresses and buttons. The actions themselves are in actions.js.
 
-import { changeType, contentCoding, editFields, remove, rename } from "./actions.js";
+import { changeType, editFields, remove, rename } from "./actions.js";
 import { announce, button, element, input, openDialog } from "./dom.js";
 import { edit, MAX_EDIT_SIZE } from "./editing.js";
 import { formatAge, formatSize, localTime } from "./format.js";
-import { now } from "./http.js";
+import { contentCoding, now } from "./http.js";
 import { escapeBidi, isValidKey } from "./keys.js";
 import { neighbour } from "./neighbours.js";
 import { preview } from "./preview.js";
@@ -86,11 +86,13 @@ async function fill(page, detail, body, meta) {
   };
   const action = (text, letter, work, kind) =>
     button(text, run(work), { "aria-keyshortcuts": letter, class: kind, "data-key": letter });
-  const actions = !page.writable ? [element("small", {}, "This store is read-only for you.")] : [
-    meta.size <= MAX_EDIT_SIZE && !contentCoding(meta) && !BINARY.test(meta.media_type) ? action("Edit", "e", edit) : null,
-    action("Rename", "r", rename),
-    action("Fields", "f", editFields),
-    action("Delete", "Delete", remove, "danger"),
+  const { writable, removable } = page;
+  const isText = meta.size <= MAX_EDIT_SIZE && !contentCoding(meta) && !BINARY.test(meta.media_type);
+  const actions = !writable && !removable ? [element("small", {}, "This store is read-only for you.")] : [
+    writable && isText ? action("Edit", "e", edit) : null,
+    writable && removable ? action("Rename", "r", rename) : null,
+    writable ? action("Fields", "f", editFields) : null,
+    removable ? action("Delete", "Delete", remove, "danger") : null,
   ];
   const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(

@@ -1,4 +1,4 @@
-// Sizes, ages, TTLs and times as people read and write them. The server formats the same values in the same way, so a
+// Sizes, counts, ages, TTLs and times as people read and write them. The server formats the same values in the same way, so a
 // list that it rendered does not change when the script takes over.
 
 const SIZE_UNITS = ["KiB", "MiB", "GiB", "TiB"];
@@ -12,6 +12,10 @@ export function formatSize(bytes) {
   const tenths = Math.floor((bytes * 10) / 1024 ** exponent);
   return `${tenths < 100 ? (tenths / 10).toFixed(1) : Math.floor(tenths / 10)} ${SIZE_UNITS[exponent - 1]}`;
 }
+
+export const totalSize = (metas) => metas.reduce((sum, meta) => sum + meta.size, 0);
+
+export const plural = (count, noun) => (count === 1 ? `1 ${noun}` : `${count.toLocaleString("en")} ${noun}s`);
 
 export function formatAge(seconds) {
   const [unit_s, name] = AGE_UNITS.find(([unit_s]) => seconds >= unit_s) ?? [];

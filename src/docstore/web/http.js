@@ -98,6 +98,9 @@ export const encode = (key) =>
   key.split("/").map((part) => encodeURIComponent(part).replace(/[!'()*]/g, escape)).join("/");
 const escape = (character) => "%" + character.charCodeAt(0).toString(16).toUpperCase();
 
+// Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
+export const contentCoding = (meta) => meta.fields?.["content-encoding"];
+
 export const etagOf = (meta) => `"${meta.version}"`;
 
 export class Collection {
@@ -133,7 +136,7 @@ export class Collection {
 
   // At most `size` bytes from the start of a document, and whether they are all of it.
   async readPrefix(meta, size) {
-    const headers = meta.size > size && !meta.fields?.["content-encoding"] ? { Range: `bytes=0-${size - 1}` } : {};
+    const headers = meta.size > size && !contentCoding(meta) ? { Range: `bytes=0-${size - 1}` } : {};
     const answer = await request("GET", this.address(meta.key), { headers });
     const reader = answer.body.getReader();
     const buffer = new Uint8Array(size);

@@ -9,14 +9,12 @@ export const isJSONType = (type) => /[/+]json\s*(?:;|$)/i.test(type);
 // The type that the server gives to a key without one, where it is JSON.
 export const isJSONKey = (key) => /[^/]\.(?:geo)?json$/i.test(key);
 
-const describe = ({ line, column, message }) => `Line ${line}, column ${column}: ${message}.`;
-
 // Return the type to store the text with: `type`, text/plain, or null if the user goes on editing.
 export async function confirmJSON(text, type, control) {
   const error = findJSONError(text);
   if (!error) return type;
   const answers = [["edit", "Keep editing"], ["text", "Save as text/plain"], ["broken", "Save as JSON anyway", "danger"]];
-  const answer = await ask("This is not valid JSON", answers, "edit", element("p", {}, describe(error)),
+  const answer = await ask("This is not valid JSON", answers, "edit", element("p", {}, error.message),
     element("p", {}, "Programs that read it as JSON will fail."));
   if (answer === "broken") return type;
   if (answer === "text") return "text/plain; charset=utf-8";
@@ -39,7 +37,7 @@ export function jsonTools(area, isJSON) {
     line.hidden = !isJSON();
     const error = area.value && !line.hidden ? findJSONError(area.value) : null;
     status.classList.toggle("alert", Boolean(error));
-    status.textContent = error ? describe(error) : "Valid JSON";
+    status.textContent = error ? error.message : "Valid JSON";
   };
   area.addEventListener("input", () => {
     clearTimeout(timer);

@@ -61,12 +61,12 @@ function broken(text, at, wanted) {
   return { at, message: at === text.length ? `the text ends where ${wanted} is expected` : `${wanted} is expected here` };
 }
 
-// Return null for valid JSON, else { at, line, column, message }; `at` counts UTF-16 units, line and column from 1.
+// Return null for valid JSON, else { at, message }: the place in UTF-16 units, and a sentence with line and column from 1.
 export function findJSONError(text) {
   const error = walk(text, () => {});
   if (!error) return null;
   const before = text.slice(0, error.at).split("\n");
-  return { ...error, line: before.length, column: [...before.at(-1)].length + 1 };
+  return { at: error.at, message: `Line ${before.length}, column ${[...before.at(-1)].length + 1}: ${error.message}.` };
 }
 
 // Deep nesting would make the text many times longer.

@@ -1,6 +1,7 @@
 // The foldable preview of JSON: `details` elements that are filled when they are unfolded, so a large document costs little.
 
 import { button, element } from "./dom.js";
+import { plural } from "./format.js";
 
 const MAX_DEPTH = 100;
 const MAX_MEMBERS = 500;
@@ -60,7 +61,7 @@ function tree(value, open, ...name) {
   const [first, last, one] = Array.isArray(value) ? ["[", "]", "item"] : ["{", "}", "member"];
   const members = Object.entries(value);
   if (!members.length) return element("span", {}, ...name, first + last);
-  const count = element("small", {}, `${members.length} ${one}${members.length === 1 ? "" : "s"}`);
+  const count = element("small", {}, plural(members.length, one));
   const node = element("details", { open: open > 0 }, element("summary", {}, ...name, `${first}\u2026${last} `, count));
   const named = (key) => [element("b", {}, Array.isArray(value) ? key : JSON.stringify(key)), ": "];
   const list = element("ul", {});

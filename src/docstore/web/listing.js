@@ -3,7 +3,7 @@
 // earlier page. A column has a cell here and in collection.html.
 
 import { button, element } from "./dom.js";
-import { formatAge, formatSize } from "./format.js";
+import { formatAge, formatSize, plural, totalSize } from "./format.js";
 import { now } from "./http.js";
 import { COLUMNS } from "./view.js";
 
@@ -21,7 +21,6 @@ const THUMBNAIL = /^image\/(?:png|jpeg|gif|webp|avif)(?:;|$)/;
 const THUMBNAIL_SIZE = 256 * 1024;
 
 const find = (selector) => document.querySelector(selector);
-export const plural = (count, noun) => (count === 1 ? `1 ${noun}` : `${count.toLocaleString("en")} ${noun}s`);
 
 export class Listing {
   #loading = new AbortController();
@@ -184,9 +183,8 @@ export class Listing {
   }
 
   #summarize({ documents, folders = [], next, searched }) {
-    const size = documents.reduce((sum, meta) => sum + meta.size, 0);
     const counts = [folders.length && plural(folders.length, "folder"), plural(documents.length, "key"),
-      documents.length && formatSize(size)].filter(Boolean).join(", ");
+      documents.length && formatSize(totalSize(documents))].filter(Boolean).join(", ");
     const { column, descending } = this.view.order;
     const isPart = next || this.view.query.after;
     const part = this.view.query.after ? `${counts} on this page` : next ? `First ${counts}` : counts;
@@ -215,7 +213,7 @@ export class Listing {
     const parts = this.folder.split("/").slice(0, -1);
     const links = parts.map((part, index) =>
       element("a", { href: this.collection.address(`${parts.slice(0, index + 1).join("/")}/`) }, element("bdi", {}, `${part}/`)));
-    const top = element("a", { href: this.collection.mount }, "all folders");
+    const top = element("a", { href: this.collection.mount }, "All folders");
     crumbs.replaceChildren(...(links.length ? [top, ...links] : []).flatMap((link) => [link, " "]));
   }
 
@@ -224,7 +222,7 @@ export class Listing {
     const { query, folderOfURL, hasFolders } = this.view;
     const other = find("#view .other");
     if (hasFolders) {
-      other.textContent = query.delimiter ? "as a flat list" : "by folders";
+      other.textContent = query.delimiter ? "As a flat list" : "By folders";
       other.setAttribute("href", this.view.url({ delimiter: query.delimiter ? "" : null, after: null, words: null }));
     }
     find("#view span").hidden = Boolean(this.view.words);

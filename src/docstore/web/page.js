@@ -117,7 +117,7 @@ const tools = document.querySelector("#tools");
 tools.replaceChildren(element("span", { id: "filter" }, page.listing.mode, page.listing.search));
 const announcement = element("p", { id: "announcement", class: "visually-hidden", role: "status" });
 document.querySelector("main").append(announcement, element("ul", { id: "notes", "aria-label": "Notes" }));
-document.querySelector("footer").append(" ", button("shortcuts", shortcuts, { class: "link" }));
+document.querySelector("footer").append(" ", button("Shortcuts", shortcuts, { class: "link" }));
 
 const letters = {
   "/": ["filter keys", () => page.listing.search.focus()],
@@ -162,7 +162,7 @@ addEventListener("keydown", async (event) => {
     page.selection.clear();
   } else if (!dialogs.length && event.key === "Delete" && page.removable && !page.selection.isEmpty) {
     await page.selection.act("removeAll");
-  } else if (!dialogs.length && event.key === "Delete" && page.writable && event.target.matches("tr:not(.folder) a")) {
+  } else if (!dialogs.length && event.key === "Delete" && page.removable && event.target.matches("tr:not(.folder) a")) {
     try {
       const { remove } = await load.actions();
       const meta = await page.collection.fetchMeta(page.listing.keyOf(event.target));
@@ -191,7 +191,8 @@ page.ready = page.collection.allowed().then((allowed) => {
   page.writable = allowed.has("PUT");
   page.removable = allowed.has("DELETE");
   page.selection.showActions();
-  if (!page.writable) return tools.append(element("small", {}, "This store is read-only for you."));
+  if (!page.writable && !page.removable) return tools.append(element("small", {}, "This store is read-only for you."));
+  if (!page.writable) return undefined;
   tools.append(
     button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),
     button("Upload", () => picker.click(), { "aria-keyshortcuts": "u" }),

@@ -92,7 +92,7 @@ function readable(collection, meta, type, setType, content, complete) {
     const parsed = parseJSON(content);
     if (parsed) return views(["Tree", () => jsonTree(parsed.value)], ["Source", colours]);
     const error = findJSONError(content);
-    return [error && hint(`This is not valid JSON. Line ${error.line}, column ${error.column}: ${error.message}.`), colours()].filter(Boolean);
+    return [error && hint(`This is not valid JSON. ${error.message}`), colours()].filter(Boolean);
   }
   if (/^text\/(?:csv|tab-separated-values)$/.test(type)) {
     const { node, shown } = table(content, type, MAX_ROWS, complete);

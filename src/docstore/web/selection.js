@@ -2,9 +2,8 @@
 // another view of the list begins without a selection, so no action changes what is not shown.
 
 import { announce, button, element, openDialog } from "./dom.js";
-import { formatSize } from "./format.js";
+import { formatSize, plural, totalSize } from "./format.js";
 import { encode } from "./http.js";
-import { plural } from "./listing.js";
 
 // Servers accept at least 8,000 bytes in a request line.
 const MAX_URL_SIZE = 8000;
@@ -131,8 +130,7 @@ export class Selection {
     this.status.textContent = `${count.toLocaleString("en")} selected`;
     const { documents, folders } = await this.#selected().catch(() => ({ documents: [], folders: [] }));
     if (!documents.length && !folders.length) return;
-    const size = documents.reduce((sum, meta) => sum + meta.size, 0);
-    const parts = [folders.length && plural(folders.length, "folder"), documents.length && `${plural(documents.length, "key")}, ${formatSize(size)}`];
+    const parts = [folders.length && plural(folders.length, "folder"), documents.length && `${plural(documents.length, "key")}, ${formatSize(totalSize(documents))}`];
     if (this.#names.size === count) this.status.textContent = `Selected: ${parts.filter(Boolean).join(", ")}`;
   }
 

@@ -2,14 +2,13 @@
 // the list of mounts that the server rendered. Counts and searches are bounded, and say how far they went.
 
 import { element } from "./dom.js";
-import { formatSize } from "./format.js";
+import { formatSize, plural, totalSize } from "./format.js";
 import { Collection, encode } from "./http.js";
 
 const COUNTED = 1000;
 const SHOWN = 20;
 const TYPING_MS = 200;
 
-const plural = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 const mounts = [...document.querySelectorAll(".mounts li")].map((card) => {
   const path = new URL(card.querySelector("a").href).pathname;
   return { card, path, collection: new Collection(path, new Map()), state: card.querySelector(".state") };
@@ -20,8 +19,7 @@ async function check({ card, collection, state }) {
   const counted = card.dataset.documents !== undefined;
   try {
     const { documents, next } = await collection.list({ limit: counted ? 1 : COUNTED });
-    const size = documents.reduce((sum, meta) => sum + meta.size, 0);
-    const count = next ? `more than ${plural(COUNTED, "document")}` : `${plural(documents.length, "document")}, ${formatSize(size)}`;
+    const count = next ? `more than ${plural(COUNTED, "document")}` : `${plural(documents.length, "document")}, ${formatSize(totalSize(documents))}`;
     state.textContent = counted ? "ready" : `ready; ${documents.length ? count : "empty"}`;
     state.className = "state ready";
   } catch (error) {

@@ -1,6 +1,7 @@
 // The preview of CSV and TSV as a table of text nodes. A separator other than the comma is recognized by the first line.
 
 import { element } from "./dom.js";
+import { plural } from "./format.js";
 
 const MAX_COLUMNS = 100;
 const NUMBER = /^\s*[-+]?(?:\d[\d,. \u00a0']*)(?:[eE][-+]?\d+)?\s*%?\s*$/;
@@ -56,10 +57,9 @@ export function table(text, type, limit, complete) {
   const numeric = columns.map((index) => rows.length > 0 && rows.every((row) => !row[index]?.trim() || NUMBER.test(row[index])));
   const cell = (tag, attributes) => (row) => element("tr", {}, columns.map((index) =>
     element(tag, { ...attributes, class: numeric[index] ? "number" : null }, row[index] ?? "")));
-  const all = `${(count - 1).toLocaleString()}${complete ? "" : " or more"}`;
   const shown = [
-    rows.length < count - 1 || !complete ? `The first ${rows.length.toLocaleString()} of ${all} rows` : `${all} row${count === 2 ? "" : "s"}`,
-    width > MAX_COLUMNS ? `the first ${MAX_COLUMNS} of ${width} columns` : `${width} column${width === 1 ? "" : "s"}`,
+    rows.length < count - 1 || !complete ? `The first ${rows.length} of ${(count - 1).toLocaleString("en")}${complete ? "" : " or more"} rows` : plural(count - 1, "row"),
+    width > MAX_COLUMNS ? `the first ${MAX_COLUMNS} of ${width} columns` : plural(width, "column"),
   ].join(", ");
   const node = element("div", { class: "cells content", tabindex: 0, role: "group", "aria-label": "Table" },
     element("table", {}, element("thead", {}, cell("th", { scope: "col" })(head)), element("tbody", {}, rows.map(cell("td", {})))));
