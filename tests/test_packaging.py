@@ -187,5 +187,4 @@ def test_ci_is_a_program_that_runs_the_checks_without_skips() -> None:
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
     assert "run_make check" in script.read_text()
-    assert "run_make test-cluster" in script.read_text()
     assert "PYTEST_PLUGINS=no_skips" in script.read_text()
