@@ -1,5 +1,6 @@
 """https: one certificate after another, with no connection lost, and never half of a pair."""
 
+import errno
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from docstore.server.tls import Certificate
 from tests.certificates import KeyPair, make_certificate, trusting
 from tests.server.test_listeners import MOUNT, Serving
 from tests.server.test_run import refused
@@ -185,3 +187,23 @@ def test_a_page_on_http_is_another_origin(installed: KeyPair, pairs: list[KeyPai
                 % scheme
             )
             assert connection.recv(65536)[:12] == expected
+
+
+def test_a_pair_that_could_not_be_read_for_a_moment_is_loaded_later(
+    installed: KeyPair, pairs: list[KeyPair], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    certificate = Certificate(installed.chain, installed.key)
+    certificate.context()
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    install(pairs[1], installed)
+    with monkeypatch.context() as patched, caplog.at_level("INFO", "docstore"):
+        patched.setattr(ssl.SSLContext, "load_cert_chain", fail)
+        for _ in range(3):
+            certificate.reload()
+    with caplog.at_level("INFO", "docstore"):
+        for _ in range(3):
+            certificate.reload()
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]

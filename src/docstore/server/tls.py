@@ -24,6 +24,9 @@ class Certificate:
     _context: ssl.SSLContext | None = field(default=None, repr=False)
     _current: ssl.SSLContext | None = field(default=None, repr=False)
     _seen: object = field(default=None, repr=False)
+    """The state of the files that were loaded."""
+    _failed: object = field(default=None, repr=False)
+    """The state of the files that could not be loaded, and were logged."""
 
     def context(self) -> ssl.SSLContext:
         """Return the context for a server. It gives each connection the newest certificate. Raise SetupError."""
@@ -41,16 +44,18 @@ class Certificate:
             connection.context = self._current
 
     def reload(self) -> None:
-        """Use the certificate in the files if they have changed. If it is invalid, log that and keep the old one."""
+        """Use the certificate in the files if they have changed. While it is invalid, keep the old one; log it once."""
         seen = self._state()
         if seen == self._seen:
             return
-        self._seen = seen
         try:
             self._current = self._load()
         except (OSError, ValueError) as error:
-            log.error("TLS: the new certificate is not used: %s: %s, %s", _reason(error), self.chain, self.key)
+            if seen != self._failed:
+                log.error("TLS: the new certificate is not used: %s: %s, %s", _reason(error), self.chain, self.key)
+            self._failed = seen
         else:
+            self._seen, self._failed = seen, None
             log.info("TLS: a new certificate is used: %s", self.chain)
 
     def _load(self) -> ssl.SSLContext:
