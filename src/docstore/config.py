@@ -179,7 +179,7 @@ class Settings:
     uds: Path | None = None
     """The path of a Unix socket to listen on, instead of host and port."""
     uds_mode: str = "600"
-    """The permissions of the Unix socket, octal; whoever may write to it may connect."""
+    """The permissions of the Unix socket, octal; users who may write to it may connect."""
     tls_cert: Path | None = None
     """The PEM file of the certificate chain, for https; None for http."""
     tls_key: Path | None = None
