@@ -179,7 +179,7 @@ class Settings:
     uds: Path | None = None
     """The path of a Unix socket to listen on, instead of host and port."""
     uds_mode: str = "600"
-    """The permissions of the Unix socket, octal; whoever may write to it may connect."""
+    """The permissions of the Unix socket, octal; users who may write to it may connect."""
     tls_cert: Path | None = None
     """The PEM file of the certificate chain, for https; None for http."""
     tls_key: Path | None = None
@@ -245,6 +245,8 @@ class Settings:
             raise SetupError(f"uds_mode must be octal permissions, such as 660, not {self.uds_mode!r}")
         if self.tls_key is not None and self.tls_cert is None:
             raise SetupError("tls_key needs tls_cert, the certificate of the key")
+        if self.tls_cert is not None:
+            _check_apart(mounts, self.tls_key or self.tls_cert, "the private key")
         for name in self.trusted_proxies:
             if not is_proxy_name(name):
                 raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")

@@ -132,6 +132,9 @@ def test_a_start_without_a_usable_pair_is_one_line(installed: KeyPair, pairs: li
     assert "TLS: " in said(installed.chain, None)
     assert "passphrase" in said(installed.chain, encrypted)
     assert "tls_key needs tls_cert" in refused("--tls-key", str(installed.key), MOUNT)
+    folder = f"--mount=docs=file:{tmp_path}"
+    assert "key.pem, the private key" in refused("--tls-cert", str(none), "--tls-key", str(installed.key), folder)
+    assert "none.pem, the private key" in refused("--tls-cert", str(none), folder)
 
 
 def test_one_file_may_have_both(installed: KeyPair, pairs: list[KeyPair], tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Certificate:
             connection.context = self._current
 
     def reload(self) -> None:
-        """Use the certificate in the files if they have changed. Keep the old one, and log once, while they are invalid."""
+        """Use the certificate in the files if they have changed. While it is invalid, keep the old one; log it once."""
         seen = self._state()
         if seen == self._seen:
             return

@@ -3,7 +3,7 @@
 A client gets only the mounts in which it has rights, each with an engine that enforces them (`guarded_engine.py`). So
 every resource that works on the mounts of a view, such as a listing or the list of mounts, shows what the client may
 see and nothing else. Credentials are a token, as Bearer (RFC 6750) or as the password of Basic (RFC 7617); the user is
-ignored. Nothing is kept for failed attempts, so their number neither takes memory nor locks anybody out.
+ignored. Nothing is kept for failed attempts, so they take no memory and lock no client out.
 """
 
 import base64

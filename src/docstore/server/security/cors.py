@@ -21,18 +21,8 @@ EXPOSED: Final = ", ".join(
         [
             *(header.name for name, header in STORED_HEADERS.items() if name not in _SAFELISTED),
             *("Accept-Patch", "Accept-Ranges", "Allow", "Content-Digest", "Content-Location", "Content-Range"),
-            *(
-                "Digest",
-                "ETag",
-                "Link",
-                "Location",
-                "Preference-Applied",
-                "RateLimit",
-                "RateLimit-Policy",
-                "Repr-Digest",
-                "Retry-After",
-                "Sunset",
-            ),
+            *("Digest", "ETag", "Link", "Location", "Preference-Applied", "RateLimit", "RateLimit-Policy"),
+            *("Repr-Digest", "Retry-After", "Sunset"),
         ]
     )
 )

@@ -1,4 +1,4 @@
-"""Whom a request comes from, if a proxy sent it: its fields are believed only from the proxies that the settings name.
+"""The client of a request that a proxy sent: the fields of a proxy are believed only if the settings name it.
 
 From the last element on, each element is believed as long as the address before it is that of a trusted proxy. The
 first address that is none is the client; the same element has the scheme and the Host that the client used.

@@ -1,9 +1,9 @@
 """The quota of a token: a limit on the size of all documents below its mount and prefix, for what the token stores.
 
-What counts is in the store, whoever put it there, so that deleting documents and their expiry make space. Listing them
-for each write would be slow, so the size is counted again from time to time, and before a write is rejected, and in
-between the writes of this process are added. Within one process the quota is exact; what other workers store meanwhile
-is noticed at the next count. An engine's own quota (`max_bytes`) was rejected: few engines have one, and it is for all.
+Documents that other clients stored count too, so that deleting documents and their expiry make space. Listing them for
+each write would be slow, so the size is counted again from time to time, and before a write is rejected. In between,
+the writes of this token in this process are added; those of other clients and other workers are noticed at the next
+count. An engine's own quota (`max_bytes`) was rejected: few engines have one, and it is for all clients.
 """
 
 import asyncio

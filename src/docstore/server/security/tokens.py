@@ -1,4 +1,4 @@
-"""Tokens: the file of those who may use a store, `tokens.json` in its data folder.
+"""Tokens: credentials for a store, in the file `tokens.json` of its data folder.
 
 A token is shown once, as `dst_ID_SECRET`; the file has the SHA-256 of the secret. A slow hash was rejected: a secret
 has 192 random bits, so that guessing is hopeless, and a slow hash would cost each request milliseconds. The file is
@@ -158,7 +158,7 @@ class Tokens:
 
 
 def redact(text: str) -> str:
-    """Remove the secrets of tokens from a text that is to be logged, such as a URL into which somebody put one."""
+    """Remove the secrets of tokens from a text that is to be logged, such as a URL that contains one."""
     return TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", text) if _PREFIX in text else text
 
 
