@@ -191,6 +191,17 @@ def test_closing_an_editor_with_changes_asks_first(tab: Tab) -> None:
     assert tab.stored("/docs/unsaved").content == b"old"
 
 
+def test_closing_a_new_document_with_fields_asks_first(tab: Tab) -> None:
+    tab.open("/docs/")
+    tab.press("New")
+    tab.dialog.get_by_text("Type, TTL, fields").click()
+    tab.dialog.get_by_label("Other fields").fill("Meta-Author: Ann")
+    tab.press("Cancel")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("Leave without saving?")
+    tab.press("Leave")
+    expect(tab.page.locator("dialog")).to_have_count(0)
+
+
 def test_only_utf_8_is_edited_and_only_the_version_shown_is_deleted(tab: Tab) -> None:
     tab.expect(412)
     tab.store_document("/docs/latin", b"caf\xe9", content_type="text/plain")

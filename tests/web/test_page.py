@@ -23,6 +23,10 @@ def test_shortcuts_are_documented_and_single_keys_can_be_disabled(tab: Tab) -> N
     tab.page.keyboard.press("n")
     tab.page.keyboard.press("/")
     assert tab.page.evaluate("document.activeElement.id") != "search"
+    tab.open("/")
+    tab.page.keyboard.press("/")
+    assert tab.page.evaluate("document.activeElement.id") != "search"
+    tab.open("/docs/")
     expect(tab.page.locator("dialog")).to_have_count(0)
 
 

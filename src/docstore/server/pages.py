@@ -13,6 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from docstore.http.stored_headers import STORED_HEADERS
+from docstore.http.url import encode
 from docstore.model import Meta
 from docstore.units import format_count, format_duration, format_rfc3339, format_size
 
@@ -54,6 +55,7 @@ def _templates() -> Environment:
         auto_reload=False,  # Otherwise each page checks its template on disk first.
     )
     environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age, "count": format_count}
+    environment.filters["encode"] = encode
     environment.tests["thumbnail"] = has_thumbnail
     names = (f"{name}={header.request_name}" for name, header in STORED_HEADERS.items())
     environment.globals["stored_headers"] = " ".join(names)

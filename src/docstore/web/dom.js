@@ -1,5 +1,6 @@
-// DOM helpers: elements, fields, dialogs with focus handling, notes, and announcements for screen readers. They create
-// text nodes and never parse markup, so a key or a content stays text. This module knows nothing of documents.
+// DOM helpers: elements, fields, dialogs with focus handling, notes, and announcements for screen readers; also whether
+// shortcuts are off. They create text nodes and never parse markup, so a key or a content stays text. This module knows
+// nothing of documents.
 
 // Children are nodes, texts, null, or arrays of these; long lists of children are passed as an array.
 export function element(tag, attributes = {}, ...children) {
@@ -28,6 +29,19 @@ export function field(label, control, hint) {
 
 export const input = (attributes) =>
   element("input", { autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...attributes });
+
+const NO_SHORTCUTS = "docstore-no-shortcuts";
+
+// Whether the user disabled shortcuts of a single key. Browsers that store nothing for this site throw.
+export function areShortcutsOff() {
+  try {
+    return Boolean(localStorage.getItem(NO_SHORTCUTS));
+  } catch {
+    return false;
+  }
+}
+
+export const setShortcutsOff = (isOff) => localStorage.setItem(NO_SHORTCUTS, isOff ? "1" : "");
 
 export const announce = (text) => {
   document.getElementById("announcement").textContent = text;

@@ -27,8 +27,9 @@ export async function create(page, wanted = page.listing.folder) {
   const typeOf = () => controls[0].children[1].value.trim() || (isJSONKey(control.value) ? "application/json" : "");
   const tools = jsonTools(content, () => isJSONType(typeOf()));
   for (const one of [control, controls[0].children[1]]) one.addEventListener("input", tools.check);
-  const stopWarning = warnBeforeUnload(() => content.value);
-  const mayClose = async () => !content.value || (await confirmLeave());
+  const isTyped = () => [content, ...controls.map((one) => one.children[1])].some((one) => one.value);
+  const stopWarning = warnBeforeUnload(isTyped);
+  const mayClose = async () => !isTyped() || (await confirmLeave());
   const key = await form("New document", "wide", [keyControl, content, tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
     "Store", async () => {
       const key = checkKey(page, control);

@@ -37,14 +37,14 @@ export class Listing {
       element("option", { value: "prefix" }, "starts with"), element("option", { value: "words" }, "contains"));
     find("main").addEventListener("click", (event) => this.#onClick(event));
     this.body.addEventListener("keydown", (event) => this.#onRowKey(event));
-    // A broken image gives way to the icon of its type.
+    // A broken image gives way to the icon of its type. It may have failed before this script ran.
     this.body.addEventListener("error", (event) => event.target.remove(), true);
+    for (const image of this.body.querySelectorAll("img")) if (image.complete && !image.naturalWidth) image.remove();
     // Relative links would change their meaning when the URL changes.
     for (const link of document.querySelectorAll("a[href], link[rel=icon]")) {
       const { pathname, search } = new URL(link.href);
       link.setAttribute("href", pathname + search);
     }
-    for (const image of this.body.querySelectorAll("img")) image.setAttribute("src", new URL(image.src).pathname + new URL(image.src).search);
     for (const row of this.body.rows) row.cells[0].replaceChildren(checkbox(row.cells[1].textContent));
     this.#sortButtons();
     this.#placeSearch();

@@ -2,7 +2,7 @@
 // drops. Without this script the page is the list of links that the server rendered. Modules that the list does not need
 // are loaded at their first use.
 
-import { button, element, openDialog } from "./dom.js";
+import { areShortcutsOff, button, element, openDialog, setShortcutsOff } from "./dom.js";
 import { Collection, encode, Problem } from "./http.js";
 import { Listing } from "./listing.js";
 import { Selection } from "./selection.js";
@@ -10,7 +10,6 @@ import { View } from "./view.js";
 
 const { mount, keys, storedHeaders } = document.querySelector("main").dataset;
 const requestNames = new Map(storedHeaders.split(" ").map((pair) => pair.split("=")));
-const NO_SHORTCUTS = "docstore-no-shortcuts";
 const CHANGED_MS = 300;
 
 const page = {
@@ -138,8 +137,8 @@ const others = {
 };
 
 function shortcuts() {
-  const off = element("input", { type: "checkbox", onchange: () => localStorage.setItem(NO_SHORTCUTS, off.checked ? "1" : "") });
-  off.checked = Boolean(localStorage.getItem(NO_SHORTCUTS));
+  const off = element("input", { type: "checkbox", onchange: () => setShortcutsOff(off.checked) });
+  off.checked = areShortcutsOff();
   const rows = { ...Object.fromEntries(Object.entries(letters).map(([key, [text]]) => [key, text])), ...others };
   openDialog("Shortcuts", {}, element("dl", {}, ...Object.entries(rows).flatMap(([key, text]) =>
     [element("dt", {}, element("kbd", {}, key)), element("dd", {}, text)])),
@@ -150,7 +149,7 @@ addEventListener("keydown", async (event) => {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.matches?.("input:not([type=checkbox]), textarea, select")) return;
   const dialogs = document.querySelectorAll("dialog");
-  if (event.key.length === 1 && localStorage.getItem(NO_SHORTCUTS)) return;
+  if (event.key.length === 1 && areShortcutsOff()) return;
   const action = dialogs.length === 1 && dialogs[0].querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (action) {
     event.preventDefault();

@@ -1,7 +1,7 @@
 // The start: what each mount holds and whether it responds, and a search over all mounts. Without this script the page is
 // the list of mounts that the server rendered. Counts and searches are bounded, and say how far they went.
 
-import { element } from "./dom.js";
+import { areShortcutsOff, element } from "./dom.js";
 import { formatSize, plural, totalSize } from "./format.js";
 import { Collection, encode } from "./http.js";
 
@@ -92,7 +92,7 @@ search.addEventListener("keydown", (event) => {
   }
 });
 addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target === search) return;
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey || event.target === search || areShortcutsOff()) return;
   event.preventDefault();
   search.focus();
 });

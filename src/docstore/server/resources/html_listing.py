@@ -29,6 +29,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
         "collection.html",
         root,
         mount=mount,
+        place=place,
         query=query,
         crumbs=crumbs,
         documents=[(_link(mount, query, meta.key, root), meta.key[skipped:], meta) for meta in page.documents],
