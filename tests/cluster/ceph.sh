@@ -10,7 +10,7 @@
 #
 # S3: ports 7481 and 7482, path style, region us-east-1, access key AK, secret key SK. Needs root, Debian, 3 GB of memory.
 set -euo pipefail
-command=${1:?up, kill, start, status or down} folder=${2:?a folder} name=${3:-}
+command=${1:?up, kill, start, settle, status or down} folder=${2:?a folder} name=${3:-}
 export CEPH_CONF=$folder/ceph.conf
 
 write_configuration() {

@@ -10,6 +10,7 @@ from tests.server.http1.state_machine import drive
 from tests.server.http1.test_rules import ANSWERED, CHUNK_FAULTS, REFUSED
 
 PUT = put(b"k", b"0123456789")
+CHUNKS = request(b"PUT /docs/k", b"Transfer-Encoding: chunked", body=b"3;a=b\r\nabc\r\n4\r\ndefg\r\n0\r\nA: b\r\n\r\n")
 SMALL = Limits(drain_size=100, linger_size=1000)
 
 
@@ -39,6 +40,20 @@ def test_splitting_a_faulty_body_anywhere_changes_nothing(body: bytes) -> None:
     assert [seen.body for seen in whole.seen] == [None]
     for position in range(1, len(data), 1 if len(data) < 500 else 509):
         assert drive(data[:position], data[position:]).facts() == whole.facts(), position
+
+
+def test_splitting_a_chunked_body_anywhere_changes_nothing() -> None:
+    data = CHUNKS + GET
+    for position in range(1, len(data)):
+        driven = drive(data[:position], data[position:])
+        assert driven.refused is None, position
+        assert [seen.body for seen in driven.seen] == [b"abcdefg", b""], position
+
+
+def test_bytes_after_trailers_do_not_count_as_trailers() -> None:
+    driven = drive(CHUNKS + put(b"k", bytes(1000)), limits=Limits(head_size=500))
+    assert driven.refused is None
+    assert [seen.body for seen in driven.seen] == [b"abcdefg", bytes(1000)]
 
 
 def test_requests_are_returned_one_at_a_time() -> None:

@@ -157,6 +157,7 @@ CHUNK_FAULTS = {
     "size-of-many-digits": b"0" * 17 + b"3\r\nabc\r\n0\r\n\r\n",
     "space-after-the-size": b"3 \r\nabc\r\n0\r\n\r\n",
     "bare-LF-after-the-size": b"3\nabc\r\n0\r\n\r\n",
+    "bare-LF-after-two-digits": b"30\nabc\r\n0\r\n\r\n",
     "bare-CR-in-an-extension": b"3;a\rb\r\nabc\r\n0\r\n\r\n",
     "too-long": b"3\r\nabcd\r\n0\r\n\r\n",
     "bare-LF-after-the-chunk": b"3\r\nabc\n0\r\n\r\n",
