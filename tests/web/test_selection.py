@@ -73,6 +73,7 @@ def test_selected_documents_and_folders_are_deleted_and_restored(tab: Tab, mount
     expect(tab.dialog.get_by_role("heading")).to_have_text("Delete 3 documents?")
     expect(tab.dialog).to_contain_text("delete/a.txt, delete/b.txt, delete/in/d.txt.")
     tab.press("Cancel")
+    expect(tab.page.locator("dialog")).to_have_count(0)
     assert statuses(tab, mount, keys) == [200] * 4
     press_and_wait(tab, "Delete")
     tab.press("Delete")
