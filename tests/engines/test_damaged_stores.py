@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import apsw
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from docstore.content import BytesContent, read_all
 from docstore.engines.contract import Engine, PutRequest
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.engines.sqlite.read_only import ReadOnlyDatabase
 from docstore.errors import CorruptData, EngineError, SetupError
 from docstore.testing.clock import SetClock
 from tests.stores import DOCUMENTS, FIELDS, files_in, run, store
@@ -52,6 +54,22 @@ def test_a_record_truncated_at_any_byte_is_named_or_unchanged(tmp_path: Path) ->
     )
     record = path.read_bytes()
     asyncio.run(look())
+
+
+def test_a_check_ends_if_rows_are_out_of_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a damaged tree: SQLite finds the same rows after the last one."""
+    read = ReadOnlyDatabase.rows
+
+    def rows(self: ReadOnlyDatabase, statement: str, arguments: tuple[object, ...] = ()) -> list[Any]:
+        first = (-(2**63), *arguments[1:]) if "WHERE id > ?" in statement else arguments
+        return read(self, statement, first)
+
+    url = f"sqlite:{tmp_path / 'store'}"
+    store(url)
+    assert run("check", url).status == 0
+    monkeypatch.setattr(ReadOnlyDatabase, "rows", rows)
+    ended = run("check", url)
+    assert (ended.status != 0, "out of order" in ended.out + ended.err) == (True, True)
 
 
 def flipped(data: bytearray, chance: Random) -> None:

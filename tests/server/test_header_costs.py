@@ -40,7 +40,7 @@ FIELDS = [
         "want-repr-digest",
         "want-digest",
     ),
-    *("origin", "referer", "sec-fetch-site", "access-control-request-headers", "cookie"),
+    *("origin", "referer", "sec-fetch-site", "access-control-request-headers", "cookie", "authorization"),
     *("content-type", "meta-a", "ttl", *STORED_HEADERS),
 ]
 """Every header that the server parses, which the test checks, and Cookie, which it does not."""

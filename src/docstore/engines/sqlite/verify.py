@@ -95,6 +95,9 @@ def _room(database: ReadOnlyDatabase, path: Path) -> Iterator[Finding]:
 def _documents(database: ReadOnlyDatabase, path: Path, folder: Path) -> Checked:
     last = -(2**63)
     while some := cast(list[_Row], database.rows(_ROWS, (last, ROWS_AT_ONCE))):
+        if some[-1][0] <= last:
+            yield Finding(str(path), "its rows are out of order, so that not all of them can be read")
+            return
         for row in some:
             last, key, version, size, digest, fields, modified_ns, expires_ns, file, data = row
             try:
