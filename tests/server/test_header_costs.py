@@ -116,15 +116,18 @@ def test_a_header_of_any_shape_is_cheap(method: str, target: str, more: dict[str
         async with opened(tmp_path, ["memory"], cors=("https://app.example",)) as inside:
             for key in "ac":
                 assert (await inside.send("PUT", f"/memory/{key}", b"{}")).status == 201
-            await inside.send(method, target, b"{}", {**more, "accept": "text/html"})  # compiles the templates
             for field in FIELDS:
                 for shape in SHAPES:
                     value = (shape * SIZE)[:SIZE]
                     headers = Headers(
                         (name.encode(), text.encode("latin-1")) for name, text in {**more, field: value}.items()
                     )
-                    with Instructions() as counted:
-                        response = await inside.store.handle(Request(method, target, "", headers, BytesContent(b"{}")))
+                    for _ in range(2):  # the first request may load a module or compile a pattern
+                        with Instructions() as counted:
+                            request = Request(method, target, "", headers, BytesContent(b"{}"))
+                            response = await inside.store.handle(request)
+                        if counted.count < LIMIT:
+                            break
                     assert counted.count < LIMIT, f"{method} {target}, {field}: {shape!r} repeated"
                     assert response.status < 500
                     await read_all(response.content)
