@@ -88,10 +88,11 @@ export class Selection {
     if (!box) return;
     const rows = [...this.body.rows];
     const here = rows.indexOf(box.closest("tr"));
-    const last = event.shiftKey && this.#last ? rows.indexOf(this.#last) : -1;
+    // By name: the rows may have been drawn again since.
+    const last = event.shiftKey ? rows.findIndex((row) => this.#name(row) === this.#last) : -1;
     const [first, end] = last < 0 ? [here, here] : [Math.min(here, last), Math.max(here, last)];
     for (const row of rows.slice(first, end + 1)) this.#set(this.#name(row), box.checked);
-    this.#last = rows[here];
+    this.#last = this.#name(rows[here]);
     this.#check();
   }
 
