@@ -96,7 +96,7 @@ def test_fields_and_ttl_can_be_changed(tab: Tab) -> None:
     tab.dialog.get_by_label("TTL").fill("")
     tab.press("Save")
     expect(tab.page.locator("dialog")).to_have_count(1)
-    expect(tab.page.locator("dialog.detail pre")).to_have_text("same")
+    expect(tab.page.locator("dialog.detail").last.locator("pre")).to_have_text("same")
     answer = tab.stored("/docs/fields")
     assert (answer["content-type"], answer["meta-reader"], answer["cache-control"]) == (
         "text/plain",

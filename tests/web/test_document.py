@@ -33,7 +33,7 @@ def test_keys_and_buttons_show_the_next_and_the_previous_document(tab: Tab, moun
         tab.store_document(f"{mount}step-{number}", f"number {number}", content_type="text/plain")
     tab.open(f"{mount}?prefix=step-&limit=2")
     tab.page.get_by_role("link", name="step-0").click()
-    shown = tab.page.locator("dialog.detail h2")
+    shown = tab.page.locator("dialog.detail h2").last  # the view of the document before may still be closing
     expect(content(tab.dialog)).to_have_text("number 0")
     # The list shows two of them; step-2 comes from the page that follows.
     for press, key in (("j", 1), ("ArrowLeft", 0), ("ArrowRight", 1), ("k", 0), ("j", 1), ("j", 2)):
@@ -160,8 +160,8 @@ def test_markdown_is_rendered_and_its_links_are_safe(tab: Tab) -> None:
     assert detail.locator("pre").text_content() == MARKDOWN
     tab.press("Rendered")
     shown.get_by_role("link", name="near").click()
-    expect(tab.page.locator("dialog.detail h2")).to_have_text("md/other.md")
-    expect(tab.page.locator("dialog.detail .markdown em")).to_have_text("other")
+    expect(tab.page.locator("dialog.detail").last.locator("h2")).to_have_text("md/other.md")
+    expect(tab.page.locator("dialog.detail").last.locator(".markdown em")).to_have_text("other")
 
 
 HOSTILE = ["[", "*", "**a ", "`", "[a](", "> ", "- ", "| a\n|-\n", "_a *b ", "<http://", "![a](b)["]
@@ -260,7 +260,7 @@ def test_a_missing_document_can_be_created_where_it_is_missed(tab: Tab) -> None:
         expect(tab.dialog.get_by_label("Key")).to_have_value("missed")
         tab.dialog.get_by_label("Content").fill("made")
         tab.press("Store")
-        expect(tab.page.locator("dialog.detail pre")).to_have_text("made")
+        expect(tab.page.locator("dialog.detail").last.locator("pre")).to_have_text("made")
         assert tab.stored(f"{mount}missed").content == b"made"
 
 

@@ -35,7 +35,7 @@ def test_a_new_document_needs_an_unused_key(tab: Tab) -> None:
     tab.dialog.get_by_text("Type, TTL, fields").click()
     tab.dialog.get_by_label("TTL").fill("2 h")
     tab.page.keyboard.press("Control+s")
-    expect(tab.page.locator("dialog.detail .markdown")).to_have_text("first\nsecond")
+    expect(tab.page.locator("dialog.detail").last.locator(".markdown")).to_have_text("first\nsecond")
     tab.wait_for_keys("note.md", "taken")
     answer = tab.stored("/site/new/note.md")
     assert (answer.content, answer["content-type"]) == (b"first\nsecond", "text/markdown; charset=utf-8")
