@@ -146,7 +146,7 @@ class Operations:
     async def put(self, key: str, body: ClientBody, options: PutOptions) -> PutResult:
         """Store content; see `atomic.put`."""
         response = await self.write(key, body, options, options.get("if_match"), options.get("if_none_match"))
-        # 403: a token that may only create is told that the document exists, perhaps by the first attempt.
+        # A 403 can mean that the document exists now: a token that may only create can't replace it.
         if response.maybe_applied and response.status in (403, 409, 412):
             if not await self._is_stored(key, version_in(response.headers), body, options):
                 raise outcome_unknown(response, describe_call("PUT", key))

@@ -53,7 +53,7 @@ async def export_store(
     Raises CorruptData when a content ends early, and TooLargeForLines. The file then has no end mark, and no import
     takes it for complete.
     """
-    writer, count = ARCHIVE_FORMATS[format](file, on_bytes), 0
+    writer = ARCHIVE_FORMATS[format](file, on_bytes)
     async for meta in list_all(source, prefix):
         try:
             document = await source.get(meta.key)
@@ -62,8 +62,7 @@ async def export_store(
             continue
         if document is not None:
             yield await writer.add(document)
-            count += 1
-    writer.end(count)
+    writer.end()
 
 
 _COMPRESSED: Final = {b"B": "bzip2", b"\xfd": "xz", b"(": "zstd", b"P": "zip"}

@@ -37,12 +37,13 @@ class TooLargeForLines(DocstoreError):
     """A document is too large for ndjson."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LineWriter:
     """Writes documents to `file`. Raises TooLargeForLines and CorruptData; the file then has no last line."""
 
     file: IO[bytes]
     on_bytes: OnBytes
+    count: int = 0
 
     async def add(self, document: Document) -> Step:
         meta = document.meta
@@ -52,10 +53,11 @@ class LineWriter:
         data = await read_all(document.content)
         self.file.write(_line(_meta_members(meta) | _content_member(data)))
         self.on_bytes(len(data))
+        self.count += 1
         return Step.exported(meta, hashlib.sha256(data).digest())
 
-    def end(self, count: int) -> None:
-        self.file.write(_line({"documents": count}))
+    def end(self) -> None:
+        self.file.write(_line({"documents": self.count}))
 
 
 def _line(value: dict[str, object]) -> bytes:

@@ -85,7 +85,7 @@ class TarWriter:
         self.file.write(self.members.finish())
         return Step.exported(meta, state.digest())
 
-    def end(self, count: int) -> None:
+    def end(self) -> None:
         self.file.writelines(self.members.end())
 
 

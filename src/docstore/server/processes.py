@@ -9,8 +9,9 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import resource_tracker
 from socket import socket
 from types import FrameType
@@ -57,20 +58,17 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         """Start the application and accept connections. uvicorn's own sets no time for TLS handshakes."""
         self._loop = asyncio.get_running_loop()
-        config, certificate = self.config, self.config.certificate
+        config, certificate, state = self.config, self.config.certificate, self.server_state
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             sys.exit(STARTUP_FAILURE)
         options: dict[str, Any] = {}
         if certificate is not None:
             options = {"ssl": certificate.context(), "ssl_handshake_timeout": config.handshake_s}
-
-        def connect() -> asyncio.Protocol:
-            state = self.server_state
-            return config.http_protocol_class(config=config, server_state=state, app_state={}, _loop=self._loop)  # type: ignore[call-arg]
-
+        protocol_class = cast(Callable[..., asyncio.Protocol], config.http_protocol_class)
+        protocol = partial(protocol_class, config=config, server_state=state, app_state={})
         self.servers = [
-            await self._loop.create_server(connect, sock=listener, backlog=config.backlog, **options)
+            await self._loop.create_server(protocol, sock=listener, backlog=config.backlog, **options)
             for listener in sockets or []
         ]
         self.started = True

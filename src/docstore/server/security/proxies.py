@@ -1,7 +1,8 @@
 """The client of a request that a proxy sent: the fields of a proxy are believed only if the settings name it.
 
-From the last element on, each element is believed as long as the address before it is that of a trusted proxy. The
-first address that is none is the client; the same element has the scheme and the Host that the client used.
+Elements are read from the last one on. An element is believed if the proxy that appended it is trusted: for the last
+one, that is the peer, for each other one, the address in the element after it. The element that is believed last names
+the client, and the scheme and the Host that the client used.
 """
 
 from collections.abc import Collection
