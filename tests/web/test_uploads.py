@@ -67,17 +67,18 @@ def test_three_uploads_run_at_once_and_each_can_be_cancelled(tab: Tab) -> None:
     tab.choose(*[file(f"flight-{number}") for number in range(5)])
     bars = tab.page.get_by_role("progressbar")
     expect(bars).to_have_count(3)
+    tab.wait_for_held(held, 3)
     tab.page.wait_for_timeout(200)
-    assert len(held) == 3
+    assert len(held) == 3, "no more than three"
     tab.press("Cancel flight-1")
     expect(tab.page.get_by_role("progressbar", name="Upload of flight-3")).to_be_visible()
     expect(bars).to_have_count(3)
-    for route in (held[0], held[2], *held[3:]):
+    tab.wait_for_held(held, 4)
+    for route in (held[0], held[2], held[3]):
         route.continue_()
     expect(tab.page.get_by_role("progressbar", name="Upload of flight-4")).to_be_visible()
-    tab.page.wait_for_timeout(200)
-    for route in held[4:]:
-        route.continue_()
+    tab.wait_for_held(held, 5)
+    held[4].continue_()
     expect_status(tab, "4 of 5 stored, 1 cancelled")
     keys = tab.client.ask("GET", "/site/?prefix=flight-&format=text").content.decode().split()
     assert keys == ["flight-0", "flight-2", "flight-3", "flight-4"]

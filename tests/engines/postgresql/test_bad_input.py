@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -12,19 +11,8 @@ from docstore.engines.shared import clocks
 from docstore.errors import OutcomeUnknown, StorageUnavailable
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import put_data, read_data
-from tests.engines.postgresql.servers import disconnect, opened, own_server, recovered, run
+from tests.engines.postgresql.servers import disconnect, opened, recovered, run
 from tests.postgresql_server import PostgresServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with own_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: PostgresServer, tmp_path: Path) -> str:
-    return f"{server.url}?prefix=t{abs(hash(tmp_path))}"
 
 
 async def refused_until(engine: Postgres, why: str, mend: Callable[[], object]) -> None:

@@ -3,15 +3,13 @@
 import asyncio
 import gc
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from docstore.engines.postgresql import connections, writer
 from docstore.errors import NoSpace, OpenError, OutcomeUnknown, StorageUnavailable
 from docstore.testing.contract.documents import make_data, put_data, read_data
-from tests.engines.postgresql.servers import Network, disconnect, opened, own_server, recovered, run, until
+from tests.engines.postgresql.servers import Network, disconnect, opened, recovered, run, until
 from tests.postgresql_server import PostgresServer
 
 WITHOUT_STANDBY = "ALTER SYSTEM SET synchronous_standby_names = 'none'"
@@ -21,17 +19,6 @@ WRITABLE = (
     "ALTER SYSTEM RESET default_transaction_read_only",
     "SELECT pg_reload_conf()",
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with own_server() as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: PostgresServer, tmp_path: Path) -> str:
-    return f"{server.url}?prefix=t{abs(hash(tmp_path))}"
 
 
 def through(network: Network, url: str) -> str:

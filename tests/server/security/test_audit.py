@@ -98,6 +98,7 @@ def test_while_the_log_cannot_be_written_requests_are_rejected(tmp_path: Path) -
             assert client.ask("GET", "/-/health").status == 200
             log.rmdir()
             assert client.ask("GET", "/docs/a").content == b"1"
+        assert server.stop() == 0  # then all of its log is read
         assert sum("audit log can't be written" in line for line in server.errors) == 1
         server.errors[:] = [line for line in server.errors if "audit log can't be written" not in line]
     assert [each["method"] for each in lines(log)] == ["GET", "GET"]
