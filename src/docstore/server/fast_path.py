@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.engines.contract import Recalling
 from docstore.errors import InvalidKey
 from docstore.http.conditions import CONDITIONAL_GET_HEADERS
 from docstore.http.entity_tags import parse_entity_tag
@@ -86,11 +85,11 @@ class FastPath:
     def _find(self, path: str) -> _Target | None:
         try:
             mount, key, parts = self._route(path)
-            if mount is None or mount.cors_policy is not None or not isinstance(mount.engine, Recalling):
+            if mount is None or mount.cors_policy is not None or mount.recall is None:
                 return None
             if not key or (parts is not None and parts[-1] == ""):
                 return None
             mount.check_key(key)
         except (HTTPProblem, InvalidKey):
             return None
-        return mount.engine.recall, key, mount.cache_control
+        return mount.recall, key, mount.cache_control
