@@ -1,14 +1,14 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
     proxy         which client does a trusted proxy name?
-    host check    does the store answer to this name, and does it know the method (501)?
+    host check    does the store answer to this name, is it that of a web app, and is the method known (501)?
     route         which mount and which key?
     access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
                   site's page, and only with the rights that it needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
-    CORS          headers for other sites' pages, on every response of the mount
+    browsers      the sandbox is lifted for web apps; headers for other sites' pages, on every response of the mount
 
 Nothing here depends on a protocol: adapters (asgi, http1) make a Request and send the Response.
 """
@@ -49,6 +49,7 @@ from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.tokens import Tokens
+from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 from docstore.units import Rate
 
@@ -85,6 +86,7 @@ class Store:
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
+        self._app_hosts = frozenset(mount.app_host for mount in mounts if mount.app_host)
         self._relative_links = relative_links
         self._proxies = proxies
         open_to_all = tokens is None and anonymous == "write"
@@ -110,26 +112,30 @@ class Store:
         """Answer a request. Never raise."""
         method, mount, key, view, is_public = request.method, None, "", None, False
         limiter: RateLimiter | None = None
-        seen = _NO_MOUNTS
+        seen, app_host = _NO_MOUNTS, ""
         if self._relative_links:
             request.root = root_from(request.path)
         try:
             if self._proxies is not None:
                 self._proxies.apply(request)
             check_host(request.headers, self._hosts)
+            if self._app_hosts:
+                app_host = find_app_host(request.headers, self._app_hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
             mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
             if self._admits_some and not is_public:
                 view, limiter = self._admit(request, mount)
-            if self._access is None:
+            if view is not None:
+                mounts = view.mounts
+            if app_host:
+                mounts = mounts_at(mounts, app_host)
+            if view is not None or self._access is None:
                 seen = mounts
-            elif view is not None:
-                mounts = seen = view.mounts
-                if mount is not None:
-                    mount = mounts.at(f"/{mount.name}")
-                    parts = segments(request.path) if mount is None else parts
+            if mount is not None and mounts is not self.mounts:
+                mount = mounts.at(f"/{mount.name}")
+                parts = segments(request.path) if mount is None else parts
             if unsafe:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if view is not None:
@@ -151,8 +157,11 @@ class Store:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except Exception as error:
             response = await _error_response(request, await _problem_of(request, error, mount), seen)
-        if mount is not None and mount.cors_policy is not None:
-            mount.cors_policy.add_headers(request.headers, response)
+        if mount is not None:
+            if mount.content == "app" and mount.app_host == app_host:
+                lift_sandbox(response)
+            if mount.cors_policy is not None:
+                mount.cors_policy.add_headers(request.headers, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:

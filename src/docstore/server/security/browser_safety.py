@@ -26,11 +26,11 @@ def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
 
     Requests without Host pass: only HTTP/1.0 has them, and no browser sends it.
     """
-    if hosts is not None and (name := headers.cached(_host_name)) is not None and name not in hosts:
+    if hosts is not None and (name := headers.cached(host_name)) is not None and name not in hosts:
         raise HTTPProblem("wrong-host", f"this store does not accept the host {(headers.get('host') or '')[:100]!r}")
 
 
-def _host_name(headers: Headers) -> str | None:
+def host_name(headers: Headers) -> str | None:
     """Return the name in Host, in lower case and without a port: `[::1]:8080` gives `[::1]`; None without Host."""
     host = headers.get("host")
     return None if host is None else _without_port(host)
