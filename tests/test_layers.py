@@ -15,7 +15,7 @@ LAYERS = [
     {"http"},
     {"engines"},
     {"export"},
-    {"config", "limits"},
+    {"config", "config_file", "limits"},
     {"server"},
     {"client"},
     {"cli"},

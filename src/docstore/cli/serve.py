@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from docstore.cli.errors import exits, print_error
-from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, default_mounts, read_toml
+from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, default_mounts
+from docstore.config_file import read_toml
 from docstore.limits import LIMIT_NAMES, Limits
 
 
