@@ -118,7 +118,7 @@ bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
-bench-page: $(TOOLS) ## Measure the page in Chromium: first paint, rows drawn; ARGS='--keys 200,10000000'
+bench-page: $(TOOLS) ## Measure the page in Chromium: first paints, pages, rows drawn; ARGS='--keys 1000,10000000'
 	@$(VENV)/bin/python -m benchmarks.page $(ARGS)
 
 bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten thousand and a million documents

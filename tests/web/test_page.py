@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Route, expect
 
 from docstore.server.resources.assets import ASSETS
 from tests.web.tab import Tab
@@ -28,6 +29,18 @@ def test_shortcuts_are_documented_and_single_keys_can_be_disabled(tab: Tab) -> N
     assert tab.page.evaluate("document.activeElement.id") != "search"
     tab.open("/docs/")
     expect(tab.page.locator("dialog")).to_have_count(0)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/", "/site/", "/docs/none/", "/-/", "/-/docs", "/-/problems"])
+def test_pages_are_painted_from_their_html_alone(tab: Tab, path: str) -> None:
+    held: list[Route] = []
+    tab.expect(404, "ERR_FAILED")
+    tab.page.route("**/-/web/**", lambda route: held.append(route))
+    tab.page.goto(path, wait_until="commit")
+    tab.wait_until("performance.getEntriesByName('first-contentful-paint').length === 1")
+    tab.wait_until("getComputedStyle(document.body).maxWidth === '1024px'")
+    for route in held:
+        route.abort()
 
 
 def test_the_list_loads_little_and_files_are_revalidated_by_etag(tab: Tab) -> None:
