@@ -10,6 +10,7 @@ from docstore import Tokens
 from tests.http_client import Client
 from tests.server_process import RunningServer
 from tests.web.tab import WAITS_MS, Tab
+from tests.web.test_accessibility import check
 
 MOUNT = "--mount=docs=memory:"
 
@@ -54,7 +55,7 @@ def test_a_user_logs_in_where_the_page_asks_and_out_again(tab: Tab, tmp_path: Pa
         assert user.page.evaluate("document.cookie") == ""
         [cookie] = user.context.cookies()
         assert (cookie["name"], cookie["path"], cookie["httpOnly"], cookie["sameSite"]) == (
-            *("docstore-session", "/", True, "Strict"),
+            *(f"docstore-session-{server.port}", "/", True, "Strict"),
         )
         user.page.locator("#login").click()
         expect(main).to_contain_text("You have logged in with the token laptop.")
@@ -91,6 +92,32 @@ def test_when_the_session_ends_nothing_that_was_typed_is_lost(tab: Tab, tmp_path
         log_in_with(user, user.dialog, token)
         expect(user.page.locator("dialog.wide")).to_have_count(0)
         assert client.ask("GET", "/docs/a").content == b"typed for hours"
+        user.close()
+        user.check()
+
+
+def test_axe_finds_no_violation_in_the_login(tab: Tab, tmp_path: Path) -> None:
+    with store_with_tokens(tmp_path) as (server, _, token):
+        user = Tab(tab.browser, server)
+        user.expect(401)
+        user.page.goto("/docs/")
+        log_in_with(user, user.page.locator("main"), "wrong")
+        expect(user.page.get_by_role("alert")).to_be_visible()
+        check(user, "login")
+        user.log_in(token)
+        check(user, "start")
+        user.open("/docs/")
+        check(user, "list")
+        user.context.clear_cookies()
+        user.page.fill("#search", "a")
+        expect(user.dialog.get_by_role("heading")).to_have_text("Your login has ended")
+        check(user, "ended")
+        user.page.goto("/-/login")
+        log_in_with(user, user.page.locator("main"), token)
+        expect(user.page.locator("#login")).to_contain_text("Logged in as")
+        user.page.goto("/-/login")
+        expect(user.page.get_by_role("button", name="Log out")).to_be_visible()
+        check(user, "logout")
         user.close()
         user.check()
 

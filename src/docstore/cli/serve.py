@@ -35,7 +35,7 @@ Example:
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
 @click.option("--auth", type=click.Choice(CHOICES["auth"]),
               help="open: everybody may use the store. tokens: clients send a token, which 'docstore token create' "
-              "makes.  [default: open on this machine, tokens beyond it]")  # fmt: skip
+              "makes; browsers log in with it.  [default: open on this machine, tokens beyond it]")  # fmt: skip
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
               help="What clients may do without a token.  [default: write with --auth open, else nothing]")  # fmt: skip
 @click.option(

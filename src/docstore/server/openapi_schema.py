@@ -247,7 +247,7 @@ SECURITY_SCHEMES: Final[dict[str, Node]] = {
         "type": "apiKey",
         "in": "cookie",
         "name": "docstore-session",
-        "description": "The cookie that /-/login sets; over https, its name begins with __Host-.",
+        "description": "The cookie that /-/login sets. Its name has the port, if the URL has one; https adds __Host-.",
     },
 }
 

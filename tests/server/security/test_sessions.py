@@ -166,6 +166,24 @@ def test_the_cookie_is_for_this_host_and_out_of_reach_of_scripts(
     on_a_store(tmp_path, test)
 
 
+def test_stores_at_two_ports_of_a_host_do_not_log_each_other_out(tmp_path: Path) -> None:
+    """Browsers send the cookies of a host to all of its ports."""
+
+    async def test(store: InProcess, tokens: Tokens) -> None:
+        text = tokens.create(rights=["list"]).text
+        cookie = await log_in(store, text, host="localhost:8080", origin="http://localhost:8080")
+        assert cookie["cookie"].startswith("docstore-session-8080=")
+        for host, status in (("localhost:8080", 200), ("localhost:8081", 401), ("localhost", 401), ("[::1]", 401)):
+            reply = await store.send("GET", "/memory/", headers={**cookie, "host": host})
+            assert (reply.status, "set-cookie" in reply) == (status, False)
+            old = {"cookie": f"{cookie['cookie']}; docstore-session-8081=old"}
+            reply = await store.send("GET", "/memory/", headers={**old, "host": host})
+            cleared = [CLEARED.replace("=", "-8081=", 1)] * (host == "localhost:8081")
+            assert (reply.status, reply.all("set-cookie")) == (status, cleared)
+
+    on_a_store(tmp_path, test)
+
+
 def test_a_session_dies_with_its_token_and_has_the_rights_that_it_has_now(tmp_path: Path) -> None:
     async def test(store: InProcess, tokens: Tokens) -> None:
         made = tokens.create(rights=["list"])
@@ -258,7 +276,7 @@ def test_a_damaged_foreign_or_old_cookie_is_no_credential_and_is_removed(tmp_pat
             assert (await store.send("GET", "/-/login", headers={"cookie": text})).content == b'{"token": null}\n'
         reply = await store.send("GET", "/memory/a", headers={"cookie": f"__Host-docstore-session=x; {cookie}"})
         assert (reply.status, len(reply.all("set-cookie"))) == (401, 2)
-        for text in ("", ";", "=", "Docstore-Session=x", f"x{cookie}", "a=b"):
+        for text in ("", ";", "=", "Docstore-Session=x", f"x{cookie}", "a=b", "docstore-session-8080=x"):
             reply = await store.send("GET", "/memory/a", headers={"cookie": text})
             assert (reply.status, "set-cookie" in reply) == (401, False)
 

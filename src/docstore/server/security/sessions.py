@@ -1,6 +1,7 @@
 """Sessions: a browser that has logged in with a token sends a cookie from then on, and does not keep the token.
 
-    docstore-session=ID.SIGNATURE       ID as in `ended.py`: the id of the token, the end of the session, random
+    docstore-session-8080=ID.SIGNATURE  the port, if Host has one, because browsers send cookies to all ports of a host;
+                                        ID as in `ended.py`: the id of the token, the end of the session, random
 
 Nothing is kept about a session until it is ended. The signature covers the digest of the token, so a session dies with
 its token, and it has the rights that the token has now. A cookie that is damaged, foreign or old is no credential, and
@@ -27,8 +28,8 @@ SESSION_S: Final = 12 * 3600
 
 _PURPOSE: Final = b"session"
 _NAME: Final = "docstore-session"
-_SECURE_NAME: Final = f"__Host-{_NAME}"
-"""Browsers accept this name from https only, and no other host can set it (RFC 6265bis, cookie name prefixes)."""
+_SECURE_PREFIX: Final = "__Host-"
+"""Browsers accept a name with it from https only, and no other host can set it (RFC 6265bis, cookie name prefixes)."""
 _VALUE: Final = re.compile(rf"({ENDABLE_ID.pattern})\.([0-9a-f]{{64}})")
 _BROWSER_HEADERS: Final = frozenset({b"cookie", b"sec-fetch-mode", b"x-requested-with"})
 
@@ -43,7 +44,7 @@ class Sessions:
 
     def authenticate(self, request: Request, tokens: Mapping[str, Token]) -> Token | None:
         """Return the token of the session whose cookie the request has, and set `request.session`."""
-        values = _cookie_values(request)
+        values = _values(request)
         if not values or "authorization" in request.headers:
             return None
         match = _VALUE.fullmatch(values[0]) if len(values) == 1 else None
@@ -73,7 +74,9 @@ class Sessions:
         if key is None:
             key = await asyncio.to_thread(self._key.create)
         id = request.session = make_endable_id(token.id, expires_s)
-        name = _SECURE_NAME if _is_https(request) else _NAME
+        name, secure_name = _names(request.headers)
+        if _is_https(request):
+            name = secure_name
         return [_set_cookie(name, f"{id}.{_sign(key, id, token)}", max(0, expires_s - now_s))]
 
     async def end(self, request: Request) -> None:
@@ -90,7 +93,7 @@ def finish(request: Request, response: Response) -> None:
     """
     if request.session == "":
         cookies = request.headers.cached(_parse_cookies)
-        response.headers += [_set_cookie(name, "", 0) for name in (_NAME, _SECURE_NAME) if name in cookies]
+        response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
     for index, (name, value) in enumerate(response.headers):
         if name == b"cache-control":
             directives = {directive.lower() for directive in split_list(value.decode("latin-1"))}
@@ -105,21 +108,30 @@ def shows_login(headers: Headers) -> bool:
     return not _BROWSER_HEADERS.isdisjoint(headers.names) or names(headers.get("accept"), "text/html")
 
 
-def _cookie_values(request: Request) -> list[str]:
+def _values(request: Request) -> list[str]:
+    """Return the values of the cookie that counts."""
     cookies = request.headers.cached(_parse_cookies) if b"cookie" in request.headers.names else None
     if not cookies:
         return []
+    name, secure_name = _names(request.headers)
     # Over https, a cookie without the prefix may come from another host.
-    return cookies.get(_SECURE_NAME) or ([] if request.scheme == "https" else cookies.get(_NAME, []))
+    return cookies.get(secure_name) or ([] if request.scheme == "https" else cookies.get(name, []))
+
+
+def _names(headers: Headers) -> tuple[str, str]:
+    """Return the names of the cookie for http and for https."""
+    port = (headers.get("host") or "").rpartition(":")[2]
+    suffix = f"-{port}" if port.isascii() and port.isdigit() else ""
+    return _NAME + suffix, _SECURE_PREFIX + _NAME + suffix
 
 
 def _parse_cookies(headers: Headers) -> dict[str, list[str]]:
-    """Return the values of the cookies of sessions, by name."""
+    """Return the values of the cookies of sessions, of those at other ports too, by name."""
     cookies: dict[str, list[str]] = {}
     for line in headers.lines("cookie"):
         for pair in line.split(";"):
             name, _, value = pair.strip(" \t").partition("=")
-            if name in (_NAME, _SECURE_NAME):
+            if name.removeprefix(_SECURE_PREFIX).startswith(_NAME):
                 cookies.setdefault(name, []).append(value)
     return cookies
 
@@ -134,6 +146,6 @@ def _is_https(request: Request) -> bool:
 
 
 def _set_cookie(name: str, value: str, max_age_s: int) -> tuple[bytes, bytes]:
-    secure = "; Secure" if name == _SECURE_NAME else ""
+    secure = "; Secure" if name.startswith(_SECURE_PREFIX) else ""
     text = f"{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
     return b"set-cookie", text.encode("ascii")
