@@ -70,7 +70,7 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
         "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
-        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}],
+        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}, {"link": []}],
         "paths": paths,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,
