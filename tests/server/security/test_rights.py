@@ -3,6 +3,7 @@
 The store is compared before and after each rejected request.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,6 +73,12 @@ class Store:
         """The header of a token that was made before the server started."""
         return bearer(self._made[",".join(sorted(rights)), mount, prefix])
 
+    def session(self, rights: set[str], mount: str) -> dict[str, str]:
+        """The headers of a page of the store, in a browser that has logged in with such a token."""
+        text = self._made[",".join(sorted(rights)), mount, "in/"]
+        answer = self.client.prepare("POST", "/-/login", json.dumps({"token": text}).encode(), JSON)
+        return {"Cookie": answer["set-cookie"].partition(";")[0], "Origin": self.server.url}
+
     def make(self, rights: set[str], mount: str, prefix: str = "in/") -> None:
         made = self.tokens.create(rights=rights, mount=mount, prefix=prefix)
         self._made[",".join(sorted(rights)), mount, prefix] = made.text
@@ -133,6 +140,20 @@ def test_each_right_is_needed_where_the_table_says_so(store: Store, mount: str, 
             assert answer.status < 400, (missing, answer)
             before = store.reset(mount)
     assert store.ask(method, path, {**headers, **store.token(needed, mount)}).status < 400
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_session_has_the_rights_of_its_token(store: Store, case: str) -> None:
+    method, key, headers, needed = CASES[case]
+    path, before = f"/memory/{key}", store.reset("memory")
+    for missing in needed:
+        answer = store.ask(method, path, {**headers, **store.session({*RIGHTS} - {missing}, "memory")})
+        assert (answer.status, store.state("memory")) == (403, before)
+    session = store.session(needed, "memory")
+    if method not in ("GET", "HEAD"):
+        answer = store.ask(method, path, {**headers, "Cookie": session["Cookie"]})
+        assert (answer.status, store.state("memory")) == (403, before)
+    assert store.ask(method, path, {**headers, **session}).status < 400
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -309,7 +309,7 @@ def test_everybody_who_may_read_without_credentials_may_with_an_old_cookie(tmp_p
     on_a_store(tmp_path, test, anonymous="read")
 
 
-def test_while_the_key_cannot_be_read_nobody_is_let_in_or_logged_out(tmp_path: Path) -> None:
+def test_while_the_key_or_the_tokens_cannot_be_read_nobody_is_let_in_or_logged_out(tmp_path: Path) -> None:
     async def test(store: InProcess, tokens: Tokens) -> None:
         text = tokens.create(rights=["all"]).text
         cookie = await log_in(store, text)
@@ -321,6 +321,12 @@ def test_while_the_key_cannot_be_read_nobody_is_let_in_or_logged_out(tmp_path: P
             reply = await store.send("GET", "/memory/", headers=cookie)
             assert (reply.status, "set-cookie" in reply) == (status, False)
             assert (await store.send("GET", "/memory/", headers=bearer(text))).status == 200
+        listed = tokens.path.read_bytes()
+        for state, status in ((listed[:-3], 503), (listed, 200)):
+            tokens.path.write_bytes(state)
+            store.store._access._file.current(check=True)
+            reply = await store.send("GET", "/memory/", headers=cookie)
+            assert (reply.status, "set-cookie" in reply) == (status, False)
         (tmp_path / "signing.key").unlink()
         sessions._key._file.current(check=True)
         assert (await store.send("GET", "/memory/", headers=cookie)).status == 401
