@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from docstore.http.dates import TTL_LIMIT_S
 from docstore.http.merge_patch import PATCH_TYPES
 from docstore.http.stored_headers import META_LIMIT, STORED_HEADERS, STORED_SIZE_LIMIT
+from docstore.links import DEFAULT_LINK_TTL_S, LINK_METHODS, LINK_PARAMETER, LINK_TTL_LIMIT_S
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 from docstore.server.resources.listing import DEFAULT_LIMIT, HTML_LIMIT, KEYS_LIMIT, LISTING_FORMATS, MAX_LIMIT
 
@@ -125,6 +126,25 @@ SCHEMAS: Final[dict[str, Node]] = {
         next={"type": ["string", "null"], "format": "uri-reference", "description": "The next page."},
         hidden=_count("The names in the engine between these that are no keys of this mount; absent for 0."),
     ),
+    "LinkRequest": _object(
+        "What a signed link allows.",
+        ["path"],
+        path=_text(description="The path of a document, of a folder or of a collection, percent-encoded."),
+        prefix=_text(description="Only for keys in the folder or collection that begin with this."),
+        methods={"type": "array", "items": _text(enum=list(LINK_METHODS)), "minItems": 1, "default": ["GET"]},
+        ttl={"type": "integer", "minimum": 1, "maximum": LINK_TTL_LIMIT_S, "default": DEFAULT_LINK_TTL_S},
+        max_document=_count("Bytes of the largest document that it stores."),
+        types={"type": "array", "items": _text(), "minItems": 1, "description": "Media types that it stores."},
+        once={"type": "boolean", "description": "Whether one request that succeeds uses it up."},
+    )
+    | {"additionalProperties": False},
+    "SignedLink": _object(
+        "A signed link.",
+        ["id", "url", "expires"],
+        id=_text(pattern="^[0-9a-f]{36}$", description="For revoking it; no secret."),
+        url=_text(format="uri-reference", description="With the link: whoever has it may do what it allows."),
+        expires=_text(format="date-time"),
+    ),
     "MergePatch": {"description": "RFC 7396: any JSON. null removes a member; anything but an object replaces all."},
     "JSONPatch": {
         "type": "array",
@@ -138,6 +158,16 @@ SCHEMAS: Final[dict[str, Node]] = {
         },
     },
     "Pointer": _text(pattern="^(?:/(?:[^~/]|~[01])*)*$", description="RFC 6901."),
+    "Login": _object(
+        "Who the client is.",
+        ["token"],
+        token={
+            "type": ["object", "null"],
+            "description": "null for a client without valid credentials.",
+            "required": ["id", "note"],
+            "properties": {"id": _text(), "note": _text(), "expires": _text(format="date-time")},
+        },
+    ),
     "Linkset": _object("RFC 9264.", ["linkset"], linkset={"type": "array", "items": {"type": "object"}}),
     "OpenAPI": _object("This document.", ["openapi", "info", "paths"], openapi=_text(pattern="^3\\.1\\.")),
 }
@@ -212,6 +242,19 @@ BODIES: Final[dict[str, Node]] = {
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
     },
+    "login": {
+        "description": "A token, and for people the path where the browser goes then.",
+        "required": True,
+        "content": {
+            media_type: {"schema": _object("A login.", ["token"], token=_text(), next=_text())}
+            for media_type in ("application/json", "application/x-www-form-urlencoded")
+        },
+    },
+    "link": {
+        "description": "What the link is for.",
+        "required": True,
+        "content": {"application/json": {"schema": _reference("LinkRequest")}},
+    },
     "patch": {
         "description": "A patch for a JSON document.",
         "required": True,
@@ -225,6 +268,13 @@ BODIES: Final[dict[str, Node]] = {
 SECURITY_SCHEMES: Final[dict[str, Node]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token, unless the store is open."},
     "basic": {"type": "http", "scheme": "basic", "description": "A token as the password; the user is ignored."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "docstore-session",
+        "description": "The cookie that /-/login sets. Its name has the port, if the URL has one; https adds __Host-.",
+    },
+    "link": {"type": "apiKey", "in": "query", "name": LINK_PARAMETER, "description": "A signed link."},
 }
 
 HEADERS: Final[dict[str, Node]] = {

@@ -4,7 +4,14 @@
 import { encode } from "./keys.js";
 
 const TIMEOUT_MS = 30_000;
-const JSON_FIRST = { Accept: "application/json, */*;q=0.1" };
+// Over plain HTTP, X-Requested-With alone tells the server that this is a browser, which must not open its own login dialog.
+const JSON_FIRST = { Accept: "application/json, */*;q=0.1", "X-Requested-With": "fetch" };
+
+// Ask the user to log in again, and return whether that was done: `login.js` sets it on pages of users who have logged in.
+const login = { renew: async () => false };
+export const setRenewal = (renew) => {
+  login.renew = renew;
+};
 
 // Title and advice for responses without a problem document, for example from a proxy.
 const FALLBACKS = {
@@ -64,7 +71,9 @@ async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOU
     answer = await fetch(path, options);
     updateClock(answer.headers.get("Date"));
     if (answer.ok) return answer;
-    throw problemFrom(answer.status, answer.headers.get("Content-Type"), await answer.text());
+    const text = await answer.text();
+    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, signal, timeout_ms });
+    throw problemFrom(answer.status, answer.headers.get("Content-Type"), text);
   } catch (error) {
     throw toProblem(error);
   }
@@ -195,7 +204,10 @@ export class Collection {
       xhr.onerror = () => end(reject, unreachable());
       xhr.onload = () => {
         if (xhr.status < 300) return end(resolve, xhr.getResponseHeader("ETag"));
-        end(reject, problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText));
+        const problem = problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText);
+        if (xhr.status !== 401) return end(reject, problem);
+        const repeat = () => this.put(key, content, headers, expect, { signal, progress });
+        end(resolve, login.renew().then((renewed) => (renewed ? repeat() : Promise.reject(problem))));
       };
       xhr.open("PUT", this.address(key));
       try {
