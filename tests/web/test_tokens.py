@@ -55,7 +55,8 @@ def test_a_token_for_a_part_of_the_keys_may_write_there(tab: Tab, tmp_path: Path
     member = tokens.create(rights=["all"], mount="docs", prefix="in/").text
     with RunningServer(tmp_path, "--auth", "tokens", "--mount=docs=memory:") as server, Client(server) as client:
         assert client.ask("PUT", "/docs/in/old", b"text", admin).status == 201
-        signed_in = Tab(tab.browser, server, http_credentials={"username": "any", "password": member})
+        signed_in = Tab(tab.browser, server)
+        signed_in.log_in(member)
         signed_in.open("/docs/")
         expect(signed_in.page.locator("#tools")).to_contain_text("You may only read here.")
         signed_in.page.get_by_role("link", name="in/").click()
