@@ -155,12 +155,12 @@ async def opened(
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
             blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
+            # Whether a link was revoked or used is looked up in the same way.
+            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # The file of tokens is looked at twice a second, and read when it has changed.
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})
                 function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
-            # A session is looked up among those that have ended.
-            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LAYERS = [
-    {"errors", "model", "content", "keys", "media_types", "units"},
+    {"errors", "model", "content", "keys", "links", "media_types", "units"},
     {"http"},
     {"engines"},
     {"export"},

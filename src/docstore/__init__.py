@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from docstore.client.client import Client
     from docstore.client.options import PutOptions
     from docstore.client.results import Info, NotModified, Page, PutResult, StoredContent
+    from docstore.client.sharing import SharedLink, narrow_link
     from docstore.errors import (
         ArchiveError,
         ClientClosed,
@@ -46,6 +47,7 @@ _MODULES: Final = {
     **dict.fromkeys(("Client", "open"), "docstore.client.client"),
     "PutOptions": "docstore.client.options",
     **dict.fromkeys(("Info", "NotModified", "Page", "PutResult", "StoredContent"), "docstore.client.results"),
+    **dict.fromkeys(("SharedLink", "narrow_link"), "docstore.client.sharing"),
     **dict.fromkeys(("NewToken", "Token", "Tokens"), "docstore.server.security.tokens"),
 }
 """The modules of the names that are not from docstore.errors."""
@@ -80,12 +82,14 @@ __all__ = [
     "PutResult",
     "RequestError",
     "SetupError",
+    "SharedLink",
     "StorageUnavailable",
     "StoredContent",
     "Token",
     "Tokens",
     "UploadError",
     "UploadTooSlow",
+    "narrow_link",
 ]
 
 

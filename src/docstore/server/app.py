@@ -3,7 +3,8 @@
     proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, is it that of a web app, and is the method known (501)?
     route         which mount and which key?
-    access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
+    access        who sends it (401), and which mounts does that client see? With a signed link, is it for this
+                  request (403)? An unsafe method: not from another
                   site's page, and only with the rights that it needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
@@ -18,6 +19,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -29,6 +31,7 @@ from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.limits import DEFAULT_LIMITS
+from docstore.links import LINK_PARAMETER
 from docstore.model import Clock
 from docstore.server.access_log import request_line
 from docstore.server.error_page import render_problem
@@ -36,6 +39,7 @@ from docstore.server.errors import HTTPProblem, problem_for, problem_media_type,
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
+from docstore.server.resources.links import find_link_resource
 from docstore.server.resources.listing import count_hidden
 from docstore.server.resources.login import login_page, login_resource
 from docstore.server.resources.resource import KNOWN_METHODS, Resource, Verb
@@ -44,13 +48,13 @@ from docstore.server.resources.system import find_service
 from docstore.server.security.access import AccessControl, View, is_login, is_open, without_basic
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_origin, check_same_site
-from docstore.server.security.ended import token_of
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
 from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.sessions import finish, shows_login
+from docstore.server.security.signed_links import find_link, set_private
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
@@ -95,6 +99,7 @@ class Store:
         open_to_all = tokens is None and anonymous == "write"
         rights = ANONYMOUS_RIGHTS[anonymous]
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
+        self._links = None if self._access is None else self._access.links
         self._audit = audit
         self._read_only = read_only
         self._upload_limit = upload_limit
@@ -107,7 +112,8 @@ class Store:
 
     def start(self) -> None:
         """Start the sweeper in the running event loop, and log which mounts do not show all names."""
-        self._sweeper = Sweeper(self.mounts, self._sweep_interval_s)
+        ended = [] if self._access is None else self._access.ended()
+        self._sweeper = Sweeper(self.mounts, self._sweep_interval_s, ended)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))
 
@@ -140,6 +146,9 @@ class Store:
             if mount is not None and mounts is not self.mounts:
                 mount = mounts.at(f"/{mount.name}")
                 parts = segments(request.path) if mount is None else parts
+            link = None if view is None else view.link
+            if link is not None:
+                link.check(request, mount)
             if unsafe:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if request.session:
@@ -151,14 +160,20 @@ class Store:
             if login:
                 resource: Resource = login_resource(parts, self._access, view.token if view is not None else None)
             else:
-                resource = self._resource(mounts, mount, key, parts)
+                if app_host and mount is None and not is_public and parts and parts[0] in ("-", ".well-known"):
+                    raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
+                resource = self._resource(mounts, mount, key, parts, view)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
             # PERF: most writes have neither, and then no function is called.
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
-                check_operation(request, mount.ignore_query if mount else ())
-            if unsafe and not isinstance(request.body, BytesContent):
+                ignored = mount.ignore_query if mount else ()
+                check_operation(request, ignored if link is None else (*ignored, LINK_PARAMETER))
+            if link is not None and link.use_id and self._links is not None and method not in ("HEAD", "OPTIONS"):
+                perform = partial(self._receive, verb, resource, request)
+                response = await self._links.use(link, perform, safe=not unsafe)
+            elif unsafe and not isinstance(request.body, BytesContent):
                 response = await self._receive(verb, resource, request)
             else:
                 response = await verb(resource, request)
@@ -171,15 +186,15 @@ class Store:
                 lift_sandbox(response)
             if mount.cors_policy is not None:
                 mount.cors_policy.add_headers(request.headers, response)
+        if view is not None and view.link is not None:
+            set_private(response)
         if request.session is not None:
             finish(request, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:
-            token = view.token.id if view is not None and view.token is not None else None
-            if login and request.session:
-                token = token_of(request.session)
-            self._audit.record(request, token, request.path if mount is None else mount.prefix + key, response)
+            path = request.path if mount is None else mount.prefix + key
+            self._audit.record(request, view, path, response)
         return response
 
     def _admit(
@@ -193,12 +208,13 @@ class Store:
             limiter = self._address_rates.limiter(request.address)
             limiter.take()
         if self._access is not None:
+            link = find_link(request.query) if request.query and self._links is not None else None
             if _is_preflight(request, mount):
                 view = self._access.anonymous_view
             elif login:
                 view = self._access.view_if_valid(request)
             else:
-                view = self._access.view(request, sessions=not app_host)
+                view = self._access.view(request, link, sessions=not app_host)
         if view is not None and view.limiter is not None:
             limiter = view.limiter
             limiter.take()
@@ -231,7 +247,9 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, parts) if found else (None, "", parts)
 
-    def _resource(self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
+    def _resource(
+        self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None, view: View | None
+    ) -> Resource:
         """Return the resource at a path, of `mounts` that the client sees. Raise HTTPProblem, or InvalidKey."""
         if mount is not None:
             if parts is None:
@@ -247,6 +265,8 @@ class Store:
             return ServerResource()
         if parts == [""]:
             return RootResource(mounts)
+        if parts[:2] == ["-", "links"]:
+            return find_link_resource(parts, self._links, view, self.clock)
         if parts[0] in ("-", ".well-known"):
             return find_service(parts, mounts)
         found = mounts.find([*parts, ""])

@@ -11,16 +11,15 @@ from inspect import getdoc
 from typing import Final
 
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.json_schemas import SCHEMAS, Node
 from docstore.server.openapi_schema import (
     BODIES,
     GROUPS,
     HEADERS,
     OPERATIONS,
     PARAMETERS,
-    SCHEMAS,
     SECURITY_SCHEMES,
     Answer,
-    Node,
     Operation,
 )
 from docstore.server.resources.resource import Resource
@@ -70,7 +69,7 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
         "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
-        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}],
+        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}, {"link": []}],
         "paths": paths,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,

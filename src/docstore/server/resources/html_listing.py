@@ -12,6 +12,7 @@ from itertools import pairwise
 from time import gmtime, strftime
 
 from docstore.http.url import encode
+from docstore.links import LINK_PARAMETER
 from docstore.server import pages
 from docstore.server.mounts import Mount
 from docstore.server.resources.listing import ListingPage, Query, next_link, read_page
@@ -55,9 +56,10 @@ def _link(mount: Mount, query: Query, name: str, root: str) -> str:
 
     A relative link has no scheme, because `:` is encoded. fsspec takes a link that begins with http for a URL.
     """
+    link = f"?{LINK_PARAMETER}={query.link}" if query.link else ""
     if mount.keys != "path" or name.startswith("http", len(query.folder)):
-        return root + encode(mount.prefix + name)
-    return encode(name[len(query.folder) :])
+        return root + encode(mount.prefix + name) + link
+    return encode(name[len(query.folder) :]) + link
 
 
 async def stream_index(

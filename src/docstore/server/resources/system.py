@@ -16,11 +16,13 @@ from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
+from docstore.server.json_schemas import KEY_PARAMETERS, Node
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
+from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
+from docstore.server.resources.links import LinkResource, LinksResource
 from docstore.server.resources.login import LOGIN_RESOURCES
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, MissingSlash, RootResource
@@ -205,6 +207,8 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
     for segments, resource in services.items():
         name = segments[-1].partition(".")[0] or "start"
         yield openapi.Path(f"/{'/'.join(segments)}", f"service.{name}", resource, "service")
+    yield openapi.Path("/-/links", "service.links", LinksResource, "service")
+    yield openapi.Path("/-/links/{id}", "service.link", LinkResource, "service", (_LINK_ID,))
     yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
 
 
@@ -214,6 +218,15 @@ _FILE: Final[Node] = {
     "required": True,
     "description": "A style sheet, a script module, or the icon.",
     "schema": {"type": "string", "enum": sorted(ASSETS)},
+}
+
+
+_LINK_ID: Final[Node] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The id of a signed link.",
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{36}$"},
 }
 
 

@@ -2,9 +2,9 @@
 
 A client gets only the mounts in which it has rights, each with an engine that enforces them (`guarded_engine.py`). So
 every resource that works on the mounts of a view, such as a listing or the list of mounts, shows what the client may
-see and nothing else. Credentials are a token, as Bearer (RFC 6750) or as the password of Basic (RFC 7617, any user), or
-the cookie of a session that began with a token. Nothing is kept for failed attempts, so they take no memory and lock no
-client out.
+see and nothing else. Credentials are a token, as Bearer (RFC 6750) or as the password of Basic (RFC 7617, any user),
+the cookie of a session that began with a token, or a signed link in the URL (`signed_links.py`). Nothing is kept for
+failed attempts, so they take no memory and lock no client out.
 """
 
 import base64
@@ -20,10 +20,12 @@ from docstore.http.message import HeaderPairs, Headers, Request
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
+from docstore.server.security.ended import EndedIds
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
 from docstore.server.security.sessions import Sessions
+from docstore.server.security.signed_links import SignedLinks, VerifiedLink, narrowed_mounts
 from docstore.server.security.state_files import WatchedFile
 from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
 from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens
@@ -39,6 +41,9 @@ _OPEN_SERVICES: Final = ("health", "web", "problems")
 
 _NO_DIGEST: Final = "0" * 64
 """As long as a digest in hexadecimal digits: a comparison with a shorter text is faster."""
+
+LINK_VIEWS: Final = 1000
+"""Links whose views are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +65,16 @@ class View:
     """Makes the problem for a write outside these mounts; None for a client that sees all mounts as they are."""
 
     limiter: RateLimiter | None = None
+    link: VerifiedLink | None = None
+    """The link by which the client sees it; `token` is then the one that made the link."""
 
     def check_unsafe(self, method: str, mount: Mount | None, key: str, parts: list[str] | None) -> None:
         """Raise HTTPProblem for an unsafe method that the client may not perform, whatever the state of the store.
 
         Outside the mounts of the client the answer is the same, whether or not there is a mount.
         """
+        if self.link is not None:
+            self.link.check_method(method)
         if mount is not None:
             if mount.rights is not None:
                 mount.rights.check_unsafe(method, key)
@@ -93,17 +102,28 @@ class AccessControl:
         denial = _unauthorized if tokens else _read_only
         self.anonymous_view: Final = self._make_view(None, denial) if anonymous else None
         """What clients without credentials see; None if they have no rights."""
+        self.links: Final = None if tokens is None else SignedLinks(tokens.path.parent, clock)
         self._views: dict[str, View] = {}
         self._viewed: Mapping[str, Token] = {}
+        self._link_views: dict[str, View] = {}
+        self._link_key: bytes | None = None
 
-    def view(self, request: Request, *, sessions: bool = True) -> View:
-        """Raise HTTPProblem: 401 without valid credentials, 503 if they can't be checked.
+    def view(self, request: Request, link: str | None = None, *, sessions: bool = True) -> View:
+        """Raise HTTPProblem: 401 without valid credentials, 403 for a link that is not, 503 if they can't be checked.
 
-        Without `sessions`, cookies are ignored, and `request.user` stays None.
+        A link counts alone: with one, other credentials are ignored. Without `sessions`, cookies are ignored, and
+        `request.user` stays None.
         """
         tokens = self._tokens()
         if sessions and self.sessions is not None:
             request.user = ""
+        if self._viewed is not tokens:
+            # A view that was made for a token which has changed is never used again.
+            self._views = {id: view for id, view in self._views.items() if tokens.get(id) == view.token}
+            self._link_views.clear()
+            self._viewed = tokens
+        if link is not None and self.links is not None:
+            return self._view_by_link(link, self.links, tokens)
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
         if credentials is not None:
             token = self._check(credentials, tokens)
@@ -115,14 +135,23 @@ class AccessControl:
         else:
             token = found
             request.user = token.note or token.id
-        if self._viewed is not tokens:
-            # A view that was made for a token which has changed is never used again.
-            self._views = {id: view for id, view in self._views.items() if tokens.get(id) == view.token}
-            self._viewed = tokens
+        return self._view_by_token(token)
+
+    def _view_by_token(self, token: Token) -> View:
         view = self._views.get(token.id)
         if view is None:
             view = self._views[token.id] = self._make_view(token, _forbidden)
         return view
+
+    def ended(self) -> list[tuple[str, EndedIds]]:
+        """Return what is to be swept, with names."""
+        if self.links is None or self.sessions is None:
+            return []
+        return [
+            ("revoked links", self.links.revoked),
+            ("used links", self.links.used),
+            ("ended sessions", self.sessions.ended),
+        ]
 
     def view_if_valid(self, request: Request) -> View | None:
         """As `view`, but None without valid credentials."""
@@ -152,6 +181,25 @@ class AccessControl:
         if token is None or not valid or token.is_expired(self._clock()):
             raise _unauthorized("the token is unknown, revoked or expired")
         return token
+
+    def _view_by_link(self, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
+        """Return the view of a link, which is made once. Raise HTTPProblem (403, 503)."""
+        key = links.key()
+        if self._link_key != key:
+            self._link_views.clear()
+            self._link_key = key
+        # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
+        view = self._link_views.get(text)
+        if view is None:
+            link = links.verify(text, tokens)
+            whole = self._view_by_token(link.token)
+            view = replace(whole, mounts=narrowed_mounts(link.grant, whole.mounts), denial=_forbidden, link=link)
+            if len(self._link_views) >= LINK_VIEWS:
+                del self._link_views[next(iter(self._link_views))]
+            self._link_views[text] = view
+        if view.link is not None:
+            links.check(view.link)
+        return view
 
     def _make_view(self, token: Token | None, denial: Callable[[str], HTTPProblem]) -> View:
         usage = None

@@ -1,4 +1,4 @@
-"""Ids that end before their time, such as those of used or revoked links: an empty file each, until their time is over.
+"""Ids that end before their time, such as those of links and sessions: an empty file each, until their time is over.
 
 An id has the id of the token behind it and its time, so that a file needs no content: it is created in one step, which
 only one of several workers can do. A look-up is one `stat`, without a cache, so that all workers know it at once.
@@ -9,6 +9,7 @@ A token may have a bounded number of such files, so that no client can fill the 
 theirs.
 """
 
+import asyncio
 import logging
 import os
 import re
@@ -51,10 +52,10 @@ def expiry_of(id: str) -> int:
 
 
 class EndedIds:
-    """The folder `ended` of a data folder. All ids must match ENDABLE_ID. Methods raise HTTPProblem (503)."""
+    """A folder in the data folder. All ids must match ENDABLE_ID. Methods raise HTTPProblem (503)."""
 
-    def __init__(self, data: str | Path, clock: Clock) -> None:
-        self.path: Final = Path(data) / "ended"
+    def __init__(self, data: str | Path, clock: Clock, name: str = "ended") -> None:
+        self.path: Final = Path(data) / name
         self._clock = clock
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
@@ -94,6 +95,11 @@ class EndedIds:
         except OSError as error:
             raise _unavailable(self.path, error) from None
 
+    async def sweep(self, *, limit: int = 0) -> int:
+        """Remove the files of ids whose time is over, in a thread; for the Sweeper, which need not call it again."""
+        await asyncio.to_thread(self.remove_expired)
+        return 0
+
     def remove_expired(self) -> None:
         """Remove the files of ids whose time is over, and folders without files. It blocks."""
         try:
@@ -114,7 +120,9 @@ class EndedIds:
             if count >= ENDED_LIMIT:
                 count = self._remove_expired(token_id)
                 if count >= ENDED_LIMIT:
-                    raise HTTPProblem("access-unavailable", "too many links of this token were used or revoked")
+                    raise HTTPProblem(
+                        "access-unavailable", "too many links or sessions of this token were ended before their time"
+                    )
                 if len(self._counts) >= ENDED_LIMIT:
                     self._counts.clear()
             self._counts[token_id] = count + 1
