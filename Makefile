@@ -115,7 +115,7 @@ bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of t
 bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it; ARGS=s3://bucket?endpoint=URL
 	@$(VENV)/bin/python benchmarks/object_store.py $(ARGS)
 
-bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind)
+bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind); ARGS="304 PUT"
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
 bench-page: $(TOOLS) ## Measure the page in Chromium: first paints, pages, rows drawn; ARGS='--keys 1000,10000000'

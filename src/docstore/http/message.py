@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from docstore.content import BytesContent, Content, Upload
+from docstore.frozen import frozen_dataclass
 
 HeaderPairs = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -103,7 +104,7 @@ def add_content_length(lines: bytes, size: int) -> bytes:
     return lines + line[1:]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class StreamedContent:
     """Content that is generated while it is sent, of unknown size. It can be read once."""
 
@@ -114,7 +115,7 @@ class StreamedContent:
         return self.chunks
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class ContentSequence:
     """Several contents, sent one after the other."""
 

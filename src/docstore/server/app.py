@@ -4,8 +4,8 @@
     host check    does the store answer to this name, is it that of a web app, and is the method known (501)?
     route         which mount and which key?
     access        who sends it (401), and which mounts does that client see? With a signed link, is it for this
-                  request (403)? An unsafe method: not from another
-                  site's page, and only with the rights that it needs in any case (403)
+                  request (403)? An unsafe method: not from another site's page, and only with the rights that it
+                  needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
@@ -112,7 +112,9 @@ class Store:
 
     def start(self) -> None:
         """Start the sweeper in the running event loop, and log which mounts do not show all names."""
-        ended = [] if self._access is None else self._access.ended()
+        ended = (
+            () if self._links is None else (("revoked links", self._links.revoked), ("used links", self._links.used))
+        )
         self._sweeper = Sweeper(self.mounts, self._sweep_interval_s, ended)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))
@@ -186,10 +188,10 @@ class Store:
                 lift_sandbox(response)
             if mount.cors_policy is not None:
                 mount.cors_policy.add_headers(request.headers, response)
-        if view is not None and view.link is not None:
-            set_private(response)
         if request.session is not None:
             finish(request, response)
+        if view is not None and view.link is not None:
+            set_private(response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:
@@ -208,12 +210,12 @@ class Store:
             limiter = self._address_rates.limiter(request.address)
             limiter.take()
         if self._access is not None:
-            link = find_link(request.query) if request.query and self._links is not None else None
             if _is_preflight(request, mount):
                 view = self._access.anonymous_view
             elif login:
                 view = self._access.view_if_valid(request)
             else:
+                link = find_link(request.query) if request.query and self._links is not None else None
                 view = self._access.view(request, link, sessions=not app_host)
         if view is not None and view.limiter is not None:
             limiter = view.limiter

@@ -12,14 +12,15 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from secrets import token_urlsafe
-from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any, Final
 
 from docstore.http.stored_headers import STORED_HEADERS
 from docstore.http.url import encode
 from docstore.model import Meta
 from docstore.units import format_count, format_duration, format_rfc3339, format_size
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 _STYLES: Final = {
     file.name: file.read_text("utf-8")
@@ -63,7 +64,9 @@ def policy(nonce: str) -> bytes:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("docstore", "web"),
         autoescape=True,

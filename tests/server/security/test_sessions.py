@@ -67,7 +67,7 @@ def test_a_form_and_json_begin_a_session_that_has_the_rights_of_the_token(tmp_pa
             reply = await store.send("DELETE", "/memory/a", headers={**cookie, **ORIGIN})
             assert (reply.status, b"lacks the right: delete" in reply.content) == (403, True)
         # Nothing was kept about them.
-        assert not (tmp_path / "logouts").exists()
+        assert not (tmp_path / "ended").exists()
 
     on_a_store(tmp_path, test)
 
@@ -422,7 +422,7 @@ def test_a_logout_ends_the_session_for_all_workers_and_all_copies_of_the_cookie(
 def test_a_logout_that_cannot_be_recorded_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def test(store: InProcess, tokens: Tokens) -> None:
         cookie = await log_in(store, tokens.create(rights=["all"]).text)
-        (tmp_path / "logouts").write_bytes(b"no folder")
+        (tmp_path / "ended").write_bytes(b"no folder")
         assert (await store.send("POST", "/-/logout", b"", {**cookie, **ORIGIN})).status == 503
 
     on_a_store(tmp_path, test)

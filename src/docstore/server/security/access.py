@@ -3,8 +3,8 @@
 A client gets only the mounts in which it has rights, each with an engine that enforces them (`guarded_engine.py`). So
 every resource that works on the mounts of a view, such as a listing or the list of mounts, shows what the client may
 see and nothing else. Credentials are a token, as Bearer (RFC 6750) or as the password of Basic (RFC 7617, any user),
-the cookie of a session that began with a token, or a signed link in the URL (`signed_links.py`). Nothing is kept for
-failed attempts, so they take no memory and lock no client out.
+the cookie of a session that began with a token, or a signed link in the URL. Nothing is kept for failed attempts, so
+they take no memory and lock no client out.
 """
 
 import base64
@@ -20,7 +20,6 @@ from docstore.http.message import HeaderPairs, Headers, Request
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.security.ended import EndedIds
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
@@ -115,15 +114,10 @@ class AccessControl:
         `request.user` stays None.
         """
         tokens = self._tokens()
-        if sessions and self.sessions is not None:
-            request.user = ""
-        if self._viewed is not tokens:
-            # A view that was made for a token which has changed is never used again.
-            self._views = {id: view for id, view in self._views.items() if tokens.get(id) == view.token}
-            self._link_views.clear()
-            self._viewed = tokens
         if link is not None and self.links is not None:
             return self._view_by_link(link, self.links, tokens)
+        if sessions and self.sessions is not None:
+            request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
         if credentials is not None:
             token = self._check(credentials, tokens)
@@ -143,45 +137,6 @@ class AccessControl:
             view = self._views[token.id] = self._make_view(token, _forbidden)
         return view
 
-    def ended(self) -> list[tuple[str, EndedIds]]:
-        """Return what is to be swept, with names."""
-        if self.links is None or self.sessions is None:
-            return []
-        return [
-            ("revoked links", self.links.revoked),
-            ("used links", self.links.used),
-            ("ended sessions", self.sessions.ended),
-        ]
-
-    def view_if_valid(self, request: Request) -> View | None:
-        """As `view`, but None without valid credentials."""
-        try:
-            return self.view(request)
-        except HTTPProblem as problem:
-            if problem.type.name != "unauthorized":
-                raise
-            return None
-
-    def log_in(self, text: str) -> Token:
-        """Return the token with this text. Raise HTTPProblem as `view` does."""
-        return self._check(_credentials_of(TOKEN_PATTERN.fullmatch(text.strip())), self._tokens())
-
-    def _tokens(self) -> Mapping[str, Token]:
-        """Raise HTTPProblem (503) if the tokens can't be read."""
-        tokens: Mapping[str, Token] | None = {} if self._file is None else self._file.current()
-        if tokens is None:
-            raise HTTPProblem("access-unavailable")
-        return tokens
-
-    def _check(self, credentials: Credentials, tokens: Mapping[str, Token]) -> Token:
-        """Return the token of these credentials. Raise HTTPProblem (401)."""
-        token = tokens.get(credentials.id)
-        # For an unknown id, the comparison takes as long and fails.
-        valid = hmac.compare_digest(credentials.sha256, _NO_DIGEST if token is None else token.sha256)
-        if token is None or not valid or token.is_expired(self._clock()):
-            raise _unauthorized("the token is unknown, revoked or expired")
-        return token
-
     def _view_by_link(self, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
         """Return the view of a link, which is made once. Raise HTTPProblem (403, 503)."""
         key = links.key()
@@ -200,6 +155,40 @@ class AccessControl:
         if view.link is not None:
             links.check(view.link)
         return view
+
+    def view_if_valid(self, request: Request) -> View | None:
+        """As `view`, but None without valid credentials."""
+        try:
+            return self.view(request)
+        except HTTPProblem as problem:
+            if problem.type.name != "unauthorized":
+                raise
+            return None
+
+    def log_in(self, text: str) -> Token:
+        """Return the token with this text. Raise HTTPProblem as `view` does."""
+        return self._check(_credentials_of(TOKEN_PATTERN.fullmatch(text.strip())), self._tokens())
+
+    def _tokens(self) -> Mapping[str, Token]:
+        """Return the tokens as they are now. Raise HTTPProblem (503) if they can't be read."""
+        tokens: Mapping[str, Token] | None = {} if self._file is None else self._file.current()
+        if tokens is None:
+            raise HTTPProblem("access-unavailable")
+        if self._viewed is not tokens:
+            # A view that was made for a token which has changed is never used again.
+            self._views = {id: view for id, view in self._views.items() if tokens.get(id) == view.token}
+            self._link_views.clear()
+            self._viewed = tokens
+        return tokens
+
+    def _check(self, credentials: Credentials, tokens: Mapping[str, Token]) -> Token:
+        """Return the token of these credentials. Raise HTTPProblem (401)."""
+        token = tokens.get(credentials.id)
+        # For an unknown id, the comparison takes as long and fails.
+        valid = hmac.compare_digest(credentials.sha256, _NO_DIGEST if token is None else token.sha256)
+        if token is None or not valid or token.is_expired(self._clock()):
+            raise _unauthorized("the token is unknown, revoked or expired")
+        return token
 
     def _make_view(self, token: Token | None, denial: Callable[[str], HTTPProblem]) -> View:
         usage = None

@@ -1,4 +1,4 @@
-"""Ids that end before their time, such as those of links and sessions: an empty file each, until their time is over.
+"""Ids that end before their time, such as those of used or revoked links: an empty file each, until their time is over.
 
 An id has the id of the token behind it and its time, so that a file needs no content: it is created in one step, which
 only one of several workers can do. A look-up is one `stat`, without a cache, so that all workers know it at once.
@@ -120,9 +120,7 @@ class EndedIds:
             if count >= ENDED_LIMIT:
                 count = self._remove_expired(token_id)
                 if count >= ENDED_LIMIT:
-                    raise HTTPProblem(
-                        "access-unavailable", "too many links or sessions of this token were ended before their time"
-                    )
+                    raise HTTPProblem("access-unavailable", "too many links and sessions of this token have ended")
                 if len(self._counts) >= ENDED_LIMIT:
                     self._counts.clear()
             self._counts[token_id] = count + 1

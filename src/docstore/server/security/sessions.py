@@ -39,7 +39,7 @@ class Sessions:
 
     def __init__(self, data: Path, clock: Clock) -> None:
         self._key = SigningKey(data)
-        self.ended: Final = EndedIds(data, clock, "logouts")
+        self._ended = EndedIds(data, clock)
         self._clock = clock
 
     def authenticate(self, request: Request, tokens: Mapping[str, Token]) -> Token | None:
@@ -62,7 +62,7 @@ class Sessions:
             return False
         # A clock that was set back must not make a session longer.
         in_time = now_ns < expiry_of(id) * 10**9 <= now_ns + SESSION_S * 10**9
-        return in_time and not token.is_expired(now_ns) and not self.ended.has(id)
+        return in_time and not token.is_expired(now_ns) and not self._ended.has(id)
 
     async def begin(self, request: Request, token: Token) -> HeaderPairs:
         """Begin a session, and return the header that sets its cookie."""
@@ -82,7 +82,7 @@ class Sessions:
     async def end(self, request: Request) -> None:
         """End the session of a request for all workers; `finish` removes its cookie."""
         if request.session:
-            await asyncio.to_thread(self.ended.end, request.session)
+            await asyncio.to_thread(self._ended.end, request.session)
             request.session = ""
 
 
