@@ -135,6 +135,20 @@ def test_a_token_has_no_more_rights_at_the_host_of_an_app(tmp_path: Path) -> Non
     on_a_store(test, app_host="apps.example", tokens=tokens)
 
 
+@pytest.mark.parametrize("app_host", ["", "apps.example"])
+def test_only_an_app_with_a_host_of_its_own_has_service_workers(app_host: str) -> None:
+    async def test(store: InProcess) -> None:
+        for host in (HOME, APPS):
+            own = host is APPS and app_host != ""
+            await documents(store, "/app/worker.js", host)
+            script = {**host, "service-worker": "script"}
+            assert (await store.send("GET", "/app/worker.js", headers=script)).status == (200 if own else 403)
+            for path in ("/docs/worker.js", "/-/web/page.js", "/docs/", "/"):
+                assert own or (await store.send("GET", path, headers=script)).status == 403
+
+    on_a_store(test, app_host=app_host)
+
+
 def test_an_app_writes_from_its_own_host_and_not_from_there_to_the_store() -> None:
     async def test(store: InProcess) -> None:
         app = {"origin": "http://apps.example:8080"}

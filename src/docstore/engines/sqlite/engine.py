@@ -73,6 +73,10 @@ class Sqlite:
             self._read_cache.add(document)
         return document
 
+    def recall(self, key: str) -> Document | None:
+        cached = None if self._writer.unavailable is not None else self._read_cache.get(key)
+        return None if cached is None or cached.meta.expired(self._clock()) else cached
+
     async def head(self, key: str) -> Meta | None:
         self._raise_if_unavailable()
         cached = self._read_cache.get(key)
