@@ -169,8 +169,6 @@ async def opened(
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})
                 function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
-            # A session is looked up among those that have ended.
-            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

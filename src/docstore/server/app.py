@@ -156,6 +156,8 @@ class Store:
             link = None if view is None else view.link
             if link is not None:
                 link.check(request, mount)
+            if b"service-worker" in request.headers.names and not app_host:
+                raise HTTPProblem("forbidden", "only a web app with a host of its own may have a service worker")
             if unsafe:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if request.session:
@@ -167,6 +169,8 @@ class Store:
             if login:
                 resource: Resource = login_resource(parts, self._access, view.token if view is not None else None)
             else:
+                if app_host and mount is None and not is_public and parts and parts[0] in ("-", ".well-known"):
+                    raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
                 resource = self._resource(mounts, mount, key, parts, view)
             verb = resource.verbs.get(method)
             if verb is None:

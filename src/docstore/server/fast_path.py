@@ -29,7 +29,7 @@ PATH_COUNT: Final = 4096
 PATH_SIZE: Final = 256
 """How many paths are remembered, and characters of the longest."""
 
-_DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"}
+_DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"} | {b"service-worker"}
 _NO_TAG: Final = ""
 
 Route = Callable[[str], tuple[Mount | None, str, list[str] | None]]

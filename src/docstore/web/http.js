@@ -16,7 +16,7 @@ export const setRenewal = (renew) => {
 // Title and advice for responses without a problem document, for example from a proxy.
 const FALLBACKS = {
   0: ["the store can't be reached", "Check that it runs and that this machine is online, then try again."],
-  401: ["authentication is required", "Sign in to this store, then try again."],
+  401: ["authentication is required", "Log in to this store, then try again."],
   403: ["this is not allowed", "Ask the operator of this store for access."],
   404: ["not found", "The document was deleted, or it expired."],
   408: ["the request took too long", "Try again."],
