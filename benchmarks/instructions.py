@@ -26,6 +26,7 @@ from typing import Any
 import uvloop
 
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.links import Caveats
 from docstore.model import Fields, version_of
 from docstore.server import http1
 from docstore.server.app import Store
@@ -58,10 +59,19 @@ CASES = {
     "GET with a token": (GET % (b"docs", AUTHORIZATION), b"200"),
     "of 10,000 tokens": (GET % (b"docs", AUTHORIZATION), b"200"),
     "GET below prefix": (GET % (b"docs", AUTHORIZATION), b"200"),
+    "GET by a link": (GET % (b"docs", b""), b"200"),
+    "GET by new links": (GET % (b"docs", b""), b"200"),
 }
 """Requests, and how the status of their responses begins: the first PUT is 201, the others 200."""
-TOKENS = {"GET with a token": (10, ""), "of 10,000 tokens": (10_000, ""), "GET below prefix": (10, "k")}
-"""The number of tokens of the cases that send one, and the prefix of that token."""
+LINKS = ("GET by a link", "GET by new links")
+"""The cases whose URL has a signed link; without its view, a link is as expensive as one that is used first."""
+TOKENS = {
+    "GET with a token": (10, ""),
+    "of 10,000 tokens": (10_000, ""),
+    "GET below prefix": (10, "k"),
+    **dict.fromkeys(LINKS, (10, "")),
+}
+"""The number of tokens of the cases that send one or a link, and the prefix of that token."""
 
 
 def clock() -> int:
@@ -108,10 +118,15 @@ async def send_requests(case: str, count: int) -> None:
         }
         connections = {case: connect(each) for case, each in {"": store, **guarded}.items()}
 
+        links = {case: await sign(guarded[case]) for case in LINKS}
+
         async def send(case: str, times: int) -> None:
             request, status = CASES[case]
+            request = request.replace(b"/key ", b"/key?link=%b " % links[case]) if case in LINKS else request
             protocol, transport = connections.get(case) or connections[""]
             for _ in range(times):
+                if case == "GET by new links":
+                    guarded[case]._access._link_views.clear()
                 transport.written.clear()
                 protocol.data_received(request)
                 await transport.written.wait()
@@ -131,6 +146,13 @@ def connect(store: Store) -> tuple[http1.Protocol, Transport]:
     protocol, transport = http1.Protocol(config, state, {}), Transport()
     protocol.connection_made(transport)
     return protocol, transport
+
+
+async def sign(store: Store) -> bytes:
+    """Sign a link with the first token of the store."""
+    token = next(iter(store._access._file.current().values()))
+    caveats = Caveats("docs", key="key", methods=("GET",), until=NOW_S + 3600)
+    return (await store._links.sign(token, caveats)).encode().encode()
 
 
 def make_tokens(folder: str, count: int, prefix: str) -> Tokens:

@@ -52,7 +52,7 @@ from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
-from docstore.server.security.signed_links import find_link, set_private
+from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 from docstore.units import Rate
@@ -167,8 +167,6 @@ class Store:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except Exception as error:
             response = await _error_response(request, await _problem_of(request, error, mount), seen)
-        if view is not None and view.link is not None:
-            set_private(response)
         if mount is not None and mount.cors_policy is not None:
             mount.cors_policy.add_headers(request.headers, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
