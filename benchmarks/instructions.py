@@ -1,23 +1,25 @@
 """Count the machine instructions of a request. `make bench-instructions`; it needs valgrind.
 
-    python benchmarks/instructions.py [--requests 2000]
+    python benchmarks/instructions.py [--requests 2000] [NAME ...]
 
-Each case runs in a child under callgrind: bytes of a request in, bytes of its response out, through `http1.Protocol`
-over a transport without a socket. Every child starts the same store and sends the same first requests; one child
-stops there, and what the others execute beyond it is divided by the number of their requests. On a shared machine this
-number is steady where times are not: two runs differ by less than 1%. Requests run one at a time, so that a durable PUT
-bears a whole commit here; `wire.py` measures many at once. What the kernel does isn't counted.
+Bytes of a request in, bytes of its response out, through `http1.Protocol` over transports without sockets, in a child
+under callgrind. The child calls `getloadavg` between the cases, before which callgrind writes its count and starts
+again at zero. On a shared machine this number is steady where times are not: two runs differ by less than 1%. A case
+`at 64` sends on 64 connections at once, so that durable writes share commits. The stages are the parts of a GET and of
+a PUT, called one by one. What the kernel does isn't counted. NAMEs select the cases and stages that contain one.
 """
 
 import argparse
 import asyncio
+import gc
+import logging
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,18 +27,29 @@ from typing import Any
 
 import uvloop
 
+from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
+from docstore.limits import Limits
 from docstore.links import Caveats
 from docstore.model import Fields, version_of
 from docstore.server import http1
+from docstore.server.access_log import AccessLogFormatter, with_access_log
 from docstore.server.app import Store
 from docstore.server.asgi import asgi
+from docstore.server.http1.connection import HEAD_PHASE, Connection
+from docstore.server.http1.registry import ConnectionRegistry
+from docstore.server.http1.response_head import StatusLineCache, start_response
 from docstore.server.mounts import Mount
+from docstore.server.security.browser_safety import LOOPBACK_NAMES
+from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ALL_RIGHTS
 from docstore.server.security.tokens import Token, Tokens
 
 FIRST_REQUESTS = 200
 """Requests of each case that fill caches before any is counted."""
+MANY = 64
+"""The connections of the cases `at 64`."""
 
 NOW_S = 1_700_000_000
 
@@ -48,23 +61,31 @@ NO_TYPE = PUT.replace(b"Content-Type: text/plain\r\n", b"")
 SECRET = "5e" * 24
 AUTHORIZATION = f"Authorization: Bearer dst_{0:010x}_{SECRET}\r\n".encode()
 CASES = {
-    "PUT to memory": (PUT % b"memory", b"20"),
-    "PUT without type": (NO_TYPE % b"memory", b"20"),
-    "PUT to sqlite": (PUT % b"docs", b"20"),
-    "GET from memory": (GET % (b"memory", b""), b"200"),
-    "GET from sqlite": (GET % (b"docs", b""), b"200"),
-    "304 from sqlite": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304"),
-    "range of sqlite": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206"),
-    "404 from sqlite": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404"),
-    "GET with a token": (GET % (b"docs", AUTHORIZATION), b"200"),
-    "of 10,000 tokens": (GET % (b"docs", AUTHORIZATION), b"200"),
-    "GET below prefix": (GET % (b"docs", AUTHORIZATION), b"200"),
-    "GET by a link": (GET % (b"docs", b""), b"200"),
-    "GET by new links": (GET % (b"docs", b""), b"200"),
+    "PUT to memory": (PUT % b"memory", b"20", 1),
+    "PUT without type": (NO_TYPE % b"memory", b"20", 1),
+    "PUT": (PUT % b"docs", b"20", 1),
+    "PUT at 64": (PUT % b"docs", b"20", MANY),
+    "GET from memory": (GET % (b"memory", b""), b"200", 1),
+    "GET": (GET % (b"docs", b""), b"200", 1),
+    "GET at 64": (GET % (b"docs", b""), b"200", MANY),
+    "304": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", 1),
+    "304 at 64": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", MANY),
+    "range": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", 1),
+    "range at 64": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", MANY),
+    "404": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404", 1),
+    "404 at 64": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404", MANY),
+    "GET, logged": (GET % (b"docs", b""), b"200", 1),
+    "GET at 64, logged": (GET % (b"docs", b""), b"200", MANY),
+    "GET with a token": (GET % (b"docs", AUTHORIZATION), b"200", 1),
+    "of 10,000 tokens": (GET % (b"docs", AUTHORIZATION), b"200", 1),
+    "GET below prefix": (GET % (b"docs", AUTHORIZATION), b"200", 1),
+    "GET by a link": (GET % (b"docs", b""), b"200", 1),
+    "GET by new links": (GET % (b"docs", b""), b"200", 1),
 }
-"""Requests, and how the status of their responses begins: the first PUT is 201, the others 200."""
+"""Requests, how the status of their responses begins (the first PUT is 201, the others 200), and connections. Those
+that do not name an engine use sqlite."""
 LINKS = ("GET by a link", "GET by new links")
-"""The cases whose URL has a signed link; without its view, a link is as expensive as one that is used first."""
+"""The cases whose URL has a signed link; the second forgets that it has verified the link."""
 TOKENS = {
     "GET with a token": (10, ""),
     "of 10,000 tokens": (10_000, ""),
@@ -72,6 +93,7 @@ TOKENS = {
     **dict.fromkeys(LINKS, (10, "")),
 }
 """The number of tokens of the cases that send one or a link, and the prefix of that token."""
+STAGES = ("head of a GET", "head of a PUT", "handle a GET", "get of sqlite", "head of a 200", "put of sqlite")
 
 
 def clock() -> int:
@@ -79,12 +101,12 @@ def clock() -> int:
 
 
 class Transport(asyncio.Transport):
-    """A client that takes every response at once; `written` is set by each write."""
+    """A client that takes every response at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.written = asyncio.Event()
         self.response = b""
+        self.on_response: Callable[[], None] = lambda: None
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -103,49 +125,110 @@ class Transport(asyncio.Transport):
 
     def write(self, data: Any) -> None:
         self.response = data
-        self.written.set()
+        self.on_response()
 
 
-async def send_requests(case: str, count: int) -> None:
-    """Send the first requests of every case, then `count` of `case`."""
+class Clients:
+    """Connections to one store."""
+
+    def __init__(self, store: Store) -> None:
+        handle = with_access_log(store.handle)
+        config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store, handle), handle))
+        state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
+        self.connections: list[tuple[http1.Protocol, Transport]] = []
+        for _ in range(MANY):
+            protocol, transport = http1.Protocol(config, state, {}), Transport()
+            transport.on_response = self._on_response
+            protocol.connection_made(transport)
+            self.connections.append((protocol, transport))
+        self._store = store
+        self._missing = 0
+        self._answered = asyncio.Event()
+
+    def _on_response(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._answered.set()
+
+    async def send(self, case: str, count: int) -> None:
+        """Send `count` requests, and those of all connections at the same time."""
+        request, status, connection_count = CASES[case]
+        if case in LINKS:
+            request = request.replace(b"/key ", b"/key?link=%b " % await sign(self._store))
+        connections = self.connections[:connection_count]
+        for _ in range(count // connection_count):
+            if case == "GET by new links":
+                self._store._access._link_views.clear()
+            self._missing = connection_count
+            self._answered.clear()
+            for protocol, _ in connections:
+                protocol.data_received(request)
+            await self._answered.wait()
+            for _, transport in connections:
+                assert transport.response.startswith(b"HTTP/1.1 " + status), transport.response
+
+    def close(self) -> None:
+        for protocol, _ in self.connections:
+            protocol.connection_lost(None)
+
+
+def mark() -> None:
+    """Have callgrind write its count and begin at zero."""
+    gc.collect()
+    gc.freeze()  # A collection of all objects, which may happen in a case or not, takes as long as a hundred requests.
+    os.getloadavg()
+
+
+async def count_all(chosen: list[str], count: int) -> None:
+    """Run each chosen case and stage between two marks."""
     with tempfile.TemporaryDirectory() as folder:
         urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
         mounts = [Mount(name, open_engine(EngineURL.parse(url), clock)) for name, url in urls.items()]
-        store = Store(mounts, clock=clock)
+        store = Store(mounts, clock=clock, hosts=LOOPBACK_NAMES, read_only=ReadOnlySwitch(folder))
         guarded = {
             case: Store(mounts, clock=clock, tokens=make_tokens(f"{folder}/{number}", *made), anonymous=None)
             for number, (case, made) in enumerate(TOKENS.items())
         }
-        connections = {case: connect(each) for case, each in {"": store, **guarded}.items()}
-
-        links = {case: await sign(guarded[case]) for case in LINKS}
-
-        async def send(case: str, times: int) -> None:
-            request, status = CASES[case]
-            request = request.replace(b"/key ", b"/key?link=%b " % links[case]) if case in LINKS else request
-            protocol, transport = connections.get(case) or connections[""]
-            for _ in range(times):
-                if case == "GET by new links":
-                    guarded[case]._access._link_views.clear()
-                transport.written.clear()
-                protocol.data_received(request)
-                await transport.written.wait()
-                assert transport.response.startswith(b"HTTP/1.1 " + status), transport.response
-
-        for each in CASES:
-            await send(each, FIRST_REQUESTS)
-        await send(case, count)
-        for protocol, _ in connections.values():
-            protocol.connection_lost(None)
+        clients = {case: Clients(each) for case, each in {"": store, **guarded}.items()}
+        for case in CASES:
+            await clients.get(case, clients[""]).send(case, FIRST_REQUESTS)
+        for case in chosen:
+            if case in CASES:
+                logging.getLogger("docstore").setLevel("INFO" if "logged" in case else "WARNING")
+                await clients.get(case, clients[""]).send(case, MANY)
+                mark()
+                await clients.get(case, clients[""]).send(case, count)
+            else:
+                await count_stage(case, count, store, mounts[1])
+            os.getloadavg()
+        for each in clients.values():
+            each.close()
         await store.close()
 
 
-def connect(store: Store) -> tuple[http1.Protocol, Transport]:
-    config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store), store.handle))
-    state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
-    protocol, transport = http1.Protocol(config, state, {}), Transport()
-    protocol.connection_made(transport)
-    return protocol, transport
+async def count_stage(stage: str, count: int, store: Store, mount: Mount) -> None:
+    """Call one part of the way of a request, with what the parts before it return."""
+    limits, status_lines = Limits(), StatusLineCache()
+    connection = Connection(limits)
+    data = PUT % b"docs" if "PUT" in stage else GET % (b"docs", b"")
+    connection.receive(data)
+    request = connection.take_request()
+    assert request is not None
+    response = await store.handle(request)
+    mark()
+    for _ in range(count):
+        if stage == "head of a 200":
+            start_response(status_lines, response, request, connection)
+        elif stage.startswith("head"):
+            connection.phase, connection.unread_size = HEAD_PHASE, 0
+            connection.receive(data)
+            connection.take_request()
+        elif stage == "handle a GET":
+            await store.handle(request)
+        elif stage == "get of sqlite":
+            await mount.engine.get("key")
+        else:
+            await mount.engine.put(PutRequest("key", BytesContent(b"x" * 200), Fields("text/plain")))
 
 
 async def sign(store: Store) -> bytes:
@@ -164,34 +247,41 @@ def make_tokens(folder: str, count: int, prefix: str) -> Tokens:
     return tokens
 
 
-def instructions(case: str, count: int) -> int:
-    """The instructions of a child that sends `count` requests beyond the first ones."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, __file__]
-    child = subprocess.run(
-        [*command, "--case", case, "--requests", str(count)],
-        capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False,
-    )  # fmt: skip
-    collected = re.search(r"Collected : (\d+)", child.stderr)
-    if child.returncode or collected is None:
-        raise SystemExit(child.stderr)
-    return int(collected[1])
+def instructions(chosen: list[str], count: int) -> list[int]:
+    """The instructions that a child under callgrind executes for each of the chosen cases."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "counts"
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", "--dump-before=getloadavg"]
+        child = subprocess.run(
+            [*command, sys.executable, __file__, "--child", "--requests", str(count), *chosen],
+            capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False,
+        )  # fmt: skip
+        if child.returncode:
+            raise SystemExit(child.stderr)
+        # Before each case there is a mark too, which ends what is not counted.
+        counted = [Path(f"{output}.{2 * index + 2}").read_text() for index in range(len(chosen))]
+    return [int(found[1]) for text in counted if (found := re.search(r"^totals: (\d+)", text, re.MULTILINE))]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=2000, help="how many of each case are counted")
-    parser.add_argument("--case", choices=CASES, help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a part of the name of a case or a stage")
+    parser.add_argument("--requests", type=int, default=1920, help="how many of each case are counted")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.case:
-        # What is formatted once a second, such as Date, would count more often on a slow machine.
+    if given.child:
+        # What happens once a second would count more often on a slow machine: a new Date, and the look for timeouts.
         time.time = lambda: NOW_S
-        uvloop.run(send_requests(given.case, given.requests))
+        ConnectionRegistry._sweep_s = 3600.0
+        handler = logging.FileHandler(os.devnull)
+        handler.setFormatter(AccessLogFormatter("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
+        logging.getLogger().handlers[:] = [handler]
+        uvloop.run(count_all(given.names, given.requests))
         return
-    with ThreadPoolExecutor(2) as pool:
-        start = pool.submit(instructions, next(iter(CASES)), 0)
-        counts = {case: pool.submit(instructions, case, given.requests) for case in CASES}
-    for case, count in counts.items():
-        print(f"{case:16} {(count.result() - start.result()) / given.requests:10,.0f} instructions a request")
+    count = -(-given.requests // MANY) * MANY
+    chosen = [name for name in (*CASES, *STAGES) if not given.names or any(part in name for part in given.names)]
+    for name, total in zip(chosen, instructions(chosen, count), strict=True):
+        print(f"{name:18} {total / count:10,.0f} instructions {'a call' if name in STAGES else 'a request'}")
 
 
 if __name__ == "__main__":

@@ -94,13 +94,14 @@ class InProcess:
         target: str,
         content: bytes | Upload = b"",
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        scheme: str = "",
     ) -> Reply:
         """Return the response to one request; `target` is as in a request line."""
         path, _, query = target.partition("?")
         given = headers.items() if isinstance(headers, Mapping) else headers
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
         body = BytesContent(content) if isinstance(content, bytes) else content
-        response = await self.store.handle(Request(method, path, query, Headers(pairs), body))
+        response = await self.store.handle(Request(method, path, query, Headers(pairs), body, scheme=scheme))
         sent = b"" if response.head_only else await read_all(response.content)
         now_s = self.clock() // 10**9
         dated = [*response.headers, (b"date", format_http_date(now_s).encode("ascii"))]
@@ -160,6 +161,8 @@ async def opened(
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})
                 function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
+            # A session is looked up among those that have ended.
+            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

@@ -9,10 +9,10 @@ Every content is an Upload too, so a document is copied by putting its content e
 
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from docstore.errors import ContentTooLarge, CorruptData, EngineError, NoSpace
+from docstore.frozen import frozen_dataclass
 
 CHUNK_SIZE: Final = 256 * 1024
 """Bytes read from a file at a time: the memory of a download, apart from the transport's buffers."""
@@ -29,7 +29,7 @@ class Upload(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class BytesContent:
     """Content in memory."""
 
@@ -69,7 +69,7 @@ class Descriptor:
         os.close(self.number)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class FileContent:
     """A range of a file whose bytes never change: a file is replaced or unlinked, but not written again."""
 
@@ -100,7 +100,7 @@ class FileContent:
             raise EngineError(f"cannot read the content: {error.strerror}") from error
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Stream:
     """Content from elsewhere; `read(start, stop)` yields exactly those bytes, in pieces."""
 

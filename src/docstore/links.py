@@ -12,8 +12,8 @@ import base64
 import binascii
 import hmac
 import json
+import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -132,7 +132,7 @@ def in_order(methods: Iterable[str]) -> tuple[str, ...]:
 
 
 def new_once() -> str:
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 @dataclass(frozen=True, slots=True)

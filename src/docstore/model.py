@@ -11,12 +11,12 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from docstore.errors import CorruptData
+from docstore.frozen import frozen_dataclass
 
 if TYPE_CHECKING:
     from docstore.content import Content
@@ -27,7 +27,7 @@ Clock = Callable[[], int]
 """Nanoseconds since the epoch (POSIX time, UTC); `time.time_ns` outside tests."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Fields:
     """The header fields stored with content: its media type and others.
 
@@ -70,7 +70,7 @@ def version_of(digest: bytes, fields: Fields) -> str:
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Meta:
     """Everything about a document except its content. Times are nanoseconds since the epoch, UTC."""
 
@@ -124,7 +124,7 @@ class Meta:
         return meta
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Document:
     """One version of one document."""
 
@@ -132,7 +132,7 @@ class Document:
     content: "Content"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class WriteResult:
     """The new state after a write, and whether the document was absent before."""
 

@@ -21,8 +21,8 @@ def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Pat
         for path in ("/docs/in/old", "/docs/out/old", "/secret/old"):
             headers = {"Authorization": f"Bearer {admin}", "Content-Type": "text/plain"}
             assert client.ask("PUT", path, b"text", headers).status == 201
-        signed_in = Tab(tab.browser, server, http_credentials={"username": "any", "password": reader})
-        signed_in.page.goto("/")
+        signed_in = Tab(tab.browser, server)
+        signed_in.log_in(reader)
         expect(signed_in.page.locator("main")).to_contain_text("/docs/")
         expect(signed_in.page.locator("main")).not_to_contain_text("secret")
         signed_in.open("/docs/?delimiter=")
@@ -63,7 +63,8 @@ def test_the_page_has_only_the_buttons_of_what_the_token_may_do(tab: Tab, tmp_pa
     with RunningServer(tmp_path, "--auth", "tokens", "--mount=docs=memory:") as server, Client(server) as client:
         assert client.ask("PUT", "/docs/a", b"text", admin).status == 201
         for rights, (of_page, of_document) in BUTTONS.items():
-            signed_in = Tab(tab.browser, server, http_credentials={"username": "any", "password": made[rights]})
+            signed_in = Tab(tab.browser, server)
+            signed_in.log_in(made[rights])
             detail = signed_in.open_document("/docs/", "a")
             assert signed_in.page.locator("#tools button").all_inner_texts() == of_page
             assert detail.locator(".body > .buttons button").all_inner_texts() == of_document

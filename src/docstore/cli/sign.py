@@ -60,7 +60,7 @@ def sign(
         if revoke is not None:
             _revoke(revoke, address, access)
         elif narrow is not None:
-            from docstore.client.sharing import narrow_link
+            from docstore.client.narrowing import narrow_link
 
             click.echo(narrow_link(narrow, key=key, **given))
         elif address is not None:

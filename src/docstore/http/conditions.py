@@ -14,10 +14,10 @@ version, and trust the first evaluation for the rest, was rejected: it leaves a 
 Documents have a strong entity tag, whose opaque part is their version, and a Last-Modified in whole seconds.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from docstore.frozen import frozen_dataclass
 from docstore.http.dates import parse_http_date
 from docstore.http.entity_tags import EntityTag, Tags, parse_entity_tag, parse_entity_tags
 from docstore.http.message import Headers
@@ -35,7 +35,7 @@ class ConditionOutcome(Enum):
     FAILED = "412"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Conditions:
     """The preconditions of one request. Dates stay text until evaluation: one form needs the current year."""
 

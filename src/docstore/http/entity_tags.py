@@ -4,16 +4,16 @@ Apart from `headers`, because clients compare tags only as text, and each comman
 """
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from docstore.frozen import frozen_dataclass
 from docstore.http.headers import first_members
 
 _TAG_MEMBER: Final = re.compile(r'(?:[^",]++|"[^"]*+(?:"|\Z))++')
 _ENTITY_TAG: Final = re.compile(r'(W/)?"([!#-~\x80-\xff]*+)"')
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class EntityTag:
     """RFC 9110 §8.8.3: `opaque` is the text between the quotes."""
 
@@ -21,7 +21,7 @@ class EntityTag:
     opaque: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Tags:
     """The value of If-Match or If-None-Match: `*` (`star`, without members) or a list of entity tags."""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
 from docstore.content import BytesContent, Content, Upload
+from docstore.frozen import frozen_dataclass
 
 HeaderPairs = list[tuple[bytes, bytes]]
 T = TypeVar("T")
@@ -72,6 +73,10 @@ class Request:
     """The IP address of the client; "" for a Unix socket. Behind an anonymizing proxy it may be another name."""
     scheme: str = ""
     """The scheme that the client used; "" if it is not known, because there may be a proxy before this server."""
+    session: str | None = None
+    """The id of the session whose cookie counts for the request; "" if its cookie is invalid, None without one."""
+    user: str | None = None
+    """The name of the user for the page; "" before the login, None where nobody logs in."""
 
 
 class InvalidResponse(ValueError):
@@ -99,7 +104,7 @@ def add_content_length(lines: bytes, size: int) -> bytes:
     return lines + line[1:]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class StreamedContent:
     """Content that is generated while it is sent, of unknown size. It can be read once."""
 
@@ -110,7 +115,7 @@ class StreamedContent:
         return self.chunks
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class ContentSequence:
     """Several contents, sent one after the other."""
 

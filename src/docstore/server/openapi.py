@@ -31,7 +31,7 @@ Stores bytes under a key that you choose, and returns the same bytes.
 Errors are problems (RFC 9457) for clients that accept JSON, a page for clients that accept HTML, and a line of text \
 otherwise. A method without an operation here is 405 with Allow, an unknown one is 501. Responses have \
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
-Content-Security-Policy."""
+Content-Security-Policy, unless their mount serves web apps."""
 
 VERSION: Final = version("docstore")
 _EVERYWHERE: Final = (
@@ -70,7 +70,7 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
         "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
-        "security": [{}, {"bearer": []}, {"basic": []}, {"link": []}],
+        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}, {"link": []}],
         "paths": paths,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,

@@ -158,6 +158,16 @@ SCHEMAS: Final[dict[str, Node]] = {
         },
     },
     "Pointer": _text(pattern="^(?:/(?:[^~/]|~[01])*)*$", description="RFC 6901."),
+    "Login": _object(
+        "Who the client is.",
+        ["token"],
+        token={
+            "type": ["object", "null"],
+            "description": "null for a client without valid credentials.",
+            "required": ["id", "note"],
+            "properties": {"id": _text(), "note": _text(), "expires": _text(format="date-time")},
+        },
+    ),
     "Linkset": _object("RFC 9264.", ["linkset"], linkset={"type": "array", "items": {"type": "object"}}),
     "OpenAPI": _object("This document.", ["openapi", "info", "paths"], openapi=_text(pattern="^3\\.1\\.")),
 }
@@ -232,6 +242,14 @@ BODIES: Final[dict[str, Node]] = {
         ),
         "content": {"*/*": {}, "application/octet-stream": {}},
     },
+    "login": {
+        "description": "A token, and for people the path where the browser goes then.",
+        "required": True,
+        "content": {
+            media_type: {"schema": _object("A login.", ["token"], token=_text(), next=_text())}
+            for media_type in ("application/json", "application/x-www-form-urlencoded")
+        },
+    },
     "link": {
         "description": "What the link is for.",
         "required": True,
@@ -250,6 +268,12 @@ BODIES: Final[dict[str, Node]] = {
 SECURITY_SCHEMES: Final[dict[str, Node]] = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "A token, unless the store is open."},
     "basic": {"type": "http", "scheme": "basic", "description": "A token as the password; the user is ignored."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "docstore-session",
+        "description": "The cookie that /-/login sets. Its name has the port, if the URL has one; https adds __Host-.",
+    },
     "link": {"type": "apiKey", "in": "query", "name": LINK_PARAMETER, "description": "A signed link."},
 }
 

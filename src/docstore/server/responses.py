@@ -19,12 +19,13 @@ SAFETY_HEADERS: Final[HeaderPairs] = [
 ]
 """On every response with content: browsers must not guess types, embed it elsewhere or send referrers."""
 
+SANDBOX: Final = (b"content-security-policy", b"sandbox")
 DOCUMENT_SAFETY_HEADERS: Final[HeaderPairs] = [
     SAFETY_HEADERS[0],
-    (b"content-security-policy", b"sandbox"),
+    SANDBOX,
     *SAFETY_HEADERS[1:],
 ]
-"""A stored document can't run script against the store either."""
+"""A stored document can't run script against the store either; `security/web_apps.py` has the exception."""
 
 PRIVATE_CACHE_CONTROL: Final = "private, no-cache"
 """Of documents that are read by a signed link: a shared cache would serve them after the link has ended."""

@@ -2,7 +2,14 @@
 // know the page. Uploads use XMLHttpRequest, because fetch reports no upload progress.
 
 const TIMEOUT_MS = 30_000;
-const JSON_FIRST = { Accept: "application/json, */*;q=0.1" };
+// Over plain HTTP, X-Requested-With alone tells the server that this is a browser, which must not open its own login dialog.
+const JSON_FIRST = { Accept: "application/json, */*;q=0.1", "X-Requested-With": "fetch" };
+
+// Ask the user to log in again, and return whether that was done: `login.js` sets it on pages of users who have logged in.
+const login = { renew: async () => false };
+export const setRenewal = (renew) => {
+  login.renew = renew;
+};
 
 // Title and advice for responses without a problem document, for example from a proxy.
 const FALLBACKS = {
@@ -62,6 +69,7 @@ async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOU
     updateClock(answer.headers.get("Date"));
     if (answer.ok) return answer;
     const text = await answer.text();
+    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, signal, timeout_ms });
     throw problemFrom(answer.status, answer.headers.get("Content-Type"), text, answer.headers.get("ETag"));
   } catch (error) {
     throw toProblem(error);
@@ -194,7 +202,10 @@ export class Collection {
       xhr.onload = () => {
         const etag = xhr.getResponseHeader("ETag");
         if (xhr.status < 300) return end(resolve, etag);
-        end(reject, problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText, etag));
+        const problem = problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText, etag);
+        if (xhr.status !== 401) return end(reject, problem);
+        const repeat = () => this.put(key, content, headers, expect, { signal, progress });
+        end(resolve, login.renew().then((renewed) => (renewed ? repeat() : Promise.reject(problem))));
       };
       xhr.open("PUT", this.address(key));
       try {

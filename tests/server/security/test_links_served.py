@@ -24,7 +24,7 @@ from docstore import (
     Tokens,
     narrow_link,
 )
-from docstore.client.sharing import link_id
+from docstore.client.narrowing import link_id
 from docstore.links import InvalidLink, SignedLink
 from docstore.server.security.state_files import CHECK_INTERVAL_S
 from tests.http_client import Answer, ask

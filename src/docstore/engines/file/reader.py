@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +22,7 @@ from docstore.engines.file.tree import FolderTree, open_file_in, status_in
 from docstore.engines.file.untracked import untracked_meta
 from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, PathConflict, StorageUnavailable
+from docstore.frozen import frozen_dataclass
 from docstore.media_types import type_of_content
 from docstore.model import Clock, Document, Meta
 
@@ -38,7 +38,7 @@ DigestFile = Callable[[Descriptor, os.stat_result], tuple[bytes, str] | None]
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class StoredFile:
     """The file of a document, expired or not, open."""
 

@@ -12,7 +12,6 @@ import stat
 import threading
 from collections.abc import Generator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ from docstore.engines.file.reader import FileReader, StoredFile
 from docstore.engines.file.tree import FolderTree, status_in
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
+from docstore.frozen import frozen_dataclass
 from docstore.model import ANY, Clock, Expectation, Meta, WriteResult
 
 _ATTEMPTS: Final = 100
@@ -42,7 +42,7 @@ _log: Final = logging.getLogger(__name__)
 _MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class _StagedWrite:
     """A write with its content in a temporary file, fsynced."""
 

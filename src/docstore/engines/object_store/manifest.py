@@ -19,11 +19,11 @@ can take.
 """
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from docstore.errors import CorruptData
+from docstore.frozen import frozen_dataclass
 from docstore.model import Meta
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _SEALED: Final = "sealed"
 _INLINE: Final = "inline"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Manifest:
     """The state of one key: a document, or without `meta` a tombstone or seal."""
 
@@ -78,7 +78,7 @@ class Manifest:
         return cls(write, ancestors, Meta.unpack(packed), None if state == _INLINE else state, content)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class Stored:
     """A manifest as it is stored, and what a swap must name to replace it."""
 

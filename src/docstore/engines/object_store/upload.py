@@ -3,18 +3,18 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
 
 from docstore.content import BytesContent, Upload
 from docstore.engines.object_store.bucket import Bucket
+from docstore.frozen import frozen_dataclass
 
 MANIFEST_CONTENT_LIMIT: Final = 256 * 1024
 """Bytes of content that are stored in the manifest; more needs a second request for each write and read."""
 HASHED_AT_ONCE: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class ReceivedContent:
     """A complete upload: in `data`, or in the blob that was named."""
 

@@ -13,7 +13,6 @@ import hashlib
 import logging
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
 from weakref import WeakSet
 
@@ -24,6 +23,7 @@ from docstore.engines.postgresql.asyncpg_errors import ASYNCPG_ERRORS, asyncpg_e
 from docstore.engines.postgresql.connections import Pool
 from docstore.engines.postgresql.statements import KEEP_S, Statements
 from docstore.errors import CorruptData, EngineError, StorageUnavailable
+from docstore.frozen import frozen_dataclass
 
 ROW_LIMIT: Final = 64 * 1024
 """Bytes of content that is stored in the row of its document."""
@@ -52,7 +52,7 @@ class ChunkedContent:
             yield await self._contents.read_chunk(self.id, number, max(start - first, 0), min(stop - first, ROW_SIZE))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class ReceivedUpload:
     """A complete upload: in `data` if it was small, else in `chunks` rows of `content`; never both."""
 

@@ -120,19 +120,20 @@ class PathIdentity:
     def __init__(self, path: Path) -> None:
         """Raise OSError if `path` does not exist."""
         self.path = path
+        self._name = str(path)
         self._opened = path.stat()
 
     def check(self) -> os.stat_result:
         """Return the file's status. Raise StorageUnavailable if `path` refers to another file now, or to none."""
-        with translate_os_errors(self.path):
-            try:
-                status = self.path.stat()
-            except OSError as error:
-                if error.errno not in _MISSING:
-                    raise
-            else:
-                if os.path.samestat(status, self._opened):
-                    return status
+        # PERF: each commit to a database checks three paths. Path.stat and a context manager took twice as long.
+        try:
+            status = os.stat(self._name)  # noqa: PTH116
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise error_class(error.errno)(f"{self.path}: {error.strerror or error}") from error
+        else:
+            if os.path.samestat(status, self._opened):
+                return status
         raise StorageUnavailable(
             f"{self.path} was removed or replaced while it was open: put it back, or restart the server"
         )

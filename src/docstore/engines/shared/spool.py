@@ -12,12 +12,12 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from docstore.content import BytesContent, Upload
 from docstore.engines.shared.fs import translate_os_errors, write_all
+from docstore.frozen import frozen_dataclass
 
 PIECE_SIZE: Final = 1024 * 1024
 """Bytes gathered before they go to the thread that writes them."""
@@ -25,7 +25,7 @@ PIECE_SIZE: Final = 1024 * 1024
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class SpooledUpload:
     """A complete upload: in `data` if it was small, else in the file `path`; never both."""
 

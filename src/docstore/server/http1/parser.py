@@ -5,12 +5,12 @@ are not decoded. A target stays as it was sent, except for the absolute form, wh
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
+from docstore.frozen import frozen_dataclass
 from docstore.http.headers import LIST_LIMIT
 from docstore.http.message import HeaderPairs, Headers, Request, Response
 from docstore.http.url import is_host
@@ -79,7 +79,7 @@ class ProtocolError(Exception):
         return Response(self.status, headers, BytesContent(self.line))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class HeaderSection:
     """A header section and its information about the message."""
 

@@ -102,7 +102,9 @@ class ListingResource(ReadableResource):
         nonce = pages.new_nonce()
         page = listing.without_future(await listing.read_page(self._mount, query, html=True), self._clock())
         headers += content_headers("text/html", pages.policy(nonce))
-        html = html_listing.render_page(self._mount, query, page, root=request.root, now_ns=self._clock(), nonce=nonce)
+        html = html_listing.render_page(
+            self._mount, query, page, root=request.root, now_ns=self._clock(), nonce=nonce, user=request.user
+        )
         return self._list_response(headers, page, html.encode("utf-8"), request.root)
 
     def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, data: bytes, root: str) -> Response:

@@ -19,7 +19,9 @@ from docstore.server.resources.listing import ListingPage, Query, next_link, rea
 from docstore.units import format_count
 
 
-def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str) -> str:
+def render_page(
+    mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str, user: str | None
+) -> str:
     """Render a page: a list of links, which the script with this nonce enhances."""
     skipped = query.prefix.rfind("/") + 1 if query.delimiter else len(query.folder)
     ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
@@ -45,6 +47,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
         hidden=page.hidden,
         now_ns=now_ns,
         nonce=nonce,
+        user=user,
     )
 
 

@@ -22,6 +22,7 @@ from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
 from docstore.server.resources.links import LinkResource, LinksResource
+from docstore.server.resources.login import LOGIN_RESOURCES
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, MissingSlash, RootResource
 from docstore.server.responses import content_headers, small_response
@@ -93,6 +94,7 @@ class Service(ServiceResource):
             for segments, resource in _FIXED.items()
             if resource is not Service
         ]
+        rows.append(("/-/login", openapi.summary_of(LOGIN_RESOURCES["-", "login"], "GET")))
         if media_type == "text/html":
             body = pages.render("service.html", request.root, rows=rows, version=openapi.VERSION)
         else:
@@ -200,7 +202,8 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
             yield openapi.Path(f"{mount.prefix}{{folder}}/", f"folder.{name}", FolderResource, mount.prefix, (_FOLDER,))
         document = f"{mount.prefix}{{key}}"
         yield openapi.Path(document, f"document.{name}", document_class(mount), mount.prefix, (_key(mount),))
-    for segments, resource in _FIXED.items():
+    services: dict[tuple[str, ...], type[Resource]] = {**_FIXED, **LOGIN_RESOURCES}
+    for segments, resource in services.items():
         name = segments[-1].partition(".")[0] or "start"
         yield openapi.Path(f"/{'/'.join(segments)}", f"service.{name}", resource, "service")
     yield openapi.Path("/-/links", "service.links", LinksResource, "service")

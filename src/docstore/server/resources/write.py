@@ -4,12 +4,12 @@ Everything in the headers is checked before a byte of the body is requested.
 """
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from typing import Final
 
 from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge
+from docstore.frozen import frozen_dataclass
 from docstore.http.conditions import ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
 from docstore.http.digests import AnnouncedDigest, DigestVerifiedUpload, announced_digests
@@ -31,7 +31,7 @@ REPLAY_LIMIT: Final = 64 * 1024
 """Bytes up to which a body is buffered before the write, so that the write can be retried."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen_dataclass(frozen=True, slots=True)
 class WriteHeaders:
     """The headers of a write, checked before the body is requested."""
 

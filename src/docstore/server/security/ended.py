@@ -120,7 +120,7 @@ class EndedIds:
             if count >= ENDED_LIMIT:
                 count = self._remove_expired(token_id)
                 if count >= ENDED_LIMIT:
-                    raise HTTPProblem("access-unavailable", "too many links of this token were used or revoked")
+                    raise HTTPProblem("access-unavailable", "too many links and sessions of this token have ended")
                 if len(self._counts) >= ENDED_LIMIT:
                     self._counts.clear()
             self._counts[token_id] = count + 1
