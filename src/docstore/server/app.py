@@ -56,7 +56,7 @@ from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.sessions import finish, shows_login
-from docstore.server.security.signed_links import find_link, set_private
+from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
@@ -197,8 +197,6 @@ class Store:
                 mount.cors_policy.add_headers(request.headers, response)
         if request.session is not None:
             finish(request, response)
-        if view is not None and view.link is not None:
-            set_private(response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:
