@@ -240,6 +240,32 @@ def test_pages_of_other_sites_neither_read_nor_write_with_the_session(tab: Tab, 
         user.close()
 
 
+def test_a_web_app_does_nothing_with_the_session_of_who_opens_it(tab: Tab, tmp_path: Path) -> None:
+    """Its host belongs to the site of the store, so browsers send the cookie to the store, but not to the app."""
+    app = "--mount=app=memory:?content=app&app_host=apps.store.localhost"
+    arguments = (app, "--public-url", "http://store.localhost", "--anonymous", "read")
+    with store_with_tokens(tmp_path, *arguments) as (server, client, token):
+        page_of_app = b"<!doctype html><title>idle</title><script>document.title = 'runs'</script>"
+        assert client.ask("PUT", "/app/page", page_of_app, {"Content-Type": "text/html"}).status == 201
+        before = client.ask("GET", "/docs/?format=json").content
+        store, apps = (f"http://{host}:{server.port}" for host in ("store.localhost", "apps.store.localhost"))
+        user = Tab(tab.browser, server)
+        page = user.page
+        page.goto(f"{store}/-/login")
+        log_in_with(user, page.locator("main"), token)
+        page.goto(f"{store}/app/page")
+        page.wait_for_load_state("networkidle")
+        assert page.title() == "idle"
+        page.goto(f"{apps}/app/page")
+        assert page.title() == "runs"
+        results = page.evaluate(ATTACK, store)
+        assert {name: result for name, result in results.items() if result not in UNREADABLE} == {}
+        assert client.ask("GET", "/docs/?format=json").content == before
+        page.goto(f"{store}/docs/")
+        expect(page.locator("#login")).to_have_text("Logged in as laptop")
+        user.close()
+
+
 def test_a_link_on_another_site_leads_to_the_page_after_one_more_click(tab: Tab, tmp_path: Path) -> None:
     with store_with_tokens(tmp_path) as (server, _, token):
         user = Tab(tab.browser, server)
