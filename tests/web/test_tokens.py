@@ -51,8 +51,8 @@ def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Pat
 
 BUTTONS = {
     # rights besides read and list: buttons of the page, and of a document
-    "create replace": (["New", "Upload", "Upload folder"], ["Edit", "Fields"]),
-    "delete": ([], ["Delete"]),
+    "create replace": (["New", "Upload", "Upload folder"], ["Edit", "Fields", "Share"]),
+    "delete": ([], ["Delete", "Share"]),
 }
 
 
