@@ -27,6 +27,7 @@ from typing import Any
 
 import uvloop
 
+from docstore.config import Settings
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
@@ -34,13 +35,13 @@ from docstore.limits import Limits
 from docstore.links import Caveats
 from docstore.model import Fields, version_of
 from docstore.server import http1
-from docstore.server.access_log import AccessLogFormatter, with_access_log
+from docstore.server.access_log import AccessLogFormatter
 from docstore.server.app import Store
-from docstore.server.asgi import asgi
 from docstore.server.http1.connection import HEAD_PHASE, Connection
 from docstore.server.http1.registry import ConnectionRegistry
 from docstore.server.http1.response_head import StatusLineCache, start_response
 from docstore.server.mounts import Mount
+from docstore.server.run import application
 from docstore.server.security.browser_safety import LOOPBACK_NAMES
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ALL_RIGHTS
@@ -132,8 +133,7 @@ class Clients:
     """Connections to one store."""
 
     def __init__(self, store: Store) -> None:
-        handle = with_access_log(store.handle)
-        config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store, handle), handle))
+        config: Any = SimpleNamespace(loaded_app=application(store, Settings(http="wire")))
         state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
         self.connections: list[tuple[http1.Protocol, Transport]] = []
         for _ in range(MANY):

@@ -68,6 +68,38 @@ def test_a_user_logs_in_where_the_page_asks_and_out_again(tab: Tab, tmp_path: Pa
         user.check()
 
 
+def test_a_user_logs_in_without_javascript(tab: Tab, tmp_path: Path) -> None:
+    with store_with_tokens(tmp_path) as (server, _, token):
+        user = Tab(tab.browser, server, java_script_enabled=False)
+        user.expect(401)
+        user.page.goto("/docs/")
+        log_in_with(user, user.page.locator("main"), token)
+        expect(user.page.locator("#documents tbody a")).to_have_text(["a"])
+        user.page.get_by_role("link", name="Logged in as laptop").click()
+        user.page.get_by_role("button", name="Log out").click()
+        expect(user.page.get_by_role("button", name="Log in")).to_be_visible()
+        assert user.context.cookies() == []
+        user.close()
+        user.check()
+
+
+def test_uploads_go_on_after_a_new_login(tab: Tab, tmp_path: Path) -> None:
+    with store_with_tokens(tmp_path) as (server, client, token):
+        user = Tab(tab.browser, server)
+        user.log_in(token)
+        user.open("/docs/")
+        user.context.clear_cookies()
+        user.expect(401)
+        names = [f"file{number}.txt" for number in range(5)]
+        user.choose(*({"name": name, "mimeType": "text/plain", "buffer": name.encode()} for name in names))
+        expect(user.dialog.get_by_role("heading")).to_have_text("Your login has ended")
+        log_in_with(user, user.dialog, token)
+        user.wait_for_keys("a", *names)
+        assert [client.ask("GET", f"/docs/{name}").content.decode() for name in names] == names
+        user.close()
+        user.check()
+
+
 def test_when_the_session_ends_nothing_that_was_typed_is_lost(tab: Tab, tmp_path: Path) -> None:
     with store_with_tokens(tmp_path) as (server, client, token):
         user = Tab(tab.browser, server)

@@ -28,9 +28,9 @@ def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Pat
         signed_in.open("/docs/?delimiter=")
         links = signed_in.page.locator("#documents tbody a")
         assert links.evaluate_all("links => links.map(link => link.textContent)") == ["in/old"]
-        expect(signed_in.page.locator("#tools")).to_contain_text("This store is read-only for you.")
+        expect(signed_in.page.locator("#tools")).to_contain_text("You may only read here.")
         detail = signed_in.open_document("/docs/", "in/old")
-        expect(detail).to_contain_text("This store is read-only for you.")
+        expect(detail).to_contain_text("You may only read this document.")
         before = client.ask("GET", "/docs/?format=json", None, {"Authorization": f"Bearer {admin}"}).content
         # A script in the page has no more rights than the page.
         script = "async ([method, path, body]) => (await fetch(path, {method, body: body ?? undefined})).status"
@@ -45,6 +45,34 @@ def test_the_page_shows_and_offers_what_the_token_allows(tab: Tab, tmp_path: Pat
             signed_in.expect(status)
             assert signed_in.page.evaluate(script, request) == status
         assert client.ask("GET", "/docs/?format=json", None, {"Authorization": f"Bearer {admin}"}).content == before
+        signed_in.close()
+        signed_in.check()
+
+
+def test_a_token_for_a_part_of_the_keys_may_write_there(tab: Tab, tmp_path: Path) -> None:
+    tokens = Tokens(tmp_path)
+    admin = {"Authorization": f"Bearer {tokens.create(rights=['all']).text}", "Content-Type": "text/plain"}
+    member = tokens.create(rights=["all"], mount="docs", prefix="in/").text
+    with RunningServer(tmp_path, "--auth", "tokens", "--mount=docs=memory:") as server, Client(server) as client:
+        assert client.ask("PUT", "/docs/in/old", b"text", admin).status == 201
+        signed_in = Tab(tab.browser, server)
+        signed_in.log_in(member)
+        signed_in.open("/docs/")
+        expect(signed_in.page.locator("#tools")).to_contain_text("You may only read here.")
+        signed_in.page.get_by_role("link", name="in/").click()
+        expect(signed_in.page.locator("#tools button")).to_have_text(["New", "Upload", "Upload folder"])
+        signed_in.page.go_back()
+        expect(signed_in.page.locator("#tools")).to_contain_text("You may only read here.")
+        # In a flat list, the first document tells. A document is asked for itself.
+        signed_in.open("/docs/?delimiter=")
+        expect(signed_in.page.locator("#tools button")).to_have_text(["New", "Upload", "Upload folder"])
+        detail = signed_in.open_document("/docs/", "in/old")
+        expect(detail.locator(".body > .buttons button")).to_have_text(["Edit", "Rename", "Fields", "Delete", "Share"])
+        signed_in.press("Delete")
+        expect(signed_in.page.locator("#notes li")).to_contain_text("Deleted in/old.")
+        signed_in.press("Undo")
+        expect(signed_in.page.locator("#notes li")).to_have_count(0)
+        assert client.ask("GET", "/docs/in/old", None, admin).content == b"text"
         signed_in.close()
         signed_in.check()
 

@@ -4,7 +4,7 @@ Header names are lower-case bytes, as in HTTP/2 and ASGI. Values stay bytes unti
 most requests are never decoded.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
@@ -201,3 +201,8 @@ class Response:
         else:
             lines = block.lines
         return lines if size is None else add_content_length(lines, size)
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+FastHandler = Callable[[Request], Response | None]
+"""Answers what needs no waiting, and returns None for everything else."""

@@ -12,12 +12,12 @@ const choice = (text, checked = false) => {
   return { box, label: element("label", {}, box, ` ${text}`) };
 };
 
-export async function share(page, meta) {
+export async function share(page, meta, { writable, removable }) {
   // Behind a proxy, the service has the path of the proxy too, and the server does not know that path.
   const links = new URL("links", document.querySelector("#login").href).href;
   const root = new URL("..", links).pathname;
   const ttl = input({ value: "1 h", autofocus: true });
-  const methods = { GET: choice("Read", true), ...(page.writable && { PUT: choice("Store") }), ...(page.removable && { DELETE: choice("Delete") }) };
+  const methods = { GET: choice("Read", true), ...(writable && { PUT: choice("Store") }), ...(removable && { DELETE: choice("Delete") }) };
   const once = choice("Only once");
   const choices = element("fieldset", {}, element("legend", {}, "Whoever has the link may"),
     ...Object.values(methods).map(({ label }) => label));

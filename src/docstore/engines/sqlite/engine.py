@@ -73,6 +73,12 @@ class Sqlite:
             self._read_cache.add(document)
         return document
 
+    def recall(self, key: str) -> Document | None:
+        cached = None if self._writer.unavailable is not None else self._read_cache.get(key)
+        if cached is not None and cached.meta.expires_ns is not None and cached.meta.expired(self._clock()):
+            return None
+        return cached
+
     async def head(self, key: str) -> Meta | None:
         self._raise_if_unavailable()
         cached = self._read_cache.get(key)

@@ -3,7 +3,8 @@
 A browser separates origins, not paths: a script may do whatever a page of its origin may, and neither Origin nor
 Sec-Fetch-Site tells paths apart. So an app gets a host of its own (`app_host`), where no other mount and no login
 exists, and at all other hosts its documents are sandboxed like those of other mounts. Without `app_host`, an app
-shares the origin of the store. The settings allow that only without tokens, where no credentials could be misused.
+shares the origin of the store. The settings allow that only without tokens, where no credentials could be misused, and
+the server sends no scripts of service workers there, which stay in browsers and would take over its pages later.
 """
 
 from docstore.http.message import Headers, Response
