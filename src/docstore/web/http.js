@@ -62,17 +62,17 @@ function updateClock(date) {
   if (Math.abs(server - now()) > 2000) ahead_ms = server - Date.now();
 }
 
-async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
+async function request(method, path, { headers = {}, body, signal, timeout_ms = TIMEOUT_MS } = {}) {
   const signals = [AbortSignal.timeout(timeout_ms), ...(signal ? [signal] : [])];
   let answer;
   try {
     const sent = { ...JSON_FIRST, ...headers };
-    const options = { method, headers: sent, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
+    const options = { method, headers: sent, body, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
     answer = await fetch(path, options);
     updateClock(answer.headers.get("Date"));
     if (answer.ok) return answer;
     const text = await answer.text();
-    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, signal, timeout_ms });
+    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, body, signal, timeout_ms });
     throw problemFrom(answer.status, answer.headers.get("Content-Type"), text);
   } catch (error) {
     throw toProblem(error);
@@ -99,6 +99,15 @@ export async function exchange(method, url, { headers = [], body } = {}) {
     throw toProblem(error);
   }
 }
+
+// Sign a link, and return its id and its URL. `links` is the URL of the service; `wanted` has a path and what it allows.
+export async function signLink(links, wanted) {
+  const headers = { "Content-Type": "application/json" };
+  const { id, url } = await (await request("POST", links, { headers, body: JSON.stringify(wanted) })).json();
+  return { id, url: new URL(url, links).href };
+}
+
+export const revokeLink = (links, id) => request("DELETE", `${links}/${id}`);
 
 function toProblem(error) {
   if (error.name === "TimeoutError") return timedOut();
