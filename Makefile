@@ -29,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
+.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -74,6 +74,10 @@ disks: $(TOOLS) ## Fill small disks at random and empty them; SEEDS=100
 listed: $(TOOLS) ## List a million keys with the command, in the memory of one page
 	@DOCSTORE_LISTED=1000000 $(VENV)/bin/pytest tests/cli/test_process.py -k listing $(ARGS)
 
+attempts: $(TOOLS) ## Try to log in a million times with wrong tokens and cookies, in bounded memory
+	@DOCSTORE_ATTEMPTS=1000000 $(VENV)/bin/pytest -o faulthandler_timeout=3600 \
+		tests/server/security/test_failed_logins.py $(ARGS)
+
 bounds: $(TOOLS) ## Test quotas at length: the whole contract on each engine, and long runs against the model
 	@DOCSTORE_BOUNDS_LONG=1 $(VENV)/bin/pytest -n auto --maxprocesses 4 tests/engines/shared tests/engines/sqlite \
 		tests/server/test_quota_served.py $(ARGS)
@@ -114,7 +118,7 @@ bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind); ARGS="304 PUT"
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
-bench-page: $(TOOLS) ## Measure the page in Chromium: first paint, rows drawn; ARGS='--keys 200,10000000'
+bench-page: $(TOOLS) ## Measure the page in Chromium: first paints, pages, rows drawn; ARGS='--keys 1000,10000000'
 	@$(VENV)/bin/python -m benchmarks.page $(ARGS)
 
 bench-cache: $(RUNTIME) ## Measure the cost of a quota, and eviction from ten thousand and a million documents

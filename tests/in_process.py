@@ -96,13 +96,14 @@ class InProcess:
         target: str,
         content: bytes | Upload = b"",
         headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+        scheme: str = "",
     ) -> Reply:
         """Return the response to one request; `target` is as in a request line."""
         path, _, query = target.partition("?")
         given = headers.items() if isinstance(headers, Mapping) else headers
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
         body = BytesContent(content) if isinstance(content, bytes) else content
-        request = Request(method, path, query, Headers(pairs), body)
+        request = Request(method, path, query, Headers(pairs), body, scheme=scheme)
         # Both ways count a use of a document in a mount with a quota.
         metered = any(isinstance(engine, Metered) for engine in self.engines.values())
         fast = None if metered else answer_fast(self.store, request)
@@ -162,6 +163,8 @@ async def opened(
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
             blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
+            # Whether a link was revoked or used is looked up in the same way.
+            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # The file of tokens is looked at twice a second, and read when it has changed.
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})

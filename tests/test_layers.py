@@ -11,11 +11,11 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src"
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 LAYERS = [
-    {"errors", "frozen", "model", "content", "keys", "media_types", "units"},
+    {"errors", "frozen", "model", "content", "keys", "links", "media_types", "units"},
     {"http"},
     {"engines"},
     {"export"},
-    {"config", "limits"},
+    {"config", "config_file", "limits"},
     {"server"},
     {"client"},
     {"cli"},
@@ -50,6 +50,7 @@ LAZY = {
     "docstore.errors": "difflib is loaded for the message of an error only",
     "docstore.cli": "a command starts faster without the libraries of the others",
     "docstore.engines.postgresql.__init__": "asyncpg is an extra, and the registration is read without it",
+    "docstore.server.pages": "most servers show no page, and start without the library of the templates",
     "docstore.testing.pytest_plugin": "pytest loads the plugin in every run where Docstore is installed",
     "docstore.testing.server": "the command is loaded in the child process only",
 }

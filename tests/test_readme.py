@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.config import MountOptions, MountSettings, Settings, read_toml
+from docstore.config import MountOptions, MountSettings, Settings
+from docstore.config_file import read_toml
 from docstore.limits import Limits
 from docstore.server.mounts import Mounts
 from docstore.server.resources.system import openapi_document

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from docstore.client.async_client import AsyncClient
     from docstore.client.client import Client
+    from docstore.client.narrowing import narrow_link
     from docstore.client.options import PutOptions
     from docstore.client.results import Info, NotModified, Page, PutResult, StoredContent
+    from docstore.client.sharing import SharedLink
     from docstore.errors import (
         ArchiveError,
         ClientClosed,
@@ -46,6 +48,8 @@ _MODULES: Final = {
     **dict.fromkeys(("Client", "open"), "docstore.client.client"),
     "PutOptions": "docstore.client.options",
     **dict.fromkeys(("Info", "NotModified", "Page", "PutResult", "StoredContent"), "docstore.client.results"),
+    "SharedLink": "docstore.client.sharing",
+    "narrow_link": "docstore.client.narrowing",
     **dict.fromkeys(("NewToken", "Token", "Tokens"), "docstore.server.security.tokens"),
 }
 """The modules of the names that are not from docstore.errors."""
@@ -80,12 +84,14 @@ __all__ = [
     "PutResult",
     "RequestError",
     "SetupError",
+    "SharedLink",
     "StorageUnavailable",
     "StoredContent",
     "Token",
     "Tokens",
     "UploadError",
     "UploadTooSlow",
+    "narrow_link",
 ]
 
 

@@ -1,12 +1,11 @@
 """Settings of a server: from the command line, from a TOML file, and the defaults.
 
-Both sources use the same names; the command line wins. All settings are checked here, before anything is opened, and
-each error is one line. An option of a mount is one row of MountOptions.
+Both sources use the same names; the command line wins. `config_file.py` reads the file. All settings are checked here,
+before anything is opened, and each error is one line. An option of a mount is one row of MountOptions.
 """
 
 import os
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from urllib.parse import urlsplit
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, Processes, kind_of, open_existing, open_read_only, open_readable
 from docstore.engines.shared.store_files import is_inside
-from docstore.errors import SetupError, did_you_mean, without_password
+from docstore.errors import SetupError, without_password
 from docstore.http.forwarded import is_proxy_name
 from docstore.http.message import Headers
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField
@@ -57,6 +56,18 @@ def _parse_yes_no(text: str) -> bool:
     return text == "yes"
 
 
+def _parse_content(text: str) -> str:
+    if text not in ("data", "app"):
+        raise SetupError("must be data or app")
+    return text
+
+
+def _parse_app_host(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", text) is None:
+        raise SetupError("must be the name of a host, such as apps.example, without scheme and port")
+    return text.lower()
+
+
 def _parse_cache_control(text: str) -> str:
     try:
         value = STORED_HEADERS["cache-control"].parse(
@@ -87,6 +98,10 @@ class MountOptions:
     """Whether GET of a folder is its `index.html`, if there is one."""
     cors: tuple[str, ...] = _option((), _parse_origins, "ORIGIN")
     """Origins whose pages may use the mount; `*` for all."""
+    content: str = _option("data", _parse_content, "data|app")
+    """`app`: browsers run the scripts of its documents, as those of web apps. `data`: each document is sandboxed."""
+    app_host: str = _option("", _parse_app_host, "NAME")
+    """The host, in lower case, where `content=app` applies and where there is no other mount; "" for all hosts."""
     cache_control: str = _option("no-cache", _parse_cache_control, "DIRECTIVES")
     """Cache-Control of responses with documents that have none; by default caches must revalidate."""
     guess_type: bool = _option(True, _parse_yes_no, "yes|no")
@@ -131,6 +146,8 @@ class MountSettings(MountOptions):
                     raise SetupError(f"{option.name}={text} of mount {name!r}: {error}") from None
         settings = cls(name, EngineURL(url.scheme, url.location, engine_options), **parsed)
         check_mount(name, settings.keys, settings.index)
+        if settings.app_host and settings.content != "app":
+            raise SetupError(f"app_host of mount {name!r} needs content=app")
         return settings
 
     def check_options(self) -> None:
@@ -241,6 +258,7 @@ class Settings:
             mount.check_options()
         _check_processes(mounts, self.workers)
         _check_nesting(mounts)
+        self._check_apps(mounts)
         if re.fullmatch("0?[0-7]{3}", self.uds_mode) is None:
             raise SetupError(f"uds_mode must be octal permissions, such as 660, not {self.uds_mode!r}")
         if self.tls_key is not None and self.tls_cert is None:
@@ -263,6 +281,18 @@ class Settings:
             except SetupError as error:
                 raise SetupError(f"public URL {url}: {error}") from None
         return replace(self, mounts=mounts, public_urls=tuple(public_urls))
+
+    def _check_apps(self, mounts: Iterable[MountSettings]) -> None:
+        """Raise SetupError for web apps that could act with the credentials of their users."""
+        own_hosts = {self.host, *(urlsplit(url).hostname for url in self.public_urls)}
+        for mount in mounts:
+            if mount.content == "app" and not mount.app_host and self.needs_tokens:
+                raise SetupError(
+                    f"mount {mount.name!r}: with tokens, content=app needs a host of its own, such as "
+                    "app_host=apps.example: on the host of the store, its scripts could use the logins of their readers"
+                )
+            if mount.app_host and mount.app_host in own_hosts:
+                raise SetupError(f"mount {mount.name!r}: app_host {mount.app_host} is the host of the store itself")
 
     def _default_mounts(self) -> tuple[MountSettings, ...]:
         """With several workers, those that several processes can open."""
@@ -320,75 +350,3 @@ def _check_apart(mounts: Iterable[MountSettings], path: Path, what: str) -> None
     for mount in mounts:
         if mount.engine.scheme == "file" and is_inside(path, Path(mount.engine.location)):
             raise SetupError(f"mount {mount.name!r} ({mount.engine}) contains {path}, {what}; choose another path")
-
-
-_TOML_TYPES: Final = {
-    setting.name: int if setting.type is int else str
-    for setting in fields(Settings)
-    if setting.name not in ("mounts", "limits", "public_urls", "trusted_proxies")
-}
-
-_PATHS: Final = ("audit", "data", "tls_cert", "tls_key", "uds")
-"""Settings that are paths."""
-
-
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the settings of a TOML file, by name. Raise SetupError with the name of the file."""
-    try:
-        given = tomllib.loads(path.read_text("utf-8-sig"))  # editors may write a byte order mark
-    except OSError as error:
-        raise SetupError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SetupError(f"{path} is not TOML: {error}") from None
-    settings: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "mounts":
-            settings[name] = tuple(_toml_mount(path, mount, table) for mount, table in _table(path, name, value))
-        elif name == "limits":
-            settings[name] = dict(_table(path, name, value))
-            try:
-                Limits.of(settings[name])
-            except SetupError as error:
-                raise SetupError(f"{path}: {error}") from None
-        elif name in ("public_urls", "trusted_proxies"):
-            if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-                raise SetupError(f"{path}: {name} must be a list of texts")
-            settings[name] = tuple(value)
-        elif name not in _TOML_TYPES:
-            hint = did_you_mean(name, [setting.name for setting in fields(Settings)])
-            raise SetupError(f"{path}: unknown setting {name!r}{hint}")
-        elif type(value) is not _TOML_TYPES[name]:
-            raise SetupError(f"{path}: {name} must be {'text' if _TOML_TYPES[name] is str else 'a whole number'}")
-        else:
-            settings[name] = Path(str(value)) if name in _PATHS else value
-    return settings
-
-
-def _table(path: Path, name: str, value: object) -> Iterable[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        raise SetupError(f"{path}: {name} must be a table")
-    return value.items()
-
-
-def _toml_mount(path: Path, name: str, table: object) -> MountSettings:
-    """Parse `engine = "URL"` and the options, which are TOML values instead of the URL's query."""
-    options = dict(_table(path, f"mounts.{name}", table))
-    engine = options.pop("engine", None)
-    if not isinstance(engine, str):
-        raise SetupError(f'{path}: mounts.{name} needs an engine, as in engine = "sqlite:docs.db"')
-    options = {key: _toml_option(path, f"mounts.{name}.{key}", value) for key, value in options.items()}
-    try:
-        url = EngineURL.parse(engine)
-        mount = MountSettings.make(name, EngineURL(url.scheme, url.location, {**url.options, **options}))
-        mount.check_options()
-    except SetupError as error:
-        raise SetupError(f"{path}: {error}") from None
-    return mount
-
-
-def _toml_option(path: Path, name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str | int):
-        return str(value)
-    raise SetupError(f"{path}: {name} must be text, a number, true or false")

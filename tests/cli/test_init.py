@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.config import Settings, read_toml
+from docstore.config import Settings
+from docstore.config_file import read_toml
 from docstore.limits import Limits
 from tests.server_process import MOUNTS, RunningServer
 from tests.stores import run

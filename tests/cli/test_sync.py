@@ -167,6 +167,18 @@ def test_mistakes_are_one_line(url: str, words: tuple[str, str], said: str) -> N
     assert (result.status, said in result.err, result.err.count("\n") <= 2) == (2, True, True), result.err
 
 
+def test_a_folder_that_was_typed_as_an_address_is_named(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCSTORE_URL", url)
+    (tmp_path / "reports").mkdir()
+    result = run("sync", "reports/", "copy/")
+    assert result.status == 1
+    assert "reports/ is an address here; write ./reports/ for the folder" in result.err
+    assert "copy/" not in result.err
+
+
 def test_put_writes_again_what_its_options_change_and_what_expires(place: str, tmp_path: Path) -> None:
     source = write(tmp_path / "source", {"a": b"1", "b": b"2"})
     prepare("put", f"{place}a", "--ttl", "1h", data=b"1")

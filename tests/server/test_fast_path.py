@@ -98,6 +98,8 @@ def test_stores_that_check_more_and_mounts_with_cors_have_no_fast_path(tmp_path:
         {"relative_links": True},
     ):
         assert Store(mounts, clock=clock, **options).fast_path is None, options
+    app = Mount("app", open_engine(EngineURL.parse("memory:"), clock), content="app", app_host="apps.example")
+    assert Store([*mounts, app], clock=clock).fast_path is None
     audit = AuditLog(tmp_path / "audit", clock)
     assert Store(mounts, clock=clock, audit=audit).fast_path is None
     audit.close()
@@ -107,6 +109,17 @@ def test_stores_that_check_more_and_mounts_with_cors_have_no_fast_path(tmp_path:
 async def test_mounts_with_cors_are_left_to_handle(store: InProcess) -> None:
     await store.prepare("PUT", "/memory/key", b"content")
     assert answers(store, read("/memory/key")) is None
+
+
+def test_web_apps_are_left_to_handle() -> None:
+    async def run() -> None:
+        engine = open_engine(EngineURL.parse("memory:"))
+        store = Store([Mount("docs", engine, content="app")])
+        assert (await store.handle(Request("PUT", "/docs/key", "", Headers([HOST])))).status == 201
+        assert answer_fast(store, read("/docs/key")) is None
+        await store.close()
+
+    asyncio.run(run())
 
 
 @on_a_store("docs")

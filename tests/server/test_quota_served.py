@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from docstore.config import MountSettings, Settings, read_toml
+from docstore.config import MountSettings, Settings
+from docstore.config_file import read_toml
 from docstore.engines.shared.verify import Finding, check_store
 from docstore.errors import SetupError
 from docstore.model import Meta

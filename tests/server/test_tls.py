@@ -9,11 +9,13 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
 
+from docstore import Tokens
 from docstore.server.tls import Certificate
 from tests.certificates import KeyPair, make_certificate, trusting
 from tests.server.test_listeners import MOUNT, Serving
@@ -95,6 +97,25 @@ def test_a_new_certificate_is_used_and_connections_stay(
                 name = NAME if new % 2 else None
                 new = new + 1 if certificate_at(port, name=name) == der(pairs[1]) else 0
             assert status(connection) == b"HTTP/1.1 200"
+        assert server.stop() == 0
+
+
+def test_the_cookie_of_a_login_is_for_https_only(installed: KeyPair, pairs: list[KeyPair], tmp_path: Path) -> None:
+    text = Tokens(tmp_path).create(rights=["list"]).text
+    with serving(installed, "--data", str(tmp_path), "--auth", "tokens", MOUNT) as server:
+        port = port_of(server)
+        with closing(HTTPSConnection(NAME, port, timeout=WAITS_S, context=trusting(pairs[0]))) as client:
+            client.request("POST", "/-/login", f"token={text}", {"Content-Type": "application/x-www-form-urlencoded"})
+            answer = client.getresponse()
+            answer.read()
+            pair, *attributes = (answer.headers["Set-Cookie"] or "").split("; ")
+            assert pair.startswith(f"__Host-docstore-session-{port}=")
+            assert {"Path=/", "HttpOnly", "SameSite=Strict", "Secure"} < set(attributes)
+            for sent, expected in ((pair, 200), (pair.removeprefix("__Host-"), 401)):
+                client.request("HEAD", "/docs/", headers={"Cookie": sent})
+                answer = client.getresponse()
+                answer.read()
+                assert answer.status == expected
         assert server.stop() == 0
 
 

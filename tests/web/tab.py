@@ -92,6 +92,13 @@ class Tab:
         self.page.goto(path)
         self.page.wait_for_selector("html[data-ready]", state="attached")
 
+    def log_in(self, token: str) -> None:
+        """Log in on the page for it."""
+        self.page.goto("/-/login")
+        self.page.get_by_label("Token").fill(token)
+        self.page.get_by_role("button", name="Log in").click()
+        expect(self.page.locator("#login")).to_contain_text("Logged in as")
+
     def open_document(self, mount: str, key: str) -> Locator:
         """Open the detail view of a document and wait for its preview."""
         self.open(f"{mount}#{quote(key)}")

@@ -2,7 +2,8 @@
 
 import urllib.parse
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Route, expect
 
 from docstore.http.stored_headers import STORED_HEADERS
 from tests.web.tab import Tab
@@ -63,6 +64,87 @@ def test_an_undo_does_not_overwrite_a_newer_document(tab: Tab) -> None:
     tab.press("Undo")
     expect(tab.page.locator("#notes li")).to_contain_text("The key undone is used by another document now.")
     assert tab.stored("/docs/undone").content == b"another"
+
+
+@pytest.mark.parametrize("is_reachable", [True, False])
+def test_a_delete_whose_response_is_lost_can_be_undone(tab: Tab, is_reachable: bool) -> None:
+    tab.expect("ERR_CONNECTION_RESET", 404)
+    tab.store_document("/docs/lost", b"kept")
+
+    def lose(route: Route) -> None:
+        if route.request.method == "DELETE":
+            route.fetch()
+            route.abort("connectionreset")
+        else:
+            route.fallback()
+
+    tab.open_document("/docs/", "lost")
+    tab.page.route("**/docs/lost", lose)
+    if not is_reachable:
+        tab.page.route("**/docs/?*format=json*", lambda route: route.abort("connectionreset"))
+    tab.press("Delete")
+    if not is_reachable:
+        expect(tab.dialog.get_by_role("alert")).to_contain_text("the store can't be reached")
+        tab.page.unroute_all()
+        tab.page.keyboard.press("Escape")
+    expect(tab.page.locator("dialog")).to_have_count(0)
+    note = "Deleted lost." if is_reachable else "lost may be deleted: no response."
+    expect(tab.page.locator("#notes li")).to_contain_text(note)
+    assert tab.stored("/docs/lost").status == 404
+    tab.press("Undo")
+    expect(tab.page.locator("#notes li")).to_have_count(0)
+    assert tab.stored("/docs/lost").content == b"kept"
+
+
+def test_an_undo_of_what_was_not_deleted_changes_nothing(tab: Tab) -> None:
+    tab.expect("ERR_CONNECTION_RESET", 412)
+    tab.store_document("/docs/still-there", b"kept")
+    tab.open_document("/docs/", "still-there")
+    tab.page.route(
+        "**/docs/still-there",
+        lambda route: route.abort("connectionreset") if route.request.method == "DELETE" else route.fallback(),
+    )
+    tab.press("Delete")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("the store can't be reached")
+    tab.page.unroute_all()
+    tab.page.keyboard.press("Escape")
+    tab.press("Undo")
+    expect(tab.page.locator("#notes li")).to_have_count(0)
+    assert tab.stored("/docs/still-there").content == b"kept"
+
+
+@pytest.mark.parametrize(("name", "label"), [("Rename", "Key"), ("Fields", "Other fields"), ("Move", "Folder")])
+def test_a_form_asks_before_it_discards_what_was_typed(tab: Tab, name: str, label: str) -> None:
+    tab.store_document("/site/typed/a", b"x", content_type="text/plain")
+    if name == "Move":
+        tab.open("/site/typed/")
+        tab.page.get_by_role("checkbox", name="Select a", exact=True).check()
+    else:
+        tab.open_document("/site/", "typed/a")
+    tab.press(name)
+    control = tab.dialog.get_by_label(label)
+    control.fill("meta-author: Ann")
+    for key in ("Escape", "Cancel"):
+        if key == "Escape":
+            tab.page.keyboard.press(key)
+        else:
+            tab.press(key)
+        expect(tab.dialog.get_by_role("heading")).to_have_text("Leave without saving?")
+        tab.press("Keep editing")
+        expect(control).to_have_value("meta-author: Ann")
+    tab.page.keyboard.press("Escape")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("Leave without saving?")
+    tab.press("Leave")
+    expect(control).to_have_count(0)
+
+
+def test_a_form_without_changes_closes_at_once(tab: Tab) -> None:
+    tab.store_document("/docs/untyped", b"x", content_type="text/plain")
+    tab.open_document("/docs/", "untyped")
+    tab.press("Fields")
+    expect(tab.page.locator("dialog")).to_have_count(2)
+    tab.page.keyboard.press("Escape")
+    expect(tab.page.locator("dialog")).to_have_count(1)
 
 
 def test_a_delete_without_undo_asks_first(tab: Tab) -> None:

@@ -1,5 +1,7 @@
 """The editor: new documents, existing text, and changes by others meanwhile."""
 
+import json
+
 import pytest
 from playwright.sync_api import Route, expect
 
@@ -160,6 +162,24 @@ def test_after_a_conflict_theirs_can_be_used_and_a_deleted_document_stored_again
     assert tab.stored("/docs/deleted").content == b"one\nmine\nthree\n"
 
 
+def test_only_a_changed_document_is_a_conflict_of_versions(tab: Tab) -> None:
+    tab.expect(409)
+    tab.store_document("/docs/obstructed", "old", content_type="text/plain")
+    edit(tab, "/docs/", "obstructed")
+    tab.dialog.get_by_label("Content").fill("mine")
+    for name, title in (("obstructed", "path conflict"), ("changed-meanwhile", "changed meanwhile")):
+        problem = json.dumps({"type": f"/-/problems#{name}", "title": title, "status": 409, "advice": "Do this."})
+        tab.answer_with("PUT", "**/docs/obstructed", status=409, content_type="application/problem+json", body=problem)
+        if name == "changed-meanwhile":
+            tab.store_document("/docs/obstructed", "theirs", content_type="text/plain")
+        tab.press("Save")
+        words = "This document changed" if name == "changed-meanwhile" else "path conflict. Do this."
+        expect(tab.dialog.get_by_role("alert")).to_contain_text(words)
+        expect(tab.dialog.locator(".versions")).to_have_count(int(name == "changed-meanwhile"))
+        expect(tab.dialog.get_by_label("Content")).to_have_value("mine")
+        tab.page.unroute_all()
+
+
 def test_a_version_that_could_not_be_read_is_not_overwritten(tab: Tab) -> None:
     tab.expect(412, 503)
     tab.store_document("/docs/unread", "old", content_type="text/plain")
@@ -217,7 +237,7 @@ def test_only_utf_8_is_edited_and_only_the_version_shown_is_deleted(tab: Tab) ->
 FAILURES = {
     503: "the storage is unavailable. Try again in a moment.",
     507: "no space left in the store.",
-    401: "authentication is required. Sign in to this store, then try again.",
+    401: "authentication is required. Log in to this store, then try again.",
     0: "the store can't be reached",
 }
 

@@ -113,3 +113,16 @@ def test_a_new_document_and_a_new_type_are_asked_about_too(tab: Tab) -> None:
     tab.press("Save as JSON anyway")
     expect(tab.page.locator("dialog")).to_have_count(1)
     assert tab.stored("/files/new")["content-type"] == "application/json"
+
+
+def test_text_that_is_too_large_to_check_becomes_json_after_a_question(tab: Tab) -> None:
+    tab.store_document("/files/huge", b"[" + b" " * 2**24 + b"]", content_type="text/plain")
+    tab.open_document("/files/", "huge")
+    tab.press("Fields")
+    tab.dialog.get_by_label("Type").fill("application/json")
+    tab.press("Save")
+    expect(tab.dialog.get_by_role("heading")).to_have_text("This may not be valid JSON")
+    expect(tab.dialog).to_contain_text("It is too large to be checked here.")
+    tab.press("Save as JSON anyway")
+    expect(tab.page.locator("dialog")).to_have_count(1)
+    assert tab.stored("/files/huge")["content-type"] == "application/json"

@@ -124,9 +124,9 @@ def test_a_read_only_client_gets_no_buttons_to_write(tab: Tab, tmp_path: Path) -
     with RunningServer(tmp_path / "data", "--anonymous", "read") as server:
         reader = Tab(tab.browser, server)
         reader.open("/docs/")
-        expect(reader.page.locator("#tools")).to_contain_text("This store is read-only for you.")
+        expect(reader.page.locator("#tools")).to_contain_text("You may only read here.")
         detail = reader.open_document("/docs/", "there")
-        expect(detail).to_contain_text("This store is read-only for you.")
+        expect(detail).to_contain_text("You may only read this document.")
         reader.page.keyboard.press("Delete")
         names = [one.get_attribute("aria-label") or one.inner_text() for one in detail.get_by_role("button").all()]
         assert names == ["Previous document", "Next document", "Close", "Copy Link", "Copy curl", "Copy Python"]

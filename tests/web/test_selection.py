@@ -149,6 +149,47 @@ def test_fields_of_several_documents_are_changed(tab: Tab, mount: str) -> None:
     assert (last["content-type"], last["content-language"]) == ("text/x-c", "de")
 
 
+def test_broken_json_does_not_become_json_unasked(tab: Tab) -> None:
+    tab.store_document("/disk/json/broken.txt", '{"a": }', content_type="text/plain")
+    tab.store_document("/disk/json/fine.txt", '{"a": 1}', content_type="text/plain")
+    tab.open("/disk/json/")
+    select(tab, "broken.txt", "fine.txt")
+    press_and_wait(tab, "Fields")
+    tab.dialog.get_by_label("Type").fill("application/json")
+    tab.press("Save")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("1 document failed.")
+    expect(tab.dialog.locator(".failures")).to_contain_text("It is not valid JSON. Line 1, column 7")
+    types = [tab.stored(f"/disk/json/{name}.txt")["content-type"] for name in ("broken", "fine")]
+    assert types == ["text/plain", "application/json"]
+
+
+def test_documents_can_be_restored_after_responses_were_lost(tab: Tab) -> None:
+    tab.expect("ERR_CONNECTION_RESET")
+    keys = fill(tab, "disk", "lost", 3)
+
+    def lose(route: Route) -> None:
+        if route.request.method == "DELETE":
+            route.fetch()
+        route.abort("connectionreset")
+
+    tab.open("/disk/lost/")
+    select(tab, "a.txt", "b.txt")
+    press_and_wait(tab, "Delete")
+    tab.page.route(
+        "**/disk/lost/*", lambda route: lose(route) if route.request.method == "DELETE" else route.fallback()
+    )
+    tab.page.route("**/disk/?*format=json*", lose)
+    tab.press("Delete")
+    expect(tab.dialog.get_by_role("alert")).to_contain_text("the store can't be reached")
+    assert statuses(tab, "disk", keys) == [404, 404, 200]
+    tab.page.unroute_all()
+    tab.press("Done")
+    expect(tab.page.locator("#notes li")).to_contain_text("Deleted 0 documents. 2 others may be deleted.")
+    tab.press("Undo")
+    expect(tab.page.locator("#notes li")).to_have_count(0)
+    assert statuses(tab, "disk", keys) == [200, 200, 200]
+
+
 @ON_DISK
 def test_a_selection_is_downloaded_as_one_file(tab: Tab, mount: str) -> None:
     fill(tab, mount, "load")
@@ -228,7 +269,7 @@ def test_a_document_that_changed_meanwhile_is_kept(tab: Tab) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (401, "authentication is required. Sign in to this store"),
+        (401, "authentication is required. Log in to this store"),
         (503, "the storage is unavailable. Try again in a moment."),
         (507, "no space left in the store."),
     ],

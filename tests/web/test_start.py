@@ -109,6 +109,9 @@ def test_a_failing_mount_is_named_and_the_others_are_searched(tab: Tab, status: 
     tab.open("/")
     expect(card(tab, "/docs/").locator(".state.failed")).to_contain_text(words)
     expect(card(tab, "/files/").locator(".state.ready")).to_be_visible()
+    # Screen readers announce what fails, and not each mount that responds.
+    expect(tab.page.locator(".mounts [role=status]")).to_have_count(0)
+    expect(tab.page.locator(".mounts [role=alert]")).to_contain_text([words])
     tab.page.fill("#search", "2026")
     expect(tab.page.locator("#found .alert")).to_contain_text(f"/docs/ was not searched: {words}")
     expect(tab.page.locator("#found li a")).to_have_text(["reports/2026.txt"])

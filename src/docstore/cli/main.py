@@ -24,6 +24,7 @@ SECTIONS: Final[dict[str, dict[str, str]]] = {
         "sync": "Copy what differs from FROM to TO: between a folder and a store, or between two stores.",
         "info": "Show the metadata of a document, or the state of a server.",
         "edit": "Edit a document in $VISUAL or $EDITOR.",
+        "sign": "Sign a link: a URL with which others use one document, or a folder, for some time without a token.",
     },
     "Stores": {
         "serve": "Serve mounts over HTTP until Ctrl-C or SIGTERM.",
@@ -56,6 +57,7 @@ _OTHER_NAMES: Final = {
     "mirror": "sync", "rsync": "sync", "backup": "export", "dump": "export", "restore": "import", "load": "import",
     "fsck": "check", "verify": "check", "server": "serve", "start": "serve", "run": "serve", "help": "--help",
     "version": "--version", "tokens": "token", "login": "token", "auth": "token",
+    "share": "sign", "link": "sign", "presign": "sign", "url": "sign",
 }  # fmt: skip
 """What other programs call the commands."""
 

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from docstore.cli.errors import exits, print_error
-from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, default_mounts, read_toml
+from docstore.config import CHOICES, MOUNT_OPTIONS_HELP, MountSettings, Settings, default_mounts
+from docstore.config_file import read_toml
 from docstore.limits import LIMIT_NAMES, Limits
 
 
@@ -34,7 +35,7 @@ Example:
 @click.option("--workers", type=int, help="Number of server processes.  [default: 1]")
 @click.option("--auth", type=click.Choice(CHOICES["auth"]),
               help="open: everybody may use the store. tokens: clients send a token, which 'docstore token create' "
-              "makes.  [default: open on this machine, tokens beyond it]")  # fmt: skip
+              "makes; browsers log in with it.  [default: open on this machine, tokens beyond it]")  # fmt: skip
 @click.option("--anonymous", type=click.Choice(CHOICES["anonymous"]),
               help="What clients may do without a token.  [default: write with --auth open, else nothing]")  # fmt: skip
 @click.option(

@@ -6,11 +6,11 @@ from pathlib import Path
 import click
 
 from docstore.cli.addresses import Address
-from docstore.cli.errors import exits
+from docstore.cli.errors import exits, print_error
 from docstore.cli.globs import key_filter
 from docstore.cli.options import PLACE, Access, access_options
 from docstore.cli.transfer import TransferOptions, download_all, upload_all
-from docstore.errors import SetupError
+from docstore.errors import DocstoreError, SetupError
 
 
 @click.command(
@@ -67,7 +67,13 @@ def sync(
                 return download_all(docs, prefix, target, summary, transfer)
         from docstore.cli.cp import copy_all
 
-        return copy_all(source, target, summary, access, transfer)
+        try:
+            return copy_all(source, target, summary, access, transfer)
+        except DocstoreError:
+            for place in (source, target):
+                if place.on_server and Path(place.text).is_dir():
+                    print_error(f"{place.text} is an address here; write ./{place.text} for the folder")
+            raise
 
 
 def _exists(address: Address) -> bool:

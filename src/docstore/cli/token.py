@@ -55,8 +55,8 @@ Example:
 def create(data: Path, rights: str, **options: Any) -> None:
     """Make a token and print it, this once, on standard output.
 
-    Clients send it as 'Authorization: Bearer TOKEN', or as the password of Basic with any user. The server keeps only a
-    hash of it. --rights all without --mount makes an administrator.
+    Clients send it as 'Authorization: Bearer TOKEN', or as the password of Basic with any user; in a browser, the page
+    asks for it. The server keeps only a hash of it. --rights all without --mount makes an administrator.
     """
     names = [name.strip() for name in rights.split(",") if name.strip()]
     made = Tokens(data).create(rights=names, **options)

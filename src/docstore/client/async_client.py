@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, files, listing, many, renaming
+from docstore.client import atomic, download, files, listing, many, renaming, sharing
 from docstore.client.client import Client
 from docstore.client.methods import async_method, open_operations, reduce_client
 from docstore.client.operations import Operations
@@ -39,6 +39,8 @@ class AsyncClient:
     put_many = async_method(many.put_many)
     delete_many = async_method(many.delete_many)
     clear = async_method(many.clear)
+    sign = async_method(sharing.sign)
+    revoke_link = async_method(sharing.revoke_link)
     info = async_method(listing.info)
     list = async_method(listing.get_page)
     count = async_method(listing.count)

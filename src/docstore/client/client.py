@@ -4,7 +4,7 @@ import io
 from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
-from docstore.client import atomic, download, files, listing, many, renaming
+from docstore.client import atomic, download, files, listing, many, renaming, sharing
 from docstore.client.body import ContentLike
 from docstore.client.methods import open_operations, reduce_client, sync_iterator, sync_method
 from docstore.client.operations import Operations
@@ -44,6 +44,8 @@ class Client(MutableMapping[str, bytes]):
     put_many = sync_method(many.put_many)
     delete_many = sync_method(many.delete_many)
     clear = sync_method(many.clear)
+    sign = sync_method(sharing.sign)
+    revoke_link = sync_method(sharing.revoke_link)
     info = sync_method(listing.info)
     list = sync_method(listing.get_page)
     count = sync_method(listing.count)

@@ -98,8 +98,11 @@ def store_headers(options: StoreOptions, body: ClientBody) -> RequestHeaders:
 
 def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     """Raise ValueError for a TTL that is not a whole number of seconds."""
-    if ttl is None:
-        return ()
+    return () if ttl is None else (("ttl", str(seconds_of(ttl))),)
+
+
+def seconds_of(ttl: TTL) -> int:
+    """Raise ValueError for a TTL that is not a whole number of seconds."""
     if isinstance(ttl, str):
         try:
             ttl = parse_duration_s(ttl)
@@ -110,7 +113,7 @@ def ttl_headers(ttl: TTL | None) -> RequestHeaders:
     seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
     if seconds != int(seconds) or seconds < 0:
         raise ValueError("a ttl is a whole number of seconds, 0 or more")
-    return (("ttl", str(int(seconds))),)
+    return int(seconds)
 
 
 _ETAG: Final = re.compile(r'(?:W/)?"[!#-~]*"')

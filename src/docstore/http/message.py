@@ -74,6 +74,10 @@ class Request:
     """The IP address of the client; "" for a Unix socket. Behind an anonymizing proxy it may be another name."""
     scheme: str = ""
     """The scheme that the client used; "" if it is not known, because there may be a proxy before this server."""
+    session: str | None = None
+    """The id of the session whose cookie counts for the request; "" if its cookie is invalid, None without one."""
+    user: str | None = None
+    """The name of the user for the page; "" before the login, None where nobody logs in."""
 
 
 class InvalidResponse(ValueError):

@@ -1,14 +1,15 @@
 """`Store.handle`: one request in, one response out. Every request takes this way:
 
     proxy         which client does a trusted proxy name?
-    host check    does the store answer to this name, and does it know the method (501)?
+    host check    does the store answer to this name, is it that of a web app, and is the method known (501)?
     route         which mount and which key?
-    access        who sends it (401), and which mounts does that client see? An unsafe method: not from another
-                  site's page, and only with the rights that it needs in any case (403)
+    access        who sends it (401), and which mounts does that client see? With a signed link, is it for this
+                  request (403)? An unsafe method: not from another site's page, and only with the rights that it
+                  needs in any case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
-    CORS          headers for other sites' pages, on every response of the mount
+    browsers      the sandbox is lifted for web apps; headers for other sites' pages, on every response of the mount
 
 The fast path (`fast_path.py`) answers plain reads of documents in memory, with the same responses. Nothing here depends
 on a protocol: adapters (asgi, http1) make a Request and send the Response.
@@ -19,6 +20,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -30,6 +32,7 @@ from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.limits import DEFAULT_LIMITS
+from docstore.links import LINK_PARAMETER
 from docstore.model import Clock
 from docstore.server.access_log import request_line
 from docstore.server.error_page import render_problem
@@ -38,19 +41,24 @@ from docstore.server.fast_path import FastPath
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
+from docstore.server.resources.links import find_link_resource
 from docstore.server.resources.listing import count_hidden
+from docstore.server.resources.login import login_page, login_resource
 from docstore.server.resources.resource import KNOWN_METHODS, Resource, Verb
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
-from docstore.server.security.access import AccessControl, View, is_open
+from docstore.server.security.access import AccessControl, View, is_login, is_open, without_basic
 from docstore.server.security.audit import AuditLog
-from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_site
+from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_origin, check_same_site
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
 from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
+from docstore.server.security.sessions import finish, shows_login
+from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
+from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 from docstore.units import Rate
 
@@ -87,18 +95,20 @@ class Store:
         self.clock = clock
         self._hosts = hosts
         self._public_origins = public_origins
+        self._app_hosts = frozenset(mount.app_host for mount in mounts if mount.app_host)
         self._relative_links = relative_links
         self._proxies = proxies
         open_to_all = tokens is None and anonymous == "write"
         rights = ANONYMOUS_RIGHTS[anonymous]
         self._access = None if open_to_all else AccessControl(self.mounts, tokens, rights, clock)
+        self._links = None if self._access is None else self._access.links
         self._audit = audit
         self._read_only = read_only
         self._upload_limit = upload_limit
         self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
         self._admits_some = any((self._access, self._audit, self._address_rates))
-        is_plain = not self._admits_some and proxies is None and not relative_links
+        is_plain = not self._admits_some and proxies is None and not relative_links and not self._app_hosts
         self.fast_path: Final = FastPath(self._route, hosts, clock) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
         self._sweep_interval_s = sweep_interval_s
@@ -107,66 +117,97 @@ class Store:
 
     def start(self) -> None:
         """Start the sweeper in the running event loop, and log which mounts do not show all names."""
-        self._sweeper = Sweeper(self.mounts, self._sweep_interval_s)
+        ended = (
+            () if self._links is None else (("revoked links", self._links.revoked), ("used links", self._links.used))
+        )
+        self._sweeper = Sweeper(self.mounts, self._sweep_interval_s, ended)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount, key, view, is_public = request.method, None, "", None, False
+        method, mount, key, view, is_public, login = request.method, None, "", None, False, False
         limiter: RateLimiter | None = None
-        seen = _NO_MOUNTS
+        seen, app_host = _NO_MOUNTS, ""
         if self._relative_links:
             request.root = root_from(request.path)
         try:
             if self._proxies is not None:
                 self._proxies.apply(request)
             check_host(request.headers, self._hosts)
+            if self._app_hosts:
+                app_host = find_app_host(request.headers, self._app_hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
             mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
+            login = not app_host and is_login(parts)
             if self._admits_some and not is_public:
-                view, limiter = self._admit(request, mount)
-            if self._access is None:
+                view, limiter = self._admit(request, mount, app_host, login=login)
+            if view is not None:
+                mounts = view.mounts
+            if app_host:
+                mounts = mounts_at(mounts, app_host)
+            if view is not None or self._access is None:
                 seen = mounts
-            elif view is not None:
-                mounts = seen = view.mounts
-                if mount is not None:
-                    mount = mounts.at(f"/{mount.name}")
-                    parts = segments(request.path) if mount is None else parts
+            if mount is not None and mounts is not self.mounts:
+                mount = mounts.at(f"/{mount.name}")
+                parts = segments(request.path) if mount is None else parts
+            link = None if view is None else view.link
+            if link is not None:
+                link.check(request, mount)
+            if b"service-worker" in request.headers.names and not app_host:
+                raise HTTPProblem("forbidden", "only a web app with a host of its own may have a service worker")
             if unsafe:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
-                if view is not None:
+                if request.session:
+                    check_same_origin(request, self._public_origins)
+                if view is not None and not login:
                     view.check_unsafe(method, mount, key, parts)
                 if self._read_only is not None and mount is not None:
                     self._read_only.check(mount)
-            resource = self._resource(mounts, mount, key, parts)
+            if login:
+                resource: Resource = login_resource(parts, self._access, view.token if view is not None else None)
+            else:
+                if app_host and mount is None and not is_public and parts and parts[0] in ("-", ".well-known"):
+                    raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
+                resource = self._resource(mounts, mount, key, parts, view)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
             # PERF: most writes have neither, and then no function is called.
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
-                check_operation(request, mount.ignore_query if mount else ())
-            if unsafe and not isinstance(request.body, BytesContent):
+                ignored = mount.ignore_query if mount else ()
+                check_operation(request, ignored if link is None else (*ignored, LINK_PARAMETER))
+            if link is not None and link.use_id and self._links is not None and method not in ("HEAD", "OPTIONS"):
+                perform = partial(self._receive, verb, resource, request)
+                response = await self._links.use(link, perform, safe=not unsafe)
+            elif unsafe and not isinstance(request.body, BytesContent):
                 response = await self._receive(verb, resource, request)
             else:
                 response = await verb(resource, request)
-            if method == "OPTIONS" and view is not None:
+            if method == "OPTIONS" and view is not None and not login:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except Exception as error:
             response = await _error_response(request, await _problem_of(request, error, mount), seen)
-        if mount is not None and mount.cors_policy is not None:
-            mount.cors_policy.add_headers(request.headers, response)
+        if mount is not None:
+            if mount.content == "app" and mount.app_host == app_host:
+                lift_sandbox(response, app_host)
+            if mount.cors_policy is not None:
+                mount.cors_policy.add_headers(request.headers, response)
+        if request.session is not None:
+            finish(request, response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:
-            token = view.token.id if view is not None and view.token is not None else None
-            self._audit.record(request, token, request.path if mount is None else mount.prefix + key, response)
+            path = request.path if mount is None else mount.prefix + key
+            self._audit.record(request, view, path, response)
         return response
 
-    def _admit(self, request: Request, mount: Mount | None) -> tuple[View | None, RateLimiter | None]:
-        """Return what the client sees, None for everything, and its rate. Raise HTTPProblem."""
+    def _admit(
+        self, request: Request, mount: Mount | None, app_host: str, *, login: bool
+    ) -> tuple[View | None, RateLimiter | None]:
+        """Return what the client sees, None for everything or at the login, and its rate. Raise HTTPProblem."""
         view, limiter = None, None
         if self._audit is not None:
             self._audit.check()
@@ -174,8 +215,13 @@ class Store:
             limiter = self._address_rates.limiter(request.address)
             limiter.take()
         if self._access is not None:
-            preflight = _is_preflight(request, mount)
-            view = self._access.anonymous_view if preflight else self._access.view(request)
+            if _is_preflight(request, mount):
+                view = self._access.anonymous_view
+            elif login:
+                view = self._access.view_if_valid(request)
+            else:
+                link = find_link(request.query) if request.query and self._links is not None else None
+                view = self._access.view(request, link, sessions=not app_host)
         if view is not None and view.limiter is not None:
             limiter = view.limiter
             limiter.take()
@@ -208,7 +254,9 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, parts) if found else (None, "", parts)
 
-    def _resource(self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
+    def _resource(
+        self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None, view: View | None
+    ) -> Resource:
         """Return the resource at a path, of `mounts` that the client sees. Raise HTTPProblem, or InvalidKey."""
         if mount is not None:
             if parts is None:
@@ -224,6 +272,8 @@ class Store:
             return ServerResource()
         if parts == [""]:
             return RootResource(mounts)
+        if parts[:2] == ["-", "links"]:
+            return find_link_resource(parts, self._links, view, self.clock)
         if parts[0] in ("-", ".well-known"):
             return find_service(parts, mounts)
         found = mounts.find([*parts, ""])
@@ -311,8 +361,14 @@ def _remove_forbidden_methods(
 async def _error_response(request: Request, problem: HTTPProblem, seen: Mounts) -> Response:
     """Return the response to a problem; its page names only mounts that the client may see."""
     media_type, page = problem_media_type(request.headers.get("accept")), ""
-    if media_type == "text/html":
-        page = await render_problem(problem, request, seen)
-    response = problem_response(problem, media_type, page)
+    if problem.type.name == "unauthorized" and request.user is not None and shows_login(request.headers):
+        problem.headers = without_basic(problem.headers)
+        response = (
+            login_page(request, None, problem) if media_type == "text/html" else problem_response(problem, media_type)
+        )
+    else:
+        if media_type == "text/html":
+            page = await render_problem(problem, request, seen)
+        response = problem_response(problem, media_type, page)
     response.head_only = request.method == "HEAD"
     return response

@@ -45,6 +45,7 @@ PROBLEM_TYPES: Final = {
         ProblemType("incomplete", 400, "incomplete content", "Send the content again; nothing was stored."),
         ProblemType("digest-mismatch", 400, "digest mismatch", "Send the content again; nothing was stored."),
         ProblemType("invalid-patch", 400, "invalid patch", "Correct the patch document."),
+        ProblemType("invalid-link", 400, "no link can be signed for this", "Correct the named member."),
         ProblemType(
             "unauthorized", 401, "unauthorized", "Send a token of this store, as Bearer or as the password of Basic."
         ),

@@ -3,8 +3,8 @@
 `Store.handle` is the path of every request, and this one takes a part of it: the same functions for Host, route, key,
 expiry and response. It answers a plain GET, and one whose If-None-Match names the current version. For any other
 request `answer` returns None, and `handle` takes it; so do all requests to stores with tokens, audit, rates, trusted
-proxies or relative links, and to mounts with CORS. A test sends the requests of the suites both ways, and compares the
-responses byte for byte.
+proxies, hosts of web apps or relative links, and to mounts with CORS or web apps. A test sends the requests of the
+suites both ways, and compares the responses byte for byte.
 
 PERF: a GET takes half of the instructions, a 304 less than half.
 """
@@ -28,7 +28,7 @@ PATH_COUNT: Final = 4096
 PATH_SIZE: Final = 256
 """How many paths are remembered, and characters of the longest."""
 
-_DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"}
+_DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"} | {b"service-worker"}
 _NO_TAG: Final = ""
 
 Route = Callable[[str], tuple[Mount | None, str, list[str] | None]]
@@ -85,7 +85,7 @@ class FastPath:
     def _find(self, path: str) -> _Target | None:
         try:
             mount, key, parts = self._route(path)
-            if mount is None or mount.cors_policy is not None or mount.recall is None:
+            if mount is None or mount.recall is None or mount.cors_policy is not None or mount.content == "app":
                 return None
             if not key or (parts is not None and parts[-1] == ""):
                 return None

@@ -11,16 +11,15 @@ from inspect import getdoc
 from typing import Final
 
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.json_schemas import SCHEMAS, Node
 from docstore.server.openapi_schema import (
     BODIES,
     GROUPS,
     HEADERS,
     OPERATIONS,
     PARAMETERS,
-    SCHEMAS,
     SECURITY_SCHEMES,
     Answer,
-    Node,
     Operation,
 )
 from docstore.server.resources.resource import Resource
@@ -31,7 +30,7 @@ Stores bytes under a key that you choose, and returns the same bytes.
 Errors are problems (RFC 9457) for clients that accept JSON, a page for clients that accept HTML, and a line of text \
 otherwise. A method without an operation here is 405 with Allow, an unknown one is 501. Responses have \
 X-Content-Type-Options, Cross-Origin-Resource-Policy and Referrer-Policy; documents are sandboxed by their \
-Content-Security-Policy."""
+Content-Security-Policy, unless their mount serves web apps."""
 
 VERSION: Final = version("docstore")
 _EVERYWHERE: Final = (
@@ -70,7 +69,7 @@ def document(all_paths: Sequence[Path], server: str = "/") -> dict[str, object]:
         "info": {"title": "Docstore", "version": VERSION, "description": _DESCRIPTION},
         "servers": [{"url": server}],
         "tags": [{"name": tag} for tag in dict.fromkeys(path.tag for path in all_paths)],
-        "security": [{}, {"bearer": []}, {"basic": []}],
+        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}, {"link": []}],
         "paths": paths,
         "components": {
             "securitySchemes": SECURITY_SCHEMES,

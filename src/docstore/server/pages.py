@@ -2,25 +2,45 @@
 
 Templates escape everything. The Content-Security-Policy of most pages allows no script; those of a collection, of the
 start and of the documentation allow their own modules, by a nonce that is new for each response. `'self'` was rejected:
-stored documents have the same origin, so one mistake in a template would run a stored script.
+stored documents have the same origin, so one mistake in a template would run a stored script. Styles are allowed by
+that nonce, or by their hash.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
 from functools import cache
+from hashlib import sha256
+from importlib.resources import files
 from secrets import token_urlsafe
-from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any, Final
 
 from docstore.http.stored_headers import STORED_HEADERS
 from docstore.http.url import encode
 from docstore.model import Meta
 from docstore.units import format_count, format_duration, format_rfc3339, format_size
 
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_STYLES: Final = {
+    file.name: file.read_text("utf-8")
+    for file in files("docstore").joinpath("web").iterdir()
+    if file.name.endswith(".css")
+}
+"""The style sheets by name. A page contains those that its first paint needs, so that it takes one request."""
+
+
+def _source(name: str) -> str:
+    """The source of a style sheet in a Content-Security-Policy."""
+    digest = sha256(_STYLES[name].encode("utf-8")).digest()
+    return f"'sha256-{b64encode(digest).decode('ascii')}'"
+
+
 POLICY: Final = (
-    b"default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-"""The Content-Security-Policy of most pages: their own style sheet and icon only."""
+    f"default-src 'none'; style-src {_source('docstore.css')} {_source('docs.css')}; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+).encode("ascii")
+"""The Content-Security-Policy of most pages: their own style sheets and icon only."""
 
 _THUMBNAIL_TYPES: Final = frozenset(f"image/{name}" for name in ("png", "jpeg", "gif", "webp", "avif"))
 THUMBNAIL_SIZE: Final = 256 * 1024
@@ -44,7 +64,9 @@ def policy(nonce: str) -> bytes:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     environment = Environment(
         loader=PackageLoader("docstore", "web"),
         autoescape=True,
@@ -57,6 +79,7 @@ def _templates() -> Environment:
     environment.filters |= {"size": format_size, "rfc3339": format_rfc3339, "age": format_age, "count": format_count}
     environment.filters["encode"] = encode
     environment.tests["thumbnail"] = has_thumbnail
+    environment.globals["styles"] = _STYLES
     names = (f"{name}={header.request_name}" for name, header in STORED_HEADERS.items())
     environment.globals["stored_headers"] = " ".join(names)
     return environment

@@ -165,6 +165,7 @@ def open_store(settings: Settings) -> Store:
     hosts = None
     if settings.uds is None and settings.is_local:
         hosts = LOOPBACK_NAMES | {settings.host, *map(host_of, public_origins)}
+        hosts |= {mount.app_host for mount in settings.mounts if mount.app_host}
     mounts: list[Mount] = []
     try:
         # A database that is open for reading can't be opened for writing in the same process afterwards.

@@ -27,8 +27,10 @@ log: Final = logging.getLogger("docstore")
 class Sweeper:
     """The task that sweeps the engines that keep expired documents."""
 
-    def __init__(self, mounts: Iterable[Mount], interval_s: float) -> None:
-        self._swept = [(mount.prefix, mount.engine) for mount in mounts if isinstance(mount.engine, Sweeping)]
+    def __init__(self, mounts: Iterable[Mount], interval_s: float, others: Iterable[tuple[str, Sweeping]] = ()) -> None:
+        """`others` are swept too, each with its name."""
+        engines = ((mount.prefix, mount.engine) for mount in mounts)
+        self._swept = [*others, *((prefix, engine) for prefix, engine in engines if isinstance(engine, Sweeping))]
         self._interval_s = interval_s
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

@@ -3,18 +3,17 @@
 
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
 import { formatSize, formatTTL, localTime, parseTTL, totalSize } from "./format.js";
-import { contentCoding, etagOf, headersOf, now, Problem } from "./http.js";
-import { confirmJSON, isJSONType } from "./json_check.js";
+import { contentCoding, etagOf, headersOf, isUnknown, now, Problem } from "./http.js";
+import { becomesJSON, confirmJSON, textToCheck } from "./json_check.js";
 import { describeRule, isValidKey } from "./keys.js";
 
 const MAX_COPY_SIZE = 512 * 2 ** 20;
-const MAX_CHECK_SIZE = 16 * 2 ** 20;
 const MAX_UNDO_SIZE = 64 * 2 ** 20;
 let undo_size = 0;
 
 // Whether the contents can be kept for an undo; then their size counts until `releaseUndo`.
-export function keepForUndo(page, metas) {
-  if (!page.writable || metas.some(contentCoding) || undo_size + totalSize(metas) > MAX_UNDO_SIZE) return false;
+export function keepForUndo(writable, metas) {
+  if (!writable || metas.some(contentCoding) || undo_size + totalSize(metas) > MAX_UNDO_SIZE) return false;
   undo_size += totalSize(metas);
   return true;
 }
@@ -25,12 +24,16 @@ export const releaseUndo = (metas) => {
 
 export const NO_UNDO = "It can't be undone: the content is too large to keep here or has a Content-Encoding, or you may not store documents.";
 
-// Store a deleted document again, if its key is still unused.
+// Store a deleted document again, unless it exists or its key is used by another one.
 export async function restore(page, meta, content) {
   if (meta.expires && Date.parse(meta.expires) <= now()) throw new Error(`${meta.key} has expired.`);
-  await page.collection.put(meta.key, content, headersOf(meta), null).catch((error) => {
-    throw error.status === 412 ? new Error(`The key ${meta.key} is used by another document now.`) : error;
-  });
+  try {
+    await page.collection.put(meta.key, content, headersOf(meta), null);
+  } catch (error) {
+    if (error.status !== 412) throw error;
+    const stored = await page.collection.fetchMeta(meta.key);
+    if (stored?.version !== meta.version) throw new Error(`The key ${meta.key} is used by another document now.`);
+  }
 }
 
 export function checkCopyable(meta) {
@@ -41,26 +44,28 @@ export function checkCopyable(meta) {
 }
 
 // This and the other actions return the key to show next, null to close the detail view, undefined for no change.
-export async function remove(page, meta) {
-  const undoable = keepForUndo(page, [meta]);
+export async function remove(page, meta, writable = page.writable) {
+  const undoable = keepForUndo(writable, [meta]);
   const answers = [["keep", "Cancel"], ["delete", "Delete permanently", "danger"]];
   if (!undoable && (await ask(`Delete ${meta.key}?`, answers, "keep", element("p", {}, NO_UNDO))) !== "delete") return undefined;
   let content = null;
-  try {
-    content = undoable ? await page.collection.content(meta) : null;
-    await page.collection.remove(meta);
-  } catch (error) {
-    if (undoable) releaseUndo([meta]);
-    throw error;
-  }
-  page.changed();
-  if (!content) return announce(`Deleted ${meta.key}.`) ?? null;
   const undo = async () => {
     await restore(page, meta, content);
     page.changed();
     announce(`Restored ${meta.key}.`);
   };
-  showNote(`Deleted ${meta.key}.`, "Undo", undo, () => releaseUndo([meta]));
+  const offerUndo = (text) => showNote(text, "Undo", undo, () => releaseUndo([meta]));
+  try {
+    content = undoable ? await page.collection.content(meta) : null;
+    await page.collection.remove(meta);
+  } catch (error) {
+    if (content && isUnknown(error)) offerUndo(`${meta.key} may be deleted: no response.`);
+    else if (undoable) releaseUndo([meta]);
+    throw error;
+  }
+  page.changed();
+  if (content) offerUndo(`Deleted ${meta.key}.`);
+  else announce(`Deleted ${meta.key}.`);
   return null;
 }
 
@@ -71,11 +76,15 @@ const saveOnCtrlS = (event) => {
 };
 
 // Show a form in a dialog and return the result of `store`, or undefined if it was cancelled. The dialog shows errors
-// that `store` throws, and stays open while `store` returns undefined.
-export function form(title, kind, controls, text, store, mayClose) {
+// that `store` throws, and stays open while `store` returns undefined. It asks before it discards what was typed.
+export function form(title, kind, controls, text, store, isChanged) {
   return new Promise((resolve) => {
     let result;
     const save = element("button", { class: "primary" }, text);
+    const values = () => JSON.stringify([...node.querySelectorAll("input, textarea")].map((control) => control.value));
+    isChanged ??= () => values() !== initial;
+    const mayClose = async () => !isChanged() || (await ask("Leave without saving?", [["stay", "Keep editing"], ["leave", "Leave", "danger"]], "stay")) === "leave";
+    const warn = (event) => isChanged() && event.preventDefault();
     // What is typed while the request runs would not be stored.
     const setBusy = (isBusy) => {
       save.disabled = isBusy;
@@ -93,9 +102,14 @@ export function form(title, kind, controls, text, store, mayClose) {
         dialog.showError(error);
       }
       setBusy(false);
-    } }, controls, element("p", { class: "buttons" }, save, button("Cancel", () => dialog.leave())));
-    const dialog = openDialog(title, { kind, mayClose, onclose: () => resolve(result) }, node);
-    dialog.leave = async () => (await (mayClose?.() ?? true)) && dialog.close();
+    } }, controls, element("p", { class: "buttons" }, save, button("Cancel", async () => (await mayClose()) && dialog.close())));
+    const initial = values();
+    const onclose = () => {
+      removeEventListener("beforeunload", warn);
+      resolve(result);
+    };
+    addEventListener("beforeunload", warn);
+    const dialog = openDialog(title, { kind, mayClose, onclose }, node);
   });
 }
 
@@ -180,9 +194,8 @@ export async function changeType(page, meta, type) {
 async function storeAgain(page, meta, headers) {
   const content = await page.collection.content(meta);
   const type = headers["Content-Type"] ?? "";
-  // A type of JSON is checked when it is given; a document that has it keeps it.
-  if (isJSONType(type) && !isJSONType(meta.media_type) && meta.size <= MAX_CHECK_SIZE) {
-    const chosen = await confirmJSON(await content.text(), type);
+  if (becomesJSON(meta, type)) {
+    const chosen = await confirmJSON(await textToCheck(content), type);
     if (chosen === null) return undefined;
     headers = { ...headers, "Content-Type": chosen };
   }

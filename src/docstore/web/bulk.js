@@ -5,7 +5,8 @@
 import { checkCopyable, form, keepForUndo, moveDocument, NO_UNDO, readFieldLines, releaseUndo, restore } from "./actions.js";
 import { announce, ask, button, element, field, input, openDialog, showNote } from "./dom.js";
 import { formatSize, parseTTL, plural, totalSize } from "./format.js";
-import { etagOf, headersOf } from "./http.js";
+import { etagOf, headersOf, isUnknown } from "./http.js";
+import { becomesJSON, errorInJSON, textToCheck } from "./json_check.js";
 import { describeRule, escapeBidi, isValidKey } from "./keys.js";
 
 const CONCURRENT = 4;
@@ -104,19 +105,25 @@ function runAll(page, title, past, metas, work) {
 
 export async function removeAll(page, selected) {
   const metas = await expand(page, selected);
-  const undoable = keepForUndo(page, metas);
+  const undoable = keepForUndo(page.writable, metas);
   const undoText = undoable ? "You can undo it until you leave this page." : NO_UNDO;
   const answer = await ask(`Delete ${plural(metas.length, "document")}?`, [["keep", "Cancel"], ["delete", undoable ? "Delete" : "Delete permanently", "danger"]],
     "keep", summary(metas), element("p", {}, undoText));
   if (answer !== "delete") return undoable ? releaseUndo(metas) : undefined;
+  // The contents of those that are deleted, or may be.
   const kept = new Map();
   const done = await runAll(page, `Deleting ${plural(metas.length, "document")}`, "deleted", metas, async (meta) => {
-    const content = undoable ? await page.collection.content(meta) : null;
-    await page.collection.remove(meta);
-    if (content) kept.set(meta, content);
+    const again = kept.has(meta);
+    if (undoable && !again) kept.set(meta, await page.collection.content(meta));
+    await page.collection.remove(meta).catch((error) => {
+      if (again && error.status === 404) return;
+      if (!isUnknown(error)) kept.delete(meta);
+      throw error;
+    });
   });
   page.selection.clear();
-  const text = `Deleted ${plural(done.length, "document")}.`;
+  const unknown = kept.size - done.length;
+  const text = `Deleted ${plural(done.length, "document")}.${undoable && unknown ? ` ${plural(unknown, "other")} may be deleted.` : ""}`;
   if (!kept.size) return undoable ? releaseUndo(metas) : announce(text);
   return showNote(text, "Undo", () => restoreAll(page, kept), () => releaseUndo(metas));
 }
@@ -157,7 +164,7 @@ export async function moveAll(page, selected) {
   const stored = new Set();
   const done = await runAll(page, title, "moved", metas, async (meta) => {
     checkCopyable(meta);
-    if (stored.has(meta)) return page.collection.remove(meta);
+    if (stored.has(meta)) return page.collection.remove(meta).catch((error) => error.status === 404 || Promise.reject(error));
     return moveDocument(page, meta, prefix + meta.key.slice(folder.length)).catch((error) => {
       if (error.isStored) stored.add(meta);
       throw error;
@@ -196,7 +203,10 @@ export async function editAll(page, selected) {
   const done = await runAll(page, title, "changed", metas, async (meta) => {
     checkCopyable(meta);
     const content = await page.collection.content(meta);
-    await page.collection.put(meta.key, content, change(meta), etagOf(meta));
+    const headers = change(meta);
+    const error = becomesJSON(meta, headers["content-type"]) && errorInJSON(await textToCheck(content));
+    if (error) throw new Error(`It is not valid JSON. ${error.message} Change its type in its own Fields, which ask.`);
+    await page.collection.put(meta.key, content, headers, etagOf(meta));
   });
   if (done.length) announce(`Changed ${plural(done.length, "document")}.`);
 }

@@ -1,7 +1,7 @@
 // The detail view of one document: preview, metadata, addresses and buttons. The actions themselves are in actions.js.
 
 import { changeType, editFields, remove, rename } from "./actions.js";
-import { announce, button, element, input, openDialog } from "./dom.js";
+import { announce, button, copyLine, element, openDialog } from "./dom.js";
 import { edit, MAX_EDIT_SIZE } from "./editing.js";
 import { formatAge, formatSize, localTime } from "./format.js";
 import { contentCoding, now } from "./http.js";
@@ -13,7 +13,7 @@ const BINARY = /^(?:image\/(?!svg)|audio\/|video\/|application\/pdf)/i;
 
 // Open the view; the promise resolves when it closes. `step` is 1 or -1 if the user came from the document before or after.
 export async function openDetail(page, key, step = 0) {
-  const loading = Promise.all([page.collection.fetchMeta(key), page.ready]);
+  const loading = Promise.all([page.collection.fetchMeta(key), page.collection.rights(key).catch(() => ({}))]);
   const body = element("div", { class: "body" }, element("p", { class: "hint" }, "Loading\u2026"));
   return new Promise((closed) => {
     const onclose = () => {
@@ -24,7 +24,7 @@ export async function openDetail(page, key, step = 0) {
     const detail = openDialog(escapeBidi(key), { kind: step ? "detail still" : "detail", onclose }, body);
     page.detail = detail;
     addSteps(page, detail, key, step);
-    loading.then(([meta]) => (meta ? fill(page, detail, body, meta) : missing(page, body, key)))
+    loading.then(([meta, rights]) => (meta ? fill(page, detail, body, meta, rights) : missing(page, body, key, rights)))
       .catch((error) => {
         body.replaceChildren();
         detail.showError(error);
@@ -60,16 +60,18 @@ function addSteps(page, detail, key, step) {
   });
 }
 
-function missing(page, body, key) {
+function missing(page, body, key, { writable }) {
   const make = button("Create it", async () => {
     const { create } = await import("./editing.js");
     const stored = await create(page, key);
     if (stored) page.replaceDetail(stored);
   }, { class: "primary" });
-  body.replaceChildren(element("p", {}, "This document does not exist (any more)."), element("p", { class: "buttons" }, page.writable && isValidKey(page.rule, key) ? make : null));
+  body.replaceChildren(element("p", {}, "This document does not exist (any more)."), element("p", { class: "buttons" }, writable && isValidKey(page.rule, key) ? make : null));
 }
 
-async function fill(page, detail, body, meta) {
+const share = async (...given) => (await import("./share.js")).share(...given);
+
+async function fill(page, detail, body, meta, { writable, removable }) {
   const address = page.collection.address(meta.key);
   let busy = false;
   const run = (work) => async () => {
@@ -86,21 +88,22 @@ async function fill(page, detail, body, meta) {
   };
   const action = (text, letter, work, kind) =>
     button(text, run(work), { "aria-keyshortcuts": letter, class: kind, "data-key": letter });
-  const { writable, removable } = page;
   const isText = meta.size <= MAX_EDIT_SIZE && !contentCoding(meta) && !BINARY.test(meta.media_type);
-  const actions = !writable && !removable ? [element("small", {}, "This store is read-only for you.")] : [
+  const actions = !writable && !removable ? [element("small", {}, "You may only read this document.")] : [
     writable && isText ? action("Edit", "e", edit) : null,
     writable && removable ? action("Rename", "r", rename) : null,
     writable ? action("Fields", "f", editFields) : null,
-    removable ? action("Delete", "Delete", remove, "danger") : null,
+    removable ? action("Delete", "Delete", (...given) => remove(...given, writable), "danger") : null,
   ];
+  // Links end with a token, so only users who have logged in with one can sign them.
+  if (document.querySelector("#login bdi")) actions.push(action("Share", "s", (...given) => share(...given, { writable, removable })));
   const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(
     element("p", { class: "buttons" }, actions,
       element("a", { href: address, download: meta.key.split("/").at(-1) }, "Download"),
       element("a", { href: address, target: "_blank", rel: "noopener" }, "Open")),
     shown, element("div", { class: "about" }, metadata(meta), addresses(page, meta)));
-  const setType = page.writable ? (type) => run(() => changeType(page, meta, type))() : null;
+  const setType = writable ? (type) => run(() => changeType(page, meta, type))() : null;
   const show = async () => {
     const content = await preview(page.collection, meta, setType).catch((error) =>
       element("p", { class: "alert" }, error.message, " ", button("Try again", show)));
@@ -135,14 +138,5 @@ function addresses(page, meta) {
     curl: `curl '${link}'`,
     Python: `from docstore import Client; Client(${JSON.stringify(base)})[${name}]`,
   };
-  return element("section", { class: "addresses", "aria-label": "Addresses" }, ...Object.entries(rows).map(([label, text]) => {
-    const shown = input({ readonly: true, value: text, "aria-label": label, onfocus: () => shown.select() });
-    const copy = button("Copy", async () => {
-      shown.select();
-      // The clipboard API needs a secure context; execCommand works elsewhere.
-      await (navigator.clipboard?.writeText(text) ?? document.execCommand("copy"));
-      copy.textContent = "Copied";
-    }, { "aria-label": `Copy ${label}`, "aria-live": "polite" });
-    return element("p", {}, element("span", { "aria-hidden": true }, label), shown, copy);
-  }));
+  return element("section", { class: "addresses", "aria-label": "Addresses" }, ...Object.entries(rows).map((row) => copyLine(...row)));
 }

@@ -2,7 +2,7 @@
 // changed meanwhile, the editor shows the three versions side by side, to be merged.
 
 import { checkKey, fieldControls, form, keyField } from "./actions.js";
-import { announce, ask, button, element } from "./dom.js";
+import { announce, element, field } from "./dom.js";
 import { conflictView } from "./conflict.js";
 import { etagOf, headersOf } from "./http.js";
 import { confirmJSON, isJSONKey, isJSONType, jsonTools, replaceText } from "./json_check.js";
@@ -10,14 +10,6 @@ import { confirmJSON, isJSONKey, isJSONType, jsonTools, replaceText } from "./js
 export const MAX_EDIT_SIZE = 2 ** 20;
 
 const textArea = (value, label) => element("textarea", { value, class: "text", "aria-label": label, spellcheck: "false" });
-const confirmLeave = async () =>
-  (await ask("Leave without saving?", [["stay", "Keep editing"], ["leave", "Leave", "danger"]], "stay")) === "leave";
-
-function warnBeforeUnload(isChanged) {
-  const warn = (event) => isChanged() && event.preventDefault();
-  addEventListener("beforeunload", warn);
-  return () => removeEventListener("beforeunload", warn);
-}
 
 export async function create(page, wanted = page.listing.folder) {
   const keyControl = keyField(page, wanted);
@@ -27,10 +19,7 @@ export async function create(page, wanted = page.listing.folder) {
   const typeOf = () => controls[0].children[1].value.trim() || (isJSONKey(control.value) ? "application/json" : "");
   const tools = jsonTools(content, () => isJSONType(typeOf()));
   for (const one of [control, controls[0].children[1]]) one.addEventListener("input", tools.check);
-  const isTyped = () => [content, ...controls.map((one) => one.children[1])].some((one) => one.value);
-  const stopWarning = warnBeforeUnload(isTyped);
-  const mayClose = async () => !isTyped() || (await confirmLeave());
-  const key = await form("New document", "wide", [keyControl, content, tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
+  return form("New document", "wide", [keyControl, field("Content", content), tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
     "Store", async () => {
       const key = checkKey(page, control);
       const headers = read();
@@ -42,9 +31,7 @@ export async function create(page, wanted = page.listing.folder) {
       page.changed();
       announce(`Stored ${key}.`);
       return key;
-    }, mayClose);
-  stopWarning();
-  return key;
+    });
 }
 
 // Load the text and its kind of line ending, because a textarea normalizes line endings. Return undefined for other content.
@@ -73,8 +60,6 @@ export async function edit(page, first) {
   let kept = first;
   const versions = element("div", {});
   const tools = jsonTools(mine, () => isJSONType(kept.media_type));
-  const stopWarning = warnBeforeUnload(() => mine.value !== base.text);
-  const mayClose = async () => mine.value === base.text || (await confirmLeave());
   let dialog;
   const store = async (opened) => {
     dialog = opened;
@@ -85,7 +70,7 @@ export async function edit(page, first) {
     try {
       await page.collection.put(first.key, content, headers, meta && etagOf(meta));
     } catch (error) {
-      if (error.status !== 412 && error.status !== 409) throw error;
+      if (error.status !== 412 && error.type !== "changed-meanwhile") throw error;
       await showConflict();
       return undefined;
     }
@@ -109,7 +94,5 @@ export async function edit(page, first) {
     dialog.scrollTop = 0;
   };
   const notes = base.mixed ? element("p", { class: "hint" }, "This text has several kinds of line endings. Saving makes them all the same.") : null;
-  const key = await form(`Edit ${first.key}`, "wide", [notes, versions, mine, tools], "Save", store, mayClose);
-  stopWarning();
-  return key;
+  return form(`Edit ${first.key}`, "wide", [notes, versions, mine, tools], "Save", store, () => mine.value !== base.text);
 }

@@ -38,3 +38,9 @@ export function formatTTL(seconds) {
 }
 
 export const localTime = (text) => new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+
+// The match of a sticky pattern at this place in a text, or null.
+export function matchAt(pattern, text, at) {
+  pattern.lastIndex = at;
+  return pattern.exec(text);
+}

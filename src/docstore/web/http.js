@@ -1,13 +1,22 @@
 // The HTTP client of the page: header fields, conditions, statuses and timeouts. It uses the public API only and must not
 // know the page. Uploads use XMLHttpRequest, because fetch reports no upload progress.
 
+import { encode } from "./keys.js";
+
 const TIMEOUT_MS = 30_000;
-const JSON_FIRST = { Accept: "application/json, */*;q=0.1" };
+// Over plain HTTP, X-Requested-With alone tells the server that this is a browser, which must not open its own login dialog.
+const JSON_FIRST = { Accept: "application/json, */*;q=0.1", "X-Requested-With": "fetch" };
+
+// Ask the user to log in again, and return whether that was done: `login.js` sets it on pages of users who have logged in.
+const login = { renew: async () => false };
+export const setRenewal = (renew) => {
+  login.renew = renew;
+};
 
 // Title and advice for responses without a problem document, for example from a proxy.
 const FALLBACKS = {
   0: ["the store can't be reached", "Check that it runs and that this machine is online, then try again."],
-  401: ["authentication is required", "Sign in to this store, then try again."],
+  401: ["authentication is required", "Log in to this store, then try again."],
   403: ["this is not allowed", "Ask the operator of this store for access."],
   404: ["not found", "The document was deleted, or it expired."],
   408: ["the request took too long", "Try again."],
@@ -19,27 +28,28 @@ const FALLBACKS = {
   507: ["no space left in the store", "Delete documents, or give the mount more space."],
 };
 
+// `type` is the name of the problem's row in /-/problems, "" for a response without a problem document.
 export class Problem extends Error {
-  constructor(status, title, detail = "", advice = "", etag = null) {
+  constructor(status, title, detail = "", advice = "", type = "") {
     super([title, detail].filter(Boolean).join(": ") + ". " + advice);
-    Object.assign(this, { status, etag });
+    Object.assign(this, { status, type });
   }
 }
 
 const unreachable = () => new Problem(0, FALLBACKS[0][0], navigator.onLine ? "" : "this machine is offline", FALLBACKS[0][1]);
-const timedOut = () => new Problem(408, "no response in time", "", "Try again. Your text is kept.");
+const timedOut = () => new Problem(408, "no response in time", "", "Try again.");
 
-function problemFrom(status, type, text, etag) {
-  if (/^application\/problem\+json/.test(type ?? "")) {
+function problemFrom(status, mediaType, text) {
+  if (/^application\/problem\+json/.test(mediaType ?? "")) {
     try {
       const problem = JSON.parse(text);
-      return new Problem(status, problem.title, problem.detail, problem.advice, etag);
+      return new Problem(status, problem.title, problem.detail, problem.advice, problem.type?.split("#")[1]);
     } catch {
       // A proxy may truncate the body; then only the status is known.
     }
   }
   const [title, advice] = FALLBACKS[status] ?? [`the server responded with ${status}`, "See the log of the server."];
-  return new Problem(status, title, "", advice, etag);
+  return new Problem(status, title, "", advice);
 }
 
 let ahead_ms = 0;
@@ -52,17 +62,18 @@ function updateClock(date) {
   if (Math.abs(server - now()) > 2000) ahead_ms = server - Date.now();
 }
 
-async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
+async function request(method, path, { headers = {}, body, signal, timeout_ms = TIMEOUT_MS } = {}) {
   const signals = [AbortSignal.timeout(timeout_ms), ...(signal ? [signal] : [])];
   let answer;
   try {
     const sent = { ...JSON_FIRST, ...headers };
-    const options = { method, headers: sent, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
+    const options = { method, headers: sent, body, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
     answer = await fetch(path, options);
     updateClock(answer.headers.get("Date"));
     if (answer.ok) return answer;
     const text = await answer.text();
-    throw problemFrom(answer.status, answer.headers.get("Content-Type"), text, answer.headers.get("ETag"));
+    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, body, signal, timeout_ms });
+    throw problemFrom(answer.status, answer.headers.get("Content-Type"), text);
   } catch (error) {
     throw toProblem(error);
   }
@@ -89,19 +100,27 @@ export async function exchange(method, url, { headers = [], body } = {}) {
   }
 }
 
+// Sign a link, and return its id and its URL. `links` is the URL of the service; `wanted` has a path and what it allows.
+export async function signLink(links, wanted) {
+  const headers = { "Content-Type": "application/json" };
+  const { id, url } = await (await request("POST", links, { headers, body: JSON.stringify(wanted) })).json();
+  return { id, url: new URL(url, links).href };
+}
+
+export const revokeLink = (links, id) => request("DELETE", `${links}/${id}`);
+
 function toProblem(error) {
   if (error.name === "TimeoutError") return timedOut();
   return error instanceof TypeError ? unreachable() : error;
 }
 
-export const encode = (key) =>
-  key.split("/").map((part) => encodeURIComponent(part).replace(/[!'()*]/g, escape)).join("/");
-const escape = (character) => "%" + character.charCodeAt(0).toString(16).toUpperCase();
-
 // Browsers decode a Content-Encoding, so the page can't store such bytes again unchanged.
 export const contentCoding = (meta) => meta.fields?.["content-encoding"];
 
 export const etagOf = (meta) => `"${meta.version}"`;
+
+// Whether a write may have been applied although it failed.
+export const isUnknown = ({ status, type }) => [0, 408, 502, 504].includes(status) || type === "outcome-unknown";
 
 export class Collection {
   // `requestNames` maps the names of stored fields, in lower case, to the headers of a write that store them.
@@ -122,10 +141,11 @@ export class Collection {
     await request("HEAD", url);
   }
 
-  // The methods that this client may use on documents of this mount.
-  async allowed() {
-    const answer = await request("OPTIONS", this.mount + "any");
-    return new Set((answer.headers.get("Allow") ?? "").split(", "));
+  // Whether this client may store or delete a document of this key.
+  async rights(key) {
+    const answer = await request("OPTIONS", this.address(key));
+    const allowed = (answer.headers.get("Allow") ?? "").split(", ");
+    return { writable: allowed.includes("PUT"), removable: allowed.includes("DELETE") };
   }
 
   // The metadata as stored, from the listing: in the response to a GET, Cache-Control is merged with the server's own.
@@ -192,9 +212,11 @@ export class Collection {
       };
       xhr.onerror = () => end(reject, unreachable());
       xhr.onload = () => {
-        const etag = xhr.getResponseHeader("ETag");
-        if (xhr.status < 300) return end(resolve, etag);
-        end(reject, problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText, etag));
+        if (xhr.status < 300) return end(resolve, xhr.getResponseHeader("ETag"));
+        const problem = problemFrom(xhr.status, xhr.getResponseHeader("Content-Type"), xhr.responseText);
+        if (xhr.status !== 401) return end(reject, problem);
+        const repeat = () => this.put(key, content, headers, expect, { signal, progress });
+        end(resolve, login.renew().then((renewed) => (renewed ? repeat() : Promise.reject(problem))));
       };
       xhr.open("PUT", this.address(key));
       try {
@@ -208,8 +230,13 @@ export class Collection {
     });
   }
 
+  // Delete this version of a document. If the response is lost, look whether it exists.
   async remove(meta) {
-    await request("DELETE", this.address(meta.key), { headers: { "If-Match": etagOf(meta) } });
+    try {
+      await request("DELETE", this.address(meta.key), { headers: { "If-Match": etagOf(meta) } });
+    } catch (error) {
+      if (!isUnknown(error) || (await this.fetchMeta(meta.key).catch(() => meta))) throw error;
+    }
   }
 }
 

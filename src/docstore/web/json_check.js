@@ -4,18 +4,29 @@ import { ask, button, element } from "./dom.js";
 import { findJSONError, formatJSON } from "./json_text.js";
 
 const CHECK_MS = 300;
+const MAX_CHECK_SIZE = 16 * 2 ** 20;
+const UNCHECKED = { at: 0, message: "It is too large to be checked here." };
 
 export const isJSONType = (type) => /[/+]json\s*(?:;|$)/i.test(type);
 // The type that the server gives to a key without one, where it is JSON.
 export const isJSONKey = (key) => /[^/]\.(?:geo)?json$/i.test(key);
 
+// Whether a document would get a JSON type. One that has it keeps it.
+export const becomesJSON = (meta, type) => isJSONType(type) && !isJSONType(meta.media_type);
+
+// The text of a Blob, null if it is too large to be checked.
+export const textToCheck = async (content) => (content.size <= MAX_CHECK_SIZE ? content.text() : null);
+
+// Return what is wrong with a text as JSON, null if nothing is.
+export const errorInJSON = (text) => (text === null ? UNCHECKED : findJSONError(text));
+
 // Return the type to store the text with: `type`, text/plain, or null if the user goes on editing.
 export async function confirmJSON(text, type, control) {
-  const error = findJSONError(text);
+  const error = errorInJSON(text);
   if (!error) return type;
   const answers = [["edit", "Keep editing"], ["text", "Save as text/plain"], ["broken", "Save as JSON anyway", "danger"]];
-  const answer = await ask("This is not valid JSON", answers, "edit", element("p", {}, error.message),
-    element("p", {}, "Programs that read it as JSON will fail."));
+  const answer = await ask(text === null ? "This may not be valid JSON" : "This is not valid JSON", answers, "edit", element("p", {}, error.message),
+    element("p", {}, "Programs that read broken JSON fail."));
   if (answer === "broken") return type;
   if (answer === "text") return "text/plain; charset=utf-8";
   control?.focus();

@@ -1,6 +1,8 @@
 // JSON as text: where it is broken, and formatting that keeps the order of members and the spelling of numbers. Written
 // without recursion, so deep nesting is no problem. JSON.parse was not enough: not every browser reports a position.
 
+import { matchAt } from "./format.js";
+
 const SPACE = /[ \t\n\r]*/y;
 const TOKEN = /([{}[\]:,])|("[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*")|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w.+-])|(?:true|false|null)(?!\w))/y;
 const STRING_START = /"[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*/y;
@@ -12,18 +14,13 @@ const WANTED = {
   colon: "a colon",
 };
 
-function match(pattern, text, at) {
-  pattern.lastIndex = at;
-  return pattern.exec(text);
-}
-
 // Call `visit(token, depth)` for each token. Return null, or the place of the first error: { at, message }.
 function walk(text, visit) {
   const open = [];
   let want = "value";
   for (let at = 0; ; ) {
-    at += match(SPACE, text, at)[0].length;
-    const [token = "", mark = "", string, plain] = match(TOKEN, text, at) ?? [];
+    at += matchAt(SPACE, text, at)[0].length;
+    const [token = "", mark = "", string, plain] = matchAt(TOKEN, text, at) ?? [];
     const isValue = want === "value" || want === "first";
     const inObject = open.at(-1) === "{";
     if ((mark === "{" || mark === "[") && isValue) {
@@ -52,7 +49,7 @@ function walk(text, visit) {
 }
 
 function broken(text, at, wanted) {
-  const string = match(STRING_START, text, at);
+  const string = matchAt(STRING_START, text, at);
   const end = string ? at + string[0].length : at;
   if (string && text[end] !== '"') {
     const message = text[end] === "\\" ? "this escape is not allowed in a string" : "a string is not closed on its line";

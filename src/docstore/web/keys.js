@@ -1,5 +1,5 @@
-// The rules for keys, and suggested keys for file names that break them. The rules are those of keys.py; the server checks
-// every key again.
+// The rules for keys, their form in a URL, and suggested keys for file names that break the rules, which are those of
+// keys.py; the server checks every key again.
 
 const RULES = {
   name: { isValid: (key) => /^[A-Za-z0-9_-]{1,255}$/.test(key), description: "1 to 255 characters of A-Z a-z 0-9 _ -" },
@@ -13,6 +13,9 @@ const sizeOf = (text) => new TextEncoder().encode(text).length;
 const isSegment = (part) => ![".", "..", ""].includes(part) && sizeOf(part) <= 255;
 
 export const isValidKey = (rule, key) => RULES[rule].isValid(key);
+export const encode = (key) =>
+  key.split("/").map((part) => encodeURIComponent(part).replace(/[!'()*]/g, escape)).join("/");
+const escape = (character) => "%" + character.charCodeAt(0).toString(16).toUpperCase();
 export const describeRule = (rule) => RULES[rule].description;
 
 // Truncate to `limit` bytes of UTF-8, never within a character.

@@ -1,6 +1,7 @@
 // Markdown within a line: code, links, images, emphasis and breaks, as DOM nodes. See markdown.js.
 
 import { button, element } from "./dom.js";
+import { matchAt } from "./format.js";
 
 const MAX_DEPTH = 6;
 const ESCAPED = /\\([!-/:-@[-`{-~])/y;
@@ -27,26 +28,21 @@ export function inlineNodes(text, links, depth = 0) {
   return [...nodes, plain];
 }
 
-function match(pattern, text, at) {
-  pattern.lastIndex = at;
-  return pattern.exec(text);
-}
-
 // Return the node at this place with the size of its text, or null for a plain character.
 function special(text, at, links, depth, unclosed) {
   const character = text[at];
   if (character === "\\") {
-    const escaped = match(ESCAPED, text, at);
+    const escaped = matchAt(ESCAPED, text, at);
     if (escaped) return { node: escaped[1], size: 2 };
   }
   if (character === "\\" || character === " ") {
-    const found = match(BREAK, text, at);
+    const found = matchAt(BREAK, text, at);
     return found && { node: element("br"), size: found[0].length };
   }
   if (character === "`") return codeSpan(text, at, unclosed);
   if (character === "[" || (character === "!" && text[at + 1] === "[")) return link(text, at, links, depth);
   if (character === "<" || ((character === "h" || character === "m") && !/\w/.test(text[at - 1] ?? ""))) {
-    const found = match(ADDRESS, text, at);
+    const found = matchAt(ADDRESS, text, at);
     if (!found || (character === "<" && !found[0].endsWith(">"))) return null;
     const address = character === "<" ? found[1] : found[1].replace(/[.,;:!?)\]*_~]{1,9}$/, "");
     return { node: anchor(address, [address], links), size: character === "<" ? found[0].length : address.length };
@@ -73,7 +69,7 @@ function codeSpan(text, at, unclosed) {
 }
 
 function link(text, at, links, depth) {
-  const found = match(LINK, text, at);
+  const found = matchAt(LINK, text, at);
   if (!found || depth > MAX_DEPTH) return null;
   const [all, mark, label, address] = found;
   if (address === undefined) return { node: mark + label.replaceAll("\\", ""), size: all.length };

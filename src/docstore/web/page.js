@@ -3,7 +3,8 @@
 // are loaded at their first use.
 
 import { areShortcutsOff, button, element, openDialog, setShortcutsOff } from "./dom.js";
-import { Collection, encode, Problem } from "./http.js";
+import { Collection } from "./http.js";
+import { encode } from "./keys.js";
 import { Listing } from "./listing.js";
 import { Selection } from "./selection.js";
 import { View } from "./view.js";
@@ -47,7 +48,7 @@ const page = {
 page.listing = new Listing(page.collection, new View(page.collection.mount, keys === "path"), page.open);
 
 const loadFailed = () => {
-  throw new Problem(0, "a part of this page can't be loaded", "", "Check that the store runs, then reload the page.");
+  throw new Error("A part of this page can't be loaded. Check that the store runs, then reload the page.");
 };
 const load = {
   actions: () => import("./actions.js").catch(loadFailed),
@@ -130,7 +131,7 @@ const others = {
   Enter: "open a document; in the search field, the first one",
   "j k \u2192 \u2190": "in a document: next, previous document",
   "+ - 0": "in an image: zoom in, zoom out, fit",
-  "e r f": "in a document: edit, rename, edit fields",
+  "e r f s": "in a document: edit, rename, edit fields, share",
   Delete: "delete the open or focused document, or the selection",
   "Ctrl+S": "save while editing",
   Escape: "close the dialog; without one, clear the selection",
@@ -186,16 +187,42 @@ addEventListener("drop", (event) => {
   if (entries.length) upload(entries);
 });
 
-page.ready = page.collection.allowed().then((allowed) => {
-  page.writable = allowed.has("PUT");
-  page.removable = allowed.has("DELETE");
+// Show the tools of what this client may do in the folder shown. A token may allow a part of the keys: ask for a new key,
+// and for the first document.
+async function showTools() {
+  const { folder } = page.listing;
+  if (folder === toolsOf) return;
+  toolsOf = folder;
+  const first = page.listing.body.querySelector("tr:not(.folder) a");
+  const keys = [`${folder}any`, ...(first ? [page.listing.keyOf(first)] : [])];
+  let shown = [];
+  try {
+    const rights = await Promise.all(keys.map((key) => page.collection.rights(key)));
+    if (folder !== toolsOf) return;
+    page.writable = rights.some(({ writable }) => writable);
+    page.removable = rights.some(({ removable }) => removable);
+    if (page.writable) shown = writing;
+    else if (!page.removable) shown = [onlyReading];
+  } catch (error) {
+    toolsOf = null;
+    shown = [element("small", { class: "alert", role: "alert" }, error.message)];
+  }
   page.selection.showActions();
-  if (!page.writable && !page.removable) return tools.append(element("small", {}, "This store is read-only for you."));
-  if (!page.writable) return undefined;
-  tools.append(
-    button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),
-    button("Upload", () => picker.click(), { "aria-keyshortcuts": "u" }),
-    button("Upload folder", () => folderPicker.click()), picker, folderPicker);
-}).catch((error) => tools.append(element("small", { class: "alert", role: "alert" }, error.message)))
-  .finally(() => document.documentElement.setAttribute("data-ready", ""));
+  const before = [...tools.children].slice(1);
+  if (before[0] === shown[0]) return;
+  before.forEach((node) => node.remove());
+  tools.append(...shown);
+}
+let toolsOf = null;
+const onlyReading = element("small", {}, "You may only read here.");
+const writing = [
+  button("New", newDocument, { class: "primary", "aria-keyshortcuts": "n" }),
+  button("Upload", () => picker.click(), { "aria-keyshortcuts": "u" }),
+  button("Upload folder", () => folderPicker.click()), picker, folderPicker];
+const { onshow } = page.listing;
+page.listing.onshow = () => {
+  onshow();
+  showTools();
+};
+showTools().finally(() => document.documentElement.setAttribute("data-ready", ""));
 showDetail().catch(showError);

@@ -3,7 +3,7 @@
 
 import { announce, button, element, openDialog } from "./dom.js";
 import { formatSize, plural, totalSize } from "./format.js";
-import { encode } from "./http.js";
+import { encode } from "./keys.js";
 
 // Servers accept at least 8,000 bytes in a request line.
 const MAX_URL_SIZE = 8000;

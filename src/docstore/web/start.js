@@ -3,7 +3,8 @@
 
 import { areShortcutsOff, element } from "./dom.js";
 import { formatSize, plural, totalSize } from "./format.js";
-import { Collection, encode } from "./http.js";
+import { Collection } from "./http.js";
+import { encode } from "./keys.js";
 
 const COUNTED = 1000;
 const SHOWN = 20;
@@ -22,9 +23,11 @@ async function check({ card, collection, state }) {
     const count = next ? `more than ${plural(COUNTED, "document")}` : `${plural(documents.length, "document")}, ${formatSize(totalSize(documents))}`;
     state.textContent = counted ? "ready" : `ready; ${documents.length ? count : "empty"}`;
     state.className = "state ready";
+    state.removeAttribute("role");
   } catch (error) {
     state.textContent = error.message;
     state.className = "state failed";
+    state.setAttribute("role", "alert");
   }
 }
 

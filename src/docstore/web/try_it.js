@@ -3,7 +3,8 @@
 
 import { button, element, field, input } from "./dom.js";
 import { formatSize } from "./format.js";
-import { encode, exchange } from "./http.js";
+import { exchange } from "./http.js";
+import { encode } from "./keys.js";
 
 const MAX_SHOWN_SIZE = 64 * 1024;
 // Browsers set these headers themselves.

@@ -2,7 +2,8 @@
 // the key is unused. If it is used, the user decides; "Replace" replaces only the version that the question showed. What
 // became of each file stays in the list until the user closes it.
 
-import { announce, ask, button, element, field, input, openDialog } from "./dom.js";
+import { form } from "./actions.js";
+import { announce, ask, button, element, field, input } from "./dom.js";
 import { formatAge, formatSize } from "./format.js";
 import { etagOf, now } from "./http.js";
 import { isValidKey, numberKey, suggestKey } from "./keys.js";
@@ -71,24 +72,18 @@ export class Uploads {
   // Let the user correct the suggested keys of files whose names are not valid keys.
   #confirmKeys(jobs) {
     if (!jobs.length) return true;
-    return new Promise((resolve) => {
-      let agreed = false;
-      const controls = jobs.slice(0, MAX_LINES).map((job) => [job, input({ value: job.key })]);
-      const more = jobs.length > MAX_LINES ? element("p", {}, `And ${jobs.length - MAX_LINES} more in the same way.`) : null;
-      const node = element("form", { onsubmit: (event) => {
-        event.preventDefault();
-        const wrong = controls.find(([, control]) => !isValidKey(this.page.rule, control.value));
-        if (wrong) {
-          dialog.showError(`"${wrong[1].value}" is not a valid key here.`);
-          return wrong[1].focus();
-        }
-        for (const [job, control] of controls) job.key = control.value;
-        agreed = true;
-        dialog.close();
-      } }, ...controls.map(([job, control]) => field(job.path, control)), more, element("p", { class: "buttons" },
-        element("button", { class: "primary", autofocus: true }, "Upload"), button("Cancel", () => dialog.close())));
-      const dialog = openDialog("Keys for these files", { onclose: () => resolve(agreed) },
-        element("p", {}, "This mount doesn't allow these names. Suggested keys:"), node);
+    const controls = jobs.slice(0, MAX_LINES).map((job) => [job, input({ value: job.key, autofocus: true })]);
+    const more = jobs.length > MAX_LINES ? element("p", {}, `And ${jobs.length - MAX_LINES} more in the same way.`) : null;
+    const fields = controls.map(([job, control]) => field(job.path, control));
+    const reason = element("p", {}, "This mount doesn't allow these names. Suggested keys:");
+    return form("Keys for these files", "", [reason, ...fields, more], "Upload", async () => {
+      const wrong = controls.find(([, control]) => !isValidKey(this.page.rule, control.value));
+      if (wrong) {
+        wrong[1].focus();
+        throw new Error(`"${wrong[1].value}" is not a valid key here.`);
+      }
+      for (const [job, control] of controls) job.key = control.value;
+      return true;
     });
   }
 

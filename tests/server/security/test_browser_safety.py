@@ -246,6 +246,7 @@ KNOWN_TAGS = {
     "meta": {"charset", "name", "content"},
     "link": {"rel", "href", "nonce"},
     "script": {"type", "nonce", "src"},
+    "style": {"nonce"},
     "main": {"data-mount", "data-keys", "data-stored-headers"},
     **{
         tag: set()

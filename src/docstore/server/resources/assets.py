@@ -6,6 +6,7 @@ two versions. Each is kept twice, plain and gzipped, with an ETag for each; gzip
 
 import gzip
 from dataclasses import replace
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Final
@@ -24,22 +25,21 @@ from docstore.server.responses import etag, small_response
 _TYPES: Final = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-def _asset(data: bytes, name: str, coding: str = "") -> tuple[Meta, BytesContent]:
-    fields = Fields.make(_TYPES[name.rpartition(".")[2]], {"content-encoding": coding} if coding else {})
-    digest = sha256(data).digest()
-    return Meta(name, version_of(digest, fields), len(data), digest, fields, modified_ns=0), BytesContent(data)
-
-
-def _plain_and_gzipped(data: bytes, name: str) -> dict[bool, tuple[Meta, BytesContent]]:
-    return {False: _asset(data, name), True: _asset(gzip.compress(data, mtime=0), name, "gzip")}
-
-
 ASSETS: Final = {
-    file.name: _plain_and_gzipped(file.read_bytes(), file.name)
+    file.name: file.read_bytes()
     for file in files("docstore").joinpath("web").iterdir()
     if file.name.rpartition(".")[2] in _TYPES
 }
-"""By file name, then by whether it is gzipped."""
+"""The files by name."""
+
+
+@cache
+def asset(name: str, *, gzipped: bool) -> tuple[Meta, BytesContent]:
+    """Return a file as it is sent. It is compressed when it is first asked for, because most servers show no page."""
+    data = gzip.compress(ASSETS[name], mtime=0) if gzipped else ASSETS[name]
+    fields = Fields.make(_TYPES[name.rpartition(".")[2]], {"content-encoding": "gzip"} if gzipped else {})
+    digest = sha256(data).digest()
+    return Meta(name, version_of(digest, fields), len(data), digest, fields, modified_ns=0), BytesContent(data)
 
 
 class Asset(ReadableResource):
@@ -62,7 +62,7 @@ class Asset(ReadableResource):
     async def GET(self, request: Request) -> Response:
         """A file of the pages."""
         gzipped = accepts_coding(request.headers.get("accept-encoding"), "gzip")
-        meta, content = ASSETS[self._name][gzipped]
+        meta, content = asset(self._name, gzipped=gzipped)
         headers = [(b"etag", etag(meta)), (b"vary", b"Accept-Encoding")]
         conditions = Conditions.of(request.headers)
         if conditions is not None:

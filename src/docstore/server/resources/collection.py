@@ -91,7 +91,8 @@ class ListingResource(ReadableResource):
     async def _html(self, request: Request, query: listing.Query, headers: HeaderPairs) -> Response:
         if query.delimiter is None and self._mount.keys == "path":
             query = replace(query, delimiter="/")
-        if query.limit is None and not names(request.headers.get("accept"), "text/html"):
+        # By a signed link, everybody gets the index: the script of the page sends requests without the link.
+        if query.link or (query.limit is None and not names(request.headers.get("accept"), "text/html")):
             headers += content_headers("text/html")
             page = await listing.read_page(self._mount, query)
             chunks = html_listing.stream_index(self._mount, query, page, root=request.root, now_ns=self._clock())
@@ -101,7 +102,9 @@ class ListingResource(ReadableResource):
         nonce = pages.new_nonce()
         page = listing.without_future(await listing.read_page(self._mount, query, html=True), self._clock())
         headers += content_headers("text/html", pages.policy(nonce))
-        html = html_listing.render_page(self._mount, query, page, root=request.root, now_ns=self._clock(), nonce=nonce)
+        html = html_listing.render_page(
+            self._mount, query, page, root=request.root, now_ns=self._clock(), nonce=nonce, user=request.user
+        )
         return self._list_response(headers, page, html.encode("utf-8"), request.root)
 
     def _list_response(self, headers: HeaderPairs, page: listing.ListingPage, data: bytes, root: str) -> Response:

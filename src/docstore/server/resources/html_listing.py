@@ -12,13 +12,16 @@ from itertools import pairwise
 from time import gmtime, strftime
 
 from docstore.http.url import encode
+from docstore.links import LINK_PARAMETER
 from docstore.server import pages
 from docstore.server.mounts import Mount
 from docstore.server.resources.listing import ListingPage, Query, next_link, read_page
 from docstore.units import format_count
 
 
-def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str) -> str:
+def render_page(
+    mount: Mount, query: Query, page: ListingPage, *, root: str, now_ns: int, nonce: str, user: str | None
+) -> str:
     """Render a page: a list of links, which the script with this nonce enhances."""
     skipped = query.prefix.rfind("/") + 1 if query.delimiter else len(query.folder)
     ends = [index + 1 for index in range(skipped) if query.prefix[index] == "/"]
@@ -44,6 +47,7 @@ def render_page(mount: Mount, query: Query, page: ListingPage, *, root: str, now
         hidden=page.hidden,
         now_ns=now_ns,
         nonce=nonce,
+        user=user,
     )
 
 
@@ -52,9 +56,10 @@ def _link(mount: Mount, query: Query, name: str, root: str) -> str:
 
     A relative link has no scheme, because `:` is encoded. fsspec takes a link that begins with http for a URL.
     """
+    link = f"?{LINK_PARAMETER}={query.link}" if query.link else ""
     if mount.keys != "path" or name.startswith("http", len(query.folder)):
-        return root + encode(mount.prefix + name)
-    return encode(name[len(query.folder) :])
+        return root + encode(mount.prefix + name) + link
+    return encode(name[len(query.folder) :]) + link
 
 
 async def stream_index(

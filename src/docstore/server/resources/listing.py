@@ -18,6 +18,7 @@ from docstore.export.zip import ZipMembers
 from docstore.http.headers import parse_natural
 from docstore.http.url import PARAMETERS_LIMIT, encode
 from docstore.keys import PATH_LIMIT
+from docstore.links import LINK_FORM, LINK_PARAMETER
 from docstore.model import Clock, Meta
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
@@ -45,6 +46,8 @@ class Query:
     """The folder whose URL was requested, "" for the collection; `prefix` begins with it, but not in the query."""
     keys: tuple[str, ...] = ()
     """The documents and folders of an archive, () for all; they begin with `folder`, but not in the query."""
+    link: str = ""
+    """The signed link of the request, which the URLs in its response have too."""
 
     @classmethod
     def parse(cls, query: str, folder: str = "") -> "Query":
@@ -71,12 +74,14 @@ class Query:
         keys = tuple(folder + key for key in given.get("keys", "").replace("\r", "\n").split("\n") if key)
         if len(keys) > KEYS_LIMIT:
             raise HTTPProblem("invalid-query", f"keys has more than {KEYS_LIMIT} keys")
-        return cls(prefix, given.get("delimiter"), given.get("after", ""), limit, given.get("format"), folder, keys)
+        after, link = given.get("after", ""), given.get(LINK_PARAMETER, "")
+        link = link if LINK_FORM.fullmatch(link) else ""
+        return cls(prefix, given.get("delimiter"), after, limit, given.get("format"), folder, keys, link)
 
     def encoded(self) -> str:
         """Return the query string that parses to this, in a URL of the same folder."""
         values: dict[str, object] = {"prefix": self.prefix[len(self.folder) :], "after": self.after}
-        values |= {"limit": self.limit, "format": self.format}
+        values |= {"limit": self.limit, "format": self.format, LINK_PARAMETER: self.link}
         given = {name: value for name, value in values.items() if value}
         return urlencode(given if self.delimiter is None else {**given, "delimiter": self.delimiter})
 

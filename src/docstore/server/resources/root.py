@@ -66,7 +66,8 @@ class RootResource(ReadableResource):
     def _page(self, request: Request, rows: list[_Row], headers: HeaderPairs) -> Response:
         """The page for people, whose script has this response's nonce."""
         nonce = pages.new_nonce()
-        data = pages.render("mounts.html", request.root, mounts=rows, kind_of=kind_of, nonce=nonce).encode("utf-8")
+        page = pages.render("mounts.html", request.root, mounts=rows, kind_of=kind_of, nonce=nonce, user=request.user)
+        data = page.encode("utf-8")
         headers += [*content_headers("text/html", pages.policy(nonce)), (b"cache-control", b"no-cache")]
         return Response(200, [*headers, (b"content-length", b"%d" % len(data))], BytesContent(data))
 

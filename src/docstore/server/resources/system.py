@@ -16,11 +16,14 @@ from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
+from docstore.server.json_schemas import KEY_PARAMETERS, Node
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
+from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
+from docstore.server.resources.links import LinkResource, LinksResource
+from docstore.server.resources.login import LOGIN_RESOURCES
 from docstore.server.resources.resource import ReadableResource, Resource, negotiate
 from docstore.server.resources.root import SERVICE_LINKS, MissingSlash, RootResource
 from docstore.server.responses import content_headers, small_response
@@ -92,6 +95,7 @@ class Service(ServiceResource):
             for segments, resource in _FIXED.items()
             if resource is not Service
         ]
+        rows.append(("/-/login", openapi.summary_of(LOGIN_RESOURCES["-", "login"], "GET")))
         if media_type == "text/html":
             body = pages.render("service.html", request.root, rows=rows, version=openapi.VERSION)
         else:
@@ -199,9 +203,12 @@ def _paths(mounts: Mounts) -> Iterable[openapi.Path]:
             yield openapi.Path(f"{mount.prefix}{{folder}}/", f"folder.{name}", FolderResource, mount.prefix, (_FOLDER,))
         document = f"{mount.prefix}{{key}}"
         yield openapi.Path(document, f"document.{name}", document_class(mount), mount.prefix, (_key(mount),))
-    for segments, resource in _FIXED.items():
+    services: dict[tuple[str, ...], type[Resource]] = {**_FIXED, **LOGIN_RESOURCES}
+    for segments, resource in services.items():
         name = segments[-1].partition(".")[0] or "start"
         yield openapi.Path(f"/{'/'.join(segments)}", f"service.{name}", resource, "service")
+    yield openapi.Path("/-/links", "service.links", LinksResource, "service")
+    yield openapi.Path("/-/links/{id}", "service.link", LinkResource, "service", (_LINK_ID,))
     yield openapi.Path("/-/web/{file}", "service.web", Asset, "service", (_FILE,))
 
 
@@ -211,6 +218,15 @@ _FILE: Final[Node] = {
     "required": True,
     "description": "A style sheet, a script module, or the icon.",
     "schema": {"type": "string", "enum": sorted(ASSETS)},
+}
+
+
+_LINK_ID: Final[Node] = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "description": "The id of a signed link.",
+    "schema": {"type": "string", "pattern": "^[0-9a-f]{36}$"},
 }
 
 

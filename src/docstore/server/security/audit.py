@@ -15,6 +15,8 @@ from docstore.engines.shared.fs import translate_open_errors
 from docstore.http.message import Request, Response
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
+from docstore.server.security.access import View
+from docstore.server.security.ended import token_of
 from docstore.server.security.tokens import redact
 from docstore.units import format_rfc3339
 
@@ -42,14 +44,18 @@ class AuditLog:
         if self._unwritten and not self._write(self._unwritten):
             raise HTTPProblem("access-unavailable")
 
-    def record(self, request: Request, token_id: str | None, path: str, response: Response) -> None:
+    def record(self, request: Request, view: View | None, path: str, response: Response) -> None:
         """Log a request. `path` is the mount and the key, decoded, or the path as received if it is in no mount."""
+        token, link = (None, None) if view is None else (view.token and view.token.id, view.link)
+        if request.session:  # also one that has just begun
+            token = token_of(request.session)
         body = request.body.size if response.status < 300 and request.method in _WRITES else response.content.size
         headers = dict(response.headers)
         etag = headers.get(b"etag")
         line = {
             "time": format_rfc3339(self._clock()),
-            "token": token_id,
+            "token": token,
+            **({"link": link.id} if link else {}),
             "address": request.address,
             "method": request.method[:PATH_LENGTH_LIMIT],
             "path": redact(path)[:PATH_LENGTH_LIMIT],

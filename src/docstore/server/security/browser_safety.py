@@ -26,11 +26,11 @@ def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
 
     Requests without Host pass: only HTTP/1.0 has them, and no browser sends it.
     """
-    if hosts is not None and (name := headers.cached(_host_name)) is not None and name not in hosts:
+    if hosts is not None and (name := headers.cached(host_name)) is not None and name not in hosts:
         raise HTTPProblem("wrong-host", f"this store does not accept the host {(headers.get('host') or '')[:100]!r}")
 
 
-def _host_name(headers: Headers) -> str | None:
+def host_name(headers: Headers) -> str | None:
     """Return the name in Host, in lower case and without a port: `[::1]:8080` gives `[::1]`; None without Host."""
     host = headers.get("host")
     return None if host is None else _without_port(host)
@@ -56,11 +56,25 @@ def check_same_site(request: Request, cors: CorsPolicy | None, public_origins: C
         raise HTTPProblem("cross-site", f"sent by a {site[:20]} page, says the browser")
     for name in ("origin", "referer"):
         url = headers.get(name)
-        if url is None:
-            continue
-        origin = normalize_origin(url)
-        if origin is None or (origin not in public_origins and origin != _own_origin(request, origin)):
+        if url is not None and not _is_own(url, request, public_origins):
             raise HTTPProblem("cross-site", f"sent by {url[:100]!r}; --public-url names other origins of the store")
+
+
+def check_same_origin(request: Request, public_origins: Collection[str] = ()) -> None:
+    """Raise HTTPProblem unless a browser says that a page of the store sends this: CORS does not count here.
+
+    A browser adds the cookie of a session by itself, so requests with one need more than the absence of another site.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site is None and origin is None:
+        raise HTTPProblem("cross-site", "with the cookie of a login, writes need Origin or Sec-Fetch-Site")
+    if site not in (None, "same-origin") or (origin is not None and not _is_own(origin, request, public_origins)):
+        raise HTTPProblem("cross-site", "with the cookie of a login, only pages of the store itself can write")
+
+
+def _is_own(url: str, request: Request, public_origins: Collection[str]) -> bool:
+    origin = normalize_origin(url)
+    return origin is not None and (origin in public_origins or origin == _own_origin(request, origin))
 
 
 def _own_origin(request: Request, origin: str) -> str | None:

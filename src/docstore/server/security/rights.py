@@ -38,9 +38,12 @@ class Rights:
     """The rights for all keys."""
     denial: Callable[[str], HTTPProblem]
     """Makes the problem for the names of missing rights: 401 or 403."""
+    is_key: bool = False
+    """Whether the rights of `below` are for the key that `prefix` is, and for no other."""
 
     def on(self, key: str) -> frozenset[str]:
-        return self.below if key.startswith(self.prefix) else self.everywhere
+        within = key == self.prefix if self.is_key else key.startswith(self.prefix)
+        return self.below if within else self.everywhere
 
     def missing(self, *names: str) -> HTTPProblem:
         return self.denial(", ".join(names))

@@ -93,10 +93,10 @@ class WatchedFile(Generic[T]):
         self._identity: Identity | None = None
         self._state: T | None = empty
 
-    def current(self) -> T | None:
-        """Return the state; None while the file can't be read."""
+    def current(self, *, check: bool = False) -> T | None:
+        """Return the state, checked now or not long ago; None while the file can't be read."""
         # The file is read on the event loop: no request may pass with a state that is older than the check.
-        if (now_s := self._monotonic()) >= self._next_check_s:
+        if (now_s := self._monotonic()) >= self._next_check_s or check:
             self._next_check_s = now_s + CHECK_INTERVAL_S
             self._check()
         return self._state

@@ -17,9 +17,11 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from docstore.errors import InvalidKey, SetupError, did_you_mean
 from docstore.keys import PATH_LIMIT, SEGMENT_LIMIT, check_mount, check_path
+from docstore.links import LINK_FORM, LINK_PREFIX
 from docstore.server.security.rights import ALL_RIGHTS, RIGHTS
 from docstore.server.security.state_files import locked, read_state, replace_state
 from docstore.units import parse_duration_s, parse_rate, parse_size
@@ -158,8 +160,12 @@ class Tokens:
 
 
 def redact(text: str) -> str:
-    """Remove the secrets of tokens from a text that is to be logged, such as a URL that contains one."""
-    return TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", text) if _PREFIX in text else text
+    """Remove the secrets of tokens, and links, from a text that is to be logged, such as a URL that contains one."""
+    decoded = unquote(text) if "%" in text else text
+    if _PREFIX not in decoded and LINK_PREFIX not in decoded:
+        return text
+    redacted = LINK_FORM.sub(f"{LINK_PREFIX}...", TOKEN_PATTERN.sub(rf"{_PREFIX}\1_...", decoded))
+    return text if redacted == decoded else redacted
 
 
 def parse_rights(names: Iterable[str]) -> frozenset[str]:
@@ -187,7 +193,7 @@ def _check(token: Token) -> None:
     if token.prefix:
         if token.mount is None:
             raise SetupError("a prefix needs a mount: the same prefix in all mounts is hardly meant")
-        _check_prefix(token.prefix)
+        check_prefix(token.prefix)
     if min(token.max_document or 0, token.quota or 0) < 0:
         raise SetupError("max_document and quota must not be negative")
     if token.rate is not None:
@@ -198,7 +204,7 @@ def _check(token: Token) -> None:
         raise SetupError(f"a note is one line of at most {NOTE_LIMIT} characters")
 
 
-def _check_prefix(prefix: str) -> None:
+def check_prefix(prefix: str) -> None:
     """Raise SetupError unless some key begins with `prefix`."""
     segments = prefix.split("/")
     try:

@@ -1,0 +1,33 @@
+"""Mounts that serve web apps (`content=app`): browsers run the scripts of their documents.
+
+A browser separates origins, not paths: a script may do whatever a page of its origin may, and neither Origin nor
+Sec-Fetch-Site tells paths apart. So an app gets a host of its own (`app_host`), where no other mount and no login
+exists, and at all other hosts its documents are sandboxed like those of other mounts. Without `app_host`, an app
+shares the origin of the store. The settings allow that only without tokens, where no credentials could be misused.
+Nothing of it may stay in browsers, where it would have the rights of a user who logs in later: the server sends no
+scripts of service workers there, and documents with `no-store`.
+"""
+
+from docstore.http.message import Headers, Response
+from docstore.server.mounts import Mounts
+from docstore.server.responses import SANDBOX
+from docstore.server.security.browser_safety import host_name
+
+
+def find_app_host(headers: Headers, app_hosts: frozenset[str]) -> str:
+    """Return the host of an app if the request is sent to one, otherwise ""."""
+    name = headers.cached(host_name) or ""
+    return name if name in app_hosts else ""
+
+
+def mounts_at(mounts: Mounts, app_host: str) -> Mounts:
+    """Return those of the mounts that exist at the host of an app."""
+    return Mounts([mount for mount in mounts if mount.app_host == app_host])
+
+
+def lift_sandbox(response: Response, app_host: str) -> None:
+    """Let browsers run a document as a web app. At the host of the store, they keep no copy without the sandbox."""
+    headers = [pair for pair in response.headers if pair != SANDBOX]
+    if not app_host and len(headers) < len(response.headers):
+        headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
+    response.headers = headers
