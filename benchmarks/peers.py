@@ -46,17 +46,16 @@ def free_port() -> int:
         return port
 
 
-def start(folder: Path) -> tuple[dict[str, int], list["subprocess.Popen[bytes]"]]:
-    """Start both servers on the first core, and store the documents. Return their ports, and the processes."""
+def start(folder: Path, processes: list["subprocess.Popen[bytes]"]) -> dict[str, int]:
+    """Start both servers on the first core, add them to `processes`, and store the documents. Return their ports."""
     ports = {"docs": free_port(), "nginx": free_port()}
     (folder / "www" / "docs").mkdir(parents=True)
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, port=ports["nginx"]))
     docs = [sys.executable, "-m", "docstore", "serve", "--port", str(ports["docs"]), "--log-level", "warning"]
     docs += ["--mount", f"docs=sqlite:{folder}/docs.db", "--data", str(folder / "data")]
     nginx = [shutil.which("nginx", path="/usr/sbin:/usr/bin") or "nginx", "-c", str(folder / "nginx.conf")]
-    processes = [
-        subprocess.Popen(["taskset", "-c", "0", *command], stdout=subprocess.DEVNULL) for command in (docs, nginx)
-    ]
+    for command in (docs, nginx):
+        processes.append(subprocess.Popen(["taskset", "-c", "0", *command], stdout=subprocess.DEVNULL))
     for port in ports.values():
         while True:
             try:
@@ -67,7 +66,7 @@ def start(folder: Path) -> tuple[dict[str, int], list["subprocess.Popen[bytes]"]
                 time.sleep(0.05)
         for name, size in SIZES.items():
             assert ask(port, "PUT", path_of(name), b"x" * size)[0] in (200, 201, 204)
-    return ports, processes
+    return ports
 
 
 def path_of(size: str) -> str:
@@ -151,9 +150,9 @@ def main() -> None:
 
     print("\n".join(lines), flush=True)
     with tempfile.TemporaryDirectory() as name:
-        ports, processes = start(Path(name))
+        processes: list[subprocess.Popen[bytes]] = []
         try:
-            measure(ports, Path(name), given.seconds, given.rounds, show)
+            measure(start(Path(name), processes), Path(name), given.seconds, given.rounds, show)
         finally:
             for process in processes:
                 process.terminate()
