@@ -27,19 +27,21 @@ from typing import Any
 
 import uvloop
 
+from docstore.config import Settings
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.limits import Limits
+from docstore.links import Caveats
 from docstore.model import Fields, version_of
 from docstore.server import http1
-from docstore.server.access_log import AccessLogFormatter, with_access_log
+from docstore.server.access_log import AccessLogFormatter
 from docstore.server.app import Store
-from docstore.server.asgi import asgi
 from docstore.server.http1.connection import HEAD_PHASE, Connection
 from docstore.server.http1.registry import ConnectionRegistry
 from docstore.server.http1.response_head import StatusLineCache, start_response
 from docstore.server.mounts import Mount
+from docstore.server.run import application
 from docstore.server.security.browser_safety import LOOPBACK_NAMES
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ALL_RIGHTS
@@ -78,11 +80,20 @@ CASES = {
     "GET with a token": (GET % (b"docs", AUTHORIZATION), b"200", 1),
     "of 10,000 tokens": (GET % (b"docs", AUTHORIZATION), b"200", 1),
     "GET below prefix": (GET % (b"docs", AUTHORIZATION), b"200", 1),
+    "GET by a link": (GET % (b"docs", b""), b"200", 1),
+    "GET by new links": (GET % (b"docs", b""), b"200", 1),
 }
 """Requests, how the status of their responses begins (the first PUT is 201, the others 200), and connections. Those
 that do not name an engine use sqlite."""
-TOKENS = {"GET with a token": (10, ""), "of 10,000 tokens": (10_000, ""), "GET below prefix": (10, "k")}
-"""The number of tokens of the cases that send one, and the prefix of that token."""
+LINKS = ("GET by a link", "GET by new links")
+"""The cases whose URL has a signed link; the second forgets that it has verified the link."""
+TOKENS = {
+    "GET with a token": (10, ""),
+    "of 10,000 tokens": (10_000, ""),
+    "GET below prefix": (10, "k"),
+    **dict.fromkeys(LINKS, (10, "")),
+}
+"""The number of tokens of the cases that send one or a link, and the prefix of that token."""
 STAGES = ("head of a GET", "head of a PUT", "handle a GET", "get of sqlite", "head of a 200", "put of sqlite")
 
 
@@ -122,8 +133,7 @@ class Clients:
     """Connections to one store."""
 
     def __init__(self, store: Store) -> None:
-        handle = with_access_log(store.handle)
-        config: Any = SimpleNamespace(loaded_app=http1.UvicornApplication(asgi(store, handle), handle))
+        config: Any = SimpleNamespace(loaded_app=application(store, Settings(http="wire")))
         state: Any = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
         self.connections: list[tuple[http1.Protocol, Transport]] = []
         for _ in range(MANY):
@@ -131,6 +141,7 @@ class Clients:
             transport.on_response = self._on_response
             protocol.connection_made(transport)
             self.connections.append((protocol, transport))
+        self._store = store
         self._missing = 0
         self._answered = asyncio.Event()
 
@@ -142,8 +153,12 @@ class Clients:
     async def send(self, case: str, count: int) -> None:
         """Send `count` requests, and those of all connections at the same time."""
         request, status, connection_count = CASES[case]
+        if case in LINKS:
+            request = request.replace(b"/key ", b"/key?link=%b " % await sign(self._store))
         connections = self.connections[:connection_count]
         for _ in range(count // connection_count):
+            if case == "GET by new links":
+                self._store._access._link_views.clear()
             self._missing = connection_count
             self._answered.clear()
             for protocol, _ in connections:
@@ -214,6 +229,13 @@ async def count_stage(stage: str, count: int, store: Store, mount: Mount) -> Non
             await mount.engine.get("key")
         else:
             await mount.engine.put(PutRequest("key", BytesContent(b"x" * 200), Fields("text/plain")))
+
+
+async def sign(store: Store) -> bytes:
+    """Sign a link with the first token of the store."""
+    token = next(iter(store._access._file.current().values()))
+    caveats = Caveats("docs", key="key", methods=("GET",), until=NOW_S + 3600)
+    return (await store._links.sign(token, caveats)).encode().encode()
 
 
 def make_tokens(folder: str, count: int, prefix: str) -> Tokens:

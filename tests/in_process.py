@@ -4,8 +4,9 @@
     async def test_something(store: InProcess) -> None:
         assert (await store.send("PUT", "/docs/a/b", b"1")).status == 201
 
-Every response is linted. A call in Docstore that blocks the event loop fails the test; calls that block in a library,
-such as the reads that the sqlite engine does on the loop on purpose, are not noticed.
+Every response is linted, and compared with that of the fast path, if it has one. A call in Docstore that blocks the
+event loop fails the test; calls that block in a library, such as the reads that the sqlite engine does on the loop on
+purpose, are not noticed.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from typing import Any
 from blockbuster import blockbuster_ctx
 
 from docstore.content import BytesContent, Upload, read_all
-from docstore.engines.contract import Engine
+from docstore.engines.contract import Engine, Metered
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.http.dates import format_http_date
 from docstore.http.message import Headers, Request
@@ -28,6 +29,7 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.server.security.tokens import Tokens
 from docstore.testing.clock import SetClock
+from tests.both_ways import answer_fast, assert_same
 from tests.engine_urls import url_in
 from tests.engines.object_store.s3_server import ON_CLUSTER
 from tests.lint import lint
@@ -101,7 +103,13 @@ class InProcess:
         given = headers.items() if isinstance(headers, Mapping) else headers
         pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given]
         body = BytesContent(content) if isinstance(content, bytes) else content
-        response = await self.store.handle(Request(method, path, query, Headers(pairs), body, scheme=scheme))
+        request = Request(method, path, query, Headers(pairs), body, scheme=scheme)
+        # Both ways count a use of a document in a mount with a quota.
+        metered = any(isinstance(engine, Metered) for engine in self.engines.values())
+        fast = None if metered else answer_fast(self.store, request)
+        response = await self.store.handle(request)
+        if fast is not None:
+            assert_same(fast, response)
         sent = b"" if response.head_only else await read_all(response.content)
         now_s = self.clock() // 10**9
         dated = [*response.headers, (b"date", format_http_date(now_s).encode("ascii"))]
@@ -161,8 +169,6 @@ async def opened(
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})
                 function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
-            # A session is looked up among those that have ended.
-            blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

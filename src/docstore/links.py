@@ -15,7 +15,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 LINK_PARAMETER: Final = "link"
@@ -78,10 +78,9 @@ class Caveats:
 
     def encode(self) -> bytes:
         """Raise InvalidLink for text that is not UTF-8."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        values = {name: value for name, value in given.items() if value is not None}
+        values = {name: value for name in _TYPES if (value := getattr(self, name)) is not None}
         try:
-            return json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+            return _to_json(values).encode("utf-8")
         except UnicodeEncodeError:
             raise InvalidLink("a key is UTF-8") from None
 
@@ -93,16 +92,20 @@ class Caveats:
         except (ValueError, RecursionError):
             raise InvalidLink("a block is not JSON") from None
         caveats = cls(**typed_members(values, _TYPES))
-        if caveats == NO_CAVEATS or caveats.encode() != data:
+        if not values or caveats.encode() != data:
             raise InvalidLink("a block has another encoding")
         return caveats
 
 
 _TYPES: Final[Mapping[str, type]] = {
-    **dict.fromkeys(("mount", "key", "prefix", "once"), str),
+    **dict.fromkeys(("mount", "key", "prefix"), str),
+    "methods": list,
     **dict.fromkeys(("until", "max_document"), int),
-    **dict.fromkeys(("methods", "types"), list),
+    "types": list,
+    "once": str,
 }
+"""The members of the JSON in their order, and their types."""
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 NO_CAVEATS: Final = Caveats()
 
 
@@ -196,6 +199,11 @@ class SignedLink:
     @classmethod
     def parse(cls, text: str) -> "SignedLink":
         """Parse what `encode` returns, and nothing else. Raise InvalidLink."""
+        return cls.parse_with_grant(text)[0]
+
+    @classmethod
+    def parse_with_grant(cls, text: str) -> "tuple[SignedLink, Grant]":
+        """As `parse`, with what all caveats leave."""
         if len(text) > LINK_SIZE_LIMIT or not LINK_FORM.fullmatch(text):
             raise InvalidLink("a link looks like dsl_..., and has at most 4,096 characters")
         digits = text.removeprefix(LINK_PREFIX)
@@ -209,8 +217,7 @@ class SignedLink:
         link = cls(data[:_ID_SIZE].hex(), blocks, data[-_SIGNATURE_SIZE:])
         if link.encode() != text:
             raise InvalidLink("a link has one encoding")
-        link.grant()
-        return link
+        return link, link.grant()
 
     def encode(self) -> str:
         data = bytes.fromhex(self.id) + b"\n".join(self.blocks) + self.signature
@@ -221,9 +228,12 @@ class SignedLink:
         first, *others = map(Caveats.parse, self.blocks)
         if first.mount is None or first.methods is None or first.until is None:
             raise InvalidLink("the first block has the mount, the methods and the time")
-        start = (first.key if first.key is not None else first.prefix) or ""
-        grant = Grant(first.mount, start, first.key is not None, frozenset(first.methods), first.until)
-        for number, caveats in enumerate((first, *others)):
+        is_key = first.key is not None
+        start = (first.key if is_key else first.prefix) or ""
+        types, once = () if first.types is None else (first.types,), None if first.once is None else 0
+        methods, size = frozenset(first.methods), first.max_document
+        grant = Grant(first.mount, start, is_key, methods, first.until, size, types, once)
+        for number, caveats in enumerate(others, 1):
             grant = grant.narrow(caveats, number)
         return grant
 

@@ -7,7 +7,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.http.message import Headers, Request, Response
-from docstore.server.access_log import PRINTED_LIMIT, AccessLogFormatter, escape, with_access_log
+from docstore.server.access_log import PRINTED_LIMIT, AccessLog, AccessLogFormatter, escape
 
 
 async def handle(request: Request) -> Response:
@@ -29,7 +29,7 @@ def lines_of(*requests: Request) -> tuple[int, list[str]]:
             records.append(record)
 
     async def run() -> None:
-        logging_handle = with_access_log(handle)
+        logging_handle = AccessLog().around(handle)
         await asyncio.gather(*(logging_handle(request) for request in requests))
         await asyncio.sleep(0)
 
@@ -81,7 +81,7 @@ def test_other_records_are_not_changed() -> None:
 
 
 def test_the_next_loop_logs_lines_that_the_previous_one_left() -> None:
-    logging_handle = with_access_log(handle)
+    logging_handle = AccessLog().around(handle)
     log = logging.getLogger("docstore.access")
     told: list[str] = []
     log.setLevel(logging.INFO)

@@ -11,10 +11,10 @@ from docstore.content import BytesContent, Descriptor, FileContent, Stream
 from docstore.engines.contract import PutRequest
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import EngineError
-from docstore.http.message import Request, Response
+from docstore.http.message import Handler, Request, Response
 from docstore.model import Fields
 from docstore.server.app import Store
-from docstore.server.asgi import Handler, asgi
+from docstore.server.asgi import asgi
 from docstore.server.mounts import Mount
 
 

@@ -27,10 +27,11 @@ from docstore.http.message import Headers, Request, Response
 from docstore.http.stored_headers import STORED_HEADERS, InvalidStoredField, parse_stored_fields, request_name
 from docstore.keys import KEY_RULES
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.json_schemas import KEY_PARAMETERS, SCHEMAS
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi import Path as ApiPath
 from docstore.server.openapi import UndocumentedVerb, document
-from docstore.server.openapi_schema import KEY_PARAMETERS, OPERATIONS, SCHEMAS, Answer, Operation
+from docstore.server.openapi_schema import OPERATIONS, Answer, Operation
 from docstore.server.resources.resource import Resource
 from docstore.server.resources.system import openapi_document
 from tests.in_process import InProcess, on_a_store, opened

@@ -267,7 +267,7 @@ def test_a_missing_document_can_be_created_where_it_is_missed(tab: Tab) -> None:
 FAILURES = {
     503: "the storage is unavailable. Try again in a moment.",
     507: "no space left in the store.",
-    401: "authentication is required. Sign in to this store, then try again.",
+    401: "authentication is required. Log in to this store, then try again.",
     412: "the document was changed meanwhile. Open it again",
     0: "the store can't be reached",
 }

@@ -237,7 +237,7 @@ def test_only_utf_8_is_edited_and_only_the_version_shown_is_deleted(tab: Tab) ->
 FAILURES = {
     503: "the storage is unavailable. Try again in a moment.",
     507: "no space left in the store.",
-    401: "authentication is required. Sign in to this store, then try again.",
+    401: "authentication is required. Log in to this store, then try again.",
     0: "the store can't be reached",
 }
 

@@ -269,7 +269,7 @@ def test_a_document_that_changed_meanwhile_is_kept(tab: Tab) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (401, "authentication is required. Sign in to this store"),
+        (401, "authentication is required. Log in to this store"),
         (503, "the storage is unavailable. Try again in a moment."),
         (507, "no space left in the store."),
     ],

@@ -164,7 +164,7 @@ def test_a_failed_upload_gives_the_reason_and_can_be_retried(tab: Tab) -> None:
 
 FAILURES = {
     0: "the store can't be reached",
-    401: "authentication is required. Sign in to this store",
+    401: "authentication is required. Log in to this store",
     503: "the storage is unavailable. Try again in a moment.",
     507: "no space left in the store.",
 }

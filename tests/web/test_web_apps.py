@@ -43,6 +43,22 @@ def test_an_app_runs_on_its_mount_and_nowhere_else(tab: Tab, tmp_path: Path) -> 
         expect(page.locator("p")).to_have_text("idle")
 
 
+WORKER = """self.addEventListener("fetch", (event) => {
+    event.respondWith(new Response("taken over", { headers: { "Content-Type": "text/html" } }));
+});"""
+REGISTER = "(path) => navigator.serviceWorker.register(path).then((found) => found.scope, (error) => error.name)"
+
+
+def test_an_app_at_the_host_of_the_store_leaves_no_service_worker(tab: Tab, tmp_path: Path) -> None:
+    with app_on(tmp_path, "", tab) as (server, client, context):
+        page = context.new_page()
+        for path in ("/docs/worker.js", "/site/worker.js"):
+            assert client.ask("PUT", path, WORKER.encode(), {"Content-Type": "text/javascript"}).status == 201
+            page.goto(f"{server.url}/site/")
+            assert page.evaluate(REGISTER, path) == "TypeError"
+            assert page.evaluate("navigator.serviceWorker.getRegistrations().then((all) => all.length)") == 0
+
+
 FROM_THE_APP = """async (store) => {
     const results = {};
     const attempt = async (name, act) => {

@@ -4,7 +4,7 @@ An engine is a durable, ordered map from keys to documents. It knows no headers,
 that are valid paths (`keys.check_path`; plain names are valid paths), and must distinguish all of them, byte for byte.
 It also gets its clock, so that tests can set the time.
 
-Anything beyond the six methods is another small protocol, checked with isinstance (`Sweeping`, `Probing`,
+Anything beyond the six methods is another small protocol, checked with isinstance (`Recalling`, `Sweeping`, `Probing`,
 `Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine raises the errors of
 errors.py and translates its driver's.
 """
@@ -81,6 +81,17 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Finish pending work and close the storage. Only `close` may be called afterwards; it does nothing then."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """An engine that keeps documents in memory."""
+
+    def recall(self, key: str) -> Document | None:
+        """Return what `get` would return, if it is in memory; else None, and the caller must `get` it.
+
+        It counts as a read if a document is returned. Raise nothing.
+        """
 
 
 @runtime_checkable

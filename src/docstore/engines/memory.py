@@ -48,6 +48,9 @@ class Memory:
     async def get(self, key: str) -> Document | None:
         return self._documents.current(key, self._clock())
 
+    def recall(self, key: str) -> Document | None:
+        return self._documents.current(key, self._clock())
+
     async def head(self, key: str) -> Meta | None:
         return self._current(key)
 
@@ -128,6 +131,13 @@ class BoundedMemory(Memory):
         if document is None:
             self._misses += 1
         else:
+            self._hits += 1
+            self._costs.move_to_end(key)
+        return document
+
+    def recall(self, key: str) -> Document | None:
+        document = super().recall(key)
+        if document is not None:
             self._hits += 1
             self._costs.move_to_end(key)
         return document

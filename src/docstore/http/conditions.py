@@ -24,6 +24,10 @@ from docstore.http.message import Headers
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
 _FIELDS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
+CONDITIONAL_GET_HEADERS: Final = _FIELDS | {
+    *(b"range", b"if-range", b"want-repr-digest", b"want-content-digest", b"want-digest")
+}
+"""A GET without any of these fields is answered with the whole document."""
 _UNCONDITIONAL: Final = {"OPTIONS", "CONNECT", "TRACE"}
 _NEEDS_DOCUMENT: Final = {"GET", "HEAD", "DELETE", "PATCH"}
 _READS: Final = {"GET", "HEAD"}

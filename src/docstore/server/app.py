@@ -11,7 +11,8 @@
     errors        every exception becomes a problem response
     browsers      the sandbox is lifted for web apps; headers for other sites' pages, on every response of the mount
 
-Nothing here depends on a protocol: adapters (asgi, http1) make a Request and send the Response.
+The fast path (`fast_path.py`) answers plain reads of documents in memory, with the same responses. Nothing here depends
+on a protocol: adapters (asgi, http1) make a Request and send the Response.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from docstore.model import Clock
 from docstore.server.access_log import request_line
 from docstore.server.error_page import render_problem
 from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
+from docstore.server.fast_path import FastPath
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
@@ -54,7 +56,7 @@ from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.sessions import finish, shows_login
-from docstore.server.security.signed_links import find_link, set_private
+from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
@@ -106,6 +108,9 @@ class Store:
         self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
         self._admits_some = any((self._access, self._audit, self._address_rates))
+        is_plain = not self._admits_some and proxies is None and not relative_links and not self._app_hosts
+        self.fast_path: Final = FastPath(self._route, hosts, clock) if is_plain else None
+        """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None
@@ -151,6 +156,8 @@ class Store:
             link = None if view is None else view.link
             if link is not None:
                 link.check(request, mount)
+            if b"service-worker" in request.headers.names and not app_host:
+                raise HTTPProblem("forbidden", "only a web app with a host of its own may have a service worker")
             if unsafe:
                 check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
                 if request.session:
@@ -162,6 +169,8 @@ class Store:
             if login:
                 resource: Resource = login_resource(parts, self._access, view.token if view is not None else None)
             else:
+                if app_host and mount is None and not is_public and parts and parts[0] in ("-", ".well-known"):
+                    raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
                 resource = self._resource(mounts, mount, key, parts, view)
             verb = resource.verbs.get(method)
             if verb is None:
@@ -183,13 +192,11 @@ class Store:
             response = await _error_response(request, await _problem_of(request, error, mount), seen)
         if mount is not None:
             if mount.content == "app" and mount.app_host == app_host:
-                lift_sandbox(response)
+                lift_sandbox(response, app_host)
             if mount.cors_policy is not None:
                 mount.cors_policy.add_headers(request.headers, response)
         if request.session is not None:
             finish(request, response)
-        if view is not None and view.link is not None:
-            set_private(response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:

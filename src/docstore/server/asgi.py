@@ -14,7 +14,7 @@ from docstore.content import BytesContent, Upload
 from docstore.errors import IncompleteUpload
 from docstore.http.dates import format_http_date
 from docstore.http.headers import parse_natural
-from docstore.http.message import NO_CONTENT, Headers, Request, Response
+from docstore.http.message import NO_CONTENT, Handler, Headers, Request, Response
 from docstore.http.url import encode
 from docstore.server.app import Store
 
@@ -22,7 +22,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
-Handler = Callable[[Request], Awaitable[Response]]
 
 _LENGTH_LIMIT: Final = 2**63 - 1
 

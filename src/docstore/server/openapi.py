@@ -11,16 +11,15 @@ from inspect import getdoc
 from typing import Final
 
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
+from docstore.server.json_schemas import SCHEMAS, Node
 from docstore.server.openapi_schema import (
     BODIES,
     GROUPS,
     HEADERS,
     OPERATIONS,
     PARAMETERS,
-    SCHEMAS,
     SECURITY_SCHEMES,
     Answer,
-    Node,
     Operation,
 )
 from docstore.server.resources.resource import Resource

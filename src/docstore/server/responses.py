@@ -27,6 +27,9 @@ DOCUMENT_SAFETY_HEADERS: Final[HeaderPairs] = [
 ]
 """A stored document can't run script against the store either; `security/web_apps.py` has the exception."""
 
+PRIVATE_CACHE_CONTROL: Final = "private, no-cache"
+"""Of documents that are read by a signed link: a shared cache would serve them after the link has ended."""
+
 CACHED_BLOCK_COUNT: Final = 16 * 1024
 CACHED_BLOCK_SIZE: Final = 1024
 """How many versions' headers are cached, and bytes of the largest: at most 16 MiB, usually half of it.
@@ -138,8 +141,13 @@ def _field_headers(fields: Fields) -> HeaderPairs:
 
 
 def _cache_control(fields: Fields, left_s: int | None, default: str) -> bytes:
-    """The stored Cache-Control, or `default`, limited to `left_s` until the document expires."""
+    """The stored Cache-Control, or `default`, limited to `left_s` until the document expires.
+
+    PRIVATE_CACHE_CONTROL replaces a stored one, too.
+    """
     value = next((value for name, value in fields.others if name == "cache-control"), default)
+    if default == PRIVATE_CACHE_CONTROL and "no-store" not in value:
+        value = default
     return (value if left_s is None else _limit_freshness(value, left_s)).encode("ascii")
 
 

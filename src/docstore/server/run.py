@@ -22,7 +22,7 @@ from typing import Final
 from docstore.config import Settings
 from docstore.http.url import is_loopback, normalize_origin
 from docstore.server import http1
-from docstore.server.access_log import AccessLogFormatter, with_access_log
+from docstore.server.access_log import AccessLog, AccessLogFormatter
 from docstore.server.app import Store
 from docstore.server.asgi import ASGIApplication, asgi
 from docstore.server.listeners import SocketFile, inherited, is_unix, listen, listen_on_path, url_of
@@ -146,10 +146,14 @@ def _end_without_parent(parent: int) -> None:
 
 def application(store: Store, settings: Settings) -> ASGIApplication:
     """Return the application for uvicorn: ASGI, with direct access to `handle` for http1."""
-    handle = with_access_log(store.handle)
+    access_log = AccessLog()
+    handle = access_log.around(store.handle)
     if settings.http == "uvicorn":
         return asgi(store, handle)
-    return http1.UvicornApplication(asgi(store, handle), handle, settings.limits)
+    served = http1.UvicornApplication(asgi(store, handle), handle, settings.limits)
+    if store.fast_path is not None:
+        served.fast_path = access_log.around_fast(store.fast_path.answer)
+    return served
 
 
 def open_store(settings: Settings) -> Store:

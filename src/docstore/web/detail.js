@@ -1,7 +1,7 @@
 // The detail view of one document: preview, metadata, addresses and buttons. The actions themselves are in actions.js.
 
 import { changeType, editFields, remove, rename } from "./actions.js";
-import { announce, button, element, input, openDialog } from "./dom.js";
+import { announce, button, copyLine, element, openDialog } from "./dom.js";
 import { edit, MAX_EDIT_SIZE } from "./editing.js";
 import { formatAge, formatSize, localTime } from "./format.js";
 import { contentCoding, now } from "./http.js";
@@ -69,6 +69,8 @@ function missing(page, body, key, { writable }) {
   body.replaceChildren(element("p", {}, "This document does not exist (any more)."), element("p", { class: "buttons" }, writable && isValidKey(page.rule, key) ? make : null));
 }
 
+const share = async (...given) => (await import("./share.js")).share(...given);
+
 async function fill(page, detail, body, meta, { writable, removable }) {
   const address = page.collection.address(meta.key);
   let busy = false;
@@ -93,6 +95,8 @@ async function fill(page, detail, body, meta, { writable, removable }) {
     writable ? action("Fields", "f", editFields) : null,
     removable ? action("Delete", "Delete", (...given) => remove(...given, writable), "danger") : null,
   ];
+  // Links end with a token, so only users who have logged in with one can sign them.
+  if (document.querySelector("#login bdi")) actions.push(action("Share", "s", (...given) => share(...given, { writable, removable })));
   const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(
     element("p", { class: "buttons" }, actions,
@@ -134,14 +138,5 @@ function addresses(page, meta) {
     curl: `curl '${link}'`,
     Python: `from docstore import Client; Client(${JSON.stringify(base)})[${name}]`,
   };
-  return element("section", { class: "addresses", "aria-label": "Addresses" }, ...Object.entries(rows).map(([label, text]) => {
-    const shown = input({ readonly: true, value: text, "aria-label": label, onfocus: () => shown.select() });
-    const copy = button("Copy", async () => {
-      shown.select();
-      // The clipboard API needs a secure context; execCommand works elsewhere.
-      await (navigator.clipboard?.writeText(text) ?? document.execCommand("copy"));
-      copy.textContent = "Copied";
-    }, { "aria-label": `Copy ${label}`, "aria-live": "polite" });
-    return element("p", {}, element("span", { "aria-hidden": true }, label), shown, copy);
-  }));
+  return element("section", { class: "addresses", "aria-label": "Addresses" }, ...Object.entries(rows).map((row) => copyLine(...row)));
 }

@@ -30,6 +30,18 @@ export function field(label, control, hint) {
 export const input = (attributes) =>
   element("input", { autocomplete: "off", autocapitalize: "off", spellcheck: "false", ...attributes });
 
+// Return a text that can't be changed, with a button that copies it.
+export function copyLine(label, text) {
+  const shown = input({ readonly: true, value: text, "aria-label": label, onfocus: () => shown.select() });
+  const copy = button("Copy", async () => {
+    shown.select();
+    // The clipboard API needs a secure context; execCommand works elsewhere.
+    await (navigator.clipboard?.writeText(text) ?? document.execCommand("copy"));
+    copy.textContent = "Copied";
+  }, { "aria-label": `Copy ${label}`, "aria-live": "polite" });
+  return element("p", {}, element("span", { "aria-hidden": true }, label), shown, copy);
+}
+
 const NO_SHORTCUTS = "docstore-no-shortcuts";
 
 // Whether the user disabled shortcuts of a single key. Browsers that store nothing for this site throw.

@@ -16,7 +16,7 @@ export const setRenewal = (renew) => {
 // Title and advice for responses without a problem document, for example from a proxy.
 const FALLBACKS = {
   0: ["the store can't be reached", "Check that it runs and that this machine is online, then try again."],
-  401: ["authentication is required", "Sign in to this store, then try again."],
+  401: ["authentication is required", "Log in to this store, then try again."],
   403: ["this is not allowed", "Ask the operator of this store for access."],
   404: ["not found", "The document was deleted, or it expired."],
   408: ["the request took too long", "Try again."],
@@ -62,17 +62,17 @@ function updateClock(date) {
   if (Math.abs(server - now()) > 2000) ahead_ms = server - Date.now();
 }
 
-async function request(method, path, { headers = {}, signal, timeout_ms = TIMEOUT_MS } = {}) {
+async function request(method, path, { headers = {}, body, signal, timeout_ms = TIMEOUT_MS } = {}) {
   const signals = [AbortSignal.timeout(timeout_ms), ...(signal ? [signal] : [])];
   let answer;
   try {
     const sent = { ...JSON_FIRST, ...headers };
-    const options = { method, headers: sent, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
+    const options = { method, headers: sent, body, cache: "no-store", redirect: "error", signal: AbortSignal.any(signals) };
     answer = await fetch(path, options);
     updateClock(answer.headers.get("Date"));
     if (answer.ok) return answer;
     const text = await answer.text();
-    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, signal, timeout_ms });
+    if (answer.status === 401 && (await login.renew())) return await request(method, path, { headers, body, signal, timeout_ms });
     throw problemFrom(answer.status, answer.headers.get("Content-Type"), text);
   } catch (error) {
     throw toProblem(error);
@@ -99,6 +99,15 @@ export async function exchange(method, url, { headers = [], body } = {}) {
     throw toProblem(error);
   }
 }
+
+// Sign a link, and return its id and its URL. `links` is the URL of the service; `wanted` has a path and what it allows.
+export async function signLink(links, wanted) {
+  const headers = { "Content-Type": "application/json" };
+  const { id, url } = await (await request("POST", links, { headers, body: JSON.stringify(wanted) })).json();
+  return { id, url: new URL(url, links).href };
+}
+
+export const revokeLink = (links, id) => request("DELETE", `${links}/${id}`);
 
 function toProblem(error) {
   if (error.name === "TimeoutError") return timedOut();

@@ -131,7 +131,7 @@ const others = {
   Enter: "open a document; in the search field, the first one",
   "j k \u2192 \u2190": "in a document: next, previous document",
   "+ - 0": "in an image: zoom in, zoom out, fit",
-  "e r f": "in a document: edit, rename, edit fields",
+  "e r f s": "in a document: edit, rename, edit fields, share",
   Delete: "delete the open or focused document, or the selection",
   "Ctrl+S": "save while editing",
   Escape: "close the dialog; without one, clear the selection",

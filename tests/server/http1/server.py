@@ -13,19 +13,21 @@ import sys
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
 from docstore.content import BytesContent, Stream
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.http.message import Request, Response, StreamedContent
+from docstore.http.message import Handler, Request, Response, StreamedContent
 from docstore.limits import Limits
 from docstore.server import http1
 from docstore.server.app import Store
-from docstore.server.asgi import Handler, asgi
+from docstore.server.asgi import asgi
 from docstore.server.mounts import Mount
 from docstore.testing.server import record_log
+from tests.both_ways import answer_both_ways
 from tests.certificates import KeyPair, trusting
 from tests.server.http1.raw_client import TLS_PORTS
 
@@ -220,7 +222,9 @@ def open_store(data: Path) -> Store:
 
 def application(options: dict) -> http1.UvicornApplication:
     store = open_store(Path(options["data"]))
-    return http1.UvicornApplication(asgi(store), Bad(store.handle).handle, Limits(**options["limits"]))
+    return http1.UvicornApplication(
+        asgi(store), Bad(store.handle).handle, Limits(**options["limits"]), fast_path=partial(answer_both_ways, store)
+    )
 
 
 def main(options: dict) -> None:

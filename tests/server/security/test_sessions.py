@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from docstore import Tokens
+from docstore.content import BytesContent
 from docstore.http.message import Headers, Request
+from docstore.server.resources.login import read_form
 from docstore.server.security.ended import make_endable_id
 from docstore.server.security.sessions import SESSION_S, Sessions
 from docstore.server.security.signing_key import mac
@@ -297,6 +299,15 @@ def test_no_cookie_raises_or_is_a_session_by_accident(value: bytes) -> None:
     request = Request("GET", "/", "", Headers([(b"cookie", value)]))
     assert NoSessions().authenticate(request, {}) is None
     assert request.session in (None, "")
+
+
+@given(data=st.one_of(st.binary(max_size=200), st.from_regex(rb"[{&]?.?token.?[=:].{0,80}", fullmatch=True)))
+def test_no_content_of_a_login_raises_anything_but_a_problem(data: bytes) -> None:
+    for media_type in (FORM["content-type"], JSON["content-type"]):
+        headers = Headers([(b"content-type", media_type.encode())])
+        request = Request("POST", "/-/login", "", headers, BytesContent(data))
+        form = asyncio.run(read_form(request))
+        assert all(isinstance(value, str) for value in form.values())
 
 
 def test_everybody_who_may_read_without_credentials_may_with_an_old_cookie(tmp_path: Path) -> None:

@@ -1,81 +1,18 @@
-"""Signed links: what they allow, attacks on them, and how they end."""
+"""Signed links: what they allow, and attacks on them."""
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from docstore.errors import OutcomeUnknown
 from docstore.links import Caveats, SignedLink
 from docstore.server.security import signed_links
-from docstore.server.security.ended import KEPT_S
 from docstore.server.security.state_files import CHECK_INTERVAL_S
-from docstore.server.security.tokens import Tokens
-from tests.in_process import Chunked, InProcess, NeverRead, Reply, opened
-
-TEXT = {"content-type": "text/plain"}
-
-
-class LinkedStore:
-    """A store with two mounts, `memory` and `docs`, and a client that signs."""
-
-    def __init__(self, store: InProcess, tokens: Tokens) -> None:
-        self.store, self.tokens = store, tokens
-        self.made = tokens.create(rights=["all"], note="signer")
-        self.headers = {"authorization": f"Bearer {self.made.text}"}
-
-    async def ask(self, method: str, target: str, content: Any = b"", headers: dict[str, str] | None = None) -> Reply:
-        """Send a request without a token."""
-        return await self.store.send(method, target, content, headers or {})
-
-    async def put(self, path: str, content: bytes = b"1") -> None:
-        await self.store.prepare("PUT", path, content, {**self.headers, **TEXT})
-
-    async def content(self, path: str) -> bytes | None:
-        reply = await self.store.send("GET", path, headers=self.headers)
-        return reply.content if reply.status == 200 else None
-
-    async def request_link(self, path: str, headers: dict[str, str] | None = None, **members: Any) -> Reply:
-        body = json.dumps({"path": path, **members}).encode()
-        return await self.store.send("POST", "/-/links", body, self.headers if headers is None else headers)
-
-    async def sign(self, path: str, headers: dict[str, str] | None = None, **members: Any) -> str:
-        """Return the link itself."""
-        reply = await self.request_link(path, headers, **members)
-        assert reply.status == 201, reply
-        return str(json.loads(reply.content)["url"]).partition("?link=")[2]
-
-
-def run(test: Callable[[LinkedStore], Awaitable[None]], folder: Path, **options: Any) -> None:
-    async def opens() -> None:
-        tokens = Tokens(folder / "data")
-        settings = {"anonymous": None, **options}
-        async with opened(folder, ["memory", "docs"], **settings, tokens=tokens) as store:
-            await test(LinkedStore(store, tokens))
-
-    asyncio.run(opens())
-
-
-def linked(**options: Any) -> Callable[[Callable[[LinkedStore], Awaitable[None]]], Callable[..., None]]:
-    """Make `async def test(store)` a test for pytest."""
-
-    def decorate(test: Callable[[LinkedStore], Awaitable[None]]) -> Callable[..., None]:
-        def collected(tmp_path: Path) -> None:
-            run(test, tmp_path, **options)
-
-        collected.__name__, collected.__doc__ = test.__name__, test.__doc__
-        return collected
-
-    return decorate
-
-
-def narrow(link: str, caveats: Caveats) -> str:
-    return SignedLink.parse(link).narrowed(caveats).encode()
+from tests.in_process import Chunked, NeverRead
+from tests.linked_store import TEXT, LinkedStore, forged, linked, narrow
 
 
 @linked()
@@ -240,27 +177,6 @@ async def test_a_patch_by_a_link_keeps_to_its_size(store: LinkedStore) -> None:
     assert await store.content("/memory/a") == b'{"a":1,"b":2}'
 
 
-def forged(link: str) -> list[str]:
-    """Links that are almost the given one."""
-    parsed = SignedLink.parse(link)
-    wider = Caveats("memory", prefix="", methods=("GET", "PUT", "DELETE"), until=2**40 - 1)
-    blocks = [
-        parsed.blocks[:-1],
-        parsed.blocks[1:],
-        (*parsed.blocks, wider.encode()),
-        (wider.encode(), *parsed.blocks[1:]),
-        parsed.blocks[::-1],
-    ]
-    texts = [SignedLink(parsed.id, each, parsed.signature).encode() for each in blocks if each]
-    for position in range(len(link)):
-        other = "A" if link[position] != "A" else "B"
-        texts += [link[:position] + other + link[position + 1 :]]
-    texts += [link[:size] for size in range(0, len(link), 7)]
-    texts += [SignedLink(id, parsed.blocks, parsed.signature).encode() for id in ("0" * 36, parsed.id[::-1])]
-    texts += [SignedLink(parsed.id, parsed.blocks, bytes(32)).encode()]
-    return [*texts, link + "A", link + "=", "+" + link, link.replace("_", "%5F"), "x", "dst_" + link[4:]]
-
-
 @linked()
 async def test_forged_truncated_and_extended_links_are_rejected(store: LinkedStore) -> None:
     await store.put("/memory/a", b"secret")
@@ -331,106 +247,6 @@ async def test_a_link_counts_alone_whatever_else_the_request_has(store: LinkedSt
 
 
 @linked()
-async def test_a_link_ends_at_its_time_whatever_the_clock_says_before(store: LinkedStore) -> None:
-    await store.put("/memory/a")
-    now_s = store.store.clock() // 10**9
-    link = await store.sign("/memory/a", ttl=60)
-    for moment_s, status in ((0, 200), (now_s + 59, 200), (now_s + 60, 403), (10**10, 403), (now_s, 200)):
-        store.store.clock.set_ns(moment_s * 10**9)
-        reply = await store.ask("GET", f"/memory/a?link={link}")
-        assert reply.status == status
-        assert status == 200 or reply.content == b"forbidden: the link has expired\n"
-    shorter = narrow(link, Caveats(until=now_s + 10))
-    longer = narrow(shorter, Caveats(until=now_s + 1000))
-    store.store.clock.set_ns((now_s + 10) * 10**9)
-    for text in (shorter, longer):
-        assert (await store.ask("GET", f"/memory/a?link={text}")).status == 403
-    assert (await store.ask("GET", f"/memory/a?link={link}")).status == 200
-
-
-@linked()
-async def test_a_link_dies_with_its_token(store: LinkedStore) -> None:
-    await store.put("/memory/a")
-    made = store.tokens.create(rights=["read"], mount="memory", expires="1h")
-    headers = {"authorization": f"Bearer {made.text}"}
-    await asyncio.sleep(CHECK_INTERVAL_S)
-    link = await store.sign("/memory/a", headers, ttl=86_400)
-    narrowed = narrow(link, Caveats(methods=("GET",)))
-    assert (await store.ask("GET", f"/memory/a?link={link}")).status == 200
-    assert made.token.expires_ns is not None
-    now_ns = store.store.clock()
-    store.store.clock.set_ns(made.token.expires_ns)
-    expired = await store.ask("GET", f"/memory/a?link={link}")
-    assert expired.content == b"forbidden: the link has expired with the token that made it\n"
-    store.store.clock.set_ns(now_ns)
-    await asyncio.to_thread(store.tokens.revoke, made.token.id)
-    await asyncio.sleep(CHECK_INTERVAL_S)
-    for text in (link, narrowed):
-        denied = await store.ask("GET", f"/memory/a?link={text}")
-        assert (denied.status, b"the token that made it was revoked" in denied.content) == (403, True)
-
-
-@linked()
-async def test_another_token_with_the_same_id_revives_no_link(store: LinkedStore) -> None:
-    await store.put("/memory/a")
-    link = await store.sign("/memory/a")
-    content = json.loads(store.tokens.path.read_bytes())
-    content["tokens"][0]["sha256"] = "0" * 64
-    store.tokens.path.write_text(json.dumps(content))
-    await asyncio.sleep(CHECK_INTERVAL_S)
-    assert (await store.ask("GET", f"/memory/a?link={link}")).status == 403
-
-
-@linked()
-async def test_a_link_has_no_more_rights_than_its_token_has_now(store: LinkedStore) -> None:
-    await store.put("/memory/in/a")
-    link = await store.sign("/memory/in/", methods=["GET", "LIST", "PUT", "DELETE"])
-    content = json.loads(store.tokens.path.read_bytes())
-    for rights, mount, prefix, statuses in (
-        (["read", "list"], "memory", "", (200, 200, 403, 403)),
-        (["read"], "memory", "in/", (200, 403, 403, 403)),
-        (["create"], "memory", "", (404, 403, 403, 403)),
-        (["read", "delete"], "memory", "in/a", (404, 403, 403, 403)),
-        (["read", "delete"], "memory", "out", (404, 403, 403, 403)),
-        (["read", "delete"], "docs", "", (403, 403, 403, 403)),
-    ):
-        content["tokens"][0] |= {"rights": rights, "mount": mount, "prefix": prefix}
-        store.tokens.path.write_text(json.dumps(content))
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        requests = (("GET", "in/a"), ("GET", "in/"), ("PUT", "in/a"), ("DELETE", "in/a"))
-        found = [(await store.ask(method, f"/memory/{key}?link={link}")).status for method, key in requests]
-        assert tuple(found) == statuses, (rights, mount, prefix)
-
-
-@linked()
-async def test_only_a_token_that_has_a_right_can_sign_it(store: LinkedStore) -> None:
-    rights = {"read": "GET", "list": "LIST", "delete": "DELETE", "create": "PUT", "replace": "POST"}
-    made = {right: store.tokens.create(rights=[right], mount="memory", prefix="in/") for right in rights}
-    await asyncio.sleep(CHECK_INTERVAL_S)
-    for right, method in rights.items():
-        headers = {"authorization": f"Bearer {made[right].text}"}
-        for name in ("GET", "LIST", "DELETE", "PUT", "POST", "PATCH"):
-            fine = name == method or (right in ("create", "replace") and name in ("PUT", "POST"))
-            reply = await store.request_link("/memory/in/", headers, methods=[name])
-            assert reply.status == (201 if fine else 403), (right, name)
-            assert fine or b"the token lacks the right" in reply.content
-        for path, more in (("/memory/", {"prefix": "in"}), ("/memory/", {}), ("/memory/out", {}), ("/memory/in", {})):
-            assert (await store.request_link(path, headers, methods=[method], **more)).status in (400, 403)
-        assert (await store.request_link("/docs/in/", headers, methods=[method])).status == 404
-    assert (await store.request_link("/memory/a", {})).status == 401
-
-
-@linked()
-async def test_a_link_signs_no_links_and_revokes_none(store: LinkedStore) -> None:
-    link = await store.sign("/memory/", methods=["GET", "LIST", "PUT", "POST", "DELETE"])
-    id = SignedLink.parse(link).id
-    body = json.dumps({"path": "/memory/a"}).encode()
-    assert (await store.ask("POST", f"/-/links?link={link}", body)).status == 403
-    assert (await store.ask("DELETE", f"/-/links/{id}?link={link}")).status == 403
-    assert (await store.ask("DELETE", f"/-/links/{id}")).status == 401
-
-
-@linked()
 async def test_the_limits_of_the_token_hold_for_its_links(store: LinkedStore) -> None:
     made = store.tokens.create(rights=["create", "replace"], mount="memory", quota=10, max_document=8, rate="3/min")
     await asyncio.sleep(CHECK_INTERVAL_S)
@@ -449,161 +265,6 @@ async def test_the_quota_of_the_token_holds_for_its_links(store: LinkedStore) ->
     assert (await store.ask("PUT", f"/memory/a?link={link}", b"x" * 8, TEXT)).status == 201
     assert (await store.ask("PUT", f"/memory/b?link={link}", b"x" * 3, TEXT)).status == 507
     assert (await store.ask("PUT", f"/memory/a?link={link}", b"x", TEXT)).status == 403
-
-
-@linked()
-async def test_a_link_for_one_use_is_used_up_by_one_success(store: LinkedStore) -> None:
-    link = await store.sign("/memory/a", methods=["GET", "PUT"], once=True, max_document=4)
-    url = f"/memory/a?link={link}"
-    for method, body, headers, status in (
-        ("GET", b"", {}, 404),
-        ("HEAD", b"", {}, 404),
-        ("PUT", b"12345", TEXT, 413),
-        ("PUT", Chunked([b"123", b"45"]), TEXT, 413),
-        ("PUT", b"1", {"content-digest": "sha-256=:AAAA:"}, 400),
-        ("PUT", b"1", {"if-match": '"x"'}, 412),
-        ("DELETE", b"", {}, 403),
-        ("OPTIONS", b"", {}, 204),
-        ("PUT", b"1", TEXT, 201),
-        ("PUT", b"2", TEXT, 403),
-        ("GET", b"", {}, 403),
-        ("HEAD", b"", {}, 403),
-    ):
-        reply = await store.ask(method, url, body, headers)
-        assert reply.status == status, (method, body, reply)
-    assert reply.content == b""
-    used = await store.ask("GET", url)
-    assert used.content == b"forbidden: the link was used, and it can be used only once\n"
-    assert await store.content("/memory/a") == b"1"
-
-
-@linked()
-async def test_a_holder_makes_links_for_one_use_which_do_not_use_up_each_other(store: LinkedStore) -> None:
-    await store.put("/memory/a")
-    link = await store.sign("/memory/a")
-    one, other = (narrow(link, Caveats(once=digits * 16)) for digits in "12")
-    longer = narrow(one, Caveats(methods=("GET",)))
-    assert (await store.ask("GET", f"/memory/a?link={longer}")).status == 200
-    assert [(await store.ask("GET", f"/memory/a?link={text}")).status for text in (one, longer)] == [403, 403]
-    assert (await store.ask("GET", f"/memory/a?link={narrow(one, Caveats(once='3' * 16))}")).status == 403
-    for text, status in ((other, 200), (other, 403), (link, 200), (link, 200)):
-        assert (await store.ask("GET", f"/memory/a?link={text}")).status == status
-
-
-@linked()
-async def test_of_many_uses_at_once_one_succeeds(store: LinkedStore) -> None:
-    for _ in range(5):
-        link = await store.sign("/docs/a", methods=["PUT"], once=True)
-        uses = [store.ask("PUT", f"/docs/a?link={link}", Chunked([b"%d" % number]), TEXT) for number in range(8)]
-        statuses = [reply.status for reply in await asyncio.gather(*uses)]
-        assert sorted(statuses)[1:] == [403] * 7
-        assert min(statuses) in (200, 201)
-
-
-@linked()
-async def test_a_link_stays_used_if_nobody_knows_what_was_done(store: LinkedStore) -> None:
-    link = await store.sign("/memory/a", methods=["PUT"], once=True)
-    engine = store.store.engines["memory"]
-    put = engine.put
-
-    async def lose(request: Any) -> Any:
-        await put(request)
-        raise OutcomeUnknown("lost")
-
-    vars(engine)["put"] = lose
-    assert (await store.ask("PUT", f"/memory/a?link={link}", b"1", TEXT)).status == 503
-    vars(engine).pop("put")
-    assert (await store.ask("PUT", f"/memory/a?link={link}", b"2", TEXT)).status == 403
-    assert await store.content("/memory/a") == b"1"
-
-
-@linked()
-async def test_a_revoked_link_ends_at_once_with_all_that_were_narrowed_from_it(store: LinkedStore) -> None:
-    await store.put("/memory/a")
-    link, other = await store.sign("/memory/a"), await store.sign("/memory/a")
-    narrowed = narrow(link, Caveats(methods=("GET",)))
-    id = SignedLink.parse(link).id
-    assert (await store.ask("GET", f"/memory/a?link={link}")).status == 200
-    for _ in range(2):
-        assert (await store.store.send("DELETE", f"/-/links/{id}", headers=store.headers)).status == 200
-    for text in (link, narrowed):
-        reply = await store.ask("GET", f"/memory/a?link={text}")
-        assert (reply.status, reply.content) == (403, b"forbidden: the link was revoked\n")
-    assert (await store.ask("GET", f"/memory/a?link={other}")).status == 200
-
-
-@linked()
-async def test_a_token_revokes_its_own_links_and_an_administrator_all(store: LinkedStore) -> None:
-    made = [store.tokens.create(rights=["read"], mount="memory") for _ in range(2)]
-    await asyncio.sleep(CHECK_INTERVAL_S)
-    one, other = ({"authorization": f"Bearer {each.text}"} for each in made)
-    ids = [SignedLink.parse(await store.sign("/memory/a", one)).id for _ in range(2)]
-    for headers, id, status in (
-        (other, ids[0], 403),
-        (one, ids[0], 200),
-        (store.headers, ids[1], 200),
-        (one, "0" * 36, 403),
-        (one, ids[0][:-1], 404),
-        (one, ids[0].upper(), 404),
-        (one, "..%2f..%2ftokens.json", 404),
-        (one, ids[0] + "/", 404),
-    ):
-        assert (await store.store.send("DELETE", f"/-/links/{id}", headers=headers)).status == status, id
-
-
-@pytest.mark.parametrize("damage", [b"", b"x", b"\0" * 97])
-def test_a_damaged_key_closes_links_and_nothing_else(tmp_path: Path, damage: bytes) -> None:
-    @linked()
-    async def test(store: LinkedStore) -> None:
-        await store.put("/memory/a")
-        link = await store.sign("/memory/a")
-        key = tmp_path / "data" / "signing.key"
-        good = key.read_bytes()
-        key.write_bytes(damage)
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        assert (await store.ask("GET", f"/memory/a?link={link}")).status == 503
-        assert (await store.request_link("/memory/a")).status == 503
-        assert await store.content("/memory/a") == b"1"
-        key.write_bytes(good)
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        assert (await store.ask("GET", f"/memory/a?link={link}")).status == 200
-        key.unlink()
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        assert (await store.ask("GET", f"/memory/a?link={link}")).status == 403
-
-    test(tmp_path)
-
-
-@linked()
-async def test_a_link_before_there_is_a_key_is_rejected(store: LinkedStore) -> None:
-    other = SignedLink("0" * 36, (Caveats("memory", "a", methods=("GET",), until=2**40 - 1).encode(),), bytes(32))
-    assert (await store.ask("GET", f"/memory/a?link={other.encode()}")).status == 403
-
-
-def test_links_that_ended_are_looked_up_or_rejected(tmp_path: Path) -> None:
-    @linked()
-    async def test(store: LinkedStore) -> None:
-        link = await store.sign("/memory/a")
-        (tmp_path / "data" / "ended").write_text("no folder")
-        assert (await store.ask("GET", f"/memory/a?link={link}")).status == 503
-        assert (await store.store.send("DELETE", f"/-/links/{'0' * 36}", headers=store.headers)).status == 503
-
-    test(tmp_path)
-
-
-@linked(sweep_interval_s=0.01)
-async def test_the_sweeper_removes_what_ended_long_ago(store: LinkedStore) -> None:
-    links = store.store.store._links
-    assert links is not None
-    link = await store.sign("/memory/a", ttl=5)
-    id = SignedLink.parse(link).id
-    await store.store.send("DELETE", f"/-/links/{id}", headers=store.headers)
-    store.store.store.start()
-    await asyncio.sleep(0.05)
-    assert links.revoked.has(id)
-    store.store.clock.set_ns(store.store.clock() + (6 + KEPT_S) * 10**9)
-    while links.revoked.has(id):  # noqa: ASYNC110 - no event says so
-        await asyncio.sleep(0.01)
 
 
 @linked()
@@ -630,80 +291,6 @@ async def test_no_response_repeats_a_link_but_the_pages_of_its_listing(store: Li
             for path in ("/memory/a", "/memory/none", "/memory/", "/memory", "/none", "/-/docs", "/memory/%"):
                 reply = await store.ask(method, f"{path}?link={link}", b"1", {"accept": accept})
                 assert link not in repr(reply), (method, path)
-
-
-@linked(anonymous="write")
-async def test_clients_without_a_token_sign_nothing(store: LinkedStore) -> None:
-    reply = await store.request_link("/memory/a", {})
-    assert (reply.status, reply.content) == (403, b"forbidden: signing and revoking links needs a token\n")
-    assert (await store.ask("DELETE", f"/-/links/{'0' * 36}")).status == 403
-
-
-@pytest.mark.parametrize("anonymous", ["write", "read"])
-def test_an_open_store_has_no_links(tmp_path: Path, anonymous: str) -> None:
-    async def opens() -> None:
-        async with opened(tmp_path, ["memory"], anonymous=anonymous) as store:
-            for method, path in (("POST", "/-/links"), ("DELETE", f"/-/links/{'0' * 36}")):
-                reply = await store.send(method, path, NeverRead())
-                assert reply.status == (404 if anonymous == "write" else 403)
-                assert anonymous == "read" or b"this server asks for no tokens" in reply.content
-            assert (await store.send("GET", "/memory/?format=text&link=dsl_x")).status == 200
-
-    asyncio.run(opens())
-
-
-@pytest.mark.parametrize(
-    ("members", "said"),
-    [
-        ({"path": 1}, "path"),
-        ({"path": "memory/a"}, "start with"),
-        ({"path": "/memory/%zz"}, "hexadecimal"),
-        ({"path": "/"}, "no such mount"),
-        ({"path": "/none/a"}, "no such mount"),
-        ({"path": "/-/links"}, "no such mount"),
-        ({"path": "/memory/a//b"}, "segment"),
-        ({"path": "/memory/a//"}, "no key begins"),
-        ({"rights": ["read"]}, "unknown member 'rights'"),
-        ({"methods": "GET"}, "methods is of another type"),
-        ({"methods": []}, "methods"),
-        ({"methods": ["get"]}, "unknown method 'get'"),
-        ({"methods": ["HEAD"]}, "unknown method 'HEAD'"),
-        ({"methods": ["LIST"]}, "only a prefix"),
-        ({"ttl": 0}, "ttl"),
-        ({"ttl": -1}, "ttl"),
-        ({"ttl": 10**9}, "ttl"),
-        ({"ttl": 1.5}, "ttl is of another type"),
-        ({"ttl": True}, "ttl is of another type"),
-        ({"max_document": -1}, "too small"),
-        ({"max_document": 10**30}, "too large"),
-        ({"types": []}, "types"),
-        ({"types": ["text"]}, "types"),
-        ({"types": ["text/" + "x" * 4000]}, "4,096"),
-        ({"once": 1}, "once is of another type"),
-        ({"prefix": True}, "prefix is of another type"),
-        ({"prefix": "b"}, "path ends with a slash"),
-        ({"path": "/memory/", "prefix": "../b"}, "no key begins"),
-        ({"path": "/memory/", "prefix": "\ud800"}, "no key begins"),
-    ],
-)
-def test_a_link_that_cannot_be_is_not_signed(tmp_path: Path, members: dict[str, Any], said: str) -> None:
-    @linked()
-    async def test(store: LinkedStore) -> None:
-        reply = await store.request_link(**{"path": "/memory/a", **members})
-        assert reply.status in (400, 404)
-        assert said in reply.content.decode()
-
-    test(tmp_path)
-
-
-@linked()
-async def test_content_that_is_no_request_for_a_link_is_rejected(store: LinkedStore) -> None:
-    for body in (b"", b"[]", b"null", b"{", b"\xff", b"{}", b"[" * 10_000, b'{"path":"/memory/a","path":1}'):
-        assert (await store.store.send("POST", "/-/links", body, store.headers)).status == 400
-    large = Chunked([b" " * 40_000] * 2)
-    assert (await store.store.send("POST", "/-/links", large, store.headers)).status == 413
-    assert (await store.store.send("GET", "/-/links", headers=store.headers)).status == 405
-    assert (await store.store.send("GET", f"/-/links/{'0' * 36}", headers=store.headers)).status == 405
 
 
 def test_signatures_are_compared_in_constant_time_whatever_the_link(

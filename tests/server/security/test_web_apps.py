@@ -1,6 +1,7 @@
 """Web apps: where the sandbox of documents is lifted, and what else exists there."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from docstore.testing.clock import SetClock
 from tests.http_client import Client
 from tests.in_process import InProcess, Reply
 from tests.server.security.test_access import bearer
+from tests.server.security.test_sessions import log_in
 from tests.server_process import RunningServer
 
 HOME, APPS = {"host": "store.example"}, {"host": "Apps.example:8080"}
@@ -69,7 +71,8 @@ def is_sandboxed(replies: list[Reply]) -> bool:
 def test_an_app_without_a_host_is_not_sandboxed_and_all_other_mounts_are() -> None:
     async def test(store: InProcess) -> None:
         for host in (HOME, APPS, {}):
-            assert not is_sandboxed(await documents(store, "/app/index.html", host))
+            replies = await documents(store, "/app/index.html", host)
+            assert (is_sandboxed(replies), {reply["cache-control"] for reply in replies}) == (False, {"no-store"})
             assert not is_sandboxed([await store.send("GET", "/app/", headers={**host, "accept": "text/html"})])
             assert is_sandboxed(await documents(store, "/docs/index.html", host))
             assert is_sandboxed(await documents(store, "/app/docs/index.html", host))
@@ -84,7 +87,8 @@ def test_an_app_with_a_host_is_sandboxed_everywhere_else() -> None:
             assert is_sandboxed(await documents(store, "/app/index.html", host))
             assert is_sandboxed(await documents(store, "/docs/index.html", host))
         for name in ("apps.example", "APPS.EXAMPLE:443", "apps.example:"):
-            assert not is_sandboxed(await documents(store, "/app/index.html", {"host": name}))
+            replies = await documents(store, "/app/index.html", {"host": name})
+            assert (is_sandboxed(replies), "no-cache" in {reply["cache-control"] for reply in replies}) == (False, True)
 
     on_a_store(test, app_host="apps.example")
 
@@ -96,7 +100,11 @@ def test_at_the_host_of_an_app_no_other_mount_exists() -> None:
         for path in ("/docs/a", "/docs/", "/docs", "/app/docs/a", "/app/docs/", "/app/../docs/a", "/%64ocs/a"):
             for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
                 assert (await store.send(method, path, b"x", APPS)).status == 404, (method, path)
-        for path in ("/", "/?format=json", "/-/openapi.json", "/nowhere"):
+        for path in ("/-/login", "/-/logout", "/-/links", "/-/openapi.json", "/-/docs", "/-/ready", "/-/", "/-"):
+            for method in ("GET", "POST", "DELETE"):
+                assert (await store.send(method, path, headers=APPS)).status == 404, path
+        assert (await store.send("GET", "/-/health", headers=APPS)).status == 200
+        for path in ("/", "/?format=json", "/nowhere"):
             reply = await store.send("GET", path, headers={**APPS, "accept": "application/json, text/html;q=0.5"})
             assert b"/docs" not in reply.content.replace(b"/-/docs", b"")
         assert (await store.send("GET", "/docs/a", headers=HOME)).content == PAGE
@@ -109,6 +117,14 @@ def test_a_token_has_no_more_rights_at_the_host_of_an_app(tmp_path: Path) -> Non
     admin, reader = (bearer(tokens.create(rights=rights).text) for rights in (["all"], ["read"]))
 
     async def test(store: InProcess) -> None:
+        for path in ("/-/login", "/-/links"):
+            content = json.dumps({"token": admin["authorization"].split()[1], "path": "/docs/"}).encode()
+            headers = {**APPS, **admin, "content-type": "application/json"}
+            assert (await store.send("POST", path, content, headers)).status == 404
+        cookie = {"cookie": (await log_in(store, admin["authorization"].split()[1]))["cookie"]}
+        assert (await store.send("GET", "/app/", headers={**HOME, **cookie})).status == 200
+        reply = await store.send("GET", "/app/", headers={**APPS, **cookie})
+        assert (reply.status, "set-cookie" in reply) == (401, False)
         for headers, statuses in (
             ({}, {"/app/a": 401, "/docs/a": 401}),
             (admin, {"/app/a": 201, "/docs/a": 404}),
@@ -119,6 +135,20 @@ def test_a_token_has_no_more_rights_at_the_host_of_an_app(tmp_path: Path) -> Non
         assert (await store.send("GET", "/app/a", headers={**HOME, **reader})).content == b"x"
 
     on_a_store(test, app_host="apps.example", tokens=tokens)
+
+
+@pytest.mark.parametrize("app_host", ["", "apps.example"])
+def test_only_an_app_with_a_host_of_its_own_has_service_workers(app_host: str) -> None:
+    async def test(store: InProcess) -> None:
+        for host in (HOME, APPS):
+            own = host is APPS and app_host != ""
+            await documents(store, "/app/worker.js", host)
+            script = {**host, "service-worker": "script"}
+            assert (await store.send("GET", "/app/worker.js", headers=script)).status == (200 if own else 403)
+            for path in ("/docs/worker.js", "/-/web/page.js", "/docs/", "/"):
+                assert own or (await store.send("GET", path, headers=script)).status == 403
+
+    on_a_store(test, app_host=app_host)
 
 
 def test_an_app_writes_from_its_own_host_and_not_from_there_to_the_store() -> None:

@@ -77,6 +77,13 @@ class BoundedSqlite(Sqlite):
             self._note(key)
         return document
 
+    def recall(self, key: str) -> Document | None:
+        document = super().recall(key)
+        if document is not None:
+            self._accesses.hits += 1
+            self._note(key)
+        return document
+
     async def head(self, key: str) -> Meta | None:
         meta = await super().head(key)
         if meta is not None:

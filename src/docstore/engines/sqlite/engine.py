@@ -1,7 +1,7 @@
 """The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
 
 A point SELECT takes some 10 µs and a thread hop several times that, so `get` and `head` read on the event loop, with a
-separate connection; documents read since the last commit come from memory (read_cache.py). A listing takes
+separate connection; documents that nobody has replaced since come from memory (read_cache.py). A listing takes
 milliseconds, so it has a thread and another connection. Neither leaves a read transaction open, which would prevent
 checkpoints.
 """
@@ -61,7 +61,7 @@ class Sqlite:
             turn = opening.enter_context(closing(WriteTurn(path, self._folder.path / "lock")))
             opening.pop_all()
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = SqliteWriter(writing, path, self._folder, disk_space, turn, clock)
+        self._writer = SqliteWriter(writing, path, self._folder, disk_space, turn, self._read_cache, clock)
 
     async def get(self, key: str) -> Document | None:
         self._raise_if_unavailable()
@@ -72,6 +72,12 @@ class Sqlite:
         if document is not None:
             self._read_cache.add(document)
         return document
+
+    def recall(self, key: str) -> Document | None:
+        cached = None if self._writer.unavailable is not None else self._read_cache.get(key)
+        if cached is not None and cached.meta.expires_ns is not None and cached.meta.expired(self._clock()):
+            return None
+        return cached
 
     async def head(self, key: str) -> Meta | None:
         self._raise_if_unavailable()

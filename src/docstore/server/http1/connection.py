@@ -19,7 +19,7 @@ from typing import Final
 from docstore.http.message import Headers, Request
 from docstore.limits import Limits
 from docstore.server.http1.framing import ChunkedBody, CountedBody
-from docstore.server.http1.parser import CHUNKED, HeaderSection, ProtocolError, parse_head
+from docstore.server.http1.parser import CHUNKED, HeaderSection, ProtocolError, take_head
 
 METHOD_SIZE: Final = 64
 EMPTY_LINE_COUNT: Final = 4
@@ -118,12 +118,13 @@ class Connection:
             if end < 0:
                 self._check_partial_head()
                 return None
-            line_end, limits = data.find(b"\r\n", start), self._limits
-            if line_end - start > limits.line_size or end - line_end > limits.head_size:
-                self._check_sizes()
-            line, section = data[start:line_end].decode("latin-1"), data[line_end + 2 : end + 2]
+            limits, size = self._limits, end - start
+            if size > limits.line_size or size > limits.head_size:
+                line_end = data.find(b"\r\n", start)
+                if line_end - start > limits.line_size or end - line_end > limits.head_size:
+                    self._check_sizes()
             try:
-                request, self.section = parse_head(line, section, limits.field_count)
+                request, self.section = take_head(data[start : end + 2], limits.field_count)
             except ProtocolError as error:
                 raise self._find_invalid(0, end) or error from None
         except ProtocolError:

@@ -173,7 +173,15 @@ class Protocol(asyncio.Protocol):
         if self._connection.phase is not COMPLETE_PHASE:
             request.body = self._start_body()
         self._state.total_requests += 1
-        task = self._registry.runner.run(self._respond(request))
+        if self._connection.phase is COMPLETE_PHASE and (response := self._registry.fast_path(request)) is not None:
+            content = self._send_head(response, request)
+            if content is None:
+                self._connection.finish_response()
+                return
+            work = self._send_content(content, request)
+        else:
+            work = self._respond(request)
+        task = self._registry.runner.run(work)
         if task is not None:
             task.add_done_callback(self._finish_task)
 
@@ -203,16 +211,24 @@ class Protocol(asyncio.Protocol):
             return
         content = self._send_head(response, request)
         if content is not None:
-            if not isinstance(content, StreamedContent):
-                self._discard_body()  # the handler has ended, and the client may read only after sending everything
-            try:
-                await self._writer.send(content, chunked=self._connection.section.minor >= 1)
-            except Exception as error:
-                # A client that disconnects is not an error of the server.
-                if not self._writer.disconnected and not isinstance(error, ConnectionError):
-                    log.error("%s: sending the response failed: %s", request_line(request), error)
-                self._transport.abort()
-                return
+            await self._send_content(content, request)
+        else:
+            self._finish_response()
+
+    async def _send_content(self, content: ResponseContent, request: Request) -> None:
+        if not isinstance(content, StreamedContent):
+            self._discard_body()  # the handler has ended, and the client may read only after sending everything
+        try:
+            await self._writer.send(content, chunked=self._connection.section.minor >= 1)
+        except Exception as error:
+            # A client that disconnects is not an error of the server.
+            if not self._writer.disconnected and not isinstance(error, ConnectionError):
+                log.error("%s: sending the response failed: %s", request_line(request), error)
+            self._transport.abort()
+        else:
+            self._finish_response()
+
+    def _finish_response(self) -> None:
         self._connection.finish_response()
         if self._body is not None:
             self._discard_body()

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
+from docstore.http.message import FastHandler, Handler, Request, Response
 from docstore.limits import Limits
-from docstore.server.asgi import ASGIApplication, Handler, Receive, Scope, Send
+from docstore.server.asgi import ASGIApplication, Receive, Scope, Send
 from docstore.server.http1.eager_task import EagerRunner
 from docstore.server.http1.response_head import StatusLineCache
 
@@ -47,9 +48,15 @@ class ConnectionRegistry:
     """The connections of one process."""
 
     def __init__(
-        self, handle: Handler, limits: Limits, loop: asyncio.AbstractEventLoop, tasks: "set[asyncio.Task[None]]"
+        self,
+        handle: Handler,
+        fast_path: FastHandler,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self.handle = handle
+        self.fast_path = fast_path
         self.limits = limits
         self.loop = loop
         self.runner = EagerRunner(loop, tasks)
@@ -115,6 +122,10 @@ class ConnectionRegistry:
             connection.check_timeout(now_s)
 
 
+def _decline(request: Request) -> Response | None:
+    return None
+
+
 @dataclass(slots=True)
 class UvicornApplication:
     """The application for uvicorn: an ASGI application for its lifespan, and the handler that Protocol calls instead.
@@ -125,6 +136,7 @@ class UvicornApplication:
     asgi: ASGIApplication
     handle: Handler
     limits: Limits = field(default_factory=Limits)
+    fast_path: FastHandler = _decline
     _registry: ConnectionRegistry | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,7 +145,7 @@ class UvicornApplication:
     def registry(self, loop: asyncio.AbstractEventLoop, state: "ServerState") -> ConnectionRegistry:
         if self._registry is None or self._registry.loop is not loop:
             _raise_gc_threshold()
-            self._registry = ConnectionRegistry(self.handle, self.limits, loop, state.tasks)
+            self._registry = ConnectionRegistry(self.handle, self.fast_path, self.limits, loop, state.tasks)
         return self._registry
 
 

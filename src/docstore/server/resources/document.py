@@ -3,13 +3,12 @@
 from dataclasses import replace
 from hashlib import sha256
 from secrets import token_hex
-from typing import Final
 
 from docstore.content import BytesContent, Content
 from docstore.engines.contract import Metered
 from docstore.errors import Conflict
 from docstore.http import ranges
-from docstore.http.conditions import ConditionOutcome, Conditions, if_range_holds
+from docstore.http.conditions import CONDITIONAL_GET_HEADERS, ConditionOutcome, Conditions, if_range_holds
 from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
@@ -62,7 +61,7 @@ class ReadOnlyDocument(Resource):
             return await self._folder(request)
         meta, now_ns, cache_control = document.meta, self._clock(), self._mount.cache_control
         # PERF: most requests have none of these headers and skip everything that evaluates them.
-        if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
+        if CONDITIONAL_GET_HEADERS.isdisjoint(request.headers.names):
             return full_response(meta, document.content, now_ns, cache_control)
         not_modified = _not_modified(request, meta, now_ns, cache_control)
         return not_modified or _conditional_get(request, meta, document.content, now_ns, cache_control)
@@ -84,7 +83,7 @@ class ReadOnlyDocument(Resource):
             response.head_only = True
             return response
         cache_control = self._mount.cache_control
-        if _CONDITIONAL_HEADERS.isdisjoint(request.headers.names):
+        if CONDITIONAL_GET_HEADERS.isdisjoint(request.headers.names):
             response = full_response(meta, NO_CONTENT, now_ns, cache_control)
         elif (not_modified := _not_modified(request, meta, now_ns, cache_control)) is not None:
             response = not_modified
@@ -185,14 +184,6 @@ class DocumentResource(ReadOnlyDocument):
 
 def document_class(mount: Mount) -> type[ReadOnlyDocument]:
     return ReadOnlyDocument if mount.readonly else DocumentResource
-
-
-_CONDITIONAL_HEADERS: Final = frozenset(
-    {
-        *(b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range", b"if-range"),
-        *(b"want-repr-digest", b"want-content-digest", b"want-digest"),
-    }
-)
 
 
 def _not_modified(request: Request, meta: Meta, now_ns: int, cache_control: str) -> Response | None:

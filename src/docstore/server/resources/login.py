@@ -59,7 +59,7 @@ class LoginResource(_SessionResource, ReadableResource):
         if self._access is None or self._sessions is None:
             raise HTTPProblem("not-found", "this store has no tokens, so nobody logs in")
         for_people = names(request.headers.get("accept"), "text/html")
-        form = await _read_form(request)
+        form = await read_form(request)
         next = form.get("next", "")
         try:
             token = self._access.log_in(form.get("token", ""))
@@ -153,7 +153,7 @@ def _see_other(request: Request, path: str, more: HeaderPairs) -> Response:
     return small_response(f"{location}\n", "text/plain", status=303, cache=b"no-store", more=headers)
 
 
-async def _read_form(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """Return the texts in a form or a JSON object. Raise HTTPProblem, or UploadError."""
     parsed = parse_media_type(request.headers.get("content-type") or "")
     media_type = parsed.essence if parsed else ""

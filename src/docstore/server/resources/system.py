@@ -16,8 +16,9 @@ from docstore.errors import EngineError
 from docstore.http.message import Request, Response
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
+from docstore.server.json_schemas import KEY_PARAMETERS, Node
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.openapi_schema import KEY_PARAMETERS, Answer, Node, Operation
+from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.assets import ASSETS, Asset
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class

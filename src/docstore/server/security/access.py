@@ -105,7 +105,6 @@ class AccessControl:
         self._views: dict[str, View] = {}
         self._viewed: Mapping[str, Token] = {}
         self._link_views: dict[str, View] = {}
-        self._link_key: bytes | None = None
 
     def view(self, request: Request, link: str | None = None, *, sessions: bool = True) -> View:
         """Raise HTTPProblem: 401 without valid credentials, 403 for a link that is not, 503 if they can't be checked.
@@ -139,10 +138,6 @@ class AccessControl:
 
     def _view_by_link(self, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
         """Return the view of a link, which is made once. Raise HTTPProblem (403, 503)."""
-        key = links.key()
-        if self._link_key != key:
-            self._link_views.clear()
-            self._link_key = key
         # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
         view = self._link_views.get(text)
         if view is None:

@@ -1,0 +1,96 @@
+"""The fast path of reads: a GET of a document that is in memory is answered without a coroutine.
+
+`Store.handle` is the path of every request, and this one takes a part of it: the same functions for Host, route, key,
+expiry and response. It answers a plain GET, and one whose If-None-Match names the current version. For any other
+request `answer` returns None, and `handle` takes it; so do all requests to stores with tokens, audit, rates, trusted
+proxies, hosts of web apps or relative links, and to mounts with CORS or web apps. A test sends the requests of the
+suites both ways, and compares the responses byte for byte.
+
+PERF: a GET takes half of the instructions, a 304 less than half.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+from docstore.content import BytesContent
+from docstore.engines.contract import Recalling
+from docstore.errors import InvalidKey
+from docstore.http.conditions import CONDITIONAL_GET_HEADERS
+from docstore.http.entity_tags import parse_entity_tag
+from docstore.http.message import Headers, Request, Response
+from docstore.model import Clock, Document
+from docstore.server.errors import HTTPProblem
+from docstore.server.mounts import Mount
+from docstore.server.responses import full_response, not_modified_response
+from docstore.server.security.browser_safety import check_host
+
+PATH_COUNT: Final = 4096
+PATH_SIZE: Final = 256
+"""How many paths are remembered, and characters of the longest."""
+
+_DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"} | {b"service-worker"}
+_NO_TAG: Final = ""
+
+Route = Callable[[str], tuple[Mount | None, str, list[str] | None]]
+_Target = tuple[Callable[[str], Document | None], str, str]
+"""What recalls the documents of a mount, the key, and the Cache-Control of the mount."""
+
+
+class FastPath:
+    """The fast path of one store."""
+
+    def __init__(self, route: Route, hosts: frozenset[str] | None, clock: Clock) -> None:
+        """`route` finds mount and key of a path, as for `handle`."""
+        self._route = route
+        self._hosts = hosts
+        self._clock = clock
+        self._find_cached = lru_cache(PATH_COUNT)(self._find)
+        self._parse = self._tag_of
+
+    def answer(self, request: Request) -> Response | None:
+        """Return the response that `handle` would return, or None."""
+        if request.method != "GET" or request.query or len(request.path) > PATH_SIZE:
+            return None
+        tag, target = request.headers.cached(self._parse), self._find_cached(request.path)
+        if tag is None or target is None:
+            return None
+        recall, key, cache_control = target
+        document = recall(key)
+        if document is None or type(document.content) is not BytesContent:
+            return None
+        try:
+            if not tag:
+                return full_response(document.meta, document.content, self._clock(), cache_control)
+            if tag == document.meta.version:
+                return not_modified_response(document.meta, self._clock(), cache_control)
+        except ValueError:  # a stored header that can't be sent: `handle` reports it
+            return None
+        return None
+
+    def _tag_of(self, headers: Headers) -> str | None:
+        """Return the tag in If-None-Match; _NO_TAG for a plain GET, and None for one that `handle` must take."""
+        if not _DECLINED.isdisjoint(headers.names):
+            return None
+        try:
+            check_host(headers, self._hosts)
+        except HTTPProblem:
+            return None
+        value = headers.get("if-none-match")
+        if value is None:
+            return None if "if-modified-since" in headers else _NO_TAG
+        # If-Modified-Since is ignored beside If-None-Match (RFC 9110 §13.1.3). Lists and `*` are rare.
+        tag = parse_entity_tag(value)
+        return tag.opaque or None if tag is not None else None
+
+    def _find(self, path: str) -> _Target | None:
+        try:
+            mount, key, parts = self._route(path)
+            if mount is None or mount.cors_policy is not None or mount.content == "app":
+                return None
+            if not isinstance(mount.engine, Recalling) or not key or (parts is not None and parts[-1] == ""):
+                return None
+            mount.check_key(key)
+        except (HTTPProblem, InvalidKey):
+            return None
+        return mount.engine.recall, key, mount.cache_control
