@@ -233,7 +233,7 @@ async def test_the_sweeper_removes_what_ended_long_ago(store: LinkedStore) -> No
     assert links is not None
     link = await store.sign("/memory/a", ttl=5)
     id = SignedLink.parse(link).id
-    await store.store.send("DELETE", f"/-/links/{id}", headers=store.headers)
+    await store.store.prepare("DELETE", f"/-/links/{id}", headers=store.headers)
     store.store.store.start()
     await asyncio.sleep(0.05)
     assert links.revoked.has(id)
