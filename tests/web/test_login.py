@@ -108,7 +108,9 @@ def test_when_the_session_ends_nothing_that_was_typed_is_lost(tab: Tab, tmp_path
         user.press("Edit")
         typed = user.page.locator("dialog.wide").get_by_label("Content")
         typed.fill("typed for hours")
-        user.context.clear_cookies()
+        [cookie] = user.context.cookies()
+        headers = {"Cookie": f"{cookie['name']}={cookie['value']}", "Origin": server.url}
+        assert user.client.ask("POST", "/-/logout", b"", headers).status == 204
         user.expect(401)
         user.page.keyboard.press("Control+s")
         expect(user.dialog.get_by_role("heading")).to_have_text("Your login has ended")
@@ -235,6 +237,50 @@ def test_pages_of_other_sites_neither_read_nor_write_with_the_session(tab: Tab, 
             assert client.ask("GET", "/docs/?format=json").content == before
         user.page.reload()
         expect(user.page.locator("#login")).to_have_text("Logged in as laptop")
+        user.close()
+
+
+def test_a_web_app_does_nothing_with_the_session_of_who_opens_it(tab: Tab, tmp_path: Path) -> None:
+    """Its host belongs to the site of the store, so browsers send the cookie to the store, but not to the app."""
+    app = "--mount=app=memory:?content=app&app_host=apps.store.localhost"
+    arguments = (app, "--public-url", "http://store.localhost", "--anonymous", "read")
+    with store_with_tokens(tmp_path, *arguments) as (server, client, token):
+        page_of_app = b"<!doctype html><title>idle</title><script>document.title = 'runs'</script>"
+        assert client.ask("PUT", "/app/page", page_of_app, {"Content-Type": "text/html"}).status == 201
+        before = client.ask("GET", "/docs/?format=json").content
+        store, apps = (f"http://{host}:{server.port}" for host in ("store.localhost", "apps.store.localhost"))
+        user = Tab(tab.browser, server)
+        page = user.page
+        page.goto(f"{store}/-/login")
+        log_in_with(user, page.locator("main"), token)
+        page.goto(f"{store}/app/page")
+        page.wait_for_load_state("networkidle")
+        assert page.title() == "idle"
+        page.goto(f"{apps}/app/page")
+        assert page.title() == "runs"
+        results = page.evaluate(ATTACK, store)
+        assert {name: result for name, result in results.items() if result not in UNREADABLE} == {}
+        assert client.ask("GET", "/docs/?format=json").content == before
+        page.goto(f"{store}/docs/")
+        expect(page.locator("#login")).to_have_text("Logged in as laptop")
+        user.close()
+
+
+def test_a_link_on_another_site_leads_to_the_page_after_one_more_click(tab: Tab, tmp_path: Path) -> None:
+    with store_with_tokens(tmp_path) as (server, _, token):
+        user = Tab(tab.browser, server)
+        user.expect(401)
+        user.log_in(token)
+        elsewhere = f"http://elsewhere.localhost:{server.port}/"
+        link = f'<a href="{server.url}/docs/?delimiter=">link</a>'
+        user.context.route(elsewhere, lambda route: route.fulfill(content_type="text/html", body=link))
+        page = user.page
+        page.goto(elsewhere)
+        page.get_by_role("link", name="link").click()
+        expect(page.get_by_label("Token")).to_be_visible()
+        page.get_by_role("link", name="continue").click()
+        expect(page.locator("#login")).to_have_text("Logged in as laptop")
+        assert page.url == f"{server.url}/docs/?delimiter="
         user.close()
 
 

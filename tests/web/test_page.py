@@ -43,6 +43,17 @@ def test_pages_are_painted_from_their_html_alone(tab: Tab, path: str) -> None:
         route.abort()
 
 
+@pytest.mark.parametrize("path", ["/-/problems", "/-/docs"])
+def test_no_table_is_cut_off_on_a_phone(tab: Tab, path: str) -> None:
+    tab.page.set_viewport_size({"width": 390, "height": 780})
+    tab.page.goto(path)
+    tab.page.locator("details").evaluate_all("all => all.forEach((one) => { one.open = true; })")
+    widths = tab.page.locator(".wide").evaluate_all("all => all.map((one) => [one.scrollWidth, one.clientWidth])")
+    assert widths
+    assert [pair for pair in widths if pair[0] > pair[1]] == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_the_list_loads_little_and_files_are_revalidated_by_etag(tab: Tab) -> None:
     for number in range(20):
         tab.store_document(f"/docs/light-{number}", content_type="text/plain")

@@ -15,6 +15,7 @@ PARAMETERS_LIMIT: Final = 100
 """Parameters of a query."""
 _SEGMENTS_LIMIT: Final = 1024
 """Segments of a path, dot segments included; a key has at most 512."""
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9_.~/-]*").fullmatch
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]+\]|\[v[0-9A-Fa-f]+\.[A-Za-z0-9\-._~!$&'()*+,;=:]+\]|(?:[A-Za-z0-9\-._~!$&'()*+,;=]|%[0-9A-Fa-f]{2})*)"
@@ -75,7 +76,8 @@ def _decode(part: str) -> str:
 
 def encode(path: str) -> str:
     """Percent-encode everything in `path` but unreserved characters and `/`."""
-    return quote(path, safe="/~")
+    # PERF: `quote` encodes and decodes what has nothing to encode; each write of a new document has a Location.
+    return path if _UNRESERVED(path) else quote(path, safe="/~")
 
 
 def normalize_origin(url: str) -> str | None:

@@ -192,7 +192,7 @@ class Store:
             response = await _error_response(request, await _problem_of(request, error, mount), seen)
         if mount is not None:
             if mount.content == "app" and mount.app_host == app_host:
-                lift_sandbox(response)
+                lift_sandbox(response, app_host)
             if mount.cors_policy is not None:
                 mount.cors_policy.add_headers(request.headers, response)
         if request.session is not None:

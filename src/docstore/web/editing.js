@@ -2,7 +2,7 @@
 // changed meanwhile, the editor shows the three versions side by side, to be merged.
 
 import { checkKey, fieldControls, form, keyField } from "./actions.js";
-import { announce, element } from "./dom.js";
+import { announce, element, field } from "./dom.js";
 import { conflictView } from "./conflict.js";
 import { etagOf, headersOf } from "./http.js";
 import { confirmJSON, isJSONKey, isJSONType, jsonTools, replaceText } from "./json_check.js";
@@ -19,7 +19,7 @@ export async function create(page, wanted = page.listing.folder) {
   const typeOf = () => controls[0].children[1].value.trim() || (isJSONKey(control.value) ? "application/json" : "");
   const tools = jsonTools(content, () => isJSONType(typeOf()));
   for (const one of [control, controls[0].children[1]]) one.addEventListener("input", tools.check);
-  return form("New document", "wide", [keyControl, content, tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
+  return form("New document", "wide", [keyControl, field("Content", content), tools, element("details", {}, element("summary", {}, "Type, TTL, fields"), ...controls)],
     "Store", async () => {
       const key = checkKey(page, control);
       const headers = read();

@@ -60,11 +60,11 @@ async function pdf(collection, meta) {
 
 async function text(collection, meta, type, setType, size = PREVIEW_SIZE) {
   const { bytes, complete } = await collection.readPrefix(meta, size);
+  const content = decode(bytes, meta.media_type, complete);
+  if (content === null) return hexadecimal(bytes, meta);
   const box = element("div", {});
   if (!complete) box.append(tooLarge(collection, meta, type, setType, size, box));
-  const content = decode(bytes, meta.media_type, complete);
-  if (content === null) box.append(hexadecimal(bytes, meta));
-  else if (!content) box.append(source("This document is empty."));
+  if (!content) box.append(source("This document is empty."));
   else box.append(...readable(collection, meta, type, setType, content, complete));
   return box;
 }
@@ -175,5 +175,5 @@ function hexadecimal(bytes, meta) {
     lines.push(`${at.toString(16).padStart(6, "0")}  ${hex.padEnd(47)}  ${letters}`);
   }
   const text = meta.size > HEX_SIZE ? `Binary content, first ${HEX_SIZE} bytes:` : "Binary content:";
-  return element("div", {}, hint(text), element("pre", { class: "content", tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
+  return element("div", {}, hint(text), element("pre", { class: "content bytes", tabindex: 0, "aria-label": "Bytes" }, lines.join("\n")));
 }

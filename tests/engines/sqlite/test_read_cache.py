@@ -53,7 +53,11 @@ def test_a_second_read_runs_no_statement(path: Path) -> None:
                 assert await engine.head("key") == first.meta
                 assert len(written) == 1
                 await put(engine, "other")
+                await engine.delete("other")
                 assert await engine.get("key") == first
+                assert len(written) == 1
+                await put(engine, "key", b"new")
+                assert await read(engine, "key") == b"new"
                 assert len(written) == 2
 
     asyncio.run(run())
@@ -101,6 +105,59 @@ def test_the_next_read_sees_a_commit_of(path: Path, commit: Callable[[Path], Non
             assert await read(engine, "key") == await read(engine, "key") == b"old"
             commit(path)
             assert await read(engine, "key") == await read(engine, "key") == b"new"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("first", ["own", "other"])
+@pytest.mark.parametrize("commit", COMMITS.values(), ids=COMMITS)
+def test_a_commit_of_another_process_beside_own_ones_is_seen(
+    path: Path, commit: Callable[[Path], None], first: str
+) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", b"old")
+            assert await read(engine, "key") == b"old"
+            if first == "own":
+                await put(engine, "another", b"1")
+            commit(path)
+            await put(engine, "another", b"2")
+            assert await read(engine, "key") == await read(engine, "key") == b"new"
+            assert await read(engine, "another") == b"2"
+
+    asyncio.run(run())
+
+
+def test_a_commit_of_another_process_right_after_an_own_one_is_not_taken_for_it(path: Path) -> None:
+    """It commits after COMMIT has returned, and before the writer looks at the header."""
+
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", b"old")
+            assert await read(engine, "key") == b"old"
+            cache, note = engine._read_cache, engine._read_cache.note_commit
+
+            def note_late(before: bytes, frames: int, keys: list[str]) -> None:
+                by_another_process(path, UPDATE)
+                note(before, frames, keys)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(cache, "note_commit", note_late)
+                await put(engine, "other")
+            assert not cache._own_commits
+            assert await read(engine, "key") == b"new"
+
+    asyncio.run(run())
+
+
+def test_sweeps_and_foreign_changes_of_rows_clear_the_cache(path: Path) -> None:
+    async def run() -> None:
+        async with opened(path) as engine:
+            await put(engine, "key", b"old")
+            assert await read(engine, "key") == b"old"
+            await engine._writer.run(lambda transaction: transaction.connection.execute(UPDATE).fetchall())
+            assert not engine._read_cache._own_commits
+            assert await read(engine, "key") == b"new"
 
     asyncio.run(run())
 

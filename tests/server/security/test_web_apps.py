@@ -71,7 +71,8 @@ def is_sandboxed(replies: list[Reply]) -> bool:
 def test_an_app_without_a_host_is_not_sandboxed_and_all_other_mounts_are() -> None:
     async def test(store: InProcess) -> None:
         for host in (HOME, APPS, {}):
-            assert not is_sandboxed(await documents(store, "/app/index.html", host))
+            replies = await documents(store, "/app/index.html", host)
+            assert (is_sandboxed(replies), {reply["cache-control"] for reply in replies}) == (False, {"no-store"})
             assert not is_sandboxed([await store.send("GET", "/app/", headers={**host, "accept": "text/html"})])
             assert is_sandboxed(await documents(store, "/docs/index.html", host))
             assert is_sandboxed(await documents(store, "/app/docs/index.html", host))
@@ -86,7 +87,8 @@ def test_an_app_with_a_host_is_sandboxed_everywhere_else() -> None:
             assert is_sandboxed(await documents(store, "/app/index.html", host))
             assert is_sandboxed(await documents(store, "/docs/index.html", host))
         for name in ("apps.example", "APPS.EXAMPLE:443", "apps.example:"):
-            assert not is_sandboxed(await documents(store, "/app/index.html", {"host": name}))
+            replies = await documents(store, "/app/index.html", {"host": name})
+            assert (is_sandboxed(replies), "no-cache" in {reply["cache-control"] for reply in replies}) == (False, True)
 
     on_a_store(test, app_host="apps.example")
 

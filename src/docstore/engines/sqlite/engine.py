@@ -1,7 +1,7 @@
 """The engine of `sqlite:` URLs: reads on the event loop, writes in batches, listings in a thread.
 
 A point SELECT takes some 10 µs and a thread hop several times that, so `get` and `head` read on the event loop, with a
-separate connection; documents read since the last commit come from memory (read_cache.py). A listing takes
+separate connection; documents that nobody has replaced since come from memory (read_cache.py). A listing takes
 milliseconds, so it has a thread and another connection. Neither leaves a read transaction open, which would prevent
 checkpoints.
 """
@@ -61,7 +61,7 @@ class Sqlite:
             turn = opening.enter_context(closing(WriteTurn(path, self._folder.path / "lock")))
             opening.pop_all()
         self._list_thread = ThreadPoolExecutor(1, thread_name_prefix="docstore-sqlite-list")
-        self._writer = SqliteWriter(writing, path, self._folder, disk_space, turn, clock)
+        self._writer = SqliteWriter(writing, path, self._folder, disk_space, turn, self._read_cache, clock)
 
     async def get(self, key: str) -> Document | None:
         self._raise_if_unavailable()

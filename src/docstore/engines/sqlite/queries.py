@@ -66,6 +66,8 @@ class Transaction:
     clock: Clock
     orphaned_files: list[str] = field(default_factory=list)
     """Blobs to unlink once this operation is committed."""
+    changed_keys: list[str] = field(default_factory=list)
+    """The key of each row that `put_row` and `delete_row` changed, in all operations of the transaction."""
 
 
 def meta_of(connection: apsw.Connection, row: MetaRow) -> Meta:
@@ -121,6 +123,7 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
         transaction.connection.execute(_INSERT, (meta.key, *state, spooled.data))
     else:
         transaction.connection.execute(_UPDATE, (*state, spooled.data, row_id))
+    transaction.changed_keys.append(meta.key)
     if file is not None:
         transaction.orphaned_files.append(file)
     return WriteResult(meta, created=current is None)
@@ -132,6 +135,7 @@ def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta 
     check_expectation(expect, current)
     if row_id is not None:
         transaction.connection.execute("DELETE FROM documents WHERE id = ?", (row_id,))
+        transaction.changed_keys.append(key)
     if file is not None:
         transaction.orphaned_files.append(file)
     return current

@@ -33,6 +33,7 @@ from docstore.engines.sqlite.disk_space import DiskSpace
 from docstore.engines.sqlite.driver_errors import DRIVER_ERRORS, engine_error
 from docstore.engines.sqlite.group_commit import BatchQueue
 from docstore.engines.sqlite.queries import Transaction
+from docstore.engines.sqlite.read_cache import ReadCache
 from docstore.engines.sqlite.write_turn import WriteTurn
 from docstore.errors import DocstoreError, EngineError, NoSpace, StorageUnavailable
 from docstore.model import Clock
@@ -97,6 +98,7 @@ class SqliteWriter:
         folder: BlobFolder,
         disk_space: DiskSpace,
         turn: WriteTurn,
+        read_cache: ReadCache,
         clock: Clock,
     ) -> None:
         self._connection = connection
@@ -105,6 +107,7 @@ class SqliteWriter:
         self._disk_space = disk_space
         self._clock = clock
         self._turn = turn
+        self._read_cache = read_cache
         self._reclaiming = False
         self.unavailable: EngineError | None = None
         """Why the storage is unavailable, as of the last commit or `check`; None if it is not."""
@@ -223,10 +226,16 @@ class SqliteWriter:
 
     def _transact_in_turn(self, batch: _Batch, *, low_space: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
+        # Until COMMIT, no other process changes the header.
+        header, changes = self._read_cache.header(), self._connection.total_changes()
         transaction = Transaction(self._connection, self._clock)
         self._run_all(batch, transaction)
         self._note_unavailable(partial(self._disk_space.admit, low_space=low_space))
+        self._log_pages = 0
         self._connection.execute("COMMIT")
+        # What changes rows in another way, such as a sweep or a quota, counts more changes than keys.
+        if self._log_pages and self._connection.total_changes() - changes == len(transaction.changed_keys):
+            self._read_cache.note_commit(header, self._log_pages, transaction.changed_keys)
 
     def _run_all(self, batch: _Batch, transaction: Transaction) -> None:
         """Run each operation, then sync the names of new blobs."""

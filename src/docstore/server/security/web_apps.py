@@ -3,8 +3,9 @@
 A browser separates origins, not paths: a script may do whatever a page of its origin may, and neither Origin nor
 Sec-Fetch-Site tells paths apart. So an app gets a host of its own (`app_host`), where no other mount and no login
 exists, and at all other hosts its documents are sandboxed like those of other mounts. Without `app_host`, an app
-shares the origin of the store. The settings allow that only without tokens, where no credentials could be misused, and
-the server sends no scripts of service workers there, which stay in browsers and would take over its pages later.
+shares the origin of the store. The settings allow that only without tokens, where no credentials could be misused.
+Nothing of it may stay in browsers, where it would have the rights of a user who logs in later: the server sends no
+scripts of service workers there, and documents with `no-store`.
 """
 
 from docstore.http.message import Headers, Response
@@ -24,6 +25,9 @@ def mounts_at(mounts: Mounts, app_host: str) -> Mounts:
     return Mounts([mount for mount in mounts if mount.app_host == app_host])
 
 
-def lift_sandbox(response: Response) -> None:
-    """Let browsers run a document as a web app."""
-    response.headers = [pair for pair in response.headers if pair != SANDBOX]
+def lift_sandbox(response: Response, app_host: str) -> None:
+    """Let browsers run a document as a web app. At the host of the store, they keep no copy without the sandbox."""
+    headers = [pair for pair in response.headers if pair != SANDBOX]
+    if not app_host and len(headers) < len(response.headers):
+        headers = [(name, b"no-store" if name == b"cache-control" else value) for name, value in headers]
+    response.headers = headers
