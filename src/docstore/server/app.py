@@ -108,8 +108,10 @@ class Store:
         self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
         self._admits_some = any((self._access, self._audit, self._address_rates))
-        is_plain = not self._admits_some and proxies is None and not relative_links and not self._app_hosts
-        self.fast_path: Final = FastPath(self._route, hosts, clock) if is_plain else None
+        counts = self._audit is not None or self._address_rates is not None
+        asks_for_tokens = self._access is None or self._links is not None
+        is_plain = not counts and asks_for_tokens and proxies is None and not relative_links and not self._app_hosts
+        self.fast_path: Final = FastPath(self._route, hosts, clock, self._access) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None

@@ -310,7 +310,8 @@ def test_signatures_are_compared_in_constant_time_whatever_the_link(
         link = SignedLink.parse(await store.sign("/memory/a"))
         for other, status in ((link, 404), (SignedLink("0" * 36, link.blocks, link.signature), 403)):
             assert (await store.ask("GET", f"/memory/a?link={other.encode()}")).status == status
-        assert compared == [32, 32]
+        assert len(compared) >= 2
+        assert set(compared) == {32}
 
     test(tmp_path)
 
