@@ -143,6 +143,21 @@ async def test_a_prefix_is_listed_only_if_the_link_says_so(store: LinkedStore) -
 
 
 @linked()
+async def test_a_link_that_was_narrowed_to_a_key_lists_nothing(store: LinkedStore) -> None:
+    for key in ("in/a", "in/a/b", "in/ab"):
+        await store.put(f"/memory/{key}", key.encode())
+    whole = await store.sign("/memory/", methods=["GET", "LIST"])
+    link = narrow(whole, Caveats("memory", key="in/a"))
+    assert (await store.ask("GET", f"/memory/in/a?link={link}")).content == b"in/a"
+    for path in ("/memory/", "/memory/in/", "/memory/in/a/"):
+        for query in ("format=text", "format=json", "prefix=a", "format=zip", "format=tar", "format=zip&keys=in/"):
+            reply = await store.ask("GET", f"{path}?{query}&link={link}")
+            assert (reply.status, b"ab" in reply.content) == (403, False), (path, query)
+    again = narrow(link, Caveats("memory", prefix=""))
+    assert (await store.ask("GET", f"/memory/?format=text&link={again}")).status == 403
+
+
+@linked()
 async def test_uploads_are_limited_in_size_and_type(store: LinkedStore) -> None:
     link = await store.sign("/memory/a", methods=["PUT"], max_document=4, types=["text/csv", "Image/*"])
     csv = {"content-type": "text/csv; charset=utf-8"}
