@@ -143,6 +143,22 @@ async def test_a_prefix_is_listed_only_if_the_link_says_so(store: LinkedStore) -
 
 
 @linked()
+async def test_a_document_is_read_only_by_a_link_with_get(store: LinkedStore) -> None:
+    """PATCH needs the right to read, and LIST the methods GET and HEAD."""
+    await store.put("/memory/in/a", b"[]")
+    link = await store.sign("/memory/in/", methods=["LIST", "PATCH"])
+    for method in ("GET", "HEAD"):
+        assert (await store.ask(method, f"/memory/in/a?link={link}")).status == 403
+    for query in ("format=zip", "format=tar", "format=zip&keys=a"):
+        reply = await store.ask("GET", f"/memory/in/?{query}&link={link}")
+        assert (reply.status, b"[]" in reply.content) == (403, False), query
+    assert (await store.ask("GET", f"/memory/in/?format=text&link={link}")).content == b"in/a\n"
+    change, patch = b'[{"op":"add","path":"/-","value":1}]', {"content-type": "application/json-patch+json"}
+    assert (await store.ask("PATCH", f"/memory/in/a?link={link}", change, patch)).status == 200
+    assert await store.content("/memory/in/a") == b"[1]"
+
+
+@linked()
 async def test_a_link_that_was_narrowed_to_a_key_lists_nothing(store: LinkedStore) -> None:
     for key in ("in/a", "in/a/b", "in/ab"):
         await store.put(f"/memory/{key}", key.encode())

@@ -173,13 +173,17 @@ class SignedLinks:
         self._next_checks_s.pop(id, None)
 
 
-def narrowed_mounts(grant: Grant, mounts: Mounts) -> Mounts:
-    """Return the mount of a link, as it is for the client of the link, from those that its token sees."""
+def narrowed_mounts(grant: Grant, mounts: Mounts, *, reads: bool) -> Mounts:
+    """Return the mount of a link, as it is for the client of the link, from those that its token sees.
+
+    `reads` if it is for GET and HEAD: then `PATCH`, which needs to read, allows nothing.
+    """
     mount = mounts.at(f"/{grant.mount}")
     if mount is None:
         return Mounts([])
     held = ALL_RIGHTS if mount.rights is None else mount.rights.on(grant.prefix)
-    allowed = frozenset[str]().union(*(_RIGHTS_OF[method] for method in grant.methods))
+    methods = grant.methods & {"GET", "LIST"} if reads else grant.methods
+    allowed = frozenset[str]().union(*(_RIGHTS_OF[method] for method in methods))
     rights = Rights(grant.prefix, held & allowed, frozenset(), _denial, grant.is_key)
     limit = mount.size_limit if grant.max_document is None else min(mount.size_limit, grant.max_document)
     engine = guarded(mount.engine, rights)
