@@ -55,7 +55,7 @@ from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
-from docstore.server.security.sessions import finish, shows_login
+from docstore.server.security.sessions import finish, make_private, shows_login
 from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
@@ -197,6 +197,8 @@ class Store:
                 mount.cors_policy.add_headers(request.headers, response)
         if request.session is not None:
             finish(request, response)
+        elif view is not None and view.link is not None:
+            make_private(response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:

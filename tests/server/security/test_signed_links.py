@@ -309,8 +309,26 @@ async def test_responses_by_a_link_stay_out_of_shared_caches_and_send_no_referre
     assert reply["referrer-policy"] == "no-referrer"
     again = await store.ask("GET", f"/memory/a?link={link}", headers={"if-none-match": reply["etag"]})
     assert (again.status, again["cache-control"]) == (304, "private, no-cache")
-    await store.store.prepare("PUT", "/memory/a", b"1", {**headers, "docstore-cache-control": "no-store"})
-    assert (await store.ask("GET", f"/memory/a?link={link}"))["cache-control"] == "no-store"
+    for stored, sent in {
+        "no-store": "no-store",
+        "must-understand, No-Store, public": "no-store",
+        "public, max-age=60, x-no-store": "private, no-cache",
+        'public, max-age=60, x="no-store"': "private, no-cache",
+        'public, max-age=60, no-store="a"': "private, no-cache",
+    }.items():
+        await store.store.prepare("PUT", "/memory/a", b"1", {**headers, "docstore-cache-control": stored})
+        assert (await store.ask("GET", f"/memory/a?link={link}"))["cache-control"] == sent
+
+
+@linked()
+async def test_listings_and_downloads_by_a_link_stay_out_of_shared_caches(store: LinkedStore) -> None:
+    await store.put("/memory/in/a")
+    link = await store.sign("/memory/", methods=["GET", "LIST", "PUT"])
+    for query in ("format=html", "format=json", "format=text", "format=zip", "format=tar", "limit=1"):
+        reply = await store.ask("GET", f"/memory/in/?{query}&link={link}")
+        assert (reply.status, reply["cache-control"]) == (200, "no-cache, private"), query
+    for method, path in (("GET", "/memory/none"), ("PUT", "/memory/in/a"), ("OPTIONS", "/memory/in/a")):
+        assert (await store.ask(method, f"{path}?link={link}"))["cache-control"] == "no-store"
 
 
 @linked()

@@ -87,13 +87,18 @@ class Sessions:
 
 
 def finish(request: Request, response: Response) -> None:
-    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response.
-
-    Shared caches keep responses to requests with a cookie, unlike those with Authorization (RFC 9111 §3.5).
-    """
+    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response."""
     if request.session == "":
         cookies = request.headers.cached(_parse_cookies)
         response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
+    make_private(response)
+
+
+def make_private(response: Response) -> None:
+    """Let no cache share the response, unless the document was stored with `public`.
+
+    Shared caches keep responses to requests with a cookie or a link, unlike those with Authorization (RFC 9111 §3.5).
+    """
     for index, (name, value) in enumerate(response.headers):
         if name == b"cache-control":
             directives = {directive.lower() for directive in split_list(value.decode("latin-1"))}
