@@ -16,7 +16,7 @@ from docstore.content import BytesContent
 from docstore.http.message import Headers, Request
 from docstore.server.resources.login import read_form
 from docstore.server.security.ended import make_endable_id
-from docstore.server.security.sessions import SESSION_S, Sessions
+from docstore.server.security.sessions import CLOCK_DIFFERENCE_S, SESSION_S, Sessions
 from docstore.server.security.signing_key import mac
 from docstore.server.security.tokens import Token
 from tests.http_client import Client
@@ -249,8 +249,10 @@ def test_a_session_ends_in_time_whatever_the_clock_says(tmp_path: Path) -> None:
             (end_ns, 401),
             (end_ns + 10**18, 401),
             (start_ns, 200),
+            # The session began on another server, whose clock is ahead.
+            (start_ns - CLOCK_DIFFERENCE_S * 10**9, 200),
             # The clock was years ahead when the session began.
-            (start_ns - 10**9, 401),
+            (start_ns - (CLOCK_DIFFERENCE_S + 1) * 10**9, 401),
             (0, 401),
         ):
             store.clock.set_ns(moment_ns)

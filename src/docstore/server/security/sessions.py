@@ -25,6 +25,8 @@ from docstore.server.security.tokens import Token
 
 SESSION_S: Final = 12 * 3600
 """Seconds after which a session ends, or earlier with its token."""
+CLOCK_DIFFERENCE_S: Final = 60
+"""By how much the clock of the server where a session began may be ahead of that of another one."""
 
 _PURPOSE: Final = b"session"
 _NAME: Final = "docstore-session"
@@ -61,7 +63,7 @@ class Sessions:
         if key is None or not hmac.compare_digest(signature, _sign(key, id, token)):
             return False
         # A clock that was set back must not make a session longer.
-        in_time = now_ns < expiry_of(id) * 10**9 <= now_ns + SESSION_S * 10**9
+        in_time = now_ns < expiry_of(id) * 10**9 <= now_ns + (SESSION_S + CLOCK_DIFFERENCE_S) * 10**9
         return in_time and not token.is_expired(now_ns) and not self._ended.has(id)
 
     async def begin(self, request: Request, token: Token) -> HeaderPairs:
