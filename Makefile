@@ -29,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test fuzz crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers lock clean help
+.PHONY: check serve install test fuzz fuzz-parsers crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -48,6 +48,9 @@ test: $(TOOLS) ## Run all tests, or some: ARGS='tests/test_keys.py -k path'
 fuzz: $(TOOLS) ## Run the tests with random examples at length: 1000 instead of 30; EXAMPLES=10000
 	@DOCSTORE_EXAMPLES=$(EXAMPLES) $(VENV)/bin/pytest -n auto --maxprocesses 4 -m hypothesis \
 		-o faulthandler_timeout=3600 $(ARGS)
+
+fuzz-parsers: $(TOOLS) ## Fuzz the parsers of tokens, cookies, links and Forwarded, guided by coverage; SECONDS=3600
+	@$(VENV)/bin/python -m tests.fuzz_parsers --seconds $(SECONDS) $(ARGS)
 
 test-cluster: test-postgres-cluster test-ceph-cluster ## Test on clusters that are started for it, and kill their nodes
 
