@@ -49,7 +49,7 @@ fuzz: $(TOOLS) ## Run the tests with random examples at length: 1000 instead of 
 	@DOCSTORE_EXAMPLES=$(EXAMPLES) $(VENV)/bin/pytest -n auto --maxprocesses 4 -m hypothesis \
 		-o faulthandler_timeout=3600 $(ARGS)
 
-fuzz-parsers: $(TOOLS) ## Fuzz the parsers of tokens, links and Forwarded, guided by coverage; SECONDS=3600
+fuzz-parsers: $(TOOLS) ## Fuzz the parsers of tokens, cookies, links and Forwarded, guided by coverage; SECONDS=3600
 	@$(VENV)/bin/python -m tests.fuzz_parsers --seconds $(SECONDS) $(ARGS)
 
 test-cluster: test-postgres-cluster test-ceph-cluster ## Test on clusters that are started for it, and kill their nodes

@@ -1,4 +1,4 @@
-"""Fuzz what strangers send before they are known: tokens, signed links and Forwarded (`make fuzz-parsers`).
+"""Fuzz what strangers send before they are known: tokens, cookies, signed links and Forwarded (`make fuzz-parsers`).
 
     python -m tests.fuzz_parsers [--seconds 60] [NAME]
 
@@ -7,6 +7,7 @@ documents, and what it parses must be encoded to the same text again. An input t
 """
 
 import argparse
+import asyncio
 import base64
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 try:
     import atheris
@@ -22,18 +24,21 @@ except ImportError:  # the test that runs the targets on SEEDS needs no fuzzer
     atheris = None
 
 if atheris is not None and __name__ == "__main__" and "--child" in sys.argv:
-    imports = atheris.instrument_imports(include=["docstore.links", "docstore.http", "docstore.server.security"])
+    imports = atheris.instrument_imports(include=["docstore.links", "docstore.http", "docstore.server"])
 else:
     imports = nullcontext()
 
 with imports:
+    from docstore.content import BytesContent
     from docstore.errors import SetupError
     from docstore.http.forwarded import ForwardedElement, InvalidForwarded, parse_forwarded
     from docstore.http.headers import TooManyMembers
-    from docstore.http.message import Headers
+    from docstore.http.message import Headers, Request
     from docstore.links import LINK_METHODS, Caveats, Grant, InvalidLink, SignedLink, sign_block
     from docstore.server.errors import HTTPProblem
+    from docstore.server.resources.login import read_form
     from docstore.server.security.access import parse_credentials
+    from docstore.server.security.sessions import SESSION_S, Sessions
     from docstore.server.security.signed_links import find_link
     from docstore.server.security.tokens import TOKEN_PATTERN, Tokens, redact
 
@@ -47,6 +52,35 @@ FILE = (
 ) % (b"5e" * 32)
 CAVEATS = Caveats("docs", "a/é", None, ("GET", "PUT"), 1_767_225_600, 10, ("text/csv", "image/*"), "0123456789abcdef")
 LINK = sign_block(ID, CAVEATS, b"r" * 32).narrowed(Caveats("docs", prefix="a/", methods=("GET",)))
+
+
+SIGNED_IN = Tokens("").parse(FILE.replace(b'"expires_ns": 3, ', b""))
+SESSIONS = Sessions(Path(tempfile.gettempdir(), "no-folder-of-docstore"), lambda: (0x0068F0A1B2 - SESSION_S) * 10**9)
+SESSIONS._key = SimpleNamespace(current=lambda: b"k" * 32)  # type: ignore[assignment]
+COOKIE = asyncio.run(SESSIONS.begin(Request("GET", "/", "", Headers()), SIGNED_IN[ID[:10]]))[0][1].split(b";")[0]
+
+
+def cookie(data: bytes) -> None:
+    """A Cookie is a session only if it has exactly the value that was signed, once."""
+    request = Request("GET", "/", "", Headers([(b"cookie", data)]))
+    token = SESSIONS.authenticate(request, SIGNED_IN)
+    pairs = [pair.strip(b" \t") for pair in data.split(b";")]
+    assert (token is not None) == bool(request.session)
+    assert token is None or 1 in (pairs.count(COOKIE), pairs.count(b"__Host-" + COOKIE))
+
+
+def login(data: bytes) -> None:
+    """The content of a login has texts, or nothing."""
+    for media_type in (b"application/json", b"application/x-www-form-urlencoded"):
+        headers = Headers([(b"content-type", media_type)])
+        reading = read_form(Request("POST", "/-/login", "", headers, BytesContent(data)))
+        form: dict[str, str] | None = None
+        try:
+            reading.send(None)  # it never waits, and an event loop takes ten times as long
+        except StopIteration as result:
+            form = result.value
+        assert form is not None
+        assert all(isinstance(value, str) for value in form.values())
 
 
 def credentials(data: bytes) -> None:
@@ -142,6 +176,11 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "credentials": (
         credentials,
         [f"Bearer {TOKEN}".encode(), b"Basic " + base64.b64encode(f"any:{TOKEN}".encode()), b"basic", b"Bearer x"],
+    ),
+    "cookie": (cookie, [COOKIE, b"a=b; __Host-" + COOKIE, b"docstore-session=; docstore-session", b";="]),
+    "login": (
+        login,
+        [b'{"token": "%s", "next": "/"}' % TOKEN.encode(), b"token=%s&next=%%2Fdocs%%2F" % TOKEN.encode()],
     ),
     "token-file": (token_file, [FILE, b'{"version": 1, "tokens": []}', b"[]"]),
     "link-text": (

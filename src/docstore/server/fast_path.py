@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.engines.contract import Recalling
 from docstore.errors import InvalidKey
 from docstore.http.conditions import CONDITIONAL_GET_HEADERS
 from docstore.http.entity_tags import parse_entity_tag
@@ -97,20 +96,20 @@ class FastPath:
     def _find(self, path: str) -> _Target | None:
         try:
             mount, key, parts = self._route(path)
-            if mount is None or mount.cors_policy is not None or mount.content == "app":
+            if mount is None or mount.recall is None or mount.cors_policy is not None or mount.content == "app":
                 return None
-            if not isinstance(mount.engine, Recalling) or not key or (parts is not None and parts[-1] == ""):
+            if not key or (parts is not None and parts[-1] == ""):
                 return None
             mount.check_key(key)
         except (HTTPProblem, InvalidKey):
             return None
-        return mount.engine.recall, key, mount.cache_control, f"/{mount.name}"
+        return mount.recall, key, mount.cache_control, f"/{mount.name}"
 
 
 def _seen(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
     """Return the mount as the client sees it; None unless it has a token or a link and may read the key."""
     try:
-        link = find_link(request.query) if request.query else None
+        link = find_link(request.query) if request.query and "&" not in request.query else None
         if link is None and (request.query or b"authorization" not in request.headers.names):
             return None
         view = access.view(request, link)

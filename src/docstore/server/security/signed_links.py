@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from docstore.errors import DocstoreError, EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
+from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.links import LINK_PARAMETER, Caveats, Grant, InvalidLink, SignedLink, sign_block
 from docstore.model import Clock
@@ -214,7 +215,7 @@ def _changed_nothing(error: Exception) -> bool:
     """Whether a write that raised this was certainly not carried out."""
     if isinstance(error, EngineError):
         return isinstance(error, NoSpace | StorageUnavailable) and not isinstance(error, OutcomeUnknown)
-    return isinstance(error, HTTPProblem | DocstoreError)
+    return isinstance(error, HTTPProblem | TooManyMembers | DocstoreError)
 
 
 def _root(key: bytes, id: str, secret_sha256: str) -> bytes:
