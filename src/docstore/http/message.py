@@ -76,6 +76,8 @@ class Request:
     """The scheme that the client used; "" if it is not known, because there may be a proxy before this server."""
     session: str | None = None
     """The id of the session whose cookie counts for the request; "" if its cookie is invalid, None without one."""
+    link: str = ""
+    """The id of the signed link in the URL, also if it has ended; "" without one that was signed here."""
     user: str | None = None
     """The name of the user for the page; "" before the login, None where nobody logs in."""
 

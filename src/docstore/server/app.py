@@ -49,7 +49,13 @@ from docstore.server.resources.root import MissingSlash, RootResource, ServerRes
 from docstore.server.resources.system import find_service
 from docstore.server.security.access import AccessControl, View, is_login, is_open, without_basic
 from docstore.server.security.audit import AuditLog
-from docstore.server.security.browser_safety import SAFE_METHODS, check_host, check_same_origin, check_same_site
+from docstore.server.security.browser_safety import (
+    SAFE_METHODS,
+    check_host,
+    check_same_origin,
+    check_same_site,
+    host_of,
+)
 from docstore.server.security.other_protocols import OPERATION_HEADERS, check_operation
 from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
@@ -58,7 +64,7 @@ from docstore.server.security.rights import ANONYMOUS_RIGHTS
 from docstore.server.security.sessions import finish, make_private, shows_login
 from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
-from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
+from docstore.server.security.web_apps import check_forwarded_host, find_app_host, lift_sandbox, mounts_at
 from docstore.server.sweeper import DEFAULT_SWEEP_INTERVAL_S, Sweeper
 from docstore.units import Rate
 
@@ -96,6 +102,7 @@ class Store:
         self._hosts = hosts
         self._public_origins = public_origins
         self._app_hosts = frozenset(mount.app_host for mount in mounts if mount.app_host)
+        self._own_hosts = frozenset(map(host_of, public_origins))
         self._relative_links = relative_links
         self._proxies = proxies
         open_to_all = tokens is None and anonymous == "write"
@@ -135,7 +142,10 @@ class Store:
             request.root = root_from(request.path)
         try:
             if self._proxies is not None:
+                received = request.headers
                 self._proxies.apply(request)
+                if self._app_hosts:
+                    check_forwarded_host(received, request.headers, self._app_hosts, self._own_hosts)
             check_host(request.headers, self._hosts)
             if self._app_hosts:
                 app_host = find_app_host(request.headers, self._app_hosts)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from docstore.errors import OutcomeUnknown, StorageUnavailable
-from docstore.links import Caveats, SignedLink
-from docstore.server.security.ended import KEPT_S
+from docstore.links import LINK_TTL_LIMIT_S, Caveats, SignedLink
+from docstore.server.security.ended import KEPT_S, make_endable_id
 from docstore.server.security.state_files import CHECK_INTERVAL_S
 from tests.in_process import Chunked
 from tests.linked_store import TEXT, LinkedStore, linked, narrow
@@ -200,6 +200,7 @@ async def test_a_token_revokes_its_own_links_and_an_administrator_all(store: Lin
         (one, ids[0].upper(), 404),
         (one, "..%2f..%2ftokens.json", 404),
         (one, ids[0] + "/", 404),
+        (one, make_endable_id(made[0].token.id, store.store.clock() // 10**9 + 2 * LINK_TTL_LIMIT_S), 404),
     ):
         assert (await store.store.send("DELETE", f"/-/links/{id}", headers=headers)).status == status, id
 

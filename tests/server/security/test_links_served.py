@@ -289,8 +289,10 @@ def test_no_log_has_a_link_and_the_audit_log_says_who_made_it(tmp_path: Path) ->
         with Client(f"{server.url}/docs/", headers={"Authorization": f"Bearer {made.text}"}) as docs:
             docs["a"] = b"1"
             link = docs.sign("a")
-            docs.sign("a", once=True)
-            docs.revoke_link(docs.sign("a").url)
+            used, revoked = docs.sign("a", once=True), docs.sign("a")
+            docs.revoke_link(revoked.url)
+        for ended in (used, used, revoked):
+            ask(server, "GET", ended.url.removeprefix(server.url))
         text = link.url.partition("link=")[2]
         escaped = "".join(f"%{ord(character):02x}" for character in text)
         for target in (
@@ -321,6 +323,8 @@ def test_no_log_has_a_link_and_the_audit_log_says_who_made_it(tmp_path: Path) ->
     by_link = [each for each in entries if "link" in each]
     assert {(each["token"], each["link"], each["path"]) for each in by_link} >= {(made.token.id, link.id, "/docs/a")}
     assert all(each["token"] == made.token.id for each in by_link)
+    statuses = [(each["link"], each["status"]) for each in by_link[:3]]
+    assert statuses == [(used.id, 200), (used.id, 403), (revoked.id, 403)]
 
 
 def test_a_token_that_ends_ends_its_links_in_all_workers(signer: Signer) -> None:

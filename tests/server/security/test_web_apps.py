@@ -13,6 +13,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import SetupError
 from docstore.server.app import Store
 from docstore.server.mounts import Mount
+from docstore.server.security.proxies import TrustedProxies
 from docstore.testing.clock import SetClock
 from tests.http_client import Client
 from tests.in_process import InProcess, Reply
@@ -110,6 +111,47 @@ def test_at_the_host_of_an_app_no_other_mount_exists() -> None:
         assert (await store.send("GET", "/docs/a", headers=HOME)).content == PAGE
 
     on_a_store(test, app_host="apps.example")
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded", "status"),
+    [
+        ("apps.example", "store.example", 400),
+        ("Apps.example:80", "other.example", 400),
+        ("apps.example", "two.example", 400),
+        ("store.example", "apps.example", 400),
+        ("store.example:80", "APPS.example", 400),
+        ("store.example", "other.example", 200),
+        ("upstream", "apps.example", 200),
+        ("upstream", "store.example", 200),
+        ("apps.example", "apps.example", 200),
+    ],
+)
+def test_fields_that_a_proxy_passes_on_lead_neither_to_an_app_nor_away_from_it(
+    host: str, forwarded: str, status: int
+) -> None:
+    """A script can send them, and a cache keeps the response for Host."""
+
+    async def run() -> None:
+        clock = SetClock()
+        engines = [open_engine(EngineURL.parse("memory:"), clock) for _ in range(2)]
+        mounts = [
+            Mount(name, engine, content="app", app_host=f"{name}.example")
+            for name, engine in zip(("apps", "two"), engines, strict=True)
+        ]
+        proxies, origins = TrustedProxies(["unix"]), frozenset({"http://store.example"})
+        store = Store(mounts, clock=clock, proxies=proxies, public_origins=origins)
+        try:
+            inside = InProcess(store, clock)
+            await inside.prepare("PUT", "/apps/page", PAGE, {"content-type": "text/html", **HOME})
+            for name, value in (("x-forwarded-host", forwarded), ("forwarded", f'host="{forwarded}"')):
+                reply = await inside.send("GET", "/apps/page", headers={"host": host, name: value})
+                assert reply.status == status
+                assert is_sandboxed([reply]) is ("apps" not in forwarded.lower()) or status == 400
+        finally:
+            await store.close()
+
+    asyncio.run(run())
 
 
 def test_a_token_has_no_more_rights_at_the_host_of_an_app(tmp_path: Path) -> None:

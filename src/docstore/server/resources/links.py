@@ -25,7 +25,8 @@ from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.resource import Resource, options
 from docstore.server.responses import small_response
 from docstore.server.security.access import View
-from docstore.server.security.ended import token_of
+from docstore.server.security.ended import expiry_of, token_of
+from docstore.server.security.sessions import CLOCK_DIFFERENCE_S
 from docstore.server.security.rights import ALL_RIGHTS
 from docstore.server.security.signed_links import SignedLinks, is_link_id, missing_rights
 from docstore.server.security.tokens import Token, check_prefix
@@ -108,6 +109,8 @@ class LinkResource(_SigningResource):
         links, _, token = self._signer()
         if token_of(self._id) != token.id and not token.is_administrator:
             raise HTTPProblem("forbidden", "another token made the link")
+        if expiry_of(self._id) > self._clock() // 10**9 + LINK_TTL_LIMIT_S + CLOCK_DIFFERENCE_S:
+            raise HTTPProblem("not-found")  # no link has that id, and its file would be kept too long
         await links.revoke(self._id)
         return small_response(b"", "text/plain", cache=b"no-store")
 

@@ -115,7 +115,7 @@ class AccessControl:
         """
         tokens = self._tokens()
         if link is not None and self.links is not None:
-            return self._view_by_link(link, request.method, self.links, tokens)
+            return self._view_by_link(request, link, self.links, tokens)
         if sessions and self.sessions is not None:
             request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
@@ -137,8 +137,9 @@ class AccessControl:
             view = self._views[token.id] = self._make_view(token, _forbidden)
         return view
 
-    def _view_by_link(self, text: str, method: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
-        """Return the view of a link, which is made once. Raise HTTPProblem (403, 503)."""
+    def _view_by_link(self, request: Request, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
+        """Return the view of a link, which is made once, and set `request.link`. Raise HTTPProblem (403, 503)."""
+        method = request.method
         # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
         view = self._link_views.get((text, method))
         if view is None:
@@ -150,6 +151,7 @@ class AccessControl:
                 del self._link_views[next(iter(self._link_views))]
             self._link_views[text, method] = view
         if view.link is not None:
+            request.link = view.link.id
             links.check(view.link)
         return view
 

@@ -46,16 +46,17 @@ class AuditLog:
 
     def record(self, request: Request, view: View | None, path: str, response: Response) -> None:
         """Log a request. `path` is the mount and the key, decoded, or the path as received if it is in no mount."""
-        token, link = (None, None) if view is None else (view.token and view.token.id, view.link)
-        if request.session:  # also one that has just begun
-            token = token_of(request.session)
+        token = view.token.id if view is not None and view.token is not None else None
+        # Also of a session that has just begun, and of a link that has ended.
+        if signed := request.session or request.link:
+            token = token_of(signed)
         body = request.body.size if response.status < 300 and request.method in _WRITES else response.content.size
         headers = dict(response.headers)
         etag = headers.get(b"etag")
         line = {
             "time": format_rfc3339(self._clock()),
             "token": token,
-            **({"link": link.id} if link else {}),
+            **({"link": request.link} if request.link else {}),
             "address": request.address,
             "method": request.method[:PATH_LENGTH_LIMIT],
             "path": redact(path)[:PATH_LENGTH_LIMIT],

@@ -9,6 +9,7 @@ scripts of service workers there, and documents with `no-store`.
 """
 
 from docstore.http.message import Headers, Response
+from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mounts
 from docstore.server.responses import SANDBOX
 from docstore.server.security.browser_safety import host_name
@@ -18,6 +19,19 @@ def find_app_host(headers: Headers, app_hosts: frozenset[str]) -> str:
     """Return the host of an app if the request is sent to one, otherwise ""."""
     name = headers.cached(host_name) or ""
     return name if name in app_hosts else ""
+
+
+def check_forwarded_host(received: Headers, believed: Headers, app_hosts: frozenset[str], own: frozenset[str]) -> None:
+    """Raise HTTPProblem if a proxy's fields lead from the host of an app to another one, or there from an own host.
+
+    A proxy that keeps Host may pass on fields that it does not know, and a script can send them. A response without the
+    sandbox would be kept by caches for the host of the store.
+    """
+    before, after = find_app_host(received, app_hosts), find_app_host(believed, app_hosts)
+    if before != after and (before or received.cached(host_name) in own):
+        raise HTTPProblem(
+            "invalid-field", "Host and the fields of a proxy contradict each other: one is that of an app"
+        )
 
 
 def mounts_at(mounts: Mounts, app_host: str) -> Mounts:
