@@ -83,6 +83,23 @@ def test_a_user_logs_in_without_javascript(tab: Tab, tmp_path: Path) -> None:
         user.check()
 
 
+def test_back_shows_nothing_after_the_logout(tab: Tab, tmp_path: Path) -> None:
+    with store_with_tokens(tmp_path) as (server, _, token):
+        user = Tab(tab.browser, server)
+        user.expect(401)
+        user.log_in(token)
+        user.open("/docs/")
+        user.wait_for_keys("a")
+        user.page.locator("#login").click()
+        user.page.get_by_role("button", name="Log out").click()
+        expect(user.page.get_by_role("button", name="Log in")).to_be_visible()
+        for _ in range(3):
+            user.page.go_back()
+            expect(user.page.get_by_label("Token")).to_be_visible()
+            expect(user.page.locator("#documents")).to_have_count(0)
+        user.close()
+
+
 def test_uploads_go_on_after_a_new_login(tab: Tab, tmp_path: Path) -> None:
     with store_with_tokens(tmp_path) as (server, client, token):
         user = Tab(tab.browser, server)

@@ -494,6 +494,17 @@ def test_no_cache_shares_what_a_session_may_read(tmp_path: Path, stored: str, se
     on_a_store(tmp_path, test)
 
 
+def test_no_browser_keeps_pages_and_listings_of_a_session(tmp_path: Path) -> None:
+    async def test(store: InProcess, tokens: Tokens) -> None:
+        cookie = await log_in(store, tokens.create(rights=["all"]).text)
+        for path in ("/", "/memory/", "/memory/?format=json", "/-/openapi.json", "/-/docs"):
+            for accept in ("text/html", "*/*"):
+                reply = await store.send("GET", path, headers={**cookie, "accept": accept})
+                assert (reply.status, reply["cache-control"]) == (200, "no-store")
+
+    on_a_store(tmp_path, test)
+
+
 def test_browsers_are_shown_the_login_and_programs_both_challenges(tmp_path: Path) -> None:
     async def test(store: InProcess, tokens: Tokens) -> None:
         browsers = ({"sec-fetch-mode": "cors"}, {"x-requested-with": "fetch"}, {"cookie": "a=b"}, PEOPLE)
