@@ -94,6 +94,9 @@ def test_a_link_for_a_key_stays_one_for_it() -> None:
     grant = Grant("docs", "a/b", True, frozenset({"GET"}), 100)
     for caveats in (Caveats("docs", key="a/b"), Caveats("docs", prefix="a/b"), Caveats("docs", prefix="a")):
         assert grant.narrow(caveats, 1) == grant
+    listing = Grant("docs", "a", False, frozenset({"GET", "LIST"}), 100)
+    assert listing.narrow(Caveats("docs", key="a"), 1).methods == {"GET"}, "a key has no listing"
+    assert listing.narrow(Caveats("docs", prefix="a"), 1).methods == {"GET", "LIST"}
     for caveats in (Caveats("docs", key="a/b/c"), Caveats("docs", prefix="a/b/c"), Caveats("docs", key="a")):
         assert grant.narrow(caveats, 1).methods == frozenset()
 

@@ -171,7 +171,9 @@ class Grant:
         prefix = (caveats.key if is_key else caveats.prefix) or ""
         if caveats.mount == self.mount:
             if prefix.startswith(self.prefix) and (not self.is_key or (is_key and prefix == self.prefix)):
-                return replace(self, prefix=prefix, is_key=is_key)
+                # A key has no listing, and that of all keys which begin with it would show others.
+                methods = self.methods - {"LIST"} if is_key else self.methods
+                return replace(self, prefix=prefix, is_key=is_key, methods=methods)
             if not is_key and self.prefix.startswith(prefix):
                 return self
         return replace(self, methods=frozenset())

@@ -12,11 +12,13 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.proxies import TrustedProxies
+from docstore.server.security.state_files import CHECK_INTERVAL_S
 from docstore.server.security.tokens import Tokens
 from docstore.testing.clock import SetClock
 from docstore.units import parse_rate
 from tests.both_ways import answer_fast, assert_same
 from tests.in_process import InProcess, on_a_store
+from tests.linked_store import LinkedStore, linked
 
 LOOPBACK = frozenset({"localhost"})
 HOST = (b"host", b"localhost")
@@ -92,7 +94,7 @@ def test_stores_that_check_more_and_mounts_with_cors_have_no_fast_path(tmp_path:
     mounts = [Mount("docs", open_engine(EngineURL.parse("memory:"), clock))]
     for options in (
         {"anonymous": "read"},
-        {"tokens": Tokens(tmp_path)},
+        {"tokens": Tokens(tmp_path), "address_rate": parse_rate("1/s")},
         {"address_rate": parse_rate("1/s")},
         {"proxies": TrustedProxies({"127.0.0.1"})},
         {"relative_links": True},
@@ -103,6 +105,50 @@ def test_stores_that_check_more_and_mounts_with_cors_have_no_fast_path(tmp_path:
     audit = AuditLog(tmp_path / "audit", clock)
     assert Store(mounts, clock=clock, audit=audit).fast_path is None
     audit.close()
+
+
+@linked()
+async def test_clients_with_a_token_or_a_link_that_may_read_are_answered(linked_store: LinkedStore) -> None:
+    store, tokens = linked_store, linked_store.tokens
+    reader = tokens.create(rights=["read"], mount="docs", prefix="in/").text
+    limited = tokens.create(rights=["read"], mount="docs", rate="9/s").text
+    await asyncio.sleep(CHECK_INTERVAL_S)
+    for key in ("in/a", "out"):
+        await store.put(f"/docs/{key}")
+        assert await store.content(f"/docs/{key}") == b"1"
+    link, once = await store.sign("/docs/in/a"), await store.sign("/docs/in/a", once=True)
+    writing, folder = await store.sign("/docs/in/a", methods=["PUT"]), await store.sign("/docs/in/")
+    admin = (b"authorization", store.headers["authorization"].encode())
+    read_only, counted = ((b"authorization", f"Bearer {text}".encode()) for text in (reader, limited))
+    for path, fields, query, status in (
+        ("/docs/in/a", [admin], "", 200),
+        ("/docs/out", [admin], "", 200),
+        ("/docs/in/a", [read_only], "", 200),
+        ("/docs/out", [read_only], "", None),
+        ("/docs/in/a", [counted], "", None),
+        ("/docs/in/a", [(b"authorization", b"Bearer wrong")], "", None),
+        ("/docs/in/a", [(b"cookie", b"a=b")], "", None),
+        ("/docs/in/a", [], "", None),
+        ("/docs/in/a", [admin], "x=1", None),
+        ("/docs/in/a", [], f"link={link}", 200),
+        ("/docs/in/a", [(b"authorization", b"Bearer wrong")], f"link={link}", 200),
+        ("/docs/in/%61", [], f"link={link}&x=1", 200),
+        ("/docs/in/a", [], f"link={folder}", 200),
+        ("/docs/out", [], f"link={folder}", None),
+        ("/docs/out", [admin], f"link={link}", None),
+        ("/docs/in/a", [admin], f"link={once}", None),
+        ("/docs/in/a", [admin], f"link={writing}", None),
+        ("/docs/in/a", [admin], f"link={link}&link={link}", None),
+        ("/docs/in/a", [admin], f"link={link}A", None),
+    ):
+        request = read(path, *fields, query=query)
+        assert answers(store.store, request) == status, (path, fields, query)
+        if status is not None:
+            response = answer_fast(store.store.store, request)
+            assert response is not None
+            assert_same(response, await store.store.store.handle(request))
+    store.store.clock.set_ns(store.store.clock() + 3600 * 10**9)
+    assert answers(store.store, read("/docs/in/a", query=f"link={link}")) is None
 
 
 @on_a_store("memory", cors=("https://app.example",))

@@ -85,6 +85,27 @@ def answer_with_many_keys(route: Route) -> None:
     route.fulfill(json={"mount": "/many/", "documents": documents, "next": link})
 
 
+def test_a_search_that_fills_its_page_in_the_last_keys_goes_on(tab: Tab) -> None:
+    fields = {"version": "v" * 32, "size": 1, "media_type": "text/plain", "modified": "2026-01-01T00:00:00Z"}
+    pages = [
+        {"documents": [{"key": f"a{number:04}", **fields} for number in range(1000)], "next": "/many/?after=a0999"},
+        {"documents": [], "next": "/many/?after=b", "hidden": 500},  # names that the mount can't show
+        {"documents": [{"key": f"hit{number:03}", **fields} for number in range(150)], "next": None},
+    ]
+    answers = {"": pages[0], "a0999": pages[1], "b": pages[2], "hit099": {**pages[2], "documents": []}}
+
+    def answer(route: Route) -> None:
+        after = parse_qs(urlsplit(route.request.url).query).get("after", [""])[0]
+        route.fulfill(json={"mount": "/many/", **answers[after]})
+
+    tab.page.route("**/many/?*limit=1000*", answer)
+    tab.open("/many/?words=hit")
+    expect(tab.page.locator("#count")).to_contain_text("searched the first 1,600 keys")
+    expect(tab.page.locator("#documents tbody tr")).to_have_count(100)
+    tab.page.get_by_role("link", name="Search the next keys").click()
+    tab.wait_until("location.search.includes('after=hit099')")
+
+
 def test_a_search_for_words_is_bounded_and_goes_on(tab: Tab) -> None:
     tab.page.route("**/many/?*format=json*", answer_with_many_keys)
     tab.open("/many/?words=bound-10400")

@@ -55,7 +55,7 @@ from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
-from docstore.server.security.sessions import finish, shows_login
+from docstore.server.security.sessions import finish, make_private, shows_login
 from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import find_app_host, lift_sandbox, mounts_at
@@ -108,8 +108,10 @@ class Store:
         self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
         self._admits_some = any((self._access, self._audit, self._address_rates))
-        is_plain = not self._admits_some and proxies is None and not relative_links and not self._app_hosts
-        self.fast_path: Final = FastPath(self._route, hosts, clock) if is_plain else None
+        counts = self._audit is not None or self._address_rates is not None
+        asks_for_tokens = self._access is None or self._links is not None
+        is_plain = not counts and asks_for_tokens and proxies is None and not relative_links and not self._app_hosts
+        self.fast_path: Final = FastPath(self._route, hosts, clock, self._access) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
@@ -182,7 +184,8 @@ class Store:
             if link is not None and link.use_id and self._links is not None and method not in ("HEAD", "OPTIONS"):
                 perform = partial(self._receive, verb, resource, request)
                 response = await self._links.use(link, perform, safe=not unsafe)
-            elif unsafe and not isinstance(request.body, BytesContent):
+            # A login is small, and clients without a token must not take the places of uploads.
+            elif unsafe and not login and not isinstance(request.body, BytesContent):
                 response = await self._receive(verb, resource, request)
             else:
                 response = await verb(resource, request)
@@ -197,6 +200,8 @@ class Store:
                 mount.cors_policy.add_headers(request.headers, response)
         if request.session is not None:
             finish(request, response)
+        elif view is not None and view.link is not None:
+            make_private(response)
         if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
             response.headers += limiter.fields()
         if self._audit is not None and not is_public:

@@ -143,11 +143,12 @@ def _field_headers(fields: Fields) -> HeaderPairs:
 def _cache_control(fields: Fields, left_s: int | None, default: str) -> bytes:
     """The stored Cache-Control, or `default`, limited to `left_s` until the document expires.
 
-    PRIVATE_CACHE_CONTROL replaces a stored one, too.
+    PRIVATE_CACHE_CONTROL replaces a stored one, too, all but `no-store`.
     """
     value = next((value for name, value in fields.others if name == "cache-control"), default)
-    if default == PRIVATE_CACHE_CONTROL and "no-store" not in value:
-        value = default
+    if default == PRIVATE_CACHE_CONTROL:
+        kept_out = "no-store" in {directive.lower() for directive in split_list(value)}
+        value = "no-store" if kept_out else default
     return (value if left_s is None else _limit_freshness(value, left_s)).encode("ascii")
 
 

@@ -81,7 +81,7 @@ export function form(title, kind, controls, text, store, isChanged) {
   return new Promise((resolve) => {
     let result;
     const save = element("button", { class: "primary" }, text);
-    const values = () => JSON.stringify([...node.querySelectorAll("input, textarea")].map((control) => control.value));
+    const values = () => JSON.stringify([...node.querySelectorAll("input, textarea")].map(({ value, checked }) => [value, checked]));
     isChanged ??= () => values() !== initial;
     const mayClose = async () => !isChanged() || (await ask("Leave without saving?", [["stay", "Keep editing"], ["leave", "Leave", "danger"]], "stay")) === "leave";
     const warn = (event) => isChanged() && event.preventDefault();

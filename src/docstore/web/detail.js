@@ -96,7 +96,7 @@ async function fill(page, detail, body, meta, { writable, removable }) {
     removable ? action("Delete", "Delete", (...given) => remove(...given, writable), "danger") : null,
   ];
   // Links end with a token, so only users who have logged in with one can sign them.
-  if (document.querySelector("#login bdi")) actions.push(action("Share", "s", (...given) => share(...given, { writable, removable })));
+  if (document.querySelector("#login bdi")) actions.splice(removable ? -1 : actions.length, 0, action("Share", "s", (...given) => share(...given, { writable, removable })));
   const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(
     element("p", { class: "buttons" }, actions,

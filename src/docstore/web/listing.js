@@ -122,18 +122,20 @@ export class Listing {
       this.#count(`Searching\u2026 ${searched.toLocaleString("en")} keys so far`);
       const page = await this.collection.list(withoutEmpty({ prefix: folder, after, limit: SEARCH_PAGE }), signal);
       next = page.next;
-      for (const meta of page.documents) {
+      searched += page.hidden ?? 0;
+      for (const [index, meta] of page.documents.entries()) {
         after = meta.key;
         searched += 1;
         const name = meta.key.slice(folder.length).toLowerCase();
         if (words.every((word) => name.includes(word))) documents.push(meta);
         if (documents.length === LIMIT) {
-          next ??= searched < page.documents.length;
-          break;
+          const isLast = !next && index === page.documents.length - 1;
+          return { documents, next: isLast ? null : `?after=${encodeURIComponent(after)}`, searched };
         }
       }
-    } while (next && searched < SEARCHED_KEYS && documents.length < LIMIT);
-    return { documents, next: next ? `?after=${encodeURIComponent(after)}` : null, searched };
+      if (next) after = new URL(next, location).searchParams.get("after");
+    } while (next && searched < SEARCHED_KEYS);
+    return { documents, next, searched };
   }
 
   #placeSearch() {
@@ -178,7 +180,7 @@ export class Listing {
     this.#viewLinks();
     this.#pages(next);
     this.#showOrder();
-    this.#empty(!documents.length && !folders.length);
+    this.#empty(!documents.length && !folders.length && !next);
     this.onshow();
   }
 

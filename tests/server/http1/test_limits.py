@@ -3,6 +3,7 @@
 import resource
 import threading
 import time
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from docstore.limits import Limits
 from docstore.server.errors import PROBLEM_TYPES
+from docstore.server.http1.parser import CACHED_HEAD_COUNT, CACHED_HEAD_LINES, CACHED_HEAD_SIZE, take_head
 from tests.server.http1.raw_client import GET, WAITS_S, RawClient, ask, put, request
 from tests.server.http1.server import HTTP1Server
 
@@ -287,3 +289,17 @@ def test_a_thousand_slow_clients_do_not_slow_the_others(tmp_path: Path, start: b
         assert server.memory() < 300 << 20
         for raw in raws:
             raw.reset()
+
+
+@pytest.mark.parametrize("fields", [3, CACHED_HEAD_LINES, 95])
+def test_cached_heads_take_a_bounded_amount_of_memory_however_many_fields_they_have(fields: int) -> None:
+    tracemalloc.start()
+    try:
+        for number in range(CACHED_HEAD_COUNT + 100):
+            lines = b"".join(b"%c%c:\r\n" % (97 + each // 26, 97 + each % 26) for each in range(fields))
+            head = b"GET / HTTP/1.1\r\nHost:%d\r\n%s" % (number, lines)
+            assert len(head) <= CACHED_HEAD_SIZE
+            take_head(head, 100)
+        assert tracemalloc.get_traced_memory()[0] < 36 << 20, "of whole heads and of sections"
+    finally:
+        tracemalloc.stop()

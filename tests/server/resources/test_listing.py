@@ -1,5 +1,6 @@
 """Listings through a real server, the same on each engine: order, pages, prefixes, and the four representations."""
 
+import asyncio
 import json
 import re
 import subprocess
@@ -10,7 +11,12 @@ from pathlib import Path
 import pytest
 
 import docstore
-from docstore.server.resources.listing import Query
+from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
+from docstore.engines.registry import EngineURL, open_engine
+from docstore.model import Fields
+from docstore.server.mounts import Mount
+from docstore.server.resources.listing import Query, read_page
 from tests.http_client import Answer, Client, ask
 from tests.server_process import MOUNTS, RunningServer, plain_name_mounts
 
@@ -231,6 +237,24 @@ def test_a_collection_without_its_slash_is_redirected_or_405_with_a_hint(server:
     assert (answer.status, answer["allow"]) == (405, "GET, HEAD, OPTIONS")
     assert b"/docs/" in answer.content
     assert ask(server, "GET", '/docs?a="<^%20')["location"] == "/docs/?a=%22%3C%5E%20"
+
+
+def test_a_page_ends_after_many_names_that_the_mount_cannot_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("docstore.server.resources.listing.HIDDEN_LIMIT", 1500)
+
+    async def read() -> None:
+        engine = open_engine(EngineURL("memory", ""))
+        for key in ("a", *(f"b/{number:04}" for number in range(2500)), "c"):
+            await engine.put(PutRequest(key, BytesContent(b"x"), Fields.make("text/plain", {})))
+        mount = Mount("docs", engine, keys="name")
+        page = await read_page(mount, Query(limit=2))
+        assert ([meta.key for meta in page.documents], page.hidden) == (["a"], 2002)
+        assert page.next is not None
+        page = await read_page(mount, page.next)
+        assert ([meta.key for meta in page.documents], page.hidden, page.next) == (["c"], 498, None)
+        await engine.close()
+
+    asyncio.run(read())
 
 
 def test_names_that_a_mount_cannot_show_are_counted_and_said(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docstore.errors import OutcomeUnknown
+from docstore.errors import OutcomeUnknown, StorageUnavailable
 from docstore.links import Caveats, SignedLink
 from docstore.server.security.ended import KEPT_S
 from docstore.server.security.state_files import CHECK_INTERVAL_S
@@ -98,6 +98,7 @@ async def test_a_link_for_one_use_is_used_up_by_one_success(store: LinkedStore) 
         ("PUT", Chunked([b"123", b"45"]), TEXT, 413),
         ("PUT", b"1", {"content-digest": "sha-256=:AAAA:"}, 400),
         ("PUT", b"1", {"if-match": '"x"'}, 412),
+        ("PUT", b"1", {"if-match": ",".join(['"x"'] * 101)}, 431),
         ("DELETE", b"", {}, 403),
         ("OPTIONS", b"", {}, 204),
         ("PUT", b"1", TEXT, 201),
@@ -149,6 +150,22 @@ async def test_a_link_stays_used_if_nobody_knows_what_was_done(store: LinkedStor
     vars(engine)["put"] = lose
     assert (await store.ask("PUT", f"/memory/a?link={link}", b"1", TEXT)).status == 503
     vars(engine).pop("put")
+    assert (await store.ask("PUT", f"/memory/a?link={link}", b"2", TEXT)).status == 403
+    assert await store.content("/memory/a") == b"1"
+
+
+@linked()
+async def test_a_link_stays_used_if_the_document_cannot_be_read_after_it_was_stored(store: LinkedStore) -> None:
+    link = await store.sign("/memory/a", methods=["GET", "PUT"], once=True)
+    engine = store.store.engines["memory"]
+
+    async def fail(key: str) -> Any:
+        raise StorageUnavailable("gone")
+
+    vars(engine)["get"] = fail
+    stored = await store.ask("PUT", f"/memory/a?link={link}", b"1", {**TEXT, "prefer": "return=representation"})
+    vars(engine).pop("get")
+    assert (stored.status, stored.content, "preference-applied" in stored) == (201, b"a\n", False)
     assert (await store.ask("PUT", f"/memory/a?link={link}", b"2", TEXT)).status == 403
     assert await store.content("/memory/a") == b"1"
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -15,11 +16,11 @@ from docstore.content import BytesContent
 from docstore.http.message import Headers, Request
 from docstore.server.resources.login import read_form
 from docstore.server.security.ended import make_endable_id
-from docstore.server.security.sessions import SESSION_S, Sessions
+from docstore.server.security.sessions import CLOCK_DIFFERENCE_S, SESSION_S, Sessions
 from docstore.server.security.signing_key import mac
 from docstore.server.security.tokens import Token
 from tests.http_client import Client
-from tests.in_process import InProcess, NeverRead, opened
+from tests.in_process import Chunked, InProcess, NeverRead, opened
 from tests.server.security.test_access import CHALLENGES, bearer
 from tests.server_process import RunningServer
 
@@ -122,6 +123,36 @@ def test_a_login_with_anything_else_is_rejected(tmp_path: Path) -> None:
     on_a_store(tmp_path, test)
 
 
+def test_logins_that_are_not_sent_to_the_end_keep_nobody_from_uploading(tmp_path: Path) -> None:
+    """They need no token, and uploads do."""
+
+    async def test(store: InProcess, tokens: Tokens) -> None:
+        made, come = tokens.create(rights=["all"]), asyncio.Event()
+        store.store._upload_limit = 1
+        waits = [store.send("POST", f"/-/{path}", Waiting(come), JSON) for path in ("login", "logout", "login")]
+        waiting = [asyncio.create_task(wait) for wait in waits]
+        await asyncio.sleep(0.1)
+        upload = Chunked([b"1", b"2"])
+        assert (await store.send("PUT", "/memory/a", upload, bearer(made.text))).status == 201
+        assert (await store.send("POST", "/-/login", Chunked([b"x" * 5000] * 2), JSON)).status == 413
+        come.set()
+        assert [reply.status for reply in await asyncio.gather(*waiting)] == [401, 204, 401]
+
+    on_a_store(tmp_path, test)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A body of which nothing comes until the event."""
+
+    event: asyncio.Event
+    size: int = 2
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self.event.wait()
+        yield b"{}"
+
+
 def test_a_page_of_another_site_cannot_log_its_visitors_in_or_out(tmp_path: Path) -> None:
     async def test(store: InProcess, tokens: Tokens) -> None:
         text = tokens.create(rights=["list"]).text
@@ -218,8 +249,10 @@ def test_a_session_ends_in_time_whatever_the_clock_says(tmp_path: Path) -> None:
             (end_ns, 401),
             (end_ns + 10**18, 401),
             (start_ns, 200),
+            # The session began on another server, whose clock is ahead.
+            (start_ns - CLOCK_DIFFERENCE_S * 10**9, 200),
             # The clock was years ahead when the session began.
-            (start_ns - 10**9, 401),
+            (start_ns - (CLOCK_DIFFERENCE_S + 1) * 10**9, 401),
             (0, 401),
         ):
             store.clock.set_ns(moment_ns)

@@ -5,7 +5,7 @@
     engine         the engine: reads, and the passing of writes to the writer
     group_commit   the queue of writes from the event loop to the writer
     writer         the one thread that writes, many operations in one transaction
-    read_cache     documents read since the last commit
+    read_cache     documents that were read and not replaced since
     blobs          content too large for a row, in files beside the database
     disk_space     the reserve that lets documents be removed on a full disk
     driver_errors  apsw's errors as engine errors

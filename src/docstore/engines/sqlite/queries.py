@@ -42,6 +42,7 @@ SELECT id, file, key, version, size, digest, fields, modified_ns, expires_ns FRO
 SELECT_PAGE: Final = """
 SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents
 WHERE key >= ? AND key < ? AND key <> ? AND (expires_ns IS NULL OR expires_ns > ?) ORDER BY key LIMIT ?"""
+_SELECT_ANY: Final = "SELECT 1 FROM documents WHERE key >= ? AND key < ? LIMIT 1"
 _INSERT: Final = """
 INSERT INTO documents (key, version, size, digest, fields, modified_ns, expires_ns, file, data)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -99,6 +100,11 @@ def list_rows(connection: apsw.Connection, now_ns: int, prefix: str, after: str,
     first, end = max(prefix, after), end_of(prefix) or b""  # SQLite sorts every BLOB after every TEXT
     rows = cast(list[MetaRow], connection.execute(SELECT_PAGE, (first, end, after, now_ns, limit)).fetchall())
     return [meta_of(connection, row) for row in rows]
+
+
+def has_rows(connection: apsw.Connection, prefix: str) -> bool:
+    """Return whether there is a document below `prefix`, expired or not."""
+    return connection.execute(_SELECT_ANY, (prefix, end_of(prefix) or b"")).get is not None
 
 
 def find_row(transaction: Transaction, key: str) -> tuple[int | None, str | None, Meta | None]:

@@ -5,7 +5,6 @@ from hashlib import sha256
 from secrets import token_hex
 
 from docstore.content import BytesContent, Content
-from docstore.engines.contract import Metered
 from docstore.errors import Conflict
 from docstore.http import ranges
 from docstore.http.conditions import CONDITIONAL_GET_HEADERS, ConditionOutcome, Conditions, if_range_holds
@@ -105,7 +104,7 @@ class ReadOnlyDocument(Resource):
         if (
             self._mount.keys != "path"
             or not (names(accept, "text/html") or names(accept, "*/*"))
-            or isinstance(self._mount.engine, Metered)
+            or self._mount.is_metered
             or not self._mount.permits("list", folder)
             or not await has_documents(self._mount, folder)
         ):

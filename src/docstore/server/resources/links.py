@@ -130,8 +130,11 @@ async def _read_request(request: Request) -> dict[str, Any]:
 
 def _scope(values: dict[str, Any], view: View) -> tuple[Mount, str, bool]:
     """Return the mount, the key or prefix, and whether it is a prefix. Raise HTTPProblem and InvalidKey."""
+    path = values["path"]
+    if not path.isascii():
+        raise HTTPProblem("invalid-link", "path is percent-encoded, as in a URL")
     try:
-        found = view.mounts.find(segments(values["path"]))
+        found = view.mounts.find(segments(path))
     except InvalidTarget as error:
         raise HTTPProblem("invalid-link", f"path: {error}") from None
     if found is None:

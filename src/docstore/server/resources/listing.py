@@ -28,6 +28,8 @@ DEFAULT_LIMIT: Final = 1000
 HTML_LIMIT: Final = 100
 """Documents in an HTML page, which browsers render at once; people filter by prefix rather than turn pages."""
 MAX_LIMIT: Final = 10_000
+HIDDEN_LIMIT: Final = 10_000
+"""Names that a page skips because the key rule does not allow them; then it ends, perhaps without a document."""
 KEYS_LIMIT: Final = 1000
 """Keys that a download may name."""
 
@@ -104,10 +106,12 @@ async def read_page(mount: Mount, query: Query, *, html: bool = False) -> Listin
     limit = query.limit or (HTML_LIMIT if html else DEFAULT_LIMIT)
     if query.delimiter and mount.keys == "path":  # plain names have no slash
         return replace(await _read_folders(mount, query, limit), folder=query.folder)
-    metas, hidden = await _list(mount, query.prefix, query.after, limit + 1)
+    metas, hidden, rest = await _list(mount, query.prefix, query.after, limit + 1)
     page = metas[:limit]
-    following = replace(query, after=page[-1].key) if len(metas) > limit else None
-    shown = [key for key in hidden if following is None or key < following.after]
+    if len(metas) > limit:
+        rest = page[-1].key
+    following = replace(query, after=rest) if rest else None
+    shown = [key for key in hidden if following is None or key <= following.after]
     return ListingPage(page, [], following, len(shown), query.folder)
 
 
@@ -132,8 +136,11 @@ async def has_documents(mount: Mount, folder: str) -> bool:
     return bool((await _list(mount, folder, "", 1))[0])
 
 
-async def _list(mount: Mount, prefix: str, after: str, limit: int) -> tuple[list[Meta], list[str]]:
-    """List documents whose keys the mount allows, and the names of others that the engine holds between them."""
+async def _list(mount: Mount, prefix: str, after: str, limit: int) -> tuple[list[Meta], list[str], str]:
+    """List documents whose keys the mount allows, and the names of others that the engine holds between them.
+
+    The last value is the name after which to continue if these were too many, otherwise "".
+    """
     found: list[Meta] = []
     hidden: list[str] = []
     asked = limit
@@ -144,9 +151,10 @@ async def _list(mount: Mount, prefix: str, after: str, limit: int) -> tuple[list
                 found.append(meta)
             else:
                 hidden.append(meta.key)
-        if len(metas) < asked or len(found) >= limit:
+        is_end = len(metas) < asked or len(found) >= limit
+        if is_end or len(hidden) >= HIDDEN_LIMIT:
             mount.report_hidden(hidden)
-            return found[:limit], hidden
+            return found[:limit], hidden, "" if is_end else metas[-1].key
         after, asked = metas[-1].key, max(limit, DEFAULT_LIMIT)
 
 
@@ -160,7 +168,7 @@ async def _read_folders(mount: Mount, query: Query, limit: int) -> ListingPage:
     last, batch = query.after, _FOLDER_BATCH
     while True:
         await asyncio.sleep(0)  # an engine may never yield, and there may be thousands of folders
-        metas, _ = await _list(mount, query.prefix, after, batch)
+        metas = (await _list(mount, query.prefix, after, batch))[0]
         for meta in metas:
             entry, slash, _ = meta.key[len(query.prefix) :].partition("/")
             name = query.prefix + entry + slash

@@ -4,11 +4,12 @@ Everything in the headers is checked before a byte of the body is requested.
 """
 
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Final
 
 from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
-from docstore.errors import Conflict, ContentTooLarge
+from docstore.errors import Conflict, ContentTooLarge, EngineError
 from docstore.frozen import frozen_dataclass
 from docstore.http.conditions import ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
@@ -236,7 +237,10 @@ async def write_response(
             return small_response(b"", "text/plain", status=201, cache=b"no-store", more=more)
         return Response(204, [(b"cache-control", b"no-store"), *more])
     if preferred == "representation":
-        document = await mount.engine.get(meta.key) if mount.permits("read", meta.key) else None
+        document = None
+        # A failed read must not look like a failed write.
+        with suppress(EngineError):
+            document = await mount.engine.get(meta.key) if mount.permits("read", meta.key) else None
         if document is not None and document.meta.version == meta.version:
             headers = document_headers(document.meta, clock(), mount.cache_control)
             headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta, root))]

@@ -104,7 +104,8 @@ class AccessControl:
         self.links: Final = None if tokens is None else SignedLinks(tokens.path.parent, clock)
         self._views: dict[str, View] = {}
         self._viewed: Mapping[str, Token] = {}
-        self._link_views: dict[str, View] = {}
+        self._link_views: dict[tuple[str, str], View] = {}
+        """By the text of a link and the method of a request."""
 
     def view(self, request: Request, link: str | None = None, *, sessions: bool = True) -> View:
         """Raise HTTPProblem: 401 without valid credentials, 403 for a link that is not, 503 if they can't be checked.
@@ -114,7 +115,7 @@ class AccessControl:
         """
         tokens = self._tokens()
         if link is not None and self.links is not None:
-            return self._view_by_link(link, self.links, tokens)
+            return self._view_by_link(link, request.method, self.links, tokens)
         if sessions and self.sessions is not None:
             request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
@@ -136,17 +137,18 @@ class AccessControl:
             view = self._views[token.id] = self._make_view(token, _forbidden)
         return view
 
-    def _view_by_link(self, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
+    def _view_by_link(self, text: str, method: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
         """Return the view of a link, which is made once. Raise HTTPProblem (403, 503)."""
         # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
-        view = self._link_views.get(text)
+        view = self._link_views.get((text, method))
         if view is None:
             link = links.verify(text, tokens)
             whole = self._view_by_token(link.token)
-            view = replace(whole, mounts=narrowed_mounts(link.grant, whole.mounts), denial=_forbidden, link=link)
+            mounts = narrowed_mounts(link.grant, method, whole.mounts)
+            view = replace(whole, mounts=mounts, denial=_forbidden, link=link)
             if len(self._link_views) >= LINK_VIEWS:
                 del self._link_views[next(iter(self._link_views))]
-            self._link_views[text] = view
+            self._link_views[text, method] = view
         if view.link is not None:
             links.check(view.link)
         return view

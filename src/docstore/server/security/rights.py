@@ -82,7 +82,7 @@ class Rights:
         """Return the prefix of the keys that a listing of `prefix` may show; None for no key. Raise HTTPProblem."""
         if "list" in self.everywhere:
             return prefix
-        if "list" not in self.below:
+        if "list" not in self.below or self.is_key:
             raise self.missing("list")
         if prefix.startswith(self.prefix):
             return prefix

@@ -25,6 +25,8 @@ from docstore.server.security.tokens import Token
 
 SESSION_S: Final = 12 * 3600
 """Seconds after which a session ends, or earlier with its token."""
+CLOCK_DIFFERENCE_S: Final = 60
+"""By how much the clock of the server where a session began may be ahead of that of another one."""
 
 _PURPOSE: Final = b"session"
 _NAME: Final = "docstore-session"
@@ -61,7 +63,7 @@ class Sessions:
         if key is None or not hmac.compare_digest(signature, _sign(key, id, token)):
             return False
         # A clock that was set back must not make a session longer.
-        in_time = now_ns < expiry_of(id) * 10**9 <= now_ns + SESSION_S * 10**9
+        in_time = now_ns < expiry_of(id) * 10**9 <= now_ns + (SESSION_S + CLOCK_DIFFERENCE_S) * 10**9
         return in_time and not token.is_expired(now_ns) and not self._ended.has(id)
 
     async def begin(self, request: Request, token: Token) -> HeaderPairs:
@@ -89,19 +91,28 @@ class Sessions:
 def finish(request: Request, response: Response) -> None:
     """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response.
 
-    Shared caches keep responses to requests with a cookie, unlike those with Authorization (RFC 9111 §3.5). Pages and
-    listings, which have no ETag, are not kept at all: browsers show what they have kept by Back, also after the logout.
+    Pages and listings, which have no ETag, are not kept at all: browsers show what they have kept by Back, also after
+    the logout.
     """
-    has_etag = any(name == b"etag" for name, _ in response.headers)
     if request.session == "":
         cookies = request.headers.cached(_parse_cookies)
         response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
+    if any(name == b"etag" for name, _ in response.headers):
+        make_private(response)
+    else:
+        others = [pair for pair in response.headers if pair[0] != b"cache-control"]
+        response.headers = [*others, (b"cache-control", b"no-store")]
+
+
+def make_private(response: Response) -> None:
+    """Let no cache share the response, unless the document was stored with `public`.
+
+    Shared caches keep responses to requests with a cookie or a link, unlike those with Authorization (RFC 9111 §3.5).
+    """
     for index, (name, value) in enumerate(response.headers):
         if name == b"cache-control":
             directives = {directive.lower() for directive in split_list(value.decode("latin-1"))}
-            if not has_etag:
-                response.headers[index] = (name, b"no-store")
-            elif directives.isdisjoint(("no-store", "private", "public")):
+            if directives.isdisjoint(("no-store", "private", "public")):
                 response.headers[index] = (name, value + b", private")
             return
     response.headers.append((b"cache-control", b"private"))

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import unquote_plus
 
 from docstore.errors import DocstoreError, EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
+from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.links import LINK_PARAMETER, Caveats, Grant, InvalidLink, SignedLink, sign_block
 from docstore.model import Clock
@@ -173,14 +174,19 @@ class SignedLinks:
         self._next_checks_s.pop(id, None)
 
 
-def narrowed_mounts(grant: Grant, mounts: Mounts) -> Mounts:
-    """Return the mount of a link, as it is for the client of the link, from those that its token sees."""
+def _rights_for(method: str, grant: Grant) -> frozenset[str]:
+    """Return the rights that a request has by its method: a link for PATCH does not read, though PATCH needs to."""
+    names = grant.methods if method == "OPTIONS" else grant.methods & {"GET", "LIST", method}
+    return frozenset[str]().union(*(_RIGHTS_OF[name] for name in names))
+
+
+def narrowed_mounts(grant: Grant, method: str, mounts: Mounts) -> Mounts:
+    """Return the mount of a link, as it is for a request by the link, from those that its token sees."""
     mount = mounts.at(f"/{grant.mount}")
     if mount is None:
         return Mounts([])
     held = ALL_RIGHTS if mount.rights is None else mount.rights.on(grant.prefix)
-    allowed = frozenset[str]().union(*(_RIGHTS_OF[method] for method in grant.methods))
-    rights = Rights(grant.prefix, held & allowed, frozenset(), _denial, grant.is_key)
+    rights = Rights(grant.prefix, held & _rights_for(method, grant), frozenset(), _denial, grant.is_key)
     limit = mount.size_limit if grant.max_document is None else min(mount.size_limit, grant.max_document)
     engine = guarded(mount.engine, rights)
     return Mounts(
@@ -209,7 +215,7 @@ def _changed_nothing(error: Exception) -> bool:
     """Whether a write that raised this was certainly not carried out."""
     if isinstance(error, EngineError):
         return isinstance(error, NoSpace | StorageUnavailable) and not isinstance(error, OutcomeUnknown)
-    return isinstance(error, HTTPProblem | DocstoreError)
+    return isinstance(error, HTTPProblem | TooManyMembers | DocstoreError)
 
 
 def _root(key: bytes, id: str, secret_sha256: str) -> bytes:
