@@ -268,8 +268,11 @@ class Settings:
         for name in self.trusted_proxies:
             if not is_proxy_name(name):
                 raise SetupError(f"trusted proxy {name!r}: it looks like 10.0.0.1, 10.0.0.0/8, 2001:db8::/32 or unix")
-        if self.needs_tokens:
+        # A server that asks for no tokens must not give away those of another one with the same data folder.
+        if self.needs_tokens or any((self.data / name).exists() for name in _SECRETS):
             _check_apart(mounts, self.data, "the data folder, where the tokens are")
+            for name in _ENDED:
+                _check_outside(mounts, self.data / name)
         if self.address_rate is not None:
             parse_rate(self.address_rate)
         if self.audit is not None:
@@ -345,8 +348,23 @@ def _check_nesting(mounts: Iterable[MountSettings]) -> None:
                 )
 
 
+_SECRETS: Final = ("tokens.json", "signing.key")
+_ENDED: Final = ("ended", "used")
+"""In the data folder: the tokens and the key of links and sessions, and the links and sessions that have ended."""
+
+
 def _check_apart(mounts: Iterable[MountSettings], path: Path, what: str) -> None:
     """Raise SetupError if a folder of documents contains this path: clients could read and replace the file there."""
     for mount in mounts:
         if mount.engine.scheme == "file" and is_inside(path, Path(mount.engine.location)):
             raise SetupError(f"mount {mount.name!r} ({mount.engine}) contains {path}, {what}; choose another path")
+
+
+def _check_outside(mounts: Iterable[MountSettings], folder: Path) -> None:
+    """Raise SetupError if documents are in this folder: deleting files there would revive what has ended."""
+    for mount in mounts:
+        if mount.engine.scheme == "file" and is_inside(Path(mount.engine.location), folder):
+            raise SetupError(
+                f"mount {mount.name!r} ({mount.engine}) is in {folder}, where links and sessions that have ended are; "
+                "choose another path"
+            )

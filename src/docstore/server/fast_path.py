@@ -109,7 +109,7 @@ class FastPath:
 def _seen(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
     """Return the mount as the client sees it; None unless it has a token or a link and may read the key."""
     try:
-        link = find_link(request.query) if request.query and "&" not in request.query else None
+        link = find_link(request.query) if request.query else None
         if link is None and (request.query or b"authorization" not in request.headers.names):
             return None
         view = access.view(request, link)

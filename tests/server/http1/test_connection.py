@@ -218,3 +218,23 @@ def test_values_lose_outer_whitespace_and_names_become_lower_case() -> None:
     data = b"GET / HTTP/1.1\r\nHost: a\r\nX-Y: \t b  c\t \r\nEmpty:\r\nEmpty-Too: \r\n\r\n"
     pairs = drive(data).seen[0].request.headers.pairs()
     assert pairs == [(b"host", b"a"), (b"x-y", b"b  c"), (b"empty", b""), (b"empty-too", b"")]
+
+
+@pytest.mark.parametrize("limits", [Limits(field_count=1), Limits(line_size=10), Limits(head_size=20)])
+def test_a_head_that_another_connection_has_sent_is_checked_against_the_own_limits(limits: Limits) -> None:
+    head = b"GET /repeated HTTP/1.1\r\nHost: a\r\nX-First: 1\r\nX-Second: 2\r\n\r\n"
+    for _ in range(2):
+        assert connection_with_head(head, Limits()).section.headers.get("x-first") == "1"
+    with pytest.raises(ProtocolError):
+        connection_with_head(head, limits)
+
+
+def test_a_repeated_head_makes_a_request_of_its_own() -> None:
+    head = b"GET /repeated HTTP/1.1\r\nHost: a\r\n\r\n"
+    requests = []
+    for _ in range(2):
+        connection = Connection(Limits())
+        connection.receive(head)
+        requests.append(connection.take_request())
+    assert requests[0] == requests[1]
+    assert requests[0] is not requests[1]

@@ -88,7 +88,7 @@ class ReadOnlyDocument(Resource):
             response = not_modified
         else:
             response = full_response(meta, NO_CONTENT, now_ns, cache_control)
-            if wanted := wanted_digests(request.headers):
+            if wanted := request.headers.cached(wanted_digests):
                 response.headers += digest_headers(wanted, meta.digest, None)
         response.head_only = True
         return response
@@ -204,7 +204,7 @@ def _conditional_get(request: Request, meta: Meta, content: Content, now_ns: int
         unsatisfied = ranges.unsatisfied_range(meta.size).encode("ascii")
         detail = f"the document has {format_count(meta.size, 'byte')}"
         raise HTTPProblem("range-not-satisfiable", detail, [(b"content-range", unsatisfied)])
-    wanted = wanted_digests(request.headers)
+    wanted = request.headers.cached(wanted_digests)
     content_digest: bytes | None = meta.digest
     if selected is None:
         response = full_response(meta, content, now_ns, cache_control)

@@ -89,30 +89,27 @@ class Sessions:
 
 
 def finish(request: Request, response: Response) -> None:
-    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response.
-
-    Pages and listings, which have no ETag, are not kept at all: browsers show what they have kept by Back, also after
-    the logout.
-    """
+    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response."""
     if request.session == "":
         cookies = request.headers.cached(_parse_cookies)
         response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
-    if any(name == b"etag" for name, _ in response.headers):
-        make_private(response)
-    else:
-        others = [pair for pair in response.headers if pair[0] != b"cache-control"]
-        response.headers = [*others, (b"cache-control", b"no-store")]
+    make_private(response)
 
 
 def make_private(response: Response) -> None:
     """Let no cache share the response, unless the document was stored with `public`.
 
     Shared caches keep responses to requests with a cookie or a link, unlike those with Authorization (RFC 9111 §3.5).
+    Pages and listings, which have no ETag, are not kept at all: browsers show what they have kept by Back, also after
+    the logout.
     """
+    has_etag = any(name == b"etag" for name, _ in response.headers)
     for index, (name, value) in enumerate(response.headers):
         if name == b"cache-control":
             directives = {directive.lower() for directive in split_list(value.decode("latin-1"))}
-            if directives.isdisjoint(("no-store", "private", "public")):
+            if not has_etag:
+                response.headers[index] = (name, b"no-store")
+            elif directives.isdisjoint(("no-store", "private", "public")):
                 response.headers[index] = (name, value + b", private")
             return
     response.headers.append((b"cache-control", b"private"))
