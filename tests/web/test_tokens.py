@@ -67,7 +67,7 @@ def test_a_token_for_a_part_of_the_keys_may_write_there(tab: Tab, tmp_path: Path
         signed_in.open("/docs/?delimiter=")
         expect(signed_in.page.locator("#tools button")).to_have_text(["New", "Upload", "Upload folder"])
         detail = signed_in.open_document("/docs/", "in/old")
-        expect(detail.locator(".body > .buttons button")).to_have_text(["Edit", "Rename", "Fields", "Delete", "Share"])
+        expect(detail.locator(".body > .buttons button")).to_have_text(["Edit", "Rename", "Fields", "Share", "Delete"])
         signed_in.press("Delete")
         expect(signed_in.page.locator("#notes li")).to_contain_text("Deleted in/old.")
         signed_in.press("Undo")
@@ -80,7 +80,7 @@ def test_a_token_for_a_part_of_the_keys_may_write_there(tab: Tab, tmp_path: Path
 BUTTONS = {
     # rights besides read and list: buttons of the page, and of a document
     "create replace": (["New", "Upload", "Upload folder"], ["Edit", "Fields", "Share"]),
-    "delete": ([], ["Delete", "Share"]),
+    "delete": ([], ["Share", "Delete"]),
 }
 
 
