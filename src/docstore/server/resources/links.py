@@ -26,8 +26,8 @@ from docstore.server.resources.resource import Resource, options
 from docstore.server.responses import small_response
 from docstore.server.security.access import View
 from docstore.server.security.ended import expiry_of, token_of
-from docstore.server.security.sessions import CLOCK_DIFFERENCE_S
 from docstore.server.security.rights import ALL_RIGHTS
+from docstore.server.security.sessions import CLOCK_DIFFERENCE_S
 from docstore.server.security.signed_links import SignedLinks, is_link_id, missing_rights
 from docstore.server.security.tokens import Token, check_prefix
 from docstore.units import format_rfc3339
