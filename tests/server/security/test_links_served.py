@@ -291,8 +291,8 @@ def test_no_log_has_a_link_and_the_audit_log_says_who_made_it(tmp_path: Path) ->
             link = docs.sign("a")
             used, revoked = docs.sign("a", once=True), docs.sign("a")
             docs.revoke_link(revoked.url)
-        for ended in (used, used, revoked):
-            ask(server, "GET", ended.url.removeprefix(server.url))
+        for ended, status in ((used, 200), (used, 403), (revoked, 403)):
+            assert ask(server, "GET", ended.url.removeprefix(server.url)).status == status
         text = link.url.partition("link=")[2]
         escaped = "".join(f"%{ord(character):02x}" for character in text)
         for target in (
