@@ -13,6 +13,7 @@ import pytest
 import docstore
 from docstore import AsyncClient, Client, OpenError, RequestError
 from docstore.client.transport import IN_FLIGHT
+from docstore.engines.memory import Memory
 from tests.engine_urls import ENGINES, url_in
 from tests.leaks import no_leaks
 
@@ -39,6 +40,32 @@ def test_an_unreferenced_client_releases_its_engine(mount: str, tmp_path: Path) 
     assert docstore.open(url)["a"] == b"1"
     gc.collect()
     assert [thread for thread in threading.enumerate() if thread.name == "docstore-client"] == []
+
+
+def test_an_unreferenced_client_does_not_block_the_event_loop_that_collects_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_close = threading.Event()
+    close = Memory.close
+
+    async def close_later(engine: Memory) -> None:
+        assert may_close.wait(20)
+        await close(engine)
+
+    async def collect() -> threading.Thread:
+        before = threading.enumerate()
+        docs: list[object] = [docstore.open("memory:")]
+        docs.append(docs)  # a cycle, which only the garbage collector ends
+        [thread] = [each for each in threading.enumerate() if each not in before and each.name == "docstore-client"]
+        del docs
+        gc.collect()
+        return thread
+
+    monkeypatch.setattr(Memory, "close", close_later)
+    thread = asyncio.run(collect())
+    may_close.set()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 PLAIN = "docs = docstore.open({url!r}, create=True)\ndocs['a'] = b'1'\ndocs['b'] = LARGE"

@@ -180,9 +180,11 @@ class SyncLocalTransport(SyncTransport):
         self._loop = asyncio.new_event_loop()
         executor = ThreadPoolExecutor(thread_name_prefix=f"{_THREAD_PREFIX}client-work")
         self._loop.set_default_executor(executor)
-        thread = threading.Thread(target=_run_loop, args=(self._loop, executor), name="docstore-client", daemon=True)
-        thread.start()
-        self.finalizer: Final = weakref.finalize(self, _close_loop, self._inner, self._loop, thread)
+        self._thread = threading.Thread(
+            target=_run_loop, args=(self._loop, executor), name="docstore-client", daemon=True
+        )
+        self._thread.start()
+        self.finalizer: Final = weakref.finalize(self, _close_loop, self._inner, self._loop, self._thread)
         _open_transports.add(self)
 
     async def send(self, request: ClientRequest, timeout_s: float) -> SyncLocalResponse:
@@ -243,6 +245,8 @@ class SyncLocalTransport(SyncTransport):
 
     async def close(self) -> None:
         self.finalizer()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
 
 _open_stores: Final[set[Store]] = set()
@@ -317,5 +321,14 @@ def _close_loop(inner: AsyncLocalTransport, loop: asyncio.AbstractEventLoop, thr
             loop.stop()
 
     asyncio.run_coroutine_threadsafe(close(), loop)
-    if threading.current_thread() is not thread:  # the garbage collector may run in any thread
+    # The garbage collector may run in any thread, also in one with an event loop, which must not be blocked.
+    if threading.current_thread() is not thread and not _runs_event_loop():
         thread.join()
+
+
+def _runs_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
