@@ -20,7 +20,7 @@ from docstore.links import LINK_PARAMETER, Caveats, Grant, InvalidLink, SignedLi
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.responses import PRIVATE_CACHE_CONTROL
+from docstore.server.responses import ALWAYS_PRIVATE
 from docstore.server.security.ended import ENDABLE_ID, EndedIds, make_endable_id, token_of
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rights import ALL_RIGHTS, Rights
@@ -189,9 +189,7 @@ def narrowed_mounts(grant: Grant, method: str, mounts: Mounts) -> Mounts:
     rights = Rights(grant.prefix, held & _rights_for(method, grant), frozenset(), _denial, grant.is_key)
     limit = mount.size_limit if grant.max_document is None else min(mount.size_limit, grant.max_document)
     engine = guarded(mount.engine, rights)
-    return Mounts(
-        [replace(mount, engine=engine, rights=rights, max_document=limit, cache_control=PRIVATE_CACHE_CONTROL)]
-    )
+    return Mounts([replace(mount, engine=engine, rights=rights, max_document=limit, cache_control=ALWAYS_PRIVATE)])
 
 
 def find_link(query: str) -> str | None:
