@@ -28,6 +28,9 @@ _NEXT: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 class _SessionResource(Resource):
+    # A login is small, and clients without a token must not take the places of uploads.
+    counts_as_upload = False
+
     def __init__(self, access: AccessControl | None, token: Token | None) -> None:
         """`token` is that of the client, if it has one."""
         self._sessions = None if access is None else access.sessions

@@ -120,16 +120,16 @@ class AccessControl:
             request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
         if credentials is not None:
-            token = self._check(credentials, tokens)
-        elif self.sessions is None or not sessions or (found := self.sessions.authenticate(request, tokens)) is None:
-            if self.anonymous_view is None:
-                hint = "" if tokens else "; this store has no tokens yet, and 'docstore token create' makes one"
-                raise _unauthorized(f"send a token{hint}")
-            return self.anonymous_view
-        else:
-            token = found
-            request.user = token.note or token.id
-        return self._view_by_token(token)
+            return self._view_by_token(self._check(credentials, tokens))
+        if sessions and self.sessions is not None:
+            token = self.sessions.authenticate(request, tokens)
+            if token is not None:
+                request.user = token.note or token.id
+                return self._view_by_token(token)
+        if self.anonymous_view is None:
+            hint = "" if tokens else "; this store has no tokens yet, and 'docstore token create' makes one"
+            raise _unauthorized(f"send a token{hint}")
+        return self.anonymous_view
 
     def _view_by_token(self, token: Token) -> View:
         view = self._views.get(token.id)
@@ -155,10 +155,10 @@ class AccessControl:
             links.check(view.link)
         return view
 
-    def view_if_valid(self, request: Request) -> View | None:
-        """As `view`, but None without valid credentials."""
+    def view_at_login(self, request: Request) -> View | None:
+        """As `view`, but None without valid credentials, and all may write: to log in and out."""
         try:
-            return self.view(request)
+            return replace(self.view(request), denial=None)
         except HTTPProblem as problem:
             if problem.type.name != "unauthorized":
                 raise

@@ -82,18 +82,16 @@ class Sessions:
         return [_set_cookie(name, f"{id}.{_sign(key, id, token)}", max(0, expires_s - now_s))]
 
     async def end(self, request: Request) -> None:
-        """End the session of a request for all workers; `finish` removes its cookie."""
+        """End the session of a request for all workers; the Store removes its cookie."""
         if request.session:
             await asyncio.to_thread(self._ended.end, request.session)
             request.session = ""
 
 
-def finish(request: Request, response: Response) -> None:
-    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response."""
-    if request.session == "":
-        cookies = request.headers.cached(_parse_cookies)
-        response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
-    make_private(response)
+def remove_cookies(request: Request, response: Response) -> None:
+    """Let the browser remove the cookies of the request."""
+    cookies = request.headers.cached(_parse_cookies)
+    response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
 
 
 def make_private(response: Response) -> None:

@@ -82,6 +82,10 @@ class VerifiedLink:
         if method not in self.methods:
             raise HTTPProblem("forbidden", f"the link does not allow {method[:20]}")
 
+    def is_used_up_by(self, method: str) -> bool:
+        """Whether a request that succeeds uses it up."""
+        return self.use_id != "" and method not in ("HEAD", "OPTIONS")
+
     def check(self, request: Request, mount: Mount | None) -> None:
         """Raise HTTPProblem for a request that the link does not allow, whatever document it is about."""
         if mount is None:
