@@ -1,13 +1,12 @@
 """Signed links, narrowed without the server. Commands on documents don't load this module."""
 
-import re
 import time
 from collections.abc import Iterable
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from docstore.client.options import TTL, seconds_of
 from docstore.http.url import encode
-from docstore.links import LINK_PARAMETER, Caveats, InvalidLink, SignedLink, in_order, new_once
+from docstore.links import LINK_ID, LINK_PARAMETER, Caveats, InvalidLink, SignedLink, in_order, new_once
 
 
 def narrow_link(
@@ -56,14 +55,16 @@ def link_id(link: str) -> str:
     """Return the id of a link, of which this is the URL or already the id. Raise ValueError."""
     if "?" in link:
         return _link_in(link)[1].id
-    if not re.fullmatch("[0-9a-f]{36}", link):  # anything else could lead to another path
+    if not LINK_ID.fullmatch(link):  # anything else could lead to another path
         raise InvalidLink("that is neither the URL of a signed link nor its id")
     return link
 
 
 def _link_in(url: str) -> tuple[SplitResult, SignedLink]:
     parts = urlsplit(url)
-    found = [value for name, _, value in (part.partition("=") for part in parts.query.split("&")) if name == "link"]
+    found = [
+        value for name, _, value in (part.partition("=") for part in parts.query.split("&")) if name == LINK_PARAMETER
+    ]
     if len(found) != 1:
         raise InvalidLink("the URL has no signed link, such as http://host/docs/report?link=dsl_...")
     return parts, SignedLink.parse(found[0])

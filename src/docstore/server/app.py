@@ -149,9 +149,8 @@ class Store:
 
     def start(self) -> None:
         """Start the sweeper in the running event loop, and log which mounts do not show all names."""
-        ended = (
-            () if self._links is None else (("revoked links", self._links.revoked), ("used links", self._links.used))
-        )
+        links = self._links
+        ended = () if links is None else (("ended links and sessions", links.ended), ("used links", links.used))
         self._sweeper = Sweeper(self.mounts, self._sweep_interval_s, ended)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))

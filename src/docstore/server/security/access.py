@@ -20,14 +20,16 @@ from docstore.http.message import HeaderPairs, Headers, Request
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
+from docstore.server.security.ended import EndedIds
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
 from docstore.server.security.sessions import Sessions
 from docstore.server.security.signed_links import SignedLinks, VerifiedLink, narrowed_mounts
+from docstore.server.security.signing_key import SigningKey
 from docstore.server.security.state_files import WatchedFile
 from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
-from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens
+from docstore.server.security.tokens import NO_DIGEST, TOKEN_PATTERN, Token, Tokens
 from docstore.units import parse_rate
 
 CHALLENGES: Final = [
@@ -37,9 +39,6 @@ CHALLENGES: Final = [
 
 _OPEN_SERVICES: Final = ("health", "web", "problems")
 """The services below `/-/` that everybody may use: they show nothing of the store."""
-
-_NO_DIGEST: Final = "0" * 64
-"""As long as a digest in hexadecimal digits: a comparison with a shorter text is faster."""
 
 LINK_VIEWS: Final = 1000
 """Links whose views are kept."""
@@ -95,13 +94,18 @@ class AccessControl:
         """Without `tokens`, credentials are ignored."""
         self._mounts = mounts
         self._file = None if tokens is None else WatchedFile[Mapping[str, Token]](tokens.path, tokens.parse, {})
-        self.sessions: Final = None if tokens is None else Sessions(tokens.path.parent, clock)
+        self.sessions: Sessions | None = None
+        self.links: SignedLinks | None = None
+        if tokens is not None:
+            data = tokens.path.parent
+            key, ended = SigningKey(data), EndedIds(data, clock)
+            self.sessions = Sessions(key, ended, clock)
+            self.links = SignedLinks(key, ended, EndedIds(data, clock, "used"), clock)
         self._anonymous = anonymous
         self._clock = clock
         denial = _unauthorized if tokens else _read_only
         self.anonymous_view: Final = self._make_view(None, denial) if anonymous else None
         """What clients without credentials see; None if they have no rights."""
-        self.links: Final = None if tokens is None else SignedLinks(tokens.path.parent, clock)
         self._views: dict[str, View] = {}
         self._viewed: Mapping[str, Token] = {}
         self._link_views: dict[tuple[str, str], View] = {}
@@ -184,7 +188,7 @@ class AccessControl:
         """Return the token of these credentials. Raise HTTPProblem (401)."""
         token = tokens.get(credentials.id)
         # For an unknown id, the comparison takes as long and fails.
-        valid = hmac.compare_digest(credentials.sha256, _NO_DIGEST if token is None else token.sha256)
+        valid = hmac.compare_digest(credentials.sha256, NO_DIGEST if token is None else token.sha256)
         if token is None or not valid or token.is_expired(self._clock()):
             raise _unauthorized("the token is unknown, revoked or expired")
         return token

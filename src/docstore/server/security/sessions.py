@@ -12,7 +12,6 @@ import asyncio
 import hmac
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from docstore.http.headers import split_list
@@ -37,11 +36,11 @@ _BROWSER_HEADERS: Final = frozenset({b"cookie", b"sec-fetch-mode", b"x-requested
 
 
 class Sessions:
-    """The sessions of the store in a data folder. Methods raise HTTPProblem (503) if the key can't be used."""
+    """The sessions of a store. Methods raise HTTPProblem (503) if the key can't be used."""
 
-    def __init__(self, data: Path, clock: Clock) -> None:
-        self._key = SigningKey(data)
-        self._ended = EndedIds(data, clock)
+    def __init__(self, key: SigningKey, ended: EndedIds, clock: Clock) -> None:
+        self._key = key
+        self._ended = ended
         self._clock = clock
 
     def authenticate(self, request: Request, tokens: Mapping[str, Token]) -> Token | None:
@@ -72,9 +71,7 @@ class Sessions:
         expires_s = now_s + SESSION_S
         if token.expires_ns is not None:
             expires_s = min(expires_s, token.expires_ns // 10**9)
-        key = self._key.current()
-        if key is None:
-            key = await asyncio.to_thread(self._key.create)
+        key = await self._key.get_or_create()
         id = request.session = make_endable_id(token.id, expires_s)
         name, secure_name = _names(request.headers)
         if _is_https(request):
