@@ -87,7 +87,7 @@ class LogoutResource(_SessionResource):
         (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS),
     )
     async def POST(self, request: Request) -> Response:
-        """End the session of the client, also for whoever has copied its cookie."""
+        """End the session of the client, and with it all copies of its cookie."""
         if self._sessions is not None:
             await self._sessions.end(request)
         if names(request.headers.get("accept"), "text/html"):
