@@ -53,6 +53,8 @@ def sign(
         raise click.UsageError("give one of ADDRESS, --narrow and --revoke")
     if key is not None and narrow is None:
         raise click.UsageError("--key is for --narrow; the address says for which key a link is")
+    if prefix and (address is None or revoke is not None):
+        raise click.UsageError("--prefix is for ADDRESS")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if methods is not None:
         given["methods"] = [method.strip().upper() for method in methods.split(",") if method.strip()]

@@ -44,10 +44,12 @@ def narrow_link(
         raise InvalidLink("the link does not allow this, so there is nothing left of it")
     path = parts.path
     if caveats.mount is not None:
-        start = unquote(path).find(f"/{before.mount}/{before.prefix}")
+        decoded, scope = unquote(path), f"/{before.mount}/{before.prefix}"
+        # Before the mount there may be a path of a proxy, which may have the same name.
+        start = len(decoded) - len(scope) if decoded.endswith(scope) else decoded.find(scope)
         if start < 0:
             raise InvalidLink("the URL is not that of the link")
-        path = encode(f"{unquote(path)[:start]}/{before.mount}/{after.prefix}")
+        path = encode(f"{decoded[:start]}/{before.mount}/{after.prefix}")
     return urlunsplit(parts._replace(path=path, query=f"{LINK_PARAMETER}={narrowed.encode()}"))
 
 
