@@ -123,6 +123,7 @@ class AccessControl:
         if sessions and self.sessions is not None:
             request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
+        # Beside Authorization, cookies are ignored: what a client sends on purpose counts.
         if credentials is not None:
             return self._view_by_token(self._check(credentials, tokens))
         if sessions and self.sessions is not None:
@@ -144,7 +145,7 @@ class AccessControl:
     def _view_by_link(self, request: Request, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
         """Return the view of a link, which is made once, and set `request.link`. Raise HTTPProblem (403, 503)."""
         method = request.method
-        # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
+        # PERF: verifying takes as long as four GETs. A look-up compares hashes, which have a random key.
         view = self._link_views.get((text, method))
         if view is None:
             link = links.verify(text, tokens)

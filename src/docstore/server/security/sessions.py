@@ -5,7 +5,7 @@
 
 Nothing is kept about a session until it is ended. The signature covers the digest of the token, so a session dies with
 its token, and it has the rights that the token has now. A cookie that is damaged, foreign or old is no credential, and
-the response removes it. Beside Authorization, cookies are ignored: what a client sends on purpose counts.
+the response removes it.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ class Sessions:
     def authenticate(self, request: Request, tokens: Mapping[str, Token]) -> Token | None:
         """Return the token of the session whose cookie the request has, and set `request.session`."""
         values = _values(request)
-        if not values or "authorization" in request.headers:
+        if not values:
             return None
         match = _VALUE.fullmatch(values[0]) if len(values) == 1 else None
         token = None if match is None else tokens.get(token_of(match[1]))
