@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from hashlib import sha256
 from pathlib import Path
-from types import SimpleNamespace
 
 try:
     import atheris
@@ -38,8 +37,10 @@ with imports:
     from docstore.server.errors import HTTPProblem
     from docstore.server.resources.login import read_form
     from docstore.server.security.access import parse_credentials
+    from docstore.server.security.ended import EndedIds
     from docstore.server.security.sessions import SESSION_S, Sessions
     from docstore.server.security.signed_links import find_link
+    from docstore.server.security.signing_key import SigningKey
     from docstore.server.security.tokens import TOKEN_PATTERN, Tokens, redact
 
 INPUT_LIMIT = 4096
@@ -55,8 +56,10 @@ LINK = sign_block(ID, CAVEATS, b"r" * 32).narrowed(Caveats("docs", prefix="a/", 
 
 
 SIGNED_IN = Tokens("").parse(FILE.replace(b'"expires_ns": 3, ', b""))
-SESSIONS = Sessions(Path(tempfile.gettempdir(), "no-folder-of-docstore"), lambda: (0x0068F0A1B2 - SESSION_S) * 10**9)
-SESSIONS._key = SimpleNamespace(current=lambda: b"k" * 32)  # type: ignore[assignment]
+KEY = SigningKey(Path(tempfile.gettempdir(), "no-folder-of-docstore"))
+KEY.current = lambda: b"k" * 32  # type: ignore[method-assign]
+NOW_NS = (0x0068F0A1B2 - SESSION_S) * 10**9
+SESSIONS = Sessions(KEY, EndedIds(KEY.path.parent, lambda: NOW_NS), lambda: NOW_NS)
 COOKIE = asyncio.run(SESSIONS.begin(Request("GET", "/", "", Headers()), SIGNED_IN[ID[:10]]))[0][1].split(b";")[0]
 
 

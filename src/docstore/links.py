@@ -31,6 +31,8 @@ LINK_PREFIX: Final = "dsl_"
 LINK_FORM: Final = re.compile(f"{LINK_PREFIX}[A-Za-z0-9_-]+")
 
 _ID_SIZE: Final = 18
+LINK_ID: Final = re.compile(f"[0-9a-f]{{{2 * _ID_SIZE}}}")
+"""Matches the id of a link."""
 _SIGNATURE_SIZE: Final = 32
 _TIME_LIMIT_S: Final = 2**40
 _SIZE_LIMIT: Final = 2**63

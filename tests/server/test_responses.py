@@ -212,6 +212,12 @@ async def test_a_mount_has_a_default_for_documents_without_cache_control(store: 
     assert (await store.send("GET", f"/{mount}/"))["cache-control"] == "no-cache"
 
 
+@on_a_store("memory", cache_control="private, no-cache")
+async def test_a_private_default_leaves_a_stored_cache_control_alone(store: InProcess) -> None:
+    await store.prepare("PUT", "/memory/key", b"x", {"docstore-cache-control": "public, max-age=9"})
+    assert (await store.send("GET", "/memory/key"))["cache-control"] == "public, max-age=9"
+
+
 @on_a_store("memory")
 async def test_each_mount_has_its_own_default(store: InProcess) -> None:
     engine = store.engines["memory"]

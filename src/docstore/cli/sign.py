@@ -47,12 +47,14 @@ def sign(
     """Sign a link: a URL with which others use one document, or a folder, for some time without a token.
 
     It is printed on standard output; its id, for --revoke, on standard error. Your token must have the rights itself,
-    and the link ends with it. Whoever has the URL may do what it allows, so send it as you would send a password.
+    and the link ends with it. Everybody who has the URL may do what it allows: send it as you would send a password.
     """
     if (address is not None) + (narrow is not None) + (revoke is not None and address is None) != 1:
         raise click.UsageError("give one of ADDRESS, --narrow and --revoke")
     if key is not None and narrow is None:
         raise click.UsageError("--key is for --narrow; the address says for which key a link is")
+    if prefix and (address is None or revoke is not None):
+        raise click.UsageError("--prefix is for ADDRESS")
     given = {name: value for name, value in options.items() if value not in (None, ())}
     if methods is not None:
         given["methods"] = [method.strip().upper() for method in methods.split(",") if method.strip()]

@@ -1,13 +1,12 @@
 """Signed links, narrowed without the server. Commands on documents don't load this module."""
 
-import re
 import time
 from collections.abc import Iterable
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from docstore.client.options import TTL, seconds_of
 from docstore.http.url import encode
-from docstore.links import LINK_PARAMETER, Caveats, InvalidLink, SignedLink, in_order, new_once
+from docstore.links import LINK_ID, LINK_PARAMETER, Caveats, InvalidLink, SignedLink, in_order, new_once
 
 
 def narrow_link(
@@ -45,10 +44,12 @@ def narrow_link(
         raise InvalidLink("the link does not allow this, so there is nothing left of it")
     path = parts.path
     if caveats.mount is not None:
-        start = unquote(path).find(f"/{before.mount}/{before.prefix}")
+        decoded, scope = unquote(path), f"/{before.mount}/{before.prefix}"
+        # Before the mount there may be a path of a proxy, which may have the same name.
+        start = len(decoded) - len(scope) if decoded.endswith(scope) else decoded.find(scope)
         if start < 0:
             raise InvalidLink("the URL is not that of the link")
-        path = encode(f"{unquote(path)[:start]}/{before.mount}/{after.prefix}")
+        path = encode(f"{decoded[:start]}/{before.mount}/{after.prefix}")
     return urlunsplit(parts._replace(path=path, query=f"{LINK_PARAMETER}={narrowed.encode()}"))
 
 
@@ -56,14 +57,16 @@ def link_id(link: str) -> str:
     """Return the id of a link, of which this is the URL or already the id. Raise ValueError."""
     if "?" in link:
         return _link_in(link)[1].id
-    if not re.fullmatch("[0-9a-f]{36}", link):  # anything else could lead to another path
+    if not LINK_ID.fullmatch(link):  # anything else could lead to another path
         raise InvalidLink("that is neither the URL of a signed link nor its id")
     return link
 
 
 def _link_in(url: str) -> tuple[SplitResult, SignedLink]:
     parts = urlsplit(url)
-    found = [value for name, _, value in (part.partition("=") for part in parts.query.split("&")) if name == "link"]
+    found = [
+        value for name, _, value in (part.partition("=") for part in parts.query.split("&")) if name == LINK_PARAMETER
+    ]
     if len(found) != 1:
         raise InvalidLink("the URL has no signed link, such as http://host/docs/report?link=dsl_...")
     return parts, SignedLink.parse(found[0])

@@ -3,13 +3,15 @@
     proxy         which client does a trusted proxy name?
     host check    does the store answer to this name, is it that of a web app, and is the method known (501)?
     route         which mount and which key?
-    access        who sends it (401), and which mounts does that client see? With a signed link, is it for this
-                  request (403)? An unsafe method: not from another site's page, and only with the rights that it
-                  needs in any case (403)
+    admission     who sends it (401), and which mounts does that client see? With a signed link, is it for this
+                  request (403)?
+    unsafe        an unsafe method: not from another site's page, and only with the rights that it needs in any
+                  case (403)
     resource      the resource at the path; keys are checked for every method
     verb          the resource's method of that name, or 405 with Allow; a write of another protocol is rejected
     errors        every exception becomes a problem response
-    browsers      the sandbox is lifted for web apps; headers for other sites' pages, on every response of the mount
+    completion    on every response: no sandbox for web apps, headers for other sites' pages, no shared cache for
+                  sessions and links, the state of the rate; then the audit log
 
 The fast path (`fast_path.py`) answers plain reads of documents in memory, with the same responses. Nothing here depends
 on a protocol: adapters (asgi, http1) make a Request and send the Response.
@@ -27,6 +29,7 @@ from typing import Final
 from docstore.content import BytesContent
 from docstore.engines.contract import Metered
 from docstore.errors import DocstoreError, EngineError, NoSpace
+from docstore.frozen import frozen_dataclass
 from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, root_from, segments
@@ -61,7 +64,7 @@ from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
-from docstore.server.security.sessions import finish, make_private, shows_login
+from docstore.server.security.sessions import make_private, remove_cookies, shows_login
 from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import check_forwarded_host, find_app_host, lift_sandbox, mounts_at
@@ -71,6 +74,26 @@ from docstore.units import Rate
 log: Final = logging.getLogger("docstore")
 
 _NO_MOUNTS: Final = Mounts([])
+
+
+@frozen_dataclass(frozen=True, slots=True)
+class _Admission:
+    """What a store lets one request use."""
+
+    mounts: Mounts
+    shown: Mounts
+    """The mounts that the page of a problem may name."""
+    view: View | None = None
+    """None where all clients see the same."""
+    limiter: RateLimiter | None = None
+    """The rate whose state the response has."""
+    app_host: str = ""
+    """The host of a web app to which the request is sent, otherwise ""."""
+    is_public: bool = False
+    """Whether everybody may use the resource; such requests are not logged."""
+
+
+_NOT_ADMITTED: Final = _Admission(_NO_MOUNTS, _NO_MOUNTS)
 
 
 class Store:
@@ -114,10 +137,10 @@ class Store:
         self._upload_limit = upload_limit
         self._upload_count = 0
         self._address_rates = AddressRates(address_rate) if address_rate else None
-        self._admits_some = any((self._access, self._audit, self._address_rates))
-        counts = self._audit is not None or self._address_rates is not None
-        asks_for_tokens = self._access is None or self._links is not None
-        is_plain = not counts and asks_for_tokens and proxies is None and not relative_links and not self._app_hosts
+        self._everybody = _Admission(self.mounts, self.mounts)
+        self._admits_some = any((self._access, self._audit, self._address_rates, self._app_hosts))
+        is_plain = not any((self._audit, self._address_rates, self._app_hosts, proxies, relative_links))
+        is_plain = is_plain and (self._access is None or self._links is not None)
         self.fast_path: Final = FastPath(self._route, hosts, clock, self._access) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
         self._sweep_interval_s = sweep_interval_s
@@ -126,64 +149,38 @@ class Store:
 
     def start(self) -> None:
         """Start the sweeper in the running event loop, and log which mounts do not show all names."""
-        ended = (
-            () if self._links is None else (("revoked links", self._links.revoked), ("used links", self._links.used))
-        )
+        links = self._links
+        ended = () if links is None else (("ended links and sessions", links.ended), ("used links", links.used))
         self._sweeper = Sweeper(self.mounts, self._sweep_interval_s, ended)
         self._sweeper.start()
         self._counting = asyncio.create_task(_report_hidden(self.mounts))
 
     async def handle(self, request: Request) -> Response:
         """Answer a request. Never raise."""
-        method, mount, key, view, is_public, login = request.method, None, "", None, False, False
-        limiter: RateLimiter | None = None
-        seen, app_host = _NO_MOUNTS, ""
+        admission, mount, key, method = _NOT_ADMITTED, None, "", request.method
         if self._relative_links:
             request.root = root_from(request.path)
         try:
             if self._proxies is not None:
-                received = request.headers
-                self._proxies.apply(request)
-                if self._app_hosts:
-                    check_forwarded_host(received, request.headers, self._app_hosts, self._own_hosts)
+                self._apply_proxies(request, self._proxies)
             check_host(request.headers, self._hosts)
-            if self._app_hosts:
-                app_host = find_app_host(request.headers, self._app_hosts)
             if method not in KNOWN_METHODS:
                 raise HTTPProblem("not-implemented")
             mount, key, parts = self._route(request.path)
-            mounts, unsafe, is_public = self.mounts, method not in SAFE_METHODS, is_open(parts)
-            login = not app_host and is_login(parts)
-            if self._admits_some and not is_public:
-                view, limiter = self._admit(request, mount, app_host, login=login)
-            if view is not None:
-                mounts = view.mounts
-            if app_host:
-                mounts = mounts_at(mounts, app_host)
-            if view is not None or self._access is None:
-                seen = mounts
-            if mount is not None and mounts is not self.mounts:
-                mount = mounts.at(f"/{mount.name}")
+            admission = self._admit(request, mount, parts) if self._admits_some else self._everybody
+            view = admission.view
+            if mount is not None and admission.mounts is not self.mounts:
+                mount = admission.mounts.at(f"/{mount.name}")
                 parts = segments(request.path) if mount is None else parts
             link = None if view is None else view.link
             if link is not None:
                 link.check(request, mount)
-            if b"service-worker" in request.headers.names and not app_host:
+            if b"service-worker" in request.headers.names and not admission.app_host:
                 raise HTTPProblem("forbidden", "only a web app with a host of its own may have a service worker")
+            unsafe = method not in SAFE_METHODS
             if unsafe:
-                check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
-                if request.session:
-                    check_same_origin(request, self._public_origins)
-                if view is not None and not login:
-                    view.check_unsafe(method, mount, key, parts)
-                if self._read_only is not None and mount is not None:
-                    self._read_only.check(mount)
-            if login:
-                resource: Resource = login_resource(parts, self._access, view.token if view is not None else None)
-            else:
-                if app_host and mount is None and not is_public and parts and parts[0] in ("-", ".well-known"):
-                    raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
-                resource = self._resource(mounts, mount, key, parts, view)
+                self._check_unsafe(request, view, mount, key, parts)
+            resource = self._resource(admission, mount, key, parts)
             verb = resource.verbs.get(method)
             if verb is None:
                 raise HTTPProblem("method-not-allowed", resource.hint, [(b"allow", resource.allow)])
@@ -191,66 +188,26 @@ class Store:
             if unsafe and (request.query or not OPERATION_HEADERS.isdisjoint(request.headers.names)):
                 ignored = mount.ignore_query if mount else ()
                 check_operation(request, ignored if link is None else (*ignored, LINK_PARAMETER))
-            if link is not None and link.use_id and self._links is not None and method not in ("HEAD", "OPTIONS"):
+            if link is not None and self._links is not None and link.is_used_up_by(method):
                 perform = partial(self._receive, verb, resource, request)
                 response = await self._links.use(link, perform, safe=not unsafe)
-            # A login is small, and clients without a token must not take the places of uploads.
-            elif unsafe and not login and not isinstance(request.body, BytesContent):
+            elif unsafe and not isinstance(request.body, BytesContent) and resource.counts_as_upload:
                 response = await self._receive(verb, resource, request)
             else:
                 response = await verb(resource, request)
-            if method == "OPTIONS" and view is not None and not login:
+            if method == "OPTIONS" and view is not None:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except Exception as error:
-            response = await _error_response(request, await _problem_of(request, error, mount), seen)
-        if mount is not None:
-            if mount.content == "app" and mount.app_host == app_host:
-                lift_sandbox(response, app_host)
-            if mount.cors_policy is not None:
-                mount.cors_policy.add_headers(request.headers, response)
-        if request.session is not None:
-            finish(request, response)
-        elif view is not None and view.link is not None:
-            make_private(response)
-        if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
-            response.headers += limiter.fields()
-        if self._audit is not None and not is_public:
-            path = request.path if mount is None else mount.prefix + key
-            self._audit.record(request, view, path, response)
+            response = await _error_response(request, await _problem_of(request, error, mount), admission.shown)
+        self._complete(request, response, admission, mount, key)
         return response
 
-    def _admit(
-        self, request: Request, mount: Mount | None, app_host: str, *, login: bool
-    ) -> tuple[View | None, RateLimiter | None]:
-        """Return what the client sees, None for everything or at the login, and its rate. Raise HTTPProblem."""
-        view, limiter = None, None
-        if self._audit is not None:
-            self._audit.check()
-        if self._address_rates is not None:
-            limiter = self._address_rates.limiter(request.address)
-            limiter.take()
-        if self._access is not None:
-            if _is_preflight(request, mount):
-                view = self._access.anonymous_view
-            elif login:
-                view = self._access.view_if_valid(request)
-            else:
-                link = find_link(request.query) if request.query and self._links is not None else None
-                view = self._access.view(request, link, sessions=not app_host)
-        if view is not None and view.limiter is not None:
-            limiter = view.limiter
-            limiter.take()
-        return view, limiter
-
-    async def _receive(self, verb: Verb, resource: Resource, request: Request) -> Response:
-        """Call a verb whose request has a body that is still to come. Raise HTTPProblem for too many at once."""
-        if self._upload_count >= self._upload_limit:
-            raise HTTPProblem("unavailable", "too many uploads are in progress")
-        self._upload_count += 1
-        try:
-            return await verb(resource, request)
-        finally:
-            self._upload_count -= 1
+    def _apply_proxies(self, request: Request, proxies: TrustedProxies) -> None:
+        """Replace what proxies have changed. Raise HTTPProblem."""
+        received = request.headers
+        proxies.apply(request)
+        if self._app_hosts:
+            check_forwarded_host(received, request.headers, self._app_hosts, self._own_hosts)
 
     def _route(self, path: str) -> tuple[Mount | None, str, list[str] | None]:
         """Return the mount and the key of a path, and the path's segments: [] for `*`.
@@ -269,10 +226,52 @@ class Store:
         found = self.mounts.find(parts)
         return (*found, parts) if found else (None, "", parts)
 
-    def _resource(
-        self, mounts: Mounts, mount: Mount | None, key: str, parts: list[str] | None, view: View | None
-    ) -> Resource:
-        """Return the resource at a path, of `mounts` that the client sees. Raise HTTPProblem, or InvalidKey."""
+    def _admit(self, request: Request, mount: Mount | None, parts: list[str] | None) -> _Admission:
+        """Decide who sends the request, and what that client sees. Raise HTTPProblem."""
+        app_host = find_app_host(request.headers, self._app_hosts)
+        view, limiter, is_public = None, None, is_open(parts)
+        if not is_public:
+            if self._audit is not None:
+                self._audit.check()
+            if self._address_rates is not None:
+                limiter = self._address_rates.limiter(request.address)
+                limiter.take()
+            if self._access is not None:
+                view = self._find_view(self._access, request, mount, parts, app_host)
+            if view is not None and view.limiter is not None:
+                limiter = view.limiter
+                limiter.take()
+        mounts = self.mounts if view is None else view.mounts
+        if app_host:
+            mounts = mounts_at(mounts, app_host)
+        shown = _NO_MOUNTS if view is None and self._access is not None else mounts
+        return _Admission(mounts, shown, view, limiter, app_host, is_public)
+
+    def _find_view(
+        self, access: AccessControl, request: Request, mount: Mount | None, parts: list[str] | None, app_host: str
+    ) -> View | None:
+        """Return what the client sees; None at the login and in preflights without rights. Raise HTTPProblem."""
+        if _is_preflight(request, mount):
+            return access.anonymous_view
+        if is_login(parts) and not app_host:
+            return access.view_at_login(request)
+        link = find_link(request.query) if request.query and self._links is not None else None
+        return access.view(request, link, sessions=not app_host)
+
+    def _check_unsafe(
+        self, request: Request, view: View | None, mount: Mount | None, key: str, parts: list[str] | None
+    ) -> None:
+        """Check everything about an unsafe method that does not depend on the resource. Raise HTTPProblem."""
+        check_same_site(request, mount.cors_policy if mount else None, self._public_origins)
+        if request.session:
+            check_same_origin(request, self._public_origins)
+        if view is not None:
+            view.check_unsafe(request.method, mount, key, parts)
+        if self._read_only is not None and mount is not None:
+            self._read_only.check(mount)
+
+    def _resource(self, admission: _Admission, mount: Mount | None, key: str, parts: list[str] | None) -> Resource:
+        """Return the resource at a path, of the mounts that the client sees. Raise HTTPProblem, or InvalidKey."""
         if mount is not None:
             if parts is None:
                 return document_class(mount)(mount, key, self.clock)
@@ -286,15 +285,53 @@ class Store:
         if not parts:
             return ServerResource()
         if parts == [""]:
-            return RootResource(mounts)
-        if parts[:2] == ["-", "links"]:
-            return find_link_resource(parts, self._links, view, self.clock)
+            return RootResource(admission.mounts)
         if parts[0] in ("-", ".well-known"):
-            return find_service(parts, mounts)
-        found = mounts.find([*parts, ""])
+            return self._service(admission, parts)
+        found = admission.mounts.find([*parts, ""])
         if found is not None and not found[1]:
             return MissingSlash(f"/{'/'.join(parts)}/")
         raise HTTPProblem("not-found", f"there is no mount at /{encode(parts[0])}/")
+
+    def _service(self, admission: _Admission, parts: list[str]) -> Resource:
+        """Return the resource at a path of the service. Raise HTTPProblem."""
+        if admission.app_host and not admission.is_public:
+            raise HTTPProblem("not-found", "a web app has this host, where only its documents are")
+        if is_login(parts):
+            return login_resource(parts, self._access, None if admission.view is None else admission.view.token)
+        if parts[:2] == ["-", "links"]:
+            return find_link_resource(parts, self._links, admission.view, self.clock)
+        return find_service(parts, admission.mounts)
+
+    async def _receive(self, verb: Verb, resource: Resource, request: Request) -> Response:
+        """Call a verb whose request has a body that is still to come. Raise HTTPProblem for too many at once."""
+        if self._upload_count >= self._upload_limit:
+            raise HTTPProblem("unavailable", "too many uploads are in progress")
+        self._upload_count += 1
+        try:
+            return await verb(resource, request)
+        finally:
+            self._upload_count -= 1
+
+    def _complete(
+        self, request: Request, response: Response, admission: _Admission, mount: Mount | None, key: str
+    ) -> None:
+        """Add what depends on the client and the mount, and log the request."""
+        if mount is not None:
+            if mount.content == "app" and mount.app_host == admission.app_host:
+                lift_sandbox(response, mount.app_host)
+            if mount.cors_policy is not None:
+                mount.cors_policy.add_headers(request.headers, response)
+        if request.session is not None or request.link:
+            make_private(response)
+            if request.session == "":
+                remove_cookies(request, response)
+        limiter = admission.limiter
+        if limiter is not None and response.status != HTTPStatus.TOO_MANY_REQUESTS:
+            response.headers += limiter.fields()
+        if self._audit is not None and not admission.is_public:
+            path = request.path if mount is None else mount.prefix + key
+            self._audit.record(request, admission.view, path, response)
 
     async def close(self) -> None:
         """Stop sweeping and close all engines, even if one fails to close."""

@@ -6,7 +6,7 @@ keys.py. Path keys are limited in bytes, which is only described.
 
 from typing import Final
 
-from docstore.links import DEFAULT_LINK_TTL_S, LINK_METHODS, LINK_TTL_LIMIT_S
+from docstore.links import DEFAULT_LINK_TTL_S, LINK_ID, LINK_METHODS, LINK_TTL_LIMIT_S
 from docstore.server.errors import PROBLEM_TYPES, TYPE_BASE
 
 Node = dict[str, object]
@@ -132,8 +132,8 @@ SCHEMAS: Final[dict[str, Node]] = {
     "SignedLink": object_node(
         "A signed link.",
         ["id", "url", "expires"],
-        id=text_node(pattern="^[0-9a-f]{36}$", description="For revoking it; no secret."),
-        url=text_node(format="uri-reference", description="With the link: whoever has it may do what it allows."),
+        id=text_node(pattern=f"^{LINK_ID.pattern}$", description="For revoking it; no secret."),
+        url=text_node(format="uri-reference", description="With the link: everybody who has it may do what it allows."),
         expires=text_node(format="date-time"),
     ),
     "MergePatch": {"description": "RFC 7396: any JSON. null removes a member; anything but an object replaces all."},

@@ -27,8 +27,10 @@ DOCUMENT_SAFETY_HEADERS: Final[HeaderPairs] = [
 ]
 """A stored document can't run script against the store either; `security/web_apps.py` has the exception."""
 
-PRIVATE_CACHE_CONTROL: Final = "private, no-cache"
-"""Of documents that are read by a signed link: a shared cache would serve them after the link has ended."""
+ALWAYS_PRIVATE: Final = ""
+"""The `cache_control` of a mount for the client of a signed link: its documents are `private, no-cache`, whatever was
+stored with them, because a shared cache would serve them after the link has ended. The settings reject an empty one.
+"""
 
 CACHED_BLOCK_COUNT: Final = 16 * 1024
 CACHED_BLOCK_SIZE: Final = 1024
@@ -143,12 +145,12 @@ def _field_headers(fields: Fields) -> HeaderPairs:
 def _cache_control(fields: Fields, left_s: int | None, default: str) -> bytes:
     """The stored Cache-Control, or `default`, limited to `left_s` until the document expires.
 
-    PRIVATE_CACHE_CONTROL replaces a stored one, too, all but `no-store`.
+    ALWAYS_PRIVATE replaces a stored one, too, all but `no-store`.
     """
     value = next((value for name, value in fields.others if name == "cache-control"), default)
-    if default == PRIVATE_CACHE_CONTROL:
+    if default == ALWAYS_PRIVATE:
         kept_out = "no-store" in {directive.lower() for directive in split_list(value)}
-        value = "no-store" if kept_out else default
+        value = "no-store" if kept_out else "private, no-cache"
     return (value if left_s is None else _limit_freshness(value, left_s)).encode("ascii")
 
 

@@ -254,7 +254,7 @@ async def test_the_sweeper_removes_what_ended_long_ago(store: LinkedStore) -> No
     await store.store.prepare("DELETE", f"/-/links/{id}", headers=store.headers)
     store.store.store.start()
     await asyncio.sleep(0.05)
-    assert links.revoked.has(id)
+    assert links.ended.has(id)
     store.store.clock.set_ns(store.store.clock() + (6 + KEPT_S) * 10**9)
-    while links.revoked.has(id):  # noqa: ASYNC110 - no event says so
+    while links.ended.has(id):  # noqa: ASYNC110 - no event says so
         await asyncio.sleep(0.01)

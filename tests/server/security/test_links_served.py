@@ -126,6 +126,8 @@ def test_a_link_for_a_prefix_is_narrowed_to_a_key_of_it(signer: Signer) -> None:
     assert signer.ask("GET", below.replace("/box/b/?", "/box/b/c?")).content == b"box/b/c"
     assert signer.ask("GET", below.replace("/box/b/?", "/boxes?")).status == 404
     whole = signer.docs.sign("", prefix=True)
+    behind_proxy = whole.url.replace("/docs/?", "/docs/docs/?")
+    assert urlsplit(narrow_link(behind_proxy, key="box/a")).path == "/docs/docs/box/a"
     assert signer.ask("GET", whole.url.replace("/docs/?", "/docs/boxes?")).content == b"boxes"
 
 
@@ -252,6 +254,7 @@ def test_the_command_signs_for_folders_prefixes_and_mounts(signer: Signer, url: 
         (["--narrow", "x", "--revoke", "x"], 2, "one of ADDRESS, --narrow and --revoke"),
         (["docs"], 2, "whole collection"),
         (["docs/a", "--key", "b"], 2, "--key is for --narrow"),
+        (["--narrow", "http://h/docs/a?link=x", "--prefix"], 2, "--prefix is for ADDRESS"),
         (["docs/a", "--for", "soon"], 2, "not a duration"),
         (["docs/a", "--for", "2y"], 2, "ttl"),
         (["docs/a", "--methods", "HEAD"], 2, "unknown method 'HEAD'"),

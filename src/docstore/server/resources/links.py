@@ -9,6 +9,7 @@ from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, segments
 from docstore.links import (
     DEFAULT_LINK_TTL_S,
+    LINK_ID,
     LINK_PARAMETER,
     LINK_TTL_LIMIT_S,
     Caveats,
@@ -28,7 +29,7 @@ from docstore.server.security.access import View
 from docstore.server.security.ended import expiry_of, token_of
 from docstore.server.security.rights import ALL_RIGHTS
 from docstore.server.security.sessions import CLOCK_DIFFERENCE_S
-from docstore.server.security.signed_links import SignedLinks, is_link_id, missing_rights
+from docstore.server.security.signed_links import SignedLinks, missing_rights
 from docstore.server.security.tokens import Token, check_prefix
 from docstore.units import format_rfc3339
 
@@ -48,7 +49,7 @@ _MEMBERS: Final[dict[str, type]] = {
 
 
 class _SigningResource(Resource):
-    """What only clients with a token may use."""
+    """The base of the resources that need a token."""
 
     def __init__(self, links: SignedLinks | None, view: View | None, clock: Clock, id: str = "") -> None:
         self._links = links
@@ -175,10 +176,10 @@ def _caveats(values: dict[str, Any], mount: str, key: str, is_prefix: bool, now_
     )
 
 
-def find_link_resource(segments: list[str], links: SignedLinks | None, view: View | None, clock: Clock) -> Resource:
+def find_link_resource(parts: list[str], links: SignedLinks | None, view: View | None, clock: Clock) -> Resource:
     """Return the resource at `/-/links` or below it. Raise HTTPProblem."""
-    if len(segments) == 2:
+    if len(parts) == 2:
         return LinksResource(links, view, clock)
-    if len(segments) == 3 and is_link_id(segments[2]):
-        return LinkResource(links, view, clock, segments[2])
+    if len(parts) == 3 and LINK_ID.fullmatch(parts[2]):
+        return LinkResource(links, view, clock, parts[2])
     raise HTTPProblem("not-found")

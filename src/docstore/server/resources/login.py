@@ -28,6 +28,9 @@ _NEXT: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
 
 class _SessionResource(Resource):
+    # A login is small, and clients without a token must not take the places of uploads.
+    counts_as_upload = False
+
     def __init__(self, access: AccessControl | None, token: Token | None) -> None:
         """`token` is that of the client, if it has one."""
         self._sessions = None if access is None else access.sessions
@@ -84,7 +87,7 @@ class LogoutResource(_SessionResource):
         (*UNSAFE_PROBLEMS, *UPLOAD_PROBLEMS),
     )
     async def POST(self, request: Request) -> Response:
-        """End the session of the client, also for whoever has copied its cookie."""
+        """End the session of the client, and with it all copies of its cookie."""
         if self._sessions is not None:
             await self._sessions.end(request)
         if names(request.headers.get("accept"), "text/html"):

@@ -45,6 +45,8 @@ class Resource:
     allow: ClassVar[bytes] = b""
     hint = ""
     """The detail of a 405."""
+    counts_as_upload = True
+    """Whether requests with content take one of the places of uploads."""
 
     def __init_subclass__(cls) -> None:
         cls.verbs = {name: getattr(cls, name) for name in dir(cls) if name in KNOWN_METHODS}

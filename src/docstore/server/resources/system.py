@@ -14,6 +14,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import Probing
 from docstore.errors import EngineError
 from docstore.http.message import Request, Response
+from docstore.links import LINK_ID
 from docstore.server import openapi, pages
 from docstore.server.errors import PROBLEM_TYPES, HTTPProblem
 from docstore.server.json_schemas import KEY_PARAMETERS, Node
@@ -226,7 +227,7 @@ _LINK_ID: Final[Node] = {
     "in": "path",
     "required": True,
     "description": "The id of a signed link.",
-    "schema": {"type": "string", "pattern": "^[0-9a-f]{36}$"},
+    "schema": {"type": "string", "pattern": f"^{LINK_ID.pattern}$"},
 }
 
 

@@ -20,14 +20,16 @@ from docstore.http.message import HeaderPairs, Headers, Request
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
+from docstore.server.security.ended import EndedIds
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rates import RateLimiter
 from docstore.server.security.rights import ALL_RIGHTS, Rights
 from docstore.server.security.sessions import Sessions
 from docstore.server.security.signed_links import SignedLinks, VerifiedLink, narrowed_mounts
+from docstore.server.security.signing_key import SigningKey
 from docstore.server.security.state_files import WatchedFile
 from docstore.server.security.token_quota import TokenQuotaEngine, TokenUsage
-from docstore.server.security.tokens import TOKEN_PATTERN, Token, Tokens
+from docstore.server.security.tokens import NO_DIGEST, TOKEN_PATTERN, Token, Tokens
 from docstore.units import parse_rate
 
 CHALLENGES: Final = [
@@ -37,9 +39,6 @@ CHALLENGES: Final = [
 
 _OPEN_SERVICES: Final = ("health", "web", "problems")
 """The services below `/-/` that everybody may use: they show nothing of the store."""
-
-_NO_DIGEST: Final = "0" * 64
-"""As long as a digest in hexadecimal digits: a comparison with a shorter text is faster."""
 
 LINK_VIEWS: Final = 1000
 """Links whose views are kept."""
@@ -95,13 +94,18 @@ class AccessControl:
         """Without `tokens`, credentials are ignored."""
         self._mounts = mounts
         self._file = None if tokens is None else WatchedFile[Mapping[str, Token]](tokens.path, tokens.parse, {})
-        self.sessions: Final = None if tokens is None else Sessions(tokens.path.parent, clock)
+        self.sessions: Sessions | None = None
+        self.links: SignedLinks | None = None
+        if tokens is not None:
+            data = tokens.path.parent
+            key, ended = SigningKey(data), EndedIds(data, clock)
+            self.sessions = Sessions(key, ended, clock)
+            self.links = SignedLinks(key, ended, EndedIds(data, clock, "used"), clock)
         self._anonymous = anonymous
         self._clock = clock
         denial = _unauthorized if tokens else _read_only
         self.anonymous_view: Final = self._make_view(None, denial) if anonymous else None
         """What clients without credentials see; None if they have no rights."""
-        self.links: Final = None if tokens is None else SignedLinks(tokens.path.parent, clock)
         self._views: dict[str, View] = {}
         self._viewed: Mapping[str, Token] = {}
         self._link_views: dict[tuple[str, str], View] = {}
@@ -119,17 +123,18 @@ class AccessControl:
         if sessions and self.sessions is not None:
             request.user = ""
         credentials = None if self._file is None else request.headers.cached(parse_credentials)
+        # Beside Authorization, cookies are ignored: what a client sends on purpose counts.
         if credentials is not None:
-            token = self._check(credentials, tokens)
-        elif self.sessions is None or not sessions or (found := self.sessions.authenticate(request, tokens)) is None:
-            if self.anonymous_view is None:
-                hint = "" if tokens else "; this store has no tokens yet, and 'docstore token create' makes one"
-                raise _unauthorized(f"send a token{hint}")
-            return self.anonymous_view
-        else:
-            token = found
-            request.user = token.note or token.id
-        return self._view_by_token(token)
+            return self._view_by_token(self._check(credentials, tokens))
+        if sessions and self.sessions is not None:
+            token = self.sessions.authenticate(request, tokens)
+            if token is not None:
+                request.user = token.note or token.id
+                return self._view_by_token(token)
+        if self.anonymous_view is None:
+            hint = "" if tokens else "; this store has no tokens yet, and 'docstore token create' makes one"
+            raise _unauthorized(f"send a token{hint}")
+        return self.anonymous_view
 
     def _view_by_token(self, token: Token) -> View:
         view = self._views.get(token.id)
@@ -140,7 +145,7 @@ class AccessControl:
     def _view_by_link(self, request: Request, text: str, links: SignedLinks, tokens: Mapping[str, Token]) -> View:
         """Return the view of a link, which is made once, and set `request.link`. Raise HTTPProblem (403, 503)."""
         method = request.method
-        # PERF: verifying takes as long as the rest of a GET. A look-up compares hashes, which have a random key.
+        # PERF: verifying takes as long as four GETs. A look-up compares hashes, which have a random key.
         view = self._link_views.get((text, method))
         if view is None:
             link = links.verify(text, tokens)
@@ -155,10 +160,10 @@ class AccessControl:
             links.check(view.link)
         return view
 
-    def view_if_valid(self, request: Request) -> View | None:
-        """As `view`, but None without valid credentials."""
+    def view_at_login(self, request: Request) -> View | None:
+        """As `view`, but None without valid credentials, and all may write: to log in and out."""
         try:
-            return self.view(request)
+            return replace(self.view(request), denial=None)
         except HTTPProblem as problem:
             if problem.type.name != "unauthorized":
                 raise
@@ -184,7 +189,7 @@ class AccessControl:
         """Return the token of these credentials. Raise HTTPProblem (401)."""
         token = tokens.get(credentials.id)
         # For an unknown id, the comparison takes as long and fails.
-        valid = hmac.compare_digest(credentials.sha256, _NO_DIGEST if token is None else token.sha256)
+        valid = hmac.compare_digest(credentials.sha256, NO_DIGEST if token is None else token.sha256)
         if token is None or not valid or token.is_expired(self._clock()):
             raise _unauthorized("the token is unknown, revoked or expired")
         return token

@@ -1,9 +1,8 @@
 """CORS (the Fetch standard): which other sites' pages may use a mount. Off unless the mount names them.
 
 A page of a named site may do what a page of the store may, credentials included, but not write with the cookie of a
-login. So the headers are exact:
-an origin is echoed instead of `*`, Authorization is listed by name, and responses of every status have them. Preflights
-get a response without credentials.
+login. So the headers are exact: an origin is echoed instead of `*`, Authorization is listed by name, and responses of
+every status have them. Preflights get a response without credentials.
 """
 
 from dataclasses import dataclass

@@ -5,14 +5,13 @@
 
 Nothing is kept about a session until it is ended. The signature covers the digest of the token, so a session dies with
 its token, and it has the rights that the token has now. A cookie that is damaged, foreign or old is no credential, and
-the response removes it. Beside Authorization, cookies are ignored: what a client sends on purpose counts.
+the response removes it.
 """
 
 import asyncio
 import hmac
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from docstore.http.headers import split_list
@@ -37,17 +36,17 @@ _BROWSER_HEADERS: Final = frozenset({b"cookie", b"sec-fetch-mode", b"x-requested
 
 
 class Sessions:
-    """The sessions of the store in a data folder. Methods raise HTTPProblem (503) if the key can't be used."""
+    """The sessions of a store. Methods raise HTTPProblem (503) if the key can't be used."""
 
-    def __init__(self, data: Path, clock: Clock) -> None:
-        self._key = SigningKey(data)
-        self._ended = EndedIds(data, clock)
+    def __init__(self, key: SigningKey, ended: EndedIds, clock: Clock) -> None:
+        self._key = key
+        self._ended = ended
         self._clock = clock
 
     def authenticate(self, request: Request, tokens: Mapping[str, Token]) -> Token | None:
         """Return the token of the session whose cookie the request has, and set `request.session`."""
         values = _values(request)
-        if not values or "authorization" in request.headers:
+        if not values:
             return None
         match = _VALUE.fullmatch(values[0]) if len(values) == 1 else None
         token = None if match is None else tokens.get(token_of(match[1]))
@@ -72,9 +71,7 @@ class Sessions:
         expires_s = now_s + SESSION_S
         if token.expires_ns is not None:
             expires_s = min(expires_s, token.expires_ns // 10**9)
-        key = self._key.current()
-        if key is None:
-            key = await asyncio.to_thread(self._key.create)
+        key = await self._key.get_or_create()
         id = request.session = make_endable_id(token.id, expires_s)
         name, secure_name = _names(request.headers)
         if _is_https(request):
@@ -82,18 +79,16 @@ class Sessions:
         return [_set_cookie(name, f"{id}.{_sign(key, id, token)}", max(0, expires_s - now_s))]
 
     async def end(self, request: Request) -> None:
-        """End the session of a request for all workers; `finish` removes its cookie."""
+        """End the session of a request for all workers; the Store removes its cookie."""
         if request.session:
             await asyncio.to_thread(self._ended.end, request.session)
             request.session = ""
 
 
-def finish(request: Request, response: Response) -> None:
-    """Complete the response to a request with a cookie: remove an invalid one, and let no cache share the response."""
-    if request.session == "":
-        cookies = request.headers.cached(_parse_cookies)
-        response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
-    make_private(response)
+def remove_cookies(request: Request, response: Response) -> None:
+    """Let the browser remove the cookies of the request."""
+    cookies = request.headers.cached(_parse_cookies)
+    response.headers += [_set_cookie(name, "", 0) for name in _names(request.headers) if name in cookies]
 
 
 def make_private(response: Response) -> None:

@@ -9,7 +9,6 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -20,18 +19,17 @@ from docstore.links import LINK_PARAMETER, Caveats, Grant, InvalidLink, SignedLi
 from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount, Mounts
-from docstore.server.responses import PRIVATE_CACHE_CONTROL
-from docstore.server.security.ended import ENDABLE_ID, EndedIds, make_endable_id, token_of
+from docstore.server.responses import ALWAYS_PRIVATE
+from docstore.server.security.ended import EndedIds, make_endable_id, token_of
 from docstore.server.security.guarded_engine import guarded
 from docstore.server.security.rights import ALL_RIGHTS, Rights
 from docstore.server.security.signing_key import SigningKey, mac
 from docstore.server.security.state_files import CHECK_INTERVAL_S
-from docstore.server.security.tokens import Token
+from docstore.server.security.tokens import NO_DIGEST, Token
 
 CHECKED_LINKS: Final = 1000
 """Links of which it is known when they were checked."""
 
-_NO_DIGEST: Final = "0" * 64
 _RIGHTS_OF: Final = {
     "GET": frozenset({"read"}),
     "LIST": frozenset({"list"}),
@@ -82,6 +80,10 @@ class VerifiedLink:
         if method not in self.methods:
             raise HTTPProblem("forbidden", f"the link does not allow {method[:20]}")
 
+    def is_used_up_by(self, method: str) -> bool:
+        """Whether a request that succeeds uses it up."""
+        return self.use_id != "" and method not in ("HEAD", "OPTIONS")
+
     def check(self, request: Request, mount: Mount | None) -> None:
         """Raise HTTPProblem for a request that the link does not allow, whatever document it is about."""
         if mount is None:
@@ -95,24 +97,29 @@ class VerifiedLink:
 
 
 class SignedLinks:
-    """The links of the store in a data folder."""
+    """The links of a store."""
 
-    def __init__(self, data: Path, clock: Clock, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        key: SigningKey,
+        ended: EndedIds,
+        used: EndedIds,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ended` are the ids of links that were revoked, and of sessions; `used` are use ids."""
+        self._key = key
+        self.ended: Final = ended
+        self.used: Final = used
         self._clock = clock
         self._monotonic = monotonic
-        self._key = SigningKey(data)
-        self.revoked: Final = EndedIds(data, clock, "ended")
-        self.used: Final = EndedIds(data, clock, "used")
         self._next_checks_s: dict[str, float] = {}
         """When to look again whether a link was revoked, or the key replaced, by the link's id."""
 
     async def sign(self, token: Token, caveats: Caveats) -> SignedLink:
         """Return a new link of a token; it needs a scope, `methods` and `until`. Raise HTTPProblem and InvalidLink."""
         id = make_endable_id(token.id, caveats.until or 0)
-        key = self._key.current()
-        if key is None:
-            key = await asyncio.to_thread(self._key.create)
-        return sign_block(id, caveats, _root(key, id, token.sha256))
+        return sign_block(id, caveats, _root(await self._key.get_or_create(), id, token.sha256))
 
     def verify(self, text: str, tokens: Mapping[str, Token]) -> VerifiedLink:
         """Check everything that stays true while key and tokens are the same. Raise HTTPProblem (403, 503)."""
@@ -123,7 +130,7 @@ class SignedLinks:
             raise _invalid() from None
         token = tokens.get(token_of(link.id))
         # For an unknown token, the comparison takes as long and fails.
-        root = _root(key or b"", link.id, _NO_DIGEST if token is None else token.sha256)
+        root = _root(key or b"", link.id, NO_DIGEST if token is None else token.sha256)
         signatures = link.signatures(root)
         valid = hmac.compare_digest(signatures[-1], link.signature)
         if key is None or token is None or not valid:
@@ -140,7 +147,7 @@ class SignedLinks:
         if (now_s := self._monotonic()) >= self._next_checks_s.get(link.id, 0.0):
             if self._key.current() != link.key:
                 raise _invalid()
-            if self.revoked.has(link.id):
+            if self.ended.has(link.id):
                 raise HTTPProblem("forbidden", "the link was revoked")
             if len(self._next_checks_s) >= CHECKED_LINKS:
                 self._next_checks_s.clear()
@@ -170,7 +177,7 @@ class SignedLinks:
 
     async def revoke(self, id: str) -> None:
         """End a link before its time, for this process at once. Raise HTTPProblem (503)."""
-        await asyncio.to_thread(self.revoked.end, id)
+        await asyncio.to_thread(self.ended.end, id)
         self._next_checks_s.pop(id, None)
 
 
@@ -189,9 +196,7 @@ def narrowed_mounts(grant: Grant, method: str, mounts: Mounts) -> Mounts:
     rights = Rights(grant.prefix, held & _rights_for(method, grant), frozenset(), _denial, grant.is_key)
     limit = mount.size_limit if grant.max_document is None else min(mount.size_limit, grant.max_document)
     engine = guarded(mount.engine, rights)
-    return Mounts(
-        [replace(mount, engine=engine, rights=rights, max_document=limit, cache_control=PRIVATE_CACHE_CONTROL)]
-    )
+    return Mounts([replace(mount, engine=engine, rights=rights, max_document=limit, cache_control=ALWAYS_PRIVATE)])
 
 
 def find_link(query: str) -> str | None:
@@ -205,10 +210,6 @@ def find_link(query: str) -> str | None:
     if len(found) > 1:
         raise HTTPProblem("invalid-query", "a URL has at most one link")
     return found[0].partition("=")[2] if found else None
-
-
-def is_link_id(id: str) -> bool:
-    return ENDABLE_ID.fullmatch(id) is not None
 
 
 def _changed_nothing(error: Exception) -> bool:

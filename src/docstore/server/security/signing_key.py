@@ -5,6 +5,7 @@ for one is worth nothing for another. Removing the file ends all that was signed
 module writes it is an error: a known key, such as zeros after a crash, would let anybody in.
 """
 
+import asyncio
 import hmac
 import logging
 import re
@@ -37,8 +38,13 @@ class SigningKey:
             raise HTTPProblem("access-unavailable")
         return key or None
 
+    async def get_or_create(self) -> bytes:
+        """Return the key, which is made if there is none. Raise HTTPProblem (503)."""
+        key = self.current()
+        return await asyncio.to_thread(self.create) if key is None else key
+
     def create(self) -> bytes:
-        """Return the key, which is made if there is none. It blocks. Raise HTTPProblem (503)."""
+        """As `get_or_create`, but it blocks. Raise HTTPProblem (503)."""
         try:
             with locked(self.path):
                 read = read_state(self.path)
