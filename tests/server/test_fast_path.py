@@ -12,7 +12,6 @@ from docstore.server.app import Store
 from docstore.server.mounts import Mount
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.proxies import TrustedProxies
-from docstore.server.security.state_files import CHECK_INTERVAL_S
 from docstore.server.security.tokens import Tokens
 from docstore.testing.clock import SetClock
 from docstore.units import parse_rate
@@ -112,7 +111,6 @@ async def test_clients_with_a_token_or_a_link_that_may_read_are_answered(linked_
     store, tokens = linked_store, linked_store.tokens
     reader = tokens.create(rights=["read"], mount="docs", prefix="in/").text
     limited = tokens.create(rights=["read"], mount="docs", rate="9/s").text
-    await asyncio.sleep(CHECK_INTERVAL_S)
     for key in ("in/a", "out"):
         await store.put(f"/docs/{key}")
         assert await store.content(f"/docs/{key}") == b"1"
