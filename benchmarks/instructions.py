@@ -1,10 +1,10 @@
 """Count the machine instructions of a request. `make bench-instructions`; it needs valgrind.
 
-    python benchmarks/instructions.py [--requests 2000] [NAME ...]
+    python benchmarks/instructions.py [--requests 1920] [NAME ...]
 
 Bytes of a request in, bytes of its response out, through `http1.Protocol` over transports without sockets, in a child
 under callgrind. The child calls `getloadavg` between the cases, before which callgrind writes its count and starts
-again at zero. On a shared machine this number is steady where times are not: two runs differ by less than 1%. A case
+again at zero. On a shared machine this number is steady where times are not: two runs differ by less than 1 %. A case
 `at 64` sends on 64 connections at once, so that durable writes share commits. The stages are the parts of a GET and of
 a PUT, called one by one. What the kernel does isn't counted. NAMEs select the cases and stages that contain one.
 """

@@ -1,6 +1,6 @@
 """Measure the page in Chromium. `make bench-page`; it needs the Chromium of the tests.
 
-    python -m benchmarks.page [--keys 1000,10000000] [--rounds 9]
+    python -m benchmarks.page [--keys 1000,1000000] [--rounds 9]
 
 First paints with an empty cache: of a document of a few bytes of HTML, which is what the browser and the machine take
 for any page; of the start; and of the first page of a sqlite mount of each size. For each mount also the time until the

@@ -40,7 +40,7 @@ def handle_at_once(store: Store, request: Request) -> Response:
 
 
 def assert_same(fast: Response, full: Response) -> None:
-    """Whether both are the same bytes; Date is added later."""
+    """Require that both are the same bytes; Date is added later."""
     assert (fast.status, fast.head_only) == (full.status, full.head_only)
     assert isinstance(fast.content, BytesContent)
     assert fast.content == full.content

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_WAITS_S = 10.0
+_WAITS_S = 30.0
 
 
 @contextmanager

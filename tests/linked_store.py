@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from docstore.links import Caveats, SignedLink
+from docstore.server.security import state_files
 from docstore.server.security.tokens import Tokens
 from tests.in_process import InProcess, Reply, opened
 
@@ -44,13 +47,17 @@ class LinkedStore:
 
 
 def run_linked(test: Callable[[LinkedStore], Awaitable[None]], folder: Path, **options: Any) -> None:
+    """Run `test` on a store that looks at its tokens and its key in each request."""
+
     async def opens() -> None:
         tokens = Tokens(folder / "data")
         settings = {"anonymous": None, **options}
         async with opened(folder, ["memory", "docs"], **settings, tokens=tokens) as store:
             await test(LinkedStore(store, tokens))
 
-    asyncio.run(opens())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state_files, "CHECK_INTERVAL_S", 0)
+        asyncio.run(opens())
 
 
 def linked(**options: Any) -> Callable[[Callable[[LinkedStore], Awaitable[None]]], Callable[..., None]]:

@@ -121,8 +121,8 @@ class Tab:
 
     def press(self, name: str) -> None:
         """Click a button of the topmost dialog, or of the page if no dialog is open."""
-        place = self.dialog if self.page.locator("dialog").count() else self.page.locator("body")
-        place.get_by_role("button", name=name, exact=True).click()
+        # One locator, so that a dialog that is just closing or opening is waited for.
+        self.page.locator("body, dialog").last.get_by_role("button", name=name, exact=True).click()
 
     def wait_until(self, script: str) -> None:
         """Wait until an expression is true. Playwright's own wait needs eval, which the policy of the page blocks."""

@@ -46,7 +46,7 @@ class Memory:
         self._documents: ExpiringIndex[Document] = ExpiringIndex()
 
     async def get(self, key: str) -> Document | None:
-        return self._documents.current(key, self._clock())
+        return self.recall(key)
 
     def recall(self, key: str) -> Document | None:
         return self._documents.current(key, self._clock())
@@ -127,12 +127,9 @@ class BoundedMemory(Memory):
         self._evictions = 0
 
     async def get(self, key: str) -> Document | None:
-        document = await super().get(key)
+        document = self.recall(key)
         if document is None:
             self._misses += 1
-        else:
-            self._hits += 1
-            self._costs.move_to_end(key)
         return document
 
     def recall(self, key: str) -> Document | None:

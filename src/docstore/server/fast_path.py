@@ -1,7 +1,7 @@
 """The fast path of reads: a GET of a document that is in memory is answered without a coroutine.
 
 `Store.handle` is the path of every request, and this one takes a part of it: the same functions for Host, route, key,
-expiry and response. It answers a plain GET, and one whose If-None-Match names the current version. For any other
+expiry and response. It answers a plain GET, and one whose If-None-Match names a single version. For any other
 request `answer` returns None, and `handle` takes it; so do all requests to stores with audit, rates, trusted proxies,
 hosts of web apps or relative links, and to mounts with CORS or web apps. With tokens, it answers clients with a token
 or a signed link that may certainly read the document. A test sends the requests of the suites both ways, and compares
@@ -33,6 +33,7 @@ PATH_SIZE: Final = 256
 
 _DECLINED: Final = CONDITIONAL_GET_HEADERS - {b"if-none-match", b"if-modified-since"} | {b"service-worker"}
 _NO_TAG: Final = ""
+"""For a plain GET. No version is empty."""
 
 Route = Callable[[str], tuple[Mount | None, str, list[str] | None]]
 _Target = tuple[Callable[[str], Document | None], str, str, str]
@@ -62,7 +63,7 @@ class FastPath:
             return None
         recall, key, cache_control, mount_path = target
         if self._access is not None:
-            mount = _seen(self._access, request, mount_path, key)
+            mount = _mount_for(self._access, request, mount_path, key)
             if mount is None:
                 return None
             cache_control = mount.cache_control
@@ -70,13 +71,11 @@ class FastPath:
         if document is None or type(document.content) is not BytesContent:
             return None
         try:
-            if not tag:
-                return full_response(document.meta, document.content, self._clock(), cache_control)
             if tag == document.meta.version:
                 return not_modified_response(document.meta, self._clock(), cache_control)
+            return full_response(document.meta, document.content, self._clock(), cache_control)
         except ValueError:  # a stored header that can't be sent: `handle` reports it
             return None
-        return None
 
     def _tag_of(self, headers: Headers) -> str | None:
         """Return the tag in If-None-Match; _NO_TAG for a plain GET, and None for one that `handle` must take."""
@@ -106,7 +105,7 @@ class FastPath:
         return mount.recall, key, mount.cache_control, f"/{mount.name}"
 
 
-def _seen(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
+def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
     """Return the mount as the client sees it; None unless it has a token or a link and may read the key."""
     try:
         link = find_link(request.query) if request.query else None

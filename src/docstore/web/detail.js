@@ -69,8 +69,6 @@ function missing(page, body, key, { writable }) {
   body.replaceChildren(element("p", {}, "This document does not exist (any more)."), element("p", { class: "buttons" }, writable && isValidKey(page.rule, key) ? make : null));
 }
 
-const share = async (...given) => (await import("./share.js")).share(...given);
-
 async function fill(page, detail, body, meta, { writable, removable }) {
   const address = page.collection.address(meta.key);
   let busy = false;
@@ -89,14 +87,16 @@ async function fill(page, detail, body, meta, { writable, removable }) {
   const action = (text, letter, work, kind) =>
     button(text, run(work), { "aria-keyshortcuts": letter, class: kind, "data-key": letter });
   const isText = meta.size <= MAX_EDIT_SIZE && !contentCoding(meta) && !BINARY.test(meta.media_type);
-  const actions = !writable && !removable ? [element("small", {}, "You may only read this document.")] : [
+  // Links end with a token, so only users who have logged in with one can sign them.
+  const share = document.querySelector("#login bdi")
+    ? action("Share", "s", async (...given) => (await import("./share.js")).share(...given, { writable, removable })) : null;
+  const actions = !writable && !removable ? [element("small", {}, "You may only read this document."), share] : [
     writable && isText ? action("Edit", "e", edit) : null,
     writable && removable ? action("Rename", "r", rename) : null,
     writable ? action("Fields", "f", editFields) : null,
+    share,
     removable ? action("Delete", "Delete", (...given) => remove(...given, writable), "danger") : null,
   ];
-  // Links end with a token, so only users who have logged in with one can sign them.
-  if (document.querySelector("#login bdi")) actions.splice(removable ? -1 : actions.length, 0, action("Share", "s", (...given) => share(...given, { writable, removable })));
   const shown = element("section", { class: "preview", "aria-label": "Preview" });
   body.replaceChildren(
     element("p", { class: "buttons" }, actions,

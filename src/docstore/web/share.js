@@ -19,7 +19,7 @@ export async function share(page, meta, { writable, removable }) {
   const ttl = input({ value: "1 h", autofocus: true });
   const methods = { GET: choice("Read", true), ...(writable && { PUT: choice("Store") }), ...(removable && { DELETE: choice("Delete") }) };
   const once = choice("Only once");
-  const choices = element("fieldset", {}, element("legend", {}, "Whoever has the link may"),
+  const choices = element("fieldset", {}, element("legend", {}, "Anyone with the link may"),
     ...Object.values(methods).map(({ label }) => label));
   const controls = [field("For", ttl, "such as 10 min, 2 h or 7 d; at most a year"), choices, element("p", {}, once.label)];
   const link = await form(`Share ${meta.key}`, "share", controls, "Make a link", async () => {

@@ -36,7 +36,11 @@ def translate_os_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise error_class(error.errno)(f"{path}: {error.strerror or error}") from error
+        raise _translated(error, path) from error
+
+
+def _translated(error: OSError, path: Path) -> EngineError:
+    return error_class(error.errno)(f"{path}: {error.strerror or error}")
 
 
 @contextmanager
@@ -130,7 +134,7 @@ class PathIdentity:
             status = os.stat(self._name)  # noqa: PTH116
         except OSError as error:
             if error.errno not in _MISSING:
-                raise error_class(error.errno)(f"{self.path}: {error.strerror or error}") from error
+                raise _translated(error, self.path) from error
         else:
             if os.path.samestat(status, self._opened):
                 return status
