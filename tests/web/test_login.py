@@ -181,9 +181,12 @@ def test_requests_that_fail_together_ask_once(tab: Tab, tmp_path: Path) -> None:
         expect(states).to_have_text(["ready; 1 document, 3 bytes", "ready; empty", "ready; empty"])
         user.context.clear_cookies()
         user.expect(401)
-        user.page.evaluate("dispatchEvent(new Event('focus'))")
-        expect(user.page.locator("dialog")).to_have_count(1)
-        user.page.wait_for_load_state("networkidle")
+        with (
+            user.page.expect_response("**/docs/?*"),
+            user.page.expect_response("**/more/?*"),
+            user.page.expect_response("**/third/?*"),
+        ):
+            user.page.evaluate("dispatchEvent(new Event('focus'))")
         expect(user.page.locator("dialog")).to_have_count(1)
         log_in_with(user, user.dialog, token)
         expect(user.page.locator("dialog")).to_have_count(0)
