@@ -32,20 +32,30 @@ def answers(inside: InProcess, request: Request) -> int | None:
     return None if response is None else response.status
 
 
+async def recall(inside: InProcess, request: Request) -> int | None:
+    """As `answers`, and compare with `handle`. sqlite may forget a document at any time, which is then read again."""
+    for _ in range(100):
+        fast = answer_fast(inside.store, request)
+        full = await inside.store.handle(request)
+        if fast is not None:
+            assert_same(fast, full)
+            return fast.status
+    return None
+
+
 @on_a_store("memory", "docs", hosts=LOOPBACK)
 async def test_plain_reads_and_conditional_ones_are_answered(store: InProcess) -> None:
     for mount in ("memory", "docs"):
         for key in ("key", "a/b.txt", "%C3%A4"):
             path = f"/{mount}/{key}"
             etag = (await store.prepare("PUT", path, b"content", {"host": "localhost"}))["etag"].encode("ascii")
-            await store.prepare("GET", path, headers={"host": "localhost"})
             same, other = (b"if-none-match", etag), (b"if-none-match", b'"other"')
             weak, date = (b"if-none-match", b"W/" + etag), (b"if-modified-since", b"Thu, 01 Jan 1970 00:00:00 GMT")
-            assert answers(store, read(path)) == 200
-            assert answers(store, read(path, (b"accept", b"text/html"), (b"cookie", b"a=b"))) == 200
-            assert answers(store, read(path, same)) == answers(store, read(path, weak)) == 304
-            assert answers(store, read(path, same, date)) == 304
-            assert answers(store, read(path, other)) == answers(store, read(path, other, date)) == 200
+            assert await recall(store, read(path)) == 200
+            assert await recall(store, read(path, (b"accept", b"text/html"), (b"cookie", b"a=b"))) == 200
+            assert await recall(store, read(path, same)) == await recall(store, read(path, weak)) == 304
+            assert await recall(store, read(path, same, date)) == 304
+            assert await recall(store, read(path, other)) == await recall(store, read(path, other, date)) == 200
 
 
 @pytest.mark.parametrize(
@@ -81,8 +91,7 @@ def test_all_other_requests_are_left_to_handle(declined: Request, tmp_path: Path
     @on_a_store("docs", hosts=LOOPBACK)
     async def run(store: InProcess) -> None:
         await store.prepare("PUT", "/docs/key", b"content", {"host": "localhost"})
-        await store.prepare("GET", "/docs/key", headers={"host": "localhost"})
-        assert answers(store, read("/docs/key")) == 200
+        assert await recall(store, read("/docs/key")) == 200
         assert answers(store, declined) is None
 
     run(tmp_path)
@@ -140,11 +149,10 @@ async def test_clients_with_a_token_or_a_link_that_may_read_are_answered(linked_
         ("/docs/in/a", [admin], f"link={link}A", None),
     ):
         request = read(path, *fields, query=query)
-        assert answers(store.store, request) == status, (path, fields, query)
-        if status is not None:
-            response = answer_fast(store.store.store, request)
-            assert response is not None
-            assert_same(response, await store.store.store.handle(request))
+        if status is None:
+            assert answers(store.store, request) is None, (path, fields, query)
+        else:
+            assert await recall(store.store, request) == status, (path, fields, query)
     store.store.clock.set_ns(store.store.clock() + 3600 * 10**9)
     assert answers(store.store, read("/docs/in/a", query=f"link={link}")) is None
 
@@ -169,15 +177,12 @@ def test_web_apps_are_left_to_handle() -> None:
 @on_a_store("docs")
 async def test_expired_and_replaced_documents_are_not_recalled(store: InProcess) -> None:
     await store.prepare("PUT", "/docs/key", b"old", {"TTL": "60"})
-    await store.prepare("GET", "/docs/key")
-    assert answers(store, read("/docs/key")) == 200
+    assert await recall(store, read("/docs/key")) == 200
     store.clock.set_ns(store.clock() + 60 * 10**9)
     assert answers(store, read("/docs/key")) is None
     await store.prepare("PUT", "/docs/key", b"new")
     assert (await store.send("GET", "/docs/key")).content == b"new"
-    response = answer_fast(store.store, read("/docs/key"))
-    assert response is not None
-    assert_same(response, await store.store.handle(read("/docs/key")))
+    assert await recall(store, read("/docs/key")) == 200
     await store.prepare("DELETE", "/docs/key")
     assert answers(store, read("/docs/key")) is None
 
