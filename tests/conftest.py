@@ -86,7 +86,10 @@ _STARTED_FIRST: Final = (
     *("server/test_openapi", "recipes/test_clients"),
     *("recipes/test_proxies", "server/test_standard_library", "crash/test_together", "crash/test_kill"),
     *("crash/test_linear", "power/test_power", "engines/test_read_only_stores", "server/test_run", "cli/test_help"),
+    *("cli/test_locale", "testing/test_pytest_plugin", "web/test_selection", "server/test_tls", "cli/test_streams"),
     *("server/test_folder_clients", "engines/test_damaged_stores", "server/resources/test_patch", "client/test_files"),
+    *("web/test_accessibility", "web/test_try_it", "web/test_editing", "web/test_document", "web/test_uploads"),
+    *("web/test_share", "web/test_login", "web/test_view", "server/security/test_read_only_switch"),
 )
 """The files that take longest, so that no worker is busy with one when the others have ended."""
 
