@@ -3,11 +3,11 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from docstore.server.pages import format_age
 from docstore.units import format_size
-from tests.web.tab import Tab
+from tests.web.tab import WAIT_MS, Tab
 
 RED = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63f8cfc0000003010100c9fe92ef"
@@ -143,6 +143,27 @@ def test_folders_can_be_opened_and_left(tab: Tab) -> None:
     tab.wait_for_keys("b/")
     tab.page.fill("#search", "a/b/")
     tab.wait_for_keys("2")
+
+
+def test_a_request_for_a_folder_that_was_left_changes_nothing_when_it_fails(tab: Tab) -> None:
+    tab.expect("ERR_CONNECTION_REFUSED")
+    for key in ("left/first/1", "left/second/2"):
+        tab.store_document(f"/site/{key}")
+    held: list[Route] = []
+    tab.page.route("**/site/left/first/any", lambda route: held.append(route))
+    tab.open("/site/?delimiter=/&prefix=left/")
+    tab.page.get_by_role("link", name="first/", exact=True).click()
+    tab.wait_for_keys("1")
+    while not held:
+        tab.page.wait_for_timeout(WAIT_MS)
+    tab.page.get_by_role("link", name="left/", exact=True).click()
+    tab.page.get_by_role("link", name="second/", exact=True).click()
+    tab.wait_for_keys("2")
+    expect(tab.page.get_by_role("button", name="New", exact=True)).to_be_visible()
+    with tab.page.expect_event("requestfailed"):
+        held[0].abort("connectionrefused")
+    tab.page.evaluate("() => new Promise((resolve) => setTimeout(resolve))")
+    expect(tab.page.get_by_role("alert")).to_have_count(0)
 
 
 def test_the_arrow_keys_move_through_the_list(tab: Tab) -> None:

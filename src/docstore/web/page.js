@@ -204,6 +204,7 @@ async function showTools() {
     if (page.writable) shown = writing;
     else if (!page.removable) shown = [onlyReading];
   } catch (error) {
+    if (folder !== toolsOf) return;
     toolsOf = null;
     shown = [element("small", { class: "alert", role: "alert" }, error.message)];
   }
