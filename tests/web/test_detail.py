@@ -32,6 +32,17 @@ def test_metadata_is_shown_as_it_was_stored(tab: Tab) -> None:
     assert list(shown.values()) == ["text/x-a", "max-age=60", "Ann <b>", "en"]
 
 
+def test_a_document_whose_rights_are_unknown_can_be_edited(tab: Tab) -> None:
+    tab.expect("ERR_CONNECTION_REFUSED")
+    tab.store_document("/docs/unknown", "here")
+    tab.page.route(
+        "**/docs/unknown",
+        lambda route: route.abort("connectionrefused") if route.request.method == "OPTIONS" else route.continue_(),
+    )
+    detail = tab.open_document("/docs/", "unknown")
+    expect(detail.get_by_role("button", name="Edit", exact=True)).to_be_visible()
+
+
 def test_link_curl_and_python_addresses_can_be_copied(tab: Tab) -> None:
     key = 'it\'s $(x) "q" \u202e\u00e9\U0001f600'
     tab.store_document(f"/site/{key}", "here")

@@ -13,7 +13,9 @@ const BINARY = /^(?:image\/(?!svg)|audio\/|video\/|application\/pdf)/i;
 
 // Open the view; the promise resolves when it closes. `step` is 1 or -1 if the user came from the document before or after.
 export async function openDetail(page, key, step = 0) {
-  const loading = Promise.all([page.collection.fetchMeta(key), page.collection.rights(key).catch(() => ({}))]);
+  // Without an answer all is offered, and the server decides.
+  const rights = page.collection.rights(key).catch(() => ({ writable: true, removable: true }));
+  const loading = Promise.all([page.collection.fetchMeta(key), rights]);
   const body = element("div", { class: "body" }, element("p", { class: "hint" }, "Loading\u2026"));
   return new Promise((closed) => {
     const onclose = () => {
