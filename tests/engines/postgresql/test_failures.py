@@ -7,6 +7,7 @@ import time
 import pytest
 
 from docstore.engines.postgresql import connections, writer
+from docstore.engines.postgresql.engine import Postgres
 from docstore.errors import NoSpace, OpenError, OutcomeUnknown, StorageUnavailable
 from docstore.testing.contract.documents import make_data, put_data, read_data
 from tests.engines.postgresql.servers import Network, disconnect, opened, recovered, run, until
@@ -264,6 +265,26 @@ def test_a_session_that_is_terminated_while_it_is_idle_leaves_nothing(server: Po
             await engine.probe()
             gc.collect()
             assert not pool.warnings
+
+    run(test())
+
+
+def test_asyncio_may_raise_a_type_error_for_a_lost_connection(server: PostgresServer, url: str) -> None:
+    """Python 3.12 does for a write to a transport whose connection was lost meanwhile."""
+
+    async def fail(engine: Postgres, *, lost: bool) -> None:
+        async with engine._pool.connection() as connection:
+            if lost:
+                connection.terminate()
+            raise TypeError("'NoneType' object is not callable")
+
+    async def test() -> None:
+        async with opened(url) as engine:
+            with pytest.raises(ConnectionResetError):
+                await fail(engine, lost=True)
+            with pytest.raises(TypeError):
+                await fail(engine, lost=False)
+            await put_data(engine, "after", b"1")
 
     run(test())
 

@@ -75,6 +75,10 @@ class Pool:
         try:
             yield connection
         except BaseException as error:
+            if isinstance(error, TypeError) and connection.is_closed():
+                # asyncio of Python 3.12 raises it for a write to a connection that was lost.
+                self._drop(connection)
+                raise ConnectionResetError("the connection was lost") from error
             lost = isinstance(error, ASYNCPG_ERRORS) and not is_rolled_back(error)
             if lost or is_read_only(error):
                 self._drop(connection)
