@@ -27,30 +27,27 @@ from http import HTTPStatus
 from typing import Final
 
 from docstore.content import BytesContent
-from docstore.engines.contract import Metered
-from docstore.errors import DocstoreError, EngineError, NoSpace
+from docstore.errors import DocstoreError, EngineError
 from docstore.frozen import frozen_dataclass
-from docstore.http.headers import TooManyMembers
 from docstore.http.message import Request, Response
 from docstore.http.url import InvalidTarget, encode, root_from, segments
 from docstore.keys import is_name
 from docstore.limits import DEFAULT_LIMITS
 from docstore.links import LINK_PARAMETER
 from docstore.model import Clock
-from docstore.server.access_log import request_line
-from docstore.server.error_page import render_problem
-from docstore.server.errors import HTTPProblem, problem_for, problem_media_type, problem_response
+from docstore.server.errors import HTTPProblem
+from docstore.server.failures import failure_response, problem_of
 from docstore.server.fast_path import FastPath
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
 from docstore.server.resources.links import find_link_resource
 from docstore.server.resources.listing import count_hidden
-from docstore.server.resources.login import login_page, login_resource
+from docstore.server.resources.login import login_resource
 from docstore.server.resources.resource import KNOWN_METHODS, Resource, Verb
 from docstore.server.resources.root import MissingSlash, RootResource, ServerResource
 from docstore.server.resources.system import find_service
-from docstore.server.security.access import AccessControl, View, is_login, is_open, without_basic
+from docstore.server.security.access import AccessControl, View, is_login, is_open
 from docstore.server.security.audit import AuditLog
 from docstore.server.security.browser_safety import (
     SAFE_METHODS,
@@ -64,7 +61,7 @@ from docstore.server.security.proxies import TrustedProxies
 from docstore.server.security.rates import AddressRates, RateLimiter
 from docstore.server.security.read_only_switch import ReadOnlySwitch
 from docstore.server.security.rights import ANONYMOUS_RIGHTS
-from docstore.server.security.sessions import make_private, remove_cookies, shows_login
+from docstore.server.security.sessions import make_private, remove_cookies
 from docstore.server.security.signed_links import find_link
 from docstore.server.security.tokens import Tokens
 from docstore.server.security.web_apps import check_forwarded_host, find_app_host, lift_sandbox, mounts_at
@@ -198,7 +195,7 @@ class Store:
             if method == "OPTIONS" and view is not None:
                 _remove_forbidden_methods(response, view, mount, key, parts)
         except Exception as error:
-            response = await _error_response(request, await _problem_of(request, error, mount), admission.shown)
+            response = await failure_response(request, await problem_of(request, error, mount), admission.shown)
         self._complete(request, response, admission, mount, key)
         return response
 
@@ -357,37 +354,6 @@ async def _report_hidden(mounts: Mounts) -> None:
             await count_hidden(mount)
 
 
-async def _problem_of(request: Request, error: Exception, mount: Mount | None) -> HTTPProblem:
-    """Return the problem that an exception is for the client, and log what the operator has to know."""
-    where = request_line(request)
-    match error:
-        case HTTPProblem():
-            return error
-        case TooManyMembers():
-            return HTTPProblem("fields-too-large", str(error))
-        case EngineError():
-            log.error("%s: %s", where, error)
-            return (isinstance(error, NoSpace) and await _full_mount(mount)) or problem_for(error)
-        case DocstoreError():
-            return problem_for(error)
-        case _:
-            log.error("%s failed", where, exc_info=error)
-            return HTTPProblem("internal")
-
-
-async def _full_mount(mount: Mount | None) -> HTTPProblem | None:
-    """Return the problem of a full mount with the figures of its quota, for clients that see them."""
-    if mount is None or not isinstance(mount.engine, Metered):
-        return None
-    try:
-        usage = await mount.engine.usage()
-    except EngineError:  # the disk is full, too
-        return None
-    return HTTPProblem(
-        "no-space", f"the documents of this mount take {usage.used_bytes:,} of {usage.max_bytes:,} bytes"
-    )
-
-
 def _is_preflight(request: Request, mount: Mount | None) -> bool:
     """Whether a browser asks, without credentials, for what a page of an allowed site may do (Fetch, CORS)."""
     return (
@@ -408,19 +374,3 @@ def _remove_forbidden_methods(
             methods = value.decode("ascii").split(", ")
             allowed = [word for word in methods if word in SAFE_METHODS or view.permits(word, mount, key, parts)]
             response.headers[index] = (name, ", ".join(allowed).encode("ascii"))
-
-
-async def _error_response(request: Request, problem: HTTPProblem, seen: Mounts) -> Response:
-    """Return the response to a problem; its page names only mounts that the client may see."""
-    media_type, page = problem_media_type(request.headers.get("accept")), ""
-    if problem.type.name == "unauthorized" and request.user is not None and shows_login(request.headers):
-        problem.headers = without_basic(problem.headers)
-        response = (
-            login_page(request, None, problem) if media_type == "text/html" else problem_response(problem, media_type)
-        )
-    else:
-        if media_type == "text/html":
-            page = await render_problem(problem, request, seen)
-        response = problem_response(problem, media_type, page)
-    response.head_only = request.method == "HEAD"
-    return response
