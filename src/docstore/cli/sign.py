@@ -47,7 +47,7 @@ def sign(
     """Sign a link: a URL with which others use one document, or a folder, for some time without a token.
 
     It is printed on standard output; its id, for --revoke, on standard error. Your token must have the rights itself,
-    and the link ends with it. Everybody who has the URL may do what it allows: send it as you would send a password.
+    and the link ends with it. The URL gives its rights to everybody: send it as you would send a password.
     """
     if (address is not None) + (narrow is not None) + (revoke is not None and address is None) != 1:
         raise click.UsageError("give one of ADDRESS, --narrow and --revoke")

@@ -19,7 +19,7 @@ from docstore.keys import check_path
 
 @dataclass(frozen=True, slots=True)
 class SharedLink:
-    """A signed link. Everybody who has its URL may do what it allows."""
+    """A signed link. Its URL gives its rights to everybody."""
 
     id: str
     """For revoking it; no secret."""

@@ -133,7 +133,7 @@ SCHEMAS: Final[dict[str, Node]] = {
         "A signed link.",
         ["id", "url", "expires"],
         id=text_node(pattern=f"^{LINK_ID.pattern}$", description="For revoking it; no secret."),
-        url=text_node(format="uri-reference", description="With the link: everybody who has it may do what it allows."),
+        url=text_node(format="uri-reference", description="With the link. It gives its rights to everybody."),
         expires=text_node(format="date-time"),
     ),
     "MergePatch": {"description": "RFC 7396: any JSON. null removes a member; anything but an object replaces all."},

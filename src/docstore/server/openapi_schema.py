@@ -93,7 +93,7 @@ BODIES: Final[dict[str, Node]] = {
         "content": {"*/*": {}, "application/octet-stream": {}},
     },
     "login": {
-        "description": "A token, and for people the path where the browser goes then.",
+        "description": "A token, and the path to which the server redirects browsers.",
         "required": True,
         "content": {
             media_type: {"schema": object_node("A login.", ["token"], token=text_node(), next=text_node())}

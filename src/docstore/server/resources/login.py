@@ -44,7 +44,7 @@ class LoginResource(_SessionResource, ReadableResource):
     @Operation({200: Answer("Who the client is.", {"text/html": "", _JSON: "Login"}, ("Cache-Control", "Vary"))},
                ("not-acceptable",))  # fmt: skip
     async def GET(self, request: Request) -> Response:
-        """Show who has logged in, and for people a form."""
+        """Return the token of the client as JSON, or a page to log in or out."""
         if negotiate(request, (_JSON, "text/html")) == "text/html":
             return login_page(request, self._token)
         return _login_response(self._token, [(b"vary", b"Accept")])
