@@ -56,5 +56,5 @@ def _kind(scheme: str, summary: str, options: dict[str, str]) -> EngineKind:
 
 _ENDPOINT: Final = {"endpoint": "URL of the store; several with commas, tried in turn when one does not answer"}
 S3: Final = _kind("s3", "a bucket of S3, or of a store with its API", {**_ENDPOINT, "region": "region of the bucket"})
-GS: Final = _kind("gs", "a bucket of Google Cloud Storage", {})
+GS: Final = _kind("gs", "a bucket of Google Cloud Storage", _ENDPOINT)
 AZ: Final = _kind("az", "a container of Azure Blob Storage", {**_ENDPOINT, "account": "name of the storage account"})

@@ -97,7 +97,7 @@ def _store(url: EngineURL, bucket: str, prefix: str, endpoint: str, timeout_s: i
         },
     }
     if endpoint:
-        shared["endpoint"] = endpoint
+        shared["base_url" if url.scheme == "gs" else "endpoint"] = endpoint
     if url.scheme == "gs":
         return GCSStore(bucket, **shared)
     if url.scheme == "az":
