@@ -10,8 +10,9 @@ import pytest
 
 from docstore.content import read_all
 from docstore.engines.contract import Engine
-from docstore.engines.object_store import bucket, collector, engine
+from docstore.engines.object_store import bucket, collector, engine, opening
 from docstore.engines.object_store.engine import ObjectStoreEngine
+from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.errors import Conflict, NoSpace, OutcomeUnknown, StorageUnavailable
 from docstore.model import ABSENT
@@ -169,6 +170,60 @@ def test_no_failure_of_the_store_looks_like_an_absent_document(
             assert (await put_data(store, "other", make_data(LARGE))).created
 
     asyncio.run(run())
+
+
+def test_a_document_of_a_newer_format_is_unavailable_and_stays(proxy: Proxy) -> None:
+    """A newer Docstore may be started beside this one."""
+
+    async def run() -> None:
+        async with opened(proxy) as store:
+            await put_data(store, "key", b"data")
+            _, direct = open_bucket(proxy.url)
+            newer = b"docstore 2 in another way\n" + bytes(300)
+            direct.put("d/key!", newer)
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: store.get("key"),
+                lambda: store.list(),
+                lambda: put_data(store, "key", b"new"),
+                lambda: store.delete("key"),
+            ]
+            for call in calls:
+                with pytest.raises(StorageUnavailable, match="newer") as refused:
+                    await call()
+                assert not isinstance(refused.value, OutcomeUnknown)
+            assert bytes(direct.get("d/key!").bytes()) == newer
+
+    asyncio.run(run())
+
+
+def test_a_network_that_hangs_is_unavailable_and_a_write_in_it_unknown(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "RETRY_S", 0.2)
+    moving = threading.Event()
+    name, prefix = proxy.url.location[2:].split("/")
+    impatient = opening._store(proxy.url, name, prefix, proxy.url.options["endpoint"], 0.3, 0)
+
+    async def run() -> None:
+        async with opened(proxy) as store:
+            await put_data(store, "key", b"before")
+            assert isinstance(store, ObjectStoreEngine)
+            stores, store._bucket._stores = store._bucket._stores, [impatient]
+            proxy.rule = lambda sent: moving.wait(60)
+            for call in (store.get, store.head, lambda key: store.list(after=key)):
+                with pytest.raises(StorageUnavailable, match="no answer in time"):
+                    await call("key")
+            with pytest.raises(OutcomeUnknown):
+                await put_data(store, "key", b"unknown")
+            moving.set()
+            store._bucket._stores = stores
+            assert await read_data(store, "key") in (b"before", b"unknown")
+            await put_data(store, "key", b"after")
+
+    try:
+        asyncio.run(run())
+    finally:
+        moving.set()
 
 
 def test_the_next_endpoint_is_used_when_one_does_not_answer(proxy: Proxy) -> None:

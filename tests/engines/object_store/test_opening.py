@@ -14,6 +14,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared import clocks
 from docstore.errors import OpenError, SetupError
 from tests.engines.object_store.faulty_proxy import Proxy, Sent
+from tests.stores import run
 
 
 def refusal(url: EngineURL) -> str:
@@ -40,6 +41,13 @@ def test_a_prefix_that_is_not_plain_is_refused(prefix: str) -> None:
 
 def test_a_missing_bucket_is_named(proxy: Proxy) -> None:
     assert "the bucket does not exist" in refusal(EngineURL("s3", "//missing/x", proxy.url.options))
+
+
+def test_a_newer_format_is_named(proxy: Proxy) -> None:
+    _, direct = opening.open_bucket(proxy.url)
+    direct.put("format", b"2")
+    assert "it has the format '2' of a newer Docstore" in refusal(proxy.url)
+    assert run("check", f"{proxy.url.scheme}:{proxy.url.location}?endpoint={proxy.url.options['endpoint']}").status == 2
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"])
@@ -88,7 +96,7 @@ def test_the_race_leaves_nothing_and_is_run_once_for_a_bucket(proxy: Proxy) -> N
         asyncio.run(open_engine(proxy.url).close())
     done = proxy.requests()
     assert done.count("DELETE t") == opening.RACES
-    assert set(done) == {"PUT t", "HEAD t", "DELETE t"}
+    assert set(done) == {"GET format", "PUT t", "HEAD t", "DELETE t"}
 
 
 def test_a_wrong_clock_is_named(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

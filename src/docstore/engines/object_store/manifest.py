@@ -22,7 +22,7 @@ import secrets
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from docstore.errors import CorruptData
+from docstore.errors import CorruptData, StorageUnavailable
 from docstore.frozen import frozen_dataclass
 from docstore.model import Meta
 
@@ -33,7 +33,8 @@ TOMBSTONE_SIZE: Final = 200
 """Bytes; a tombstone or seal has fewer, a document more."""
 SEAL_TIMEOUT_S: Final = 600
 
-_FORMAT: Final = b"docstore 1 "
+_PROGRAM: Final = b"docstore "
+_FORMAT: Final = _PROGRAM + b"1 "
 _ANCESTORS: Final = 8
 _DELETED: Final = "deleted"
 _SEALED: Final = "sealed"
@@ -61,8 +62,13 @@ class Manifest:
 
     @classmethod
     def unpack(cls, body: bytes, name: str) -> "Manifest | None":
-        """Parse the beginning of an object. Return None if it does not contain all of the meta; raise CorruptData."""
+        """Parse the beginning of an object. Return None if it does not contain all of the meta.
+
+        Raise CorruptData, or StorageUnavailable for an object that a newer Docstore wrote meanwhile.
+        """
         head, newline, rest = body.partition(b"\n")
+        if head.startswith(_PROGRAM) and not head.startswith(_FORMAT):
+            raise StorageUnavailable(f"{name} has the format of a newer Docstore")
         try:
             if not head.startswith(_FORMAT) or not newline:
                 raise ValueError

@@ -4,6 +4,7 @@
     b/<name of the key>/<id>                         large content, under an id that is never used again
     x/<time>/<name of the key>/<write id>            marks a document that expires at that time, for the sweep
     t/<id>                                           objects of the race at the start
+    format                                           the number of the format, absent for the one described here
 
 A name has letters, digits, and bytes as hex digits after one of four marks. The marks sort among letters and digits as
 their bytes do, so names sort like keys. `/` is written so too: "a" and "a/b" are both documents, which a store with
@@ -19,6 +20,7 @@ DOCUMENTS: Final = "d/"
 BLOBS: Final = "b/"
 MARKERS: Final = "x/"
 TRIALS: Final = "t/"
+FORMAT: Final = "format"
 
 NAME_LIMIT: Final = 800
 """Longest encoded key; with folder, id and time, an object's name stays below 1,024 - PREFIX_LIMIT bytes."""

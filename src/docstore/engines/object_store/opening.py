@@ -19,7 +19,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from docstore.engines.object_store.bucket import Bucket, has_no_bucket
 from docstore.engines.object_store.engine import ObjectStoreEngine
-from docstore.engines.object_store.names import PREFIX_LIMIT, TRIALS
+from docstore.engines.object_store.names import FORMAT, PREFIX_LIMIT, TRIALS
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.clocks import clock_fault
 from docstore.errors import OpenError
@@ -52,7 +52,7 @@ def open_object_store(url: EngineURL, clock: Clock) -> ObjectStoreEngine:
 
 
 def open_bucket(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
-    """Return the bucket of a URL, and its store for blocking calls."""
+    """Return the bucket of a URL, and its store for blocking calls. Raise OpenError."""
     match = _LOCATION.fullmatch(url.location)
     if match is None:
         raise OpenError(f"{url.scheme}: needs the name of a bucket, as in {url.scheme}://bucket/prefix")
@@ -66,7 +66,20 @@ def open_bucket(url: EngineURL) -> "tuple[Bucket, ObjectStore]":
         bulk = [_store(url, match[1], prefix, each, BULK_TIMEOUT_S, 4) for each in endpoints]
     except (BaseError, ValueError, OSError) as error:
         raise OpenError(f"cannot open {where}: {' '.join(str(error).split())[:300]}") from error
-    return Bucket(where, stores, bulk, bare_tags=url.scheme == "s3"), _first_answering(stores)
+    bucket, store = Bucket(where, stores, bulk, bare_tags=url.scheme == "s3"), _first_answering(stores)
+    _check_format(bucket, store)
+    return bucket, store
+
+
+def _check_format(bucket: Bucket, store: "ObjectStore") -> None:
+    """Raise OpenError if a newer Docstore has changed the format."""
+    try:
+        number = bytes(store.get(FORMAT).bytes()).decode("ascii", "replace")[:9]
+    except (BaseError, OSError) as error:
+        if isinstance(error, FileNotFoundError) and not has_no_bucket(error):
+            return
+        raise OpenError(f"cannot open {bucket.translate(error)}") from error
+    raise OpenError(f"cannot open {bucket.where}: it has the format {number!r} of a newer Docstore")
 
 
 def _first_answering(stores: "list[ObjectStore]") -> "ObjectStore":
@@ -82,7 +95,7 @@ def _first_answering(stores: "list[ObjectStore]") -> "ObjectStore":
     return stores[-1]
 
 
-def _store(url: EngineURL, bucket: str, prefix: str, endpoint: str, timeout_s: int, retries: int) -> "ObjectStore":
+def _store(url: EngineURL, bucket: str, prefix: str, endpoint: str, timeout_s: float, retries: int) -> "ObjectStore":
     shared: dict[str, Any] = {
         "prefix": prefix or None,
         "client_options": {

@@ -14,7 +14,7 @@ from docstore.engines.object_store.names import BLOBS, DOCUMENTS, blob_name, nam
 from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL
 from docstore.engines.shared.verify import Checked, Finding, fault_of
-from docstore.errors import CorruptData, OpenError
+from docstore.errors import CorruptData, EngineError, OpenError
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -54,7 +54,7 @@ def _read(store: "ObjectStore", path: str) -> Stored | None:
 def _check_document(bucket: Bucket, store: "ObjectStore", path: str) -> Checked:
     try:
         stored = _read(store, path)
-    except CorruptData as error:
+    except EngineError as error:
         yield Finding(f"{bucket.where}: {path}", str(error))
         return
     if stored is None or stored.manifest.meta is None:
@@ -83,7 +83,7 @@ def _check_blob(bucket: Bucket, store: "ObjectStore", entry: "ObjectMeta", befor
     name, blob = parse_blob(entry["path"])
     try:
         stored = _read(store, DOCUMENTS + name)
-    except CorruptData:
+    except EngineError:
         return  # found among the documents
     if is_unreferenced(blob, stored, before):
         if repair:
