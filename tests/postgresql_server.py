@@ -41,7 +41,7 @@ class PostgresServer:
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
             os.chown(folder, NOBODY, NOBODY)
-        self._run("initdb", "--pgdata", str(self._data), "--username=docs", "--auth=trust", "--encoding=UTF8",
+        self.run_program("initdb", "--pgdata", str(self._data), "--username=docs", "--auth=trust", "--encoding=UTF8",
                   "--locale=C", "--no-sync")  # fmt: skip
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
@@ -63,11 +63,11 @@ class PostgresServer:
             "shared_buffers": "64MB",
         }
         options = " ".join(f"-c {name}='{value}'" for name, value in {**settings, **self._settings}.items())
-        self._run("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self.folder / "log"), "-o", options)
+        self.run_program("pg_ctl", "start", "-w", "-D", str(self._data), "-l", str(self.folder / "log"), "-o", options)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server; `fast` disconnects its clients, `immediate` is a crash."""
-        self._run("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
+        self.run_program("pg_ctl", "stop", "-w", "-D", str(self._data), "-m", mode)
 
     def stop_after(self, process: int) -> None:
         """Stop the server when another process is gone, even if that was killed."""
@@ -86,7 +86,7 @@ class PostgresServer:
         command = [BINARIES / "psql", "-XqAt", self.url, *(f"-c{statement}" for statement in statements)]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def run_program(self, program: str, *arguments: str) -> None:
         with (self.folder / "output").open("a+") as output:  # the server would keep a pipe open
             command = [BINARIES / program, *arguments]
             done = subprocess.run(

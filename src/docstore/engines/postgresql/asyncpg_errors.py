@@ -56,6 +56,8 @@ def asyncpg_error(error: Exception, place: str) -> EngineError:
 
 def one_line(error: Exception) -> str:
     """Return the first line of an error's message, or its name when it has none."""
+    if isinstance(error, asyncpg.exceptions.TargetServerAttributeNotMatched):
+        return "no host accepts writes"
     lines = str(error).splitlines()
     return lines[0] if lines else "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
 
