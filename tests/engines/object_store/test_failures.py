@@ -14,7 +14,7 @@ from docstore.engines.object_store import bucket, collector, engine, opening
 from docstore.engines.object_store.engine import ObjectStoreEngine
 from docstore.engines.object_store.opening import open_bucket
 from docstore.engines.registry import EngineURL, open_engine
-from docstore.errors import Conflict, NoSpace, OutcomeUnknown, StorageUnavailable
+from docstore.errors import Conflict, EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
 from docstore.model import ABSENT
 from docstore.testing.clock import SetClock
 from docstore.testing.contract.documents import make_data, put_data, read_data, version_of_data
@@ -168,6 +168,24 @@ def test_no_failure_of_the_store_looks_like_an_absent_document(
             proxy.rule = lambda sent: None
             assert await read_data(store, "key") == b"data"
             assert (await put_data(store, "other", make_data(LARGE))).created
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("status", "code"), [(403, "AccessDenied"), (404, "NoSuchBucket"), (403, "QuotaExceeded")])
+def test_what_would_be_refused_again_is_not_tried_again(proxy: Proxy, status: int, code: str) -> None:
+    """Also a listing, of which the driver reports every failure in the same way."""
+
+    def rule(sent: Sent) -> None:
+        sent.refuse = status, code
+
+    async def run() -> None:
+        async with opened(proxy) as store:
+            proxy.rule = rule
+            for call in (store.list(), store.head("key"), put_data(store, "key", b"data")):
+                with pytest.raises(EngineError):
+                    await call
+            assert len(proxy.sent) == 3
 
     asyncio.run(run())
 

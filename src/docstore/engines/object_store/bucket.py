@@ -45,6 +45,8 @@ _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 0.5
 _NO_BUCKET: Final = re.compile("<Code>(NoSuchBucket|ContainerNotFound)</Code>")
 _FULL: Final = re.compile("<Code>(QuotaExceeded|XMinioStorageFull|InsufficientStorage)</Code>")
+_DENIED: Final = re.compile("status code: 40[13] ")
+"""In the GenericError of a listing, which obstore raises for every failure of one."""
 _CODE: Final = re.compile("<Code>([^<]*)</Code>")
 _CAUSE: Final = re.compile('(?:message|error): "([^"]*)"')
 _NOT_SENT: Final = "kind: Connect,"
@@ -230,7 +232,7 @@ class Bucket:
                 return await call(self._stores[self._current])
             except (BaseError, OSError) as error:
                 failure = self.translate(error)
-                if not isinstance(error, GenericError) or type(failure) is NoSpace or time.monotonic() > ends_s:
+                if _is_final(error) or time.monotonic() > ends_s:
                     raise failure from error
             self._current = (self._current + 1) % len(self._stores)
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
@@ -244,7 +246,7 @@ class Bucket:
             return StorageUnavailable(f"{self.where}: the bucket does not exist")
         if _FULL.search(text):
             return NoSpace(f"{self.where}: the store is full")
-        if isinstance(error, PermissionDeniedError | UnauthenticatedError):
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError) or _DENIED.search(text):
             return StorageUnavailable(f"{self.where}: access denied" + (f" ({code[1]})" if code else ""))
         if isinstance(error, FileNotFoundError):
             return EngineError(f"{self.where}: an object is missing: {text.partition(':')[0]}")
@@ -262,6 +264,12 @@ class Bucket:
         if version := found["version"]:
             state["version"] = version
         return state
+
+
+def _is_final(error: Exception) -> bool:
+    """Return whether the store would answer the same if it were asked again."""
+    text = str(error)
+    return not isinstance(error, GenericError) or any(each.search(text) for each in (_DENIED, _NO_BUCKET, _FULL))
 
 
 def has_no_bucket(error: Exception) -> bool:
