@@ -9,7 +9,8 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,7 +25,6 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from docstore.content import CHUNK_SIZE
 from docstore.engines.object_store.manifest import Manifest, Stored, lineage_is_complete
 from docstore.errors import EngineError, NoSpace, OutcomeUnknown, StorageUnavailable
 
@@ -40,6 +40,8 @@ LISTED_AT_ONCE: Final = 1000
 """Names of one request; S3 sends no more."""
 PART_SIZE: Final = 8 * 1024 * 1024
 PARTS_IN_FLIGHT: Final = 4
+READ_AT_ONCE: Final = 1024 * 1024
+"""Bytes of a download that are received while as many are sent."""
 
 _FIRST_PAUSE_S: Final = 0.05
 _LONGEST_PAUSE_S: Final = 0.5
@@ -214,9 +216,10 @@ class Bucket:
             found = await self._persist(partial(self._get_bulk, name, options))
             opened_at = start
             try:
-                async for chunk in found.stream(CHUNK_SIZE):
-                    start += len(chunk)
-                    yield chunk
+                async with aclosing(_read_ahead(found)) as chunks:
+                    async for chunk in chunks:
+                        start += len(chunk)
+                        yield chunk
             except (BaseError, OSError) as error:
                 if start == opened_at:
                     raise self.translate(error) from error
@@ -264,6 +267,23 @@ class Bucket:
         if version := found["version"]:
             state["version"] = version
         return state
+
+
+async def _read_ahead(found: "GetResult") -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of a response. The next ones are received while the consumer uses those before them."""
+    stream = found.stream(READ_AT_ONCE)
+
+    async def receive() -> bytes | None:
+        return await anext(stream, None)
+
+    ahead = asyncio.create_task(receive())
+    try:
+        while (chunk := await ahead) is not None:
+            ahead = asyncio.create_task(receive())
+            yield chunk
+    finally:
+        if not ahead.cancel() and not ahead.cancelled():
+            ahead.exception()  # Retrieved, so that the loop does not report it.
 
 
 def _is_final(error: Exception) -> bool:
