@@ -44,7 +44,7 @@ from docstore.errors import Conflict, CorruptData, StorageUnavailable
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult, satisfies
 
 KNOWN_KEYS: Final = 10_000
-READS_AT_ONCE: Final = 32
+READS_AT_ONCE: Final = 128
 """Manifests that listings read at once."""
 SEAL_WAIT_S: Final = 2.0
 """How long a write waits until another process has removed a tombstone, which takes one request."""
