@@ -93,16 +93,26 @@ class FastPath:
         return tag.opaque or None if tag is not None else None
 
     def _find(self, path: str) -> _Target | None:
-        try:
-            mount, key, parts = self._route(path)
-            if mount is None or mount.recall is None or mount.cors_policy is not None or mount.content == "app":
-                return None
-            if not key or (parts is not None and parts[-1] == ""):
-                return None
-            mount.check_key(key)
-        except (HTTPProblem, InvalidKey):
+        found = find_document(self._route, path)
+        if found is None:
             return None
-        return mount.recall, key, mount.cache_control, f"/{mount.name}"
+        mount, key = found
+        recall = mount.recall
+        return None if recall is None else (recall, key, mount.cache_control, f"/{mount.name}")
+
+
+def find_document(route: Route, path: str) -> tuple[Mount, str] | None:
+    """Return the mount and the key of a document; None where a fast path must leave the request to `handle`."""
+    try:
+        mount, key, parts = route(path)
+        if mount is None or mount.cors_policy is not None or mount.content == "app":
+            return None
+        if not key or (parts is not None and parts[-1] == ""):
+            return None
+        mount.check_key(key)
+    except (HTTPProblem, InvalidKey):
+        return None
+    return mount, key
 
 
 def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
