@@ -10,7 +10,6 @@ from docstore.engines.contract import Metered, Usage
 from docstore.engines.registry import kind_of
 from docstore.errors import EngineError
 from docstore.http.message import HeaderPairs, Request, Response
-from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import Answer, Operation
