@@ -168,7 +168,7 @@ async def opened(
             # The file of tokens is looked at twice a second, and read when it has changed.
             for function in blocking.functions.values():
                 function.can_block_in("docstore/server/security/state_files.py", {"_check"})
-                function.can_block_in("docstore/server/security/tokens.py", {"create"})  # by the test
+                function.can_block_in("docstore/server/security/tokens.py", {"create", "revoke"})  # by the test
             # A new connection looks for a password file and certificates.
             for function in blocking.functions.values():
                 function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args"})

@@ -20,6 +20,7 @@ from docstore.server.security.tokens import Tokens
 from docstore.testing.clock import SetClock
 from tests.both_ways import write_fast
 from tests.in_process import Chunked, InProcess, on_a_store
+from tests.linked_store import LinkedStore, linked
 
 LOOPBACK = frozenset({"localhost"})
 HOST = (b"host", b"localhost")
@@ -88,7 +89,7 @@ def test_all_other_writes_are_left_to_handle(declined: Request, tmp_path: Path) 
     run(tmp_path)
 
 
-def test_stores_with_tokens_and_mounts_with_more_rules_have_no_fast_writes(tmp_path: Path) -> None:
+def test_clients_without_rights_and_mounts_with_more_rules_have_no_fast_writes(tmp_path: Path) -> None:
     clock = SetClock()
 
     def mount(url: str = "memory:", **options: Any) -> Mount:
@@ -112,6 +113,34 @@ def test_stores_with_tokens_and_mounts_with_more_rules_have_no_fast_writes(tmp_p
         assert await declines(Store([mount()], clock=clock, read_only=switch))
 
     asyncio.run(run())
+
+
+@linked()
+async def test_clients_that_may_do_everything_in_a_mount_are_taken(linked_store: LinkedStore) -> None:
+    create = linked_store.tokens.create
+
+    async def status(text: str | None, size: int = 9, query: str = "") -> int | None:
+        credentials = [] if text is None else [(b"authorization", f"Bearer {text}".encode())]
+        response = await write_fast(linked_store.store.store, put("/docs/key", *credentials, size=size, query=query))
+        return None if response is None else response.status
+
+    assert await status(linked_store.made.text) == 201
+    assert await status(create(rights=["all"], mount="docs").text) == 200
+    assert await status(create(rights=["all"], max_document="9").text) == 200
+    assert await status(create(rights=["all"], max_document="9").text, size=10) is None
+    for declined in (
+        {"mount": "memory"},
+        {"mount": "docs", "prefix": "k"},
+        {"rights": ["read", "create", "replace"]},
+        {"quota": "1MiB"},
+        {"rate": "9/s"},
+    ):
+        assert await status(create(**{"rights": ["all"], **declined}).text) is None, declined
+    gone = create(rights=["all"])
+    linked_store.tokens.revoke(gone.token.id)
+    assert await status(gone.text) is await status(gone.text[:-1] + "x") is await status(None) is None
+    link = await linked_store.sign("/docs/key", methods=["PUT"])
+    assert await status(None, query=f"link={link}") is await status(gone.text, query=f"link={link}") is None
 
 
 class Failing:

@@ -141,8 +141,8 @@ class Store:
         is_plain = is_plain and (self._access is None or self._links is not None)
         self.fast_path: Final = FastPath(self._route, hosts, clock, self._access) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
-        writes_fast = is_plain and self._access is None
-        self.fast_write: Final = FastWrite(self._route, self.mounts, hosts, read_only) if writes_fast else None
+        fast_write = FastWrite(self._route, self.mounts, hosts, self._access, read_only) if is_plain else None
+        self.fast_write: Final = fast_write
         """Starts some writes, as `handle` would; None if the store checks more than FastWrite does."""
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None

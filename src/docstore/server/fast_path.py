@@ -23,7 +23,7 @@ from docstore.model import Clock, Document
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.responses import full_response, not_modified_response
-from docstore.server.security.access import AccessControl
+from docstore.server.security.access import AccessControl, View
 from docstore.server.security.browser_safety import check_host
 from docstore.server.security.signed_links import find_link
 
@@ -63,8 +63,9 @@ class FastPath:
             return None
         recall, key, cache_control, mount_path = target
         if self._access is not None:
-            mount = _mount_for(self._access, request, mount_path, key)
-            if mount is None:
+            view = admitted_view(self._access, request)
+            mount = None if view is None else view.mounts.at(mount_path)
+            if mount is None or (mount.rights is not None and "read" not in mount.rights.on(key)):
                 return None
             cache_control = mount.cache_control
         document = recall(key)
@@ -115,8 +116,8 @@ def find_document(route: Route, path: str) -> tuple[Mount, str] | None:
     return mount, key
 
 
-def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
-    """Return the mount as the client sees it; None unless it has a token or a link and may read the key."""
+def admitted_view(access: AccessControl, request: Request) -> View | None:
+    """Return what the client sees; None unless it has a token or a link, and no state of its own to count."""
     try:
         link = find_link(request.query) if request.query else None
         if link is None and (request.query or b"authorization" not in request.headers.names):
@@ -124,7 +125,4 @@ def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> 
         view = access.view(request, link)
     except HTTPProblem:
         return None
-    mount = view.mounts.at(path)
-    if mount is None or view.limiter is not None or (view.link is not None and view.link.use_id):
-        return None
-    return mount if mount.rights is None or "read" in mount.rights.on(key) else None
+    return None if view.limiter is not None or (view.link is not None and view.link.use_id) else view
