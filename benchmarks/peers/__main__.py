@@ -41,7 +41,7 @@ def compare(given: argparse.Namespace, names: list[str]) -> tuple[str, list[str]
         about = report.machine(Path(folder))
         comparison = Comparison(Path(folder), given, names)
         try:
-            comparison.start(any(work.needs_many for work in [*works, *large]))
+            comparison.start(any(work.needs_many for work in works) or any(work.needs_many for work in large))
             for work in works:
                 comparison.measure(work)
             for each in large:

@@ -3,7 +3,7 @@
 import argparse
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -87,7 +87,11 @@ class Comparison:
         return found
 
     def _alternate(
-        self, name: str, runs: dict[str, Callable[[], T]], rounds: int, can_continue: Callable[[], bool] = lambda: True
+        self,
+        name: str,
+        runs: Mapping[str, Callable[[], T]],
+        rounds: int,
+        can_continue: Callable[[], bool] = lambda: True,
     ) -> dict[str, list[T]]:
         """Run all once a round. One that fails is noted, and left out."""
         found: dict[str, list[T]] = {each: [] for each in runs}

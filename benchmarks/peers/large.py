@@ -120,7 +120,8 @@ def list_all(server: Server, many: int) -> float:
 
 
 def chunks(content: bytes) -> list[bytes]:
-    found, position = [], 0
+    found: list[bytes] = []
+    position = 0
     while True:
         line_end = content.index(b"\r\n", position)
         size = int(content[position:line_end], 16)

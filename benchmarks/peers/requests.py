@@ -11,6 +11,7 @@ import json
 import socket
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from typing import Any
 
 KEY, KEY64 = b"\x01", b"\x02"
 KEY_FORMAT = "%s%08d"
@@ -60,7 +61,7 @@ class _Counter(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:
+    def readinto(self, buffer: Any) -> int:
         count = self._connection.recv_into(buffer)
         self.size += count
         return count
@@ -72,7 +73,7 @@ class _Counter(io.RawIOBase):
 def ask(port: int, request: bytes) -> Response:
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(request)
-        counter = _Counter(connection)
+        counter: Any = _Counter(connection)
         response = http.client.HTTPResponse(counter, method=request.split(b" ", 1)[0].decode())
         response.begin()
         content = response.read()

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,11 +74,21 @@ class Server:
 
     def wait_until_idle(self) -> None:
         """Wait for the end of requests whose client has left: webdis would send their responses to its next client."""
-        for _ in range(IDLE_S * 5):
+        idle_count = 0
+        for _ in range(IDLE_S * 10):
             before_s = self.cpu_s()
-            time.sleep(0.2)
-            if self.cpu_s() - before_s <= 0.01:
+            time.sleep(0.1)
+            idle_count = 0 if self.is_running() or self.cpu_s() - before_s > 0.01 else idle_count + 1
+            if idle_count == 2:
                 return
+
+    def is_running(self) -> bool:
+        """Whether a thread wants the processor or waits for a disk."""
+        for path in (path for pid in self.pids() for path in Path(f"/proc/{pid}/task").glob("*/stat")):
+            with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended
+                if path.read_text().rpartition(")")[2].split()[0] in "RD":
+                    return True
+        return False
 
     def log(self) -> str:
         return (self.folder / "output.log").read_text(errors="replace")[-2000:]
