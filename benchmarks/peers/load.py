@@ -173,8 +173,9 @@ class Load:
         return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), LUA)
 
     def _wrk(self, seconds: int) -> list[int]:
-        command = ["taskset", "-c", self._cores, "wrk", "-t1", f"-c{self.work.connections}", f"-d{seconds}s"]
-        command += ["--timeout", "60s", "-s", str(self._script), f"http://127.0.0.1:{self.server.port}"]
+        command = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", self._cores]
+        command += ["wrk", "-t1", f"-c{self.work.connections}", f"-d{seconds}s", "--timeout", "60s"]
+        command += ["-s", str(self._script), f"http://127.0.0.1:{self.server.port}"]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = re.search(r"^counted (.+)$", output, re.MULTILINE)
         assert found, output
