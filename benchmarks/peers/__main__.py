@@ -27,8 +27,8 @@ QUICK = ("GET 100 B", "GET 100 B, 304", "GET 10 kB", "PUT 100 B", "file: GET 100
 WORKERS = "two workers"
 
 
-def compare(given: argparse.Namespace, names: list[str]) -> tuple[str, list[str]]:
-    """Return the tables, and what went wrong."""
+def compare(given: argparse.Namespace, names: list[str]) -> list[str]:
+    """Print the tables, write them where all works ran, and return what went wrong."""
 
     def chosen(name: str) -> bool:
         if given.quick and not given.works:
@@ -51,10 +51,14 @@ def compare(given: argparse.Namespace, names: list[str]) -> tuple[str, list[str]
             comparison.stop()
         if chosen(WORKERS):
             comparison.measure_workers()
-    text = report.render(
-        about, comparison.rates, comparison.runs, comparison.memory, comparison.workers, comparison.names
-    )
-    return text, comparison.failures
+        # Before the folder is removed, which takes minutes with a million files.
+        text = report.render(
+            about, comparison.rates, comparison.runs, comparison.memory, comparison.workers, comparison.names
+        )
+        print(text, flush=True)
+        if not given.works and not given.quick and set(names) == set(STARTS):
+            report.write(text)
+    return comparison.failures
 
 
 def main() -> None:
@@ -80,11 +84,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers stop and the folder is removed
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    text, failures = compare(given, names)
-    print(text)
-    if not given.works and not given.quick and set(names) == set(STARTS):
-        report.write(text)
-    if failures:
+    if failures := compare(given, names):
         raise SystemExit("\n".join(["failed and left out:", *failures]))
 
 
