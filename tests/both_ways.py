@@ -6,7 +6,7 @@ Every request of the tests in process, among them those of the oracle, and of th
 import sys
 import traceback
 
-from docstore.content import BytesContent
+from docstore.content import BytesContent, FileContent
 from docstore.http.message import Request, Response
 from docstore.server.app import Store
 
@@ -42,7 +42,7 @@ def handle_at_once(store: Store, request: Request) -> Response:
 def assert_same(fast: Response, full: Response) -> None:
     """Require that both are the same bytes; Date is added later."""
     assert (fast.status, fast.head_only) == (full.status, full.head_only)
-    assert isinstance(fast.content, BytesContent)
+    assert isinstance(fast.content, BytesContent | FileContent)
     assert fast.content == full.content
     size = fast.content.size if fast.status == 200 else None
     assert fast.lines(size) == full.lines(size)

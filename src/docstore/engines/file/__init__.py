@@ -20,9 +20,9 @@ A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a sid
 Files that people put there are documents: the type is guessed from the name, the digest computed. A reader never
 writes. Names that spell no key, files whose name begins with `.`, links, sockets, pipes and devices are not documents.
 
-There is no index of names and no quota, because people change the folder while it is served: every page of a listing
-scans the whole of each folder that it reaches, half a second for 100,000 names. Windows was rejected: it has no
-openat(2) and can't replace a file that is open.
+Documents that were read stay in memory for a while (file_cache.py). There is no index of names and no quota, because
+people change the folder while it is served: every page of a listing scans the whole of each folder that it reaches,
+half a second for 100,000 names. Windows was rejected: it has no openat(2) and can't replace a file that is open.
 """
 
 from typing import Final

@@ -6,6 +6,7 @@ thread that other reads do not wait for.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -13,6 +14,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from docstore.engines.contract import PutRequest
+from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.metadata import MetadataFolder
 from docstore.engines.file.reader import INLINE_FILE_LIMIT, FileReader
 from docstore.engines.file.untracked import SlowHash
@@ -40,6 +42,7 @@ class File:
         quick_reader: FileReader,
         reader: FileReader,
         writer: FileWriter,
+        cache: FileCache,
         folders: list[PathIdentity],
         opened: ExitStack,
     ) -> None:
@@ -48,6 +51,7 @@ class File:
         self._quick_reader = quick_reader
         self._reader = reader
         self._writer = writer
+        self._cache = cache
         self._folders = folders
         self._opened = opened
         self._read_threads = ThreadPoolExecutor(_READERS, "docstore-file-read")
@@ -55,10 +59,21 @@ class File:
         self._write_threads = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
 
     async def get(self, key: str) -> Document | None:
-        return await self._read(key, lambda reader: reader.get(key))
+        document = self.recall(key)
+        if document is None:
+            before_ns = time.time_ns()
+            found = await self._read(key, lambda reader: reader.get(key))
+            if found is not None:
+                document, stored = found
+                self._cache.add(document, stored, before_ns)
+        return document
+
+    def recall(self, key: str) -> Document | None:
+        return self._cache.get(key)
 
     async def head(self, key: str) -> Meta | None:
-        return await self._read(key, lambda reader: reader.head(key))
+        document = self.recall(key)
+        return document.meta if document is not None else await self._read(key, lambda reader: reader.head(key))
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
@@ -86,6 +101,7 @@ class File:
     async def close(self) -> None:
         for pool in (self._write_threads, self._read_threads, self._hash_threads):
             await asyncio.to_thread(pool.shutdown)
+        self._cache.clear()
         self._writer.close()
         self._opened.close()
 
@@ -108,6 +124,8 @@ class File:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([work])
             raise
+        finally:
+            self._cache.forget(key)
 
     def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
         result = self._run(key, step)

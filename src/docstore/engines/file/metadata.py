@@ -20,6 +20,7 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import NamePath
+from docstore.engines.file.untracked import FileState, file_state
 from docstore.engines.shared.fs import error_class, translate_os_errors, write_all
 from docstore.errors import CorruptData, NoSpace
 from docstore.model import Meta
@@ -140,16 +141,28 @@ class MetadataFolder:
 
     def read(self, kind: str, name: str) -> bytes | None:
         """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
+        return self._read(kind, name)[0]
+
+    def _read(self, kind: str, name: str) -> tuple[bytes | None, FileState | None]:
+        """Return the bytes of a small file and its state before they were read."""
         if kind not in self._folders:
-            return None
+            return None, None
         try:
             file = Descriptor(os.open(name, os.O_RDONLY, dir_fd=self._folders[kind]))
         except FileNotFoundError:
-            return None
+            return None, None
         except OSError:
             with translate_os_errors(self.own_path(kind, name)):
                 raise
-        return read_whole(file, os.fstat(file.number).st_size)
+        status = os.fstat(file.number)
+        return read_whole(file, status.st_size), file_state(status)
+
+    def state(self, kind: str, name: str) -> FileState | None:
+        """Return the state of a small file; None when it does not exist."""
+        try:
+            return file_state(os.stat(name, dir_fd=self._folders[kind], follow_symlinks=False))
+        except (KeyError, FileNotFoundError):
+            return None
 
     def write(self, kind: str, name: str, data: bytes) -> None:
         """Replace a file durably; at every instant it has its old bytes or all of `data`."""
@@ -179,12 +192,15 @@ class MetadataFolder:
             for entry in entries:
                 yield entry.name
 
-    def meta_of(self, key: str, status: os.stat_result) -> Meta | None:
-        """Return the meta in the sidecar for the content with this status, if any. Raise CorruptData."""
+    def meta_of(self, key: str, status: os.stat_result) -> tuple[Meta | None, FileState | None]:
+        """Return the meta in the sidecar for the content with this status, if any, and the state of the sidecar.
+
+        Raise CorruptData.
+        """
         mark = fingerprint(key)
-        sidecar = self.read("meta", mark)
+        sidecar, state = self._read("meta", mark)
         if sidecar is None:
-            return None
+            return None, None
         with self._naming(mark, repr(key)):
             for meta in [
                 Meta.unpack(packed) for mtime, packed in _split_sidecar(sidecar) if mtime == status.st_mtime_ns
@@ -192,8 +208,8 @@ class MetadataFolder:
                 if meta.key != key:
                     raise CorruptData(f"it belongs to {meta.key!r}")
                 if meta.size == status.st_size:
-                    return meta
-        return None
+                    return meta, state
+        return None, state
 
     def keys_of(self, mark: str) -> list[str]:
         """Return the keys in the sidecar of this name, usually one; none when it does not exist. Raise CorruptData."""
