@@ -1,13 +1,13 @@
 """The engine of `file:` URLs: it runs the blocking reader and writer in threads.
 
-Readers and writers have separate threads, so that a read does not queue behind writes that wait for the disk or
-for each other. Hashing has its own too: a read that needs the digest of a large untracked file starts again in a
-thread that other reads do not wait for.
+Readers, groups of PUTs and other writers have separate threads, so that a read does not queue behind writes that wait
+for the disk or for each other. Hashing has its own too: a read that needs the digest of a large untracked file starts
+again in a thread that other reads do not wait for.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -18,7 +18,8 @@ from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.metadata import MetadataFolder
 from docstore.engines.file.reader import INLINE_FILE_LIMIT, FileReader
 from docstore.engines.file.untracked import SlowHash
-from docstore.engines.file.writer import FileWriter
+from docstore.engines.file.write_groups import WriteGroups
+from docstore.engines.file.writer import FileWriter, PendingWrite
 from docstore.engines.shared.fs import PathIdentity, translate_os_errors
 from docstore.engines.shared.spool import spool
 from docstore.errors import EngineError
@@ -54,6 +55,7 @@ class File:
         self._cache = cache
         self._folders = folders
         self._opened = opened
+        self._groups = WriteGroups(self._commit)
         self._read_threads = ThreadPoolExecutor(_READERS, "docstore-file-read")
         self._hash_threads = ThreadPoolExecutor(_HASHERS, "docstore-file-hash")
         self._write_threads = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
@@ -83,8 +85,21 @@ class File:
         except EngineError:
             await self.probe()
             raise
-        # Nothing awaits between here and the thread, which then owns the temporary file.
-        return await self._write(request.key, partial(self._writer.write, request, received))
+        # Nothing awaits between here and the group, which then owns the temporary file.
+        write = PendingWrite(request, received)
+        try:
+            await self._groups.run(write)
+        finally:
+            self._cache.forget(request.key)
+        return self._run(request.key, write.result)
+
+    def _commit(self, writes: Sequence[PendingWrite]) -> None:
+        try:
+            self._check_folders()
+            self._writer.write(writes)
+        except BaseException as error:
+            for write in writes:
+                write.outcome = write.outcome or error
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(key, partial(self._writer.remove, key, expect))
@@ -99,6 +114,7 @@ class File:
         await self._write("", self._check_folders)
 
     async def close(self) -> None:
+        await self._groups.close()
         for pool in (self._write_threads, self._read_threads, self._hash_threads):
             await asyncio.to_thread(pool.shutdown)
         self._cache.clear()
