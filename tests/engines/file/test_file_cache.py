@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from docstore.content import FileContent, read_all
+from docstore.content import Descriptor, FileContent, read_all
 from docstore.engines.file import File, file_cache
 from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.metadata import fingerprint
@@ -25,6 +25,8 @@ from tests.engines.file.stores import LARGE, TEXT, UTF8_TEXT, opened, put, read
 from tests.in_process import InProcess, on_a_store
 
 KEY = "f/g/a"
+
+is_local = file_cache._is_local
 
 Change = Callable[[Path], None]
 
@@ -40,7 +42,11 @@ def wait_for_the_next_time(folder: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def _always_settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep documents that changed a moment ago; the tests wait for the next time before they change one again."""
+    """Keep documents that changed a moment ago; the tests wait for the next time before they change one again.
+
+    The file system of the tests is local, whatever its name.
+    """
+    monkeypatch.setattr(file_cache, "_is_local", lambda folder: True)
     monkeypatch.setattr(file_cache, "COARSE_CLOCK_NS", -(10**11))
     monkeypatch.setattr(file_cache, "OPEN_FILE_S", 60)
 
@@ -257,8 +263,22 @@ def test_a_file_on_a_network_file_system_is_not_kept(tmp_path: Path, monkeypatch
             assert await read(engine, KEY) == (b"first", TEXT)
             assert engine.recall(KEY) is None
 
+    monkeypatch.setattr(file_cache, "_is_local", is_local)
     monkeypatch.setattr(file_cache, "_LOCAL", {"nfs4"})
     asyncio.run(look())
+
+
+def test_the_kind_of_a_file_system_is_that_of_its_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    kinds = {line.partition(" - ")[2].split()[0] for line in mounts}
+    folder = Descriptor(os.open(tmp_path, os.O_RDONLY))
+    found = set[str]()
+    for kind in kinds:
+        monkeypatch.setattr(file_cache, "_LOCAL", {kind})
+        if is_local(folder.number):
+            found.add(kind)
+    assert len(found) == 1
+    assert not is_local(-1)
 
 
 def test_a_file_that_was_replaced_while_it_was_read_is_not_kept(
