@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from docstore.content import BytesContent
+from docstore.engines.contract import PutRequest
 from docstore.engines.file import write_groups
 from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict, EngineError, NoSpace, PathConflict
-from docstore.model import ABSENT, WriteResult
+from docstore.model import ABSENT, ANY, Expectation, WriteResult
 from tests.engines.file.stores import LARGE, TEXT, everything, opened, own_files, put, read
 
 KEYS = ["a", "b/c", "b/d", "e", "x" * 255]
@@ -146,5 +148,30 @@ def test_a_folder_that_is_gone_fails_all_and_closes(tmp_path: Path) -> None:
             outcomes = await asyncio.gather(*(put(engine, key, b"x") for key in "abc"), return_exceptions=True)
             assert not any(isinstance(outcome, WriteResult) for outcome in outcomes)
             assert all(isinstance(outcome, EngineError) and not isinstance(outcome, NoSpace) for outcome in outcomes)
+
+    asyncio.run(write())
+
+
+def test_a_small_write_can_be_submitted(tmp_path: Path) -> None:
+    async def write() -> None:
+        def submit(key: str, size: int, expect: Expectation = ANY) -> bool:
+            ended = asyncio.get_running_loop().create_future()
+            outcomes.append(ended)
+            request = PutRequest(key, BytesContent(bytes(size)), TEXT, expect=expect)
+            return engine.submit(request, ended.set_result)
+
+        outcomes: list[asyncio.Future[Any]] = []
+        async with opened(tmp_path) as engine:
+            assert not submit("large", LARGE)
+            outcomes.clear()
+            (tmp_path / "link").symlink_to("elsewhere")
+            assert submit("a", 9)
+            assert submit("a", 9, ABSENT)
+            assert submit("link/below", 9)
+            assert not any(outcome.done() for outcome in outcomes)
+            assert results_of(await asyncio.gather(*outcomes)) == [True, Conflict, PathConflict]
+            assert submit("b", 9)
+        # Closing has waited for the last.
+        assert results_of([outcomes[-1].result()]) == [True]
 
     asyncio.run(write())

@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, TypeVar
 
+from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.metadata import MetadataFolder
@@ -21,7 +22,7 @@ from docstore.engines.file.untracked import SlowHash
 from docstore.engines.file.write_groups import WriteGroups
 from docstore.engines.file.writer import FileWriter, PendingWrite
 from docstore.engines.shared.fs import PathIdentity, translate_os_errors
-from docstore.engines.shared.spool import spool
+from docstore.engines.shared.spool import hash_content, spool
 from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Meta, WriteResult
 
@@ -92,6 +93,22 @@ class File:
         finally:
             self._cache.forget(request.key)
         return self._run(request.key, write.result)
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        upload = request.upload
+        if type(upload) is not BytesContent or len(upload.data) > INLINE_FILE_LIMIT:
+            return False
+        self._groups.submit(PendingWrite(request, hash_content(upload.data)), partial(self._answer, on_outcome))
+        return True
+
+    def _answer(self, on_outcome: Callable[[WriteResult | Exception], None], write: PendingWrite) -> None:
+        self._cache.forget(write.request.key)
+        outcome: WriteResult | Exception
+        try:
+            outcome = self._run(write.request.key, write.result)
+        except Exception as error:
+            outcome = error
+        on_outcome(outcome)
 
     def _commit(self, writes: Sequence[PendingWrite]) -> None:
         try:
