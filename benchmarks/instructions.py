@@ -73,6 +73,8 @@ CASES = {
     "GET at 64": (GET % (b"docs", b""), b"200", MANY),
     "304": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", 1),
     "304 at 64": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", MANY),
+    "GET from file": (GET % (b"file", b""), b"200", 1),
+    "PUT to file": (PUT % b"file", b"20", 1),
     "range": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", 1),
     "range at 64": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", MANY),
     "404": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404", 1),
@@ -186,7 +188,7 @@ def mark() -> None:
 async def count_all(chosen: list[str], count: int) -> None:
     """Run each chosen case and stage between two marks."""
     with tempfile.TemporaryDirectory() as folder:
-        urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
+        urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db", "file": f"file:{folder}/file"}
         mounts = [Mount(name, open_engine(EngineURL.parse(url), clock)) for name, url in urls.items()]
         store = Store(mounts, clock=clock, hosts=LOOPBACK_NAMES, read_only=ReadOnlySwitch(folder))
         guarded = {
