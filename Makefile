@@ -29,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test fuzz fuzz-parsers crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers lock clean help
+.PHONY: check serve install test fuzz fuzz-parsers crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers bench-slow-disk lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -123,6 +123,9 @@ bench-peers: $(RUNTIME) ## Compare Docstore with nginx beside it (needs nginx an
 
 bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind); ARGS="304 PUT"
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
+
+bench-slow-disk: $(RUNTIME) ## Measure whether reads wait for writes while each flush to the disk takes 50 ms
+	@$(VENV)/bin/python benchmarks/slow_disk.py $(ARGS)
 
 bench-page: $(TOOLS) ## Measure the page in Chromium: first paints, pages, rows drawn; ARGS='--keys 1000,10000000'
 	@$(VENV)/bin/python -m benchmarks.page $(ARGS)

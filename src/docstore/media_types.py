@@ -122,7 +122,7 @@ LONGEST_GUESS: Final = max(map(len, (*ENDINGS.values(), *SIGNATURES))) + len(_UT
 
 _SIGNATURE: Final = re.compile(b"|".join(b"(%b)" % pattern for pattern in SIGNATURES.values()), re.DOTALL)
 _SIGNATURE_TYPES: Final = tuple(SIGNATURES)
-_CONTROL_CHARACTER: Final = re.compile(rb"[\0-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_CONTROL_CHARACTERS: Final = bytes(code for code in (*range(32), 127) if code not in b"\t\n\f\r\x1b")
 _JSON_START: Final = re.compile(rb"[ \t\r\n]*+[{\[]")
 
 
@@ -158,7 +158,8 @@ def _ending(key: str) -> str:
 def _is_text(start: bytes, complete: bool) -> bool:
     """Only the last character of the first TEXT_LIMIT bytes may be cut off."""
     head = start[:TEXT_LIMIT]
-    if _CONTROL_CHARACTER.search(head):
+    # PERF: a regular expression takes ten times as long.
+    if len(head.translate(None, _CONTROL_CHARACTERS)) != len(head):
         return False
     try:
         codecs.utf_8_decode(head, "strict", complete and len(start) <= TEXT_LIMIT)

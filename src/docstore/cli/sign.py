@@ -56,6 +56,8 @@ def sign(
     if prefix and (address is None or revoke is not None):
         raise click.UsageError("--prefix is for ADDRESS")
     given = {name: value for name, value in options.items() if value not in (None, ())}
+    if revoke is not None and (methods is not None or any(given.values())):
+        raise click.UsageError("--revoke ends a link; it takes no options of a new one")
     if methods is not None:
         given["methods"] = [method.strip().upper() for method in methods.split(",") if method.strip()]
     try:

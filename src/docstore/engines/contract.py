@@ -4,9 +4,9 @@ An engine is a durable, ordered map from keys to documents. It knows no headers,
 that are valid paths (`keys.check_path`; plain names are valid paths), and must distinguish all of them, byte for byte.
 It also gets its clock, so that tests can set the time.
 
-Anything beyond the six methods is another small protocol, checked with isinstance (`Recalling`, `Sweeping`, `Probing`,
-`Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine raises the errors of
-errors.py and translates its driver's.
+Anything beyond the six methods is another small protocol, checked with isinstance (`Recalling`, `Submitting`,
+`Sweeping`, `Probing`, `Snapshotting`, `Metered`): there is no base class, no default and no `supports_x`. An engine
+raises the errors of errors.py and translates its driver's.
 """
 
 from collections.abc import Callable
@@ -91,6 +91,18 @@ class Recalling(Protocol):
         """Return what `get` would return, if it is in memory; else None, and the caller must `get` it.
 
         It counts as a read if a document is returned. Raise nothing.
+        """
+
+
+@runtime_checkable
+class Submitting(Protocol):
+    """An engine that commits small documents in batches."""
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        """Do what `put` does with an upload in memory, without a coroutine. Raise nothing.
+
+        `on_outcome` is called in the running event loop, later, with what `put` would return or raise. Return False if
+        the caller must `put`; nothing has begun then.
         """
 
 

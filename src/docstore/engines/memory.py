@@ -10,7 +10,7 @@ does not, because it would make all documents equally recent.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from typing import Final
@@ -20,7 +20,7 @@ from docstore.engines.contract import PutRequest, Usage, check_expectation
 from docstore.engines.registry import EngineKind, EngineURL, Processes
 from docstore.engines.shared.expiring_index import ExpiringIndex
 from docstore.engines.shared.quota import QUOTA_OPTIONS, Quota, admit_upload
-from docstore.errors import OpenError
+from docstore.errors import Conflict, OpenError
 from docstore.model import ANY, Clock, Document, Expectation, Meta, WriteResult
 
 INLINE_HASH_LIMIT: Final = 1024 * 1024
@@ -57,10 +57,25 @@ class Memory:
     async def put(self, request: PutRequest) -> WriteResult:
         data = await read_all(request.upload)
         hashed = sha256(data) if len(data) <= INLINE_HASH_LIMIT else await asyncio.to_thread(sha256, data)
-        # Nothing awaits from here on: the check and the write are one step.
+        return self._put(request, data, hashed.digest())
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        upload = request.upload
+        if type(upload) is not BytesContent or len(upload.data) > INLINE_HASH_LIMIT:
+            return False
+        outcome: WriteResult | Exception
+        try:
+            outcome = self._put(request, upload.data, sha256(upload.data).digest())
+        except Conflict as conflict:
+            outcome = conflict
+        asyncio.get_running_loop().call_soon(on_outcome, outcome)
+        return True
+
+    def _put(self, request: PutRequest, data: bytes, digest: bytes) -> WriteResult:
+        # Nothing awaits here: the check and the write are one step.
         current = self._current(request.key)
         check_expectation(request.expect, current)
-        meta = request.meta(hashed.digest(), len(data), self._clock())
+        meta = request.meta(digest, len(data), self._clock())
         self._store(Document(meta, BytesContent(data)))
         return WriteResult(meta, created=current is None)
 
@@ -148,6 +163,9 @@ class BoundedMemory(Memory):
     async def put(self, request: PutRequest) -> WriteResult:
         admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, self.sweep)
         return await super().put(admitted)
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        return False  # expired documents may have to be swept first
 
     async def usage(self) -> Usage:
         quota = self._quota

@@ -23,8 +23,8 @@ from docstore.http.entity_tags import EntityTag, Tags, parse_entity_tag, parse_e
 from docstore.http.message import Headers
 from docstore.model import ABSENT, ANY, Expectation, Meta
 
-_FIELDS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
-CONDITIONAL_GET_HEADERS: Final = _FIELDS | {
+CONDITION_HEADERS: Final = frozenset({b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since"})
+CONDITIONAL_GET_HEADERS: Final = CONDITION_HEADERS | {
     *(b"range", b"if-range", b"want-repr-digest", b"want-content-digest", b"want-digest")
 }
 """A GET without any of these fields is answered with the whole document."""
@@ -51,7 +51,7 @@ class Conditions:
     @classmethod
     def of(cls, headers: Headers) -> "Conditions | None":
         """Return None when the request has no precondition; that is one look-up. Raise TooManyMembers."""
-        if _FIELDS.isdisjoint(headers.names):
+        if CONDITION_HEADERS.isdisjoint(headers.names):
             return None
         if_match, if_none_match = headers.get("if-match"), headers.get("if-none-match")
         return cls(

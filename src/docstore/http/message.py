@@ -145,9 +145,18 @@ class HeaderBlock:
     def __init__(self, pairs: HeaderPairs, *, after: "HeaderBlock | None" = None, size: int | None = None) -> None:
         """Append `pairs` to the block `after`, and a content-length if `size` is given. Raise InvalidResponse."""
         lines = (b"" if after is None else after.lines) + header_lines(pairs)
-        self.lines: Final[bytes] = lines if size is None else add_content_length(lines, size)
-        self.size: Final = size
+        self.lines: bytes = lines if size is None else add_content_length(lines, size)
+        self.size = size
         self._pairs: tuple[tuple[bytes, bytes], ...] | None = None
+
+    def followed_by(self, lines: bytes, size: int) -> "HeaderBlock":
+        """Return a block with `lines`, which contain no text of a client, and a content-length, appended.
+
+        PERF: half of the instructions of checking them.
+        """
+        block = HeaderBlock.__new__(HeaderBlock)
+        block.lines, block.size, block._pairs = b"%b%bcontent-length: %d\r\n" % (self.lines, lines, size), size, None
+        return block
 
     @property
     def pairs(self) -> tuple[tuple[bytes, bytes], ...]:
@@ -209,3 +218,5 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 FastHandler = Callable[[Request], Response | None]
 """Answers what needs no waiting, and returns None for everything else."""
+FastWriter = Callable[[Request, Callable[[Response], None]], bool]
+"""Starts a write whose response it passes on later, and returns False for everything else."""

@@ -7,9 +7,10 @@ are one record, which AccessLogFormatter prefixes line by line: 2 us with 32 con
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Final
 
-from docstore.http.message import FastHandler, Handler, Request, Response
+from docstore.http.message import FastHandler, FastWriter, Handler, Request, Response
 from docstore.server.security.tokens import redact
 
 log: Final = logging.getLogger("docstore.access")
@@ -54,6 +55,22 @@ class AccessLog:
             return response
 
         return logging_answer
+
+    def around_fast_write(self, start: FastWriter) -> FastWriter:
+        """Return the function of the fast path of writes with a log."""
+
+        def logging_start(request: Request, respond: Callable[[Response], None]) -> bool:
+            if not log.isEnabledFor(logging.INFO):
+                return start(request, respond)
+            started_s = time.perf_counter()
+
+            def log_and_respond(response: Response) -> None:
+                self._add(request, response, started_s)
+                respond(response)
+
+            return start(request, log_and_respond)
+
+        return logging_start
 
     def _add(self, request: Request, response: Response, started_s: float) -> None:
         size = 0 if response.head_only else response.content.size

@@ -13,8 +13,8 @@
     completion    on every response: no sandbox for web apps, headers for other sites' pages, no shared cache for
                   sessions and links, the state of the rate; then the audit log
 
-The fast path (`fast_path.py`) answers plain reads of documents in memory, with the same responses. Nothing here depends
-on a protocol: adapters (asgi, http1) make a Request and send the Response.
+The fast paths (`fast_path.py`, `fast_write.py`) answer plain reads of documents in memory and plain small writes, with
+the same responses. Nothing here depends on a protocol: adapters (asgi, http1) make a Request and send the Response.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ from docstore.model import Clock
 from docstore.server.errors import HTTPProblem
 from docstore.server.failures import failure_response, problem_of
 from docstore.server.fast_path import FastPath
+from docstore.server.fast_write import FastWrite
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.resources.collection import FolderResource, collection_class
 from docstore.server.resources.document import document_class
@@ -140,6 +141,9 @@ class Store:
         is_plain = is_plain and (self._access is None or self._links is not None)
         self.fast_path: Final = FastPath(self._route, hosts, clock, self._access) if is_plain else None
         """Answers some requests at once, as `handle` would; None if the store checks more than FastPath does."""
+        fast_write = FastWrite(self._route, self.mounts, hosts, self._access, read_only) if is_plain else None
+        self.fast_write: Final = fast_write
+        """Starts some writes, as `handle` would; None if the store checks more than FastWrite does."""
         self._sweep_interval_s = sweep_interval_s
         self._sweeper: Sweeper | None = None
         self._counting: asyncio.Task[None] | None = None

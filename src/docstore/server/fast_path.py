@@ -23,7 +23,7 @@ from docstore.model import Clock, Document
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
 from docstore.server.responses import full_response, not_modified_response
-from docstore.server.security.access import AccessControl
+from docstore.server.security.access import AccessControl, View
 from docstore.server.security.browser_safety import check_host
 from docstore.server.security.signed_links import find_link
 
@@ -63,8 +63,9 @@ class FastPath:
             return None
         recall, key, cache_control, mount_path = target
         if self._access is not None:
-            mount = _mount_for(self._access, request, mount_path, key)
-            if mount is None:
+            view = admitted_view(self._access, request)
+            mount = None if view is None else view.mounts.at(mount_path)
+            if mount is None or (mount.rights is not None and "read" not in mount.rights.on(key)):
                 return None
             cache_control = mount.cache_control
         document = recall(key)
@@ -93,20 +94,30 @@ class FastPath:
         return tag.opaque or None if tag is not None else None
 
     def _find(self, path: str) -> _Target | None:
-        try:
-            mount, key, parts = self._route(path)
-            if mount is None or mount.recall is None or mount.cors_policy is not None or mount.content == "app":
-                return None
-            if not key or (parts is not None and parts[-1] == ""):
-                return None
-            mount.check_key(key)
-        except (HTTPProblem, InvalidKey):
+        found = find_document(self._route, path)
+        if found is None:
             return None
-        return mount.recall, key, mount.cache_control, f"/{mount.name}"
+        mount, key = found
+        recall = mount.recall
+        return None if recall is None else (recall, key, mount.cache_control, f"/{mount.name}")
 
 
-def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> Mount | None:
-    """Return the mount as the client sees it; None unless it has a token or a link and may read the key."""
+def find_document(route: Route, path: str) -> tuple[Mount, str] | None:
+    """Return the mount and the key of a document; None where a fast path must leave the request to `handle`."""
+    try:
+        mount, key, parts = route(path)
+        if mount is None or mount.cors_policy is not None or mount.content == "app":
+            return None
+        if not key or (parts is not None and parts[-1] == ""):
+            return None
+        mount.check_key(key)
+    except (HTTPProblem, InvalidKey):
+        return None
+    return mount, key
+
+
+def admitted_view(access: AccessControl, request: Request) -> View | None:
+    """Return what the client sees; None unless it has a token or a link, and no state of its own to count."""
     try:
         link = find_link(request.query) if request.query else None
         if link is None and (request.query or b"authorization" not in request.headers.names):
@@ -114,7 +125,4 @@ def _mount_for(access: AccessControl, request: Request, path: str, key: str) -> 
         view = access.view(request, link)
     except HTTPProblem:
         return None
-    mount = view.mounts.at(path)
-    if mount is None or view.limiter is not None or (view.link is not None and view.link.use_id):
-        return None
-    return mount if mount.rights is None or "read" in mount.rights.on(key) else None
+    return None if view.limiter is not None or (view.link is not None and view.link.use_id) else view

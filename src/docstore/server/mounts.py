@@ -7,12 +7,12 @@ from functools import cached_property
 from typing import Final
 
 from docstore.config import MountOptions, MountSettings
-from docstore.engines.contract import Engine, Metered, Recalling
+from docstore.engines.contract import Engine, Metered, PutRequest, Recalling, Submitting
 from docstore.engines.registry import kind_of
 from docstore.engines.shared.read_only import ReadOnlyEngine
 from docstore.errors import InvalidKey, SetupError
 from docstore.keys import KEY_RULES, check_mount
-from docstore.model import Document
+from docstore.model import Document, WriteResult
 from docstore.server.security.cors import CorsPolicy
 from docstore.server.security.rights import Rights
 
@@ -62,6 +62,11 @@ class Mount(MountOptions):
     def recall(self) -> Callable[[str], Document | None] | None:
         """`Recalling.recall` of the engine, if it has it."""
         return self.engine.recall if isinstance(self.engine, Recalling) else None
+
+    @cached_property
+    def submit(self) -> Callable[[PutRequest, Callable[[WriteResult | Exception], None]], bool] | None:
+        """`Submitting.submit` of the engine, if it has it."""
+        return self.engine.submit if isinstance(self.engine, Submitting) else None
 
     @cached_property
     def cors_policy(self) -> CorsPolicy | None:

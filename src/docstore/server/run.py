@@ -153,6 +153,8 @@ def application(store: Store, settings: Settings) -> ASGIApplication:
     served = http1.UvicornApplication(asgi(store, handle), handle, settings.limits)
     if store.fast_path is not None:
         served.fast_path = access_log.around_fast(store.fast_path.answer)
+    if store.fast_write is not None:
+        served.fast_write = access_log.around_fast_write(store.fast_write.start)
     return served
 
 

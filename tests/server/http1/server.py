@@ -27,7 +27,7 @@ from docstore.server.app import Store
 from docstore.server.asgi import asgi
 from docstore.server.mounts import Mount
 from docstore.testing.server import record_log
-from tests.both_ways import answer_both_ways
+from tests.both_ways import answer_both_ways, write_both_ways
 from tests.certificates import KeyPair, trusting
 from tests.server.http1.raw_client import TLS_PORTS
 
@@ -223,7 +223,11 @@ def open_store(data: Path) -> Store:
 def application(options: dict) -> http1.UvicornApplication:
     store = open_store(Path(options["data"]))
     return http1.UvicornApplication(
-        asgi(store), Bad(store.handle).handle, Limits(**options["limits"]), fast_path=partial(answer_both_ways, store)
+        asgi(store),
+        Bad(store.handle).handle,
+        Limits(**options["limits"]),
+        fast_path=partial(answer_both_ways, store),
+        fast_write=partial(write_both_ways, store),
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from docstore.content import BytesContent
 from docstore.http.message import Request
 from docstore.limits import Limits
 from docstore.server.http1.connection import Connection, Phase
@@ -59,9 +60,10 @@ class Driven:
         try:
             if connection.phase is Phase.HEAD:
                 self._request = connection.take_request()
-                self._body = b""
                 if self._request is None:
                     return False
+                assert isinstance(self._request.body, BytesContent)
+                self._body = self._request.body.data
             if connection.phase is Phase.BODY:
                 self._body += connection.take_body()
         except ProtocolError as refused:

@@ -46,7 +46,8 @@ def make_application() -> UvicornApplication:
 
 
 def make_registry(limits: Limits) -> ConnectionRegistry:
-    return ConnectionRegistry(handle, lambda request: None, limits, asyncio.get_running_loop(), set())
+    loop = asyncio.get_running_loop()
+    return ConnectionRegistry(handle, lambda request: None, lambda request, respond: False, limits, loop, set())
 
 
 def test_the_configuration_can_be_sent_to_a_worker() -> None:

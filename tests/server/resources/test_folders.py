@@ -109,6 +109,7 @@ async def test_a_document_that_is_absent_is_redirected_to_its_folder(store: InPr
         for method in ("GET", "HEAD"):
             reply = await store.send(method, f"/{mount}/f/g", headers=headers)
             assert (reply.status, reply["location"], reply["cache-control"]) == (303, f"/{mount}/f/g/", "no-store")
+            assert (await store.send(method, f"/{mount}/f/g?a=b", headers=headers))["location"] == f"/{mount}/f/g/?a=b"
             assert (await store.send(method, f"/{mount}/f/none", headers=headers)).status == 404
             assert (await store.send(method, f"/{mount}/f", headers=headers)).status == 200
     for headers in ({}, {"accept": "application/json, */*;q=0.1"}, {"accept": "application/problem+json, */*;q=0.5"}):

@@ -262,6 +262,8 @@ def test_the_command_signs_for_folders_prefixes_and_mounts(signer: Signer, url: 
         (["docs/a", "--type", "csv"], 2, "types"),
         (["none/a"], 1, "no such mount"),
         (["--narrow", "http://h/docs/a"], 2, "no signed link"),
+        (["--revoke", "x", "--once"], 2, "--revoke ends a link"),
+        (["--revoke", "x", "--methods", "GET"], 2, "--revoke ends a link"),
         (["--revoke", "x"], 2, "neither the URL of a signed link nor its id"),
         (["--revoke", "http://127.0.0.1/?link=x"], 2, "a link looks like"),
     ],

@@ -35,13 +35,17 @@ class SpooledUpload:
     path: Path | None
 
 
+def hash_content(data: bytes) -> SpooledUpload:
+    return SpooledUpload(hashlib.sha256(data).digest(), len(data), data, None)
+
+
 async def spool(upload: Upload, *, inline_limit: int, new_path: Callable[[], Path]) -> SpooledUpload:
     """Receive `upload`: up to `inline_limit` bytes into memory, more into a new file at `new_path()`.
 
     Raises what iterating the upload raises, and NoSpace or another EngineError when the file can't be written.
     """
     if isinstance(upload, BytesContent) and upload.size <= inline_limit:
-        return SpooledUpload(hashlib.sha256(upload.data).digest(), upload.size, upload.data, None)
+        return hash_content(upload.data)
     pieces: list[bytes] = []
     size = 0
     file: _SpoolFile | None = None
@@ -55,8 +59,7 @@ async def spool(upload: Upload, *, inline_limit: int, new_path: Callable[[], Pat
                 await file.write(pieces)
                 pieces, size = [], 0
         if file is None:
-            data = b"".join(pieces)
-            return SpooledUpload(hashlib.sha256(data).digest(), len(data), data, None)
+            return hash_content(b"".join(pieces))
         await file.write(pieces, last=True)
         return SpooledUpload(file.hash.digest(), file.size, None, file.path)
     except BaseException:

@@ -7,6 +7,7 @@ sweeps. A quota lower than before holds from the start: opening evicts down to i
 
 import asyncio
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -118,6 +119,9 @@ class BoundedSqlite(Sqlite):
     async def put(self, request: PutRequest) -> WriteResult:
         admitted = await admit_upload(self._quota, request, self._used_bytes, super().head, super().sweep)
         return await super().put(admitted)
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        return False  # an upload that does not fit must not reach the writer
 
     def _put(self, transaction: Transaction, request: PutRequest, received: SpooledUpload) -> WriteResult:
         return self._quota_writer.put(transaction, request, received)

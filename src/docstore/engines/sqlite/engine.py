@@ -17,7 +17,7 @@ from typing import Final
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.shared.fs import copy_error
-from docstore.engines.shared.spool import SpooledUpload, spool
+from docstore.engines.shared.spool import SpooledUpload, hash_content, spool
 from docstore.engines.shared.store_files import StoreFiles
 from docstore.engines.sqlite import queries
 from docstore.engines.sqlite.blobs import BlobFolder
@@ -105,6 +105,13 @@ class Sqlite:
             spooled = await spool(request.upload, inline_limit=INLINE_LIMIT, new_path=self._folder.new_path)
         new_blob = spooled.path.name if spooled.path is not None else None
         return await self._writer.run(lambda transaction: self._put(transaction, request, spooled), new_blob=new_blob)
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        upload = request.upload
+        if type(upload) is not BytesContent or len(upload.data) > INLINE_LIMIT:
+            return False
+        spooled = hash_content(upload.data)
+        return self._writer.submit(lambda transaction: self._put(transaction, request, spooled), on_outcome)
 
     def _put(self, transaction: queries.Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
         return queries.put_row(transaction, request, spooled)

@@ -20,7 +20,7 @@ from docstore.engines.contract import PutRequest, check_expectation
 from docstore.engines.shared.columns import end_of, limit_times
 from docstore.engines.shared.spool import SpooledUpload
 from docstore.errors import CorruptData
-from docstore.model import Clock, Expectation, Fields, Meta, WriteResult
+from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 
 FREE_PAGES_KEPT: Final = 1024
 """Free pages kept in the file for the next writes, 4 MiB; more are returned to the file system."""
@@ -43,6 +43,7 @@ SELECT_PAGE: Final = """
 SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents
 WHERE key >= ? AND key < ? AND key <> ? AND (expires_ns IS NULL OR expires_ns > ?) ORDER BY key LIMIT ?"""
 _SELECT_ANY: Final = "SELECT 1 FROM documents WHERE key >= ? AND key < ? LIMIT 1"
+_SELECT_REPLACED: Final = "SELECT id, file, expires_ns FROM documents WHERE key = ?"
 _INSERT: Final = """
 INSERT INTO documents (key, version, size, digest, fields, modified_ns, expires_ns, file, data)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -118,10 +119,17 @@ def current_at(now_ns: int, stored: Meta | None) -> Meta | None:
 
 
 def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
-    now_ns = transaction.clock()
-    row_id, file, stored = find_row(transaction, request.key)
-    current = current_at(now_ns, stored)
-    check_expectation(request.expect, current)
+    now_ns, row = transaction.clock(), None
+    if request.expect is ANY:
+        # PERF: half of the instructions of `find_row`, whose meta is for expectations.
+        row = transaction.connection.execute(_SELECT_REPLACED, (request.key,)).get
+        row_id, file, expires_ns = row or (None, None, None)
+        created = row_id is None or (expires_ns is not None and expires_ns <= now_ns)
+    else:
+        row_id, file, stored = find_row(transaction, request.key)
+        current = current_at(now_ns, stored)
+        check_expectation(request.expect, current)
+        created = current is None
     meta = limit_times(request.meta(spooled.digest, spooled.size, now_ns))
     new_file = spooled.path.name if spooled.path is not None else None
     state = (meta.version, meta.size, meta.digest, meta.fields.pack(), meta.modified_ns, meta.expires_ns, new_file)
@@ -132,7 +140,7 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
     transaction.changed_keys.append(meta.key)
     if file is not None:
         transaction.orphaned_files.append(file)
-    return WriteResult(meta, created=current is None)
+    return WriteResult(meta, created)
 
 
 def delete_row(transaction: Transaction, key: str, expect: Expectation) -> Meta | None:

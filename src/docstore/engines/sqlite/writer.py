@@ -17,10 +17,10 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -59,22 +59,14 @@ class _Operation(Generic[_T]):
     """An operation, its caller and its outcome."""
 
     run: Callable[[Transaction], _T]
-    new_blobs: list[str]
+    new_blobs: Sequence[str]
     loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[_T]
+    on_outcome: Callable[[_T | Exception], None]
+    """Called in `loop` with the result or the error."""
     result: Any = None
     error: Exception | None = None
-    orphaned_files: list[str] = field(default_factory=list)
+    orphaned_files: Sequence[str] = ()
     """Blobs to remove before the operation completes: no row refers to them."""
-
-    def answer(self) -> None:
-        """To be called on the caller's loop."""
-        if self.future.done():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
 
 
 _Batch = list[_Operation[Any]]
@@ -124,18 +116,29 @@ class SqliteWriter:
 
         Raise what the operation raises, or the EngineError that prevented its commit.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_T] = loop.create_future()
-        new_blobs = [] if new_blob is None else [new_blob]
-        # Nothing waits between this check and the queue, so nothing is queued after the end.
-        if self._closing or len(self._queue) >= QUEUE_LIMIT:
+        future: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        new_blobs = () if new_blob is None else (new_blob,)
+        if not self.submit(operation, partial(_resolve, future), new_blobs):
             if new_blobs:
                 await asyncio.to_thread(self._folder.remove, new_blobs)
             raise StorageUnavailable(
                 f"{self._path} is closed" if self._closing else f"{self._path}: too many waiting writes"
             )
-        self._queue.put(_Operation(operation, new_blobs, loop, future), loop)
         return await future
+
+    def submit(
+        self,
+        operation: Callable[[Transaction], _T],
+        on_outcome: Callable[[_T | Exception], None],
+        new_blobs: Sequence[str] = (),
+    ) -> bool:
+        """As `run`, but pass the result or the error to `on_outcome`. Return False if no more operations are taken."""
+        # Nothing waits between this check and the queue, so nothing is queued after the end.
+        if self._closing or len(self._queue) >= QUEUE_LIMIT:
+            return False
+        loop = asyncio.get_running_loop()
+        self._queue.put(_Operation(operation, new_blobs, loop, on_outcome), loop)
+        return True
 
     async def reclaim_space(self) -> None:
         """Return free pages of the database to the file system, after an upload that found no space."""
@@ -325,4 +328,16 @@ def _wake(batch: _Batch) -> None:
 
 def _answer_all(batch: _Batch) -> None:
     for operation in batch:
-        operation.answer()
+        try:
+            operation.on_outcome(operation.result if operation.error is None else operation.error)
+        except Exception:
+            _log.exception("the outcome of a write was not reported")
+
+
+def _resolve(future: asyncio.Future[_T], outcome: _T | Exception) -> None:
+    if future.done():  # cancelled
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

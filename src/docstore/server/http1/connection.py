@@ -16,6 +16,7 @@ import re
 from enum import Enum
 from typing import Final
 
+from docstore.content import BytesContent
 from docstore.http.message import Headers, Request
 from docstore.limits import Limits
 from docstore.server.http1.framing import ChunkedBody, CountedBody
@@ -100,9 +101,10 @@ class Connection:
         return len(self._data) - self.unread_size
 
     def take_request(self) -> Request | None:
-        """Return the next request without its body, or None while its head is incomplete. Raises ProtocolError.
+        """Return the next request, or None while its head is incomplete. Raises ProtocolError.
 
-        Call it in phase HEAD only. The phase after it is BODY, or COMPLETE when the request has no body.
+        Call it in phase HEAD only. The phase after it is BODY, or COMPLETE when the request has no body, or has all of
+        its body in memory.
         """
         if not self.unread_size:
             return None
@@ -133,8 +135,15 @@ class Connection:
         self.unread_size = len(data) - end - 4
         self._scanned = self._empty_lines = 0
         self.request_count += 1
-        if self.section.length == 0:
+        length = self.section.length
+        if length == 0:
             self.phase = COMPLETE_PHASE
+        elif 0 < length <= self.unread_size:
+            # PERF: most bodies are small and arrive with their head.
+            self.phase = COMPLETE_PHASE
+            request.body = BytesContent(data[end + 4 : end + 4 + length])
+            self.unread_size -= length
+            self.body_size += length
         else:
             self._expect_body(self.section)
         return request

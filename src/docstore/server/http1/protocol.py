@@ -6,6 +6,8 @@ happened, one method brings the transport in line with the connection's state: `
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -173,17 +175,32 @@ class Protocol(asyncio.Protocol):
         if self._connection.phase is not COMPLETE_PHASE:
             request.body = self._start_body()
         self._state.total_requests += 1
-        if self._connection.phase is COMPLETE_PHASE and (response := self._registry.fast_path(request)) is not None:
-            content = self._send_head(response, request)
-            if content is None:
-                self._connection.finish_response()
+        if self._connection.phase is COMPLETE_PHASE:
+            response = self._registry.fast_path(request)
+            if response is not None:
+                self._send(response, request)
                 return
-            work = self._send_content(content, request)
-        else:
-            work = self._respond(request)
+            if self._registry.fast_write(request, partial(self._finish_write, request)):
+                return
+        self._run(self._respond(request))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._registry.runner.run(work)
         if task is not None:
             task.add_done_callback(self._finish_task)
+
+    def _send(self, response: Response, request: Request) -> None:
+        """Send the response to a request whose body is complete."""
+        content = self._send_head(response, request)
+        if content is None:
+            self._connection.finish_response()
+        else:
+            self._run(self._send_content(content, request))
+
+    def _finish_write(self, request: Request, response: Response) -> None:
+        if not self._writer.disconnected:
+            self._send(response, request)
+            self.advance()
 
     def _start_body(self) -> Upload:
         """Return the request's body: in memory if it is complete, which saves a PUT its first wait."""

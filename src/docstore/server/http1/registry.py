@@ -8,11 +8,12 @@ import asyncio
 import gc
 import logging
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
-from docstore.http.message import FastHandler, Handler, Request, Response
+from docstore.http.message import FastHandler, FastWriter, Handler, Request, Response
 from docstore.limits import Limits
 from docstore.server.asgi import ASGIApplication, Receive, Scope, Send
 from docstore.server.http1.eager_task import EagerRunner
@@ -51,12 +52,14 @@ class ConnectionRegistry:
         self,
         handle: Handler,
         fast_path: FastHandler,
+        fast_write: FastWriter,
         limits: Limits,
         loop: asyncio.AbstractEventLoop,
         tasks: "set[asyncio.Task[None]]",
     ) -> None:
         self.handle = handle
         self.fast_path = fast_path
+        self.fast_write = fast_write
         self.limits = limits
         self.loop = loop
         self.runner = EagerRunner(loop, tasks)
@@ -126,6 +129,10 @@ def _decline(request: Request) -> Response | None:
     return None
 
 
+def _decline_write(request: Request, respond: Callable[[Response], None]) -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class UvicornApplication:
     """The application for uvicorn: an ASGI application for its lifespan, and the handler that Protocol calls instead.
@@ -137,6 +144,7 @@ class UvicornApplication:
     handle: Handler
     limits: Limits = field(default_factory=Limits)
     fast_path: FastHandler = _decline
+    fast_write: FastWriter = _decline_write
     _registry: ConnectionRegistry | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +153,9 @@ class UvicornApplication:
     def registry(self, loop: asyncio.AbstractEventLoop, state: "ServerState") -> ConnectionRegistry:
         if self._registry is None or self._registry.loop is not loop:
             _raise_gc_threshold()
-            self._registry = ConnectionRegistry(self.handle, self.fast_path, self.limits, loop, state.tasks)
+            self._registry = ConnectionRegistry(
+                self.handle, self.fast_path, self.fast_write, self.limits, loop, state.tasks
+            )
         return self._registry
 
 

@@ -12,7 +12,6 @@ from docstore.http.digests import digest_headers, wanted_digests
 from docstore.http.merge_patch import ACCEPT_PATCH
 from docstore.http.message import NO_CONTENT, ContentSequence, HeaderPairs, Request, Response
 from docstore.http.negotiation import names
-from docstore.http.url import encode
 from docstore.model import ANY, Clock, Expectation, Meta
 from docstore.server import openapi_schema as schema
 from docstore.server.errors import HTTPProblem
@@ -20,7 +19,7 @@ from docstore.server.mounts import Mount
 from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.listing import has_documents
 from docstore.server.resources.patch import patch
-from docstore.server.resources.resource import Resource, options
+from docstore.server.resources.resource import Resource, options, redirection
 from docstore.server.resources.write import MAX_ATTEMPTS, check_preconditions, precondition_failed, shows_state, write
 from docstore.server.responses import document_headers, full_response, not_modified_response, small_response
 from docstore.server.security.guarded_engine import unguarded
@@ -109,7 +108,7 @@ class ReadOnlyDocument(Resource):
             or not await has_documents(self._mount, folder)
         ):
             raise HTTPProblem("not-found")
-        location = request.root + encode(self._mount.prefix + folder)
+        location = redirection(request, self._mount.prefix + folder)
         more = [(b"location", location.encode("ascii")), (b"vary", b"Accept")]
         return small_response(f"{location}\n", "text/plain", status=303, cache=b"no-store", more=more)
 

@@ -120,15 +120,23 @@ async def _read_request(request: Request) -> dict[str, Any]:
     """Return the members of the JSON. Raise HTTPProblem."""
     data = await read_all(SizeLimitedUpload(request.body, LINK_REQUEST_LIMIT))
     try:
-        values = json.loads(data)
+        values = json.loads(data, object_pairs_hook=_unique_members)
     except (ValueError, RecursionError):
-        raise HTTPProblem("invalid-link", "the content is not JSON") from None
+        raise HTTPProblem("invalid-link", "the content is not JSON, or has a member twice") from None
     try:
         members = typed_members(values, _MEMBERS)
     except InvalidLink as error:
         raise HTTPProblem("invalid-link", str(error)) from None
     if "path" not in members:
         raise HTTPProblem("invalid-link", "path is missing, such as /docs/report")
+    return members
+
+
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Raise ValueError for a member that is there twice, of which two readers might take different ones."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is there twice")
     return members
 
 

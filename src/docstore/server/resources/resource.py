@@ -6,12 +6,17 @@ needs none: it is as GET.
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, ClassVar, Final
+from urllib.parse import quote
 
 from docstore.http.message import HeaderPairs, Request, Response
 from docstore.http.negotiation import choose
+from docstore.http.url import encode
 from docstore.server.errors import HTTPProblem
 from docstore.server.openapi_schema import ALLOW_ANSWER, Operation
 from docstore.server.security.cors import CorsPolicy
+
+_QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
+"""Characters that a query may contain unencoded (RFC 3986 §3.4), and `%` of existing escapes."""
 
 KNOWN_METHODS: Final = frozenset(
     {
@@ -76,6 +81,12 @@ def options(
     if cors is not None:
         cors.add_preflight_headers(request.headers, response)
     return response
+
+
+def redirection(request: Request, path: str) -> str:
+    """Return the URL of another path with the query of this request, which may be a signed link."""
+    query = f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else ""
+    return request.root + encode(path) + query
 
 
 def negotiate(request: Request, offers: Sequence[str]) -> str:

@@ -4,19 +4,17 @@ import json
 import logging
 from dataclasses import asdict
 from typing import Final
-from urllib.parse import quote
 
 from docstore.content import BytesContent
 from docstore.engines.contract import Metered, Usage
 from docstore.engines.registry import kind_of
 from docstore.errors import EngineError
 from docstore.http.message import HeaderPairs, Request, Response
-from docstore.http.url import encode
 from docstore.server import pages
 from docstore.server.mounts import Mount, Mounts
 from docstore.server.openapi_schema import Answer, Operation
 from docstore.server.resources.listing import count_hidden
-from docstore.server.resources.resource import ReadableResource, Resource, negotiate
+from docstore.server.resources.resource import ReadableResource, Resource, negotiate, redirection
 from docstore.server.responses import content_headers, small_response
 
 log: Final = logging.getLogger("docstore")
@@ -105,10 +103,6 @@ class ServerResource(Resource):
     """`*`: the server as a whole, which allows only OPTIONS (RFC 9110 §9.3.7)."""
 
 
-_QUERY_SAFE: Final = "!$&'()*+,;=:@/?%-._~"
-"""Characters that a query may contain unencoded (RFC 3986 §3.4), and `%` of existing escapes."""
-
-
 class MissingSlash(ReadableResource):
     """`/docs`: redirects reads to `/docs/`. Writes are not redirected, because clients do not follow with a body."""
 
@@ -117,8 +111,7 @@ class MissingSlash(ReadableResource):
         self.hint = f"a collection's path ends with a slash: {path}"
 
     async def GET(self, request: Request) -> Response:
-        query = f"?{quote(request.query, safe=_QUERY_SAFE)}" if request.query else ""
-        location = request.root + encode(self._path) + query
+        location = redirection(request, self._path)
         return small_response(
             f"{location}\n", "text/plain", status=308, more=[(b"location", location.encode("latin-1"))]
         )

@@ -11,7 +11,7 @@ from docstore.content import BytesContent, SizeLimitedUpload, Upload
 from docstore.engines.contract import PutRequest
 from docstore.errors import Conflict, ContentTooLarge, EngineError
 from docstore.frozen import frozen_dataclass
-from docstore.http.conditions import ConditionOutcome, Conditions, expectation
+from docstore.http.conditions import CONDITION_HEADERS, ConditionOutcome, Conditions, expectation
 from docstore.http.dates import parse_ttl_s
 from docstore.http.digests import AnnouncedDigest, DigestVerifiedUpload, announced_digests
 from docstore.http.message import HeaderPairs, Headers, Request, Response
@@ -22,7 +22,7 @@ from docstore.media_types import TEXT_LIMIT, guess_media_type
 from docstore.model import ANY, Clock, Expectation, Fields, Meta, WriteResult
 from docstore.server.errors import HTTPProblem
 from docstore.server.mounts import Mount
-from docstore.server.responses import document_headers, etag, small_response
+from docstore.server.responses import document_headers, etag, small_block, small_response
 from docstore.server.security.guarded_engine import unguarded
 
 MAX_ATTEMPTS = 100
@@ -48,10 +48,28 @@ class WriteHeaders:
         """Raise HTTPProblem: 400 for headers that can't be stored, 413, 417."""
         # PERF: clients store many documents with the same few headers, so the parsed value is cached with them: 0.3 us
         # instead of 18 of a PUT.
-        headers = request.headers.cached(_parse_write_headers)
+        headers = request.headers.cached(cls.parse)
         if request.body.size is not None and request.body.size > mount.size_limit:
             raise ContentTooLarge(mount.size_limit)
         return headers
+
+    @staticmethod
+    def parse(headers: Headers) -> "WriteHeaders":
+        """Raise HTTPProblem, but not for the size of the body."""
+        rare = not _RARE_HEADERS.isdisjoint(headers.names)
+        if rare:
+            check_expect(headers)
+            if "content-range" in headers:
+                raise HTTPProblem("partial-put", "a write must not have Content-Range")
+        try:
+            fields = parse_stored_fields(headers)
+            ttl_s = parse_ttl_s(headers) if rare else None
+        except StoredFieldsTooLarge as error:
+            raise HTTPProblem("fields-too-large", str(error)) from None
+        except ValueError as error:
+            raise HTTPProblem("invalid-field", str(error)) from None
+        digests = announced_digests(headers) if rare else ()
+        return WriteHeaders(fields, "content-type" in headers, ttl_s, digests, preferred_return(headers))
 
     def expires_ns(self, clock: Clock) -> int | None:
         """The TTL counts from the end of a small upload, and from the start of a streamed one."""
@@ -66,37 +84,29 @@ class WriteHeaders:
         if self.digests or not isinstance(body, BytesContent):  # `of` has checked the size of BytesContent
             limited = SizeLimitedUpload(body, mount.size_limit)
             upload = await buffer_if_small(DigestVerifiedUpload(limited, self.digests) if self.digests else limited)
+        if isinstance(upload, BytesContent):
+            return upload, self.fields_of(key, upload, mount), None
         if self.has_type or not mount.guess_type:
             return upload, self.fields, None
-        coded = any(name == "content-encoding" for name, _ in self.fields.others)  # the type is of the decoded content
-        if isinstance(upload, BytesContent):
-            media_type = guess_media_type(key, b"" if coded else upload.data, complete=True)
-            return upload, Fields(media_type, self.fields.others), None
         started = StartRecorder(upload)
-        return started, self.fields, lambda: guess_media_type(key, b"" if coded else started.start, complete=False)
+        return started, self.fields, lambda: self._guess_type(key, started.start, complete=False)
+
+    def fields_of(self, key: str, content: BytesContent, mount: Mount) -> Fields:
+        """Return the fields to store with this content."""
+        if self.has_type or not mount.guess_type:
+            return self.fields
+        return Fields(self._guess_type(key, content.data, complete=True), self.fields.others)
+
+    def _guess_type(self, key: str, start: bytes, *, complete: bool) -> str:
+        coded = any(name == "content-encoding" for name, _ in self.fields.others)  # the type is of the decoded content
+        return guess_media_type(key, b"" if coded else start, complete=complete)
 
 
 _RARE_HEADERS: Final = frozenset(
     {b"expect", b"content-range", b"ttl", b"content-digest", b"repr-digest", b"content-md5", b"digest"}
 )
-
-
-def _parse_write_headers(headers: Headers) -> WriteHeaders:
-    """Raise HTTPProblem."""
-    rare = not _RARE_HEADERS.isdisjoint(headers.names)
-    if rare:
-        check_expect(headers)
-        if "content-range" in headers:
-            raise HTTPProblem("partial-put", "a write must not have Content-Range")
-    try:
-        fields = parse_stored_fields(headers)
-        ttl_s = parse_ttl_s(headers) if rare else None
-    except StoredFieldsTooLarge as error:
-        raise HTTPProblem("fields-too-large", str(error)) from None
-    except ValueError as error:
-        raise HTTPProblem("invalid-field", str(error)) from None
-    has_type = "content-type" in headers
-    return WriteHeaders(fields, has_type, ttl_s, announced_digests(headers) if rare else (), preferred_return(headers))
+RARE_WRITE_HEADERS: Final = _RARE_HEADERS | CONDITION_HEADERS | {b"prefer"}
+"""A PUT without any of these only stores its content, with the headers that are stored with it."""
 
 
 def check_expect(headers: Headers) -> None:
@@ -246,8 +256,17 @@ async def write_response(
             headers += [(b"content-length", b"%d" % meta.size), (b"content-location", _location(mount, meta, root))]
             headers += [(b"preference-applied", b"return=representation"), *created]
             return Response(status, headers, document.content)
-    more = [(b"etag", etag(meta)), *created]
-    return small_response(f"{meta.key}\n", "text/plain", status=status, cache=b"no-store", more=more)
+    return stored_response(mount, result, root)
+
+
+def stored_response(mount: Mount, result: WriteResult, root: str = "") -> Response:
+    """Return the response to a write without preferences."""
+    meta, lines = result.meta, b"etag: %b\r\n" % etag(result.meta)
+    if result.created:
+        lines += b"location: %b\r\n" % _location(mount, meta, root)
+    data = f"{meta.key}\n".encode()
+    block = small_block("text/plain", b"no-store").followed_by(lines, len(data))
+    return Response(201 if result.created else 200, [], BytesContent(data), block)
 
 
 def _location(mount: Mount, meta: Meta, root: str) -> bytes:

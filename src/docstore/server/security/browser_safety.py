@@ -18,7 +18,7 @@ from docstore.server.security.cors import CorsPolicy
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "QUERY"})
-_BROWSER_HEADERS: Final = frozenset({b"sec-fetch-site", b"origin", b"referer"})
+BROWSER_HEADERS: Final = frozenset({b"sec-fetch-site", b"origin", b"referer"})
 
 
 def check_host(headers: Headers, hosts: frozenset[str] | None) -> None:
@@ -49,7 +49,7 @@ def _without_port(host: str) -> str:
 def check_same_site(request: Request, cors: CorsPolicy | None, public_origins: Collection[str] = ()) -> None:
     """Raise HTTPProblem if a browser sends this on behalf of a site that `cors` does not allow."""
     headers = request.headers
-    if _BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows_write(headers)):
+    if BROWSER_HEADERS.isdisjoint(headers.names) or (cors is not None and cors.allows_write(headers)):
         return
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):
