@@ -105,6 +105,7 @@ def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread) -> Iterat
     given: Tab = request.getfixturevalue("new_tab" if "new_tab" in request.fixturenames else "shared_tab")
     browser_thread.run(given.begin)
     yield given
+    browser_thread.run(lambda: given.page.wait_for_timeout(1))  # what the browser has reported arrives
     given.check()
 
 
