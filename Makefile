@@ -29,7 +29,7 @@ TOOLS := $(VENV)/.tools-$(subst /,_,$(PYTHON))
 CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 
 .DELETE_ON_ERROR:
-.PHONY: check serve install test fuzz fuzz-parsers crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers bench-slow-disk lock clean help
+.PHONY: check serve install test fuzz fuzz-parsers crash power test-cluster test-postgres-cluster test-ceph-cluster disks listed attempts bounds guide pictures lint types format bench bench-wire bench-large bench-command bench-many bench-page bench-cache bench-local bench-postgres bench-object-store bench-instructions bench-peers bench-quick bench-slow-disk lock clean help
 
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
@@ -118,10 +118,13 @@ bench-many: $(RUNTIME) ## Compare a store of ten million documents with one of t
 bench-object-store: $(TOOLS) ## Compare Docstore with the object store behind it; ARGS=s3://bucket?endpoint=URL
 	@$(VENV)/bin/python benchmarks/object_store.py $(ARGS)
 
-bench-peers: $(RUNTIME) ## Compare Docstore with nginx beside it (needs nginx and wrk of Debian); ARGS=--write keeps the table
-	@$(VENV)/bin/python benchmarks/peers.py $(ARGS)
+bench-peers: $(RUNTIME) ## Compare Docstore with nginx, webdis and etcd and write benchmarks/RESULTS.md (root on Debian installs them)
+	@$(VENV)/bin/python -m benchmarks.peers $(ARGS)
 
-bench-instructions: $(RUNTIME) ## Count the machine instructions of a request (needs valgrind); ARGS="304 PUT"
+bench-quick: $(RUNTIME) ## Compare a few requests with the peers that are installed, in a minute (needs wrk)
+	@$(VENV)/bin/python -m benchmarks.peers --quick $(ARGS)
+
+bench-instructions: $(RUNTIME) ## Count the instructions of a request, beside the last release's (needs valgrind); ARGS="304 PUT"
 	@$(VENV)/bin/python benchmarks/instructions.py $(ARGS)
 
 bench-slow-disk: $(RUNTIME) ## Measure whether reads wait for writes while each flush to the disk takes 50 ms

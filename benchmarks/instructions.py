@@ -1,12 +1,13 @@
 """Count the machine instructions of a request. `make bench-instructions`; it needs valgrind.
 
-    python benchmarks/instructions.py [--requests 1920] [NAME ...]
+    python benchmarks/instructions.py [--requests 1920] [--few | NAME ...]
 
 Bytes of a request in, bytes of its response out, through `http1.Protocol` over transports without sockets, in a child
 under callgrind. The child calls `getloadavg` between the cases, before which callgrind writes its count and starts
 again at zero. On a shared machine this number is steady where times are not: two runs differ by less than 1 %. A case
 `at 64` sends on 64 connections at once, so that durable writes share commits. The stages are the parts of a GET and of
-a PUT, called one by one. What the kernel does isn't counted. NAMEs select the cases and stages that contain one.
+a PUT, called one by one. What the kernel does isn't counted. NAMEs select the cases and stages that contain one; --few
+selects those that CI prints. --record makes the counts those that later ones are compared with (release_counts.py).
 """
 
 import argparse
@@ -26,6 +27,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import uvloop
+from release_counts import ReleaseCounts
 
 from docstore.config import Settings
 from docstore.content import BytesContent
@@ -71,6 +73,8 @@ CASES = {
     "GET at 64": (GET % (b"docs", b""), b"200", MANY),
     "304": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", 1),
     "304 at 64": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", MANY),
+    "GET from file": (GET % (b"file", b""), b"200", 1),
+    "PUT to file": (PUT % b"file", b"20", 1),
     "range": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", 1),
     "range at 64": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", MANY),
     "404": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404", 1),
@@ -95,6 +99,8 @@ TOKENS = {
 }
 """The number of tokens of the cases that send one or a link, and the prefix of that token."""
 STAGES = ("head of a GET", "head of a PUT", "handle a GET", "get of sqlite", "head of a 200", "put of sqlite")
+FEW = tuple(f"{name}{at}" for name in ("GET", "304", "404", "range", "PUT") for at in ("", " at 64"))
+"""The cases of --few."""
 
 
 def clock() -> int:
@@ -182,15 +188,16 @@ def mark() -> None:
 async def count_all(chosen: list[str], count: int) -> None:
     """Run each chosen case and stage between two marks."""
     with tempfile.TemporaryDirectory() as folder:
-        urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db"}
+        urls = {"memory": "memory:", "docs": f"sqlite:{folder}/docs.db", "file": f"file:{folder}/file"}
         mounts = [Mount(name, open_engine(EngineURL.parse(url), clock)) for name, url in urls.items()]
         store = Store(mounts, clock=clock, hosts=LOOPBACK_NAMES, read_only=ReadOnlySwitch(folder))
         guarded = {
             case: Store(mounts, clock=clock, tokens=make_tokens(f"{folder}/{number}", *made), anonymous=None)
             for number, (case, made) in enumerate(TOKENS.items())
+            if case in chosen
         }
         clients = {case: Clients(each) for case, each in {"": store, **guarded}.items()}
-        for case in CASES:
+        for case in (case for case in CASES if case in chosen or case.startswith("PUT")):
             await clients.get(case, clients[""]).send(case, FIRST_REQUESTS)
         for case in chosen:
             if case in CASES:
@@ -266,6 +273,8 @@ def instructions(chosen: list[str], count: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a part of the name of a case or a stage")
+    parser.add_argument("--few", action="store_true", help="the cases that CI prints")
+    parser.add_argument("--record", action="store_true", help="write the counts into release_counts.json")
     parser.add_argument("--requests", type=int, default=1920, help="how many of each case are counted")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -279,9 +288,13 @@ def main() -> None:
         uvloop.run(count_all(given.names, given.requests))
         return
     count = -(-given.requests // MANY) * MANY
-    chosen = [name for name in (*CASES, *STAGES) if not given.names or any(part in name for part in given.names)]
-    for name, total in zip(chosen, instructions(chosen, count), strict=True):
-        print(f"{name:18} {total / count:10,.0f} instructions {'a call' if name in STAGES else 'a request'}")
+    named = [name for name in (*CASES, *STAGES) if not given.names or any(part in name for part in given.names)]
+    chosen = list(FEW) if given.few else named
+    counts = {name: round(total / count) for name, total in zip(chosen, instructions(chosen, count), strict=True)}
+    release = ReleaseCounts.read()
+    print("\n".join(release.lines(counts)))
+    if given.record:
+        release.replaced_by(counts).write()
 
 
 if __name__ == "__main__":

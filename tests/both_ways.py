@@ -11,7 +11,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 
-from docstore.content import BytesContent
+from docstore.content import BytesContent, FileContent
 from docstore.engines.memory import Memory
 from docstore.http.message import Request, Response
 from docstore.server.app import Store
@@ -49,7 +49,7 @@ def handle_at_once(store: Store, request: Request) -> Response:
 def assert_same(fast: Response, full: Response) -> None:
     """Require that both are the same bytes; Date is added later."""
     assert (fast.status, fast.head_only) == (full.status, full.head_only)
-    assert isinstance(fast.content, BytesContent)
+    assert isinstance(fast.content, BytesContent | FileContent)
     assert fast.content == full.content
     size = fast.content.size if fast.status in (200, 201) else None
     assert fast.lines(size) == full.lines(size)

@@ -90,8 +90,14 @@ _STARTED_FIRST: Final = (
     *("server/test_folder_clients", "engines/test_damaged_stores", "server/resources/test_patch", "client/test_files"),
     *("web/test_accessibility", "web/test_try_it", "web/test_editing", "web/test_document", "web/test_uploads"),
     *("web/test_share", "web/test_login", "web/test_view", "server/security/test_read_only_switch"),
+    *("server/http1/test_limits", "cli/test_process", "server/test_listeners", "server/security/test_audit"),
+    *("recipes/test_scaling", "server/http1/test_stopping", "server/test_forwarding_proxy", "server/test_memory"),
+    *("web/test_json_editing", "web/test_listing", "web/test_tokens", "web/test_security", "web/test_preview"),
+    *("web/test_actions", "web/test_page", "web/test_web_apps", "web/test_start", "web/test_detail", "web/test_http"),
+    *("client/test_local_transport", "client/test_content_hash", "server/test_storage_trouble", "cli/test_terminal"),
+    *("server/test_read_only_mounts", "engines/postgresql/test_failures", "client/test_guide", "test_readme"),
 )
-"""The files that take longest, so that no worker is busy with one when the others have ended."""
+"""The files that take longest, so that no worker is busy with one when the others have ended. Some have few tests."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -163,6 +163,8 @@ async def opened(
                 function.can_block_in("jinja2/loaders.py", {"__init__", "get_source"})
             # HEAD looks for a blob as GET opens it: a thread hop would take ten times as long.
             blocking.functions["os.stat"].can_block_in("docstore/engines/sqlite/blobs.py", {"exists"})
+            # A document in memory is compared with its file, in a thirtieth of the time of a thread hop.
+            blocking.functions["os.stat"].can_block_in("docstore/engines/file/file_cache.py", {"_look"})
             # Whether a link was revoked or used is looked up in the same way.
             blocking.functions["os.stat"].can_block_in("docstore/server/security/ended.py", {"has"})
             # The file of tokens is looked at twice a second, and read when it has changed.

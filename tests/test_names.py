@@ -16,7 +16,7 @@ def is_command(node: ast.stmt) -> bool:
 
 
 def is_type_variable(node: ast.stmt) -> bool:
-    return re.match(r"\w+ = (TypeVar|ParamSpec)\(", ast.unparse(node)) is not None
+    return isinstance(node, ast.Assign) and re.match(r"\w+ = (TypeVar|ParamSpec)\(", ast.unparse(node)) is not None
 
 
 def public_names(tree: ast.Module) -> Iterator[str]:

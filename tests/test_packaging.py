@@ -174,7 +174,8 @@ def test_a_skip_is_a_failure_in_ci(tmp_path: Path) -> None:
     (tmp_path / "test_of_nothing.py").write_text("def test_it(): pass\n")
     (tmp_path / "pytest.ini").touch()
     environment = os.environ | {"PYTEST_PLUGINS": "no_skips", "PYTHONPATH": str(ROOT / ".ci")}
-    command = [sys.executable, "-m", "pytest", "-n", "1", "--continue-on-collection-errors", "-rA"]
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the others take seconds to load
+    command = [sys.executable, "-m", "pytest", "-p", "xdist", "-n", "1", "--continue-on-collection-errors", "-rA"]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     failed = set(re.findall(r"^(?:FAILED|ERROR) test_(\d)\.py", run.stdout, re.MULTILINE))
     assert [how for number, how in enumerate(SKIPPING) if str(number) not in failed] == []

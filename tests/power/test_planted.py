@@ -17,7 +17,7 @@ from docstore.engines.file.writer import FileWriter
 from docstore.engines.sqlite import engine, queries
 from docstore.engines.sqlite.blobs import BlobFolder
 from tests.power.replay import find_first_fault, record
-from tests.power.workloads import Session, Workload, expiring, folders, large, small
+from tests.power.workloads import Session, Workload, expiring, folders, large, small, together
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -35,13 +35,23 @@ def no_fsync_of(is_kind: Callable[[int], bool]) -> Plant:
 
 
 def fsynced_after_its_rename(patch: pytest.MonkeyPatch) -> None:
-    def write(metadata: MetadataFolder, kind: str, name: str, data: bytes) -> None:
-        temporary = metadata.new_temporary()
-        file = metadata.create(temporary, data)
-        metadata.move(temporary, metadata._folders[kind], name)
-        os.fsync(file.number)
+    def commit(writer: FileWriter, staged: Any) -> Any:
+        steps = commits(writer, staged)
+        content, sidecar = next(steps)
+        yield (content,)
+        yield (*next(steps), sidecar)
+        return (yield from steps)
 
-    patch.setattr(MetadataFolder, "write", write)
+    commits = FileWriter._commit
+    patch.setattr(FileWriter, "_commit", commit)
+
+
+def one_of_a_group_is_fsynced(patch: pytest.MonkeyPatch) -> None:
+    def sync(writer: FileWriter, numbers: list[int]) -> BaseException | None:
+        return syncs(writer, numbers[:2])
+
+    syncs = FileWriter._sync
+    patch.setattr(FileWriter, "_sync", sync)
 
 
 def no_fsync_of_the_folder_of(name: str) -> Plant:
@@ -51,32 +61,34 @@ def no_fsync_of_the_folder_of(name: str) -> Plant:
         def create_marker(metadata: MetadataFolder, marker: str) -> None:
             os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o666, dir_fd=metadata._folders["expiring"]))
 
-        def move(metadata: MetadataFolder, temporary: Path, folder: int, name: str | bytes) -> None:
-            os.rename(temporary.name, name, src_dir_fd=metadata._folders["tmp"], dst_dir_fd=folder)
-            if not os.path.samestat(os.fstat(folder), os.fstat(metadata._folders["meta"])):
-                os.fsync(folder)
+        def commit(writer: FileWriter, staged: Any) -> Any:
+            steps = commits(writer, staged)
+            yield next(steps)
+            next(steps)
+            return (yield from steps)
 
+        commits = FileWriter._commit
         if name == "expiring":
             patch.setattr(MetadataFolder, "create_marker", create_marker)
         else:
-            patch.setattr(MetadataFolder, "move", move)
+            patch.setattr(FileWriter, "_commit", commit)
 
     return plant
 
 
 def the_record_after_the_content(patch: pytest.MonkeyPatch) -> None:
-    def write(metadata: MetadataFolder, kind: str, name: str, data: bytes) -> None:
-        waiting.append((metadata, kind, name, data))
-
-    def moved(metadata: MetadataFolder, temporary: Path, folder: int, name: str | bytes) -> None:
-        move(metadata, temporary, folder, name)
+    def rename(metadata: MetadataFolder, temporary: str, folder: int | str, name: str | bytes) -> int:
+        if folder == "meta":
+            waiting.append((metadata, temporary, folder, name))
+            return metadata._folders[folder]
+        number = renames(metadata, temporary, folder, name)
         while waiting:
-            really(*waiting.pop())
+            os.fsync(renames(*waiting.pop()))
+        return number
 
-    waiting: list[tuple[MetadataFolder, str, str, bytes]] = []
-    really, move = MetadataFolder.write, MetadataFolder.move
-    patch.setattr(MetadataFolder, "write", write)
-    patch.setattr(MetadataFolder, "move", moved)
+    waiting: list[tuple[MetadataFolder, str, str, str | bytes]] = []
+    renames = MetadataFolder.rename
+    patch.setattr(MetadataFolder, "rename", rename)
 
 
 def no_fsync_of_the_folders_above(patch: pytest.MonkeyPatch) -> None:
@@ -133,6 +145,7 @@ FAULTS: dict[str, tuple[str, Plant, Workload]] = {
     "file: the folder of markers is not fsynced": ("file", no_fsync_of_the_folder_of("expiring"), expiring),
     "file: the record comes after the content": ("file", the_record_after_the_content, small),
     "file: folders above are not fsynced": ("file", no_fsync_of_the_folders_above, folders),
+    "file: one write of a group is fsynced": ("file", one_of_a_group_is_fsynced, together),
     "file: a delete is not fsynced": ("file", a_delete_that_is_not_fsynced, small),
     "sqlite: synchronous=OFF": ("sqlite", synchronous("OFF"), small),
     "sqlite: synchronous=NORMAL": ("sqlite", synchronous("NORMAL"), small),

@@ -113,9 +113,15 @@ async def at_once(session: Session) -> None:
     await asyncio.gather(session.delete("a"), session.put("a/b", LARGE), session.delete("b/c"))
 
 
+async def together(session: Session) -> None:
+    """Writes of one group: new and replaced documents, in folders and not, some that expire."""
+    for keys in (("a", "b", "c/d", "e"), ("b", "a", "c/d", "f", "c/g", "a/h")):
+        await asyncio.gather(*(session.put(key, expires_s=SOON_S if key in "be" else None) for key in keys))
+
+
 WORKLOADS: Final[dict[str, Workload]] = {
     workload.__name__.replace("_", " "): workload
-    for workload in (nothing, small, large, expiring, folders, reopened, at_once)
+    for workload in (nothing, small, large, expiring, folders, reopened, at_once, together)
 }
 KEYS: Final = ("a", "a/b", "a/b/c", "d/e", "x" * 255)
 

@@ -30,9 +30,9 @@ def put(path: str, *fields: tuple[bytes, bytes], method: str = "PUT", query: str
     return Request(method, path, query, Headers([HOST, *fields]), BytesContent(b"x" * size))
 
 
-@on_a_store("memory", "docs", hosts=LOOPBACK)
+@on_a_store("memory", "docs", "file", hosts=LOOPBACK)
 async def test_small_plain_writes_are_taken_and_committed(store: InProcess) -> None:
-    for mount in ("memory", "docs"):
+    for mount in ("memory", "docs", "file"):
         for key, fields, media_type in (
             ("key", [], "text/plain; charset=utf-8"),
             ("%C3%A4.json", [(b"user-agent", b"a"), (b"meta-a", b"b")], "application/json"),

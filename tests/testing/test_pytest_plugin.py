@@ -158,8 +158,8 @@ def test_fails_with_the_fixture_of_the_plugin(docstore_server):
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_a_test_that_fails_prints_the_log_of_its_servers(tmp_path: Path, workers: str) -> None:
     root = Path(__file__).parent.parent.parent
-    environment = {**os.environ, "PYTHONPATH": str(root), "PYTEST_PLUGINS": ""}
-    line = command(tmp_path, FAILING, "-n", workers)
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTEST_PLUGINS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    line = command(tmp_path, FAILING, "-p", "xdist", "-p", "docstore.testing.pytest_plugin", "-n", workers)
     line.remove("-s")
     ended = subprocess.run(
         line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False

@@ -1,13 +1,15 @@
 """The page in a real browser: Debian's Chromium, driven by Playwright, against a real server.
 
-Each test process has one browser. Each test has a new context, which takes most of a second; modules with `SHARED_TAB`,
-whose tests leave nothing behind in the browser, share one. Playwright's synchronous API keeps an event loop running in
-its thread, where `asyncio.run` is refused; so the browser and all tests that use `tab` run in a separate thread.
+Each test process has one browser, and each file one tab, which is emptied for each test: a new one takes most of a
+second. A test that sets the clock of the browser, which can't be reset, uses the fixture `new_tab` for one of its own.
+Playwright's synchronous API keeps an event loop running in its thread, where `asyncio.run` is refused; so the browser
+and all tests that use `tab` run in a separate thread.
 """
 
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -57,16 +59,29 @@ def browser_thread() -> Iterator[BrowserThread]:
     thread.close()
 
 
+MOUNTS = {
+    "docs": "memory:",
+    "site": "memory:?keys=path",
+    "many": "memory:",
+    "small": "memory:?max_document=1000&keys=path",
+    "names": "memory:?keys=name",
+    "disk": "sqlite:{}/docs.db",
+    "rows": "sqlite:{}/rows.db?keys=name",
+    "files": "file:{}/files",
+    "plain": "file:{}/plain?keys=name",
+}
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server shared by all tests, with a mount for each key rule. Each test uses different keys."""
-    folder = tmp_path_factory.mktemp("page")
-    mounts = ["docs=memory:", "site=memory:?keys=path", "many=memory:", "small=memory:?max_document=1000&keys=path"]
-    mounts += [f"disk=sqlite:{folder}/docs.db", "names=memory:?keys=name"]
-    mounts += [f"rows=sqlite:{folder}/rows.db?keys=name", f"files=file:{folder}/files"]
-    mounts += [f"plain=file:{folder}/plain?keys=name"]
-    with RunningServer(folder / "data", *(part for mount in mounts for part in ("--mount", mount))) as running:
+    with store_with(tmp_path_factory.mktemp("page"), *MOUNTS) as running:
         yield running
+
+
+def store_with(folder: Path, *names: str) -> RunningServer:
+    """A server with some of MOUNTS: the documentation of the API lists all operations of each, which costs time."""
+    return RunningServer(folder / "data", *(f"--mount={name}={MOUNTS[name].format(folder)}" for name in names))
 
 
 @pytest.fixture(scope="module")
@@ -77,18 +92,21 @@ def shared_tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[
 
 
 @pytest.fixture
-def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
-    """A new tab on the `store`. Errors that the browser reports fail the test."""
-    if getattr(request.module, "SHARED_TAB", False):
-        shared: Tab = request.getfixturevalue("shared_tab")
-        browser_thread.run(shared.begin)
-        yield shared
-        shared.check()
-        return
+def new_tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
+    """The `tab` of a test that uses this fixture is a new one."""
     opened = browser_thread.run(lambda: Tab(browser_thread.browser, store))
     yield opened
     browser_thread.run(opened.close)
-    opened.check()
+
+
+@pytest.fixture
+def tab(request: pytest.FixtureRequest, browser_thread: BrowserThread) -> Iterator[Tab]:
+    """A tab on the `store`, as if it were new. Errors that the browser reports fail the test."""
+    given: Tab = request.getfixturevalue("new_tab" if "new_tab" in request.fixturenames else "shared_tab")
+    browser_thread.run(given.begin)
+    yield given
+    browser_thread.run(lambda: given.page.wait_for_timeout(1))  # what the browser has reported arrives
+    given.check()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, Route, ViewportSize, expect
 
 from tests.http_client import Answer, Client
 from tests.server_process import RunningServer
@@ -14,6 +14,7 @@ from tests.server_process import RunningServer
 WAITS_MS = 20_000
 WAIT_MS = 25
 expect.set_options(timeout=WAITS_MS)
+VIEWPORT: ViewportSize = {"width": 1000, "height": 700}
 STATUS = re.compile(r"the server responded with a status of (\d+)|net::(ERR_\w+)")
 
 
@@ -28,10 +29,11 @@ class Tab:
         self.requests: list[Request] = []
         self._expected: set[str] = set()
         self._allowed: list[str] = []
-        self.context = browser.new_context(base_url=store.url, viewport={"width": 1000, "height": 700}, **options)
+        self.context = browser.new_context(base_url=store.url, viewport=VIEWPORT, **options)
         self.context.set_default_timeout(WAITS_MS)
         self.context.on("request", self._request)
         self.page: Page = self.context.new_page()
+        self._devtools = self.context.new_cdp_session(self.page)
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
 
@@ -58,9 +60,15 @@ class Tab:
             self.complaints.append(f"a request to another host: {request.url}")
 
     def begin(self) -> None:
-        """Reset the tab for another test. Cookies and local storage are kept."""
+        """Reset the tab for another test, as if it were new."""
         self.page.unroute_all()
         self.page.goto("about:blank")
+        self.context.set_offline(False)
+        self.context.clear_permissions()
+        self.page.set_viewport_size(VIEWPORT)
+        self.page.emulate_media(color_scheme="null", reduced_motion="null")
+        self._devtools.send("Storage.clearDataForOrigin", {"origin": self.store.url, "storageTypes": "all"})
+        self._devtools.send("Network.clearBrowserCache")
         for record in (self.complaints, self.requests, self._allowed):
             record.clear()
         self._expected.clear()

@@ -8,9 +8,6 @@ from playwright.sync_api import Route, expect
 from docstore.http.stored_headers import STORED_HEADERS
 from tests.web.tab import Tab
 
-SHARED_TAB = True
-
-
 FIELDS = {"content_type": "application/x-a", "meta_author": "Ann", "content_disposition": "inline", "ttl": "9000"}
 
 

@@ -6,8 +6,6 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
-SHARED_TAB = True
-
 
 def test_a_document_has_a_url_and_back_closes_the_view(tab: Tab) -> None:
     tab.store_document("/site/an address/100% #1?", "here")

@@ -6,8 +6,6 @@ from playwright.sync_api import Locator, expect
 from tests.web.tab import Tab
 from tests.web.test_preview import png
 
-SHARED_TAB = True
-
 MOUNTS = ("/disk/", "/files/", "/rows/", "/plain/")
 """sqlite and file, with keys=path and keys=name."""
 

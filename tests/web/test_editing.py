@@ -7,8 +7,6 @@ from playwright.sync_api import Route, expect
 
 from tests.web.tab import Tab
 
-SHARED_TAB = True
-
 MOUNTS = ("/disk/", "/files/", "/rows/", "/plain/")
 """sqlite and file, with keys=path and keys=name."""
 

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from tests.web.tab import Tab
@@ -51,6 +52,7 @@ def test_an_unreachable_store_is_reported(tab: Tab) -> None:
     expect(tab.page.locator("#count")).to_contain_text("this machine is offline")
 
 
+@pytest.mark.usefixtures("new_tab")
 def test_a_stalled_write_times_out(tab: Tab) -> None:
     tab.page.clock.install()
     tab.open("/docs/")

@@ -8,8 +8,6 @@ from playwright.sync_api import expect
 from tests.web.tab import Tab
 from tests.web.test_editing import MOUNTS, edit
 
-SHARED_TAB = True
-
 BROKEN = {
     # text: line, column and what is wrong there
     '{\n  "a": 1,\n}': "Line 3, column 1: a name in quotes is expected here.",

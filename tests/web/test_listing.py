@@ -3,6 +3,7 @@
 import re
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from playwright.sync_api import Route, expect
 
 from docstore.server.pages import format_age
@@ -182,6 +183,7 @@ def test_the_arrow_keys_move_through_the_list(tab: Tab) -> None:
     tab.leave()
 
 
+@pytest.mark.usefixtures("new_tab")
 def test_ages_and_expiry_times_are_updated_while_the_page_is_open(tab: Tab) -> None:
     tab.store_document("/docs/clock", ttl="9000")
     tab.page.clock.install()

@@ -10,8 +10,6 @@ from playwright.sync_api import expect
 
 from tests.web.tab import Tab
 
-SHARED_TAB = True
-
 
 def png(width: int = 40, height: int = 30) -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:

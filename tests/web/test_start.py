@@ -34,14 +34,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-@pytest.fixture
-def tab(browser_thread: BrowserThread, store: RunningServer) -> Iterator[Tab]:
-    opened = browser_thread.run(lambda: Tab(browser_thread.browser, store))
-    yield opened
-    browser_thread.run(opened.close)
-    opened.check()
-
-
 def card(tab: Tab, mount: str) -> Locator:
     return tab.page.locator(".mounts li", has=tab.page.get_by_role("link", name=mount, exact=True))
 

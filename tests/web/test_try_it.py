@@ -1,12 +1,22 @@
 """The start of the service, and the forms of the API's documentation that send requests to the store itself."""
 
+from collections.abc import Iterator
+
 import pytest
 from playwright.sync_api import Locator, expect
 
+from tests.server_process import RunningServer
+from tests.web.conftest import store_with
 from tests.web.tab import Tab
 
 MOUNTS = ("disk", "files", "rows", "plain")
 """sqlite and file, with keys=path and keys=name."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with store_with(tmp_path_factory.mktemp("tried"), *MOUNTS) as running:
+        yield running
 
 
 def form(tab: Tab, operation: str) -> Locator:

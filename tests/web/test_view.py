@@ -137,6 +137,7 @@ def test_small_images_are_shown_and_large_or_broken_ones_are_icons(tab: Tab) -> 
     assert asked == {"a.png", "b.png"}  # the browser may ask for a broken image again
 
 
+@pytest.mark.usefixtures("new_tab")
 def test_the_list_shows_what_changed_when_the_user_returns(tab: Tab) -> None:
     tab.page.clock.install()
     tab.store_document("/disk/fresh/a")
@@ -172,6 +173,7 @@ def test_a_failing_listing_keeps_the_rows_and_the_text(tab: Tab, status: int) ->
     expect(tab.page.locator("#search")).to_have_value("ab")
 
 
+@pytest.mark.usefixtures("new_tab")
 def test_a_slow_server_is_shown_as_loading_until_it_times_out(tab: Tab) -> None:
     tab.page.clock.install()
     tab.store_document("/disk/sluggish/a")

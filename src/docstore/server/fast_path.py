@@ -1,4 +1,4 @@
-"""The fast path of reads: a GET of a document that is in memory is answered without a coroutine.
+"""The fast path of reads: a GET of a document that is in memory or open is answered without a coroutine.
 
 `Store.handle` is the path of every request, and this one takes a part of it: the same functions for Host, route, key,
 expiry and response. It answers a plain GET, and one whose If-None-Match names a single version. For any other
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from docstore.content import BytesContent
+from docstore.content import Stream
 from docstore.errors import InvalidKey
 from docstore.http.conditions import CONDITIONAL_GET_HEADERS
 from docstore.http.entity_tags import parse_entity_tag
@@ -69,7 +69,7 @@ class FastPath:
                 return None
             cache_control = mount.cache_control
         document = recall(key)
-        if document is None or type(document.content) is not BytesContent:
+        if document is None or type(document.content) is Stream:
             return None
         try:
             if tag == document.meta.version:

@@ -67,9 +67,12 @@ def run(settings: Settings) -> None:
         listeners, settings = open_listeners(settings, stack)
         about_clients = _about_tokens(settings) if settings.needs_tokens else ""
         store = open_store(settings)
+        if settings.workers > 1:
+            # Opened once here, so that an error is printed once. Who knows the address may send a signal, which would
+            # end the loop of this.
+            asyncio.run(store.close())
         announce(settings, listeners, about_clients)
         if settings.workers > 1:
-            asyncio.run(store.close())  # opened once here, so that an error is printed once
             factory = Worker(settings, os.getpid())
             Workers(_config(settings, factory, certificate_of(settings), factory=True), sockets=listeners).run()
         else:

@@ -72,6 +72,7 @@ def create_container(url: str, name: str, log: Path) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("fewer_examples")
 class TestAzure(EngineContract):
     durable = True
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import pytest
+
 from docstore.engines.contract import Engine
 from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.shared.verify import Finding, check_store
@@ -11,6 +13,7 @@ from docstore.testing.contract import EngineContract
 from tests.engines.object_store.s3_server import s3_url
 
 
+@pytest.mark.usefixtures("fewer_examples")
 class TestS3(EngineContract):
     durable = True
 

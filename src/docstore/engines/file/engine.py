@@ -1,24 +1,28 @@
 """The engine of `file:` URLs: it runs the blocking reader and writer in threads.
 
-Readers and writers have separate threads, so that a read does not queue behind writes that wait for the disk or
-for each other. Hashing has its own too: a read that needs the digest of a large untracked file starts again in a
-thread that other reads do not wait for.
+Readers, groups of PUTs and other writers have separate threads, so that a read does not queue behind writes that wait
+for the disk or for each other. Hashing has its own too: a read that needs the digest of a large untracked file starts
+again in a thread that other reads do not wait for.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Final, TypeVar
 
+from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
+from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.metadata import MetadataFolder
 from docstore.engines.file.reader import INLINE_FILE_LIMIT, FileReader
 from docstore.engines.file.untracked import SlowHash
-from docstore.engines.file.writer import FileWriter
+from docstore.engines.file.write_groups import WriteGroups
+from docstore.engines.file.writer import FileWriter, PendingWrite
 from docstore.engines.shared.fs import PathIdentity, translate_os_errors
-from docstore.engines.shared.spool import spool
+from docstore.engines.shared.spool import hash_content, spool
 from docstore.errors import EngineError
 from docstore.model import ANY, Document, Expectation, Meta, WriteResult
 
@@ -40,6 +44,7 @@ class File:
         quick_reader: FileReader,
         reader: FileReader,
         writer: FileWriter,
+        cache: FileCache,
         folders: list[PathIdentity],
         opened: ExitStack,
     ) -> None:
@@ -48,17 +53,30 @@ class File:
         self._quick_reader = quick_reader
         self._reader = reader
         self._writer = writer
+        self._cache = cache
         self._folders = folders
         self._opened = opened
+        self._groups = WriteGroups(self._commit)
         self._read_threads = ThreadPoolExecutor(_READERS, "docstore-file-read")
         self._hash_threads = ThreadPoolExecutor(_HASHERS, "docstore-file-hash")
         self._write_threads = ThreadPoolExecutor(_WRITERS, "docstore-file-write")
 
     async def get(self, key: str) -> Document | None:
-        return await self._read(key, lambda reader: reader.get(key))
+        document = self.recall(key)
+        if document is None:
+            before_ns = time.time_ns()
+            found = await self._read(key, lambda reader: reader.get(key))
+            if found is not None:
+                document, stored = found
+                self._cache.add(document, stored, before_ns)
+        return document
+
+    def recall(self, key: str) -> Document | None:
+        return self._cache.get(key)
 
     async def head(self, key: str) -> Meta | None:
-        return await self._read(key, lambda reader: reader.head(key))
+        document = self.recall(key)
+        return document.meta if document is not None else await self._read(key, lambda reader: reader.head(key))
 
     async def put(self, request: PutRequest) -> WriteResult:
         try:
@@ -68,8 +86,37 @@ class File:
         except EngineError:
             await self.probe()
             raise
-        # Nothing awaits between here and the thread, which then owns the temporary file.
-        return await self._write(request.key, partial(self._writer.write, request, received))
+        # Nothing awaits between here and the group, which then owns the temporary file.
+        write = PendingWrite(request, received)
+        try:
+            await self._groups.run(write)
+        finally:
+            self._cache.forget(request.key)
+        return self._run(request.key, write.result)
+
+    def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
+        upload = request.upload
+        if type(upload) is not BytesContent or len(upload.data) > INLINE_FILE_LIMIT:
+            return False
+        self._groups.submit(PendingWrite(request, hash_content(upload.data)), partial(self._answer, on_outcome))
+        return True
+
+    def _answer(self, on_outcome: Callable[[WriteResult | Exception], None], write: PendingWrite) -> None:
+        self._cache.forget(write.request.key)
+        outcome: WriteResult | Exception
+        try:
+            outcome = self._run(write.request.key, write.result)
+        except Exception as error:
+            outcome = error
+        on_outcome(outcome)
+
+    def _commit(self, writes: Sequence[PendingWrite]) -> None:
+        try:
+            self._check_folders()
+            self._writer.write(writes)
+        except BaseException as error:
+            for write in writes:
+                write.outcome = write.outcome or error
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(key, partial(self._writer.remove, key, expect))
@@ -84,8 +131,10 @@ class File:
         await self._write("", self._check_folders)
 
     async def close(self) -> None:
+        await self._groups.close()
         for pool in (self._write_threads, self._read_threads, self._hash_threads):
             await asyncio.to_thread(pool.shutdown)
+        self._cache.clear()
         self._writer.close()
         self._opened.close()
 
@@ -108,6 +157,8 @@ class File:
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([work])
             raise
+        finally:
+            self._cache.forget(key)
 
     def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
         result = self._run(key, step)

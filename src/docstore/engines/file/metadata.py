@@ -12,7 +12,6 @@ lines, for the old content and the new; a reader takes the one that matches the 
 import hashlib
 import os
 import sys
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Final
 
 from docstore.content import Descriptor
 from docstore.engines.file.filenames import NamePath
+from docstore.engines.file.untracked import FileState, file_state
 from docstore.engines.shared.fs import error_class, translate_os_errors, write_all
 from docstore.errors import CorruptData, NoSpace
 from docstore.model import Meta
@@ -39,6 +39,10 @@ def fingerprint(key: str) -> str:
 def expiry_marker(meta: Meta) -> str:
     """The name of the empty file that records when a document expires."""
     return f"{max(meta.expires_ns or 0, 0):020d}-{fingerprint(meta.key)}"
+
+
+def new_temporary_name() -> str:
+    return os.urandom(16).hex()
 
 
 def content_identity(status: os.stat_result) -> tuple[int, int]:
@@ -85,24 +89,29 @@ class MetadataFolder:
         return self._folder / NAME / kind / name
 
     @contextmanager
-    def locked(self, mark: str) -> Iterator[None]:
-        """Exclude other threads and processes for the fingerprint `mark`.
+    def locked(self, *marks: str) -> Iterator[None]:
+        """Exclude other threads and processes for these fingerprints. Raise OSError.
 
-        Never nest two: different fingerprints may share a lock. Inside, call only the operating system, never the
-        event loop, so waiting takes as long as a disk access at most.
+        Never nest two calls: different fingerprints may share a lock. Inside, call only the operating system, never
+        the event loop, so waiting takes as long as some disk accesses at most.
         """
         if self._read_only:
             yield
             return
-        lock = self._lock(mark[:2])
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with ExitStack() as held:
+            # In the order of their names, so that no two groups wait for each other.
+            names = sorted({mark[:2] for mark in marks})
+            for name in names:
+                lock = self._lock(name, alone=len(names) == 1)
+                held.callback(os.close, lock)
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-        finally:
-            os.close(lock)
 
-    def _lock(self, name: str) -> int:
-        """Open the lock file; on a disk without space for one more name, the folder of the locks instead."""
+    def _lock(self, name: str, *, alone: bool) -> int:
+        """Open the lock file; on a disk without space for one more name, the folder of the locks instead.
+
+        Who holds the folder can't make lock files, so only a lock that is `alone` may be the folder.
+        """
         try:
             return os.open(name, os.O_RDWR, dir_fd=self._folders["locks"])
         except FileNotFoundError:
@@ -113,7 +122,7 @@ class MetadataFolder:
             fcntl.flock(folder, fcntl.LOCK_EX)
             lock = os.open(name, os.O_RDWR | os.O_CREAT, 0o666, dir_fd=self._folders["locks"])
         except BaseException as error:
-            if isinstance(error, OSError) and error_class(error.errno) is NoSpace:
+            if alone and isinstance(error, OSError) and error_class(error.errno) is NoSpace:
                 return folder
             os.close(folder)
             raise
@@ -121,45 +130,61 @@ class MetadataFolder:
         return lock
 
     def new_temporary(self) -> Path:
-        return self.own_path("tmp", uuid.uuid4().hex)
+        return self.own_path("tmp", new_temporary_name())
 
-    def create(self, temporary: Path, data: bytes) -> Descriptor:
+    def create(self, temporary: str, data: bytes) -> Descriptor:
         """Create a temporary file, not yet fsynced. The caller removes it, also when this raises."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
-        file = Descriptor(os.open(temporary.name, flags, 0o666, dir_fd=self._folders["tmp"]))
+        file = Descriptor(os.open(temporary, flags, 0o666, dir_fd=self._folders["tmp"]))
         write_all(file.number, data)
         return file
 
-    def reopen(self, temporary: Path) -> Descriptor:
-        return Descriptor(os.open(temporary.name, os.O_RDWR, dir_fd=self._folders["tmp"]))
+    def reopen(self, temporary: str) -> Descriptor:
+        return Descriptor(os.open(temporary, os.O_RDWR, dir_fd=self._folders["tmp"]))
 
-    def move(self, temporary: Path, folder: int, name: str | bytes) -> None:
-        """Rename a temporary file to `name` in `folder`, durably."""
-        os.rename(temporary.name, name, src_dir_fd=self._folders["tmp"], dst_dir_fd=folder)
-        os.fsync(folder)
+    def rename(self, temporary: str, folder: int | str, name: str | bytes) -> int:
+        """Rename a temporary file to `name` in `folder`, a descriptor or the name of one of FOLDERS.
+
+        Return the descriptor of the folder; the name is durable when the caller has fsynced it.
+        """
+        number = folder if isinstance(folder, int) else self._folders[folder]
+        os.rename(temporary, name, src_dir_fd=self._folders["tmp"], dst_dir_fd=number)
+        return number
 
     def read(self, kind: str, name: str) -> bytes | None:
         """Return the bytes of a small file; None when it does not exist. Raise an EngineError that names it."""
+        return self._read(kind, name)[0]
+
+    def _read(self, kind: str, name: str) -> tuple[bytes | None, FileState | None]:
+        """Return the bytes of a small file and its state before they were read."""
         if kind not in self._folders:
-            return None
+            return None, None
         try:
             file = Descriptor(os.open(name, os.O_RDONLY, dir_fd=self._folders[kind]))
         except FileNotFoundError:
-            return None
+            return None, None
         except OSError:
             with translate_os_errors(self.own_path(kind, name)):
                 raise
-        return read_whole(file, os.fstat(file.number).st_size)
+        status = os.fstat(file.number)
+        return read_whole(file, status.st_size), file_state(status)
+
+    def state(self, kind: str, name: str) -> FileState | None:
+        """Return the state of a small file; None when it does not exist."""
+        try:
+            return file_state(os.stat(name, dir_fd=self._folders[kind], follow_symlinks=False))
+        except (KeyError, FileNotFoundError):
+            return None
 
     def write(self, kind: str, name: str, data: bytes) -> None:
         """Replace a file durably; at every instant it has its old bytes or all of `data`."""
-        temporary = self.new_temporary()
+        temporary = new_temporary_name()
         try:
             file = self.create(temporary, data)
             os.fsync(file.number)
-            self.move(temporary, self._folders[kind], name)
+            os.fsync(self.rename(temporary, kind, name))
         except BaseException:
-            self.remove("tmp", temporary.name)
+            self.remove("tmp", temporary)
             raise
 
     def create_marker(self, name: str) -> None:
@@ -179,12 +204,15 @@ class MetadataFolder:
             for entry in entries:
                 yield entry.name
 
-    def meta_of(self, key: str, status: os.stat_result) -> Meta | None:
-        """Return the meta in the sidecar for the content with this status, if any. Raise CorruptData."""
+    def meta_of(self, key: str, status: os.stat_result) -> tuple[Meta | None, FileState | None]:
+        """Return the meta in the sidecar for the content with this status, if any, and the state of the sidecar.
+
+        Raise CorruptData.
+        """
         mark = fingerprint(key)
-        sidecar = self.read("meta", mark)
+        sidecar, state = self._read("meta", mark)
         if sidecar is None:
-            return None
+            return None, None
         with self._naming(mark, repr(key)):
             for meta in [
                 Meta.unpack(packed) for mtime, packed in _split_sidecar(sidecar) if mtime == status.st_mtime_ns
@@ -192,8 +220,8 @@ class MetadataFolder:
                 if meta.key != key:
                     raise CorruptData(f"it belongs to {meta.key!r}")
                 if meta.size == status.st_size:
-                    return meta
-        return None
+                    return meta, state
+        return None, state
 
     def keys_of(self, mark: str) -> list[str]:
         """Return the keys in the sidecar of this name, usually one; none when it does not exist. Raise CorruptData."""

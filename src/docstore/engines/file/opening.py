@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from docstore.engines.file.engine import File
+from docstore.engines.file.file_cache import FileCache
 from docstore.engines.file.filenames import Scheme
 from docstore.engines.file.metadata import FOLDERS, NAME, MetadataFolder
 from docstore.engines.file.reader import FileReader
@@ -72,7 +73,8 @@ def _open(folder: Path, metadata: MetadataFolder, scheme: Scheme, opening: ExitS
     quick_reader = FileReader(tree, metadata, clock, digests.quick_digest)
     reader = FileReader(tree, metadata, clock, digests.digest)
     writer = FileWriter(tree, metadata, reader, clock)
-    return File(metadata, quick_reader, reader, writer, folders, opening.pop_all())
+    cache = FileCache(root, scheme, metadata, clock)
+    return File(metadata, quick_reader, reader, writer, cache, folders, opening.pop_all())
 
 
 def _make_folders(folder: Path) -> None:

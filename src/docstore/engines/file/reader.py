@@ -19,7 +19,7 @@ from docstore.engines.file.filenames import NamePath, aside_of, place_of
 from docstore.engines.file.listing import iter_keys
 from docstore.engines.file.metadata import MetadataFolder, content_identity, fingerprint, read_whole
 from docstore.engines.file.tree import FolderTree, open_file_in, status_in
-from docstore.engines.file.untracked import untracked_meta
+from docstore.engines.file.untracked import FileState, untracked_meta
 from docstore.engines.shared.fs import translate_os_errors
 from docstore.errors import CorruptData, EngineError, PathConflict, StorageUnavailable
 from docstore.frozen import frozen_dataclass
@@ -48,6 +48,8 @@ class StoredFile:
     meta: Meta
     tracked: bool
     """Whether the meta is from its sidecar."""
+    sidecar: FileState | None
+    """The state of its sidecar before that was read; None when it had none."""
 
 
 class _Changed(Exception):
@@ -75,21 +77,21 @@ class FileReader:
     def head(self, key: str) -> Meta | None:
         return self.current(self.find(key))
 
-    def get(self, key: str) -> Document | None:
+    def get(self, key: str) -> tuple[Document, StoredFile] | None:
         for _ in range(_ATTEMPTS):
             stored = self.find(key)
             meta = self.current(stored)
             if stored is None or meta is None:
                 return None
             if meta.size > INLINE_FILE_LIMIT:
-                return Document(meta, FileContent(stored.file, 0, meta.size))
+                return Document(meta, FileContent(stored.file, 0, meta.size)), stored
             data = read_whole(stored.file, meta.size)
             unchanged = content_identity(os.fstat(stored.file.number)) == content_identity(stored.status)
             if len(data) == meta.size and unchanged:
                 if not stored.tracked:
                     digest = hashlib.sha256(data).digest()
                     meta = untracked_meta(key, digest, type_of_content(data, complete=True), stored.status)
-                return Document(meta, BytesContent(data))
+                return Document(meta, BytesContent(data)), stored
         raise self._unavailable(key)
 
     def list(self, prefix: str, after: str, limit: int) -> list[Meta]:
@@ -149,16 +151,16 @@ class FileReader:
         if folder is None or opened is None:
             return None
         file, status = opened
-        meta = self._metadata.meta_of(key, status) if use_sidecar else None
+        meta, sidecar = self._metadata.meta_of(key, status) if use_sidecar else (None, None)
         now = status_in(folder, place[-1])
         if now is None or not os.path.samestat(now, status) or content_identity(now) != content_identity(status):
             raise _Changed
         if meta is not None:
-            return StoredFile(place, file, status, meta, tracked=True)
+            return StoredFile(place, file, status, meta, tracked=True, sidecar=sidecar)
         digest = self._digest(file, status)
         if digest is None:
             raise _Changed
-        return StoredFile(place, file, status, untracked_meta(key, *digest, status), tracked=False)
+        return StoredFile(place, file, status, untracked_meta(key, *digest, status), tracked=False, sidecar=sidecar)
 
     def _unavailable(self, key: str) -> StorageUnavailable:
         return StorageUnavailable(f"{self.path_of(key)}: another program keeps changing it")

@@ -15,7 +15,7 @@ from docstore.model import Fields, Meta, version_of
 
 _CACHE_SIZE: Final = 10_000
 """Digests in memory; when there are more, all are forgotten."""
-_COARSE_CLOCK_NS: Final = 2_000_000_000
+COARSE_CLOCK_NS: Final = 2_000_000_000
 """The coarsest step of a file system's clock: younger times may stay the same after another edit."""
 _QUICK_SIZE: Final = 64 * 1024
 """Bytes that are read and hashed in less than a millisecond."""
@@ -58,7 +58,7 @@ class DigestCache:
         if file_state(os.fstat(file.number)) != state:
             return None
         # The file system's clock and not the engine's: the question is whether its times still tell edits apart.
-        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > _COARSE_CLOCK_NS:
+        if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > COARSE_CLOCK_NS:
             if len(self._digests) >= _CACHE_SIZE:
                 self._digests.clear()
             self._digests[state] = digest

@@ -259,7 +259,7 @@ class Protocol(asyncio.Protocol):
             log.exception("the response to %s is invalid", request_line(request))
             response = ProtocolError(500).response
             data, content = response_head.start_response(status_lines, response, request, connection)
-        self._writer.write(data)
+        self._writer.write_head(data, content)
         return content
 
     def _finish_task(self, task: "asyncio.Task[None]") -> None:

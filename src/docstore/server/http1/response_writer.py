@@ -1,15 +1,16 @@
 """Send the content of a response. Nothing is generated or read while the client does not receive.
 
-A FileContent is sent with sendfile(2) if the transport is a plain socket. uvloop has no sendfile, and no loop
-lets others watch its transport's descriptor, so this writes to a duplicate of it once the transport's buffer is empty.
-Through TLS and elsewhere a file is sent in chunks, like a Stream.
+A FileContent is sent with sendfile(2) if the transport is a plain socket. uvloop has no sendfile, so this writes to
+the descriptor of the transport once its buffer is empty. No loop lets others watch that descriptor, so this waits for
+a duplicate of it. Through TLS and elsewhere a file is sent in chunks, like a Stream.
 """
 
 import asyncio
 import os
+from contextlib import suppress
 from typing import Final, cast
 
-from docstore.content import BytesContent, Content, FileContent
+from docstore.content import BytesContent, Content, Descriptor, FileContent
 from docstore.errors import CorruptData
 from docstore.http.message import ContentSequence, ResponseContent, StreamedContent
 
@@ -57,6 +58,16 @@ class ResponseWriter:
             return
         self._written += len(data)
         self._transport.write(data)
+
+    def write_head(self, data: bytes, content: ResponseContent | None) -> None:
+        """Write the head before `content`: like a file, past the buffer of the transport, which delays what it gets."""
+        if type(content) is FileContent and self._can_send_files and not self.has_unsent and self._is_open:
+            with suppress(OSError):  # the transport finds the error again, or waits
+                sent = os.write(self._transport_number(), data)
+                self._written += sent
+                data = data[sent:]
+        if data:
+            self.write(data)
 
     def pause(self) -> None:
         self.paused = True
@@ -117,30 +128,43 @@ class ResponseWriter:
             self._transport.writelines(parts)
 
     async def _send_file(self, content: FileContent) -> None:
-        # The transport's buffer must be empty, because the file bypasses it.
+        if self.has_unsent:
+            await self._drain_completely()
+        position, end = content.start, content.start + content.size
+        duplicate: Descriptor | None = None
+        while position < end:
+            if not self._is_open:
+                raise ConnectionResetError("the connection is closed")
+            number = self._transport_number() if duplicate is None else duplicate.number
+            try:
+                size = os.sendfile(number, content.descriptor.number, position, min(SENDFILE_SIZE, end - position))
+            except BlockingIOError:
+                duplicate = duplicate or Descriptor(os.dup(number))
+                await self._wait_until_writable(duplicate.number)
+                continue
+            if size == 0:
+                raise CorruptData(f"a content file ends at {position} of {end} bytes")
+            position += size
+            self._written += size
+            if position < end:
+                await asyncio.sleep(0)
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the descriptor of the transport is still its own."""
+        return not self.disconnected and not self._transport.is_closing()
+
+    def _transport_number(self) -> int:
+        return cast(int, self._transport.get_extra_info("socket").fileno())
+
+    async def _drain_completely(self) -> None:
+        """Wait until the transport's buffer is empty, because a file bypasses it."""
         self._transport.set_write_buffer_limits(high=0)
         try:
             await self._drain()
         finally:
             if not self.disconnected:
                 self._transport.set_write_buffer_limits()
-        position, end = content.start, content.start + content.size
-        number = os.dup(cast(int, self._transport.get_extra_info("socket").fileno()))
-        try:
-            while position < end:
-                try:
-                    size = os.sendfile(number, content.descriptor.number, position, min(SENDFILE_SIZE, end - position))
-                except BlockingIOError:
-                    await self._wait_until_writable(number)
-                    continue
-                if size == 0:
-                    raise CorruptData(f"a content file ends at {position} of {end} bytes")
-                position += size
-                self._written += size
-                await asyncio.sleep(0)
-                self._check_connected()
-        finally:
-            os.close(number)
 
     async def _drain(self) -> None:
         """Wait until the transport accepts more. Raises ConnectionError when the client has disconnected."""

@@ -51,7 +51,7 @@ class KeyTests(EngineTests):
             await assert_state(engine, key, metas[key], filling + key.encode())
         for number, key in enumerate(HOSTILE_KEYS, 1):
             assert await engine.delete(key) == metas[key]
-            await assert_state(engine, key, None)
+            assert await engine.head(key) is None
             if number % 20 == 0:
                 assert await list_keys(engine) == sorted(HOSTILE_KEYS[number:], key=str.encode)
         assert await engine.list() == []
@@ -64,12 +64,13 @@ class KeyTests(EngineTests):
             expected = [key for key in HOSTILE_KEYS if key.startswith(prefix)]
             assert await list_keys(engine, prefix=prefix) == sorted(expected, key=str.encode)
 
-    @pytest.mark.parametrize("limit", [1, 2, 7, len(HOSTILE_KEYS) - 1, len(HOSTILE_KEYS), 1000])
     @with_engine
-    async def test_pages_join_without_a_gap_or_a_repeat(self, engine: Engine, limit: int) -> None:
+    async def test_pages_join_without_a_gap_or_a_repeat(self, engine: Engine) -> None:
         for key in HOSTILE_KEYS:
             await put_data(engine, key, b"")
-        assert [key async for page in list_pages(engine, limit) for key in page] == sorted(HOSTILE_KEYS, key=str.encode)
+        for limit in (1, 2, 7, len(HOSTILE_KEYS) - 1, len(HOSTILE_KEYS), 1000):
+            joined = [key async for page in list_pages(engine, limit) for key in page]
+            assert joined == sorted(HOSTILE_KEYS, key=str.encode), limit
 
 
 _STORED: Final = ["B", "a", "a!", "a/a", "a/b", "a/b/c", "a/c", "a0", "aa", "b", "c/é", "\ue000", "\U00010000"]
@@ -90,7 +91,7 @@ class ListingTests(EngineTests):
             await put_data(engine, key, b"")
         for prefix, after in itertools.product(_LISTED_PREFIXES, _AFTERS):
             expected = [key for key in _STORED if key.startswith(prefix) and key > after]
-            for limit in (1, 2, max(len(expected), 1), 1000):
+            for limit in {1, 2, max(len(expected), 1), 1000}:
                 found = await list_keys(engine, prefix=prefix, after=after, limit=limit)
                 assert found == expected[:limit], (prefix, after, limit)
 
