@@ -1,13 +1,13 @@
 """Count the machine instructions of a request. `make bench-instructions`; it needs valgrind.
 
-    python benchmarks/instructions.py [--requests 1920] [--few | NAME ...]
+    python benchmarks/instructions.py [--requests 1920] [--record] [--few | NAME ...]
 
 Bytes of a request in, bytes of its response out, through `http1.Protocol` over transports without sockets, in a child
 under callgrind. The child calls `getloadavg` between the cases, before which callgrind writes its count and starts
 again at zero. On a shared machine this number is steady where times are not: two runs differ by less than 1 %. A case
 `at 64` sends on 64 connections at once, so that durable writes share commits. The stages are the parts of a GET and of
 a PUT, called one by one. What the kernel does isn't counted. NAMEs select the cases and stages that contain one; --few
-selects those that CI prints. --record makes the counts those that later ones are compared with (release_counts.py).
+selects those that CI prints. --record writes the counts into release_counts.json, with which later runs compare theirs.
 """
 
 import argparse
@@ -73,8 +73,8 @@ CASES = {
     "GET at 64": (GET % (b"docs", b""), b"200", MANY),
     "304": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", 1),
     "304 at 64": (GET % (b"docs", b'If-None-Match: "%b"\r\n' % VERSION), b"304", MANY),
-    "GET from file": (GET % (b"file", b""), b"200", 1),
     "PUT to file": (PUT % b"file", b"20", 1),
+    "GET from file": (GET % (b"file", b""), b"200", 1),
     "range": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", 1),
     "range at 64": (GET % (b"docs", b"Range: bytes=10-99\r\n"), b"206", MANY),
     "404": (GET.replace(b"/key", b"/absent") % (b"docs", b""), b"404", 1),
@@ -88,7 +88,7 @@ CASES = {
     "GET by new links": (GET % (b"docs", b""), b"200", 1),
 }
 """Requests, how the status of their responses begins (the first PUT is 201, the others 200), and connections. Those
-that do not name an engine use sqlite."""
+that do not name an engine use sqlite. A PUT comes before what reads its document."""
 LINKS = ("GET by a link", "GET by new links")
 """The cases whose URL has a signed link; the second forgets that it has verified the link."""
 TOKENS = {
@@ -285,7 +285,7 @@ def main() -> None:
         handler = logging.FileHandler(os.devnull)
         handler.setFormatter(AccessLogFormatter("%(asctime)s %(levelname).1s %(message)s", "%Y-%m-%dT%H:%M:%SZ"))
         logging.getLogger().handlers[:] = [handler]
-        uvloop.run(count_all(given.names, given.requests))
+        uvloop.run(count_all(given.names or [*CASES, *STAGES], given.requests))
         return
     count = -(-given.requests // MANY) * MANY
     named = [name for name in (*CASES, *STAGES) if not given.names or any(part in name for part in given.names)]

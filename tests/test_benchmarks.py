@@ -1,4 +1,4 @@
-"""The comparison with other servers works, with Docstore alone, and notices wrong responses."""
+"""The comparison with other servers works, with Docstore alone, and notices wrong responses. Instructions are compared."""
 
 import json
 import platform
@@ -73,6 +73,12 @@ def test_a_request_becomes_an_expression_of_lua() -> None:
 def test_works_have_names_of_their_own() -> None:
     assert len({work.name for work in WORKS}) == len(WORKS)
     assert all(isinstance(work, Work) and "docs" in work.servers for work in WORKS)
+
+
+def test_each_request_whose_instructions_are_counted_gets_its_response() -> None:
+    command = [sys.executable, "benchmarks/instructions.py", "--child", "--requests", "64"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_counts_stand_beside_those_of_the_release() -> None:
