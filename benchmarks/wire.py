@@ -101,11 +101,12 @@ def serve(kind: str, data: Path) -> None:
 
     import uvicorn
 
+    from docstore.config import Settings
     from docstore.engines.registry import EngineURL, open_engine
     from docstore.server import http1
     from docstore.server.app import Store
-    from docstore.server.asgi import asgi
     from docstore.server.mounts import Mount
+    from docstore.server.run import application
 
     class Constant(asyncio.Protocol):
         """Follows no rule and parses nothing: the cost of the loop and the socket alone."""
@@ -128,12 +129,11 @@ def serve(kind: str, data: Path) -> None:
         fill(data / "docs.db")
     urls = {"memory": "memory:", "docs": f"sqlite:{data}/docs.db"}
     store = Store([Mount(name, open_engine(EngineURL.parse(url))) for name, url in urls.items()])
-    application = asgi(store)
     http = {"wire": http1.Protocol, "uvicorn": "httptools", "constant": Constant}[kind]
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     print(listener.getsockname()[1], flush=True)
     config = uvicorn.Config(
-        http1.UvicornApplication(application, store.handle) if kind == "wire" else application,
+        application(store, Settings(http="uvicorn" if kind == "uvicorn" else "wire")),
         http=http, loop="uvloop", ws="none", interface="asgi3", log_config=None, access_log=False, server_header=False,
         proxy_headers=False, timeout_keep_alive=600,
     )  # fmt: skip
