@@ -1,10 +1,10 @@
-"""Whether reads wait for writes that wait for the disk: latencies of GET while each flush to the disk takes 50 ms.
+"""Measure whether reads wait for writes that wait for the disk: the latencies of GET while each flush takes 50 ms.
 
     python benchmarks/slow_disk.py [--flush 0.05] [--seconds 5] [--writers 32]
 
 The server is `docstore serve` with sqlite, over a file system layer (a VFS of SQLite) that sleeps before each flush.
-Eight connections read documents that exist; first alone, then while `--writers` connections write others. Printed are
-the latencies of the reads, and of the writes, in milliseconds. A read that waited for a commit would take a flush.
+Eight connections read documents that exist; first alone, then while `--writers` connections write others. It prints
+the latencies of the reads and of the writes in milliseconds. A read that waited for a commit would take a flush.
 """
 
 import argparse
@@ -81,14 +81,14 @@ async def measure(port: int, seconds: float, writers: int) -> None:
         return reads, writes
 
     for number in range(100):
-        await run_once(port, f"read{number}")
+        await store(port, f"read{number}")
     show("GET alone", (await run(READERS, 0, seconds))[0])
     reads, writes = await run(READERS, writers, seconds)
     show(f"GET beside {writers} writers", reads)
     show("PUT", writes)
 
 
-async def run_once(port: int, key: str) -> None:
+async def store(port: int, key: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(f"PUT /docs/{key} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\nx".encode("ascii"))
     assert (await reader.readline()).startswith(b"HTTP/1.1 20")
