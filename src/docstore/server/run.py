@@ -68,8 +68,8 @@ def run(settings: Settings) -> None:
         about_clients = _about_tokens(settings) if settings.needs_tokens else ""
         store = open_store(settings)
         if settings.workers > 1:
-            # Opened once here, so that an error is printed once. Who knows the address may send a signal, which would
-            # end the loop of this.
+            # Opened here too, so that an error is printed once. Closed before the address is printed, because a signal
+            # after that would interrupt the loop that closes it.
             asyncio.run(store.close())
         announce(settings, listeners, about_clients)
         if settings.workers > 1:
