@@ -85,10 +85,10 @@ class Engine(Protocol):
 
 @runtime_checkable
 class Recalling(Protocol):
-    """An engine that keeps documents in memory."""
+    """An engine that keeps documents in memory, or their files open."""
 
     def recall(self, key: str) -> Document | None:
-        """Return what `get` would return, if it is in memory; else None, and the caller must `get` it.
+        """Return what `get` would return, if that needs no waiting; else None, and the caller must `get` it.
 
         It counts as a read if a document is returned. Raise nothing.
         """
@@ -96,13 +96,13 @@ class Recalling(Protocol):
 
 @runtime_checkable
 class Submitting(Protocol):
-    """An engine that commits small documents in batches."""
+    """An engine that starts a write without a coroutine: it commits writes in batches, or at once."""
 
     def submit(self, request: PutRequest, on_outcome: Callable[[WriteResult | Exception], None]) -> bool:
-        """Do what `put` does with an upload in memory, without a coroutine. Raise nothing.
+        """Start what `put` does, and return True. Return False, having begun nothing, if the caller must `put`.
 
-        `on_outcome` is called in the running event loop, later, with what `put` would return or raise. Return False if
-        the caller must `put`; nothing has begun then.
+        Later, the running event loop calls `on_outcome` with what `put` would return or raise. Raise nothing. An
+        engine takes only uploads that are in memory (BytesContent).
         """
 
 

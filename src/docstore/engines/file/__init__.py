@@ -11,17 +11,18 @@ A sidecar entry belongs to the content with its size and modification time, whic
 inode does not; an edit that keeps both is not noticed. A write goes to the disk in this order, each step fsynced before
 the next:
 
-    1. its expiry marker: a sweep removes a marker without a document, but never finds a document without a marker
+    1. the expiry marker: a sweep removes a marker without a document, but never finds a document without a marker
     2. the complete content and the sidecar, to tmp/: an incomplete file never has the name of a complete one
     3. the rename of the sidecar, with entries for the old and the new content: after a crash it matches either of them
     4. the rename of the content to its place: the commit
-Writes that arrive together take each step together, so that one fsync of a folder is enough for all of them. A delete
-unlinks the content, fsyncs its folder, then unlinks the sidecar: a sidecar alone means nothing.
+Writes that arrive together take each step together, so that one fsync of a folder is enough for all that renamed a file
+into it; each expiry marker has its own. A delete unlinks the content, fsyncs its folder, then unlinks the sidecar: a
+sidecar alone means nothing.
 
 Files that people put there are documents: the type is guessed from the name, the digest computed. A reader never
 writes. Names that spell no key, files whose name begins with `.`, links, sockets, pipes and devices are not documents.
 
-Documents that were read stay in memory for a while (file_cache.py). There is no index of names and no quota, because
+The documents that were read last are in memory (file_cache.py). There is no index of names and no quota, because
 people change the folder while it is served: every page of a listing scans the whole of each folder that it reaches,
 half a second for 100,000 names. Windows was rejected: it has no openat(2) and can't replace a file that is open.
 """

@@ -2,12 +2,12 @@
 
 The package's docstring explains the order of the steps. Each write of a group is a generator that yields where the next
 step requires an fsync. So all of a group take a step before any takes the next, and one fsync of a folder serves all
-that renamed a file into it. A write that needs folders leaves the group to make them, without a lock, and starts again.
-Empty folders are removed without a lock: a rename into a removed folder fails, and the write starts again too. The
-number of attempts is bounded.
+that renamed a file into it; only the expiry markers are fsynced one by one. A write that needs folders leaves the group
+to make them, without a lock, and starts again. Empty folders are removed without a lock: a rename into a removed folder
+fails, and the write starts again too. The number of attempts is bounded.
 
-PERF: 32 threads that wrote alone took most of their time to pass Python's interpreter lock on. syncfs instead of fsync
-was rejected: it waits for what all other programs have written to the disk.
+PERF: with one write in each of 32 threads, most of the time went into passing Python's interpreter lock on. syncfs
+instead of fsync was rejected: it waits for what all other programs have written to the disk.
 """
 
 import errno
