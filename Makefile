@@ -34,7 +34,7 @@ CLUSTER := $(VENV)/.cluster-$(subst /,_,$(PYTHON))
 help: ## List these targets (the default)
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 20
 
-check: lint types test ## Run all checks of CI: format, lint, types, tests
+check: lint types test ## Check format, lint rules and types, and run all tests
 
 serve: $(RUNTIME) ## Run the server; options with ARGS='--port 9000'
 	@$(VENV)/bin/docstore serve $(ARGS)
