@@ -52,9 +52,7 @@ def compare(given: argparse.Namespace, names: list[str]) -> list[str]:
         if chosen(WORKERS):
             comparison.measure_workers()
         # Before the folder is removed, which takes minutes with a million files.
-        text = report.render(
-            about, comparison.rates, comparison.runs, comparison.memory, comparison.workers, comparison.names
-        )
+        text = report.render(about, comparison.figures)
         print(text, flush=True)
         if not given.works and not given.quick and set(names) == set(STARTS):
             report.write(text)

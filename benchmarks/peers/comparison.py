@@ -24,11 +24,8 @@ class Comparison:
 
     def __init__(self, folder: Path, given: argparse.Namespace, names: list[str]) -> None:
         self.folder, self.given, self.names = folder, given, names
+        self.figures = report.Figures(names)
         self.servers: dict[str, Server] = {}
-        self.rates: dict[str, dict[str, list[float]]] = {}
-        self.runs: dict[str, report.Rounds] = {}
-        self.memory: dict[str, list[float]] = {}
-        self.workers: dict[str, report.Rounds] = {}
         self.failures: list[str] = []
 
     def start(self, needs_many: bool) -> None:
@@ -40,7 +37,7 @@ class Comparison:
                 fill.BEFORE_START[name](server, self.given.keys)
             STARTS[name](server)
             server.wait_until_ready(server.port)
-            self.memory[name] = [server.memory_mb("VmRSS")]
+            self.figures.memory[name] = [server.memory_mb("VmRSS")]
             if needs_many and name in fill.AFTER_START:
                 say(f"storing {self.given.keys:,} documents in {name}")
                 fill.AFTER_START[name](server, self.given.keys)
@@ -52,13 +49,14 @@ class Comparison:
 
     def measure(self, work: Work) -> None:
         loads = [Load(work, self.servers[name], self.folder, self.given.keys) for name in self._taking_part(work)]
-        self.runs[work.name] = self._measure_loads(work.name, {load.server.name: load for load in loads})
-        self.rates[work.name] = {name: [run.rate for run in runs] for name, runs in self.runs[work.name].items()}
+        runs = self._measure_loads(work.name, {load.server.name: load for load in loads})
+        self.figures.runs[work.name] = runs
+        self.figures.rates[work.name] = {name: [run.rate for run in found] for name, found in runs.items()}
 
     def measure_large(self, work: LargeWork) -> None:
         runs = {name: partial(work.run, self.servers[name], self.given.keys) for name in self._taking_part(work)}
-        self.rates[work.name] = self._alternate(work.name, runs, min(LARGE_ROUNDS, self.given.rounds))
-        say_rates(work.name, self.rates[work.name])
+        self.figures.rates[work.name] = self._alternate(work.name, runs, min(LARGE_ROUNDS, self.given.rounds))
+        say_rates(work.name, self.figures.rates[work.name])
 
     def measure_workers(self) -> None:
         """Run one worker and two beside each other, on both cores together with wrk."""
@@ -72,7 +70,7 @@ class Comparison:
                     count: Load(work, server, self.folder, self.given.keys, BOTH_CORES)
                     for count, server in servers.items()
                 }
-                self.workers[work.name] = self._measure_loads(f"{work.name}, 1 and 2 workers", loads)
+                self.figures.workers[work.name] = self._measure_loads(f"{work.name}, 1 and 2 workers", loads)
         finally:
             for server in servers.values():
                 server.stop()
@@ -114,7 +112,7 @@ class Comparison:
 
     def end_memory(self) -> None:
         for name, server in self.servers.items():
-            self.memory[name] += [server.memory_mb("VmRSS"), server.memory_mb("VmHWM")]
+            self.figures.memory[name] += [server.memory_mb("VmRSS"), server.memory_mb("VmHWM")]
 
 
 def say(line: str) -> None:

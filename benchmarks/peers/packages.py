@@ -18,11 +18,12 @@ PACKAGES = {
     "etcd": "etcd-server",
 }
 """The package that has each program."""
+PATH = f"{os.environ['PATH']}:/usr/sbin"
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def find_program(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+    return shutil.which(name, path=PATH)
 
 
 def missing_packages() -> list[str]:

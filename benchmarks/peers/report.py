@@ -7,11 +7,13 @@ import statistics
 import subprocess
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.peers.load import Run
+from benchmarks.peers.packages import PATH
 from benchmarks.peers.works import CONNECTIONS
 
 RESULTS = Path(__file__).parent.parent / "RESULTS.md"
@@ -31,6 +33,20 @@ VERSIONS = {
 
 Rounds = dict[str, list[Run]]
 """The runs of one work by server."""
+
+
+@dataclass
+class Figures:
+    """What was measured of the servers called `names`."""
+
+    names: list[str]
+    rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """In the unit of each work, by server and round."""
+    runs: dict[str, Rounds] = field(default_factory=dict)
+    memory: dict[str, list[float]] = field(default_factory=dict)
+    """Resident MB of each server after its start and after the works, and its peak."""
+    workers: dict[str, Rounds] = field(default_factory=dict)
+    """The runs with as many workers as the name of the server says."""
 
 
 def machine(folder: Path) -> str:
@@ -54,14 +70,10 @@ def machine(folder: Path) -> str:
 
 def output_of(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": path()}, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PATH": PATH}, check=False)
     except FileNotFoundError:
         return ""
     return done.stdout + done.stderr
-
-
-def path() -> str:
-    return f"{os.environ['PATH']}:/usr/sbin"
 
 
 def version_of_program(name: str) -> str:
@@ -115,37 +127,31 @@ def section(title: str, text: str, content: str) -> str:
     return f"## {title}\n\n{textwrap.fill(text, 120)}\n\n{content}\n"
 
 
-def render(
-    about: str,
-    rates: dict[str, dict[str, list[float]]],
-    runs: dict[str, Rounds],
-    memory: dict[str, list[float]],
-    workers: dict[str, Rounds],
-    names: list[str],
-) -> str:
+def render(about: str, figures: Figures) -> str:
     """All tables that have rows."""
     several = f"{CONNECTIONS} connections unless the work names another number."
     parts = [about]
-    if rates:
+    if figures.rates:
         text = (
             f"Responses a second unless the work has another unit: medians of the rounds. {several} A ratio is the "
             "median of the rounds' ratios (lowest to highest); above 1, Docstore is faster. nginx does not sync what "
             "it stores; the others do."
         )
-        parts.append(section("Rates", text, rate_table(rates, names)))
-    if runs:
+        parts.append(section("Rates", text, rate_table(figures.rates, figures.names)))
+    if runs := figures.runs:
+        names = figures.names
         text = "Milliseconds: p50 / p99 / p99.9, with all connections busy, so that they follow from the rate."
         parts.append(section("Latencies", text, run_table(runs, names, latency_cell)))
         text = "Microseconds of the server's CPU a response: of all its processes, in user code and in the kernel."
         parts.append(section("CPU of the server", text, run_table(runs, names, cpu_cell)))
         text = "CPU of wrk, which has a core of its own: near 100 %, a server may be faster than is shown."
         parts.append(section("CPU of the client", text, run_table(runs, names, client_cell)))
-    if memory:
+    if figures.memory:
         text = "Resident memory in MB: after the start, after the works, and the peak. webdis is counted with Redis."
-        rows = [[name, *(f"{found:,.0f}" for found in figures)] for name, figures in memory.items()]
+        rows = [[name, *(f"{found:,.0f}" for found in sizes)] for name, sizes in figures.memory.items()]
         parts.append(section("Memory", text, table(["server", "at first", "at last", "peak"], rows)))
-    if workers:
-        parts.append(section("Two workers", *workers_text(workers)))
+    if figures.workers:
+        parts.append(section("Two workers", *workers_text(figures.workers)))
     return "\n".join(parts)
 
 
