@@ -1,4 +1,6 @@
-"""The comparison with other servers works, with Docstore alone, and notices wrong responses. Instructions are compared."""
+"""The comparison with other servers runs, with Docstore alone, and notices wrong responses; so does the count of
+instructions.
+"""
 
 import json
 import platform

@@ -128,7 +128,7 @@ def test_a_group_without_space_for_its_locks_is_written_one_by_one(
     asyncio.run(write())
 
 
-def test_groups_of_two_processes_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
+def test_groups_of_two_engines_do_not_wait_for_each_other_for_ever(tmp_path: Path) -> None:
     async def write() -> None:
         async with opened(tmp_path) as one, opened(tmp_path) as two:
             for number in range(10):
