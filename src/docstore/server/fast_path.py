@@ -117,7 +117,7 @@ def find_document(route: Route, path: str) -> tuple[Mount, str] | None:
 
 
 def admitted_view(access: AccessControl, request: Request) -> View | None:
-    """Return what the client sees; None unless it has a token or a link, and no state of its own to count."""
+    """Return what the client sees. Return None if it has neither token nor link, or if its requests are counted."""
     try:
         link = find_link(request.query) if request.query else None
         if link is None and (request.query or b"authorization" not in request.headers.names):

@@ -1,19 +1,19 @@
 """Documents that were read from the folder, in memory for as long as the folder shows that they have not changed.
 
-Other programs change the folder, so each use looks again at every name on the way, without opening it: the folders
-above the file, the file, and its sidecar. Documents are kept only where this shows every later change:
+Other programs change the folder, so each use asks the system for the status of the folders above the file, of the file
+and of its sidecar, without opening them. Documents are kept only where this shows every later change:
 
 - A change gets the time of the file system's clock, whose step may be two seconds. So a file is kept if its last change
   was more than two seconds before it was read. Then each later change, a rename too, gives it another time.
-- A network file system shows a status that it remembers. So a file is kept if it is on a known local file system.
+- A network file system may show a status from its cache. So a file is kept if it is on a known local file system.
 - Writes through a memory map may leave the times as they are. A tracked document keeps the content that its digest is
   of; that of an untracked one is compared with its file.
 - The name of a document aside depends on a folder, too. It is not kept.
 
 A document with an open file is dropped after a second, because the space of a removed file is not free before.
 
-All of it happens on the event loop, because a status takes a microsecond and a thread thirty. Reading small files there
-was rejected: one that the system does not have in memory would stall all other requests.
+All of it happens on the event loop, because a status takes a microsecond and a thread hop thirty. Reading small files
+there was rejected: one that the system does not have in memory would stall all other requests.
 """
 
 import asyncio
@@ -147,7 +147,7 @@ class FileCache:
 
 
 def _is_local(folder: int) -> bool:
-    """Whether an open folder is on a file system that is known to be local. Only Linux tells."""
+    """Whether an open folder is on a file system that is known to be local; False on systems other than Linux."""
     try:
         opened = Path(f"/proc/self/fdinfo/{folder}").read_text().split()
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()

@@ -110,7 +110,7 @@ class MetadataFolder:
     def _lock(self, name: str, *, alone: bool) -> int:
         """Open the lock file; on a disk without space for one more name, the folder of the locks instead.
 
-        Who holds the folder can't make lock files, so only a lock that is `alone` may be the folder.
+        No lock file can be made while the folder is locked, so only a lock that is `alone` may be the folder.
         """
         try:
             return os.open(name, os.O_RDWR, dir_fd=self._folders["locks"])

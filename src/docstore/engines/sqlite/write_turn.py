@@ -33,7 +33,8 @@ _TURN: Final = 1
 
 _PAUSE_S: Final = 0.0001
 _LONGEST_PAUSE_S: Final = 0.02
-"""Between two looks at a lock. A pause is also an eighth of the wait so far, so that little of it is in vain."""
+"""The shortest and the longest pause between two attempts to lock. In between, a pause is an eighth of the wait so far,
+so that a process that waited a short time notices a free lock soon."""
 
 
 class WriteTurn:

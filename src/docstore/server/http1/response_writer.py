@@ -60,7 +60,7 @@ class ResponseWriter:
         self._transport.write(data)
 
     def write_head(self, data: bytes, content: ResponseContent | None) -> None:
-        """Write the head before `content`: like a file, past the buffer of the transport, which delays what it gets."""
+        """Write the head of a response. If a file follows, bypass the transport, which may send the head only later."""
         if type(content) is FileContent and self._can_send_files and not self.has_unsent and self._is_open:
             with suppress(OSError):  # the transport finds the error again, or waits
                 sent = os.write(self._transport_number(), data)
