@@ -15,28 +15,28 @@ import pytest
 from benchmarks.peers.load import Load
 from benchmarks.peers.requests import content_of, http_request, key_of, template_of
 from benchmarks.peers.servers import Server
-from benchmarks.peers.works import WORKS, Work
+from benchmarks.peers.workloads import WORKLOADS, Workload
 from benchmarks.release_counts import ReleaseCounts
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_docstore_alone_does_a_few_works(tmp_path: Path) -> None:
+def test_docstore_alone_runs_a_few_workloads(tmp_path: Path) -> None:
     if shutil.which("wrk") is None:
         pytest.skip("wrk is not installed")
-    works = ["304", "zipf", "PUT 10 kB", "listing page", "whole listing"]
+    workloads = ["304", "zipf", "PUT 10 kB", "listing page", "whole listing"]
     options = ["--quick", "--servers", "docs", "--rounds", "1", "--keys", "2000", "--data", str(tmp_path)]
-    command = [sys.executable, "-m", "benchmarks.peers", *options, *works]
+    command = [sys.executable, "-m", "benchmarks.peers", *options, *workloads]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stderr
-    for work in works:
-        assert work in ended.stdout
+    for workload in workloads:
+        assert workload in ended.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 def load_of(name: str, folder: Path) -> Load:
-    [work] = [work for work in WORKS if work.name == name]
-    return Load(work, Server("docs", folder), folder, many=1000)
+    [workload] = [workload for workload in WORKLOADS if workload.name == name]
+    return Load(workload, Server("docs", folder), folder, many=1000)
 
 
 def test_bytes_that_were_not_expected_fail_a_run(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_request_becomes_an_expression_of_lua() -> None:
     assert template.lua() == r'"GET /docs/" .. key .. " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"'
 
 
-def test_works_have_names_of_their_own() -> None:
-    assert len({work.name for work in WORKS}) == len(WORKS)
-    assert all(isinstance(work, Work) and "docs" in work.servers for work in WORKS)
+def test_workloads_have_different_names() -> None:
+    assert len({workload.name for workload in WORKLOADS}) == len(WORKLOADS)
+    assert all(isinstance(workload, Workload) and "docs" in workload.servers for workload in WORKLOADS)
 
 
 def test_each_request_whose_instructions_are_counted_gets_its_response() -> None:

@@ -1,13 +1,13 @@
 """Compare Docstore with nginx, webdis (Redis) and etcd. `make bench-peers` and `make bench-quick`.
 
-    python -m benchmarks.peers [--rounds 5] [--seconds 2] [--keys 1000000] [--servers docs,nginx] [WORK ...]
+    python -m benchmarks.peers [--rounds 5] [--seconds 2] [--keys 1000000] [--servers docs,nginx] [WORKLOAD ...]
 
 All servers run at the same time on one core, and wrk on another; rounds alternate between the servers, so that what
 else the machine does meets all of them. A ratio is the median of the rounds' ratios. `load.py` and `large.py` check
-each answer that counts. A server that can't do a work, or is not installed, has `-`.
+each response that is counted. A server that does not support a workload, or is not installed, has `-`.
 
-WORKs select those whose name contains one. A run of all works installs missing peers from Debian (as root) and writes
-benchmarks/RESULTS.md. --quick takes a minute, and installs and writes nothing.
+Each WORKLOAD selects those whose name contains it. A run of all workloads installs missing peers from Debian (as root)
+and writes benchmarks/RESULTS.md. --quick takes a minute, and installs and writes nothing.
 """
 
 import argparse
@@ -19,31 +19,31 @@ from pathlib import Path
 
 from benchmarks.peers import packages, report
 from benchmarks.peers.comparison import Comparison
-from benchmarks.peers.large import LARGE_WORKS
+from benchmarks.peers.large import LARGE_WORKLOADS
 from benchmarks.peers.servers import STARTS, installed_servers
-from benchmarks.peers.works import WORKS
+from benchmarks.peers.workloads import WORKLOADS
 
 QUICK = ("GET 100 B", "GET 100 B, 304", "GET 10 kB", "PUT 100 B", "file: GET 100 B")
 WORKERS = "two workers"
 
 
 def compare(given: argparse.Namespace, names: list[str]) -> list[str]:
-    """Print the tables, write them where all works ran, and return what went wrong."""
+    """Print the tables, write them where all workloads ran, and return what went wrong."""
 
     def chosen(name: str) -> bool:
-        if given.quick and not given.works:
+        if given.quick and not given.workloads:
             return name in QUICK
-        return not given.works or any(part in name for part in given.works)
+        return not given.workloads or any(part in name for part in given.workloads)
 
-    works = [work for work in WORKS if chosen(work.name)]
-    large = [work for work in LARGE_WORKS if chosen(work.name)]
+    workloads = [workload for workload in WORKLOADS if chosen(workload.name)]
+    large = [workload for workload in LARGE_WORKLOADS if chosen(workload.name)]
     with tempfile.TemporaryDirectory(prefix="docstore-peers-", dir=given.data) as folder:
         about = report.machine(Path(folder))
         comparison = Comparison(Path(folder), given, names)
         try:
-            comparison.start(any(work.needs_many for work in works) or any(work.needs_many for work in large))
-            for work in works:
-                comparison.measure(work)
+            comparison.start(any(workload.needs_many for workload in (*workloads, *large)))
+            for workload in workloads:
+                comparison.measure(workload)
             for each in large:
                 comparison.measure_large(each)
             comparison.end_memory()
@@ -54,7 +54,7 @@ def compare(given: argparse.Namespace, names: list[str]) -> list[str]:
         # Before the folder is removed, which takes minutes with a million files.
         text = report.render(about, comparison.figures)
         print(text, flush=True)
-        if not given.works and not given.quick and set(names) == set(STARTS):
+        if not given.workloads and not given.quick and set(names) == set(STARTS):
             report.write(text)
     return comparison.failures
 
@@ -63,13 +63,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.peers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("works", nargs="*", metavar="WORK", help="a part of the name of a work")
-    parser.add_argument("--rounds", type=int, help="of each work (default: 5, quick: 3)")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="a part of the name of a workload")
+    parser.add_argument("--rounds", type=int, help="of each workload (default: 5, quick: 3)")
     parser.add_argument("--seconds", type=int, help="of each run (default: 2, quick: 1)")
-    parser.add_argument("--keys", type=int, default=1_000_000, help="of the works on many keys")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="of the workloads on many keys")
     parser.add_argument("--servers", default=",".join(STARTS), help="which to compare (default: %(default)s)")
     parser.add_argument("--data", type=Path, help="where a temporary folder is made: a real disk, with 15 GB free")
-    parser.add_argument("--quick", action="store_true", help="a few works in a minute, with what is installed")
+    parser.add_argument("--quick", action="store_true", help="a few workloads in a minute, with what is installed")
     given = parser.parse_args()
     given.rounds = given.rounds or (3 if given.quick else 5)
     given.seconds = given.seconds or (1 if given.quick else 2)

@@ -1,4 +1,4 @@
-"""Start the servers, run the works in rounds that alternate between them, and collect the figures."""
+"""Start the servers, run the workloads in rounds that alternate between them, and collect the figures."""
 
 import argparse
 import statistics
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.peers import fill, report
-from benchmarks.peers.large import LargeWork
+from benchmarks.peers.large import LargeWorkload
 from benchmarks.peers.load import Load
 from benchmarks.peers.servers import BOTH_CORES, STARTS, Server, start_docs
-from benchmarks.peers.works import WORKS, Work
+from benchmarks.peers.workloads import WORKLOADS, Workload
 
-WORKERS_WORKS = ("GET 100 B", "PUT 100 B")
+WORKERS_WORKLOADS = ("GET 100 B", "PUT 100 B")
 LARGE_ROUNDS = 3
 T = TypeVar("T")
 
@@ -47,16 +47,20 @@ class Comparison:
         folder.mkdir()
         return folder
 
-    def measure(self, work: Work) -> None:
-        loads = [Load(work, self.servers[name], self.folder, self.given.keys) for name in self._taking_part(work)]
-        runs = self._measure_loads(work.name, {load.server.name: load for load in loads})
-        self.figures.runs[work.name] = runs
-        self.figures.rates[work.name] = {name: [run.rate for run in found] for name, found in runs.items()}
+    def measure(self, workload: Workload) -> None:
+        loads = [
+            Load(workload, self.servers[name], self.folder, self.given.keys) for name in self._taking_part(workload)
+        ]
+        runs = self._measure_loads(workload.name, {load.server.name: load for load in loads})
+        self.figures.runs[workload.name] = runs
+        self.figures.rates[workload.name] = {name: [run.rate for run in found] for name, found in runs.items()}
 
-    def measure_large(self, work: LargeWork) -> None:
-        runs = {name: partial(work.run, self.servers[name], self.given.keys) for name in self._taking_part(work)}
-        self.figures.rates[work.name] = self._alternate(work.name, runs, min(LARGE_ROUNDS, self.given.rounds))
-        say_rates(work.name, self.figures.rates[work.name])
+    def measure_large(self, workload: LargeWorkload) -> None:
+        runs = {
+            name: partial(workload.run, self.servers[name], self.given.keys) for name in self._taking_part(workload)
+        }
+        self.figures.rates[workload.name] = self._alternate(workload.name, runs, min(LARGE_ROUNDS, self.given.rounds))
+        say_rates(workload.name, self.figures.rates[workload.name])
 
     def measure_workers(self) -> None:
         """Run one worker and two beside each other, on both cores together with wrk."""
@@ -65,18 +69,18 @@ class Comparison:
             for count, server in servers.items():
                 start_docs(server, "--workers", count)
                 server.wait_until_ready(server.port)
-            for work in (work for work in WORKS if work.name in WORKERS_WORKS):
+            for workload in (workload for workload in WORKLOADS if workload.name in WORKERS_WORKLOADS):
                 loads = {
-                    count: Load(work, server, self.folder, self.given.keys, BOTH_CORES)
+                    count: Load(workload, server, self.folder, self.given.keys, BOTH_CORES)
                     for count, server in servers.items()
                 }
-                self.figures.workers[work.name] = self._measure_loads(f"{work.name}, 1 and 2 workers", loads)
+                self.figures.workers[workload.name] = self._measure_loads(f"{workload.name}, 1 and 2 workers", loads)
         finally:
             for server in servers.values():
                 server.stop()
 
-    def _taking_part(self, work: Work | LargeWork) -> list[str]:
-        return [name for name in self.names if name in work.servers]
+    def _taking_part(self, workload: Workload | LargeWorkload) -> list[str]:
+        return [name for name in self.names if name in workload.servers]
 
     def _measure_loads(self, name: str, loads: dict[str, Load]) -> report.Rounds:
         runs = {each: partial(load.run, self.given.seconds) for each, load in loads.items()}
@@ -119,5 +123,5 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def say_rates(work: str, rates: dict[str, list[float]]) -> None:
-    say(f"{work}: " + ", ".join(f"{name} {statistics.median(found):,.0f}" for name, found in rates.items()))
+def say_rates(workload: str, rates: dict[str, list[float]]) -> None:
+    say(f"{workload}: " + ", ".join(f"{name} {statistics.median(found):,.0f}" for name, found in rates.items()))

@@ -1,4 +1,4 @@
-"""Store the many documents that works ask for by chance, by the fastest way that each server has.
+"""Store the many documents of which workloads request some at random, in the fastest way that each server has.
 
 Each has 100 bytes that begin with its key (`content_of`). Docstore's are stored through its engine before the server
 starts, and nginx's as files; Redis and etcd get them in batches.

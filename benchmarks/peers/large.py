@@ -25,7 +25,7 @@ def piece_of(number: int) -> bytes:
 
 
 @dataclass(frozen=True)
-class LargeWork:
+class LargeWorkload:
     """`run` returns how many of the unit a second."""
 
     name: str
@@ -142,10 +142,10 @@ def listed(server: str, content: bytes) -> list[str]:
     return [b64decode(each["key"]).decode() for each in json.loads(content)["kvs"]]
 
 
-LARGE_WORKS = (
-    LargeWork("whole listing, keys/s", list_all, ("docs", "nginx", "webdis", "etcd"), needs_many=True),
-    LargeWork("1 GiB up, MB/s", upload("docs"), ("docs", "nginx")),
-    LargeWork("1 GiB down, MB/s", download("docs"), ("docs", "nginx")),
-    LargeWork("file: 1 GiB up, MB/s", upload("file"), ("docs", "nginx")),
-    LargeWork("file: 1 GiB down, MB/s", download("file"), ("docs", "nginx")),
+LARGE_WORKLOADS = (
+    LargeWorkload("whole listing, keys/s", list_all, ("docs", "nginx", "webdis", "etcd"), needs_many=True),
+    LargeWorkload("1 GiB up, MB/s", upload("docs"), ("docs", "nginx")),
+    LargeWorkload("1 GiB down, MB/s", download("docs"), ("docs", "nginx")),
+    LargeWorkload("file: 1 GiB up, MB/s", upload("file"), ("docs", "nginx")),
+    LargeWorkload("file: 1 GiB down, MB/s", download("file"), ("docs", "nginx")),
 )

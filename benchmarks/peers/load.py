@@ -1,4 +1,4 @@
-"""Run wrk against one server for one work, and check what it counts.
+"""Run wrk against one server for one workload, and check what it counts.
 
 wrk can hand each response to Lua, but then it takes longer than the servers. Instead, requests whose response does not
 depend on chance are compared in full by Python before the run and after it, and their size is noted. After the run:
@@ -32,13 +32,13 @@ from benchmarks.peers.requests import (
     value_in,
 )
 from benchmarks.peers.servers import CLIENT_CORE, Server
-from benchmarks.peers.works import NEW, ONE, RANDOM, SEVERAL, ZIPF, Work
+from benchmarks.peers.workloads import NEW, ONE, RANDOM, SEVERAL, ZIPF, Workload
 
 STRIDE = 7919
 """A prime: its multiples modulo the number of keys are all keys, and those that follow each other are far apart."""
 COMPARED = 10
 LONGER = (1, 5, 25)
-"""A run in which no response came to its end is repeated, so much longer."""
+"""A run in which no response was complete is repeated, so many times as long."""
 
 LUA = """
 local symbols = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
@@ -93,12 +93,14 @@ class Run:
 
 
 class Load:
-    """One work on one server; it remembers which keys its runs have asked for."""
+    """One workload on one server; it remembers which keys its runs have asked for."""
 
-    def __init__(self, work: Work, server: Server, folder: Path, many: int, cores: str = str(CLIENT_CORE)) -> None:
-        self.work, self.server, self.many = work, server, many
-        self.dialect = work.mount if server.name == "docs" and work.mount != "docs" else server.name
-        if work.needs_many and self.dialect in ("docs", "nginx"):
+    def __init__(
+        self, workload: Workload, server: Server, folder: Path, many: int, cores: str = str(CLIENT_CORE)
+    ) -> None:
+        self.workload, self.server, self.many = workload, server, many
+        self.dialect = workload.mount if server.name == "docs" and workload.mount != "docs" else server.name
+        if workload.needs_many and self.dialect in ("docs", "nginx"):
             self.dialect = f"many of {self.dialect}"
         self._script = folder / f"{server.name}.lua"
         self._cores = cores
@@ -109,9 +111,9 @@ class Load:
         if not self._run_count:
             self._store()
         self._run_count += 1
-        mark = f"run {self._run_count} " if self.work.operation == "put" else ""
+        mark = f"run {self._run_count} " if self.workload.operation == "put" else ""
         template = self._template(mark)
-        put = template_of(self.dialect, "put", self.work.size) if self.work.put_every else None
+        put = template_of(self.dialect, "put", self.workload.size) if self.workload.put_every else None
         self._script.write_text(self._lua(template, put))
         templates = [template] if put is None else [template, put]
         before = [self._compare(each, mark) for each in templates]
@@ -123,58 +125,60 @@ class Load:
         cpu_s, client_s = self.server.cpu_s() - cpu_s, client_cpu_s() - client_s
         self.server.wait_until_idle()
         after = [self._compare(each, mark) for each in templates]
-        where = f"{self.work.name} on {self.server.name}: {requests} responses"
+        where = f"{self.workload.name} on {self.server.name}: {requests} responses"
         assert requests, where
         assert not failed, f"{where}, {failed} failed connections"
-        assert wrong_status == (requests if self.work.operation == "absent" else 0), f"{where}, {wrong_status} errors"
+        assert wrong_status == (requests if self.workload.operation == "absent" else 0), (
+            f"{where}, {wrong_status} errors"
+        )
         self._check_size(requests, size, before, after)
-        if self.work.operation == "put":
+        if self.workload.operation == "put":
             self._check_written(requests, mark)
-        self._asked += requests + self.work.connections
-        assert self.work.keys != NEW or self._asked < self.many, f"{where}: more than --keys"
+        self._asked += requests + self.workload.connections
+        assert self.workload.keys != NEW or self._asked < self.many, f"{where}: more than --keys"
         p50, p99, p999 = (latency / 1000 for latency in latencies)
         client_share = client_s / (duration_us / 1e6)
         return Run(requests / duration_us * 1e6, (p50, p99, p999), cpu_s / requests * 1e6, client_share)
 
     def _template(self, mark: str = "") -> Template:
-        operation, etag = self.work.operation, ""
+        operation, etag = self.workload.operation, ""
         if operation == "not modified":
             get = template_of(self.dialect, "get")
-            etag = ask(self.server.port, get.bytes_for(key_of(self.work.letter, 0))).etag
-        return template_of(self.dialect, operation, self.work.size, mark, etag)
+            etag = ask(self.server.port, get.bytes_for(key_of(self.workload.letter, 0))).etag
+        return template_of(self.dialect, operation, self.workload.size, mark, etag)
 
     def has_keys(self) -> bool:
         """Whether a further run will find keys that no run has asked for."""
-        return self.work.keys != NEW or self._asked + self._asked / max(self._run_count, 1) < self.many
+        return self.workload.keys != NEW or self._asked + self._asked / max(self._run_count, 1) < self.many
 
     def _store(self) -> None:
-        """Store the documents that the work asks for or replaces."""
-        if self.work.needs_many or self.work.operation == "absent":
+        """Store the documents that the workload asks for or replaces."""
+        if self.workload.needs_many or self.workload.operation == "absent":
             return
-        count = self.work.key_count if self.work.keys == SEVERAL else 1
-        put = template_of(self.dialect, "put", self.work.size)
+        count = self.workload.key_count if self.workload.keys == SEVERAL else 1
+        put = template_of(self.dialect, "put", self.workload.size)
         for number in range(count):
-            status = ask(self.server.port, put.bytes_for(key_of(self.work.letter, number))).status
+            status = ask(self.server.port, put.bytes_for(key_of(self.workload.letter, number))).status
             assert status in (200, 201, 204), status
 
     def _lua(self, template: Template, put: Template | None) -> str:
-        numbers = NUMBERS[self.work.keys].format(
-            key_count=self.work.key_count, start=self._asked, stride=STRIDE, many=self.many, page_size=PAGE_SIZE
+        numbers = NUMBERS[self.workload.keys].format(
+            key_count=self.workload.key_count, start=self._asked, stride=STRIDE, many=self.many, page_size=PAGE_SIZE
         )
         values = {
             "seed": self._run_count,
             "key_format": KEY_FORMAT,
-            "letter": self.work.letter,
+            "letter": self.workload.letter,
             "number": numbers,
-            "put": f"if count % {self.work.put_every} == 0 then return {put.lua()} end" if put else "",
+            "put": f"if count % {self.workload.put_every} == 0 then return {put.lua()} end" if put else "",
             "request": template.lua(),
-            "use": STATIC if self.work.keys == ONE else DYNAMIC,
+            "use": STATIC if self.workload.keys == ONE else DYNAMIC,
         }
         return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), LUA)
 
     def _wrk(self, seconds: int) -> list[int]:
         command = ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", self._cores]
-        command += ["wrk", "-t1", f"-c{self.work.connections}", f"-d{seconds}s", "--timeout", "60s"]
+        command += ["wrk", "-t1", f"-c{self.workload.connections}", f"-d{seconds}s", "--timeout", "60s"]
         command += ["-s", str(self._script), f"http://127.0.0.1:{self.server.port}"]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = re.search(r"^counted (.+)$", output, re.MULTILINE)
@@ -185,27 +189,27 @@ class Load:
         """Compare some responses in full; return their sizes."""
         sizes = []
         for number in self._some_numbers():
-            key = key_of(self.work.letter, number)
+            key = key_of(self.workload.letter, number)
             response = ask(self.server.port, template.bytes_for(key))
             sizes.append(response.size)
-            assert self._is_right(template, key, mark, response), (self.work.name, self.server.name, response)
+            assert self._is_right(template, key, mark, response), (self.workload.name, self.server.name, response)
         return sizes
 
     def _some_numbers(self) -> list[int]:
-        if self.work.keys == ONE:
+        if self.workload.keys == ONE:
             return [0]
-        if self.work.keys == SEVERAL:
+        if self.workload.keys == SEVERAL:
             return list(range(COMPARED))
         # Among the most popular keys, and anywhere; those of NEW were asked for already, or are the last ones.
         popular = [rank * STRIDE % self.many for rank in range(1, COMPARED + 1)]
-        if self.work.keys == NEW:
+        if self.workload.keys == NEW:
             return [-number * STRIDE % self.many for number in range(1, COMPARED + 1)]
         anywhere = random.Random(self._run_count).sample(range(self.many - PAGE_SIZE - 1), COMPARED)
-        return anywhere if self.work.keys == RANDOM else popular + anywhere
+        return anywhere if self.workload.keys == RANDOM else popular + anywhere
 
     def _is_right(self, template: Template, key: str, mark: str, response: Response) -> bool:
-        operation, status, name = self.work.operation, response.status, self.server.name
-        content = content_of(key, self.work.size, mark)
+        operation, status, name = self.workload.operation, response.status, self.server.name
+        content = content_of(key, self.workload.size, mark)
         if operation == "absent":
             return status == 404
         if operation == "not modified":
@@ -216,32 +220,32 @@ class Load:
             return status == 200 and keys_in(name, response.content) == expected
         if operation == "range":
             return status in (200, 206) and response.content == content[RANGE.start : RANGE.stop]
-        if operation == "put" or template == template_of(self.dialect, "put", self.work.size):
+        if operation == "put" or template == template_of(self.dialect, "put", self.workload.size):
             return status in (200, 201, 204)
         return status == 200 and value_in(name, response) == content
 
     def _check_size(self, requests: int, size: int, before: list[list[int]], after: list[list[int]]) -> None:
         """Compare the bytes that wrk received with the sizes of the compared responses."""
-        shares = [1.0] if len(before) == 1 else [1 - 1 / self.work.put_every, 1 / self.work.put_every]
+        shares = [1.0] if len(before) == 1 else [1 - 1 / self.workload.put_every, 1 / self.workload.put_every]
         smallest = sum(share * min(*a, *b) for share, a, b in zip(shares, before, after, strict=True))
         largest = sum(share * max(*a, *b) for share, a, b in zip(shares, before, after, strict=True))
-        in_flight = self.work.connections * max(max(each) for each in before)
-        slack = self.work.size_tolerance * size
+        in_flight = self.workload.connections * max(max(each) for each in before)
+        slack = self.workload.size_tolerance * size
         lowest = requests * smallest - slack - (in_flight if len(before) > 1 else 0)
         highest = requests * largest + slack + in_flight
         assert lowest <= size <= highest, (
-            f"{self.work.name} on {self.server.name}: {size} bytes in {requests} responses of "
+            f"{self.workload.name} on {self.server.name}: {size} bytes in {requests} responses of "
             f"{smallest:.0f} to {largest:.0f} bytes"
         )
 
     def _check_written(self, requests: int, mark: str) -> None:
         """Read some of the keys that the run has replaced for certain."""
-        written = min(self.work.key_count, requests - self.work.connections)
+        written = min(self.workload.key_count, requests - self.workload.connections)
         for number in range(COMPARED, written, max(1, written // COMPARED)):
-            key = key_of(self.work.letter, number)
+            key = key_of(self.workload.letter, number)
             value = self._stored(key)
-            assert value == content_of(key, self.work.size, mark), (
-                f"{self.work.name} on {self.server.name}: {key} was not stored, but {value[:40]!r}"
+            assert value == content_of(key, self.workload.size, mark), (
+                f"{self.workload.name} on {self.server.name}: {key} was not stored, but {value[:40]!r}"
             )
 
     def _stored(self, key: str) -> bytes:

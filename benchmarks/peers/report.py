@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.peers.load import Run
 from benchmarks.peers.packages import PATH
-from benchmarks.peers.works import CONNECTIONS
+from benchmarks.peers.workloads import CONNECTIONS
 
 RESULTS = Path(__file__).parent.parent / "RESULTS.md"
 PAGE = """# Results
@@ -32,7 +32,7 @@ VERSIONS = {
 }
 
 Rounds = dict[str, list[Run]]
-"""The runs of one work by server."""
+"""The runs of one workload by server."""
 
 
 @dataclass
@@ -41,10 +41,10 @@ class Figures:
 
     names: list[str]
     rates: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    """In the unit of each work, by server and round."""
+    """In the unit of each workload, by server and round."""
     runs: dict[str, Rounds] = field(default_factory=dict)
     memory: dict[str, list[float]] = field(default_factory=dict)
-    """Resident MB of each server after its start and after the works, and its peak."""
+    """Resident MB of each server after its start and after the workloads, and its peak."""
     workers: dict[str, Rounds] = field(default_factory=dict)
     """The runs with as many workers as the name of the server says."""
 
@@ -98,16 +98,18 @@ def ratios(rates: dict[str, list[float]], peer: str) -> str:
 def rate_table(rates: dict[str, dict[str, list[float]]], names: list[str]) -> str:
     peers = [name for name in names if name != "docs"]
     rows = [
-        [work, *(f"{statistics.median(found[name]):,.0f}" if name in found else "-" for name in names)]
+        [workload, *(f"{statistics.median(found[name]):,.0f}" if name in found else "-" for name in names)]
         + [ratios(found, peer) for peer in peers]
-        for work, found in rates.items()
+        for workload, found in rates.items()
     ]
-    return table(["work", *names, *(f"docs / {peer}" for peer in peers)], rows)
+    return table(["workload", *names, *(f"docs / {peer}" for peer in peers)], rows)
 
 
 def run_table(runs: dict[str, Rounds], names: list[str], cell: Callable[[list[Run]], str]) -> str:
-    rows = [[work, *(cell(found[name]) if name in found else "-" for name in names)] for work, found in runs.items()]
-    return table(["work", *names], rows)
+    rows = [
+        [workload, *(cell(found[name]) if name in found else "-" for name in names)] for workload, found in runs.items()
+    ]
+    return table(["workload", *names], rows)
 
 
 def latency_cell(runs: list[Run]) -> str:
@@ -129,11 +131,11 @@ def section(title: str, text: str, content: str) -> str:
 
 def render(about: str, figures: Figures) -> str:
     """All tables that have rows."""
-    several = f"{CONNECTIONS} connections unless the work names another number."
+    several = f"{CONNECTIONS} connections unless the workload names another number."
     parts = [about]
     if figures.rates:
         text = (
-            f"Responses a second unless the work has another unit: medians of the rounds. {several} A ratio is the "
+            f"Responses a second unless the workload has another unit: medians of the rounds. {several} A ratio is the "
             "median of the rounds' ratios (lowest to highest); above 1, Docstore is faster. nginx does not sync what "
             "it stores; the others do."
         )
@@ -147,7 +149,9 @@ def render(about: str, figures: Figures) -> str:
         text = "CPU of wrk, which has a core of its own: near 100 %, a server may be faster than is shown."
         parts.append(section("CPU of the client", text, run_table(runs, names, client_cell)))
     if figures.memory:
-        text = "Resident memory in MB: after the start, after the works, and the peak. webdis is counted with Redis."
+        text = (
+            "Resident memory in MB: after the start, after the workloads, and the peak. webdis is counted with Redis."
+        )
         rows = [[name, *(f"{found:,.0f}" for found in sizes)] for name, sizes in figures.memory.items()]
         parts.append(section("Memory", text, table(["server", "at first", "at last", "peak"], rows)))
     if figures.workers:
@@ -157,16 +161,16 @@ def render(about: str, figures: Figures) -> str:
 
 def workers_text(workers: dict[str, Rounds]) -> tuple[str, str]:
     rows = []
-    for work, found in workers.items():
+    for workload, found in workers.items():
         one, two = ([run.rate for run in found[name]] for name in ("1", "2"))
         ratio = ratios({"docs": two, "one": one}, "one")
         shares = " / ".join(client_cell(found[name]) for name in ("1", "2"))
-        rows.append([work, f"{statistics.median(one):,.0f}", f"{statistics.median(two):,.0f}", ratio, shares])
+        rows.append([workload, f"{statistics.median(one):,.0f}", f"{statistics.median(two):,.0f}", ratio, shares])
     text = (
         "Docstore with one worker and with two, on two cores that wrk shares. The client's share is wrk's CPU in "
         "percent of a core, with one and with two workers."
     )
-    return text, table(["work", "1 worker", "2 workers", "ratio", "client's share"], rows)
+    return text, table(["workload", "1 worker", "2 workers", "ratio", "client's share"], rows)
 
 
 def write(text: str) -> None:

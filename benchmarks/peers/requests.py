@@ -2,7 +2,7 @@
 
 The same bytes go through Python's client, which compares a response with what was stored, and through wrk, which counts
 responses. KEY and KEY64 (its base64, for etcd) stand for the key in them. All keys have nine characters, so that the
-requests and the responses of a work have one size, and base64 of a key needs no padding.
+requests and the responses of a workload have one size, and base64 of a key needs no padding.
 """
 
 import http.client
@@ -100,7 +100,7 @@ def content_of(key: str, size: int, mark: str) -> bytes:
 
 
 def template_of(server: str, operation: str, size: int = 0, mark: str = "", etag: str = "") -> Template:
-    """The request of a server for an operation, which `works.py` says it has."""
+    """The request of a server for an operation, which `workloads.py` says it has."""
     content = content_template(size, mark) if operation == "put" else b""
     if server == "webdis":
         request = _webdis_request(operation, content, etag)

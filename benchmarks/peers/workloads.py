@@ -1,4 +1,4 @@
-"""The works that are compared: what is asked, of which keys, on how many connections."""
+"""The workloads that are compared: what is asked, of which keys, on how many connections."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     name: str
     operation: str
     size: int = 100
@@ -27,7 +27,7 @@ class Work:
     connections: int = CONNECTIONS
     mount: str = "docs"
     put_every: int = 0
-    """Each so many requests one is a PUT of the same key."""
+    """One of so many requests is a PUT of the same key; 0 for none."""
     size_tolerance: float = 0.0
     """How much the mean size may differ from those that were compared: etcd's have numbers of one to four digits."""
 
@@ -50,20 +50,20 @@ class Work:
         return 1000 if self.size < 1_000_000 else 20
 
 
-WORKS = (
-    Work("GET 100 B", "get"),
-    Work("GET 100 B, 304", "not modified", servers=WITH_STATUS),
-    Work("GET 10 kB", "get", 10_000),
-    Work("GET 1 MB", "get", 1_000_000, servers=WITH_STATUS),
-    Work("GET absent: 404", "absent", servers=WITH_STATUS),
-    Work("range of 100 B in 10 kB", "range", 10_000, servers=WITH_STATUS),
-    Work("GET 100 B, 1,000 connections", "get", connections=1000),
-    Work("PUT 100 B", "put", 100, SEVERAL),
-    Work("PUT 10 kB", "put", 10_000, SEVERAL),
-    Work("PUT 1 MB", "put", 1_000_000, SEVERAL, WITH_STATUS),
-    Work("file: GET 100 B", "get", servers=FILES, mount="file"),
-    Work("file: PUT 100 B", "put", 100, SEVERAL, FILES, mount="file"),
-    Work("GET of keys never asked before", "get", keys=NEW, size_tolerance=0.01),
-    Work("90 % GET, 10 % PUT, keys by zipf", "get", keys=ZIPF, put_every=10),
-    Work("listing page of 100 keys", "page", keys=RANDOM, servers=LISTING, connections=4, size_tolerance=0.05),
+WORKLOADS = (
+    Workload("GET 100 B", "get"),
+    Workload("GET 100 B, 304", "not modified", servers=WITH_STATUS),
+    Workload("GET 10 kB", "get", 10_000),
+    Workload("GET 1 MB", "get", 1_000_000, servers=WITH_STATUS),
+    Workload("GET absent: 404", "absent", servers=WITH_STATUS),
+    Workload("range of 100 B in 10 kB", "range", 10_000, servers=WITH_STATUS),
+    Workload("GET 100 B, 1,000 connections", "get", connections=1000),
+    Workload("PUT 100 B", "put", 100, SEVERAL),
+    Workload("PUT 10 kB", "put", 10_000, SEVERAL),
+    Workload("PUT 1 MB", "put", 1_000_000, SEVERAL, WITH_STATUS),
+    Workload("file: GET 100 B", "get", servers=FILES, mount="file"),
+    Workload("file: PUT 100 B", "put", 100, SEVERAL, FILES, mount="file"),
+    Workload("GET of keys never asked before", "get", keys=NEW, size_tolerance=0.01),
+    Workload("90 % GET, 10 % PUT, keys by zipf", "get", keys=ZIPF, put_every=10),
+    Workload("listing page of 100 keys", "page", keys=RANDOM, servers=LISTING, connections=4, size_tolerance=0.05),
 )
