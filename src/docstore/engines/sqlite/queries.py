@@ -119,11 +119,11 @@ def current_at(now_ns: int, stored: Meta | None) -> Meta | None:
 
 
 def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUpload) -> WriteResult:
-    now_ns, row = transaction.clock(), None
+    now_ns = transaction.clock()
     if request.expect is ANY:
         # PERF: half of the instructions of `find_row`, whose meta is for expectations.
-        row = transaction.connection.execute(_SELECT_REPLACED, (request.key,)).get
-        row_id, file, expires_ns = row or (None, None, None)
+        replaced = transaction.connection.execute(_SELECT_REPLACED, (request.key,)).get
+        row_id, file, expires_ns = replaced or (None, None, None)
         created = row_id is None or (expires_ns is not None and expires_ns <= now_ns)
     else:
         row_id, file, stored = find_row(transaction, request.key)

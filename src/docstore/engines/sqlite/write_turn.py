@@ -31,7 +31,7 @@ _QUEUE: Final = 0
 _TURN: Final = 1
 """Bytes of the file; it need not have them."""
 
-_PAUSE_S: Final = 0.0001
+_SHORTEST_PAUSE_S: Final = 0.0001
 _LONGEST_PAUSE_S: Final = 0.02
 """The shortest and the longest pause between two attempts to lock. In between, a pause is an eighth of the wait so far,
 so that a process that waited a short time notices a free lock soon."""
@@ -71,7 +71,7 @@ class WriteTurn:
     def _wait_for(self, byte: int) -> None:
         began_s, waited_s = time.monotonic(), 0.0
         while True:
-            time.sleep(min(max(_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S))
+            time.sleep(min(max(_SHORTEST_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S))
             try:
                 lockf(self._descriptor, _TRY, 1, byte)
                 return
