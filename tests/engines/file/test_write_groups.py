@@ -258,11 +258,13 @@ def test_writes_that_fail_leave_no_file_open(tmp_path: Path, size: int) -> None:
         async with opened(tmp_path) as engine:
             await put(engine, "a", b"x")
             (tmp_path / "link").symlink_to("elsewhere")
-            for number in range(5):
+            for number in range(20):
                 for key, error in (("a", Conflict), ("link/below", PathConflict)):
                     with pytest.raises(error):
                         await put(engine, key, b"x" * size, expect=ABSENT)
                 await asyncio.gather(*(submit(engine, key) for key in ("a", "link/1", "link/2")))
+                with pytest.raises(Conflict):
+                    await engine.delete("a", expect="another version")
                 if number == 0:
                     before = open_files()
             assert open_files() <= before + 4  # the last of each may still be on its way

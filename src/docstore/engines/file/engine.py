@@ -162,6 +162,7 @@ class File:
             raise
         finally:
             self._cache.forget(key)
+            del work  # it refers to its error, and that to this frame and to open files
 
     def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
         result = self._run(key, step)
