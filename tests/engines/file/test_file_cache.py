@@ -357,6 +357,22 @@ def test_a_file_is_kept_open_for_a_short_time(tmp_path: Path, monkeypatch: pytes
     asyncio.run(look())
 
 
+@pytest.mark.parametrize("size", [5, LARGE])
+def test_a_file_is_not_kept_open_when_descriptors_are_scarce(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    async def look() -> None:
+        async with opened(folder) as engine:
+            assert await engine.get(KEY) is not None
+            # A tracked small document needs no open file.
+            assert (engine.recall(KEY) is not None) == (size == 5)
+
+    folder = tmp_path / "store"
+    asyncio.run(store(folder, size))
+    monkeypatch.setattr(file_cache, "getrlimit", lambda kind: (6, 4096))
+    asyncio.run(look())
+
+
 @on_a_store("file")
 async def test_recalled_documents_are_answered_by_the_fast_path(store: InProcess) -> None:
     for size in (5, LARGE):

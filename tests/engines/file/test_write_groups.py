@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import threading
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
-from docstore.engines.file import write_groups
+from docstore.engines.file import File, write_groups
 from docstore.engines.file.metadata import fingerprint
 from docstore.errors import Conflict, EngineError, NoSpace, PathConflict, StorageUnavailable
 from docstore.model import ABSENT, ANY, Expectation, WriteResult
@@ -240,3 +241,36 @@ def test_an_outcome_that_cannot_be_reported_leaves_the_others(tmp_path: Path, ca
         assert "no report" in caplog.text
 
     asyncio.run(write())
+
+
+@pytest.mark.parametrize("size", [9, LARGE])
+def test_writes_that_fail_leave_no_file_open(tmp_path: Path, size: int) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def submit(engine: File, key: str) -> None:
+        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        request = PutRequest(key, BytesContent(b"x"), TEXT, expect=ABSENT)
+        assert engine.submit(request, lambda outcome: ended.set_result(type(outcome).__name__))
+        assert await ended in ("Conflict", "PathConflict")
+
+    async def write() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "a", b"x")
+            (tmp_path / "link").symlink_to("elsewhere")
+            for number in range(20):
+                for key, error in (("a", Conflict), ("link/below", PathConflict)):
+                    with pytest.raises(error):
+                        await put(engine, key, b"x" * size, expect=ABSENT)
+                await asyncio.gather(*(submit(engine, key) for key in ("a", "link/1", "link/2")))
+                with pytest.raises(Conflict):
+                    await engine.delete("a", expect="another version")
+                if number == 0:
+                    before = open_files()
+            assert open_files() <= before + 4  # the last of each may still be on its way
+
+    gc.disable()
+    try:
+        asyncio.run(write())
+    finally:
+        gc.enable()

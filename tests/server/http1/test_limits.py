@@ -196,6 +196,22 @@ def test_a_response_that_the_client_does_not_read_is_aborted(hurried: HTTP1Serve
         assert len(raw.rest()) < size
 
 
+@pytest.mark.parametrize("path", [b"/docs/slow", b"/file/slow"])
+def test_a_client_that_reads_at_the_lowest_rate_gets_the_whole_response(hurried: HTTP1Server, path: bytes) -> None:
+    """The system's buffer takes megabytes at once, and then nothing for as long as a third of it is not read."""
+    size = 16 << 20
+    body = request(b"PUT " + path, b"Content-Length: %d" % size, body=b"x" * size)
+    assert ask(hurried.port, body).status in (200, 201)
+    with RawClient(hurried.port, receive_size=8192) as raw:
+        raw.send(request(b"GET " + path, b"Connection: close"))
+        start, end_s = b"", time.monotonic() + 4 * LIMITS.answer_idle_s
+        while time.monotonic() < end_s:
+            start += raw.socket.recv(2000)
+            time.sleep(0.02)
+        content = (start + raw.rest()).partition(b"\r\n\r\n")[2]
+        assert len(content) == size
+
+
 def sockets_of(server: HTTP1Server) -> int:
     count = 0
     for link in Path(f"/proc/{server.process.pid}/fd").iterdir():

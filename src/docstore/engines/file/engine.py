@@ -103,12 +103,12 @@ class File:
 
     def _answer(self, on_outcome: Callable[[WriteResult | Exception], None], write: PendingWrite) -> None:
         self._cache.forget(write.request.key)
-        outcome: WriteResult | Exception
         try:
-            outcome = self._run(write.request.key, write.result)
+            result = self._run(write.request.key, write.result)
         except Exception as error:
-            outcome = error
-        on_outcome(outcome)
+            on_outcome(error)
+        else:
+            on_outcome(result)
 
     def _commit(self, writes: Sequence[PendingWrite]) -> None:
         # An executor that gets no thread raises an error, but keeps the group for its next thread.
@@ -162,6 +162,7 @@ class File:
             raise
         finally:
             self._cache.forget(key)
+            del work  # it refers to its error, and that to this frame and to open files
 
     def _run_read(self, key: str, step: Callable[[], _Result]) -> _Result:
         result = self._run(key, step)

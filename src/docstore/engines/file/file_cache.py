@@ -10,7 +10,8 @@ and of its sidecar, without opening them. Documents are kept only where this sho
   of; that of an untracked one is compared with its file.
 - The name of a document aside depends on a folder, too. It is not kept.
 
-A document with an open file is dropped after a second, because the space of a removed file is not free before.
+A document with an open file is dropped after a second, because the space of a removed file is not free before. It is
+not kept when half of the descriptors of the process are in use: connections and writes need the others.
 
 All of it happens on the event loop, because a status takes a microsecond and a thread hop thirty. Reading small files
 there was rejected: one that the system does not have in memory would stall all other requests.
@@ -19,6 +20,7 @@ there was rejected: one that the system does not have in memory would stall all 
 import asyncio
 import os
 import stat
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,9 @@ from docstore.engines.file.reader import StoredFile
 from docstore.engines.file.untracked import COARSE_CLOCK_NS, FileState, file_state
 from docstore.frozen import frozen_dataclass
 from docstore.model import Clock, Document
+
+if sys.platform != "win32":
+    from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit
 
 FILE_CACHE_SIZE: Final = 16 * 1024 * 1024
 """Bytes of content, and of the next two for each document and each open file."""
@@ -113,6 +118,8 @@ class FileCache:
         if seen[-2:] != states or not all(folder and stat.S_ISDIR(folder[0]) for folder in seen[:-2]):
             return
         opened = None if stored.tracked and isinstance(content, BytesContent) else stored
+        if opened is not None and not _leaves_enough_descriptors(stored.file.number):
+            return
         held = content.size if isinstance(content, BytesContent) else 0
         entry = _Entry(document, place, seen, opened, held + _ENTRY_SIZE + (_OPEN_FILE_SIZE if opened else 0))
         self.forget(key)
@@ -144,6 +151,14 @@ class FileCache:
     def clear(self) -> None:
         self._entries.clear()
         self._size = 0
+
+
+def _leaves_enough_descriptors(number: int) -> bool:
+    """Whether fewer than half of the descriptors are in use; `number` was the lowest free one when it was opened."""
+    if sys.platform == "win32":
+        return True
+    limit, _ = getrlimit(RLIMIT_NOFILE)
+    return limit == RLIM_INFINITY or number < limit // 2
 
 
 def _is_local(folder: int) -> bool:

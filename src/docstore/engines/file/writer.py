@@ -53,6 +53,9 @@ _log: Final = logging.getLogger(__name__)
 _MARKER: Final = re.compile(r"([0-9]{20,})-([0-9a-f]{64})")
 
 
+_TAKEN: Final = RuntimeError("the outcome was taken already")
+
+
 @dataclass(slots=True, eq=False)
 class PendingWrite:
     """A write of one document, which has an outcome when it has ended."""
@@ -62,9 +65,18 @@ class PendingWrite:
     outcome: WriteResult | BaseException | None = None
 
     def result(self) -> WriteResult:
-        if not isinstance(self.outcome, WriteResult):
-            raise self.outcome or RuntimeError("the write has not ended")
-        return self.outcome
+        """Return the result or raise the error, once.
+
+        An error refers to the frames that it passed, and these to open files. So neither this nor its own frame may
+        refer to it afterwards: the files would stay open until the garbage collector runs.
+        """
+        outcome, self.outcome = self.outcome or RuntimeError("the write has not ended"), _TAKEN
+        try:
+            if isinstance(outcome, WriteResult):
+                return outcome
+            raise outcome
+        finally:
+            del outcome
 
     def fail(self, error: BaseException) -> None:
         """End a write that has not started; its content is removed."""

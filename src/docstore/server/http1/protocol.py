@@ -125,7 +125,7 @@ class Protocol(asyncio.Protocol):
     def check_timeout(self, now_s: float) -> None:
         writer, connection, limits = self._writer, self._connection, self._registry.limits
         if writer.has_unsent:
-            wait, moved = Wait.READER, writer.sent_size
+            wait, moved = Wait.READER, writer.received_size
         else:
             wait, moved = current_wait(connection, reading=self._reading)
         if not self._idle_timer.has_expired(wait, connection.request_count, moved, now_s, limits):

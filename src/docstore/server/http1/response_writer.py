@@ -7,12 +7,18 @@ a duplicate of it. Through TLS and elsewhere a file is sent in chunks, like a St
 
 import asyncio
 import os
+import sys
+from array import array
 from contextlib import suppress
 from typing import Final, cast
 
 from docstore.content import BytesContent, Content, Descriptor, FileContent
 from docstore.errors import CorruptData
 from docstore.http.message import ContentSequence, ResponseContent, StreamedContent
+
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
 
 SENDFILE_SIZE: Final = 1024 * 1024
 """Bytes that one call of sendfile moves at most before other connections get a turn."""
@@ -51,6 +57,19 @@ class ResponseWriter:
     def sent_size(self) -> int:
         """Bytes that the operating system has taken so far."""
         return self._written - self._transport.get_write_buffer_size()
+
+    @property
+    def received_size(self) -> int:
+        """Bytes that the client's system has acknowledged so far, where the operating system tells (Linux).
+
+        Elsewhere the bytes that the operating system has taken. It takes megabytes at once, and then nothing for as
+        long as a third of them is not acknowledged: minutes for a slow client.
+        """
+        queued = array("i", [0])
+        if sys.platform == "linux" and self._is_open:
+            with suppress(OSError):
+                ioctl(self._transport_number(), TIOCOUTQ, queued)
+        return self.sent_size - queued[0]
 
     def write(self, data: bytes) -> None:
         """Write `data`, or drop it when the client has disconnected: `send` raises then."""
