@@ -33,8 +33,11 @@ _TURN: Final = 1
 
 _SHORTEST_PAUSE_S: Final = 0.0001
 _LONGEST_PAUSE_S: Final = 0.02
-"""The shortest and the longest pause between two attempts to lock. In between, a pause is an eighth of the wait so far,
-so that a process that waited a short time notices a free lock soon."""
+"""The shortest and the longest pause between two attempts to take the turn, for which one process at a time waits. In
+between, a pause is an eighth of the wait so far, so that a process notices soon that a short turn has ended."""
+_QUEUE_PAUSE_S: Final = 0.005
+"""The pause between two attempts to enter the queue, the same for all: with pauses that grow, processes that have just
+written would enter before those that have waited for long."""
 
 
 class WriteTurn:
@@ -71,7 +74,8 @@ class WriteTurn:
     def _wait_for(self, byte: int) -> None:
         began_s, waited_s = time.monotonic(), 0.0
         while True:
-            time.sleep(min(max(_SHORTEST_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S))
+            pause_s = min(max(_SHORTEST_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S)
+            time.sleep(_QUEUE_PAUSE_S if byte == _QUEUE else pause_s)
             try:
                 lockf(self._descriptor, _TRY, 1, byte)
                 return
