@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
 from docstore.engines.file import write_groups
 from docstore.engines.file.metadata import fingerprint
-from docstore.errors import Conflict, EngineError, NoSpace, PathConflict
+from docstore.errors import Conflict, EngineError, NoSpace, PathConflict, StorageUnavailable
 from docstore.model import ABSENT, ANY, Expectation, WriteResult
 from tests.engines.file.stores import LARGE, TEXT, everything, opened, own_files, put, read
 
@@ -173,5 +174,69 @@ def test_a_small_write_can_be_submitted(tmp_path: Path) -> None:
             assert submit("b", 9)
         # Closing has waited for the last.
         assert results_of([outcomes[-1].result()]) == [True]
+
+    asyncio.run(write())
+
+
+@pytest.mark.parametrize("size", [9, LARGE])
+def test_a_write_after_the_close_fails(tmp_path: Path, size: int) -> None:
+    async def write() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "a", b"x")
+        for _ in range(2):
+            with pytest.raises(StorageUnavailable):
+                await asyncio.wait_for(put(engine, "b", b"x" * size), 10)
+        assert own_files(tmp_path, "tmp") == []
+        async with opened(tmp_path) as engine:
+            assert await everything(engine) == {"a": (b"x", TEXT)}
+
+    asyncio.run(write())
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+
+
+def test_a_write_that_got_no_thread_fails_and_stays_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def write() -> None:
+        async with opened(tmp_path) as engine:
+            without_threads(monkeypatch)
+            outcomes = await asyncio.gather(*(put(engine, key, b"x") for key in "aab"), return_exceptions=True)
+            assert results_of(outcomes) == [StorageUnavailable] * 3
+            monkeypatch.undo()
+            await put(engine, "c", b"x")
+            assert await everything(engine) == {"c": (b"x", TEXT)}
+
+    asyncio.run(write())
+
+
+def test_a_group_without_threads_for_its_fsyncs_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def write() -> None:
+        async with opened(tmp_path) as engine:
+            await put(engine, "a", b"old")
+            without_threads(monkeypatch)
+            outcomes = await asyncio.gather(*(put(engine, key, b"new") for key in "abc"), return_exceptions=True)
+            monkeypatch.undo()
+            assert results_of(outcomes) == [False, True, True]
+            assert await everything(engine) == dict.fromkeys("abc", (b"new", TEXT))
+
+    asyncio.run(write())
+
+
+def test_an_outcome_that_cannot_be_reported_leaves_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(outcome: WriteResult | Exception) -> None:
+        raise RuntimeError("no report")
+
+    async def write() -> None:
+        async with opened(tmp_path) as engine:
+            assert engine.submit(PutRequest("a", BytesContent(b"x"), TEXT), fail)
+            ended = asyncio.get_running_loop().create_future()
+            assert engine.submit(PutRequest("b", BytesContent(b"x"), TEXT), ended.set_result)
+            assert isinstance(await asyncio.wait_for(ended, 10), WriteResult)
+            assert await everything(engine) == dict.fromkeys("ab", (b"x", TEXT))
+        assert "no report" in caplog.text
 
     asyncio.run(write())

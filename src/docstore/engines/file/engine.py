@@ -111,12 +111,15 @@ class File:
         on_outcome(outcome)
 
     def _commit(self, writes: Sequence[PendingWrite]) -> None:
+        # An executor that gets no thread raises an error, but keeps the group for its next thread.
+        left = [write for write in writes if write.outcome is None]
         try:
             self._check_folders()
-            self._writer.write(writes)
+            self._writer.write(left)
         except BaseException as error:
-            for write in writes:
-                write.outcome = write.outcome or error
+            for write in left:
+                if write.outcome is None:
+                    write.fail(error)
 
     async def delete(self, key: str, *, expect: Expectation = ANY) -> Meta | None:
         return await self._write(key, partial(self._writer.remove, key, expect))

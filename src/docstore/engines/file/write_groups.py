@@ -4,12 +4,16 @@ The writes that arrive while a group is committed are the next group. Two writes
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
 from docstore.engines.file.writer import PendingWrite
+from docstore.errors import StorageUnavailable
+
+_log: Final = logging.getLogger(__name__)
 
 GROUP_SIZE: Final = 64
 """The most writes of a group; each has five files open."""
@@ -60,18 +64,31 @@ class WriteGroups:
                 group[key] = waiting
         self._waiting = later
         if group:
-            work = loop.run_in_executor(self._thread, self._commit, [write for write, _ in group.values()])
-            work.add_done_callback(partial(self._end, loop, list(group.values())))
+            self._pass_on(loop, list(group.values()))
             return
         self._busy = False
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
+    def _pass_on(self, loop: asyncio.AbstractEventLoop, group: list[tuple[PendingWrite, OnEnd]]) -> None:
+        writes = [write for write, _ in group]
+        try:
+            work = loop.run_in_executor(self._thread, self._commit, writes)
+        except RuntimeError as error:  # this is closed, or the system has no thread left
+            for write in writes:
+                write.fail(StorageUnavailable(f"{write.request.key!r} can't be written: {error}"))
+            self._end(loop, group, None)
+        else:
+            work.add_done_callback(partial(self._end, loop, group))
+
     def _end(self, loop: asyncio.AbstractEventLoop, group: list[tuple[PendingWrite, OnEnd]], work: object) -> None:
         # After the callers that are answered here, who may write again at once.
         loop.call_soon(loop.call_soon, self._start, loop)
         for write, on_end in group:
-            on_end(write)
+            try:
+                on_end(write)
+            except Exception:
+                _log.exception("the outcome of a write was not reported")
 
     async def close(self) -> None:
         """Wait for all writes."""

@@ -17,7 +17,7 @@ import re
 import stat
 import threading
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -65,6 +65,13 @@ class PendingWrite:
         if not isinstance(self.outcome, WriteResult):
             raise self.outcome or RuntimeError("the write has not ended")
         return self.outcome
+
+    def fail(self, error: BaseException) -> None:
+        """End a write that has not started; its content is removed."""
+        self.outcome = error
+        if self.received.path is not None:
+            with suppress(OSError):  # leftovers are harmless, and the error is more useful
+                self.received.path.unlink()
 
 
 @frozen_dataclass(frozen=True, slots=True)
@@ -178,10 +185,14 @@ class FileWriter:
         """fsync each file and folder once. Return the error of one that failed: then no write of the group goes on."""
         once = list({os.fstat(number)[1:3]: number for number in numbers}.values())
         if len(once) <= _SYNC_ALONE:
-            parts = [_sync_part(once)]
-        else:
-            running = [self._sync_threads.submit(_sync_part, once[n::_SYNC_THREADS]) for n in range(_SYNC_THREADS)]
-            parts = [part.result() for part in running]
+            return _sync_part(once)
+        running: list[Future[BaseException | None]] = []
+        with suppress(RuntimeError):  # the system has no thread left
+            for start in range(_SYNC_THREADS):
+                running.append(self._sync_threads.submit(_sync_part, once[start::_SYNC_THREADS]))
+        parts = [part.result() for part in running]
+        if len(running) < _SYNC_THREADS:
+            parts.append(_sync_part(once))
         return next(filter(None, parts), None)
 
     def _commit(self, staged: _StagedWrite) -> _Steps:

@@ -43,7 +43,7 @@ SELECT_PAGE: Final = """
 SELECT key, version, size, digest, fields, modified_ns, expires_ns FROM documents
 WHERE key >= ? AND key < ? AND key <> ? AND (expires_ns IS NULL OR expires_ns > ?) ORDER BY key LIMIT ?"""
 _SELECT_ANY: Final = "SELECT 1 FROM documents WHERE key >= ? AND key < ? LIMIT 1"
-_SELECT_REPLACED: Final = "SELECT id, file, expires_ns FROM documents WHERE key = ?"
+_SELECT_REPLACED: Final = "SELECT id, file, expires_ns <= ? FROM documents WHERE key = ?"
 _INSERT: Final = """
 INSERT INTO documents (key, version, size, digest, fields, modified_ns, expires_ns, file, data)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
@@ -122,9 +122,9 @@ def put_row(transaction: Transaction, request: PutRequest, spooled: SpooledUploa
     now_ns = transaction.clock()
     if request.expect is ANY:
         # PERF: half of the instructions of `find_row`, whose meta is for expectations.
-        replaced = transaction.connection.execute(_SELECT_REPLACED, (request.key,)).get
-        row_id, file, expires_ns = replaced or (None, None, None)
-        created = row_id is None or (expires_ns is not None and expires_ns <= now_ns)
+        replaced = transaction.connection.execute(_SELECT_REPLACED, (now_ns, request.key)).get
+        row_id, file, is_expired = replaced or (None, None, None)
+        created = row_id is None or bool(is_expired)
     else:
         row_id, file, stored = find_row(transaction, request.key)
         current = current_at(now_ns, stored)
