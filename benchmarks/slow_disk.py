@@ -17,8 +17,9 @@ import tempfile
 import time
 
 READERS = 8
-SERVER = """
+SLOW_DISK = """
 import sys, time
+
 import apsw
 
 FLUSH_S = float(sys.argv.pop(1))
@@ -39,6 +40,10 @@ class SlowDisk(apsw.VFS):
         return SlowFile(name, flags)
 
 slow_disk = SlowDisk()
+"""
+"""Code that makes each flush of SQLite in its process take as many seconds longer as its first argument says."""
+SERVER = f"""
+{SLOW_DISK}
 from docstore.cli.main import main
 main()
 """

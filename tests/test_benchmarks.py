@@ -1,6 +1,4 @@
-"""The comparison with other servers runs, with Docstore alone, and notices wrong responses; so does the count of
-instructions.
-"""
+"""Some benchmarks run, and the comparison with other servers notices wrong responses."""
 
 import json
 import platform
@@ -81,6 +79,13 @@ def test_each_request_whose_instructions_are_counted_gets_its_response() -> None
     command = [sys.executable, "benchmarks/instructions.py", "--child", "--requests", "64"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_reads_beside_writes_to_a_slow_disk_are_measured() -> None:
+    command = [sys.executable, "benchmarks/slow_disk.py", "--flush", "0.001", "--seconds", "0.5", "--writers", "2"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [line[:3] for line in ended.stdout.splitlines()] == ["GET", "GET", "PUT"]
 
 
 def test_counts_stand_beside_those_of_the_release() -> None:

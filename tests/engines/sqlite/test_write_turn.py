@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.slow_disk import SLOW_DISK
 from docstore.engines.registry import EngineURL, open_engine
 
 WRITERS = 8
@@ -14,27 +15,9 @@ FSYNC_S = 0.1
 TIMEOUT_S = 4.0
 """Shorter than the test runs: a process that never got its turn would fail."""
 
-WRITING_PROCESS = """
-import asyncio, sys, time
-
-import apsw
-
-class SlowFile(apsw.VFSFile):
-    def __init__(self, name, flags):
-        super().__init__("unix", name, flags)
-
-    def xSync(self, flags):
-        time.sleep(float(sys.argv[2]))
-        return super().xSync(flags)
-
-class SlowDisk(apsw.VFS):
-    def __init__(self):
-        super().__init__("slow", "unix", makedefault=True)
-
-    def xOpen(self, name, flags):
-        return SlowFile(name, flags)
-
-slow_disk = SlowDisk()
+WRITING_PROCESS = f"""
+{SLOW_DISK}
+import asyncio
 
 from docstore.content import BytesContent
 from docstore.engines.contract import PutRequest
@@ -42,7 +25,7 @@ from docstore.engines.registry import EngineURL, open_engine
 from docstore.engines.sqlite import schema, write_turn
 from docstore.model import Fields
 
-path, _, seconds, timeout_s, writers = sys.argv[1], *map(float, sys.argv[2:])
+path, seconds, timeout_s, writers = sys.argv[1], *map(float, sys.argv[2:])
 schema.WRITE_TIMEOUT_MS, write_turn.WRITE_TIMEOUT_S = int(timeout_s * 1000), timeout_s
 
 async def run():
@@ -53,7 +36,7 @@ async def run():
     async def write(number):
         nonlocal done
         while time.monotonic() < end:
-            await engine.put(PutRequest(f"key{number}", BytesContent(b"x"), Fields()))
+            await engine.put(PutRequest(f"key{{number}}", BytesContent(b"x"), Fields()))
             done += 1
 
     await asyncio.gather(*(write(number) for number in range(int(writers))))
@@ -67,7 +50,7 @@ asyncio.run(run())
 def test_no_process_is_kept_from_writing_by_the_others(tmp_path: Path) -> None:
     path = tmp_path / "docs.db"
     asyncio.run(open_engine(EngineURL("sqlite", str(path))).close())
-    arguments = [str(value) for value in (path, FSYNC_S, SECONDS, TIMEOUT_S, WRITERS)]
+    arguments = [str(value) for value in (FSYNC_S, path, SECONDS, TIMEOUT_S, WRITERS)]
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", WRITING_PROCESS, *arguments],

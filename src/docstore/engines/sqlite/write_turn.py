@@ -11,6 +11,7 @@ and its timeout still keep the transactions apart.
 """
 
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -33,8 +34,12 @@ _TURN: Final = 1
 
 _SHORTEST_PAUSE_S: Final = 0.0001
 _LONGEST_PAUSE_S: Final = 0.02
-"""The shortest and the longest pause between two attempts to lock. In between, a pause is an eighth of the wait so far,
-so that a process that waited a short time notices a free lock soon."""
+"""The shortest and the longest pause between two attempts to take the turn, for which one process at a time waits. In
+between, a pause is an eighth of the wait so far, so that a process notices soon that a short turn has ended."""
+_SHORTEST_QUEUE_PAUSE_S: Final = 0.001
+_LONGEST_QUEUE_PAUSE_S: Final = 0.005
+"""The pauses between two attempts to enter the queue. They become shorter with the wait, so that processes that have
+just written rarely enter before those that wait, and random, so that no process always tries a moment too late."""
 
 
 class WriteTurn:
@@ -71,7 +76,12 @@ class WriteTurn:
     def _wait_for(self, byte: int) -> None:
         began_s, waited_s = time.monotonic(), 0.0
         while True:
-            time.sleep(min(max(_SHORTEST_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S))
+            if byte == _TURN:
+                pause_s = min(max(_SHORTEST_PAUSE_S, waited_s / 8), _LONGEST_PAUSE_S)
+            else:
+                pause_s = max(_LONGEST_QUEUE_PAUSE_S - waited_s / 16, _SHORTEST_QUEUE_PAUSE_S)
+                pause_s *= random.uniform(0.5, 1)  # noqa: S311
+            time.sleep(pause_s)
             try:
                 lockf(self._descriptor, _TRY, 1, byte)
                 return
