@@ -164,9 +164,9 @@ class Protocol(asyncio.Protocol):
 
     def _end_requests(self) -> None:
         """Accept no further request. Raises ProtocolError when the client closed its half inside a head."""
-        partial = self._connection.unread_size > 0
+        is_partial = self._connection.unread_size > 0
         self._connection.reject()
-        if partial:
+        if is_partial:
             raise ProtocolError(400, "the head is incomplete")
 
     def _start_request(self, request: Request) -> None:
@@ -180,7 +180,8 @@ class Protocol(asyncio.Protocol):
             if response is not None:
                 self._send(response, request)
                 return
-            if self._registry.fast_write(request, partial(self._finish_write, request)):
+            has_body = self._connection.section.length != 0
+            if has_body and self._registry.fast_write(request, partial(self._finish_write, request)):
                 return
         self._run(self._respond(request))
 
