@@ -32,6 +32,37 @@ def test_each_folder_is_synced_before_its_child(tmp_path: Path, monkeypatch: pyt
     assert len(trace) == 3
 
 
+def test_others_may_make_and_remove_a_folder_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, is_dir, mkdir = tmp_path / "a", Path.is_dir, Path.mkdir
+    attempts: list[str] = []
+
+    def another_makes_it_after_this_look(path: Path) -> bool:
+        found = is_dir(path)
+        if path == folder and not found and not attempts:
+            mkdir(path)
+        return found
+
+    def another_removes_it_after_this_attempt(path: Path) -> None:
+        attempts.append(path.name)
+        try:
+            mkdir(path)
+        except FileExistsError:
+            path.rmdir()
+            raise
+
+    monkeypatch.setattr(Path, "is_dir", another_makes_it_after_this_look)
+    monkeypatch.setattr(Path, "mkdir", another_removes_it_after_this_attempt)
+    make_folder(folder / "b")
+    assert is_dir(folder / "b")
+    assert attempts == ["a", "a", "b"]
+
+
+def test_a_link_to_nothing_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nothing")
+    with pytest.raises(NotADirectoryError):
+        make_folder(tmp_path / "link" / "a")
+
+
 @pytest.mark.parametrize("below", ["file", "file/a", "file/a/b"])
 def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").touch()

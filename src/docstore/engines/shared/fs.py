@@ -8,6 +8,7 @@ systems. Functions that do not name an EngineError raise OSError: only the calle
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,11 +84,22 @@ def sync_folder(path: Path) -> None:
 def make_folder(path: Path) -> None:
     """Create the folder and its parents if they are absent, durably."""
     for folder in (*reversed(path.parents), path):
-        if not folder.is_dir():
-            if folder.exists():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
-            folder.mkdir(exist_ok=True)
+        while not folder.is_dir():
+            try:
+                folder.mkdir()
+            except FileExistsError:  # perhaps a folder by now: others may make and remove it meanwhile
+                _check_folder(folder)
             sync_folder(folder.parent)
+
+
+def _check_folder(path: Path) -> None:
+    """Raise NotADirectoryError for a file or a link to nothing."""
+    try:
+        is_wrong = not stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        is_wrong = path.is_symlink()
+    if is_wrong:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def try_exclusive_lock(descriptor: int) -> bool:
